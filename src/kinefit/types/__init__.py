@@ -1,0 +1,20 @@
+"""What flows between the stages: immutable, validated at construction, units in the field docs."""
+
+from kinefit.types.angles import JointAngles as JointAngles
+from kinefit.types.arrays import BoolArray as BoolArray
+from kinefit.types.arrays import FloatArray as FloatArray
+from kinefit.types.arrays import IntArray as IntArray
+from kinefit.types.arrays import all_finite as all_finite
+from kinefit.types.camera import Camera as Camera
+from kinefit.types.errors import InputError as InputError
+from kinefit.types.errors import InvalidData as InvalidData
+from kinefit.types.errors import KinefitError as KinefitError
+from kinefit.types.errors import MissingDependency as MissingDependency
+from kinefit.types.errors import MissingMarkers as MissingMarkers
+from kinefit.types.errors import TooFewPoints as TooFewPoints
+from kinefit.types.keypoints import Keypoints2D as Keypoints2D
+from kinefit.types.keypoints import Keypoints3D as Keypoints3D
+from kinefit.types.keypoints import PoseTrack as PoseTrack
+from kinefit.types.markers import Markers as Markers
+from kinefit.types.subject import Subject as Subject
+from kinefit.types.timeline import Timeline as Timeline

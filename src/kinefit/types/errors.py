@@ -1,0 +1,58 @@
+"""What goes wrong, as types.
+
+Every message names the offender (file, frame, camera or option), says why it cannot be
+used, and ends with the next thing to do. The command line prints it and exits with 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class KinefitError(Exception):
+    """Base of every error a user can act on."""
+
+
+class InputError(KinefitError):
+    """A file, folder or option that cannot be used.
+
+    >>> str(InputError("walk.mp4", "the file is empty", "copy it again from the camera"))
+    'walk.mp4: the file is empty. Next: copy it again from the camera.'
+    """
+
+    def __init__(self, source: str | Path, reason: str, hint: str) -> None:
+        self.source, self.reason, self.hint = str(source), reason, hint
+        super().__init__(f"{source}: {reason}. Next: {hint}.")
+
+
+class InvalidData(KinefitError):
+    """Values that contradict a type's contract (shape, range, order); found at construction."""
+
+
+class TooFewPoints(KinefitError):
+    """Not enough finite points for a computation that would otherwise return a number."""
+
+    def __init__(self, what: str, *, found: int, needed: int, frame: int | None = None) -> None:
+        self.found, self.needed, self.frame = found, needed, frame
+        where = "" if frame is None else f" in frame {frame}"
+        super().__init__(f"{what}: {found} finite points found{where}, {needed} needed.")
+
+
+class MissingMarkers(KinefitError):
+    """Markers that a computation needs are absent from the data."""
+
+    def __init__(self, what: str, missing: Iterable[str], hint: str) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"{what}: missing markers {', '.join(self.missing)}. Next: {hint}.")
+
+
+class MissingDependency(KinefitError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed. "
+            f"Next: pip install 'kinefit[{extra}]'."
+        )

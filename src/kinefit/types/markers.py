@@ -1,0 +1,82 @@
+"""Marker trajectories: what TRC and C3D files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinefit.types.arrays import (
+    BoolArray,
+    FloatArray,
+    all_finite,
+    check_names,
+    freeze,
+    frozen_array,
+)
+from kinefit.types.errors import InvalidData, MissingMarkers
+from kinefit.types.timeline import Timeline
+
+
+@dataclass(frozen=True, eq=False)
+class Markers:
+    """Named points in the world over time.
+
+    timeline: T samples.
+    names: M marker names.
+    xyz: (T, M, 3) metres, world, right-handed, Y up; NaN where missing.
+    estimated: (T, M) True where the value was not measured (mirrored, regressed, gap filled);
+        None at construction means nowhere.
+    sd: (T, M, 3) metres, one standard deviation per axis; None when unknown.
+    """
+
+    timeline: Timeline
+    names: tuple[str, ...]
+    xyz: FloatArray
+    estimated: BoolArray = None  # type: ignore[assignment]
+    sd: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        names = check_names("Markers", self.names)
+        shape = (len(self.timeline), len(names))
+        xyz = np.array(self.xyz, dtype=np.float64)
+        if xyz.shape == (*shape, 3):  # a marker is there with all its coordinates, or not at all
+            xyz[np.isnan(xyz).any(-1)] = np.nan
+        flags = np.zeros(shape, bool) if self.estimated is None else self.estimated
+        freeze(
+            self,
+            names=names,
+            xyz=frozen_array("Markers", "xyz", xyz, (*shape, 3)),
+            estimated=frozen_array("Markers", "estimated", flags, shape, np.bool_),
+        )
+        if self.sd is not None:
+            sd = frozen_array("Markers", "sd", self.sd, (*shape, 3))
+            if (sd < 0).any():
+                raise InvalidData("Markers.sd must not be negative.")
+            freeze(self, sd=sd)
+
+    @property
+    def present(self) -> BoolArray:
+        """(T, M) True where a marker has a position."""
+        return all_finite(self.xyz)
+
+    def index(self, names: Sequence[str], *, needed_for: str) -> list[int]:
+        """Columns of `names`, or MissingMarkers naming those that are absent."""
+        column = {name: i for i, name in enumerate(self.names)}
+        missing = [n for n in names if n not in column]
+        if missing:
+            raise MissingMarkers(needed_for, missing, "check the marker names in the file")
+        return [column[n] for n in names]
+
+    def select(self, names: Sequence[str], *, needed_for: str = "selection") -> Markers:
+        """The named markers, in that order; raises MissingMarkers."""
+        pick = self.index(names, needed_for=needed_for)
+        sd = None if self.sd is None else self.sd[:, pick]
+        return replace(
+            self,
+            names=tuple(names),
+            xyz=self.xyz[:, pick],
+            estimated=self.estimated[:, pick],
+            sd=sd,
+        )

@@ -1,0 +1,68 @@
+"""Frame numbers and times, kept together: a frame rate is never assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.types.arrays import FloatArray, IntArray, freeze, frozen_array
+from kinefit.types.errors import InvalidData
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When each sample was taken.
+
+    frame: (T,) int, the sample's frame index in its source, strictly increasing.
+    time: (T,) seconds, strictly increasing; frames of a video keep their own time stamps.
+
+    Raises InvalidData when either is not strictly increasing or a time is not finite.
+    """
+
+    frame: IntArray
+    time: FloatArray
+
+    def __post_init__(self) -> None:
+        time = frozen_array("Timeline", "time", self.time, (None,))
+        frame = frozen_array("Timeline", "frame", self.frame, (len(time),), np.int64)
+        if not np.isfinite(time).all():
+            raise InvalidData("Timeline.time contains a value that is not finite.")
+        for name, values in (("time", time), ("frame", frame)):
+            if len(values) > 1 and not (np.diff(values) > 0).all():
+                first = int(np.argmax(np.diff(values) <= 0)) + 1
+                raise InvalidData(f"Timeline.{name} does not increase at sample {first}.")
+        freeze(self, frame=frame, time=time)
+
+    @classmethod
+    def regular(cls, count: int, rate_hz: float, start_frame: int = 0) -> Timeline:
+        """`count` samples at a constant rate (Hz); the first at `start_frame / rate_hz` seconds."""
+        frame = start_frame + np.arange(count)
+        return cls(frame, frame / rate_hz)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Timeline):
+            return NotImplemented
+        return np.array_equal(self.frame, other.frame) and np.array_equal(self.time, other.time)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples per second from the median interval (NaN with fewer than 2 samples)."""
+        return float(1.0 / np.median(np.diff(self.time))) if len(self) > 1 else float("nan")
+
+    @property
+    def is_uniform(self) -> bool:
+        """True when no interval differs from the median one by more than 1 %.
+
+        1 % admits the rounding of time stamps in milliseconds at up to 10 Hz steps of a
+        100 Hz file and in 1/90000 s video clocks, and refuses a dropped frame.
+        """
+        if len(self) < 3:
+            return True
+        step = np.diff(self.time)
+        return bool(np.abs(step / np.median(step) - 1).max() <= 0.01)
