@@ -1,0 +1,186 @@
+"""A run folder: what was computed, from what, and whether it still holds.
+
+Each stage leaves a record `.kinefit/<stage>.json` with a key (hash of its input hashes, its
+parameters and the code version) and the SHA-256 of every file it wrote. A stage is reused only
+when the key is the same and each of its files is still what was written. The record is written
+last, so that a stage killed half-way has none and is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kinefit.io.atomic import remove_partial, write_json
+from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
+from kinefit.types import InputError, KinefitError
+
+INTERNAL = ".kinefit"
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One finished stage: its key, seconds of work, and files (relative name -> SHA-256)."""
+
+    stage: str
+    key: str
+    seconds: float
+    files: dict[str, str]
+    reused: bool = False
+
+
+@dataclass
+class RunFolder:
+    """The output folder of one run. Open it with `open_run`."""
+
+    path: Path
+    input_sha256: str
+    records: dict[str, StageRecord] = field(default_factory=dict)
+
+    def internal(self, name: str) -> Path:
+        """Path of a file that only kinefit reads."""
+        return self.path / INTERNAL / name
+
+    def stage(
+        self,
+        name: str,
+        work: Callable[[], list[Path]],
+        *,
+        parameters: Mapping[str, Any],
+        after: tuple[str, ...] = (),
+    ) -> StageRecord:
+        """Do `work` unless its result is here already; it returns the files it wrote.
+
+        parameters: everything besides the input and the stages in `after` that the result
+            depends on; JSON values or paths.
+        """
+        upstream = {stage: self.records[stage].files for stage in after}
+        key = sha256_json(
+            {
+                "stage": name,
+                "code": code_version(),
+                "input": self.input_sha256,
+                "parameters": dict(parameters),
+                "after": upstream,
+            }
+        )
+        record = self._reusable(name, key)
+        if record is None:
+            start = time.perf_counter()
+            files = {str(p.relative_to(self.path).as_posix()): sha256_file(p) for p in work()}
+            record = StageRecord(name, key, round(time.perf_counter() - start, 3), files)
+            self._forget_other_files(name, keep=set(files))
+            write_json(self._record_path(name), _as_json(record))
+        self.records[name] = record
+        return record
+
+    def _record_path(self, stage: str) -> Path:
+        return self.internal(f"{stage}.json")
+
+    def _reusable(self, stage: str, key: str) -> StageRecord | None:
+        record = _read_record(self._record_path(stage))
+        if record is None or record.key != key:
+            return None
+        for name, digest in record.files.items():
+            file = self.path / name
+            if not file.is_file() or sha256_file(file) != digest:
+                return None
+        return StageRecord(stage, key, record.seconds, record.files, reused=True)
+
+    def _forget_other_files(self, stage: str, keep: set[str]) -> None:
+        """Delete files of this stage's previous result that the new one did not write again."""
+        old = _read_record(self._record_path(stage))
+        for name in set(old.files if old else ()) - keep:
+            (self.path / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def open_run(
+    path: Path, *, source: Path, input_sha256: str, overwrite: bool
+) -> Iterator[RunFolder]:
+    """The run folder at `path`, claimed for the input with `input_sha256`.
+
+    A folder of another input, or one that kinefit did not make, is refused with InputError
+    unless `overwrite`, which removes what kinefit wrote there and nothing else. When the run
+    ends with a KinefitError before any stage is finished, a folder made by this call goes too.
+    """
+    fresh = not path.exists()
+    if overwrite and (path / INTERNAL).is_dir():
+        _clear(path)
+    _check_claim(path, source, input_sha256)
+    remove_partial(path)
+    folder = RunFolder(path, input_sha256)
+    try:
+        write_json(folder.internal("input.json"), {"file": source.name, "sha256": input_sha256})
+        yield folder
+    except KinefitError:
+        if not folder.records:
+            shutil.rmtree(path / INTERNAL, ignore_errors=True)
+            if fresh:
+                shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _check_claim(path: Path, source: Path, input_sha256: str) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(path, "is a file, not a folder", "choose another --out")
+    claim = _read_json(path / INTERNAL / "input.json")
+    if claim is None:
+        if any(entry.name != INTERNAL for entry in path.iterdir()):
+            raise InputError(
+                path, "holds files that kinefit did not write", "choose a new or empty --out"
+            )
+    elif claim.get("sha256") != input_sha256:
+        raise InputError(
+            path,
+            f"holds the results of another input ({claim.get('file')}), not of {source.name}",
+            "choose another --out, or --overwrite to replace them",
+        )
+
+
+def _clear(path: Path) -> None:
+    """Remove every file that a stage record of this folder lists, and the records."""
+    for record_path in (path / INTERNAL).glob("*.json"):
+        record = _read_record(record_path)
+        for name in record.files if record else ():
+            file = path / name
+            if file.resolve().is_relative_to(path.resolve()):  # a forged record deletes nothing
+                file.unlink(missing_ok=True)
+                if file.parent != path and not any(file.parent.iterdir()):
+                    file.parent.rmdir()
+    (path / "run.json").unlink(missing_ok=True)
+    shutil.rmtree(path / INTERNAL)
+
+
+def _as_json(record: StageRecord) -> dict[str, Any]:
+    return {
+        "stage": record.stage,
+        "key": record.key,
+        "seconds": record.seconds,
+        "files": dict(sorted(record.files.items())),
+    }
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _read_record(path: Path) -> StageRecord | None:
+    """The record at `path`; None when absent or not one (then the stage is simply done again)."""
+    value = _read_json(path)
+    try:
+        files = {str(k): str(v) for k, v in value["files"].items()}
+        return StageRecord(str(value["stage"]), str(value["key"]), float(value["seconds"]), files)
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return None
