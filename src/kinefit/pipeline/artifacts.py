@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[Any]]
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays (None is left out), atomically."""
-    kept = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+    kept: Any = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     assert all(value.dtype != object for value in kept.values())  # would be pickled
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **kept)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kinefit.io.atomic import remove_partial, write_json
@@ -96,8 +96,7 @@ class RunFolder:
     def _forget_other_files(self, stage: str, keep: set[str]) -> None:
         """Delete files of this stage's previous result that the new one did not write again."""
         old = _read_record(self._record_path(stage))
-        for name in set(old.files if old else ()) - keep:
-            (self.path / name).unlink(missing_ok=True)
+        _remove_files(self.path, set(old.files if old else ()) - keep)
 
 
 @contextmanager
@@ -113,7 +112,8 @@ def open_run(
     fresh = not path.exists()
     if overwrite and (path / INTERNAL).is_dir():
         _clear(path)
-    _check_claim(path, source, input_sha256)
+    else:
+        _check_claim(path, source, input_sha256)
     remove_partial(path)
     folder = RunFolder(path, input_sha256)
     try:
@@ -150,14 +150,17 @@ def _clear(path: Path) -> None:
     """Remove every file that a stage record of this folder lists, and the records."""
     for record_path in (path / INTERNAL).glob("*.json"):
         record = _read_record(record_path)
-        for name in record.files if record else ():
-            file = path / name
-            if file.resolve().is_relative_to(path.resolve()):  # a forged record deletes nothing
-                file.unlink(missing_ok=True)
-                if file.parent != path and not any(file.parent.iterdir()):
-                    file.parent.rmdir()
+        _remove_files(path, record.files if record else ())
     (path / "run.json").unlink(missing_ok=True)
     shutil.rmtree(path / INTERNAL)
+
+
+def _remove_files(root: Path, names: Iterable[str]) -> None:
+    """Delete files below `root`, and the sub-folders that this empties."""
+    for file in (root / name for name in names):
+        file.unlink(missing_ok=True)
+        if file.parent != root and file.parent.is_dir() and not any(file.parent.iterdir()):
+            file.parent.rmdir()
 
 
 def _as_json(record: StageRecord) -> dict[str, Any]:
@@ -181,6 +184,8 @@ def _read_record(path: Path) -> StageRecord | None:
     value = _read_json(path)
     try:
         files = {str(k): str(v) for k, v in value["files"].items()}
+        if any(PurePath(name).is_absolute() or ".." in PurePath(name).parts for name in files):
+            return None  # forged: it would reach outside the folder
         return StageRecord(str(value["stage"]), str(value["key"]), float(value["seconds"]), files)
     except (TypeError, KeyError, AttributeError, ValueError):
         return None

@@ -1,0 +1,46 @@
+"""Types survive the trip through .npz, and equal values give equal bytes."""
+
+import numpy as np
+import pytest
+
+from kinefit.pipeline import artifacts
+from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
+
+TIME = Timeline([0, 1, 3], [0.0, 0.1, 0.3])
+RNG = np.random.default_rng(0)
+
+
+def _track(body):
+    names = ("A", "B")
+    xy = RNG.normal(size=(3, 2, 2))
+    xy[1, 0] = np.nan
+    points = Keypoints2D(TIME, names, xy, np.full((3, 2), 0.5), (640, 480))
+    world = Keypoints3D(TIME, names, RNG.normal(size=(3, 2, 3)), "camera") if body else None
+    return PoseTrack(points, world, (1,), "test 1.0")
+
+
+VALUES = {
+    "track": _track(body=True),
+    "track without body": _track(body=False),
+    "markers": Markers(TIME, ("A",), np.ones((3, 1, 3)), np.ones((3, 1), bool), np.ones((3, 1, 3))),
+    "markers without sd": Markers(TIME, ("A",), np.full((3, 1, 3), np.nan)),
+    "angles": JointAngles(TIME, ("a",), np.ones((3, 1)), np.ones((3, 1), bool)),
+}
+
+
+def _equal(a, b):
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    if hasattr(a, "__dataclass_fields__"):
+        return all(_equal(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
+    return a == b
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_round_trip(name, tmp_path):
+    kind = name.split()[0]
+    save, load = getattr(artifacts, f"save_{kind}"), getattr(artifacts, f"load_{kind}")
+    save(tmp_path / "1.npz", VALUES[name])
+    save(tmp_path / "2.npz", VALUES[name])
+    assert _equal(load(tmp_path / "1.npz"), VALUES[name])
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
