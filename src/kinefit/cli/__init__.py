@@ -1,0 +1,3 @@
+"""The command line: `kinefit ...`."""
+
+from kinefit.cli.commands import main as main

@@ -1,0 +1,160 @@
+"""The commands. Each parses, calls one function of `kinefit.api`, and prints what it did.
+
+`kinefit.api` is imported inside the commands: it brings the numerical libraries, and --help
+should not wait for them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kinefit import __version__
+from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.options import with_run_options
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Metric 3D human motion from ordinary video.",
+)
+evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
+app.add_typer(evaluate, name="eval")
+
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+]
+
+
+@app.command()
+@with_run_options
+def run(
+    video: Annotated[Path | None, typer.Argument(help="The video file.")] = None,
+    out_folder: OutFolder = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of these options; flags win over it.")
+    ] = None,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """Video to markers, joint angles and a report.
+
+    Results go to kinefit_output/VIDEO unless --out says otherwise. A second run with the same
+    input and options reuses what is there; a killed run goes on where it was.
+    """
+    with errors_exit():
+        from kinefit.pipeline.config import read_config, run_config
+
+        values = read_config(config) if config else {}
+        values |= {name: value for name, value in options.items() if value is not None}
+        chosen = video or values.pop("video", None)
+        values.pop("video", None)
+        folder = out_folder or values.pop("out", None)
+        values.pop("out", None)
+        if chosen is None:
+            raise typer.BadParameter("name a video, or give --config with a `video` entry")
+        settings = run_config(values, source=str(config or "options"))
+        _process(
+            Path(chosen), folder or Path("kinefit_output") / Path(chosen).stem, settings, overwrite
+        )
+
+
+@app.command()
+def demo(
+    out_folder: OutFolder = Path("kinefit_demo"),
+    overwrite: Overwrite = False,
+) -> None:
+    """The whole job on a real video: Pose2Sim's single-person demo, camera 1."""
+    with errors_exit():
+        from kinefit.api import DEMO_OPTIONS, demo_video
+        from kinefit.pipeline.config import run_config
+
+        assert out_folder is not None
+        _process(demo_video(), out_folder, run_config(DEMO_OPTIONS), overwrite)
+
+
+def _process(video: Path, folder: Path, settings: Any, overwrite: bool) -> None:
+    from kinefit.api import process_video
+
+    with stage_progress() as progress:
+        result = process_video(video, folder, settings, overwrite=overwrite, progress=progress)
+    for warning in result.warnings:
+        err.print("[yellow]warning:[/]", end=" ")
+        err.print(warning, markup=False)
+    out.print(f"{folder}", markup=False)
+    for name, about in result.files:
+        out.print(f"  {name:<44} {about}", markup=False)
+
+
+@app.command()
+def angles(
+    file: Annotated[Path, typer.Argument(help="TRC file with the 64-marker set's names.")],
+    out_folder: OutFolder = None,
+    plot_all_joint_angles: Annotated[
+        bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
+    ] = False,
+) -> None:
+    """ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot."""
+    with errors_exit():
+        from kinefit.api import angles_of_file
+
+        folder = out_folder or file.with_name(f"{file.stem}_angles")
+        for path in angles_of_file(file, folder, plots=plot_all_joint_angles):
+            out.print(str(path), markup=False)
+
+
+@app.command()
+def augment(
+    file: Annotated[Path, typer.Argument(help="TRC file with the initial markers.")],
+    height: Annotated[float, typer.Option(help="Stature in metres.")],
+    mass: Annotated[float, typer.Option(help="Body mass in kilograms.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Output file [default: FILE_augmented.trc].")
+    ] = None,
+    augmentation_cycles: Annotated[int, typer.Option(min=1, help="Perturbed passes.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbations.")] = 0,
+) -> None:
+    """Add the 43 LSTM markers to a TRC file, of this or another program."""
+    with errors_exit():
+        from kinefit.api import augment_file
+
+        target = out_file or file.with_name(f"{file.stem}_augmented.trc")
+        augment_file(file, target, height=height, mass=mass, cycles=augmentation_cycles, seed=seed)
+        out.print(str(target), markup=False)
+
+
+@evaluate.command("angles")
+def evaluate_angles(
+    file: Annotated[Path, typer.Argument(help="TRC, MOT or kinefit's angle CSV.")],
+    reference: Annotated[Path, typer.Option(help="The reference motion (.mot, degrees).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
+    with errors_exit():
+        from kinefit.api import compare_angles
+
+        errors = compare_angles(file, reference)
+    if as_json:
+        typer.echo(json.dumps({"dofs": errors}, indent=2))
+        return
+    table = Table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
+    for name, row in errors.items():
+        table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in row.values()))
+    out.print(table)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point of the `kinefit` command."""
+    app()

@@ -1,0 +1,65 @@
+"""What the terminal shows: progress, results, and errors with exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from kinefit.types import KinefitError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+USAGE_ERROR = 2
+
+
+@contextmanager
+def errors_exit() -> Iterator[None]:
+    """Turn a KinefitError into its message on stderr and exit code 2."""
+    try:
+        yield
+    except KinefitError as error:
+        err.print("[bold red]error:[/]", end=" ")
+        err.print(str(error), markup=False)
+        raise typer.Exit(USAGE_ERROR) from error
+
+
+class StageProgress:
+    """A line per stage, with a bar where the number of steps is known."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report that `done` of `total` (0: unknown) steps of `stage` are finished."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total or None)
+        task = self._tasks[stage]
+        self._progress.update(task, completed=done, total=total or None)
+
+
+@contextmanager
+def stage_progress() -> Iterator[StageProgress]:
+    """Progress on stderr while the block runs."""
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        yield StageProgress(progress)
