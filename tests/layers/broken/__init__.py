@@ -1,0 +1,1 @@
+"""A package that breaks the layer rule on purpose."""

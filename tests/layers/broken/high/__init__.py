@@ -1,0 +1,3 @@
+"""The high layer."""
+
+VALUE = 1
