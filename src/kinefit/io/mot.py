@@ -1,0 +1,169 @@
+"""MOT and STO: OpenSim's tables over time (coordinates, forces)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.io.atomic import write_text
+from kinefit.io.text import (
+    Line,
+    build_timeline,
+    check_writable,
+    format_rows,
+    parse_rows,
+    read_lines,
+    refused_as_input,
+)
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    InvalidData,
+    Timeline,
+    TooFewPoints,
+    all_finite,
+)
+from kinefit.types.arrays import check_names, freeze, frozen_array
+
+_HEADER_ENTRY = re.compile(r"\s*(?:(\w+)\s*=|(datarows|datacolumns)\s)\s*(.*?)\s*$")
+
+
+@dataclass(frozen=True, eq=False)
+class MotTable:
+    """Named columns over time.
+
+    timeline: T samples; a file has times only, so frames read from one count its rows from 0.
+    names: C column names without "time".
+    values: (T, C) in the units that OpenSim expects: metres, newtons, and rotations as
+        `in_degrees` says; NaN where missing.
+    in_degrees: rotations are in degrees (True) or radians (False); None when the file does
+        not say (forces), which OpenSim takes for radians.
+    """
+
+    timeline: Timeline
+    names: tuple[str, ...]
+    values: FloatArray
+    in_degrees: bool | None
+
+    def __post_init__(self) -> None:
+        names = check_names("MotTable", self.names)
+        shape = (len(self.timeline), len(names))
+        freeze(self, names=names, values=frozen_array("MotTable", "values", self.values, shape))
+
+    def column(self, name: str) -> FloatArray:
+        """(T,) one column; raises InvalidData for an unknown name."""
+        if name not in self.names:
+            raise InvalidData(f"No column {name!r}; there are: {', '.join(self.names)}.")
+        return self.values[:, self.names.index(name)]
+
+    @property
+    def complete(self) -> BoolArray:
+        """(T,) True where every column has a value."""
+        return all_finite(self.values)
+
+    def longest_complete(self) -> MotTable:
+        """What a file can hold: the longest run of complete rows.
+
+        Columns without a single value are left out first. Raises TooFewPoints when no row is
+        complete then.
+        """
+        kept = np.flatnonzero(~np.isnan(self.values).all(axis=0))
+        complete = all_finite(self.values[:, kept])
+        edges = np.flatnonzero(np.diff(complete, prepend=False, append=False)).reshape(-1, 2)
+        if not kept.size or not edges.size:
+            raise TooFewPoints("Rows without a missing value", found=0, needed=1)
+        start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+        return MotTable(
+            Timeline(self.timeline.frame[start:stop], self.timeline.time[start:stop]),
+            tuple(self.names[i] for i in kept),
+            self.values[start:stop][:, kept],
+            self.in_degrees,
+        )
+
+
+def read_mot(path: str | Path) -> MotTable:
+    """The table of a .mot or .sto file; any line end, tabs or blanks between the cells.
+
+    Both headers are read: `version=1 / nRows= / nColumns= / inDegrees= / endheader` with free
+    text in it, and SIMM's `datacolumns / datarows / range / endheader`, whose rotations are in
+    degrees in a .mot file (as OpenSim 4.6 assumes too).
+
+    Raises InputError, with the line, when the header is missing or contradicts the rows (a
+    file cut off), a cell is not a number, or time does not increase.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    ends = [i for i, line in enumerate(lines) if line.text.strip().lower() == "endheader"]
+    body = [line for line in lines[ends[0] + 1 :] if line.text.strip()] if ends else []
+    labels = body[0].text.split() if body else []
+    if not labels or labels[0].lower() != "time":
+        raise InputError(
+            path, "is not a MOT or STO file (no endheader, then a row of labels from time on)",
+            "check that this is the right file",
+        )  # fmt: skip
+    header = _read_header(lines[: ends[0]])
+    rows = [Line(number, "\t".join(text.split())) for number, text in body[1:]]
+    for key, found in (("nrows", len(rows)), ("ncolumns", len(labels))):
+        if key in header and header[key] != str(found):
+            raise InputError(
+                path, f"the header states {key}={header[key]}, the table has {found}",
+                "the file is cut off or was edited: export it again",
+            )  # fmt: skip
+    if not rows:
+        raise InputError(path, "the file has a header but no rows", "export it again")
+    table = parse_rows(path, rows, len(labels), "\t")
+    timeline = build_timeline(path, rows, np.arange(float(len(rows))), table[:, 0])
+    with refused_as_input(path):
+        return MotTable(timeline, tuple(labels[1:]), table[:, 1:], _in_degrees(path, header))
+
+
+def write_mot(path: str | Path, table: MotTable, name: str) -> None:
+    """Write a table as OpenSim's own tools do, eight decimals; `name` is its title line.
+
+    Raises InputError for a missing value, naming column and frame, since OpenSim cannot read
+    one (interpolate, or write `table.longest_complete()`); for a table without rows or
+    columns; and for names with white space.
+    """
+    path = Path(path)
+    check_writable(path, table.timeline, table.names, "\t")
+    if broken := [n for n in table.names if n.split() != [n]]:
+        raise InputError(path, f"the column name {broken[0]!r} has white space", "rename it")
+    if not table.complete.all():
+        row, column = np.argwhere(np.isnan(table.values))[0]
+        raise InputError(
+            path,
+            f"{table.names[column]} has no value in frame {table.timeline.frame[row]}, and "
+            "OpenSim cannot read missing values",
+            "fill the gaps, or cut to the frames that are complete",
+        )
+    rows, columns = table.values.shape
+    degrees = {True: "inDegrees=yes\n", False: "inDegrees=no\n", None: ""}[table.in_degrees]
+    labels = "\t".join(("time", *table.names))
+    header = (
+        f"{' '.join(name.split())}\nversion=1\nnRows={rows}\nnColumns={columns + 1}\n"
+        f"{degrees}endheader\n{labels}\n"
+    )
+    values = np.column_stack((table.timeline.time, table.values))
+    write_text(path, header + format_rows("%.8f" + "\t%.8f" * columns + "\n", values))
+
+
+def _read_header(lines: list[Line]) -> dict[str, str]:
+    """Header entries by lower-case key, SIMM's names turned into OpenSim's."""
+    today = {"datarows": "nrows", "datacolumns": "ncolumns"}
+    entries = (_HEADER_ENTRY.match(line.text) for line in lines)
+    found = (((entry[1] or entry[2]).lower(), entry[3]) for entry in entries if entry)
+    return {today.get(key, key): value for key, value in found}
+
+
+def _in_degrees(path: Path, header: dict[str, str]) -> bool | None:
+    """What the header says about rotations; a SIMM motion (no version) is in degrees."""
+    stated = header.get("indegrees")
+    if stated is None:
+        return True if "version" not in header and path.suffix.lower() == ".mot" else None
+    if stated.lower() not in ("yes", "no"):
+        raise InputError(path, f"inDegrees={stated} is neither yes nor no", "repair the header")
+    return stated.lower() == "yes"

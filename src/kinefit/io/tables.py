@@ -1,0 +1,183 @@
+"""CSV tables: landmarks of a video and joint angles, plain enough for any spreadsheet.
+
+Comma-separated, a point as decimal mark, one header line, empty cells where a value is missing,
+fixed decimals: the same values give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kinefit.io.atomic import write_text
+from kinefit.io.text import (
+    TIME_DECIMALS,
+    build_timeline,
+    check_writable,
+    format_rows,
+    parse_rows,
+    read_lines,
+    refused_as_input,
+)
+from kinefit.types import (
+    FloatArray,
+    InputError,
+    JointAngles,
+    Keypoints2D,
+    Keypoints3D,
+    PoseTrack,
+    Timeline,
+)
+
+_CLOCK = ("frame", "time_s")
+_IMAGE = ("x_px", "y_px", "visibility")
+_BODY = ("x_m", "y_m", "z_m")
+
+
+def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
+    """Write `frame, time_s, damaged` and, per landmark, its columns.
+
+    `<name>_x_px`, `_y_px` (upright image), `_visibility` (0..1); when `track.body` exists also
+    `<name>_x_m`, `_y_m`, `_z_m` (camera axes x right, y down, z forward, origin mid-hip).
+    `damaged` is 1 for a frame that could not be decoded. Raises InputError without frames.
+    """
+    path = Path(path)
+    image, body = track.image, track.body
+    check_writable(path, image.timeline, image.names, ',"')
+    blocks = [image.xy, image.score[..., None]]
+    suffixes, decimals = list(_IMAGE), [4, 4, 6]
+    if body is not None:
+        blocks.append(body.xyz)
+        suffixes, decimals = [*_IMAGE, *_BODY], [4, 4, 6, 6, 6, 6]
+    values = np.concatenate(blocks, axis=-1).reshape(len(image.timeline), -1)
+    damaged = np.isin(image.timeline.frame, track.damaged)
+    columns = ["damaged", *(f"{name}_{suffix}" for name in image.names for suffix in suffixes)]
+    table = np.column_stack((damaged, values))
+    _write(path, image.timeline, columns, table, [0, *decimals * len(image.names)])
+
+
+def read_landmarks_csv(
+    path: str | Path, *, image_size: tuple[int, int], source: str = "landmarks CSV"
+) -> PoseTrack:
+    """The inverse of `write_landmarks_csv`.
+
+    image_size: (width, height) pixels of the upright video; the table does not hold it.
+    source: what `PoseTrack.source` should say.
+
+    Raises InputError, with the line, for a table of another layout or a cell that is no number.
+    """
+    path = Path(path)
+    file = _read(path)
+    names = tuple(c.removesuffix("_x_px") for c in file.columns if c.endswith("_x_px"))
+    xy_and_score = file.block(names, _IMAGE)
+    with_body = any(c.endswith("_x_m") for c in file.columns)
+    with refused_as_input(path):
+        image = Keypoints2D(
+            file.timeline, names, xy_and_score[..., :2], xy_and_score[..., 2], image_size
+        )
+        xyz = file.block(names, _BODY) if with_body else None
+        body = None if xyz is None else Keypoints3D(file.timeline, names, xyz, "camera")
+        damaged = file.timeline.frame[file.column("damaged") == 1]
+        return PoseTrack(image, body, tuple(damaged.tolist()), source)
+
+
+def write_angles_csv(
+    path: str | Path, angles: JointAngles, names: Sequence[str] | None = None
+) -> None:
+    """Write `frame, time_s`, then `<name>_deg` of every angle, then what is known of each.
+
+    `<name>_sd_deg` (one standard deviation) follow when `angles.sd` exists, and
+    `<name>_gimbal` always: 1 where the value depends on noise. `names` picks and orders the
+    angles (None: all). Four decimals. Raises InputError without frames or angles, and
+    InvalidData for an unknown name.
+    """
+    path = Path(path)
+    names = angles.names if names is None else tuple(names)
+    check_writable(path, angles.timeline, names, ',"')
+    values = np.column_stack([angles.column(name) for name in names])
+    pick = [angles.names.index(name) for name in names]
+    blocks, columns = [values], [f"{name}_deg" for name in names]
+    if angles.sd is not None:
+        blocks.append(angles.sd[:, pick])
+        columns += [f"{name}_sd_deg" for name in names]
+    decimals = [4] * len(columns) + [0] * len(names)
+    columns += [f"{name}_gimbal" for name in names]
+    table = np.hstack([*blocks, angles.gimbal[:, pick]])
+    _write(path, angles.timeline, columns, table, decimals)
+
+
+def read_angles_csv(path: str | Path) -> JointAngles:
+    """The inverse of `write_angles_csv`; the sd and gimbal columns may be absent.
+
+    Other columns are left alone. Raises InputError, with the line, for a table without
+    `<name>_deg` columns or a cell that is not a number.
+    """
+    path = Path(path)
+    file = _read(path)
+    found = [c.removesuffix("_deg") for c in file.columns if c.endswith("_deg")]
+    # "x_sd_deg" is the deviation of "x" where there is an "x_deg", and else an angle.
+    names = tuple(n for n in found if not (n.endswith("_sd") and n[:-3] in found))
+    if not names:
+        raise InputError(path, "has no column that ends in _deg", "check the file")
+    has_sd = f"{names[0]}_sd_deg" in file.columns
+    has_gimbal = f"{names[0]}_gimbal" in file.columns
+    none = np.zeros((len(file.timeline), len(names)), bool)
+    with refused_as_input(path):
+        return JointAngles(
+            file.timeline,
+            names,
+            file.block(names, ("deg",))[..., 0],
+            file.block(names, ("gimbal",))[..., 0] == 1 if has_gimbal else none,
+            file.block(names, ("sd_deg",))[..., 0] if has_sd else None,
+        )
+
+
+class _Table(NamedTuple):
+    """A CSV file in memory: its clock, and (T, C) numbers under C column names."""
+
+    path: Path
+    timeline: Timeline
+    columns: list[str]
+    values: FloatArray
+
+    def column(self, name: str) -> FloatArray:
+        """(T,) one column; InputError when it is not there."""
+        if name not in self.columns:
+            raise InputError(self.path, f"has no column {name!r}", "check the file")
+        return self.values[:, self.columns.index(name)]
+
+    def block(self, names: Sequence[str], suffixes: Sequence[str]) -> FloatArray:
+        """(T, len(names), len(suffixes)) the columns `<name>_<suffix>`."""
+        cells = [[self.column(f"{name}_{suffix}") for suffix in suffixes] for name in names]
+        return np.asarray(cells).reshape(len(names), len(suffixes), -1).transpose(2, 0, 1)
+
+
+def _write(
+    path: Path,
+    timeline: Timeline,
+    columns: Sequence[str],
+    table: FloatArray,
+    decimals: Sequence[int],
+) -> None:
+    if len(set(columns)) < len(columns):
+        raise InputError(path, "two columns would have one name", "rename the points or angles")
+    header = ",".join((*_CLOCK, *columns)) + "\n"
+    template = ",".join(["%d", f"%.{TIME_DECIMALS}f", *(f"%.{n}f" for n in decimals)]) + "\n"
+    clock = np.column_stack((timeline.frame.astype(np.float64), timeline.time))
+    write_text(path, header + format_rows(template, np.hstack((clock, table))))
+
+
+def _read(path: Path) -> _Table:
+    lines = read_lines(path)
+    columns = [cell.strip().strip('"') for cell in lines[0].text.split(",")]
+    rows = [line for line in lines[1:] if line.text.strip()]
+    if tuple(columns[:2]) != _CLOCK or len(set(columns)) != len(columns) or not rows:
+        raise InputError(
+            path, "is not a table of kinefit (columns frame, time_s, ..., and rows below)",
+            "check the file; save it with commas and decimal points",
+        )  # fmt: skip
+    values = parse_rows(path, rows, len(columns), ",")
+    return _Table(path, build_timeline(path, rows, values[:, 0], values[:, 1]), columns, values)

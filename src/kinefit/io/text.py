@@ -1,0 +1,158 @@
+"""What the text formats share: lines in, a table of numbers, typed errors with line numbers."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kinefit.types import FloatArray, InputError, InvalidData, Timeline
+
+MAX_BYTES = 2**30  # far above an hour of 64 markers at 100 Hz; a larger file is a mistake
+TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
+
+
+class Line(NamedTuple):
+    """A line of a file and its number, counted from 1."""
+
+    number: int
+    text: str
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The file's content; InputError when it is absent, unreadable, empty or over `limit`."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise InputError(path, "is a folder, not a file", "name the file inside it")
+        if size > limit:
+            raise InputError(
+                path, f"is {size / 2**20:.0f} MiB, over {limit / 2**20:.0f} MiB", "split it"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
+    if not content:
+        raise InputError(path, "the file is empty", "export it again")
+    return content
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The file's lines without line ends (Unix, Windows or old Mac); raises InputError."""
+    content = read_bytes(path)
+    if b"\0" in content:
+        raise InputError(path, "is a binary file, not text", "check that this is the right file")
+    text = decode(content).replace("\r\n", "\n").replace("\r", "\n")
+    return [Line(i, line) for i, line in enumerate(text.split("\n"), start=1)]
+
+
+def decode(content: bytes) -> str:
+    """Text in UTF-8, else in Latin-1, which every byte string is (names typed under Windows)."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -> FloatArray:
+    """(T, columns) numbers; an empty cell or any spelling of nan is NaN.
+
+    Empty cells beyond the last column are dropped. Raises InputError, naming the line, for a
+    row that is too short, too long, or holds something that is not a number.
+    """
+    texts = []
+    for number, text in rows:
+        extra = text.count(separator) + 1 - columns
+        if extra > 0 and text.endswith(separator * extra):
+            text, extra = text[:-extra], 0
+        if extra:
+            raise InputError(
+                path,
+                f"line {number} has {columns + extra} cells, expected {columns}",
+                "the file is cut off or was edited: export it again",
+            )
+        texts.append(text)
+    try:
+        table = pd.read_csv(
+            StringIO("\n".join(texts)),
+            sep=separator,
+            header=None,
+            dtype=np.float64,
+            quoting=csv.QUOTE_NONE,
+            skipinitialspace=separator != " ",
+            skip_blank_lines=False,
+            float_precision="round_trip",
+        )
+    except (ValueError, OverflowError) as error:
+        raise _bad_cell(path, rows, columns, separator) from error
+    return table.to_numpy(np.float64)
+
+
+def _bad_cell(path: Path, rows: Iterable[Line], columns: int, separator: str) -> InputError:
+    """The error for the first cell that no number parser accepts."""
+    hint = "use a point as decimal mark and leave missing cells empty"
+    for number, text in rows:
+        for cell in text.split(separator)[:columns]:
+            try:
+                float(cell or "nan")
+            except ValueError:
+                return InputError(path, f"line {number}: {cell!r} is not a number", hint)
+    return InputError(path, "holds a cell that is not a number", hint)
+
+
+def build_timeline(
+    path: Path, rows: Sequence[Line], frame: FloatArray, time: FloatArray
+) -> Timeline:
+    """The Timeline of (T,) frame numbers and seconds as read.
+
+    Raises InputError, naming the line, where a frame is not a whole number, a time is missing,
+    or either does not increase.
+    """
+    whole = np.isfinite(frame) & (np.abs(frame) < 2**53)
+    whole[whole] = frame[whole] % 1 == 0
+    rising_frame, rising_time = (np.diff(v, prepend=-np.inf) > 0 for v in (frame, time))
+    for good, reason in (
+        (whole, "the frame number is not a whole number"),
+        (np.isfinite(time), "the time is not a number"),
+        (rising_frame, "the frame number does not increase"),
+        (rising_time, "the time does not increase"),
+    ):
+        if not good.all():
+            line = rows[int(np.argmin(good))].number
+            raise InputError(path, f"line {line}: {reason}", "sort or repair the rows")
+    return Timeline(frame.astype(np.int64), time)
+
+
+@contextmanager
+def refused_as_input(path: Path) -> Iterator[None]:
+    """Turn a type's InvalidData into an InputError that names the file."""
+    try:
+        yield
+    except InvalidData as error:
+        raise InputError(path, str(error).rstrip("."), "repair the file") from error
+
+
+def format_rows(template: str, table: FloatArray) -> str:
+    """One line per row of `table` (T, C) through a %-template; NaN becomes an empty cell."""
+    return "".join(template % tuple(row) for row in table.tolist()).replace("nan", "")
+
+
+def check_writable(path: Path, timeline: Timeline, names: Sequence[str], forbidden: str) -> None:
+    """Raise InputError when there is nothing to write, or a name would break the format.
+
+    forbidden: characters that no name may hold, besides line ends.
+    """
+    if not len(timeline) or not names:
+        raise InputError(path, "there is nothing to write", "give at least one frame and one name")
+    for name in names:
+        if name != name.strip() or any(c in name for c in forbidden + "\r\n"):
+            raise InputError(
+                path, f"the name {name!r} cannot be written in this format", "rename it"
+            )

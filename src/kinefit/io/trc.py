@@ -1,0 +1,153 @@
+"""TRC: marker trajectories as text, the way OpenSim reads and writes them.
+
+PathFileType  4  (X/Y/Z)  walk.trc
+DataRate  CameraRate  NumFrames  NumMarkers  Units  OrigDataRate  OrigDataStartFrame  OrigNumFrames
+60  60  2  1  m  60  0  2
+Frame#  Time  C7
+                X1  Y1  Z1
+<blank>
+0  0.000000  0.012345  1.450000  -0.100000
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kinefit.io.atomic import write_text
+from kinefit.io.text import (
+    TIME_DECIMALS,
+    Line,
+    build_timeline,
+    check_writable,
+    format_rows,
+    parse_rows,
+    read_lines,
+    refused_as_input,
+)
+from kinefit.types import FloatArray, InputError, IntArray, Markers, Timeline
+
+_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+_HEADER_LINES = 5
+
+
+class _Header(NamedTuple):
+    rate_hz: float
+    units: str
+    names: tuple[str, ...]
+
+
+def read_trc(path: str | Path) -> Markers:
+    """Markers in metres, in the file's own axes; frame numbers and times as the file has them.
+
+    Taken as they come: units m, cm or mm (from the header), the blank sixth line or none,
+    trailing tabs, any line end, empty cells and nan for a missing marker, and a NumFrames that
+    differs from the rows (peers write one too many; what is there is read). Times that are
+    only frame / DataRate in print are made exact again; others stay (see `_exact_times`).
+    A marker at exactly (0, 0, 0) stays there: the format does not say that it is missing.
+
+    Raises InputError, with the line, for a wrong header, labels that contradict NumMarkers,
+    a row cut short, text in a cell, or frames or times that do not increase.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    header = _read_header(path, lines)
+    rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
+    if not rows:
+        raise InputError(path, "the file has a header but no frames", "export it again")
+    table = parse_rows(path, rows, 2 + 3 * len(header.names), "\t")
+    timeline = build_timeline(path, rows, table[:, 0], table[:, 1])
+    xyz = table[:, 2:].reshape(len(rows), -1, 3) / _PER_METRE[header.units]
+    with refused_as_input(path):
+        return Markers(_exact_times(timeline, header.rate_hz), header.names, xyz)
+
+
+def write_trc(path: str | Path, markers: Markers) -> None:
+    """Write metres with six decimals (a micrometre), missing markers as empty cells.
+
+    Frame numbers are the timeline's own. `estimated` and `sd` have no place in the format.
+    Every row ends with a tab, as in the files that OpenSim itself writes: its reader drops one
+    empty cell at the end of a row, and so refuses a row whose last marker is missing (4.6).
+
+    Raises InputError when there is no marker, a name holds a tab, or there is only one frame:
+    the header must state a rate.
+    """
+    path = Path(path)
+    timeline, names = markers.timeline, markers.names
+    check_writable(path, timeline, names, "\t")
+    if len(timeline) < 2:
+        raise InputError(path, "one frame has no frame rate, which TRC must state", "give two")
+    rate, frames, count = f"{timeline.rate_hz:.10g}", len(timeline), len(names)
+    labels = "".join(f"{name}\t\t\t" for name in names)
+    axes = "".join(f"X{i}\tY{i}\tZ{i}\t" for i in range(1, count + 1))
+    header = (
+        f"PathFileType\t4\t(X/Y/Z)\t{path.name}\n"
+        "DataRate\tCameraRate\tNumFrames\tNumMarkers\t"
+        "Units\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames\n"
+        f"{rate}\t{rate}\t{frames}\t{count}\tm\t{rate}\t{timeline.frame[0]}\t{frames}\n"
+        f"Frame#\tTime\t{labels}\n"
+        f"\t\t{axes}\n\n"
+    )
+    clock = np.column_stack((timeline.frame.astype(np.float64), timeline.time))
+    table = np.hstack((clock, markers.xyz.reshape(frames, -1)))
+    template = f"%d\t%.{TIME_DECIMALS}f\t" + "%.6f\t" * (3 * count) + "\n"
+    write_text(path, header + format_rows(template, table))
+
+
+def _read_header(path: Path, lines: list[Line]) -> _Header:
+    """Rate, units and marker names from the first five lines; raises InputError."""
+    if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
+        raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
+    # Split on any white space: OpenSim's own sample pads the values with double tabs.
+    keys, values = lines[1].text.split(), lines[2].text.split()
+    table = dict(zip(keys, values, strict=False))
+    names = tuple(cell.strip() for cell in lines[3].text.split("\t")[2:] if cell.strip())
+    try:
+        rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
+        units = table["Units"].lower()
+    except (KeyError, ValueError, OverflowError) as error:
+        raise InputError(
+            path, f"line 3 has no usable DataRate, NumMarkers or Units ({error})", "repair line 3"
+        ) from error
+    if units not in _PER_METRE:
+        raise InputError(path, f"line 3: unknown unit {table['Units']!r}", "use m, cm or mm")
+    if stated != len(names) or not names:
+        raise InputError(
+            path,
+            f"line 3 states {stated} markers, line 4 names {len(names)}",
+            "make NumMarkers and the labels agree",
+        )
+    return _Header(rate_hz, units, names)
+
+
+def _exact_times(timeline: Timeline, rate_hz: float) -> Timeline:
+    """`timeline` on the exact clock `frame / rate_hz + constant` when it is that clock in print.
+
+    Every printed time must lie within one unit of its own last digit (rounded or cut off) of
+    one such clock, and within 0.4 of a step: a dropped frame, a whole step, always survives.
+    """
+    frame, time = timeline.frame, timeline.time
+    if not 0 < rate_hz < np.inf:
+        return timeline
+    offset = time - frame / rate_hz
+    slack = np.minimum(_last_digit(time), 0.4 / rate_hz)
+    low, high = float((offset - slack).max()), float((offset + slack).min())
+    if low > high:
+        return timeline
+    shift = round((low + high) / 2 * rate_hz)  # clocks usually start at a multiple of the step
+    if low <= shift / rate_hz <= high:
+        return Timeline(frame, _clock(frame + shift, rate_hz))
+    return Timeline(frame, _clock(frame, rate_hz) + min(max(float(offset[0]), low), high))
+
+
+def _clock(step: IntArray, rate_hz: float) -> FloatArray:
+    return np.asarray(step / rate_hz, np.float64)
+
+
+def _last_digit(time: FloatArray) -> FloatArray:
+    """(T,) seconds: the unit of the last non-zero decimal of each time, down to 1e-9."""
+    scaled = np.abs(time)[:, None] * 10.0 ** np.arange(10)
+    whole = np.abs(scaled - np.rint(scaled)) <= 1e-6 + 1e-15 * scaled  # rounding of `scaled`
+    return np.asarray(10.0 ** -np.where(whole.any(1), whole.argmax(1), 9))
