@@ -1,12 +1,15 @@
 """Videos encoded here, read back; damage made here, survived."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from kinefit.io.video import VideoWriter
+from kinefit.io.video import VideoFrame, VideoWriter, _clock, frames, probe
 from kinefit.types import InputError, InvalidData
 
 
@@ -75,3 +78,248 @@ class TestWriter:
                 out.add(picture((48, 64)), 2.0)
             with pytest.raises(InvalidData, match="increase"):
                 out.add(picture((64, 48)), 1.0)
+
+
+def encode(
+    path: Path,
+    size: tuple[int, int] = (64, 48),
+    *,
+    count: int = 24,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    ticks: Sequence[int] | None = None,
+    rotation: int = 0,
+    aspect: Fraction | None = None,
+) -> Path:
+    """A video of `picture`s at 30 Hz, or with time stamps `ticks` in milliseconds."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        stream.options = options or {"g": "8"}
+        if ticks is not None:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for i in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(size, 4 * i), format="rgb24")
+            if ticks is not None:
+                frame.pts, frame.time_base = ticks[i], Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def damage(path: Path, *packets: int) -> list[float]:
+    """Overwrite the data of some packets (by order of decoding); returns their times, sorted."""
+    with av.open(str(path)) as file:
+        found = list(file.demux(video=0))
+    data = bytearray(path.read_bytes())
+    for packet in (found[i] for i in packets):
+        data[packet.pos : packet.pos + packet.size] = bytes([0xAB]) * packet.size
+    path.write_bytes(data)
+    return sorted(float(found[i].pts * found[i].time_base) for i in packets)
+
+
+def picture_error(frame: VideoFrame, expected: np.ndarray) -> float:
+    """Mean absolute difference of grey levels."""
+    assert frame.rgb is not None
+    assert frame.rgb.shape == expected.shape
+    return float(np.abs(frame.rgb.astype(float) - expected).mean())
+
+
+class TestReader:
+    def test_constant_rate(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4")
+        info = probe(path)
+        assert (info.size, info.rotation, info.n_frames) == ((64, 48), 0, 24)
+        assert info.rate_hz == pytest.approx(30)
+        assert info.duration_s == pytest.approx(24 / 30)
+        read = list(frames(path))
+        assert [f.index for f in read] == list(range(24))
+        np.testing.assert_allclose([f.time for f in read], np.arange(24) / 30, atol=1e-9)
+        # Lossy coding; the picture of the frame before or after differs by 12.
+        assert max(picture_error(f, picture((64, 48), 4 * f.index)) for f in read) < 4
+        assert [f.index for f in frames(path, start=20)] == [20, 21, 22, 23]
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+    def test_variable_rate_keeps_the_stamps(self, tmp_path: Path, suffix: str) -> None:
+        ticks = np.cumsum([500, *np.random.default_rng(1).integers(10, 90, 23)]).tolist()
+        path = encode(tmp_path / f"a{suffix}", ticks=ticks)
+        times = [f.time for f in frames(path)]
+        np.testing.assert_allclose(times, np.array(ticks) / 1000, atol=1e-4)  # container's clock
+
+    @pytest.mark.parametrize(
+        ("codec", "pixels", "suffix"),
+        [("ffv1", "yuv444p", ".mkv"), ("mpeg4", "yuv420p", ".mp4"), ("mpeg4", "yuv420p", ".avi")],
+    )
+    def test_odd_sizes(self, tmp_path: Path, codec: str, pixels: str, suffix: str) -> None:
+        size = (321, 241)
+        path = encode(tmp_path / f"a{suffix}", size, count=3, codec=codec, pixels=pixels)
+        assert probe(path).size == size
+        assert picture_error(next(frames(path)), picture(size)) < 4  # lossy coding
+
+    @pytest.mark.parametrize("rotation", [90, 180, -90])
+    def test_rotation_gives_the_upright_picture(self, tmp_path: Path, rotation: int) -> None:
+        path = encode(tmp_path / "a.mp4", rotation=rotation, count=2)
+        upright = np.rot90(picture((64, 48)), rotation // 90)
+        info = probe(path)
+        assert info.rotation == rotation % 360
+        assert info.size == (upright.shape[1], upright.shape[0])
+        first = next(frames(path))
+        assert picture_error(first, upright) < 4  # lossy coding
+        # OpenCV turns by the same metadata with code of its own.
+        ok, bgr = cv2.VideoCapture(str(path)).read()
+        assert ok
+        assert picture_error(first, bgr[..., ::-1]) < 1
+
+    def test_pixels_become_square(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", aspect=Fraction(4, 3), count=2)
+        assert probe(path).size == (85, 48)  # 64 * 4 / 3, rounded
+
+    def test_transport_stream_keeps_its_clock(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.ts")
+        times = [f.time for f in frames(path)]
+        assert times[0] > 0  # MPEG-TS starts late, by the encoder's delay
+        np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-9)
+
+    def test_joined_recordings_go_on_in_time(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.ts", count=60)
+        path.write_bytes(path.read_bytes() * 2)
+        read = list(frames(path))
+        assert len(read) == 120
+        # MPEG-TS stamps in 1/90000 s, joined by the median interval.
+        np.testing.assert_allclose(np.diff([f.time for f in read]), 1 / 30, atol=1e-4)
+
+    def test_h264_in_avi_is_counted(self, tmp_path: Path) -> None:
+        read = list(frames(encode(tmp_path / "a.avi")))
+        assert len(read) == 24
+        assert all(f.rgb is not None for f in read)
+
+
+class TestClock:
+    """Stamps in ticks of 1 ms, in the order of decoding."""
+
+    def times(self, stamps: list[int], decoding: list[int] | None = None) -> list[float]:
+        order = np.array(decoding or stamps)
+        key = np.ones(len(stamps), bool)
+        clock = _clock(np.array(stamps), order, key, tick_s=1e-3, nominal_hz=float("nan"))
+        return np.round(clock.time * 1000, 6).tolist()
+
+    def test_reordered_pictures(self) -> None:
+        assert self.times([0, 90, 30, 60], [0, 30, 60, 90]) == [0, 30, 60, 90]
+
+    def test_a_repeated_stamp_falls_between_its_neighbours(self) -> None:
+        assert self.times([0, 30, 30, 90]) == [0, 30, 60, 90]
+        assert self.times([0, 30, 60, 60, 60]) == [0, 30, 60, 90, 120]
+
+    def test_a_clock_set_back_goes_on(self) -> None:
+        assert self.times([5000, 5040, 0, 40, 100]) == [5000, 5040, 5080, 5120, 5180]
+
+    def test_one_stamp_a_little_back_does_not_reorder_the_time(self) -> None:
+        assert self.times([0, 30, 90, 60, 120]) == [0, 30, 60, 90, 120]
+
+
+class TestDamage:
+    @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+    def test_a_damaged_frame_is_marked_and_the_rest_goes_on(
+        self, tmp_path: Path, codec: str
+    ) -> None:
+        path = encode(tmp_path / "a.mp4", codec=codec)
+        whole = list(frames(path))
+        times = damage(path, 12)
+        read = list(frames(path))
+        assert [f.index for f in read] == list(range(24))
+        np.testing.assert_allclose([f.time for f in read], np.arange(24) / 30, atol=1e-9)
+        lost = [f.time for f in read if f.rgb is None]
+        assert lost[0] == pytest.approx(times[0])
+        assert len(lost) <= 3  # a reference takes its B frames along
+        np.testing.assert_array_equal(read[-1].rgb, whole[-1].rgb)  # after the next key frame
+
+    def test_damage_in_the_last_packets_costs_no_good_frame(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", codec="mpeg4")
+        times = damage(path, 22)
+        # Frame threads alone lose the last frame too.
+        assert [f.time for f in frames(path) if f.rgb is None] == pytest.approx(times)
+
+    def test_damage_in_the_first_packet(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", options={"g": "8", "bf": "0", "sc_threshold": "0"})
+        damage(path, 0)
+        read = list(frames(path))
+        assert len(read) == 24
+        assert [f.index for f in read if f.rgb is None] == list(range(8))  # until the next key
+        assert probe(path).size == (64, 48)
+
+    @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+    def test_a_lost_key_frame_takes_its_group_along(self, tmp_path: Path, codec: str) -> None:
+        path = encode(
+            tmp_path / "a.mp4", codec=codec, options={"g": "8", "bf": "0", "sc_threshold": "0"}
+        )
+        damage(path, 8)
+        assert [f.index for f in frames(path) if f.rgb is None] == list(range(8, 16))
+
+    def test_nothing_to_decode(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", count=6)
+        damage(path, *range(6))
+        with pytest.raises(InputError, match="none of its 6 frames"):
+            probe(path)
+
+
+class TestBadInput:
+    def refused(self, path: Path, reason: str) -> None:
+        for read in (probe, lambda p: next(frames(p))):
+            with pytest.raises(InputError, match=reason) as caught:
+                read(path)
+            assert path.name in str(caught.value)
+            assert caught.value.hint
+
+    def test_missing_empty_and_folder(self, tmp_path: Path) -> None:
+        self.refused(tmp_path / "none.mp4", "no such file")
+        (tmp_path / "empty.mp4").touch()
+        self.refused(tmp_path / "empty.mp4", "empty")
+        self.refused(tmp_path, "folder")
+
+    def test_no_video(self, tmp_path: Path) -> None:
+        (tmp_path / "a.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
+        self.refused(tmp_path / "a.mp4", "not a video")
+        (tmp_path / "b.mp4").write_text("Time,Marker\n" * 100)
+        self.refused(tmp_path / "b.mp4", "not a video")
+
+    def test_sound_only(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.m4a"
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("aac", rate=8000)
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            sound.sample_rate, sound.pts = 8000, 0
+            file.mux(stream.encode(sound))
+            file.mux(stream.encode())
+        self.refused(path, "no video")
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+    def test_truncated(self, tmp_path: Path, suffix: str) -> None:
+        path = encode(tmp_path / f"a{suffix}", count=60, codec="mpeg4")
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        self.refused(path, "cut off|truncated")
+
+    def test_truncated_with_the_index_in_front(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.mp4"
+        with VideoWriter(path, (64, 48)) as out:
+            for i in range(24):
+                out.add(picture((64, 48), i), i / 30)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 3 // 4])
+        self.refused(path, "truncated")
+
+    def test_no_frame(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.mkv"
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("mpeg4", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            file.start_encoding()
+        self.refused(path, "no frame|cut off")
+
+    def test_no_time_stamps(self, tmp_path: Path) -> None:
+        self.refused(encode(tmp_path / "a.h264"), "no time stamps")

@@ -2,21 +2,357 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
-from kinefit.types import InputError, InvalidData
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData
 
 Picture = NDArray[np.uint8]
+
+# A decoding time that falls by this much (seconds) is a clock set back, as where recordings
+# were joined; less is jitter of one stamp.
+_CLOCK_RESET_S = 1.0
+
+# Matroska states its length; a file this much shorter (seconds) was cut off. More than the
+# frames of one stream may lack against another, less than anyone records.
+_CUT_OFF_S = 0.25
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video holds.
+
+    path: the file.
+    size: (width, height) pixels of the upright picture: rotated as the metadata says, and
+        stretched to square pixels where the file's are not.
+    rotation: degrees counter-clockwise (0, 90, 180, 270) from the stored picture to the upright.
+    rate_hz: frames per second, from the median interval (the file's nominal rate where the two
+        agree within 5 %); NaN for a single frame without a rate.
+    n_frames: frames in the file, damaged ones included (interlaced video that stores each frame
+        as two fields counts twice).
+    duration_s: seconds from the first frame to the end of the last.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    rotation: int
+    rate_hz: float
+    n_frames: int
+    duration_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrame:
+    """One frame in the order of display.
+
+    index: 0, 1, 2, ...; damaged frames count.
+    time: seconds, the file's own time stamp.
+    rgb: (height, width, 3) uint8, upright; None where the frame is damaged.
+    """
+
+    index: int
+    time: float
+    rgb: Picture | None
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """What the video holds, found by reading all its packets and decoding its first good frame.
+
+    Raises InputError when the file is missing, empty, truncated, no video, without pictures or
+    without time stamps, or when no frame of it can be decoded.
+    """
+    clock, pixel_aspect = _read_packets(Path(path))
+    first = next((f for f in _decoded(Path(path)) if not f.is_corrupt), None)
+    if first is None:
+        raise InputError(
+            path,
+            f"none of its {len(clock.time)} frames can be decoded",
+            "check that it plays, and copy it again or convert it to H.264",
+        )
+    height, width = _upright(first, pixel_aspect).shape[:2]
+    return VideoInfo(
+        path=Path(path),
+        size=(width, height),
+        rotation=_quarter_turns(first) * 90,
+        rate_hz=1.0 / clock.step,
+        n_frames=len(clock.time),
+        duration_s=float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step)),
+    )
+
+
+def frames(path: str | Path, *, start: int = 0) -> Iterator[VideoFrame]:
+    """Every frame from index `start` on, in the order of display.
+
+    A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
+    its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
+    packet is in the file and its picture never comes out, or because the decoder marks the
+    picture as concealed; damage that still decodes (a few wrong blocks) cannot be told, nor can
+    a lost frame of interlaced video. Where a key frame is lost, so are those up to the next.
+
+    Time stamps come from the file, never from a rate. One that does not come after the one
+    before is replaced by interpolation between its neighbours; where the clock is set back by
+    a second or more (joined recordings), it goes on from there one median interval later.
+
+    Raises InputError as `probe` does, and when the picture size changes on the way.
+    """
+    path = Path(path)
+    clock, pixel_aspect = _read_packets(path)
+    size: tuple[int, int] | None = None
+    for index, (slot, picture) in enumerate(_aligned(path, clock)):
+        if index < start:
+            continue
+        rgb = None if picture is None else _upright(picture, pixel_aspect)
+        if rgb is not None:
+            height, width, _ = rgb.shape
+            size = size or (width, height)
+            if size != (width, height):
+                raise InputError(
+                    path,
+                    f"the picture size changes at frame {index}, from "
+                    f"{size[0]}x{size[1]} to {width}x{height}",
+                    "cut the video there and give each part on its own",
+                )
+        yield VideoFrame(index, clock.at(slot), rgb)
+
+
+@dataclass(frozen=True, eq=False)
+class _Clock:
+    """The time stamps of all packets, in the order of display.
+
+    pts: (N,) ticks as stored.
+    time: (N,) seconds, strictly increasing.
+    key: (N,) True for key frames, which need no other frame.
+    step: seconds, the usual interval; NaN when the file has one frame and no rate.
+    """
+
+    pts: IntArray
+    time: FloatArray
+    key: BoolArray
+    step: float
+
+    def find(self, pts: int | None, slot: int) -> int:
+        """Where the stamp `pts` stands, from `slot` on; `slot` when it is not there."""
+        if slot < len(self.pts) and self.pts[slot] == pts:
+            return slot
+        hits = np.flatnonzero(self.pts[slot:] == pts) if pts is not None else ()
+        return slot + int(hits[0]) if len(hits) else slot
+
+    def at(self, slot: int) -> float:
+        """Seconds; past the end (a decoder that gives more than one frame for a packet) by rate."""
+        extra = max(slot - len(self.time) + 1, 0)
+        return float(self.time[slot - extra] + extra * self.step)
+
+
+def _aligned(path: Path, clock: _Clock) -> Iterator[tuple[int, Any]]:
+    """(place in the clock, picture), the picture None where a packet is there but no good picture.
+
+    Some decoders (MPEG-4 part 2) go on without a lost key frame and draw what follows onto an
+    older picture; others (H.264) wait for the next one. Here none is given out until then.
+    """
+    slot, fields, adrift = 0, False, False
+    for picture in _decoded(path):
+        found = clock.find(picture.pts, slot)
+        # Interlaced video may hold two packets, one per field, for each frame: there, a packet
+        # without a picture is no sign of damage.
+        fields = picture.interlaced_frame
+        if not fields:
+            yield from ((lost, None) for lost in range(slot, found))
+            adrift = adrift or bool(clock.key[slot:found].any())
+        adrift = bool(picture.is_corrupt) if picture.key_frame else adrift
+        yield found, None if picture.is_corrupt or adrift else picture
+        slot = found + 1
+    if not fields:
+        yield from ((lost, None) for lost in range(slot, len(clock.time)))
+
+
+def _decoded(path: Path) -> Iterator[Any]:
+    """The pictures that come out of the decoder, in the order of display.
+
+    Decoding frames on several threads loses every picture still on its way when the last
+    packets are damaged (measured: up to one per thread). Only then, the file is decoded a
+    second time without, for the pictures that are missing; so the result is the same on any
+    number of cores.
+    """
+    count = 0
+    with _opened(path) as (file, stream):
+        stream.thread_type = "AUTO"
+        for packet in file.demux(stream):
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                if packet.size:
+                    continue
+                break  # the flush of what was on its way failed
+            yield from pictures
+            count += len(pictures)
+        else:
+            return
+    with _opened(path) as (file, stream):
+        stream.thread_type = "SLICE"
+        yield from islice(_surviving(file.demux(stream)), count, None)
+
+
+def _surviving(packets: Iterator[Any]) -> Iterator[Any]:
+    """The pictures of all packets that can be decoded."""
+    for packet in packets:
+        with suppress(av.FFmpegError):
+            yield from packet.decode()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The open container and its first video stream; what cannot be read is an InputError."""
+    if not path.exists():
+        raise InputError(path, "there is no such file", "check the path")
+    if path.is_dir():
+        raise InputError(path, "this is a folder", "name one video file in it")
+    if path.stat().st_size == 0:
+        raise InputError(path, "the file is empty", "copy it again from the camera")
+    try:
+        file = av.open(str(path))
+    except av.FFmpegError as error:
+        raise _unreadable(path) from error
+    with file:
+        streams = [s for s in file.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            raise InputError(
+                path, "it holds no video, only sound or data", "name the file with the pictures"
+            )
+        try:
+            yield file, streams[0]
+        except av.FFmpegError as error:
+            raise InputError(
+                path, f"it cannot be read to its end ({error.strerror})", "copy it again"
+            ) from error
+
+
+def _unreadable(path: Path) -> InputError:
+    """Tells a video that was cut off before its index from what never was one."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat") or head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3"):
+        return InputError(
+            path,
+            "it begins as a video but is cut off or damaged and cannot be opened",
+            "copy it again, or repair the recording with the camera's own software",
+        )
+    return InputError(path, "it is not a video", "give a video file, e.g. .mp4, .mov, .avi or .mkv")
+
+
+def _read_packets(path: Path) -> tuple[_Clock, float]:
+    """The time stamps and the pixels' aspect (width / height).
+
+    From one pass over all packets, without decoding: a second for a gigabyte.
+    """
+    rows, end, broken = [], 0.0, False
+    with _opened(path) as (file, stream):
+        # The index knows key frames that a parser no longer recognises, once they are damaged.
+        keys = {entry.timestamp for entry in stream.index_entries if entry.is_keyframe}
+        for packet in file.demux():
+            if not packet.size:
+                continue
+            broken = packet.is_corrupt
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index == stream.index and not packet.is_discard:
+                is_key = packet.is_keyframe or packet.dts in keys
+                rows.append((packet.pts, packet.dts, is_key))
+        if broken or _ends_early(path, file, stream, end):
+            raise InputError(
+                path,
+                "it is truncated: its pictures end before its index does",
+                "copy it again; to use what is there, repack it with ffmpeg -i IN -c copy OUT.mp4",
+            )
+        if not rows:
+            raise InputError(path, "it holds no frame", "copy it again from the camera")
+        pts, dts, key = zip(*rows, strict=True)
+        stamps, decoding = dts if None in pts else pts, pts if None in dts else dts
+        if None in stamps or None in decoding:
+            raise InputError(
+                path,
+                "its frames carry no time stamps",
+                "put it in a container at its true rate: ffmpeg -r RATE -i IN -c copy OUT.mp4",
+            )
+        clock = _clock(
+            np.array(stamps, np.int64),
+            np.array(decoding, np.int64),
+            np.array(key, bool),
+            tick_s=float(stream.time_base),
+            nominal_hz=float(stream.average_rate or "nan"),
+        )
+        if "avi" in file.format.name and stream.codec_context.name == "h264":
+            # AVI has no display times, and what FFmpeg makes up for reordered H.264 differs
+            # between packets and pictures: pictures are counted instead.
+            clock = replace(clock, pts=np.full_like(clock.pts, -1))
+        return clock, float(stream.sample_aspect_ratio or 1)
+
+
+def _ends_early(path: Path, file: Any, stream: Any, end: float) -> bool:
+    """True when the index names data past the end, or packets stop (`end`, s) before the length."""
+    indexed = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    stated = "matroska" in file.format.name and file.duration
+    return indexed > path.stat().st_size or (
+        bool(stated) and end < file.duration / av.time_base - _CUT_OFF_S
+    )
+
+
+def _clock(
+    stamps: IntArray, decoding: IntArray, key: BoolArray, *, tick_s: float, nominal_hz: float
+) -> _Clock:
+    """Order stamps for display and make their times increase; see `frames` for the rule.
+
+    stamps, decoding, key: (N,) display and decoding times in ticks of `tick_s` seconds, and
+        whether a packet holds a key frame; in the order of decoding.
+    nominal_hz: the rate to take when there are not two stamps to measure it by.
+    """
+    resets = np.flatnonzero(np.diff(decoding) * tick_s <= -_CLOCK_RESET_S) + 1
+    pieces = np.split(np.arange(len(stamps)), resets)
+    order = [piece[np.argsort(stamps[piece], kind="stable")] for piece in pieces]
+    steps = np.concatenate([np.diff(stamps[piece]) for piece in order])
+    step = float(np.median(steps[steps > 0])) * tick_s if (steps > 0).any() else 1 / nominal_hz
+    if abs(step * nominal_hz - 1) < 0.05:  # the same, but for stamps rounded to milliseconds
+        step = 1 / nominal_hz
+    times: list[FloatArray] = []
+    for piece in order:
+        time = _increasing(stamps[piece] * tick_s, step)
+        if times:
+            time = time - time[0] + times[-1][-1] + step
+        times.append(time)
+    display = np.concatenate(order)
+    return _Clock(stamps[display], np.concatenate(times), key[display], step)
+
+
+def _increasing(time: NDArray[np.floating], step: float) -> FloatArray:
+    """Sorted `time` with each repeated value replaced from its neighbours, at the end by `step`."""
+    place = np.arange(len(time))
+    good = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
+    filled = np.interp(place, good, time[good])
+    return np.asarray(filled + np.maximum(place - good[-1], 0) * step)
+
+
+def _quarter_turns(picture: Any) -> int:
+    """Counter-clockwise quarter turns (0-3) that bring a stored picture upright."""
+    return int(round(picture.rotation / 90) % 4)
+
+
+def _upright(picture: Any, pixel_aspect: float) -> Picture:
+    """(height, width, 3) RGB with square pixels, turned as the display matrix says."""
+    rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
+    return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(picture)))
+
 
 # Ticks per second of written files: the MPEG clock, which holds 24, 25, 30, 50, 60, 100, 120 Hz
 # and 30000/1001 Hz exactly and any other time to 6 microseconds.
