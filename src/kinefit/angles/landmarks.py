@@ -1,0 +1,103 @@
+"""Anatomical landmarks by name, seen from either side, with their dependence on the markers."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from kinefit.geometry.hip_centre import hip_joint_centres
+from kinefit.types import FloatArray, Markers
+
+# Landmarks that can be computed from others: name -> (inputs, function of their positions).
+_DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
+    "hip_r": (
+        ("asis_r", "asis_l", "psis_r", "psis_l"),
+        lambda *spines: hip_joint_centres(*spines)[0],
+    ),
+}
+_STEP_M = 1e-5  # central differences: curvature below 1e-9, rounding below 1e-10 of the slope
+_MIRROR = np.array([1.0, 1.0, -1.0])
+
+
+@cache
+def aliases() -> dict[str, tuple[str, ...]]:
+    """Marker names by landmark, in order of preference, from `aliases.toml`."""
+    text = (files("kinefit.angles") / "aliases.toml").read_text("utf-8")
+    table = tomllib.loads(text)["landmarks"]
+    return {
+        mark: tuple(full for name in names for full in (f"{name}_study", name))
+        for mark, names in table.items()
+    }
+
+
+def find_columns(names: Sequence[str]) -> dict[str, int]:
+    """Landmark -> column of the marker in `names` that stands for it."""
+    column = {name: i for i, name in enumerate(names)}
+    found = {
+        mark: next((column[n] for n in options if n in column), None)
+        for mark, options in aliases().items()
+    }
+    return {mark: i for mark, i in found.items() if i is not None}
+
+
+class Landmarks:
+    """Landmarks of a recording as if the side of interest were the right one.
+
+    For the left, positions are reflected at the plane z = 0 and the sides exchange their names:
+    the mirror image of a left leg is a right leg, so that one set of formulas serves both sides
+    and equal motion reads the same on both.
+
+    A hip joint centre that is not among the markers is regressed from the pelvis.
+    """
+
+    def __init__(self, markers: Markers, side: str = "r") -> None:
+        self._markers = markers
+        self._mirrored = side == "l"
+        columns = find_columns(markers.names)
+        seen = {mark: i for mark, i in columns.items() if markers.present[:, i].any()}
+        self._columns = {self._side(mark): i for mark, i in seen.items()}
+        self._derived = {
+            mark: inputs
+            for mark, (inputs, _) in _DERIVED.items()
+            if mark not in self._columns and all(name in self._columns for name in inputs)
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns or name in self._derived
+
+    def missing(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of `names` that cannot be had, under the names of the person's own sides."""
+        return tuple(self._side(name) for name in names if name not in self)
+
+    def position(self, name: str) -> FloatArray:
+        """(T, 3) metres; NaN where the marker, or one that it is derived from, is missing."""
+        if name in self._derived:
+            inputs, compute = _DERIVED[name]
+            return compute(*(self.position(n) for n in inputs))
+        xyz = self._markers.xyz[:, self._columns[name]]
+        return xyz * _MIRROR if self._mirrored else xyz
+
+    def derivatives(self, name: str) -> dict[int, FloatArray | None]:
+        """Marker column -> (T, 3, 3) of d position / d marker, None for the marker itself."""
+        if name not in self._derived:
+            return {self._columns[name]: None}
+        inputs, compute = _DERIVED[name]
+        points = [self.position(n) for n in inputs]
+        out: dict[int, FloatArray | None] = {}
+        for i, mark in enumerate(inputs):
+            slopes = []
+            for step in np.eye(3) * _STEP_M:
+                ahead = compute(*(p + step * (k == i) for k, p in enumerate(points)))
+                behind = compute(*(p - step * (k == i) for k, p in enumerate(points)))
+                slopes.append((ahead - behind) / (2 * _STEP_M))
+            out[self._columns[mark]] = np.stack(slopes, axis=-1)
+        return out
+
+    def _side(self, mark: str) -> str:
+        if not self._mirrored or mark[-2:] not in ("_r", "_l"):
+            return mark
+        return mark[:-1] + ("l" if mark.endswith("_r") else "r")
