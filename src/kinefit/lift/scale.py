@@ -1,0 +1,144 @@
+"""How many metres one unit of a detector's body is, from the subject's stature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.types import FloatArray, TooFewPoints, all_finite
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Segments whose summed length is a stable share of stature.
+
+    ratio: length / stature between joint centres. sd: its standard deviation over adults,
+    with 1 % (whole chain) or 2 % (parts) for where the detector puts the joints.
+    """
+
+    name: str
+    trunk: bool
+    legs: bool
+    ratio: float
+    sd: float
+
+
+# ANSUR II (6,068 adults): acromial minus lateral malleolus height is 0.7795 of stature, SD 0.0097;
+# women 0.7812, men 0.7787. The shoulder's centre lies 10.4 % of acromion-radiale below the acromion
+# (de Leva 1996, J Biomech 29:1231-1233; 0.0199 of stature), which leaves 0.760. Multi-view bones of
+# the Pose2Sim demo's subject (trunk .526, thigh .390, shank .372 m; about 1.68 m tall) give 0.767.
+# A part of the chain varies three to four times as much between people (trunk 5.0 %, legs 3.4 %,
+# whole 1.25 %), so parts serve only where the rest is unseen. How the whole divides follows
+# MediaPipe's own hips, which lie 3 cm below the trochanters: trunk 0.40 of it in all four views.
+# Rejected: torso = height / 3.4 (de Leva's men: 3.38). It fits neither ANSUR (acromion to
+# trochanter 3.28) nor MediaPipe (3.2-3.4), and makes the demo's bones 3-6 % short.
+CHAINS = (
+    Chain("shoulders to ankles", trunk=True, legs=True, ratio=0.760, sd=0.0122),
+    Chain("hips to ankles", trunk=False, legs=True, ratio=0.456, sd=0.0180),
+    Chain("shoulders to hips", trunk=True, legs=False, ratio=0.304, sd=0.0164),
+)
+
+# A chain seen in fewer frames than this share gives way to a shorter one that is seen more.
+_ENOUGH_FRAMES = 0.1
+
+
+@dataclass(frozen=True)
+class BodyScale:
+    """metres_per_unit: multiply the body by it. sd: its standard deviation. chain: what was
+    measured. frames: how many frames it was measured in.
+    """
+
+    metres_per_unit: float
+    sd: float
+    chain: str
+    frames: int
+
+
+def body_scale(
+    xyz: FloatArray, names: Sequence[str], weights: FloatArray, height_m: float
+) -> BodyScale:
+    """Metres per unit of `xyz` for a person of stature `height_m`.
+
+    xyz: (T, J, 3), any unit, NaN where missing. weights: (T, J) how well each point is seen;
+    0 keeps it out. names: J names of `kinefit.skeletons.blazepose33`.
+
+    The median over frames of the whole chain's length, weighted by its least seen joint, against
+    the chain's share of stature. The standard deviation joins the variation between people with
+    the chain's robust spread within the clip: not divided by the number of frames, because a
+    detector's error in one posture and view does not average out.
+
+    Raises TooFewPoints when no chain is seen in any frame.
+    """
+    bones = _BoneLengths(xyz, names, weights)
+    trunk, trunk_weight = bones.trunk()
+    legs, legs_weight = bones.legs()
+    wanted = max(1.0, _ENOUGH_FRAMES * bones.seen_frames)
+    candidates = []
+    for chain in CHAINS:
+        weight = np.minimum(
+            trunk_weight if chain.trunk else np.inf, legs_weight if chain.legs else np.inf
+        )
+        length = trunk * chain.trunk + legs * chain.legs
+        candidates.append((int((weight > 0).sum()), chain, length, weight))
+    usable = [c for c in candidates if c[0] >= wanted] or candidates
+    frames, chain, length, weight = usable[0]
+    if frames == 0:
+        raise TooFewPoints("metric scale from shoulders, hips, knees and ankles", found=0, needed=2)
+    middle = weighted_median(length, weight)
+    spread = 1.4826 * weighted_median(np.abs(length - middle), weight) / middle
+    metres = height_m * chain.ratio / middle
+    relative_sd = float(np.hypot(chain.sd / chain.ratio, spread))
+    return BodyScale(metres, metres * relative_sd, chain.name, frames)
+
+
+def weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    """The smallest value with at least half of the weight at or below it; NaN if none weighs."""
+    keep = (weights > 0) & np.isfinite(values)
+    if not keep.any():
+        return float("nan")
+    order = np.argsort(values[keep], kind="stable")
+    cumulated = np.cumsum(weights[keep][order])
+    middle = np.searchsorted(cumulated, 0.5 * cumulated[-1])
+    return float(values[keep][order][middle])
+
+
+class _BoneLengths:
+    """Lengths (T,) of body parts, 0 where unseen, and the weight (T,) of each."""
+
+    def __init__(self, xyz: FloatArray, names: Sequence[str], weights: FloatArray) -> None:
+        self._column = {name: i for i, name in enumerate(names)}
+        seen = all_finite(xyz)
+        self._weights = np.where(seen, weights, 0.0)
+        self._xyz = np.where(seen[..., None], xyz, 0.0)
+        self.seen_frames = int((self._weights > 0).any(axis=1).sum())
+
+    def _point(self, name: str) -> tuple[FloatArray, FloatArray]:
+        if name not in self._column:
+            return np.zeros_like(self._xyz[:, 0]), np.zeros(len(self._xyz))
+        i = self._column[name]
+        return self._xyz[:, i], self._weights[:, i]
+
+    def trunk(self) -> tuple[FloatArray, FloatArray]:
+        """Mid-shoulder to mid-hip."""
+        points, weights = zip(
+            *(self._point(n) for n in ("LShoulder", "RShoulder", "LHip", "RHip")), strict=True
+        )
+        between = (points[0] + points[1] - points[2] - points[3]) / 2
+        return np.linalg.norm(between, axis=-1), np.minimum.reduce(weights)
+
+    def legs(self) -> tuple[FloatArray, FloatArray]:
+        """Thigh and shank, each the mean of the sides, weighted by how well they are seen."""
+        total, total_weight = np.zeros(len(self._xyz)), np.full(len(self._xyz), np.inf)
+        for upper, lower in (("Hip", "Knee"), ("Knee", "Ankle")):
+            lengths, weights = [], []
+            for side in "LR":
+                (a, weight_a), (b, weight_b) = self._point(side + upper), self._point(side + lower)
+                lengths.append(np.linalg.norm(a - b, axis=-1))
+                weights.append(np.minimum(weight_a, weight_b))
+            both = weights[0] + weights[1]
+            mean = weights[0] * lengths[0] + weights[1] * lengths[1]
+            total += mean / np.where(both > 0, both, 1.0)
+            total_weight = np.minimum(total_weight, np.maximum(*weights))
+        return total, total_weight
