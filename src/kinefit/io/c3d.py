@@ -71,7 +71,7 @@ def read_c3d(path: str | Path) -> Markers:
         processor, parameters = _read_parameters(content)
         header = _read_header(content, processor, parameters)
         points = _read_points(content, processor, header)
-    except (ValueError, IndexError, OverflowError, struct.error) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, struct.error) as error:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
     units, up = (_text(parameters, key) for key in ("POINT:UNITS", "POINT:Y_SCREEN"))
     if units not in _PER_METRE or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
@@ -202,13 +202,14 @@ def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _He
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
     """(T, M, 4) x, y, z in the file's units, and the residual word (negative: missing)."""
     frames, width = header.last - header.first + 1, 4 * header.points + header.analog_words
-    if frames < 1 or header.first < 1 or header.data_block < 1:
-        raise ValueError(f"frames {header.first}-{header.last}")
+    if frames < 1 or header.first < 1 or header.data_block < 1 or not np.isfinite(header.scale):
+        raise ValueError(f"frames {header.first}-{header.last}, scale {header.scale}")
     # A negative scale says that the numbers are floats already in units.
     kind, scale = ("f4", 1.0) if header.scale < 0 else ("i2", header.scale)
     at = (header.data_block - 1) * _BLOCK
     words = _numbers(content, at, frames * width, kind, processor).reshape(frames, width)
-    points = words[:, : 4 * header.points].reshape(frames, header.points, 4).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN: missing
+        points = words[:, : 4 * header.points].astype(np.float64).reshape(frames, -1, 4)
     points[..., :3] *= scale
     return points
 

@@ -72,6 +72,8 @@ def read_landmarks_csv(
     path = Path(path)
     file = _read(path)
     names = tuple(c.removesuffix("_x_px") for c in file.columns if c.endswith("_x_px"))
+    if not names:
+        raise InputError(path, "has no column that ends in _x_px", "check the file")
     xy_and_score = file.block(names, _IMAGE)
     with_body = any(c.endswith("_x_m") for c in file.columns)
     with refused_as_input(path):

@@ -88,7 +88,6 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -
             quoting=csv.QUOTE_NONE,
             skipinitialspace=separator != " ",
             skip_blank_lines=False,
-            float_precision="round_trip",
         )
     except (ValueError, OverflowError) as error:
         raise _bad_cell(path, rows, columns, separator) from error

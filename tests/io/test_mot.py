@@ -1,0 +1,154 @@
+"""MOT and STO: golden files, both headers, OpenSim as the second reader, missing values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinefit.io.mot import MotTable, read_mot, write_mot
+from kinefit.types import InputError, InvalidData, Timeline, TooFewPoints
+
+GOLDEN = Path(__file__).parent / "golden"
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+PRINTED = 0.5e-8 + 1e-14  # half the last of eight decimals
+
+WALK = MotTable(
+    Timeline.regular(3, 60.0),
+    ("pelvis_tx", "knee_angle_r"),
+    np.array([[0.1, 5.25], [0.11, 6.5], [0.12, -0.125]]),
+    in_degrees=True,
+)
+
+
+def test_golden_file_both_ways(tmp_path: Path) -> None:
+    write_mot(tmp_path / "walk.mot", WALK, "walk")
+    assert (tmp_path / "walk.mot").read_bytes() == (GOLDEN / "walk.mot").read_bytes()
+    table = read_mot(GOLDEN / "walk.mot")
+    assert (table.names, table.in_degrees) == (WALK.names, True)
+    np.testing.assert_array_equal(table.values, WALK.values)
+    np.testing.assert_allclose(table.timeline.time, WALK.timeline.time, atol=PRINTED, rtol=0)
+
+
+def test_simm_header_is_in_degrees(tmp_path: Path) -> None:
+    table = read_mot(GOLDEN / "simm.mot")
+    assert table.names == ("hip_flexion_r", "knee_angle_r")
+    np.testing.assert_array_equal(table.values, [[10.5, -3.25], [-20.0, -4.0]])
+    np.testing.assert_array_equal(table.timeline.time, [0.0, 0.5])
+    assert table.in_degrees is True
+    forces = tmp_path / "simm.sto"
+    forces.write_bytes((GOLDEN / "simm.mot").read_bytes())
+    assert read_mot(forces).in_degrees is None
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 8),
+    columns=st.integers(1, 5),
+    in_degrees=st.sampled_from([True, False, None]),
+)
+@settings(max_examples=40, deadline=None)
+def test_round_trip(tmp_path_factory, seed: int, rows: int, columns: int, in_degrees) -> None:
+    rng = np.random.default_rng(seed)
+    time = np.cumsum(rng.uniform(1e-3, 1, rows))
+    names = tuple(f"/jointset/q_{i}/value" for i in range(columns))
+    values = rng.normal(size=(rows, columns)) * 10.0 ** rng.integers(-6, 4)
+    table = MotTable(Timeline(np.arange(rows), time), names, values, in_degrees)
+    path = tmp_path_factory.mktemp("mot") / "a.sto"
+    write_mot(path, table, "a")
+    back = read_mot(path)
+    assert (back.names, back.in_degrees) == (names, in_degrees)
+    # 1e4 * 2e-16 of rounding is far below the printed digits.
+    np.testing.assert_allclose(back.values, values, atol=PRINTED, rtol=1e-15)
+    np.testing.assert_allclose(back.timeline.time, time, atol=PRINTED, rtol=1e-15)
+
+
+def opensim(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # OpenSim drops its log file where it stands
+    osim = pytest.importorskip("opensim", reason="the opensim extra is not installed")
+    osim.Logger.setLevelString("Off")
+    return osim
+
+
+@pytest.mark.parametrize("suffix", [".mot", ".sto"])
+def test_opensim_reads_what_we_write(tmp_path: Path, monkeypatch, suffix: str) -> None:
+    osim = opensim(tmp_path, monkeypatch)
+    write_mot(f"a{suffix}", WALK, "a walk")
+    table, storage = osim.TimeSeriesTable(f"a{suffix}"), osim.Storage(f"a{suffix}")
+    assert tuple(table.getColumnLabels()) == WALK.names
+    np.testing.assert_array_equal(table.getMatrix().to_numpy(), WALK.values)
+    np.testing.assert_allclose(table.getIndependentColumn(), WALK.timeline.time, atol=PRINTED)
+    assert (storage.isInDegrees(), storage.getName()) == (True, "a walk")
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="shared recordings are not beside the repository")
+@pytest.mark.parametrize("name", ["walking1.mot", "walking1_grf.mot"])
+def test_we_read_what_opensim_reads(tmp_path: Path, monkeypatch, name: str) -> None:
+    path = DATA / "opencap" / "Subject4" / name
+    table = read_mot(path)
+    osim = opensim(tmp_path, monkeypatch)
+    reference = osim.TimeSeriesTable(str(path))
+    assert tuple(reference.getColumnLabels()) == table.names
+    np.testing.assert_array_equal(reference.getMatrix().to_numpy(), table.values)
+    np.testing.assert_array_equal(reference.getIndependentColumn(), table.timeline.time)
+    assert osim.Storage(str(path)).isInDegrees() is bool(table.in_degrees)
+
+
+def test_missing_values_are_named_not_written(tmp_path: Path) -> None:
+    values = np.array(WALK.values)
+    values[1, 1] = np.nan
+    holed = MotTable(Timeline.regular(3, 60.0, 40), WALK.names, values, True)
+    with pytest.raises(InputError, match="knee_angle_r has no value in frame 41"):
+        write_mot(tmp_path / "a.mot", holed, "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_longest_complete_run() -> None:
+    values = np.arange(24.0).reshape(8, 3)
+    values[:, 1] = np.nan  # a column without any value
+    values[[0, 3], [0, 2]] = np.nan
+    table = MotTable(Timeline.regular(8, 10.0, 5), ("a", "b", "c"), values, True)
+    whole = table.longest_complete()
+    assert whole.names == ("a", "c")
+    assert whole.timeline.frame.tolist() == [9, 10, 11, 12]
+    np.testing.assert_array_equal(whole.values, values[4:][:, [0, 2]])
+    assert whole.complete.all()
+    with pytest.raises(TooFewPoints):
+        MotTable(table.timeline, ("a",), np.full((8, 1), np.nan), True).longest_complete()
+
+
+def test_columns_by_name() -> None:
+    assert WALK.column("knee_angle_r").tolist() == [5.25, 6.5, -0.125]
+    with pytest.raises(InvalidData, match="pelvis_tx, knee_angle_r"):
+        WALK.column("knee")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("endheader", "", "not a MOT or STO file"),
+        ("time\t", "seconds\t", "not a MOT or STO file"),
+        ("nRows=3", "nRows=4", "states nrows=4, the table has 3"),
+        ("nColumns=3", "nColumns=2", "states ncolumns=2, the table has 3"),
+        ("inDegrees=yes", "inDegrees=maybe", "neither yes nor no"),
+        ("6.50000000", "x", "line 9: 'x' is not a number"),
+        ("\t6.50000000", "", "line 9 has 2 cells, expected 3"),
+        ("0.03333333", "0.01", "line 10: the time does not increase"),
+        ("pelvis_tx", "knee_angle_r", "duplicates"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (GOLDEN / "walk.mot").read_text()
+    assert old in text
+    (tmp_path / "bad.mot").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=r"bad\.mot") as error:
+        read_mot(tmp_path / "bad.mot")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\tb", " a"])
+def test_names_that_would_shift_the_columns_are_refused(tmp_path: Path, name: str) -> None:
+    table = MotTable(Timeline.regular(2, 1.0), (name,), np.zeros((2, 1)), True)
+    with pytest.raises(InputError, match="name"):
+        write_mot(tmp_path / "a.mot", table, "a")

@@ -1,0 +1,318 @@
+"""2D pose JSON of other programs: layouts as their own code writes them, and hostile input."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinefit.io import people as people_module
+from kinefit.io.alphapose import read_alphapose
+from kinefit.io.coco import read_coco
+from kinefit.io.mmpose import read_mmpose
+from kinefit.io.openpose import read_openpose
+from kinefit.io.people import People
+from kinefit.skeletons import skeleton
+from kinefit.types import InputError, InvalidData
+
+Reader = Callable[..., People]
+
+
+def body(count: int = 17, base: float = 100.0, score: float = 0.9) -> list[float]:
+    """x, y, score of `count` points; point j at (base + j, base + 2 j)."""
+    return [v for j in range(count) for v in (base + j, base + 2 * j, score)]
+
+
+def dump(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def openpose_frame(*persons: list[float], ids: tuple[int, ...] = ()) -> dict[str, Any]:
+    numbers = ids or (-1,) * len(persons)
+    entries = [
+        {"person_id": [i], "pose_keypoints_2d": p, "face_keypoints_2d": []}
+        for i, p in zip(numbers, persons, strict=True)
+    ]
+    return {"version": 1.3, "people": entries}
+
+
+def mmpose_instances(*persons: list[float]) -> list[dict[str, Any]]:
+    return [
+        {
+            "keypoints": [p[i : i + 2] for i in range(0, len(p), 3)],
+            "keypoint_scores": p[2::3],
+            "bbox": [[0, 0, 10, 10]],
+            "bbox_score": 0.9,
+        }
+        for p in persons
+    ]
+
+
+def test_openpose_folder(tmp_path: Path) -> None:
+    missing = body(25)
+    missing[3:6] = [0, 0, 0]
+    dump(tmp_path / "walk_000000000000_keypoints.json", openpose_frame(missing, body(25, 300)))
+    dump(tmp_path / "walk_000000000002_keypoints.json", openpose_frame())
+    dump(tmp_path / "walk_000000000010_keypoints.json", openpose_frame([], body(25, 200)))
+    dump(tmp_path / "settings.json", {"not": "a frame"})
+    people = read_openpose(tmp_path)
+    assert people.names == skeleton("body25").points
+    assert people.frame.tolist() == [0, 2, 10]
+    assert [p.shape for p in people.points] == [(2, 25, 3), (0, 25, 3), (1, 25, 3)]
+    assert np.isnan(people.points[0][0, 1]).all()
+    assert people.points[2][0, 3].tolist() == [203, 206, 0.9]
+    assert people.track is None
+    with pytest.raises(ValueError, match="read-only"):
+        people.points[0][0] = 0
+
+
+def test_openpose_layout_of_pose2sim(tmp_path: Path) -> None:
+    """Halpe-26 points, no `_keypoints` in the names, identities given."""
+    dump(tmp_path / "cam01_000007.json", openpose_frame(body(26), body(26, 50), ids=(1, 0)))
+    people = read_openpose(tmp_path)
+    assert people.names == skeleton("halpe26").points
+    assert people.frame.tolist() == [7]
+    assert people.track is not None
+    assert people.track[0].tolist() == [1, 0]
+
+
+def test_openpose_single_file_is_frame_0(tmp_path: Path) -> None:
+    file = dump(tmp_path / "cam1_keypoints.json", openpose_frame(body(25)))
+    assert read_openpose(file).frame.tolist() == [0]
+
+
+def test_openpose_two_videos_in_one_folder(tmp_path: Path) -> None:
+    for name in ("a_000_keypoints.json", "b_000_keypoints.json"):
+        dump(tmp_path / name, openpose_frame(body(25)))
+    with pytest.raises(InputError, match=r"a_000_keypoints\.json and b_000_keypoints\.json"):
+        read_openpose(tmp_path)
+
+
+def test_openpose_names_the_file_at_fault(tmp_path: Path) -> None:
+    dump(tmp_path / "a_000_keypoints.json", openpose_frame(body(25)))
+    dump(tmp_path / "a_001_keypoints.json", openpose_frame(body(24)))
+    with pytest.raises(InputError, match=r"a_001_keypoints\.json: frame 1: 24 keypoints, 25"):
+        read_openpose(tmp_path)
+    (tmp_path / "a_001_keypoints.json").write_text('{"people": [')
+    with pytest.raises(InputError, match=r"a_001_keypoints\.json: is not valid JSON"):
+        read_openpose(tmp_path)
+
+
+def test_openpose_folder_without_json(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no JSON file"):
+        read_openpose(tmp_path)
+
+
+def test_alphapose(tmp_path: Path) -> None:
+    entries = [
+        {"image_id": "10.jpg", "category_id": 1, "keypoints": body(17, 5, 3.2), "idx": [[4.0]]},
+        {"image_id": "2.jpg", "category_id": 1, "keypoints": body(), "score": 2.9, "idx": 4},
+        {"image_id": "2.jpg", "category_id": 1, "keypoints": body(17, 400), "idx": 5.0},
+    ]
+    people = read_alphapose(dump(tmp_path / "alphapose-results.json", entries))
+    assert people.names == skeleton("coco17").points
+    assert people.frame.tolist() == [2, 10]
+    assert people.track is not None
+    assert [t.tolist() for t in people.track] == [[4, 5], [4]]
+    assert people.points[1][0, 0].tolist() == [5, 5, 1]  # a score above 1 counts as 1
+
+
+def test_coco_results(tmp_path: Path) -> None:
+    entries = [{"image_id": 7, "category_id": 1, "keypoints": body(), "score": 0.8}]
+    people = read_coco(dump(tmp_path / "a.json", entries))
+    assert people.frame.tolist() == [7]
+    assert people.points[0][0, 16].tolist() == [116, 132, 0.9]
+
+
+def test_coco_data_set(tmp_path: Path) -> None:
+    flags = body(score=2)
+    flags[2], flags[5] = 1, 0
+    data = {
+        "images": [{"id": 501, "file_name": "v/000003.png"}, {"id": 9, "file_name": "000004.png"}],
+        "annotations": [
+            {"image_id": 501, "keypoints": flags, "num_keypoints": 16, "track_id": 3},
+            {"image_id": 501, "bbox": [0, 0, 1, 1]},
+            {"image_id": 501, "keypoints": [0] * 51, "num_keypoints": 0},
+        ],
+    }
+    people = read_coco(dump(tmp_path / "a.json", data))
+    assert people.frame.tolist() == [3, 4]
+    assert [len(p) for p in people.points] == [1, 0]
+    assert people.points[0][0, 0].tolist() == [100, 100, 0.5]
+    assert np.isnan(people.points[0][0, 1]).all()
+    assert people.points[0][0, 2, 2] == 1
+    assert people.track is not None
+    assert [t.tolist() for t in people.track] == [[3], []]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": [{"id": 1, "file_name": "1.png"}, {"id": 2, "file_name": "b1.png"}]}, "two"),
+        ({"images": [{"file_name": "1.png"}]}, "no id"),
+        ({"images": None}, '"images" is not a list'),
+        ({"annotations": [{"image_id": 77, "keypoints": body(score=2)}]}, "no image '77'"),
+        ({"annotations": [{"image_id": [], "keypoints": body(score=2)}]}, "no image"),
+        ({"annotations": [{"image_id": 1, "keypoints": body(score=0.3)}]}, "visibility 0.3"),
+        ({"annotations": [{"image_id": 1, "keypoints": "x"}]}, "frame 1: keypoints are not"),
+    ],
+)
+def test_coco_data_set_at_fault(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    data = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": [], **change}
+    with pytest.raises(InputError, match=message):
+        read_coco(dump(tmp_path / "a.json", data))
+
+
+def test_mmpose_demo_counts_from_1(tmp_path: Path) -> None:
+    frames = [
+        {"frame_id": 1, "instances": mmpose_instances(body(133), body(133, 50))},
+        {"frame_id": 2, "instances": []},
+    ]
+    file = dump(tmp_path / "a.json", {"meta_info": {}, "instance_info": frames})
+    people = read_mmpose(file)
+    assert people.frame.tolist() == [0, 1]
+    assert [p.shape for p in people.points] == [(2, 23, 3), (0, 23, 3)]
+    # COCO-WholeBody: 17 body points, then the feet, left before right.
+    assert people.names[:17] == skeleton("coco17").points
+    assert people.names[17:] == ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+    assert people.points[0][1, 22].tolist() == [72, 94, 0.9]
+
+
+def test_mmpose_inferencer_counts_from_0(tmp_path: Path) -> None:
+    frames = [{"frame_id": i, "instances": mmpose_instances(body())} for i in range(3)]
+    assert read_mmpose(dump(tmp_path / "a.json", frames)).frame.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_mmpose_image(tmp_path: Path, wrapped: bool) -> None:
+    listed = mmpose_instances(body(26), body(26, 7))
+    file = dump(tmp_path / "a.json", {"instance_info": listed} if wrapped else listed)
+    people = read_mmpose(file)
+    assert people.frame.tolist() == [0]
+    assert people.points[0].shape == (2, 26, 3)
+
+
+def test_halpe_136_keeps_its_body(tmp_path: Path) -> None:
+    file = dump(tmp_path / "a.json", [{"image_id": 0, "keypoints": body(136)}])
+    assert read_coco(file).names == skeleton("halpe26").points
+
+
+def test_skeleton_by_name(tmp_path: Path) -> None:
+    file = dump(tmp_path / "a.json", [{"image_id": 0, "keypoints": body(33)}])
+    with pytest.raises(InputError, match="33 keypoints per person: no known set"):
+        read_coco(file)
+    assert read_coco(file, skeleton="blazepose33").names == skeleton("blazepose33").points
+    with pytest.raises(InputError, match="but coco17 has 17"):
+        read_coco(file, skeleton="coco17")
+    with pytest.raises(InputError, match="no skeleton 'coco99'"):
+        read_coco(file, skeleton="coco99")
+
+
+HOSTILE: list[Any] = [
+    None,
+    {},
+    "text",
+    [],
+    [1.0, 2.0],
+    [[1, 2, 3]],
+    [*body()[:-1], "0.9"],
+    [*body()[:-1], None],
+    [*body()[:-1], True],
+    [*body()[:-1], float("nan")],
+    [*body()[:-1], float("inf")],
+    [*body()[:-1], 10**400],
+    [*body()[:-1], -1e7],
+]
+
+
+@pytest.mark.parametrize("keypoints", HOSTILE, ids=lambda value: str(value)[-30:])
+def test_hostile_keypoints_name_file_and_frame(tmp_path: Path, keypoints: Any) -> None:
+    good = {"image_id": "12.jpg", "keypoints": body()}
+    bad = {"image_id": "13.jpg", "keypoints": keypoints}
+    with pytest.raises(InputError, match=r"a\.json: frame 13: "):
+        read_alphapose(dump(tmp_path / "a.json", [good, bad]))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"keypoints": body()},
+        {"image_id": "no number", "keypoints": body()},
+        {"image_id": -1, "keypoints": body()},
+        {"image_id": True, "keypoints": body()},
+        {"image_id": 10**300, "keypoints": body()},
+        {"image_id": "9" * 60, "keypoints": body()},
+        {"image_id": 1, "keypoints": body(), "idx": "me"},
+        {"image_id": 1, "keypoints": body(), "idx": 1.5},
+        {"image_id": 1, "keypoints": body(), "idx": []},
+        {"image_id": 1, "keypoints": body(), "idx": float("nan")},
+        "not an object",
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_hostile_entries(tmp_path: Path, entry: Any) -> None:
+    with pytest.raises(InputError, match=r"a\.json: "):
+        read_alphapose(dump(tmp_path / "a.json", [entry]))
+
+
+@pytest.mark.parametrize("reader", [read_alphapose, read_coco, read_mmpose, read_openpose])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\1\2", b"{", b"[" * 100_000, b"1" * 10_000, b"null", b"[]", b"{}", b"[[]]", b"[1]",
+     b'{"people": 3}', b'{"instance_info": [{"frame_id": "x", "instances": 1}]}'],
+    ids=lambda value: value[:20].decode(),
+)  # fmt: skip
+def test_no_file_escapes_as_another_error(tmp_path: Path, reader: Reader, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json: "):
+        reader(tmp_path / "a.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(
+            ["image_id", "keypoints", "idx", "people", "pose_keypoints_2d", "instances",
+             "frame_id", "instance_info", "keypoint_scores", "images", "annotations", "id"]
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(value=JSON)
+@settings(max_examples=200, deadline=None)
+def test_garbage_never_escapes_as_another_error(tmp_path_factory, value: Any) -> None:
+    file = dump(tmp_path_factory.getbasetemp() / "garbage.json", value)
+    for reader in (read_alphapose, read_coco, read_mmpose, read_openpose):
+        with pytest.raises(InputError):  # 17 points never come together by chance
+            reader(file)
+
+
+def test_nobody_anywhere_is_an_error(tmp_path: Path) -> None:
+    dump(tmp_path / "a_000_keypoints.json", openpose_frame())
+    with pytest.raises(InputError, match="nobody was found"):
+        read_openpose(tmp_path)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(people_module, "MAX_JSON_BYTES", 100)
+    file = dump(tmp_path / "a.json", [{"image_id": 0, "keypoints": body()}])
+    with pytest.raises(InputError, match="over 0 MiB"):
+        read_coco(file)
+
+
+@pytest.mark.parametrize(
+    ("frame", "track"), [([1, 0], None), ([-1, 0], None), ([0, 1], (np.zeros(1),))]
+)
+def test_people_refuses_disorder(frame, track) -> None:
+    with pytest.raises(InvalidData):
+        People(("A",), frame, (np.zeros((1, 1, 3)), np.zeros((0, 1, 3))), track)

@@ -1,0 +1,172 @@
+"""CSV tables: exact layout, round trips, and pandas as a reader that knows nothing of us."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kinefit.io.tables import (
+    read_angles_csv,
+    read_landmarks_csv,
+    write_angles_csv,
+    write_landmarks_csv,
+)
+from kinefit.types import (
+    InputError,
+    InvalidData,
+    JointAngles,
+    Keypoints2D,
+    Keypoints3D,
+    PoseTrack,
+    Timeline,
+)
+
+CLOCK = Timeline([3, 4, 6], [0.1, 0.1333333, 0.2])
+SIZE = (640, 480)
+
+
+def track(with_body: bool) -> PoseTrack:
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(-5, 645, (3, 2, 2))
+    xy[1] = np.nan
+    names = ("Nose", "LHip")
+    image = Keypoints2D(CLOCK, names, xy, rng.uniform(0, 1, (3, 2)), SIZE)
+    xyz = rng.normal(size=(3, 2, 3))
+    xyz[1] = np.nan
+    body = Keypoints3D(CLOCK, names, xyz, "camera") if with_body else None
+    return PoseTrack(image, body, (4,), "test 1.0")
+
+
+def angles(with_sd: bool) -> JointAngles:
+    rng = np.random.default_rng(1)
+    degrees = rng.uniform(-180, 180, (3, 2))
+    degrees[1, 0] = np.nan
+    gimbal = np.array([[0, 0], [1, 0], [0, 1]], bool)
+    names = ("hip_r_flex", "knee_r_flex")
+    return JointAngles(CLOCK, names, degrees, gimbal, np.abs(degrees) / 90 if with_sd else None)
+
+
+@pytest.mark.parametrize("with_body", [True, False])
+def test_landmarks_round_trip(tmp_path: Path, with_body: bool) -> None:
+    before = track(with_body)
+    write_landmarks_csv(tmp_path / "a.csv", before)
+    after = read_landmarks_csv(tmp_path / "a.csv", image_size=SIZE, source="test 1.0")
+    assert after.image.names == before.image.names
+    assert (after.damaged, after.source, after.image.image_size) == ((4,), "test 1.0", SIZE)
+    np.testing.assert_array_equal(after.image.timeline.frame, CLOCK.frame)
+    np.testing.assert_allclose(after.image.timeline.time, CLOCK.time, atol=0.51e-6, rtol=0)
+    np.testing.assert_allclose(after.image.xy, before.image.xy, atol=0.51e-4, rtol=0)
+    np.testing.assert_allclose(after.image.score, before.image.score, atol=0.51e-6, rtol=0)
+    if before.body is None:
+        assert after.body is None
+    else:
+        assert after.body is not None
+        assert after.body.axes == "camera"
+        np.testing.assert_allclose(after.body.xyz, before.body.xyz, atol=0.51e-6, rtol=0)
+
+
+def test_landmark_columns(tmp_path: Path) -> None:
+    write_landmarks_csv(tmp_path / "a.csv", track(with_body=True))
+    frame = pd.read_csv(tmp_path / "a.csv")
+    suffixes = ("x_px", "y_px", "visibility", "x_m", "y_m", "z_m")
+    assert list(frame.columns) == [
+        "frame", "time_s", "damaged", *(f"{n}_{s}" for n in ("Nose", "LHip") for s in suffixes)
+    ]  # fmt: skip
+    assert frame["damaged"].tolist() == [0, 1, 0]
+    assert frame.loc[1, ["Nose_x_px", "Nose_x_m"]].isna().all()
+    assert frame.loc[1, "Nose_visibility"] == 0
+
+
+@pytest.mark.parametrize("with_sd", [True, False])
+def test_angles_round_trip(tmp_path: Path, with_sd: bool) -> None:
+    before = angles(with_sd)
+    write_angles_csv(tmp_path / "a.csv", before)
+    after = read_angles_csv(tmp_path / "a.csv")
+    assert after.names == before.names
+    np.testing.assert_array_equal(after.timeline.frame, CLOCK.frame)
+    np.testing.assert_allclose(after.degrees, before.degrees, atol=0.51e-4, rtol=0)
+    np.testing.assert_array_equal(after.gimbal, before.gimbal)
+    if before.sd is None:
+        assert after.sd is None
+    else:
+        np.testing.assert_allclose(after.sd, before.sd, atol=0.51e-4, rtol=0)
+
+
+def test_angle_file_byte_for_byte(tmp_path: Path) -> None:
+    table = JointAngles(
+        Timeline.regular(2, 50.0), ("knee_r_flex",), [[1.23456], [np.nan]], sd=[[0.5], [np.nan]]
+    )
+    write_angles_csv(tmp_path / "a.csv", table)
+    assert (tmp_path / "a.csv").read_bytes() == (
+        b"frame,time_s,knee_r_flex_deg,knee_r_flex_sd_deg,knee_r_flex_gimbal\n"
+        b"0,0.000000,1.2346,0.5000,0\n"
+        b"1,0.020000,,,0\n"
+    )
+
+
+def test_some_angles_in_another_order(tmp_path: Path) -> None:
+    before = angles(with_sd=True)
+    write_angles_csv(tmp_path / "a.csv", before, ["knee_r_flex"])
+    after = read_angles_csv(tmp_path / "a.csv")
+    assert after.names == ("knee_r_flex",)
+    np.testing.assert_array_equal(after.gimbal[:, 0], before.gimbal[:, 1])
+    with pytest.raises(InvalidData, match="ankle"):
+        write_angles_csv(tmp_path / "b.csv", before, ["ankle"])
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_tables_of_a_spreadsheet(tmp_path: Path) -> None:
+    """As Excel saves it: byte order mark, Windows line ends, extra columns, quoted names."""
+    text = '\ufeff"frame","time_s","knee_r_flex_deg",mark\r\n0,0,1.5,\r\n1,0.02,,3\r\n'
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    table = read_angles_csv(tmp_path / "a.csv")
+    np.testing.assert_array_equal(table.degrees, [[1.5], [np.nan]])
+    assert not table.gimbal.any()
+    assert table.sd is None
+
+
+def test_an_angle_called_sd_is_an_angle(tmp_path: Path) -> None:
+    table = JointAngles(CLOCK, ("x_sd",), np.ones((3, 1)))
+    write_angles_csv(tmp_path / "a.csv", table)
+    assert read_angles_csv(tmp_path / "a.csv").names == ("x_sd",)
+    both = JointAngles(CLOCK, ("x", "x_sd"), np.ones((3, 2)), sd=np.ones((3, 2)))
+    with pytest.raises(InputError, match="two columns"):
+        write_angles_csv(tmp_path / "b.csv", both)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "not a table of kinefit"),
+        ("frame;time_s;x_deg\n0;0,5;1,5\n", "not a table of kinefit"),
+        ("frame,time_s,x_deg\n", "not a table of kinefit"),
+        ("frame,time_s,x_deg,x_deg\n0,0,1,1\n", "not a table of kinefit"),
+        ("frame,time_s,x\n0,0,1\n", "no column that ends in _deg"),
+        ("frame,time_s,x_deg\n0,0,one\n", "line 2: 'one' is not a number"),
+        ("frame,time_s,x_deg\n0,0,1\n1,0.1\n", "line 3 has 2 cells, expected 3"),
+        ("frame,time_s,x_deg\n0,0,1\n,,\n", "line 3: the frame number is not a whole number"),
+        ("frame,time_s,x_deg,x_sd_deg\n0,0,1,-1\n", "sd must not be negative"),
+        ("frame,time_s,x_deg,y_deg,x_sd_deg\n0,0,1,1,1\n", "no column 'y_sd_deg'"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(InputError, match=r"bad\.csv") as error:
+        read_angles_csv(tmp_path / "bad.csv")
+    assert message in str(error.value)
+
+
+def test_a_landmark_table_without_landmarks(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("frame,time_s,damaged,Nose_x_px\n0,0,0,1\n")
+    with pytest.raises(InputError, match="no column 'Nose_y_px'"):
+        read_landmarks_csv(tmp_path / "a.csv", image_size=SIZE)
+    (tmp_path / "a.csv").write_text("frame,time_s,damaged\n0,0,0\n")
+    with pytest.raises(InputError, match="_x_px"):
+        read_landmarks_csv(tmp_path / "a.csv", image_size=SIZE)
+
+
+@pytest.mark.parametrize("name", ["a,b", 'a"b', "a\nb"])
+def test_names_that_would_shift_the_columns(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        write_angles_csv(tmp_path / "a.csv", JointAngles(CLOCK, (name,), np.ones((3, 1))))
