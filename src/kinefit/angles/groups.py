@@ -73,7 +73,7 @@ class Reading:
 
 def _swing_first(rotation: FloatArray) -> FloatArray:
     """Swing about Z and X, then twist: the order of "flex", "abd", "rot"."""
-    return swing_twist(rotation)[..., [2, 0, 1]]
+    return np.asarray(swing_twist(rotation)[..., [2, 0, 1]])
 
 
 def _follow_swing(angles: FloatArray) -> FloatArray:
@@ -82,7 +82,7 @@ def _follow_swing(angles: FloatArray) -> FloatArray:
 
 def _isb_shoulder(rotation: FloatArray) -> FloatArray:
     """Y-X-Y with the elevation about -X, as Wu 2005 counts it, but positive."""
-    return decompose(rotation, "YXY") + np.array([-np.pi, 0.0, np.pi])
+    return np.asarray(decompose(rotation, "YXY") + np.array([-np.pi, 0.0, np.pi]))
 
 
 CARDAN = Reading(
@@ -136,7 +136,7 @@ JOINTS = {
     "ankle": Joint("shank", "foot", ((CARDAN, _LIMB),)),
     "trunk": Joint("pelvis", "thorax", ((CARDAN, _AXIAL),)),
     "shoulder": Joint("thorax", "humerus", ((SWING, _LIMB), (ISB_SHOULDER, (1, 1, 1)))),
-    "elbow": Joint("humerus", "forearm", ((CARDAN, _LIMB),)),
+    "elbow": Joint("elbow", "forearm", ((CARDAN, _LIMB),)),
 }
 
 GROUPS = (
@@ -159,13 +159,7 @@ def group_names(group: str) -> tuple[str, ...]:
 
 def missing_landmarks(markers: Markers) -> dict[str, tuple[str, ...]]:
     """Groups that cannot be computed from `markers`, each with the landmarks that it lacks."""
-    sides = {side: Landmarks(markers, side) for side in "rl"}
-    lacking = {}
-    for group in GROUPS:
-        joint, side = joint_of(group)
-        if absent := sides[side].missing(joint.landmarks):
-            lacking[group] = absent
-    return lacking
+    return _lacking(_sides(markers))
 
 
 def joint_angles(markers: Markers) -> JointAngles:
@@ -181,15 +175,15 @@ def joint_angles(markers: Markers) -> JointAngles:
 
     Raises MissingMarkers when no group can be computed.
     """
-    lacking = missing_landmarks(markers)
+    sides = _sides(markers)
+    lacking = _lacking(sides)
     groups = [group for group in GROUPS if group not in lacking]
     if not groups:
         raise MissingMarkers(
             "Joint angles", sorted({name for names in lacking.values() for name in names}),
             "use a file with anatomical markers, e.g. the output of the marker augmenter",
         )  # fmt: skip
-    poses = {side: Pose(Landmarks(markers, side)) for side in "rl"}
-    tables = [_angles_of(group, poses[joint_of(group)[1]], markers.sd) for group in groups]
+    tables = [_angles_of(group, sides[joint_of(group)[1]], markers.sd) for group in groups]
     degrees, gimbal, sd = (np.concatenate(part, axis=1) for part in zip(*tables, strict=True))
     return JointAngles(
         markers.timeline,
@@ -198,6 +192,16 @@ def joint_angles(markers: Markers) -> JointAngles:
         gimbal,
         np.degrees(sd) if markers.sd is not None else None,
     )
+
+
+def _sides(markers: Markers) -> dict[str, Pose]:
+    return {side: Pose(Landmarks(markers, side)) for side in "rl"}
+
+
+def _lacking(sides: dict[str, Pose]) -> dict[str, tuple[str, ...]]:
+    joints = {group: joint_of(group) for group in GROUPS}
+    absent = {g: sides[side].landmarks.missing(j.landmarks) for g, (j, side) in joints.items()}
+    return {group: names for group, names in absent.items() if names}
 
 
 def _angles_of(
@@ -252,5 +256,8 @@ def _spread(rates: FloatArray, joint: Joint, pose: Pose, sd: FloatArray) -> Floa
         for column, inner in pose.landmarks.derivatives(mark).items():
             outer = slope if inner is None else slope @ inner
             by_marker[column] = by_marker.get(column, 0.0) + outer
-    variance = sum((slope**2 @ sd[:, i, :, None] ** 2)[..., 0] for i, slope in by_marker.items())
+    variance = np.zeros(rates.shape[:2])
+    for column, slope in by_marker.items():
+        each = slope * sd[:, column, None, :]
+        variance += np.einsum("tij,tij->ti", each, each)
     return np.sqrt(variance)

@@ -33,13 +33,19 @@ class Segment:
 
 _THIGH_AXIS = {"hip_r": 1.0, "knee_lat_r": -0.5, "knee_med_r": -0.5}
 _KNEE_AXIS = {"knee_lat_r": 1.0, "knee_med_r": -1.0}
+_ARM_AXIS = {"shoulder_r": 1.0, "elbow_lat_r": -0.5, "elbow_med_r": -0.5}
+_ELBOW_AXIS = {"elbow_lat_r": 1.0, "elbow_med_r": -1.0}
 
 SEGMENTS = {
-    # Wu 2002: Z through the anterior spines, X in the plane of the four spines.
+    # X from the middle of the posterior to that of the anterior spines, Z along the anterior
+    # ones. Wu 2002 takes Z exactly and X in the plane: the same but for the heading, which then
+    # rests on two markers. With equal errors at all four its SD is 5.5 per metre of error
+    # against 4.8 here; on 4 OpenCap motions hip adduction and rotation miss OpenSim's by up to
+    # 0.62 degrees SD against 0.13.
     "pelvis": Segment(
-        "ZX",
-        {"asis_r": 1.0, "asis_l": -1.0},
+        "XZ",
         {"asis_r": 0.5, "asis_l": 0.5, "psis_r": -0.5, "psis_l": -0.5},
+        {"asis_r": 1.0, "asis_l": -1.0},
     ),
     # Wu 2002: Y from the middle of the epicondyles to the hip centre. The hip's distal frame.
     "thigh": Segment("YZ", _THIGH_AXIS, _KNEE_AXIS),
@@ -67,12 +73,10 @@ SEGMENTS = {
         {"acromion_r": 1.0, "acromion_l": -1.0},
         {"acromion_r": 0.5, "acromion_l": 0.5, "c7": -1.0},
     ),
-    # Wu 2005, first option, with the acromion for the centre of the humeral head.
-    "humerus": Segment(
-        "YZ",
-        {"acromion_r": 1.0, "elbow_lat_r": -0.5, "elbow_med_r": -0.5},
-        {"elbow_lat_r": 1.0, "elbow_med_r": -1.0},
-    ),
+    # Wu 2005, first option.
+    "humerus": Segment("YZ", _ARM_AXIS, _ELBOW_AXIS),
+    # The elbow's proximal frame keeps the epicondyles as its flexion axis, as the knee's does.
+    "elbow": Segment("ZY", _ELBOW_AXIS, _ARM_AXIS),
     # Wu 2005: Y from the ulnar styloid to the middle of the epicondyles, Z towards the radial one.
     "forearm": Segment(
         "YZ",
