@@ -37,9 +37,12 @@ def test_simm_header_is_in_degrees(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.values, [[10.5, -3.25], [-20.0, -4.0]])
     np.testing.assert_array_equal(table.timeline.time, [0.0, 0.5])
     assert table.in_degrees is True
-    forces = tmp_path / "simm.sto"
-    forces.write_bytes((GOLDEN / "simm.mot").read_bytes())
-    assert read_mot(forces).in_degrees is None
+    text = (GOLDEN / "simm.mot").read_text()
+    (tmp_path / "simm.sto").write_text(text)
+    assert read_mot(tmp_path / "simm.sto").in_degrees is None
+    (tmp_path / "cut.mot").write_text(text.replace("datarows 2", "datarows 3"))
+    with pytest.raises(InputError, match="states nrows=3, the table has 2"):
+        read_mot(tmp_path / "cut.mot")
 
 
 @given(

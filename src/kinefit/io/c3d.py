@@ -115,8 +115,7 @@ def write_c3d(path: str | Path, markers: Markers) -> None:
     file["parameters"]["POINT"]["LABELS"]["value"] = names
     file.add_parameter("POINT", "X_SCREEN", ["+X"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Y"])
-    file["data"]["points"] = points
-    file["data"]["meta_points"]["residuals"] = np.where(markers.present, 0.0, -1.0).T[None]
+    file["data"]["points"] = points  # ezc3d gives NaN the residual -1
     file["header"]["points"]["first_frame"] = first
     with atomic_path(path) as temporary:
         file.write(str(temporary))

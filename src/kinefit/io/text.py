@@ -86,7 +86,7 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -
             header=None,
             dtype=np.float64,
             quoting=csv.QUOTE_NONE,
-            skipinitialspace=separator != " ",
+            skipinitialspace=True,
             skip_blank_lines=False,
         )
     except (ValueError, OverflowError) as error:
