@@ -13,12 +13,12 @@ OpenSim's adduction.
     shoulder   elevation to the front elevation sideways     internal          (arm_flex, -arm_add, arm_rot)
     elbow      flexion                valgus (carrying)      pronation         elbow_flex, pro_sup
 
-Hip, knee, ankle, trunk (thorax in pelvis), elbow, and the pelvis in the world: Cardan Z-X-Y, the
+Hip, knee, ankle, trunk (in the pelvis), elbow, and the pelvis in the world: Cardan Z-X-Y, the
 order of Grood & Suntay 1983 and Wu et al. 2002. Pelvis rotation is zero when the person faces the
 world's +X, as in OpenSim. Knee and ankle rotation are read against the malleoli, so that they
 carry the twist of the tibia as a constant.
 
-The shoulder (humerus in thorax) is given twice. `plane`, `elev`, `axial` are Y-X-Y of Wu et al.
+The shoulder (humerus in trunk) is given twice. `plane`, `elev`, `axial` are Y-X-Y of Wu et al.
 2005 (plane 0 is abduction, 90 is flexion; elevation positive), which says nothing about plane
 and axial rotation with the arm at the side. `flex`, `abd`, `rot` are swing and twist: the shortest
 arc from the hanging arm to where it is, as components to the front and to the side, and the
@@ -134,8 +134,8 @@ JOINTS = {
     "hip": Joint("pelvis", "thigh", ((CARDAN, _LIMB),)),
     "knee": Joint("femur", "shank", ((CARDAN, (-1, -1, 1)),)),
     "ankle": Joint("shank", "foot", ((CARDAN, _LIMB),)),
-    "trunk": Joint("pelvis", "thorax", ((CARDAN, _AXIAL),)),
-    "shoulder": Joint("thorax", "humerus", ((SWING, _LIMB), (ISB_SHOULDER, (1, 1, 1)))),
+    "trunk": Joint("pelvis", "trunk", ((CARDAN, _AXIAL),)),
+    "shoulder": Joint("trunk", "humerus", ((SWING, _LIMB), (ISB_SHOULDER, (1, 1, 1)))),
     "elbow": Joint("elbow", "forearm", ((CARDAN, _LIMB),)),
 }
 

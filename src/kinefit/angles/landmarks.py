@@ -15,25 +15,40 @@ from kinefit.types import FloatArray, Markers
 
 
 def _hip_centre(*spines: FloatArray) -> FloatArray:
-    right, _ = hip_joint_centres(*spines)
-    return right
+    return hip_joint_centres(*spines)[0]
 
 
-def _shoulder_centre(near: FloatArray, far: FloatArray, c7: FloatArray) -> FloatArray:
+def _lumbar_joint(
+    asis_r: FloatArray, asis_l: FloatArray, psis_r: FloatArray, psis_l: FloatArray
+) -> FloatArray:
+    """Where OpenSim's full-body model has its lumbar joint (Rajagopal 2016): 0.735 of the depth
+    of the pelvis behind the middle of the anterior spines and 0.237 of their distance above."""
+    front, back, across = (asis_r + asis_l) / 2, (psis_r + psis_l) / 2, asis_r - asis_l
+    up = unit(cross(across, front - back)) * _length(across)
+    return front - 0.735 * (front - back) + 0.237 * up
+
+
+def _shoulder_centre(near: FloatArray, far: FloatArray, *spines: FloatArray) -> FloatArray:
     """17 % of the distance of the acromia below the near one (Rab et al. 2002, Gait Posture 15).
 
-    Measured on 4 OpenCap motions against OpenSim: arm_flex 0.5-6.3 degrees SD; with the acromion
-    itself for the centre 0.8-8.8.
+    Down is along the trunk. Without it, with the acromion itself for the centre, arm_flex misses
+    OpenSim's by two to three times as much.
     """
-    across = near - far
-    down = unit(cross((near + far) / 2 - c7, across))
-    return near + 0.17 * np.linalg.norm(across, axis=-1, keepdims=True) * down
+    down = unit(_lumbar_joint(*spines) - (near + far) / 2)
+    return near + 0.17 * _length(near - far) * down
 
 
+def _length(vector: FloatArray) -> FloatArray:
+    """(..., 1) length of `vector` (..., 3)."""
+    return np.asarray(np.linalg.norm(vector, axis=-1, keepdims=True))
+
+
+_SPINES = ("asis_r", "asis_l", "psis_r", "psis_l")
 # Landmarks that can be computed from others: name -> (inputs, function of their positions).
 _DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
-    "hip_r": (("asis_r", "asis_l", "psis_r", "psis_l"), _hip_centre),
-    "shoulder_r": (("acromion_r", "acromion_l", "c7"), _shoulder_centre),
+    "hip_r": (_SPINES, _hip_centre),
+    "lumbar": (_SPINES, _lumbar_joint),
+    "shoulder_r": (("acromion_r", "acromion_l", *_SPINES), _shoulder_centre),
 }
 _STEP_M = 1e-5  # central differences: curvature below 1e-9, rounding below 1e-10 of the slope
 _MIRROR = np.array([1.0, 1.0, -1.0])
@@ -67,7 +82,8 @@ class Landmarks:
     the mirror image of a left leg is a right leg, so that one set of formulas serves both sides
     and equal motion reads the same on both.
 
-    The shoulder centres, and hip centres that are not among the markers, are regressed.
+    The lumbar joint and the shoulder centres, and hip centres that are not among the markers,
+    are regressed.
     """
 
     def __init__(self, markers: Markers, side: str = "r") -> None:
