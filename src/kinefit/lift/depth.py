@@ -9,6 +9,7 @@ from kinefit.types import FloatArray, all_finite
 
 MIN_POINTS = 6  # well-seen points that a frame needs: twice the three unknowns of a position
 _NEAREST = 0.2  # body units; a fit nearer than this has its body around the lens
+_SMALLEST = 1e-3  # radians, root mean square size of the view: below two pixels nothing is seen
 _ROBUST_PASSES = 6
 
 # The fit's formal error assumes that every landmark errs on its own. On the Pose2Sim demo the
@@ -16,12 +17,12 @@ _ROBUST_PASSES = 6
 # landmarks err together.
 _SHARED_ERROR = 3.0
 _FORMAL_FLOOR = 1e-4  # relative; a perfect fit still is not known better than this
-# That error lasts: its autocorrelation on the demo falls to 0.6-0.9 within 0.1 s.
+# That error lasts: 0.1 s later its correlation on the demo is still 0.6-0.8 in three views.
 _ERROR_TIME = 0.1  # seconds
 # Spectral density of a pelvis's acceleration along the line of sight, m^2/s^3: about 2 m/s^2
-# root mean square over 4 Hz, as in walking. On the demo anything from 0.1 to 2 gives the same
-# depth error within 2 cm, and the length of the path (0.5-0.8 m) within 15 % in three of four views
-# (unsmoothed: two to four times too long).
+# root mean square over 4 Hz, as in walking. On the demo (depth changes by 0.5-0.8 m in 1.7 s) the
+# path along the line of sight becomes 0.5-0.8 m long, from 1.3-3.1 m unsmoothed, and anything from
+# 0.1 to 2 gives the same depth error within 3 cm.
 _ACCELERATION = 0.5
 
 
@@ -44,31 +45,54 @@ def fit_depth(
     P = np.where(w[..., None] > 0, body, 0.0)
     enough = (w > 0).sum(axis=1) >= MIN_POINTS
     b = u * P[..., 2:] - P[..., :2]
-    depth = np.full(len(w), np.nan)
-    q = w
+    kernel = _first_kernel(u, P, b, w)
+    depth = np.ones(len(w))
     for _ in range(_ROBUST_PASSES):
+        distance = np.maximum(P[..., 2] + depth[:, None], _NEAREST)
+        q = w * kernel / distance**2
         total = np.where(enough, q.sum(axis=1), 1.0)[:, None, None]
         u_c = u - (q[..., None] * u).sum(axis=1, keepdims=True) / total
         b_c = b - (q[..., None] * b).sum(axis=1, keepdims=True) / total
         spread = (q[..., None] * u_c**2).sum(axis=(1, 2))
-        slope = -(q[..., None] * u_c * b_c).sum(axis=(1, 2)) / np.where(spread > 0, spread, np.nan)
-        depth = np.where(enough & (slope > _NEAREST), slope, np.nan)
-        distance = np.maximum(P[..., 2] + np.nan_to_num(depth, nan=1.0)[:, None], _NEAREST)
-        error = np.linalg.norm(b_c + u_c * np.nan_to_num(depth)[:, None, None], axis=-1) / distance
-        kernel = 1 / (1 + (error / _cauchy_width(error, w)[:, None]) ** 2)
-        q = w * kernel / distance**2
+        enough &= spread > _SMALLEST**2 * q.sum(axis=1)
+        slope = -(q[..., None] * u_c * b_c).sum(axis=(1, 2))
+        depth = np.maximum(slope / np.where(enough, spread, 1.0), 0.0)
+        error = np.linalg.norm(b_c + u_c * depth[:, None, None], axis=-1) / distance
+        kernel = _cauchy(error, w)
+    depth = np.where(enough & (depth > _NEAREST), depth, np.nan)
     freedom = np.maximum(2 * (w * kernel).sum(axis=1) - 3, 1.0)
     variance = (w * kernel * error**2).sum(axis=1) / freedom / np.where(spread > 0, spread, np.nan)
     sd = np.hypot(_SHARED_ERROR * np.sqrt(variance), _FORMAL_FLOOR * depth)
-    return depth, np.where(np.isfinite(depth), sd, np.nan)
+    return depth, sd
 
 
-def _cauchy_width(error: FloatArray, weights: FloatArray) -> FloatArray:
-    """(T,) twice the median error of each frame's seen points, never zero."""
+def _first_kernel(u: FloatArray, P: FloatArray, b: FloatArray, w: FloatArray) -> FloatArray:
+    """(T, J) weights to start from: medians, because one far point has the leverage to pull a
+    least-squares start onto itself (it did, in half of the frames of the test).
+    """
+    seen = (w > 0)[..., None]
+
+    def median(values: FloatArray) -> FloatArray:
+        filled = np.where(seen.any(axis=1, keepdims=True), np.where(seen, values, np.nan), 0.0)
+        return np.asarray(np.nanmedian(filled, axis=1, keepdims=True))
+
+    def size(xy: FloatArray) -> FloatArray:
+        return median(np.linalg.norm(xy - median(xy), axis=-1, keepdims=True))
+
+    size_in_view = size(u)
+    depth = size(P[..., :2]) / np.where(size_in_view > 0, size_in_view, 1.0)
+    shift = b + u * depth  # the same for every point that fits: the lateral position
+    distance = np.maximum(P[..., 2:] + depth, _NEAREST)
+    return _cauchy(np.linalg.norm((shift - median(shift)) / distance, axis=-1), w)
+
+
+def _cauchy(error: FloatArray, weights: FloatArray) -> FloatArray:
+    """(T, J) Cauchy weights at a width of twice the median error of each frame's seen points."""
     seen = np.sort(np.where(weights > 0, error, np.inf), axis=1)
-    count = (weights > 0).sum(axis=1)
-    middle = seen[np.arange(len(seen)), np.maximum(count - 1, 0) // 2]
-    return np.asarray(np.where(count > 0, np.maximum(2 * middle, 1e-9), 1.0))
+    middle = np.maximum((weights > 0).sum(axis=1) - 1, 0) // 2
+    median = seen[np.arange(len(seen)), middle]
+    width = np.where(np.isfinite(median), np.maximum(2 * median, 1e-9), 1.0)
+    return np.asarray(1 / (1 + (error / width[:, None]) ** 2))
 
 
 def smooth_depth(time: FloatArray, depth: FloatArray, sd: FloatArray) -> FloatArray:
