@@ -144,6 +144,12 @@ def test_a_wrong_rate_in_the_header_does_not_bend_the_times(tmp_path: Path) -> N
     np.testing.assert_allclose(read_trc(tmp_path / "a.trc").timeline.time, times, atol=0.5e-6)
 
 
+@pytest.mark.parametrize("rate", ["0", "nan", "inf", "1e-300", "1e300", "-60"])
+def test_a_senseless_rate_in_the_header_does_not_either(tmp_path: Path, rate: str) -> None:
+    path = edited(tmp_path / "a.trc", ("60\t60\t3", f"{rate}\t60\t3"))
+    assert read_trc(path).timeline.time.tolist() == [0, 0.016667, 0.033333]
+
+
 def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
     ticks = np.cumsum(np.random.default_rng(0).integers(2700, 3300, 80))  # 1/90000 s, 30 Hz +- 10 %
     markers = Markers(Timeline(np.arange(80), ticks / 90000), ("A",), np.zeros((80, 1, 3)))
@@ -182,6 +188,9 @@ def test_units(tmp_path: Path, units: str, factor: float) -> None:
         (("1.451000", "1e999"), "infinite"),
         (("0.033333", "0.016667"), "line 9: the time does not increase"),
         (("0.033333", ""), "line 9: the time is not a number"),
+        (("0.000000", "-inf"), "line 7: the time is not a number"),
+        (("0.033333", "1e300"), "line 9: the time is not a number"),
+        (("2\t0.033333", "-inf\t0.033333"), "line 9: the frame number is not a whole number"),
         (("2\t0.033333", "1\t0.033333"), "line 9: the frame number does not increase"),
         (("2\t0.033333", "2.5\t0.033333"), "line 9: the frame number is not a whole number"),
         (("2\t0.033333", "1e300\t0.033333"), "line 9: the frame number is not a whole number"),

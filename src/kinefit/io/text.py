@@ -15,6 +15,7 @@ import pandas as pd
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
 MAX_BYTES = 2**30  # far above an hour of 64 markers at 100 Hz; a larger file is a mistake
+_LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
 
 
@@ -116,10 +117,10 @@ def build_timeline(
     """
     whole = np.isfinite(frame) & (np.abs(frame) < 2**53)
     whole[whole] = frame[whole] % 1 == 0
-    rising_frame, rising_time = (np.diff(v, prepend=-np.inf) > 0 for v in (frame, time))
+    rising_frame, rising_time = (np.append(True, v[1:] > v[:-1]) for v in (frame, time))
     for good, reason in (
         (whole, "the frame number is not a whole number"),
-        (np.isfinite(time), "the time is not a number"),
+        (np.abs(time) < _LAST_TIME, "the time is not a number of seconds"),
         (rising_frame, "the frame number does not increase"),
         (rising_time, "the time does not increase"),
     ):

@@ -129,7 +129,7 @@ def _exact_times(timeline: Timeline, rate_hz: float) -> Timeline:
     one such clock, and within 0.4 of a step: a dropped frame, a whole step, always survives.
     """
     frame, time = timeline.frame, timeline.time
-    if not 0 < rate_hz < np.inf:
+    if not 1e-3 < rate_hz < 1e6:  # some files state 0
         return timeline
     offset = time - frame / rate_hz
     slack = np.minimum(_last_digit(time), 0.4 / rate_hz)
