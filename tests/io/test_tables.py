@@ -11,6 +11,7 @@ from kinefit.io.tables import (
     read_landmarks_csv,
     write_angles_csv,
     write_landmarks_csv,
+    write_uncertainty_csv,
 )
 from kinefit.types import (
     InputError,
@@ -18,6 +19,7 @@ from kinefit.types import (
     JointAngles,
     Keypoints2D,
     Keypoints3D,
+    Markers,
     PoseTrack,
     Timeline,
 )
@@ -102,6 +104,20 @@ def test_angle_file_byte_for_byte(tmp_path: Path) -> None:
         b"frame,time_s,knee_r_flex_deg,knee_r_flex_sd_deg,knee_r_flex_gimbal\n"
         b"0,0.000000,1.2346,0.5000,0\n"
         b"1,0.020000,,,0\n"
+    )
+
+
+@pytest.mark.parametrize("with_sd", [True, False])
+def test_uncertainty_byte_for_byte(tmp_path: Path, with_sd: bool) -> None:
+    sd = np.array([[[0.001, 0.002, 0.0030004]], [[np.nan] * 3]]) if with_sd else None
+    markers = Markers(Timeline.regular(2, 50.0), ("C7",), np.ones((2, 1, 3)), [[True], [False]], sd)
+    write_uncertainty_csv(tmp_path / "a.csv", markers)
+    assert (tmp_path / "a.csv").read_text() == (
+        "frame,time_s,C7_estimated,C7_sd_x_m,C7_sd_y_m,C7_sd_z_m\n"
+        "0,0.000000,1,0.001000,0.002000,0.003000\n"
+        "1,0.020000,0,,,\n"
+        if with_sd
+        else "frame,time_s,C7_estimated\n0,0.000000,1\n1,0.020000,0\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""CSV tables: landmarks of a video and joint angles, plain enough for any spreadsheet.
+"""CSV tables: landmarks, marker uncertainty and joint angles, plain enough for any spreadsheet.
 
 Comma-separated, a point as decimal mark, one header line, empty cells where a value is missing,
 fixed decimals: the same values give the same bytes.
@@ -28,6 +28,7 @@ from kinefit.types import (
     JointAngles,
     Keypoints2D,
     Keypoints3D,
+    Markers,
     PoseTrack,
     Timeline,
 )
@@ -135,6 +136,25 @@ def read_angles_csv(path: str | Path) -> JointAngles:
             file.block(names, ("gimbal",))[..., 0] == 1 if has_gimbal else none,
             file.block(names, ("sd_deg",))[..., 0] if has_sd else None,
         )
+
+
+def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
+    """Write what TRC and C3D cannot hold of `markers`: `frame, time_s` and, per marker, columns.
+
+    `<name>_estimated`: 1 where the position was not measured (mirrored, regressed, filled in);
+    when `markers.sd` exists also `<name>_sd_x_m`, `_sd_y_m`, `_sd_z_m`, one standard deviation
+    per axis. Raises InputError without frames or markers.
+    """
+    path = Path(path)
+    check_writable(path, markers.timeline, markers.names, ',"')
+    blocks = [markers.estimated[..., None].astype(np.float64)]
+    suffixes, decimals = ["estimated"], [0]
+    if markers.sd is not None:
+        blocks.append(markers.sd)
+        suffixes, decimals = ["estimated", "sd_x_m", "sd_y_m", "sd_z_m"], [0, 6, 6, 6]
+    table = np.concatenate(blocks, axis=-1).reshape(len(markers.timeline), -1)
+    columns = [f"{name}_{suffix}" for name in markers.names for suffix in suffixes]
+    _write(path, markers.timeline, columns, table, decimals * len(markers.names))
 
 
 class _Table(NamedTuple):
