@@ -184,11 +184,11 @@ def joint_angles(markers: Markers) -> JointAngles:
             "use a file with anatomical markers, e.g. the output of the marker augmenter",
         )  # fmt: skip
     tables = [_angles_of(group, sides[joint_of(group)[1]], markers.sd) for group in groups]
-    degrees, gimbal, sd = (np.concatenate(part, axis=1) for part in zip(*tables, strict=True))
+    values, gimbal, sd = (np.concatenate(part, axis=1) for part in zip(*tables, strict=True))
     return JointAngles(
         markers.timeline,
         tuple(name for group in groups for name in group_names(group)),
-        np.degrees(degrees),
+        np.degrees(values),
         gimbal,
         np.degrees(sd) if markers.sd is not None else None,
     )
@@ -212,18 +212,17 @@ def _angles_of(
     rotation = pose.frame(joint.distal)
     if joint.proximal is not None:
         rotation = np.swapaxes(pose.frame(joint.proximal), -1, -2) @ rotation
-    angles, flags, spread = [], [], []
+    angles, flags = [], []
     for reading, signs in joint.readings:
         raw = reading.split(rotation)
         near = reading.distance(raw) < np.radians(GIMBAL_DEG)
         angles.append(reading.follow(raw) * signs)
         flags.append(near[:, None] & np.array(reading.blurred))
-        spread.append(
-            np.full_like(raw, np.nan)
-            if sd is None
-            else _spread(_rates(reading.split, rotation), joint, pose, sd)
-        )
-    return tuple(np.concatenate(part, axis=1) for part in (angles, flags, spread))  # type: ignore[return-value]
+    values, gimbal = np.concatenate(angles, axis=1), np.concatenate(flags, axis=1)
+    if sd is None:
+        return values, gimbal, np.full_like(values, np.nan)
+    rates = np.concatenate([_rates(r.split, rotation) for r, _ in joint.readings], axis=1)
+    return values, gimbal, _spread(rates, joint, pose, sd)
 
 
 def _rates(split: Callable[[FloatArray], FloatArray], rotation: FloatArray) -> FloatArray:
@@ -236,26 +235,28 @@ def _rates(split: Callable[[FloatArray], FloatArray], rotation: FloatArray) -> F
 
 
 def _spread(rates: FloatArray, joint: Joint, pose: Pose, sd: FloatArray) -> FloatArray:
-    """(T, 3) standard deviation of the angles, radians.
+    """(T, A) standard deviation of the angles, radians.
 
-    A landmark turns a segment by the weights that it has in the two directions of the segment.
+    rates: (T, A, 3) d angles / d rotation vector of the distal segment in proximal axes.
+    sd: (T, M, 3) metres, of the markers. A landmark turns a segment by the weights that it has in
+        the two directions of the segment.
     """
     if joint.proximal is not None:
         rates = rates @ np.swapaxes(pose.frame(joint.proximal), -1, -2)
-    by_landmark: dict[str, FloatArray] = {}
-    for name, sign in ((joint.distal, 1.0), (joint.proximal, -1.0)):
-        if name is None:
-            continue
-        segment = SEGMENTS[name]
-        turns = [rates @ turn for turn in pose.turns(name)]
-        for weights, turn in zip((segment.primary, segment.secondary), turns, strict=True):
-            for mark, weight in weights.items():
-                by_landmark[mark] = by_landmark.get(mark, 0.0) + sign * weight * turn
+    parts = [(joint.distal, 1.0)] + ([] if joint.proximal is None else [(joint.proximal, -1.0)])
+    turns = np.stack([rates @ turn for name, _ in parts for turn in pose.turns(name)])
+    marks = joint.landmarks
+    weights = np.array([
+        [sign * direction.get(mark, 0.0) for name, sign in parts for direction in
+         (SEGMENTS[name].primary, SEGMENTS[name].secondary)]
+        for mark in marks
+    ])  # fmt: skip
     by_marker: dict[int, FloatArray] = {}
-    for mark, slope in by_landmark.items():
+    for mark, slope in zip(marks, np.tensordot(weights, turns, axes=1), strict=True):
         for column, inner in pose.landmarks.derivatives(mark).items():
             outer = slope if inner is None else slope @ inner
-            by_marker[column] = by_marker.get(column, 0.0) + outer
+            before = by_marker.get(column)
+            by_marker[column] = outer if before is None else before + outer
     variance = np.zeros(rates.shape[:2])
     for column, slope in by_marker.items():
         each = slope * sd[:, column, None, :]
