@@ -59,6 +59,31 @@ def test_tilt_and_roll_are_found(studio, subject, tilt, roll, heading):
     assert 0 < motion.tilt_sd < 6
 
 
+def test_the_floor_corrects_a_person_who_leans(studio, subject):
+    scene = studio.scene(heading_deg=0, tilt=10, roll=0)
+    upper = [i for i, n in enumerate(studio.names) if n[1:] not in ("Ankle", "Heel", "BigToe")]
+    leaning = scene.xyz.copy()
+    leaning[:, upper, 2] += 0.12  # 7 degrees forward, towards the camera, as if pulling a cart
+    motion = place(studio.film(replace(scene, xyz=leaning)), subject)
+    assert abs(motion.tilt_deg - 10) < 2.5
+
+
+def test_a_raised_leg_is_no_support(studio, subject):
+    scene = studio.scene(heading_deg=0, speed=0.0, tilt=10, roll=5)
+    xyz = np.broadcast_to(scene.xyz[0], scene.xyz.shape).copy()
+    column = studio.names.index
+    for name, out, rise in (("Knee", 0.2, 0.15), ("Ankle", 0.5, 0.3)):
+        xyz[:, column("L" + name)] += [out, rise, 0]
+    for name in ("Heel", "BigToe"):
+        xyz[:, column("L" + name)] += [0.5, 0.3, 0]
+    for name in ("Knee", "Ankle", "Heel", "BigToe"):  # the other foot under the centre of mass
+        xyz[:, column("R" + name), 0] += 0.14
+    motion = place(studio.film(replace(scene, xyz=xyz)), subject)
+    # 3 degrees: the centre of mass is within 5 cm of the supporting foot, 1 m below. Both feet
+    # taken as supports would tip the room by 19 degrees.
+    assert up_error_deg(motion, replace(scene, xyz=xyz)) < 3
+
+
 def test_one_given_angle_is_kept_and_the_other_estimated(studio, subject):
     scene = studio.scene(tilt=15, roll=10)
     motion = place(studio.film(scene), subject, roll_deg=10)
