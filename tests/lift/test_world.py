@@ -305,5 +305,5 @@ def test_cost_grows_linearly_with_frames(studio, subject):
     seconds(200)  # first call imports and warms up
     short = min(seconds(2_000) for _ in range(3))
     # Ten times the frames; a quadratic step would cost a hundred times. 20 leaves room for a cache
-    # that no longer holds the arrays and for a busy machine (measured: see below 12 when quiet).
+    # that no longer holds the arrays and for a busy machine (measured: 12).
     assert min(seconds(20_000) for _ in range(2)) < 20 * short
