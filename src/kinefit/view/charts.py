@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types import BoolArray, FloatArray, JointAngles
+from kinefit.types import BoolArray, FloatArray, JointAngles, all_finite
 from kinefit.view.draw import Sheet
 from kinefit.view.joints import angle_words, groups_of
 from kinefit.view.palette import GRID, QUIET, SHADE, SIDE_COLOR, Side, side_of
@@ -134,7 +134,7 @@ def angle_panel(
     sheet.text(frame.left, top + 11, title or words.name.capitalize(), size=11.5, bold=True)
     sheet.text(frame.right, top + 11, words.directions, size=9.5, anchor="end", color=QUIET)
     lines = curves(angles, columns)
-    _shade(sheet, frame, times, np.stack([line.gimbal for line in lines]).any(axis=0))
+    _shade(sheet, frame, times, np.asarray(np.stack([line.gimbal for line in lines]).any(axis=0)))
     _grid(sheet, frame, time_label)
     middle = frame.top + frame.height / 2
     sheet.text(left + 12, middle, "degrees", size=10, anchor="middle", color=QUIET, upright=True)
@@ -171,7 +171,7 @@ def plan_view(
     A dot marks each half second, a ring the start.
     """
     left, top, width, height = box
-    seen = np.isfinite(track).all(axis=-1)
+    seen = all_finite(track)
     if not seen.any():
         sheet.text(left + width / 2, top + height / 2, "no values", anchor="middle", color=QUIET)
         return
