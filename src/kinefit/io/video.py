@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -93,7 +93,7 @@ def probe(path: str | Path) -> VideoInfo:
     )
 
 
-def frames(path: str | Path, *, start: int = 0) -> Iterator[VideoFrame]:
+def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, None]:
     """Every frame from index `start` on, in the order of display.
 
     A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
@@ -128,6 +128,15 @@ def frames(path: str | Path, *, start: int = 0) -> Iterator[VideoFrame]:
         yield VideoFrame(index, clock.at(slot), rgb)
 
 
+def frame_times(path: str | Path) -> FloatArray:
+    """(N,) seconds of all frames, without decoding any; raises InputError as `frames` does.
+
+    For interlaced video this may be one time for each field.
+    """
+    clock, _ = _read_packets(Path(path))
+    return clock.time
+
+
 @dataclass(frozen=True, eq=False)
 class _Clock:
     """The time stamps of all packets, in the order of display.
@@ -145,9 +154,9 @@ class _Clock:
 
     def find(self, pts: int | None, slot: int) -> int:
         """Where the stamp `pts` stands, from `slot` on; `slot` when it is not there."""
-        if slot < len(self.pts) and self.pts[slot] == pts:
+        if pts is None or (slot < len(self.pts) and self.pts[slot] == pts):
             return slot
-        hits = np.flatnonzero(self.pts[slot:] == pts) if pts is not None else ()
+        hits = np.flatnonzero(self.pts[slot:] == pts)
         return slot + int(hits[0]) if len(hits) else slot
 
     def at(self, slot: int) -> float:

@@ -1,0 +1,109 @@
+"""Keypoints that another program has written, laid over the frames of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kinefit.detect.inference import nobody
+from kinefit.detect.overlap import ahead, behind
+from kinefit.detect.people import choose_person
+from kinefit.detect.protocol import FrameResult, FrameSink, Progress
+from kinefit.io.alphapose import read_alphapose
+from kinefit.io.coco import read_coco
+from kinefit.io.mmpose import read_mmpose
+from kinefit.io.openpose import read_openpose
+from kinefit.io.people import People
+from kinefit.io.video import frame_times, frames, probe
+from kinefit.types import InputError, Keypoints2D, PoseTrack, Timeline
+
+Format = Literal["openpose", "mmpose", "alphapose", "coco"]
+
+_READERS: dict[Format, tuple[str, Callable[[Path], People]]] = {
+    "openpose": ("OpenPose", read_openpose),
+    "mmpose": ("MMPose", read_mmpose),
+    "alphapose": ("AlphaPose", read_alphapose),
+    "coco": ("COCO", read_coco),
+}
+
+
+class FileDetector:
+    """A detector that reads its points: the file is the work done, the video gives the times.
+
+    path: file or folder, as `kinefit.io.openpose` and its siblings read it.
+
+    Raises InputError at once when the files cannot be used.
+    """
+
+    def __init__(self, kind: Format, path: Path) -> None:
+        program, read = _READERS[kind]
+        self._path, self._people = path, read(path)
+        self.names = self._people.names
+        self.source = f"{program} file {path.name}"
+
+    def track(
+        self,
+        video: Path,
+        *,
+        on_frame: FrameSink | None = None,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+    ) -> PoseTrack:
+        """As `Detector.track`, the subject as `choose_person` says; `checkpoint` is ignored.
+
+        Raises InputError too when the files name a frame that the video does not have.
+        """
+        n_frames, last = probe(video).n_frames, int(self._people.frame[-1])
+        if last >= n_frames:
+            raise InputError(
+                self._path,
+                f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}",
+                "give the keypoints of this video, with frames numbered from 0",
+            )
+        return lay_over(video, self._people, self.source, on_frame, progress)
+
+
+def lay_over(
+    video: Path,
+    people: People,
+    source: str,
+    on_frame: FrameSink | None,
+    progress: Progress | None,
+) -> PoseTrack:
+    """The subject among `people` as a track over all frames of `video`.
+
+    NaN in frames that `people` lacks and in those that cannot be decoded. Raises InputError when
+    nobody is left.
+    """
+    info = probe(video)
+    chosen = choose_person(people.points, frame_times(video)[people.frame])
+    pose = {
+        int(frame): points[place]
+        for frame, points, place in zip(people.frame, people.points, chosen, strict=True)
+        if place >= 0
+    }
+    nothing = np.full((len(people.names), 3), np.nan)
+    rows: list[tuple[float, bool, np.ndarray]] = []
+    with behind(on_frame) as put, ahead(frames(video)) as decoded:
+        for frame in decoded:
+            damaged = frame.rgb is None
+            points = nothing if damaged else pose.get(frame.index, nothing)
+            rows.append((frame.time, damaged, points))
+            xy, score = points[:, :2], np.nan_to_num(points[:, 2])
+            put(FrameResult(frame.index, frame.time, frame.rgb, xy, score, None))
+            if progress:
+                progress(frame.index + 1, info.n_frames)
+    time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
+    if not np.isfinite(points).any():
+        raise nobody(video, len(time))
+    image = Keypoints2D(
+        Timeline(np.arange(len(time)), time),
+        people.names,
+        points[..., :2],
+        points[..., 2],
+        info.size,
+    )
+    return PoseTrack(image, None, tuple(np.flatnonzero(lost).tolist()), source)

@@ -1,0 +1,237 @@
+"""A network over a whole video: overlapped, in chunks that bound memory and survive a kill."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.detect.overlap import ahead, behind
+from kinefit.detect.protocol import FrameResult, FrameSink, Progress
+from kinefit.io.atomic import atomic_path
+from kinefit.io.video import Picture, VideoFrame, frames, probe
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    IntArray,
+    Keypoints2D,
+    Keypoints3D,
+    Timeline,
+)
+
+# A network that follows a person remembers the frames before. Each chunk starts a fresh one, so
+# that whatever it piles up goes and a killed run can go on from the last whole chunk; some
+# frames before the chunk let it settle. Started in the middle of the demo videos, MediaPipe is
+# 5-10 pixels from itself in the first frames and, after 20-30, as far as its own jitter (2-5
+# pixels); it never comes to agree exactly.
+CHUNK = 1000
+LEAD_IN = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """What a network finds in one frame.
+
+    xy, score, mask: as in FrameResult.
+    body: (J, 3) metres, camera axes, origin at the mid-hip.
+    """
+
+    xy: FloatArray
+    score: FloatArray
+    body: FloatArray
+    mask: NDArray[np.float32] | None = None
+
+
+class Network(Protocol):
+    """Looks at frames in order; None when it finds nobody."""
+
+    def __call__(self, rgb: Picture, time: float) -> Landmarks | None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A network and what is needed to run it over a video.
+
+    start: makes a fresh network.
+    names: J point names.
+    settings: all that its landmarks depend on: name, version, model, options.
+    masks: whether they have a mask. Masks are not kept on disk, so frames are looked at again
+        when someone wants to see them.
+    chunk, lead_in: frames; results depend on them.
+    """
+
+    start: Callable[[], Network]
+    names: tuple[str, ...]
+    settings: str
+    masks: bool = False
+    chunk: int = CHUNK
+    lead_in: int = LEAD_IN
+
+    def over(
+        self,
+        video: Path,
+        on_frame: FrameSink | None,
+        progress: Progress | None,
+        checkpoint: Path | None,
+    ) -> tuple[Keypoints2D, Keypoints3D, tuple[int, ...]]:
+        """Points in the image, points of the body, damaged frames; see `Detector.track`."""
+        info = probe(video)
+        store = _Store(None if self.masks and on_frame else checkpoint, self._key(video))
+        run = _Run(self, info.n_frames, store)
+        # Finished chunks are decoded again only for the sink to see them.
+        start = 0 if on_frame else run.first_needed
+        with ExitStack() as stack:
+            stack.callback(run.close)
+            put = stack.enter_context(behind(on_frame))
+            for frame in stack.enter_context(ahead(frames(video, start=start))):
+                put(run.step(frame))
+                if progress:
+                    progress(frame.index + 1, info.n_frames)
+        table = run.table()
+        if not np.isfinite(table.xy).any():
+            raise nobody(video, len(table.frame))
+        timeline = Timeline(table.frame, table.time)
+        return (
+            Keypoints2D(timeline, self.names, table.xy, table.score, info.size),
+            Keypoints3D(timeline, self.names, table.body, "camera"),
+            tuple(table.frame[table.damaged].tolist()),
+        )
+
+    def _key(self, video: Path) -> str:
+        with video.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{content} {self.settings} {self.chunk}+{self.lead_in}"
+
+
+def nobody(video: Path, n_frames: int) -> InputError:
+    """The error for a video in which no frame shows a person."""
+    return InputError(
+        video,
+        f"no person was found in any of its {n_frames} frames",
+        "check that the whole body is in the picture, upright and well lit",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Results of consecutive frames, one row each; what a checkpoint file holds."""
+
+    frame: IntArray
+    time: FloatArray
+    damaged: BoolArray
+    xy: FloatArray
+    score: FloatArray
+    body: FloatArray
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[object, ...]]) -> Self:
+        """From one tuple per frame, in the order of the fields."""
+        return cls(*(np.array(column) for column in zip(*rows, strict=True)))
+
+    @classmethod
+    def joined(cls, tables: Iterable[_Table]) -> Self:
+        columns = zip(*(vars(table).values() for table in tables), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
+class _Run:
+    """One pass over a video: which networks see a frame, and where its result goes."""
+
+    def __init__(self, inference: Inference, n_frames: int, store: _Store) -> None:
+        self._inference, self._n_frames, self._store = inference, n_frames, store
+        self._tables = store.load()
+        self._stored = len(self._tables)  # chunks that need no network any more
+        self._networks: dict[int, Network] = {}
+        self._rows: list[tuple[object, ...]] = []
+        points = len(inference.names)
+        self._nothing = Landmarks(
+            np.full((points, 2), np.nan), np.zeros(points), np.full((points, 3), np.nan)
+        )
+
+    @property
+    def first_needed(self) -> int:
+        """The first frame that a network has to see."""
+        return max(self._stored * self._inference.chunk - self._inference.lead_in, 0)
+
+    def step(self, frame: VideoFrame) -> FrameResult:
+        """Look at one frame; the next chunk's network, settling in, looks as well."""
+        chunk, row = divmod(frame.index, self._inference.chunk)
+        found = self._look(chunk, frame) or self._nothing
+        self._look(chunk + 1, frame)
+        if chunk < self._stored:
+            table = self._tables[chunk]
+            found = Landmarks(table.xy[row], table.score[row], table.body[row])
+        else:
+            self._rows.append(
+                (frame.index, frame.time, frame.rgb is None, found.xy, found.score, found.body)
+            )
+        if len(self._rows) == self._inference.chunk:
+            self._finish(chunk)
+        return FrameResult(frame.index, frame.time, frame.rgb, found.xy, found.score, found.mask)
+
+    def _look(self, chunk: int, frame: VideoFrame) -> Landmarks | None:
+        """What the network of `chunk` finds; None where the frame is none of its concern."""
+        first = chunk * self._inference.chunk
+        settling = first - self._inference.lead_in
+        if chunk < self._stored or frame.index < settling or first >= self._n_frames:
+            return None
+        if chunk not in self._networks:
+            self._networks[chunk] = self._inference.start()
+        return None if frame.rgb is None else self._networks[chunk](frame.rgb, frame.time)
+
+    def _finish(self, chunk: int) -> None:
+        table = _Table.of(self._rows)
+        self._store.save(chunk, table)
+        self._tables.append(table)
+        self._rows.clear()
+        self._networks.pop(chunk).close()
+
+    def table(self) -> _Table:
+        """All rows so far."""
+        last = [_Table.of(self._rows)] if self._rows else []
+        return _Table.joined(self._tables + last)
+
+    def close(self) -> None:
+        for network in self._networks.values():
+            network.close()
+
+
+class _Store:
+    """Finished chunks on disk, one file each; a file of other settings or another video is not
+    there, and neither is a damaged one."""
+
+    def __init__(self, folder: Path | None, key: str) -> None:
+        self._folder, self._key = folder, key
+
+    def load(self) -> list[_Table]:
+        """The chunks from the first on, without a gap."""
+        tables: list[_Table] = []
+        while self._folder and (table := self._read(self._path(self._folder, len(tables)))):
+            tables.append(table)
+        return tables
+
+    def save(self, chunk: int, table: _Table) -> None:
+        if self._folder is not None:
+            with atomic_path(self._path(self._folder, chunk)) as path:
+                np.savez(path, key=np.array(self._key), **vars(table))
+
+    def _read(self, path: Path) -> _Table | None:
+        unreadable = suppress(OSError, EOFError, ValueError, KeyError, BadZipFile)
+        with unreadable, np.load(path, allow_pickle=False) as file:
+            if str(file["key"]) == self._key:
+                return _Table(*(file[field.name] for field in fields(_Table)))
+        return None
+
+    @staticmethod
+    def _path(folder: Path, chunk: int) -> Path:
+        return folder / f"chunk-{chunk:05d}.npz"
