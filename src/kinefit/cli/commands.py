@@ -119,13 +119,24 @@ def augment(
     ] = None,
     augmentation_cycles: Annotated[int, typer.Option(min=1, help="Perturbed passes.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbations.")] = 0,
+    complete: Annotated[
+        bool, typer.Option("--force-complete", help="Estimate missing clusters and hip centres.")
+    ] = False,
 ) -> None:
     """Add the 43 LSTM markers to a TRC file, of this or another program."""
     with errors_exit():
         from kinefit.api import augment_file
+        from kinefit.types import Subject
 
         target = out_file or file.with_name(f"{file.stem}_augmented.trc")
-        augment_file(file, target, height=height, mass=mass, cycles=augmentation_cycles, seed=seed)
+        augment_file(
+            file,
+            target,
+            Subject(height, mass),
+            cycles=augmentation_cycles,
+            seed=seed,
+            complete=complete,
+        )
         out.print(str(target), markup=False)
 
 
@@ -133,19 +144,20 @@ def augment(
 def evaluate_angles(
     file: Annotated[Path, typer.Argument(help="TRC, MOT or kinefit's angle CSV.")],
     reference: Annotated[Path, typer.Option(help="The reference motion (.mot, degrees).")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
     with errors_exit():
-        from kinefit.api import compare_angles
+        from kinefit.angles.compare import as_json, evaluate_file
 
-        errors = compare_angles(file, reference)
-    if as_json:
-        typer.echo(json.dumps({"dofs": errors}, indent=2))
+        errors = evaluate_file(file, reference)
+    if json_output:
+        typer.echo(json.dumps(as_json(errors), indent=2))
         return
     table = Table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
-    for name, row in errors.items():
-        table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in row.values()))
+    for name, error in errors.items():
+        values = (error.rmse, error.mae, error.bias, error.sd, error.r)
+        table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in values))
     out.print(table)
 
 

@@ -38,9 +38,6 @@ class RunConfig(BaseModel):
     keypoints: Path | None = Field(
         None, description="Keypoint file or folder, for the detectors that read files."
     )
-    model_complexity: Annotated[int, Field(ge=0, le=2)] = Field(
-        1, description="MediaPipe's bundled model: 0 light, 1 full, 2 heavy."
-    )
     save_mask: bool = Field(False, description="Also write the person mask as a video.")
     overlay: bool = Field(True, description="Write the video with the skeleton drawn on it.")
 

@@ -1,0 +1,189 @@
+"""The end of a run: figures, the report and run.json, from the files that the stages wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.io.atomic import write_json
+from kinefit.io.tables import read_angles_csv
+from kinefit.io.trc import read_trc
+from kinefit.motion.quality import Quality, assess
+from kinefit.motion.verdict import verdict, warnings
+from kinefit.pipeline.artifacts import load_markers, load_track
+from kinefit.pipeline.monocular import Monocular
+from kinefit.pipeline.provenance import code_version, versions
+from kinefit.types import BoolArray, JointAngles, Markers, PoseTrack
+from kinefit.view.plots import plot_all
+from kinefit.view.report import ReportContent, write_report
+
+# What the files of a run are, in the order in which a reader wants them: end of the name -> words.
+_ABOUT = {
+    "report.html": "the report: open it in a browser",
+    "_final.trc": "all markers, filtered and augmented (metres, Y up)",
+    "_final.c3d": "the same markers for motion-capture software",
+    "_final_uncertainty.csv": "per marker: measured or estimated, and its standard deviation",
+    "_initial.trc": "the 22 initial markers, unfiltered",
+    "_raw_landmarks.csv": "what the detector saw: pixels, visibility, its own 3D",
+    "_angles_all.csv": "all joint angles in one table (degrees)",
+    ".mot": "the angles as OpenSim coordinates",
+    "_overlay.mp4": "the video with the skeleton drawn on it",
+    "_mask.mp4": "the person mask",
+    "run.json": "provenance: hashes, versions, parameters, times, quality per frame",
+}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    folder: where. verdict: "good", "care" or "unusable", from the files that were written.
+    warnings: what to know before using the numbers, worst first.
+    files: (name in the folder, what it is).
+    """
+
+    folder: Path
+    verdict: str
+    warnings: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """A run read back from its files."""
+
+    track: PoseTrack
+    initial: Markers
+    final: Markers
+    angles: JointAngles | None
+    world: dict[str, Any]
+
+    @classmethod
+    def read(cls, run: Monocular) -> _Written:
+        stored = {n: load_markers(run.folder.internal(f"{n}.npz")) for n in ("initial", "final")}
+        angles = run.folder.path / "joint_angles" / f"{run.video.stem}_angles_all.csv"
+        return cls(
+            load_track(run.folder.internal("track.npz")),
+            _as_written(stored["initial"], run.file("_initial.trc")),
+            _as_written(stored["final"], run.file("_final.trc")),
+            read_angles_csv(angles) if "angles" in run.folder.records else None,
+            json.loads(run.folder.internal("world.json").read_text("utf-8")),
+        )
+
+    def assess(self) -> Quality:
+        return assess(
+            self.final,
+            track=self.track,
+            initial=self.initial,
+            angles=self.angles,
+            swaps={name: self._frames(at) for name, at in self.world["side_swaps"].items()},
+        )
+
+    def _frames(self, at: list[int]) -> BoolArray:
+        flags = np.zeros(len(self.final.timeline), bool)
+        flags[at] = True
+        return flags
+
+
+def publish(run: Monocular) -> RunResult:
+    """Write the figures, the report and run.json of a run whose stages are done."""
+    if run.config.plot_all_joint_angles:
+        run.stage("plots", lambda: _plots(run), {}, after=("angles",))
+    written = _Written.read(run)
+    quality = written.assess()
+    said = warnings(quality, swaps_repaired=run.config.repair_side_swaps)
+    before = tuple(run.folder.records)
+    parameters = run.config.model_dump(mode="json")
+    run.stage("report", lambda: _report(run, written, quality, said), parameters, after=before)
+    write_json(run.folder.path / "run.json", _manifest(run, written, quality, said))
+    return RunResult(run.folder.path, verdict(quality), tuple(said), tuple(_files(run)))
+
+
+def _as_written(stored: Markers, trc: Path) -> Markers:
+    """The positions of the TRC file, with the flags and deviations that it cannot hold."""
+    return replace(read_trc(trc), estimated=stored.estimated, sd=stored.sd)
+
+
+def _plots(run: Monocular) -> list[Path]:
+    folder = run.folder.path / "joint_angles"
+    angles = read_angles_csv(folder / f"{run.video.stem}_angles_all.csv")
+    return plot_all(angles, folder, f"{run.video.stem}_angles")
+
+
+def _report(run: Monocular, written: _Written, quality: Quality, said: list[str]) -> list[Path]:
+    overlay = run.file("_overlay.mp4")
+    content = ReportContent(
+        title=run.video.stem,
+        video=run.video.name,
+        video_sha256=run.folder.input_sha256,
+        subject=run.config.subject,
+        parameters=run.config.model_dump(mode="json"),
+        versions=versions(),
+        track=written.track,
+        initial=written.initial,
+        final=written.final,
+        angles=written.angles,
+        quality=quality,
+        warnings=said,
+        notes=_notes(written.world),
+        overlay=overlay if overlay.exists() else None,
+        files=_files(run),
+    )
+    path = run.folder.path / "report.html"
+    write_report(content, path)
+    return [path]
+
+
+def _notes(world: dict[str, Any]) -> list[str]:
+    """Camera and scale in words."""
+    camera = world["camera"]
+    return [
+        f"Camera: focal length {camera['focal_px']:.0f} px, tilted down by "
+        f"{camera['tilt_deg']:.1f}°, rolled by {camera['roll_deg']:.1f}° "
+        f"(standard deviation {camera['tilt_sd_deg']:.1f}°).",
+        f"Scale: {world['scale']:.3f} times the detector's own body, "
+        f"standard deviation {100 * world['scale_sd'] / world['scale']:.1f} %.",
+        *world["notes"],
+    ]
+
+
+def _manifest(
+    run: Monocular, written: _Written, quality: Quality, said: list[str]
+) -> dict[str, Any]:
+    """Everything about a run. Only the seconds differ between two runs of the same input."""
+    return {
+        "input": {"file": run.video.name, "sha256": run.folder.input_sha256},
+        "parameters": run.config.model_dump(mode="json"),
+        "versions": versions(),
+        "code_sha256": code_version(),
+        "detector": written.track.source,
+        "stages": {
+            name: {"seconds": record.seconds, "key": record.key, "files": record.files}
+            for name, record in run.folder.records.items()
+        },
+        "verdict": verdict(quality),
+        "warnings": said,
+        "world": written.world,
+        "quality": quality.to_json(),
+    }
+
+
+def _files(run: Monocular) -> list[tuple[str, str]]:
+    """The files for the user, each with a word about it."""
+    names = {n for r in run.folder.records.values() for n in r.files if not n.startswith(".")}
+    names |= {"report.html", "run.json"}
+    listed = [
+        (name, about)
+        for end, about in _ABOUT.items()
+        for name in sorted(names)
+        if name.endswith(end)
+    ]
+    if groups := sorted(n for n in names - dict(listed).keys() if n.endswith(".csv")):
+        listed.append(("joint_angles/*.csv", f"the same per joint group ({len(groups)} tables)"))
+    if any(n.endswith(".png") for n in names):
+        listed.append(("joint_angles/*.png", "figures of the joint angles"))
+    return listed
