@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinefit.geometry.align import align
 from kinefit.geometry.hip_centre import hip_joint_centres
 from kinefit.skeletons import mirror_name
 from kinefit.types import BoolArray, FloatArray, Markers, all_finite
@@ -120,39 +121,25 @@ def _mirrored(point: FloatArray, right: FloatArray, left: FloatArray) -> FloatAr
 def _placed(points: FloatArray) -> FloatArray:
     """Where a rigid bone puts its M markers: (T, M, 3), NaN where it cannot be said.
 
-    points: (T, M, 3). The mean shape is that of the frames with all M markers.
+    points: (T, M, 3). The mean shape is that of the frames with all M markers, each carried onto
+    the first of them.
     """
     present = all_finite(points)
     full = points[present.all(axis=1)]
-    if not len(full):
-        return np.full_like(points, np.nan)
-    # One turn of generalised Procrustes: all frames onto the first, then their mean.
-    shape = _carried(full, full[0], np.ones(full.shape[:2])).mean(axis=0)
-    rigid = np.full_like(points, np.nan)
-    weight = present.astype(float)
-    usable = _spread(shape, weight) >= _MIN_SPREAD
-    known = np.where(present[usable][..., None], points[usable], 0.0)
-    rigid[usable] = _carried(np.broadcast_to(shape, known.shape), known, weight[usable])
-    return rigid
+    nowhere = np.full_like(points, np.nan)
+    if points.shape[1] < 3 or not len(full):
+        return nowhere
+    shape = align(full, np.broadcast_to(full[0], full.shape)).apply(full).mean(axis=0)
+    if not np.isfinite(shape).all():  # all on one line
+        return nowhere
+    shapes = np.broadcast_to(shape, points.shape)
+    placed = align(shapes, points).apply(shapes)
+    thin = _spread(shape, present) < _MIN_SPREAD
+    return np.where(thin[:, None, None], np.nan, placed)
 
 
-def _spread(shape: FloatArray, weight: FloatArray) -> FloatArray:
-    """(T,) metres, how far the weighted points of `shape` (M, 3) lie off their common line."""
-    count = np.maximum(weight.sum(axis=1), 1.0)
-    centre = weight @ shape / count[:, None]
-    offset = (shape - centre[:, None]) * weight[..., None]
-    return np.asarray(np.linalg.svd(offset, compute_uv=False)[:, 1] / np.sqrt(count))
-
-
-def _carried(source: FloatArray, target: FloatArray, weight: FloatArray) -> FloatArray:
-    """`source` (T, M, 3) moved rigidly onto `target` (T, M, 3) or (M, 3), least squares.
-
-    weight: (T, M), 1 where a marker counts. Kabsch 1976, Acta Cryst. A32:922-923; the determinant
-    keeps it a rotation.
-    """
-    share = (weight / weight.sum(axis=1, keepdims=True))[..., None]
-    from_, to = (share * source).sum(axis=1), (share * target).sum(axis=1)
-    a, b = source - from_[:, None], target - to[:, None]
-    u, _, vt = np.linalg.svd(np.swapaxes(share * a, 1, 2) @ b)
-    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
-    return np.asarray(a @ (u @ vt) + to[:, None])
+def _spread(shape: FloatArray, present: BoolArray) -> FloatArray:
+    """(T,) metres, how far the present (T, M) points of `shape` (M, 3) lie off one line."""
+    count = np.maximum(present.sum(axis=1), 1)[:, None]
+    offset = (shape - (present @ shape / count)[:, None]) * present[..., None]
+    return np.asarray(np.linalg.svd(offset, compute_uv=False)[:, 1] / np.sqrt(count[:, 0]))
