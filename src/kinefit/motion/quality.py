@@ -66,7 +66,8 @@ class MarkerQuality:
 
 @dataclass(frozen=True)
 class SegmentQuality:
-    """A bone's length over the frames in which both ends were measured.
+    """A bone's length: between landmarks over the frames in which both ends were measured,
+    between augmented markers, which are all computed, over those in which both are present.
 
     mean_m: metres. cv_pct: 100 x standard deviation / mean; NaN below 10 frames.
     """
@@ -354,7 +355,10 @@ def _segments(markers: Markers) -> tuple[SegmentQuality, ...]:
             continue
         pick = markers.index((*a, *b), needed_for="quality")
         length = np.linalg.norm(start - stop, axis=1)
-        length = length[np.isfinite(length) & ~markers.estimated[:, pick].any(axis=1)]
+        kept = np.isfinite(length)
+        if source == "landmarks":
+            kept &= ~markers.estimated[:, pick].any(axis=1)
+        length = length[kept]
         mean = float(length.mean()) if len(length) else float("nan")
         cv = float(100 * length.std() / mean) if len(length) >= _FEWEST and mean > 0 else np.nan
         found.append(SegmentQuality(name, source, mean, float(cv), len(length)))
@@ -422,9 +426,9 @@ def _gait(markers: Markers, angles: JointAngles | None) -> GaitQuality | None:
     if seen.sum() < _FEWEST or time[seen][-1] - time[seen][0] < _WALK_SECONDS:
         return None
     both = both[seen]
-    if (both.max(axis=0) - both.min(axis=0)).min() < _WALK_RANGE or np.corrcoef(both.T)[
-        0, 1
-    ] > _WALK_OPPOSED:
+    if (both.max(axis=0) - both.min(axis=0)).min() < _WALK_RANGE:
+        return None
+    if np.asarray(np.corrcoef(both.T))[0, 1] > _WALK_OPPOSED:
         return None
     middle = ((right + left) / 2)[seen][:, [0, 2]]
     velocity = np.asarray(np.gradient(middle, time[seen], axis=0))

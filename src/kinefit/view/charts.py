@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types import BoolArray, FloatArray, JointAngles, all_finite
+from kinefit.types import BoolArray, FloatArray, IntArray, JointAngles, all_finite
 from kinefit.view.draw import Sheet
 from kinefit.view.joints import angle_words, groups_of
-from kinefit.view.palette import GRID, QUIET, SHADE, SIDE_COLOR, Side, side_of
+from kinefit.view.palette import ALERT, GRID, PAPER, QUIET, SHADE, SIDE_COLOR, Side, side_of
 
 Z95 = 1.96  # two-sided 95 % of a normal distribution, in standard deviations
 
@@ -153,7 +153,7 @@ def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
     named = [side for side in SIDE_COLOR if side in sides]
     for side in named:
         sheet.line(np.array([[x, y - 4], [x + 20, y - 4]]), SIDE_COLOR[side], 2.2)
-        x = _word(sheet, x + 26, y, side)
+        x = _word(sheet, x + 26, y, "midline" if side == "middle" else side)
     if angles.sd is not None:
         sheet.box(x, y - 9, 20, 10, SIDE_COLOR[named[0]], 0.22)
         x = _word(sheet, x + 26, y, "95 % interval")
@@ -200,6 +200,40 @@ def plan_view(
     sheet.line(first[None], "#ffffff", 7)
 
 
+def frame_chart(
+    sheet: Sheet,
+    box: tuple[float, float, float, float],
+    frame_number: IntArray,
+    percent: FloatArray,
+    rows: Sequence[tuple[str, BoolArray]],
+) -> None:
+    """Draw a share in 0..100 (T,) along the frame numbers (T,), and rows of flagged frames (T,)."""
+    left, top, width, height = box
+    x = frame_number.astype(float)
+    ends = (float(x[0]) - 0.5, float(x[-1]) + 0.5) if len(x) else (-0.5, 0.5)
+    label = 150.0
+    chart = height - 34 - 22 * len(rows)
+    frame = Frame(left + label, top + 6, width - label - 6, chart - 20, ends, (0.0, 100.0))
+    sheet.text(frame.left - 34, top + 14, "visibility, %", size=11, anchor="end")
+    for value in (0.0, 50.0, 100.0):
+        y = frame.points(np.zeros(1), np.array([value]))[0, 1]
+        sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
+        sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+    sheet.line(frame.points(*_thin(x, percent)), SIDE_COLOR["middle"], 1.6)
+    for i, (name, flags) in enumerate(rows):
+        y = top + chart + 22 * i
+        sheet.text(frame.left - 5, y + 11, name, size=11, anchor="end")
+        sheet.box(frame.left, y + 2, frame.width, 12, PAPER)
+        for first, last in _runs(flags):
+            at = frame.points(np.array([x[first] - 0.5, x[last] + 0.5]), np.zeros(2))[:, 0]
+            sheet.box(at[0], y + 2, max(at[1] - at[0], 1.0), 12, ALERT)
+    bottom = top + chart + 22 * len(rows)
+    for value in nice_ticks(*ends, most=6):
+        at_x = frame.points(np.array([value]), np.zeros(1))[0, 0]
+        sheet.text(at_x, bottom + 12, number(value), size=10, anchor="middle", color=QUIET)
+    sheet.text(frame.right, bottom + 26, "frame", size=10, anchor="end", color=QUIET)
+
+
 def number(value: float) -> str:
     """A tick's number: no trailing zeros, a true minus sign."""
     return f"{value + 0.0:g}".replace("-", "−")  # + 0.0 turns -0.0 into 0
@@ -243,8 +277,7 @@ def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> N
     middle = (times[1:] + times[:-1]) / 2
     start = np.concatenate([times[:1], middle])
     stop = np.concatenate([middle, times[-1:]])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
-    for first, last in zip(edges[::2], edges[1::2] - 1, strict=True):
+    for first, last in _runs(flags):
         ends = frame.points(np.array([start[first], stop[last]]), np.zeros(2))[:, 0]
         sheet.box(ends[0], frame.top, max(ends[1] - ends[0], 1.0), frame.height, SHADE, 0.6)
 
@@ -271,10 +304,8 @@ def _band(sheet: Sheet, frame: Frame, times: FloatArray, line: Curve) -> None:
         return
     low, high = line.degrees - line.reach, line.degrees + line.reach
     shown = np.isfinite(low) & ~line.gimbal  # near gimbal lock it fills the panel, and says nothing
-    ok = np.concatenate([[False], shown, [False]])
-    edges = np.flatnonzero(ok[1:] != ok[:-1])
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        run = slice(start, stop)
+    for first, last in _runs(shown):
+        run = slice(first, last + 1)
         x, below = _bins(times[run], low[run], np.fmin)
         _, above = _bins(times[run], high[run], np.fmax)
         outline = np.concatenate([frame.points(x, above), frame.points(x, below)[::-1]])
@@ -299,3 +330,9 @@ def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     starts = np.arange(0, len(x), -(-len(x) // _MOST_POINTS))
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)  # NaN spreads
     return np.repeat(x[starts], 2), np.stack([low, high], axis=1).ravel()
+
+
+def _runs(flags: BoolArray) -> list[tuple[int, int]]:
+    """First and last index of every run of True in `flags` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]

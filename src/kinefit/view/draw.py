@@ -84,12 +84,13 @@ class Sheet:
         self.shapes.append(Text(x, y, text, size, anchor, color, bold, upright))
 
     def svg(self, label: str) -> str:
-        """The sheet as an inline SVG element, described for a screen reader by `label`."""
+        """The sheet as an inline SVG element, described for a screen reader by `label`.
+
+        Without a label it is an ornament that a screen reader skips.
+        """
         body = "".join(_svg(shape) for shape in self.shapes)
-        return (
-            f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-            f'aria-label="{escape(label)}">{body}</svg>'
-        )
+        said = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+        return f'<svg viewBox="0 0 {self.width:g} {self.height:g}" {said}>{body}</svg>'
 
 
 def strokes(points: FloatArray) -> Iterator[FloatArray]:

@@ -14,9 +14,8 @@ INK = "#1f2933"  # text and axes
 QUIET = "#66727f"  # second-rank text; 4.9:1 on white
 GRID = "#e3e7eb"
 SHADE = "#c9d0d7"  # stretches to be read with care: near gimbal lock, estimated values
-
-# Judgements always come with a word as well: a colour alone says nothing to some readers.
-GOOD, FAIR, BAD = "#2e7d4f", "#b7791f", "#b3261e"
+PAPER = "#eef1f4"  # the empty part of a bar
+ALERT = "#b3261e"  # frames that need care
 
 
 def side_of(name: str) -> Side:
