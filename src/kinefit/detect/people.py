@@ -19,6 +19,7 @@ _REACH_PER_S = 2.0
 _SPEED_OVER_S = 0.2  # speed is measured over this time: over one frame it would be noise
 _LOST_S = 0.5  # unseen for longer, a person is not followed any more, only taken up again
 _SAME_SIZE = 1.5  # the largest ratio of sizes at which it can be the same person again
+_ENOUGH = 3  # points that make a person, or tell one from another
 _FAR = 1e6  # sizes; further than any true distance
 
 
@@ -64,15 +65,19 @@ class _Path:
     def distances(self, time: float, poses: FloatArray) -> FloatArray:
         """(N,) how far `poses` (N, J, 3) are from where this person is expected at `time`.
 
-        Medians over the points that both have, in sizes of the person; _FAR beyond reach.
+        Medians over the points that both have, in sizes of the person; _FAR beyond reach, and
+        where these points are spread too differently for one person.
         """
         gap = time - self.times[-1]
+        reach = _REACH + _REACH_PER_S * gap
         expected = self.poses[-1][:, :2] + gap * self._velocity()
-        away = np.linalg.norm(poses[:, :, :2] - expected, axis=-1) / _size(self.poses[-1])
-        shared = np.isfinite(away).any(axis=1)
-        middle = np.full(len(poses), _FAR)
-        middle[shared] = np.nanmedian(away[shared], axis=1)
-        return np.where(middle <= _REACH + _REACH_PER_S * gap, middle, _FAR)
+        distances = np.full(len(poses), _FAR)
+        for place, pose in enumerate(poses):
+            both = all_finite(expected) & all_finite(pose)
+            if both.sum() >= _ENOUGH and _same_size(_size(expected[both]), _size(pose[both])):
+                away = np.linalg.norm(pose[both, :2] - expected[both], axis=1)
+                distances[place] = np.median(away) / _size(self.poses[-1])
+        return np.where(distances <= reach, distances, _FAR)
 
     def _velocity(self) -> FloatArray:
         """(2,) pixels per second, the median over the points; 0 while it cannot be known."""
@@ -90,11 +95,13 @@ def _follow(points: Sequence[FloatArray], time: FloatArray) -> list[_Path]:
     for frame, poses in enumerate(points):
         now = float(time[frame])
         seen = [path for path in seen if now - path.times[-1] <= _LOST_S]
-        away = np.array([path.distances(now, poses) for path in seen]).reshape(-1, len(poses))
+        away = np.array([path.distances(now, poses) for path in seen]).reshape(
+            len(seen), len(poses)
+        )
         pairs = zip(*linear_sum_assignment(away), strict=True)
         known = {int(place): seen[i] for i, place in pairs if away[i, place] < _FAR}
         for place, pose in enumerate(poses):
-            if np.isfinite(pose[:, :2]).all(1).sum() < 2:
+            if all_finite(pose).sum() < _ENOUGH:
                 continue
             if place not in known:
                 known[place] = _Path()
@@ -121,11 +128,15 @@ def _continues(path: _Path, later: _Path) -> bool:
     sizes = _size(old), _size(new)
     gap = later.times[0] - path.times[-1]
     away = float(np.linalg.norm(_centre(old) - _centre(new))) / max(sizes)
-    return away <= _REACH + _REACH_PER_S * gap and max(sizes) <= _SAME_SIZE * min(sizes)
+    return away <= _REACH + _REACH_PER_S * gap and _same_size(*sizes)
+
+
+def _same_size(one: float, other: float) -> bool:
+    return max(one, other) <= _SAME_SIZE * min(one, other)
 
 
 def _size(pose: FloatArray) -> float:
-    """Pixels: the diagonal of the box around the points of `pose` (J, 3); at least 1."""
+    """Pixels: the diagonal of the box around the points of `pose` (J, 2 or more); at least 1."""
     xy = pose[all_finite(pose), :2]
     return max(float(np.linalg.norm(np.ptp(xy, axis=0))), 1.0)
 
