@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from kinefit.geometry.hip_centre import hip_joint_centres
-from kinefit.geometry.rotations import cross, unit
+from kinefit.geometry.rotations import cross, norm, unit
 from kinefit.types import FloatArray, Markers
 
 
@@ -24,7 +24,7 @@ def _lumbar_joint(
     """Where OpenSim's full-body model has its lumbar joint (Rajagopal 2016): 0.735 of the depth
     of the pelvis behind the middle of the anterior spines and 0.237 of their distance above."""
     front, back, across = (asis_r + asis_l) / 2, (psis_r + psis_l) / 2, asis_r - asis_l
-    up = unit(cross(across, front - back)) * _length(across)
+    up = unit(cross(across, front - back)) * norm(across)[..., None]
     return front - 0.735 * (front - back) + 0.237 * up
 
 
@@ -34,12 +34,7 @@ def _shoulder_centre(near: FloatArray, far: FloatArray, lumbar: FloatArray) -> F
     Down is along the trunk. With the acromion itself for the centre arm_flex misses OpenSim's
     by 2.9-9.3 degrees SD in motions with raised arms, with this by 1.3-4.3.
     """
-    return near + 0.17 * _length(near - far) * unit(lumbar - (near + far) / 2)
-
-
-def _length(vector: FloatArray) -> FloatArray:
-    """(..., 1) length of `vector` (..., 3)."""
-    return np.asarray(np.linalg.norm(vector, axis=-1, keepdims=True))
+    return near + 0.17 * norm(near - far)[..., None] * unit(lumbar - (near + far) / 2)
 
 
 _SPINES = ("asis_r", "asis_l", "psis_r", "psis_l")
@@ -49,7 +44,7 @@ _DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
     "lumbar": (_SPINES, _lumbar_joint),
     "shoulder_r": (("acromion_r", "acromion_l", "lumbar"), _shoulder_centre),
 }
-_STEP_M = 1e-5  # central differences: curvature below 1e-9, rounding below 1e-10 of the slope
+_STEP_M = 1e-6  # one-sided differences: curvature changes a slope by 1e-5 of itself at most
 _MIRROR = np.array([1.0, 1.0, -1.0])
 
 
@@ -128,7 +123,7 @@ class Landmarks:
             points = [self.position(n) for n in inputs]
             total: dict[int, FloatArray | None] = {}
             for i, mark in enumerate(inputs):
-                outer = _slope(compute, points, i)
+                outer = _slope(compute, points, i, self.position(name))
                 for column, inner in self.derivatives(mark).items():
                     part = outer if inner is None else outer @ inner
                     before = total.get(column)
@@ -142,11 +137,10 @@ class Landmarks:
         return mark[:-1] + ("l" if mark.endswith("_r") else "r")
 
 
-def _slope(compute: Callable[..., FloatArray], points: list[FloatArray], i: int) -> FloatArray:
-    """(T, 3, 3) derivative of `compute(*points)` by its i-th point, by central differences."""
-
-    def moved(step: FloatArray) -> FloatArray:
-        return compute(*points[:i], points[i] + step, *points[i + 1 :])
-
+def _slope(
+    compute: Callable[..., FloatArray], points: list[FloatArray], i: int, here: FloatArray
+) -> FloatArray:
+    """(T, 3, 3) derivative of `compute(*points)`, which is `here`, by its i-th point."""
     steps = np.eye(3) * _STEP_M
-    return np.stack([(moved(h) - moved(-h)) / (2 * _STEP_M) for h in steps], axis=-1)
+    moved = (compute(*points[:i], points[i] + step, *points[i + 1 :]) for step in steps)
+    return np.stack([(there - here) / _STEP_M for there in moved], axis=-1)

@@ -27,9 +27,14 @@ def cross(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
+def norm(vector: FloatArray) -> FloatArray:
+    """(...,) length of `vector` (..., 3)."""
+    return np.asarray(np.sqrt(np.einsum("...i,...i->...", vector, vector)))
+
+
 def unit(vector: FloatArray) -> FloatArray:
     """`vector` (..., 3) at length one; NaN where it is zero."""
-    length = np.sqrt((vector * vector).sum(axis=-1, keepdims=True))
+    length = norm(vector)[..., None]
     return vector / np.where(length > 0, length, np.nan)
 
 
@@ -58,10 +63,10 @@ def frame_derivative(primary: FloatArray, secondary: FloatArray) -> tuple[FloatA
     the secondary from the primary's line: moving the primary turns the frame by u x dp / |p|
     across u; the turn about u is n . (dq - turn x q) / s.
     """
-    length = np.sqrt((primary * primary).sum(-1))[..., None, None]
+    length = norm(primary)[..., None, None]
     u = unit(primary)
     normal = cross(u, secondary)
-    reach = np.sqrt((normal * normal).sum(-1))[..., None, None]
+    reach = norm(normal)[..., None, None]
     n = unit(normal)
     across = _skew(u) / length
     about = u[..., :, None] * n[..., None, :] / reach
@@ -78,22 +83,24 @@ def decompose(rotation: FloatArray, sequence: str) -> FloatArray:
     """(..., 3) angles of the intrinsic `sequence`, e.g. "ZXY" (Cardan) or "YXY" (Euler).
 
     The middle angle lies in [-pi/2, pi/2] (Cardan) or [0, pi] (Euler). Every angle is an
-    arctangent of two entries, so that nothing is clamped; at the singularity itself the first
-    and third angle are no longer separate and hold what rounding leaves.
+    arctangent of two entries, so that nothing is clamped. The third is read from what the first
+    leaves, so that the three always make up the rotation: at the singularity, where only their
+    sum or difference is known, the first holds what rounding leaves and the third the rest.
     """
     i, j, k = (_AXES[letter] for letter in sequence)
-    R = rotation
+    q, sign, R = 3 - i - j, _parity(i, j), rotation
     if i != k:
-        sign = _parity(i, j)
         first = np.arctan2(-sign * R[..., j, k], R[..., k, k])
         middle = np.arctan2(sign * R[..., i, k], np.hypot(R[..., i, i], R[..., i, j]))
-        last = np.arctan2(-sign * R[..., i, j], R[..., i, i])
     else:
-        m, sign = 3 - i - j, _parity(i, j)
-        first = np.arctan2(R[..., j, i], -sign * R[..., m, i])
-        middle = np.arctan2(np.hypot(R[..., j, i], R[..., m, i]), R[..., i, i])
-        last = np.arctan2(R[..., i, j], sign * R[..., i, m])
-    return np.stack([first, middle, last], axis=-1)
+        first = np.arctan2(R[..., j, i], -sign * R[..., q, i])
+        middle = np.arctan2(np.hypot(R[..., j, i], R[..., q, i]), R[..., i, i])
+    # Row j of the rest; the turn about axis j leaves it alone.
+    cosine, sine = np.cos(first), sign * np.sin(first)
+    across = cosine * R[..., j, j] + sine * R[..., q, j]
+    side = i if i != k else q
+    along = (cosine * R[..., j, side] + sine * R[..., q, side]) * (sign if i != k else -sign)
+    return np.stack([first, middle, np.arctan2(along, across)], axis=-1)
 
 
 def singularity_distance(angles: FloatArray, sequence: str) -> FloatArray:
@@ -116,7 +123,7 @@ def continuous(angles: FloatArray, sequence: str) -> FloatArray:
     out = np.array(angles, dtype=np.float64)
     lost = singularity_distance(out, sequence) < _AT_SINGULARITY
     known = np.isfinite(out).all(axis=-1) & ~lost
-    out[known] = _nearest(out[known], _other_solution(out[known], sequence), wrap)
+    out[known] = unwrap(_nearest(out[known], _other_solution(out[known], sequence), wrap))
     if lost.any() and known.any():
         i, j, k = (_AXES[letter] for letter in sequence)
         middle = out[lost, 1]
@@ -166,13 +173,14 @@ def unwrap(angles: FloatArray) -> FloatArray:
 
     Samples with NaN are bridged column by column: the turn is counted from the last finite one.
     """
-    flat = np.array(angles, dtype=np.float64).reshape(len(angles), -1)
-    for column in flat.T:
+    out = np.array(angles, dtype=np.float64)
+    for index in np.ndindex(out.shape[1:]):
+        column = out[(slice(None), *index)]
         good = np.isfinite(column)
         if good.any():
             turned = np.unwrap(column[good])
             column[good] = turned - 2 * np.pi * np.round(np.median(turned) / (2 * np.pi))
-    return flat.reshape(np.shape(angles))
+    return out
 
 
 def wrap(angle: FloatArray) -> FloatArray:
@@ -185,17 +193,17 @@ def swing_twist(rotation: FloatArray) -> FloatArray:
 
     The swing takes the proximal Y axis to the distal one on the shortest arc; its rotation vector
     (sx, 0, sz) has the arc's length. Smooth everywhere except where the two Y axes are opposite
-    (a swing of pi), so also at rest. Twist from w and y of the quaternion, 2 atan2(y, w), with
-    4wy = R02 - R20 and 2(w^2 - y^2) = R00 + R22 (Grassia 1998, J Graph Tools 3(3), section 4).
+    (a swing of pi: no arc is the shortest, NaN), so also at rest. The twist is 2 atan2(y, w) of
+    the quaternion, with 4wy = R02 - R20 and 2(w^2 - y^2) = R00 + R22 (Grassia 1998, J Graph
+    Tools 3(3), section 4).
     """
     R = rotation
     across = np.hypot(R[..., 0, 1], R[..., 2, 1])
     arc = np.arctan2(across, R[..., 1, 1])
-    # arc / sin(arc) tends to 1; the guard acts below 1e-8 rad, where the ratio is 1 to rounding.
-    ratio = np.where(across > 1e-8, arc, 1.0) / np.where(across > 1e-8, across, 1.0)
-    ratio = np.where(np.isnan(across), np.nan, ratio)
+    ratio = np.where(across == 0, 1.0, arc / np.where(across == 0, 1.0, across))
+    ratio[arc > np.pi - _AT_SINGULARITY] = np.nan
     twist = np.arctan2(R[..., 0, 2] - R[..., 2, 0], R[..., 0, 0] + R[..., 2, 2])
-    return np.stack([R[..., 2, 1] * ratio, twist, -R[..., 0, 1] * ratio], axis=-1)
+    return np.stack([R[..., 2, 1] * ratio, twist + 0 * ratio, -R[..., 0, 1] * ratio], axis=-1)
 
 
 def from_swing_twist(angles: FloatArray) -> FloatArray:
@@ -207,7 +215,7 @@ def from_swing_twist(angles: FloatArray) -> FloatArray:
 
 def exp(vector: FloatArray) -> FloatArray:
     """(..., 3, 3) rotation by `vector` (..., 3): its direction is the axis, its length radians."""
-    angle = np.sqrt((vector * vector).sum(-1))[..., None, None]
+    angle = norm(vector)[..., None, None]
     K = _skew(vector)
     # sinc keeps sin(x)/x and (1 - cos x)/x^2 = sinc(x/2)^2 / 2 exact at zero (Rodrigues).
     a, b = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
