@@ -89,9 +89,9 @@ CASES: dict[str, tuple[Case, str]] = {
         lambda t, v: ["run", str(v), *BODY, "--fov", "60", "--focal-px", "900"],
         "not both",
     ),
-    "cut-off above Nyquist": (
+    "cut-off too high": (
         lambda t, v: ["run", str(v), *BODY, "--cutoff-hz", "45"],
-        "Nyquist",
+        "half the sampling rate",
     ),
     "config missing": (lambda t, v: ["run", str(v), "--config", str(t / "no.toml")], "no.toml"),
     "config not TOML": (

@@ -24,6 +24,10 @@ class Counter:
         return self.files
 
 
+def _refuses() -> list[Path]:
+    raise InputError("v.mp4", "nobody in it", "film somebody")
+
+
 def run(path, *works, sha="a", overwrite=False, parameters=None):
     """Run one stage after the other, each depending on the one before."""
     with open_run(path, source=Path("v.mp4"), input_sha256=sha, overwrite=overwrite) as folder:
@@ -110,23 +114,25 @@ def test_a_folder_kinefit_did_not_make_is_refused_even_with_overwrite(out):
 
 
 def test_a_refused_input_leaves_nothing_behind(out):
-    def refuses() -> list[Path]:
-        raise InputError("v.mp4", "nobody in it", "film somebody")
-
     with pytest.raises(InputError):
-        run(out, ("one", refuses))
+        run(out, ("one", _refuses))
     assert not out.exists()
 
 
-def test_finished_stages_survive_a_later_refusal(out):
-    def refuses() -> list[Path]:
-        raise InputError("v.mp4", "no feet", "film them")
-
+def test_an_earlier_result_survives_a_later_refusal(out):
     work = Counter(out / "1.txt")
+    run(out, ("one", work))
     with pytest.raises(InputError):
-        run(out, ("one", work), ("two", refuses))
+        run(out, ("one", work), ("two", _refuses))
     run(out, ("one", work))
     assert work.done == 1
+
+
+def test_an_empty_folder_of_the_user_stays_and_stays_empty(out):
+    out.mkdir()
+    with pytest.raises(InputError):
+        run(out, ("one", _refuses))
+    assert list(out.iterdir()) == []
 
 
 def test_a_forged_record_deletes_nothing_outside(out, tmp_path):

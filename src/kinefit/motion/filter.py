@@ -41,7 +41,9 @@ def low_pass(
     Raises InputError for an order that is not even and positive, and for a cut-off that is not
     between zero and half the sampling rate.
     """
-    _check(cutoff_hz, order, timeline.rate_hz)
+    if order < 2 or order % 2:
+        raise InputError("filter order", f"{order} is not even and positive", "use 4")
+    check_cutoff(cutoff_hz, timeline.rate_hz)
     flat = values.reshape(len(timeline), prod(values.shape[1:]))
     out = np.array(flat, dtype=np.float64)
     for columns, run in _long_runs(timeline, np.isfinite(flat), cutoff_hz):
@@ -70,17 +72,16 @@ def unfiltered(timeline: Timeline, values: FloatArray, cutoff_hz: float = 6.0) -
     return left.reshape(values.shape)
 
 
-def _check(cutoff_hz: float, order: int, rate: float) -> None:
-    if order < 2 or order % 2:
-        raise InputError("filter order", f"{order} is not even and positive", "use 4")
+def check_cutoff(cutoff_hz: float, rate_hz: float) -> None:
+    """Raise InputError unless the cut-off lies between zero and half the sampling rate."""
     if not cutoff_hz > 0:
         raise InputError("cut-off", f"{cutoff_hz} Hz is not above zero", "use 6")
     # The rate comes from rounded time stamps; without a sample pair it is NaN, and this False.
-    if cutoff_hz >= rate / 2 * (1 - 1e-6):
+    if cutoff_hz >= rate_hz / 2 * (1 - 1e-6):
         raise InputError(
             "cut-off",
-            f"{cutoff_hz:g} Hz is not below half the sampling rate ({rate:.4g} Hz)",
-            f"give less than {rate / 2:.4g} Hz, or do not filter",
+            f"{cutoff_hz:g} Hz is not below half the sampling rate ({rate_hz:.4g} Hz)",
+            f"give less than {rate_hz / 2:.4g} Hz, or do not filter",
         )
 
 

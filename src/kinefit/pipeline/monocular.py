@@ -20,7 +20,8 @@ from kinefit.io.trc import write_trc
 from kinefit.io.video import VideoInfo, probe
 from kinefit.lift import WorldMotion, place_in_world
 from kinefit.markers import augment, estimate_missing, force_complete, initial_markers
-from kinefit.motion.filter import butterworth
+from kinefit.markers.augment import model_files
+from kinefit.motion.filter import butterworth, check_cutoff
 from kinefit.motion.gaps import fill_gaps
 from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.pipeline.artifacts import (
@@ -56,6 +57,7 @@ class Monocular:
 
     def run(self) -> None:
         """All stages in order; a stage whose result is in the folder already is skipped."""
+        self._refuse_early()
         detector = {
             "detector": self.config.detector,
             "model": _hash(self.config.detector_model),
@@ -85,6 +87,13 @@ class Monocular:
         self.folder.stage(name, work, parameters=parameters, after=after)
         if name != "detect":
             self.progress(name, 1, 1)
+
+    def _refuse_early(self) -> None:
+        """Raise what a later stage would, before hours of detection."""
+        model_files()
+        rate = probe(self.video).rate_hz
+        if not math.isnan(rate):
+            check_cutoff(self.config.cutoff_hz, rate)
 
     def _options(self, names: tuple[str, ...]) -> dict[str, Any]:
         return self.config.model_dump(mode="json", include=set(names))

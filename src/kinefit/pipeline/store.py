@@ -106,11 +106,11 @@ def open_run(
     """The run folder at `path`, claimed for the input with `input_sha256`.
 
     A folder of another input, or one that kinefit did not make, is refused with InputError
-    unless `overwrite`, which removes what kinefit wrote there and nothing else. When the run
-    ends with a KinefitError before any stage is finished, a folder made by this call goes too.
+    unless `overwrite`, which removes what kinefit wrote there and nothing else. A run that is
+    refused (KinefitError) leaves nothing behind: a folder made by this call goes again.
     """
-    fresh = not path.exists()
-    if overwrite and (path / INTERNAL).is_dir():
+    fresh, claimed = not path.exists(), (path / INTERNAL).is_dir()
+    if overwrite and claimed:
         _clear(path)
     else:
         _check_claim(path, source, input_sha256)
@@ -120,10 +120,10 @@ def open_run(
         write_json(folder.internal("input.json"), {"file": source.name, "sha256": input_sha256})
         yield folder
     except KinefitError:
-        if not folder.records:
+        if fresh:
+            shutil.rmtree(path, ignore_errors=True)
+        elif not folder.records and not claimed:
             shutil.rmtree(path / INTERNAL, ignore_errors=True)
-            if fresh:
-                shutil.rmtree(path, ignore_errors=True)
         raise
 
 
