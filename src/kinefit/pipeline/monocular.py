@@ -12,6 +12,7 @@ from typing import Any
 
 from kinefit.angles import GROUPS, group_names, joint_angles, to_opensim
 from kinefit.detect import FrameResult, FrameSink, make_detector
+from kinefit.detect.depth import with_depth
 from kinefit.io.atomic import write_json
 from kinefit.io.c3d import write_c3d
 from kinefit.io.mot import write_mot
@@ -116,6 +117,13 @@ class Monocular:
                 progress=lambda done, total: self.progress("detect", done, total),
                 checkpoint=checkpoint,
             )
+        if track.body is None:  # image points only: the embedded detector lends its depth
+            depth = make_detector("mediapipe").track(
+                self.video,
+                progress=lambda done, total: self.progress("depth", done, total),
+                checkpoint=checkpoint,
+            )
+            track = with_depth(track, depth)
         stored = self.folder.internal("track.npz")
         save_track(stored, track)
         write_landmarks_csv(self.file("_raw_landmarks.csv"), track)

@@ -1,0 +1,79 @@
+"""Depth for points that a detector found in the image only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kinefit.skeletons import Skeleton, map_points
+from kinefit.types import FloatArray, InputError, Keypoints3D, PoseTrack
+
+# Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
+# to about as much); another person, or an exchange of the sides, is half a trunk away or more.
+_SAME_PERSON = 0.5
+_SHARED = 4  # points that both must see for the comparison to mean anything
+_TRUNK = ("LShoulder", "RShoulder", "LHip", "RHip")
+
+
+def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
+    """`track` with the 3D body of `other`, where both see the same person.
+
+    track: image points only, from any detector. other: the same video seen by a detector that
+    gives 3D too. A point takes the body's place of its name (or of its derivation: mid-hip,
+    neck); points that `other` does not know have none. Frames in which the two differ by more
+    than half a trunk's length in the median point have none either: that is another person.
+
+    Raises InputError when `other` has no 3D, or the two never show the same person.
+    """
+    if other.body is None:
+        raise InputError(other.source, "it gives image points only", "use a detector with 3D")
+    derived: dict[str, tuple[str, ...]] = {
+        "Neck": _TRUNK[:2],
+        "Hip": _TRUNK[2:],
+        "Head": ("LEar", "REar"),
+    }
+    target = Skeleton("track", track.image.names, derived=derived)
+    rows = np.searchsorted(other.image.timeline.frame, track.image.timeline.frame)
+    rows = np.clip(rows, 0, len(other.image.timeline) - 1)
+    shared = other.image.timeline.frame[rows] == track.image.timeline.frame
+    theirs = map_points(other.image.xy[rows], other.image.names, target)
+    distance = np.linalg.norm(track.image.xy - theirs, axis=-1)
+    near = _median_along(distance) < _SAME_PERSON * _trunk_length(track)
+    enough = np.isfinite(distance).sum(axis=1) >= _SHARED
+    same = shared & near & enough
+    if not same.any():
+        raise InputError(
+            track.source,
+            f"in no frame does it show the person that {other.source} sees",
+            "check that the keypoints belong to this video",
+        )
+    xyz = map_points(other.body.xyz[rows], other.body.names, target)
+    xyz[~same] = np.nan
+    body = Keypoints3D(track.image.timeline, track.image.names, xyz, "camera")
+    return replace(track, body=body, source=f"{track.source}; depth: {other.source}")
+
+
+def _trunk_length(track: PoseTrack) -> FloatArray:
+    """(T,) pixels from mid-shoulder to mid-hip, at least a fifth of the points' extent.
+
+    The floor is for a person seen from above, whose trunk is short in the image.
+    """
+    names = track.image.names
+    trunk = np.full((len(track.image.timeline), 4, 2), np.nan)
+    for k, name in enumerate(_TRUNK):
+        if name in names:
+            trunk[:, k] = track.image.xy[:, names.index(name)]
+    length = np.linalg.norm(trunk[:, :2].mean(axis=1) - trunk[:, 2:].mean(axis=1), axis=-1)
+    seen = np.isfinite(track.image.xy)
+    low = np.where(seen, track.image.xy, np.inf).min(axis=1)
+    high = np.where(seen, track.image.xy, -np.inf).max(axis=1)
+    extent = np.where(np.isfinite(low), high - low, 0.0).max(axis=1)
+    return np.asarray(np.fmax(length, extent / 5))
+
+
+def _median_along(distance: FloatArray) -> FloatArray:
+    """(T,) median of the finite values of each row; infinite where there are none."""
+    rows = np.sort(np.where(np.isnan(distance), np.inf, distance), axis=1)
+    count = np.isfinite(distance).sum(axis=1)
+    return np.asarray(rows[np.arange(len(rows)), np.maximum(count - 1, 0) // 2])
