@@ -11,12 +11,13 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from kinefit.io.atomic import write_text
-from kinefit.io.video import frames, probe
+from kinefit.io.video import VideoFrame, frames, probe
 from kinefit.motion.quality import (
     LENGTH_BAD_PCT,
     LENGTH_GOOD_PCT,
@@ -171,27 +172,33 @@ def _film(path: Path) -> str:
     )
     if path.stat().st_size <= _MOST_VIDEO_BYTES:
         data = base64.b64encode(path.read_bytes()).decode()
+        poster = _jpeg(next(frame for frame in frames(path) if frame.rgb is not None))
         shown = (
             '<video controls loop muted playsinline aria-label="The video with the skeleton drawn '
-            f'on it" src="data:video/mp4;base64,{data}"></video>'
+            f'on it" poster="{poster}" src="data:video/mp4;base64,{data}"></video>'
         )
     else:
         shown = f'<div class="stills">{"".join(_stills(path))}</div>'
-        name = escape(path.name)
-        caption += f' The whole video lies beside this page: <a href="{name}">{name}</a>.'
+        name, target = escape(path.name), quote(path.name)
+        caption += f' The whole video lies beside this page: <a href="{target}">{name}</a>.'
     return f"<figure>{shown}{caption}</figcaption></figure>"
 
 
 def _stills(path: Path) -> Iterator[str]:
-    """Four frames over the length of a video, as JPEG inside the page."""
+    """Four frames over the length of a video, inside the page."""
     count = probe(path).n_frames
-    wanted = {round((count - 1) * (i + 0.5) / _STILLS) for i in range(_STILLS)}
+    wanted = {int(count * (i + 0.5) / _STILLS) for i in range(_STILLS)}
     for frame in frames(path):
         if frame.index in wanted and frame.rgb is not None:
-            _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
-            data = base64.b64encode(jpeg.tobytes()).decode()
-            alt = f"Frame {frame.index} with the skeleton"
-            yield f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'
+            alt = f"{frame.time:.2f} s: the skeleton on the picture"
+            yield f'<img alt="{alt}" src="{_jpeg(frame)}">'
+
+
+def _jpeg(frame: VideoFrame) -> str:
+    """A frame as an address that holds the picture itself."""
+    assert frame.rgb is not None
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
 
 
 def _frames_figure(quality: Quality) -> str:
@@ -237,7 +244,7 @@ def _angle_section(angles: JointAngles | None) -> str:
 
 def _legend(angles: JointAngles) -> str:
     sides = {side_of(name.rpartition("_")[0]) for name in angles.names}
-    keys = [
+    keys: list[tuple[str, float, str]] = [
         (SIDE_COLOR[side], 1.0, "midline" if side == "middle" else side)
         for side in SIDE_COLOR
         if side in sides
@@ -481,12 +488,8 @@ def _percent(value: float) -> str:
     """Never "100 %" for what is not whole, nor "0 %" for what is not nothing."""
     if np.isnan(value):
         return "–"
-    if 99.5 <= value < 100 or 0 < value < 0.5:
-        return (
-            f"{value:.1f} %"
-            if 0.05 <= value <= 99.95
-            else ("> 99.9 %" if value > 50 else "< 0.1 %")
-        )
+    if 0 < value < 0.5 or 99.5 <= value < 100:
+        return f"{min(max(value, 0.1), 99.9):.1f} %"
     return f"{value:.0f} %"
 
 
