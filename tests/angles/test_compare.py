@@ -65,6 +65,9 @@ def test_gaps_are_left_out_and_never_bridged() -> None:
     found = compare(table(CURVE), table(holed))["knee_angle_r"]
     assert found.rmse == pytest.approx(0, abs=1e-12)
     assert compare(table(holed), table(CURVE))["knee_angle_r"].rmse == pytest.approx(0, abs=1e-12)
+    # Between two samples of which one is missing there is nothing, on either side of the gap.
+    beside = MotTable(Timeline([0, 1], [0.495, 1.495]), ("knee_angle_r",), [[0.0], [0.0]], True)
+    assert compare(beside, table(holed))["knee_angle_r"].rmse is None
 
 
 def test_nothing_is_invented() -> None:

@@ -26,6 +26,15 @@ def errors(folder: Path, trial: str) -> dict[str, DofError]:
     return evaluate_file(folder / f"{trial}_model_markers.trc", folder / f"{trial}.mot")
 
 
+# Degrees: what this subject's marker places leave of the offsets between the frames of the
+# landmarks and of the bodies; 3.8, 2.8, 7.5, 3.1, 2.3 and 5.5 were measured; without the
+# table of the unscaled model the pelvis would be off by 8.5.
+OFFSETS = {
+    "pelvis_tilt": 5, "hip_flexion": 5, "hip_rotation": 10, "knee_angle": 5,
+    "lumbar_extension": 5, "arm_flex": 8,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("trial", TRIALS)
 def test_model_markers_give_opensims_angles(opencap: Path, trial: str) -> None:
     found = errors(opencap, trial)
@@ -34,6 +43,9 @@ def test_model_markers_give_opensims_angles(opencap: Path, trial: str) -> None:
         if limit is not None:
             assert error.sd is not None
             assert error.sd <= limit, name
+        offset = OFFSETS.get(name.removesuffix("_r").removesuffix("_l"))
+        if offset is not None:
+            assert abs(error.bias) < offset, name
     for name in ("hip_flexion_r", "hip_flexion_l", "knee_angle_r", "knee_angle_l"):
         assert found[name].r is not None
         assert found[name].r >= 0.99, name

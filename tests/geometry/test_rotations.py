@@ -102,6 +102,7 @@ def test_swing_and_twist_come_back(rotations: FloatArray) -> None:
     swing = np.array([[0.3, 0.5, -0.2], [0.0, -2.0, 0.0]])
     made = Rotation.from_rotvec(swing * [1, 0, 1]) * Rotation.from_euler("Y", swing[:, 1:2])
     np.testing.assert_allclose(swing_twist(made.as_matrix()), swing, atol=EXACT)
+    np.testing.assert_array_equal(swing_twist(np.eye(3)), np.zeros(3))  # no batch axis, at rest
 
 
 def test_two_oblique_axes_are_recovered_on_either_side() -> None:
@@ -120,6 +121,13 @@ def test_a_trajectory_through_the_cardan_singularity_has_no_jump() -> None:
     followed = continuous(angles, "ZXY")
     np.testing.assert_allclose(np.diff(followed, axis=0), np.diff(path, axis=0), atol=1e-9)
     np.testing.assert_allclose(compose(followed, "ZXY"), compose(path, "ZXY"), atol=1e-9)
+
+
+def test_there_and_back_through_the_singularity_comes_back() -> None:
+    middle = np.radians(90 - 30 * np.cos(np.linspace(0, 4 * np.pi, 300)) - 8)
+    path = np.stack([np.full(300, 0.4), middle, np.full(300, -0.7)], -1)
+    followed = continuous(decompose(compose(path, "ZXY"), "ZXY"), "ZXY")
+    np.testing.assert_allclose(followed, path, atol=1e-9)
 
 
 def test_a_trajectory_through_rest_keeps_its_plane() -> None:

@@ -16,8 +16,11 @@ OpenSim's adduction.
 Hip, knee, ankle, trunk (in the pelvis), elbow, and the pelvis in the world: Cardan Z-X-Y, the
 order of Grood & Suntay 1983 and Wu et al. 2002. Pelvis rotation is zero when the person faces the
 world's +X, as in OpenSim; tilt and list are turns about the world's Z and X, so they are the
-person's own only as far as the person faces +X (facing +Z they trade places). Knee and ankle rotation are read against the malleoli, so that they
-carry the twist of the tibia as a constant.
+person's own only as far as the person faces along X (facing along Z they trade places).
+
+Constants that the landmarks carry: knee and ankle rotation are read against the malleoli and hold
+the twist of the tibia (10-20 degrees); ankle abduction holds the slope from the big toe's marker
+down to the fifth metatarsal's (15-30 degrees of inversion).
 
 The shoulder (humerus in trunk) is given twice. `plane`, `elev`, `axial` are Y-X-Y of Wu et al.
 2005 (plane 0 is abduction, 90 is flexion; elevation positive), which says nothing about plane
