@@ -27,6 +27,13 @@ def hip(motion, studio):
     return motion.keypoints.xyz[:, columns].mean(axis=1)
 
 
+def facing_x(points, heading_deg):
+    """`points` of a walker with that heading, turned about the vertical until it walks along +X."""
+    turn = np.radians(90 - heading_deg)
+    c, s = np.cos(turn), np.sin(turn)
+    return points @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+
+
 def up_error_deg(motion, scene) -> float:
     cosine = (motion.camera.R @ [0, 1, 0]) @ (scene.camera.R @ [0, 1, 0])
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
@@ -40,10 +47,9 @@ def test_a_perfect_recording_is_recovered(studio, subject, heading):
     assert (motion.tilt_deg, motion.roll_deg) == pytest.approx((12, -7))
     assert motion.tilt_sd == 0
     assert motion.notes == ()
-    # The camera is level-forward here, so its horizontal axes are the world's: only the origin
-    # differs. 0.1 mm: the smoother trusts a perfect fit to 1e-4 of the distance, not more.
-    start = scene.hip[0] * [1, 0, 1]
-    np.testing.assert_allclose(motion.keypoints.xyz, scene.xyz - start, atol=1e-4)
+    # 0.1 mm: the smoother trusts a perfect fit to 1e-4 of the distance, not more.
+    truth = facing_x(scene.xyz - scene.hip[0] * [1, 0, 1], heading)
+    np.testing.assert_allclose(motion.keypoints.xyz, truth, atol=1e-4)
     in_camera = to_camera(motion.camera, motion.keypoints.xyz)
     np.testing.assert_allclose(in_camera, to_camera(scene.camera, scene.xyz), atol=1e-4)
 
@@ -110,7 +116,7 @@ def test_walking_moves_forward_by_the_true_distance(studio, subject, heading):
     scene = studio.scene(heading_deg=heading, distance=6)
     motion = place(studio.film(scene, pixel_noise=2, body_noise=0.02), subject)
     moved = (hip(motion, studio)[-1] - hip(motion, studio)[0])[[0, 2]]
-    truth = (scene.hip[-1] - scene.hip[0])[[0, 2]]
+    truth = facing_x(scene.hip[-1] - scene.hip[0], heading)[[0, 2]]
     # 6 cm of 3.9 m: scale 1 %, and the depth's own noise at the two ends.
     np.testing.assert_allclose(moved, truth, atol=0.06)
 
@@ -123,16 +129,29 @@ def test_soles_are_on_the_floor_and_do_not_sink(studio, subject):
     np.testing.assert_allclose(lowest, 0.02, atol=1e-3)  # landmarks 2 cm above the sole
 
 
-def test_facing_the_camera_is_facing_z(studio, subject):
-    motion = place(studio.film(studio.scene(heading_deg=0)), subject)
+@pytest.mark.parametrize(("heading", "camera_at"), [(0, (1, 0)), (90, (0, 1)), (180, (-1, 0))])
+def test_the_person_faces_x_and_the_camera_stands_where_it_is(studio, subject, heading, camera_at):
+    motion = place(studio.film(studio.scene(heading_deg=heading)), subject)
     column = studio.names.index
     xyz = motion.keypoints.xyz
     forward = (xyz[:, column("LBigToe")] - xyz[:, column("LHeel")]).mean(axis=0)
-    assert forward[2] > 0.9 * np.linalg.norm(forward)
-    left = (xyz[:, column("LHip")] - xyz[:, column("RHip")]).mean(axis=0)
-    assert left[0] > 0.9 * np.linalg.norm(left)
+    assert forward[0] > 0.9 * np.linalg.norm(forward)
+    right = (xyz[:, column("RHip")] - xyz[:, column("LHip")]).mean(axis=0)
+    assert right[2] > 0.9 * np.linalg.norm(right)
+    centre = -motion.camera.R.T @ motion.camera.t - hip(motion, studio).mean(axis=0)
+    # Walked to from the camera's front, right, or back: within 2 degrees of the tilt estimate.
+    assert centre[[0, 2]] @ camera_at > 0.99 * np.linalg.norm(centre[[0, 2]])
+
+
+def test_a_person_who_turns_around_faces_nowhere(studio, subject):
+    ahead, back = (studio.film(studio.scene(heading_deg=h, speed=0)) for h in (0, 180))
+    half = len(ahead.image.timeline) // 2
+    xy, body = ahead.image.xy.copy(), ahead.body.xyz.copy()
+    xy[half:], body[half:] = back.image.xy[half:], back.body.xyz[half:]
+    motion = place(studio.edit(ahead, xy=xy, body=body), subject, tilt_deg=10, roll_deg=-5)
+    assert any("faces no way" in note for note in motion.notes)
     centre = -motion.camera.R.T @ motion.camera.t
-    assert centre[2] > 2
+    assert centre[2] > 2  # X to the camera's right leaves the camera on +Z
 
 
 def test_the_unit_of_the_body_does_not_matter(studio, subject):
@@ -164,7 +183,7 @@ def test_a_mirrored_image_gives_the_mirrored_motion(studio, subject):
     )
     plain, mirror = place(track, subject), place(mirrored, subject)
     assert mirror.roll_deg == pytest.approx(-plain.roll_deg)
-    expected = plain.keypoints.xyz[:, other_side] * [-1, 1, 1]
+    expected = plain.keypoints.xyz[:, other_side] * [1, 1, -1]
     # 1e-6: the order of sums differs, and the weighted medians choose among equal frames.
     np.testing.assert_allclose(mirror.keypoints.xyz, expected, atol=1e-6)
 
@@ -180,8 +199,8 @@ def test_a_long_gap_stays_missing_and_harms_nobody(studio, subject):
     assert np.isnan(motion.depth_sd[gap]).all()
     seen = np.ones(len(xy), bool)
     seen[gap] = False
-    start = scene.hip[0] * [1, 0, 1]
-    np.testing.assert_allclose(motion.keypoints.xyz[seen], (scene.xyz - start)[seen], atol=1e-3)
+    truth = facing_x(scene.xyz - scene.hip[0] * [1, 0, 1], 20)
+    np.testing.assert_allclose(motion.keypoints.xyz[seen], truth[seen], atol=1e-3)
 
 
 def test_frames_with_too_few_points_stay_missing(studio, subject):

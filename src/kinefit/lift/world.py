@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from kinefit.types import (
 DEFAULT_FOV_DEG = 60.0
 # Heel and toe landmarks lie inside the foot, about this far above the sole, metres.
 SOLE_BELOW_LANDMARK = 0.02
+_ACROSS = ("Hip", "Shoulder")
+_NO_WIDTH = 1e-3  # metres: hips or shoulders nearer than this in plan face nowhere
+_NO_HEADING = 0.1  # mean of unit vectors; a person who turns once around on the spot has 0
 _HIP_HEIGHT = 0.497  # of stature, standing: MediaPipe's hips (kinefit.lift.scale) over the sole
 
 
@@ -35,9 +38,9 @@ _HIP_HEIGHT = 0.497  # of stature, standing: MediaPipe's hips (kinefit.lift.scal
 class WorldMotion:
     """One person in the room, with how far the numbers can be trusted.
 
-    keypoints: world axes, metres: Y up, the soles at Y = 0; X to the camera's right, horizontal;
-        Z horizontally towards the camera, so that a person facing it faces +Z. X = Z = 0 is the
-        floor below the mid-hip in the first frame. NaN in frames without enough points.
+    keypoints: world axes, metres: Y up, the soles at Y = 0; X the way the person faces on average
+        over the clip, Z to their right then (OpenSim's laboratory). X = Z = 0 is the floor below
+        the mid-hip in the first frame. NaN in frames without enough points.
     camera: the pinhole camera in that world.
     scale, scale_sd: metres per unit of the detector's body, and standard deviation.
     depth_sd: (T,) metres, standard deviation of the person's distance along the line of sight:
@@ -114,6 +117,7 @@ def place_in_world(
     well_seen = np.where((weights > 0)[..., None], xyz, np.nan)
     up = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, depth_sd)
     camera = _camera(track, subject, K, up, well_seen, xyz, notes)
+    camera = _facing_x(camera, xyz, names, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
     return WorldMotion(
@@ -229,6 +233,26 @@ def _camera(
         notes.append("No foot seen standing: the floor lies below the hips as if the person stood.")
     origin = mid_hip[0] + (floor - mid_hip[0] @ up.direction) * up.direction
     return Camera("camera", track.image.image_size, K, R, origin)
+
+
+def _facing_x(camera: Camera, xyz: FloatArray, names: tuple[str, ...], notes: list[str]) -> Camera:
+    """The same camera in the world turned about the vertical until the person faces +X.
+
+    xyz: (T, J, 3) camera axes. Which way the hips and shoulders face is averaged over the clip.
+    Pelvis angles are read in the world as tilt about Z, list about X: with the person along Z
+    the two would exchange their meaning.
+    """
+    lines = [xyz[:, names.index(f"R{n}")] - xyz[:, names.index(f"L{n}")] for n in _ACROSS]
+    right = np.concatenate(lines) @ camera.R  # world axes
+    right = right[all_finite(right)][:, [0, 2]]
+    right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), _NO_WIDTH)
+    x, z = right.mean(axis=0)  # forward is (z, -x): up cross right
+    if np.hypot(x, z) < _NO_HEADING:
+        notes.append("The person faces no way more than another: X lies to the camera's right.")
+        return camera
+    forward = np.array([z, 0.0, -x]) / np.hypot(x, z)
+    turn = np.array([forward, [0.0, 1.0, 0.0], np.cross(forward, [0.0, 1.0, 0.0])])
+    return replace(camera, R=camera.R @ turn.T)
 
 
 def _with_scale(depth: FloatArray, sd: FloatArray, scale: BodyScale) -> FloatArray:
