@@ -45,7 +45,15 @@ def test_points_take_the_depth_of_their_name():
     hips = other.body.xyz[:, [BLAZE.index("LHip"), BLAZE.index("RHip")]].mean(axis=1)
     assert np.allclose(track.body.xyz[:, BODY25.index("Hip")], hips)
     assert np.isnan(track.body.xyz[:, BODY25.index("LSmallToe")]).all()
-    assert np.array_equal(track.image.xy, _track(other).image.xy, equal_nan=True)
+    assert np.array_equal(track.image.xy[:, :25], _track(other).image.xy, equal_nan=True)
+
+
+def test_points_that_only_the_other_knows_follow():
+    other = _other()
+    track = with_depth(_track(other), other)
+    assert set(track.image.names) == set(BODY25) | set(BLAZE)
+    thumb = track.image.xy[:, track.image.names.index("LThumb")]
+    assert np.array_equal(thumb, other.image.xy[:, BLAZE.index("LThumb")])
 
 
 def test_another_person_lends_no_depth():

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -66,6 +67,17 @@ def test_openpose_folder(video: Path, tmp_path: Path) -> None:
     track = make_detector("openpose", keypoints=folder).track(video)
     assert track.image.names == skeleton("body25").points
     np.testing.assert_allclose(track.image.xy, np.broadcast_to(body, (10, 25, 2)))
+
+
+def test_a_damaged_frame_has_no_points(video: Path, tmp_path: Path) -> None:
+    data = bytearray(video.read_bytes())
+    with av.open(str(video)) as file:
+        packet = list(file.demux(video=0))[-2]  # the last but the flush: nothing follows from it
+        data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    video.write_bytes(data)
+    track = make_detector("coco", keypoints=write_coco(tmp_path / "k.json")).track(video)
+    assert track.damaged == (9,)
+    assert track.image.found.tolist() == [True] * 9 + [False]
 
 
 def test_frames_that_the_video_lacks(video: Path, tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_nor_when_the_subject_is_hidden_by_the_bystander() -> None:
     assert scene.chosen() == [None if i in hidden else "subject" for i in range(120)]
 
 
+def test_two_of_one_size_cross() -> None:
+    # On top of each other, only their speeds tell who is who.
+    scene = Scene(100)
+    scene.add("subject", np.linspace(200, 1000, 100))
+    scene.add("other", np.linspace(1000, 200, 100), score=0.7)
+    assert scene.chosen() == ["subject"] * 100
+
+
 def test_a_larger_person_who_stays_briefly_is_not_the_subject() -> None:
     scene = Scene(120)
     scene.add("passer-by", np.linspace(0, 600, 120), scale=1.6, frames=range(20))
@@ -69,9 +77,9 @@ def test_a_larger_person_who_stays_briefly_is_not_the_subject() -> None:
     assert scene.chosen() == ["subject"] * 120
 
 
-def test_the_surer_of_two_equals_is_the_subject() -> None:
+def test_the_surer_is_the_subject() -> None:
     scene = Scene(30)
-    scene.add("ghost", 300.0, score=0.3)
+    scene.add("ghost", 300.0, score=0.3, scale=1.2)
     scene.add("subject", 900.0, score=0.8)
     assert scene.chosen() == ["subject"] * 30
 

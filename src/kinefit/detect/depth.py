@@ -7,41 +7,37 @@ from dataclasses import replace
 import numpy as np
 
 from kinefit.skeletons import Skeleton, map_points
-from kinefit.types import FloatArray, InputError, Keypoints3D, PoseTrack
+from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D, Keypoints3D, PoseTrack
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
 # to about as much); another person, or an exchange of the sides, is half a trunk away or more.
 _SAME_PERSON = 0.5
 _SHARED = 4  # points that both must see for the comparison to mean anything
+_DERIVED = {"Neck": ("LShoulder", "RShoulder"), "Hip": ("LHip", "RHip"), "Head": ("LEar", "REar")}
 _TRUNK = ("LShoulder", "RShoulder", "LHip", "RHip")
 
 
 def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
-    """`track` with the 3D body of `other`, where both see the same person.
+    """`track` completed by `other`, where both see the same person.
 
     track: image points only, from any detector. other: the same video seen by a detector that
-    gives 3D too. A point takes the body's place of its name (or of its derivation: mid-hip,
-    neck); points that `other` does not know have none. Frames in which the two differ by more
-    than half a trunk's length in the median point have none either: that is another person.
+    gives 3D too. Every point gets the body's place of its name (or of its derivation: mid-hip,
+    neck); points that only `other` knows, such as the feet that COCO lacks, follow with pixels
+    and all. Frames in which the two differ by more than half a trunk's length in the median
+    point show another person: nothing is taken over there.
 
     Raises InputError when `other` has no 3D, or the two never show the same person.
     """
     if other.body is None:
         raise InputError(other.source, "it gives image points only", "use a detector with 3D")
-    derived: dict[str, tuple[str, ...]] = {
-        "Neck": _TRUNK[:2],
-        "Hip": _TRUNK[2:],
-        "Head": ("LEar", "REar"),
-    }
-    target = Skeleton("track", track.image.names, derived=derived)
-    rows = np.searchsorted(other.image.timeline.frame, track.image.timeline.frame)
-    rows = np.clip(rows, 0, len(other.image.timeline) - 1)
-    shared = other.image.timeline.frame[rows] == track.image.timeline.frame
-    theirs = map_points(other.image.xy[rows], other.image.names, target)
-    distance = np.linalg.norm(track.image.xy - theirs, axis=-1)
-    near = _median_along(distance) < _SAME_PERSON * _trunk_length(track)
-    enough = np.isfinite(distance).sum(axis=1) >= _SHARED
-    same = shared & near & enough
+    image, theirs = track.image, other.image
+    rows = np.searchsorted(theirs.timeline.frame, image.timeline.frame)
+    rows = np.clip(rows, 0, len(theirs.timeline) - 1)
+    extra = tuple(name for name in theirs.names if name not in image.names)
+    target = Skeleton("both", (*image.names, *extra), derived=_DERIVED)
+    seen = map_points(theirs.xy[rows], theirs.names, target)
+    same = _same_person(track, seen[:, : len(image.names)])
+    same &= theirs.timeline.frame[rows] == image.timeline.frame
     if not same.any():
         raise InputError(
             track.source,
@@ -49,9 +45,26 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
             "check that the keypoints belong to this video",
         )
     xyz = map_points(other.body.xyz[rows], other.body.names, target)
-    xyz[~same] = np.nan
-    body = Keypoints3D(track.image.timeline, track.image.names, xyz, "camera")
-    return replace(track, body=body, source=f"{track.source}; depth: {other.source}")
+    seen[~same], xyz[~same] = np.nan, np.nan
+    lent = [theirs.names.index(name) for name in extra]
+    points = Keypoints2D(
+        image.timeline,
+        target.points,
+        np.concatenate([image.xy, seen[:, len(image.names) :]], axis=1),
+        np.concatenate([image.score, theirs.score[rows][:, lent]], axis=1),
+        image.image_size,
+    )
+    body = Keypoints3D(image.timeline, target.points, xyz, "camera")
+    return replace(
+        track, image=points, body=body, source=f"{track.source}, completed by {other.source}"
+    )
+
+
+def _same_person(track: PoseTrack, theirs: FloatArray) -> BoolArray:
+    """(T,) True where the points of `track` and `theirs` (T, J, 2) lie together."""
+    distance = np.linalg.norm(track.image.xy - theirs, axis=-1)
+    near = _median_along(distance) < _SAME_PERSON * _trunk_length(track)
+    return np.asarray(near & (np.isfinite(distance).sum(axis=1) >= _SHARED))
 
 
 def _trunk_length(track: PoseTrack) -> FloatArray:

@@ -86,7 +86,8 @@ class Inference:
     ) -> tuple[Keypoints2D, Keypoints3D, tuple[int, ...]]:
         """Points in the image, points of the body, damaged frames; see `Detector.track`."""
         info = probe(video)
-        store = _Store(None if self.masks and on_frame else checkpoint, self._key(video))
+        folder = None if self.masks and on_frame else checkpoint
+        store = _Store(folder, self._key(video) if folder else "")
         run = _Run(self, info.n_frames, store)
         # Finished chunks are decoded again only for the sink to see them.
         start = 0 if on_frame else run.first_needed
