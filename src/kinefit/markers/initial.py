@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -113,5 +114,5 @@ def _standard_names(names: tuple[str, ...]) -> list[str]:
     return out
 
 
-def _unless(name: str, excluded: dict[str, tuple[str, ...]]) -> str:
+def _unless(name: str, excluded: Mapping[str, tuple[str, ...]]) -> str:
     return "" if name in excluded else name

@@ -73,7 +73,8 @@ class RunFolder:
         record = self._reusable(name, key)
         if record is None:
             start = time.perf_counter()
-            files = {str(p.relative_to(self.path).as_posix()): sha256_file(p) for p in work()}
+            written = sorted(work())
+            files = {p.relative_to(self.path).as_posix(): sha256_file(p) for p in written}
             record = StageRecord(name, key, round(time.perf_counter() - start, 3), files)
             self._forget_other_files(name, keep=set(files))
             write_json(self._record_path(name), _as_json(record))
@@ -168,7 +169,7 @@ def _as_json(record: StageRecord) -> dict[str, Any]:
         "stage": record.stage,
         "key": record.key,
         "seconds": record.seconds,
-        "files": dict(sorted(record.files.items())),
+        "files": record.files,
     }
 
 

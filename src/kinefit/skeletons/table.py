@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -26,7 +26,7 @@ class Skeleton:
     name: str
     points: tuple[str, ...]
     edges: tuple[tuple[str, str], ...] = ()
-    derived: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def mirror(self) -> NDArray[np.int64]:
         """(J,) index of each point's other-side twin; midline points map to themselves."""

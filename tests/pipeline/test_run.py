@@ -1,0 +1,224 @@
+"""The whole job on real video: what it leaves, that it repeats, that it survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.api import process_video
+from kinefit.io.c3d import read_c3d
+from kinefit.io.mot import read_mot
+from kinefit.io.tables import read_angles_csv
+from kinefit.io.trc import read_trc
+from kinefit.pipeline.config import run_config
+from kinefit.skeletons import skeleton
+
+OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
+ARGUMENTS = ["--height", "1.68", "--mass", "70", "--plot-all-joint-angles"]
+STAGES = ("detect", "initial", "final", "angles", "plots", "report")
+
+
+def command(video: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-c", "from kinefit.cli import main; main()"),
+        *("run", str(video), *ARGUMENTS, "--out", str(out)),
+    ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, but for the seconds that the records state."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        if path.name == "run.json" or (path.parent.name == ".kinefit" and path.suffix == ".json"):
+            value = json.loads(data)
+            for record in [value, *value.get("stages", {}).values()]:
+                record.pop("seconds", None)
+            data = json.dumps(value).encode()
+        found[str(path.relative_to(folder))] = data
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(demo_clip, tmp_path_factory):
+    """A finished run of the short clip."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    process_video(demo_clip, out, run_config(OPTIONS))
+    return out
+
+
+@pytest.fixture(scope="module")
+def walk(demo_videos, tmp_path_factory):
+    """A finished run of the demo's whole camera 1, without video and figures."""
+    out = tmp_path_factory.mktemp("walk") / "out"
+    config = run_config({"height": 1.68, "mass": 70.0, "overlay": False})
+    process_video(demo_videos / "cam01.mp4", out, config)
+    return out
+
+
+def test_the_folder_holds_what_was_promised(finished):
+    names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    groups = ["pelvis", "trunk"] + [
+        f"{joint}_{side}"
+        for joint in ("hip", "knee", "ankle", "shoulder", "elbow")
+        for side in "rl"
+    ]
+    expected = {f"joint_angles/clip_angles_{g}.{end}" for g in groups for end in ("csv", "png")}
+    expected |= {
+        *("clip_final.trc", "clip_initial.trc", "clip_raw_landmarks.csv", "clip_final.c3d"),
+        *("clip_final_uncertainty.csv", "clip_overlay.mp4", "joint_angles/clip.mot"),
+        *("joint_angles/clip_angles_all.csv", "report.html", "run.json"),
+    }
+    assert expected <= names
+    assert not [n for n in names if "part" in n or "partial" in n]
+
+
+def test_files_agree_with_each_other(finished):
+    final, c3d = read_trc(finished / "clip_final.trc"), read_c3d(finished / "clip_final.c3d")
+    assert final.names == (*skeleton("markers22").points, *skeleton("augmented43").points)
+    assert c3d.names == final.names
+    # TRC holds micrometres, C3D 32-bit millimetres (1e-7 of a few metres).
+    assert np.abs(final.xyz - c3d.xyz).max() < 2e-6
+    angles = read_angles_csv(finished / "joint_angles" / "clip_angles_all.csv")
+    assert len(angles.timeline) == len(final.timeline) == 40
+    knee = read_angles_csv(finished / "joint_angles" / "clip_angles_knee_r.csv")
+    assert np.array_equal(knee.column("knee_r_flex"), angles.column("knee_r_flex"))
+    motion = read_mot(finished / "joint_angles" / "clip.mot")
+    assert len(motion.timeline) == 40
+    # One knee, two definitions: OpenSim's model has its own zero, the movement is the same.
+    difference = motion.column("knee_angle_r") - knee.column("knee_r_flex")
+    assert difference.std() < 1.0
+
+
+def test_run_json_says_where_everything_came_from(finished):
+    manifest = json.loads((finished / "run.json").read_text())
+    assert tuple(manifest["stages"]) == STAGES
+    assert len(manifest["input"]["sha256"]) == 64
+    assert manifest["parameters"]["height"] == 1.68
+    assert len(manifest["quality"]["frames"]["points_found"]) == 40
+    assert all(stage["seconds"] >= 0 for stage in manifest["stages"].values())
+
+
+def test_a_second_run_gives_the_same_files(finished, demo_clip, tmp_path):
+    process_video(demo_clip, tmp_path / "again", run_config(OPTIONS))
+    assert contents(tmp_path / "again") == contents(finished)
+
+
+def test_a_second_run_in_the_same_folder_touches_nothing(finished, demo_clip):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*.*") if p.name != "run.json"}
+    process_video(demo_clip, finished, run_config(OPTIONS))
+    after = {p: p.stat().st_mtime_ns for p in before}
+    changed = {p.name for p in before if before[p] != after[p]}
+    assert changed <= {"input.json", ".kinefit"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_run_goes_on_to_the_same_result(stage, finished, demo_clip, tmp_path):
+    """Kill -9 as soon as the stage before is recorded, that is, at work on `stage`."""
+    out = tmp_path / "out"
+    before = {"detect": "input"}.get(stage) or STAGES[STAGES.index(stage) - 1]
+    process = subprocess.Popen(
+        command(demo_clip, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (out / ".kinefit" / f"{before}.json").exists():
+        time.sleep(0.002)
+    if stage == "detect":
+        time.sleep(1.0)  # into the first frames
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "run.json").exists()
+    done = subprocess.run(command(demo_clip, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(finished)
+
+
+def test_knees_bend_the_right_way_and_both_read_the_same_sign(walk):
+    angles = read_angles_csv(walk / "joint_angles" / "cam01_angles_all.csv")
+    for side in "rl":
+        knee = angles.column(f"knee_{side}_flex")
+        # A step's swing bends the knee by 40 degrees or more; standing it is nearly straight.
+        assert knee.min() > -10
+        assert 40 < knee.max() < 90
+
+
+def test_left_is_left(walk):
+    """Seen from behind the person's own facing direction, the left hip is on the left."""
+    final = read_trc(walk / "cam01_final.trc")
+    at = {n: final.xyz[:, final.names.index(n)] for n in final.names}
+    facing = at["RBigToe"] + at["LBigToe"] - at["RHeel"] - at["LHeel"]
+    to_left = np.cross([0.0, 1.0, 0.0], facing)
+    for right, left in (
+        ("RHip", "LHip"),
+        ("RShoulder", "LShoulder"),
+        ("r_knee_study", "L_knee_study"),
+    ):
+        assert (((at[left] - at[right]) * to_left).sum(axis=1) > 0).mean() > 0.95
+
+
+def test_walking_moves_forward_through_the_room(walk):
+    """The four-camera reference: 0.73 m of displacement, 0.46 m/s forward on average."""
+    final = read_trc(walk / "cam01_final.trc")
+    at = {n: final.xyz[:, final.names.index(n)] for n in final.names}
+    velocity = np.gradient(at["Hip"], final.timeline.time, axis=0)[:, [0, 2]]
+    facing = np.cross([0.0, 1.0, 0.0], at["RHip"] - at["LHip"])[:, [0, 2]]
+    facing /= np.linalg.norm(facing, axis=1, keepdims=True)
+    forward = (velocity * facing).sum(axis=1)
+    assert 0.3 < forward.mean() < 0.6  # a third either way: depth from one camera
+    moved = np.linalg.norm((at["Hip"][-1] - at["Hip"][0])[[0, 2]])
+    assert 0.55 < moved < 0.9
+
+
+def test_feet_meet_the_floor(walk):
+    final = read_trc(walk / "cam01_final.trc")
+    heights = final.xyz[
+        :, [final.names.index(n) for n in ("RHeel", "LHeel", "RBigToe", "LBigToe")], 1
+    ]
+    # The camera's tilt is good to 5 degrees, half a metre of walk to 4 cm; heels lift in a step.
+    assert abs(np.median(heights.min(axis=1))) < 0.08
+
+
+def test_all_points_bring_uncertainty(finished):
+    angles = read_angles_csv(finished / "joint_angles" / "clip_angles_all.csv")
+    assert angles.sd is not None
+    assert np.isfinite(angles.sd).all()
+    assert (angles.sd > 0).all()
+
+
+def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, tmp_path):
+    """COCO keypoints made from MediaPipe's own: the 17 points land where MediaPipe's do."""
+    from kinefit.pipeline.artifacts import load_track
+
+    track = load_track(finished / ".kinefit" / "track.npz")
+    pick = [track.image.names.index(n) for n in skeleton("coco17").points]
+    rows = [
+        {
+            "image_id": int(frame),
+            "category_id": 1,
+            "score": 1.0,
+            "keypoints": np.column_stack([xy, score]).ravel().tolist(),
+        }
+        for frame, xy, score in zip(
+            track.image.timeline.frame,
+            track.image.xy[:, pick],
+            track.image.score[:, pick],
+            strict=True,
+        )
+    ]
+    (tmp_path / "points.json").write_text(json.dumps(rows))
+    options = {**OPTIONS, "plot_all_joint_angles": False}
+    options |= {"detector": "coco", "keypoints": tmp_path / "points.json"}
+    process_video(demo_clip, tmp_path / "out", run_config(options))
+    ours = read_trc(tmp_path / "out" / "clip_initial.trc")
+    reference = read_trc(finished / "clip_initial.trc")
+    knee = ours.names.index("RKnee")
+    assert ours.present[:, ours.names.index("RHeel")].all()  # COCO has no feet: lent too
+    # Same pixels, same depth, but for the four decimals of nothing: the JSON is exact.
+    assert np.abs(ours.xyz[:, knee] - reference.xyz[:, knee]).max() < 1e-3
