@@ -10,23 +10,24 @@ print(result.verdict, result.warnings)
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
-from kinefit.angles import joint_angles
 from kinefit.io.packages import pose2sim_folder
-from kinefit.io.trc import read_trc, write_trc
 from kinefit.io.video import probe
-from kinefit.markers import augment, force_complete
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker, write_joint_angles
+from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.pipeline.store import open_run
 from kinefit.types import Subject
 from kinefit.view.mask import MaskWriter
 from kinefit.view.overlay import OverlayWriter
-from kinefit.view.plots import plot_all
-from kinefit.view.publish import RunResult as RunResult
-from kinefit.view.publish import publish
+
+if TYPE_CHECKING:
+    from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
@@ -51,6 +52,13 @@ def process_video(
     and its kin for input that cannot be used; a folder made by this call is removed again when
     nothing was finished.
     """
+    loader = Thread(target=_load_rest, daemon=True)
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "detect" and done and loader.ident is None:
+            loader.start()
+        progress(stage, done, total)
+
     probe(video)  # refuse what is no video before anything is written
     sinks: dict[str, SinkMaker] = {}
     if config.overlay:
@@ -60,9 +68,30 @@ def process_video(
     with open_run(
         out, source=video, input_sha256=sha256_file(video), overwrite=overwrite
     ) as folder:
-        run = Monocular(folder, video, config, sinks, progress)
+        run = Monocular(folder, video, config, sinks, report)
         run.run()
+        from kinefit.view.publish import publish
+
         return publish(run)
+
+
+def _load_rest() -> None:
+    """Load what comes after detection while the detector works on the first frames.
+
+    The libraries take about as long to load as the demo's video takes to look at. Loading holds
+    Python's lock, which the detector needs for a moment a few times per frame: a short switch
+    interval keeps it from waiting.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        from kinefit.markers.augment import load_networks
+
+        load_networks()
+        importlib.import_module("kinefit.pipeline.stages")
+        importlib.import_module("kinefit.view.publish")
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> list[Path]:
@@ -71,6 +100,11 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> list[Path]:
     Raises InputError for a file that cannot be read and MissingMarkers when no joint can be
     computed. Returns the files written.
     """
+    from kinefit.angles import joint_angles
+    from kinefit.io.trc import read_trc
+    from kinefit.pipeline.stages import write_joint_angles
+    from kinefit.view.plots import plot_all
+
     markers = read_trc(trc)
     angles = joint_angles(markers)
     files = write_joint_angles(angles, markers, out, trc.stem)
@@ -84,5 +118,8 @@ def augment_file(
 
     complete: also estimate clusters and hip joint centres that are missing.
     """
+    from kinefit.io.trc import read_trc, write_trc
+    from kinefit.markers import augment, force_complete
+
     markers = augment(read_trc(trc), subject, cycles=cycles, seed=seed)
     write_trc(target, force_complete(markers) if complete else markers)

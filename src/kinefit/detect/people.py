@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from kinefit.types import FloatArray, IntArray, all_finite
 
@@ -90,6 +89,8 @@ class _Path:
 
 def _follow(points: Sequence[FloatArray], time: FloatArray) -> list[_Path]:
     """Everybody's path; each person of each frame belongs to one."""
+    from scipy.optimize import linear_sum_assignment  # half a second that only files need
+
     paths: list[_Path] = []
     seen: list[_Path] = []
     for frame, poses in enumerate(points):

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 PARTIAL = ".kinefit-part-"  # a killed process can leave such a file; nothing reads it
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
 MAX_BYTES = 2**30  # far above an hour of 64 markers at 100 Hz; a larger file is a mistake
 _LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
+_MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
 TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
 
 
@@ -81,30 +79,34 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -
             )
         texts.append(text)
     try:
-        table = pd.read_csv(
-            StringIO("\n".join(texts)),
-            sep=separator,
-            header=None,
-            dtype=np.float64,
-            quoting=csv.QUOTE_NONE,
-            skipinitialspace=True,
-            skip_blank_lines=False,
-        )
-    except (ValueError, OverflowError) as error:
-        raise _bad_cell(path, rows, columns, separator) from error
-    return table.to_numpy(np.float64)
+        if any("_" in text for text in texts):
+            raise ValueError("_")
+        table: list[Any] = [
+            [float(cell or "nan") for cell in text.split(separator)] for text in texts
+        ]
+    except ValueError:  # blanks, other spellings of "missing", or a cell that is no number
+        cells = [
+            (line, cell)
+            for line, text in zip(rows, texts, strict=True)
+            for cell in text.split(separator)
+        ]
+        table = [_number(path, line, cell) for line, cell in cells]
+    return np.array(table, dtype=np.float64).reshape(len(rows), columns)
 
 
-def _bad_cell(path: Path, rows: Iterable[Line], columns: int, separator: str) -> InputError:
-    """The error for the first cell that no number parser accepts."""
-    hint = "use a point as decimal mark and leave missing cells empty"
-    for number, text in rows:
-        for cell in text.split(separator)[:columns]:
-            try:
-                float(cell or "nan")
-            except ValueError:
-                return InputError(path, f"line {number}: {cell!r} is not a number", hint)
-    return InputError(path, "holds a cell that is not a number", hint)
+def _number(path: Path, line: Line, cell: str) -> float:
+    """A cell with blanks around it, or a spelling of "missing"; InputError for anything else."""
+    cell = cell.strip()
+    try:
+        if "_" in cell:  # Python takes 1_000 for a number, no file means one
+            raise ValueError(cell)
+        return float("nan" if cell.lower() in _MISSING else cell)
+    except ValueError as error:
+        raise InputError(
+            path,
+            f"line {line.number}: {cell!r} is not a number",
+            "use a point as decimal mark and leave missing cells empty",
+        ) from error
 
 
 def build_timeline(

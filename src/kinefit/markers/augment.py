@@ -148,6 +148,12 @@ def model_files() -> tuple[Path, ...]:
     return tuple(_model_dir(body.name) / kind for body in _BODIES for kind in kinds)
 
 
+def load_networks() -> None:
+    """Load both networks now, e.g. while something else keeps another core busy."""
+    for body in _BODIES:
+        _session(body.name)
+
+
 def _joined(initial: Markers, parts: list[Markers]) -> Markers:
     frames = len(initial.timeline)
     xyz, sd = (np.full((frames, len(_FINAL), 3), np.nan) for _ in range(2))

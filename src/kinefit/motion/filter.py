@@ -10,6 +10,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 
+from kinefit.motion.cutoff import check_cutoff
 from kinefit.motion.gaps import by_pattern
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, Timeline
 
@@ -70,19 +71,6 @@ def unfiltered(timeline: Timeline, values: FloatArray, cutoff_hz: float = 6.0) -
     for columns, run in _long_runs(timeline, finite, cutoff_hz):
         left[run, columns] = False
     return left.reshape(values.shape)
-
-
-def check_cutoff(cutoff_hz: float, rate_hz: float) -> None:
-    """Raise InputError unless the cut-off lies between zero and half the sampling rate."""
-    if not cutoff_hz > 0:
-        raise InputError("cut-off", f"{cutoff_hz} Hz is not above zero", "use 6")
-    # The rate comes from rounded time stamps; without a sample pair it is NaN, and this False.
-    if cutoff_hz >= rate_hz / 2 * (1 - 1e-6):
-        raise InputError(
-            "cut-off",
-            f"{cutoff_hz:g} Hz is not below half the sampling rate ({rate_hz:.4g} Hz)",
-            f"give less than {rate_hz / 2:.4g} Hz, or do not filter",
-        )
 
 
 def _long_runs(

@@ -33,7 +33,7 @@ class RunConfig(BaseModel):
         "mediapipe", description="Source of the 2D landmarks."
     )
     detector_model: Path | None = Field(
-        None, description="Model file of the detector (mediapipe: .task, rtmlib: .onnx)."
+        None, description="Model of the detector (mediapipe: .task; rtmlib: .onnx or a folder)."
     )
     keypoints: Path | None = Field(
         None, description="Keypoint file or folder, for the detectors that read files."
@@ -78,8 +78,20 @@ class RunConfig(BaseModel):
     compute_all_joint_angles: bool = Field(True, description="Compute the 12 joint groups.")
     plot_all_joint_angles: bool = Field(False, description="Write a PNG per joint group.")
 
+    camera_pof: bool = Field(
+        False, description="Experimental lifting by a POF network: none comes with this version."
+    )
+    joint_refinement: bool = Field(
+        False, description="Experimental learned refinement: none comes with this version."
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        for name in ("camera_pof", "joint_refinement"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} needs a trained network; this version has none, leave it out"
+                )
         if self.focal_px is not None and self.fov is not None:
             raise ValueError("give focal_px or fov, not both")
         reads_files = self.detector not in ("mediapipe", "rtmlib")

@@ -1,0 +1,122 @@
+"""What follows detection: from the detector's points to markers and joint angles.
+
+Each function does one stage's work: it reads what the stages before wrote and returns its files.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from kinefit.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.io.atomic import write_json
+from kinefit.io.c3d import write_c3d
+from kinefit.io.mot import write_mot
+from kinefit.io.tables import write_angles_csv, write_uncertainty_csv
+from kinefit.io.trc import write_trc
+from kinefit.lift import WorldMotion, place_in_world
+from kinefit.markers import augment, estimate_missing, force_complete, initial_markers
+from kinefit.motion.filter import butterworth
+from kinefit.motion.gaps import fill_gaps
+from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
+from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
+from kinefit.pipeline.monocular import Monocular
+from kinefit.types import JointAngles, Markers, TooFewPoints
+
+
+def initial(run: Monocular) -> list[Path]:
+    config = run.config
+    track = load_track(run.folder.internal("track.npz"))
+    swaps = find_side_swaps(track.image)
+    if config.repair_side_swaps:
+        track = undo_side_swaps(track, swaps)
+    world = place_in_world(
+        track,
+        config.subject,
+        focal_px=config.focal_px,
+        fov_deg=config.fov,
+        tilt_deg=config.tilt,
+        roll_deg=config.roll,
+        visibility_min=config.visibility_min,
+    )
+    markers = initial_markers(
+        world.keypoints, track.image.score, visibility_min=config.visibility_min
+    )
+    if config.estimate_missing:
+        markers = estimate_missing(markers)
+    stored, facts = run.folder.internal("initial.npz"), run.folder.internal("world.json")
+    save_markers(stored, markers)
+    write_json(facts, world_facts(world, swaps))
+    write_trc(run.file("_initial.trc"), markers)
+    return [stored, facts, run.file("_initial.trc")]
+
+
+def final(run: Monocular) -> list[Path]:
+    config = run.config
+    markers = load_markers(run.folder.internal("initial.npz"))
+    markers = butterworth(fill_gaps(markers, config.max_gap), config.cutoff_hz)
+    markers = augment(markers, config.subject, cycles=config.augmentation_cycles, seed=config.seed)
+    if config.force_complete:
+        markers = force_complete(markers)
+    stored = run.folder.internal("final.npz")
+    save_markers(stored, markers)
+    write_trc(run.file("_final.trc"), markers)
+    write_uncertainty_csv(run.file("_final_uncertainty.csv"), markers)
+    written = [stored, run.file("_final.trc"), run.file("_final_uncertainty.csv")]
+    if markers.timeline.is_uniform:  # C3D has one clock
+        write_c3d(run.file("_final.c3d"), markers)
+        written.append(run.file("_final.c3d"))
+    return written
+
+
+def angles(run: Monocular) -> list[Path]:
+    markers = load_markers(run.folder.internal("final.npz"))
+    angles = joint_angles(markers)
+    save_angles(run.folder.internal("angles.npz"), angles)
+    folder = run.folder.path
+    tables = write_joint_angles(angles, markers, folder / "joint_angles", run.video.stem)
+    return [run.folder.internal("angles.npz"), *tables]
+
+
+def write_joint_angles(
+    angles: JointAngles, markers: Markers, folder: Path, stem: str
+) -> list[Path]:
+    """`<stem>_angles_<group>.csv` per joint group, `<stem>_angles_all.csv`, and `<stem>.mot`.
+
+    The motion holds the longest stretch of frames in which every coordinate has a value, since
+    OpenSim cannot read a missing one; it is left out when there is no such frame.
+    """
+    files = []
+    for group in GROUPS:
+        if names := [name for name in group_names(group) if name in angles.names]:
+            files.append(folder / f"{stem}_angles_{group}.csv")
+            write_angles_csv(files[-1], angles, names)
+    files.append(folder / f"{stem}_angles_all.csv")
+    write_angles_csv(files[-1], angles)
+    try:
+        motion = to_opensim(angles, markers).longest_complete()
+    except TooFewPoints:
+        return files
+    files.append(folder / f"{stem}.mot")
+    write_mot(files[-1], motion, stem)
+    return files
+
+
+def world_facts(world: WorldMotion, swaps: SideSwaps) -> dict[str, Any]:
+    """What the lift assumed and found, as JSON values, for the report and `run.json`."""
+    return {
+        "camera": {
+            "focal_px": round(float(world.camera.K[0, 0]), 3),
+            "tilt_deg": round(world.tilt_deg, 3),
+            "roll_deg": round(world.roll_deg, 3),
+            "tilt_sd_deg": round(world.tilt_sd, 3),
+            "R": world.camera.R.tolist(),
+            "t_m": world.camera.t.tolist(),
+        },
+        "scale": round(world.scale, 5),
+        "scale_sd": round(world.scale_sd, 5),
+        "depth_sd_m": [None if math.isnan(v) else round(v, 4) for v in world.depth_sd.tolist()],
+        "notes": list(world.notes),
+        "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in swaps.groups},
+    }
