@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kinefit.io.video import VideoFrame, VideoWriter, _clock, frames, probe
-from kinefit.types import InputError, InvalidData
+from kinefit.io.video import VideoFrame, VideoWriter, _clock, frame_times, frames, probe
+from kinefit.types import InputError, InvalidData, Timeline
 
 
 def picture(size: tuple[int, int], shift: int = 0) -> np.ndarray:
@@ -323,3 +323,24 @@ class TestBadInput:
 
     def test_no_time_stamps(self, tmp_path: Path) -> None:
         self.refused(encode(tmp_path / "a.h264"), "no time stamps")
+
+
+@pytest.mark.parametrize("rate", [30, 60])
+def test_milliseconds_of_matroska_are_a_constant_clock(tmp_path, rate):
+    path = tmp_path / "ms.mkv"
+    with VideoWriter(path, (64, 48), rate_hz=rate) as writer:
+        for i in range(50):
+            writer.add(np.full((48, 64, 3), i, np.uint8), i / rate)
+    time = frame_times(path)
+    np.testing.assert_allclose(time, np.arange(50) / rate, atol=1e-9)
+    assert Timeline(np.arange(50), time).is_uniform
+
+
+def test_a_dropped_frame_of_matroska_stays_a_gap(tmp_path):
+    path = tmp_path / "gap.mkv"
+    kept = [i for i in range(50) if i != 20]
+    with VideoWriter(path, (64, 48), rate_hz=30) as writer:
+        for i in kept:
+            writer.add(np.full((48, 64, 3), i, np.uint8), i / 30)
+    # Milliseconds, as written: half a tick of rounding.
+    np.testing.assert_allclose(frame_times(path), np.array(kept) / 30, atol=5.1e-4)

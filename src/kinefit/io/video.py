@@ -336,12 +336,23 @@ def _clock(
         step = 1 / nominal_hz
     times: list[FloatArray] = []
     for piece in order:
-        time = _increasing(stamps[piece] * tick_s, step)
+        time = _unrounded(_increasing(stamps[piece] * tick_s, step), step, tick_s)
         if times:
             time = time - time[0] + times[-1][-1] + step
         times.append(time)
     display = np.concatenate(order)
     return _Clock(stamps[display], np.concatenate(times), key[display], step)
+
+
+def _unrounded(time: FloatArray, step: float, tick_s: float) -> FloatArray:
+    """The constant clock that `time` is the rounding of to ticks; `time` itself if it is none.
+
+    Matroska counts milliseconds: 33, 33, 34, ... is 30 Hz, not a rate that varies by 3 %. A
+    dropped frame is a whole step, far over a tick.
+    """
+    exact = time[0] + step * np.arange(len(time))
+    is_rounding = tick_s < 0.4 * step and np.abs(time - exact).max() <= tick_s
+    return exact if is_rounding else time
 
 
 def _increasing(time: NDArray[np.floating], step: float) -> FloatArray:
