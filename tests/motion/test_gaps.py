@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinefit.motion.gaps import fill_gaps, resample
+from kinefit.motion.gaps import at_constant_rate, fill_gaps, resample
 from kinefit.types import InputError, Markers, Timeline
 
 RATE = 50.0
@@ -65,3 +65,26 @@ def test_resample_holds_the_ends_and_keeps_nan_to_its_point():
     assert np.array_equal(out[0, 0], gappy.xyz[3, 0])
     np.testing.assert_allclose(out[:, 0], gappy.xyz[[3, 3, 50, 99], 0], atol=1e-15)  # rounding
     assert np.isnan(out[:, 1]).all()
+
+
+def test_a_variable_rate_becomes_constant():
+    rng = np.random.default_rng(5)
+    time = np.cumsum(rng.uniform(0.02, 0.05, 200))  # a phone's clock
+    xyz = np.sin(2 * np.pi * time)[:, None, None] * np.ones((1, 2, 3))
+    xyz[50:60, 1] = np.nan
+    even = at_constant_rate(Markers(Timeline(np.arange(200), time), ("A", "B"), xyz))
+    assert even.timeline.is_uniform
+    assert even.timeline.time[0] == time[0]
+    truth = np.sin(2 * np.pi * even.timeline.time)
+    # PCHIP is flat at the highest sample: up to 1 - cos(2 pi 25 ms) of the amplitude is cut off.
+    assert np.nanmax(np.abs(even.xyz[..., 0] - truth[:, None])) < 0.0123
+    inside = (even.timeline.time > time[49]) & (even.timeline.time < time[60])
+    assert (even.present[:, 1] == ~inside).all()
+    assert even.present[:, 0].all()
+
+
+def test_a_constant_rate_stays_as_it_is():
+    markers = Markers(
+        Timeline.regular(30, 60.0), ("A",), np.random.default_rng(0).normal(size=(30, 1, 3))
+    )
+    np.testing.assert_allclose(at_constant_rate(markers).xyz, markers.xyz, atol=1e-9)

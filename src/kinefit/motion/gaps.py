@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, all_finite
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, Timeline, all_finite
 
 
 def fill_gaps(markers: Markers, max_gap_s: float) -> Markers:
@@ -47,6 +47,28 @@ def resample(time: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray
             curve = PchipInterpolator(known, values[finite][:, columns])
             out[:, columns] = curve(np.clip(at, known[0], known[-1]))
     return out
+
+
+def at_constant_rate(markers: Markers) -> Markers:
+    """The same motion on a constant clock at the median rate, for files that know no other.
+
+    Frames count from 0 at the first sample's time. A marker is there where both its neighbours
+    in time are, and estimated where one of them is; the sd is not carried over.
+    """
+    time, rate = markers.timeline.time, markers.timeline.rate_hz
+    frame = np.arange(round((time[-1] - time[0]) * rate) + 1)
+    at = np.minimum(time[0] + frame / rate, time[-1])
+    known = _interpolated(at, time, markers.present) == 1
+    return Markers(
+        Timeline(frame, time[0] + frame / rate),
+        markers.names,
+        np.where(known[..., None], resample(time, markers.xyz, at), np.nan),
+        _interpolated(at, time, markers.estimated) > 0,
+    )
+
+
+def _interpolated(at: FloatArray, time: FloatArray, flags: BoolArray) -> FloatArray:
+    return np.column_stack([np.interp(at, time, column) for column in flags.T.astype(float)])
 
 
 def by_pattern(mask: BoolArray) -> Iterator[tuple[IntArray, BoolArray]]:

@@ -18,7 +18,7 @@ from kinefit.io.trc import write_trc
 from kinefit.lift import WorldMotion, place_in_world
 from kinefit.markers import augment, estimate_missing, force_complete, initial_markers
 from kinefit.motion.filter import butterworth
-from kinefit.motion.gaps import fill_gaps
+from kinefit.motion.gaps import at_constant_rate, fill_gaps
 from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
 from kinefit.pipeline.monocular import Monocular
@@ -26,6 +26,7 @@ from kinefit.types import JointAngles, Markers, TooFewPoints
 
 
 def initial(run: Monocular) -> list[Path]:
+    """The 22 markers in the room: sides put right, metric scale, floor."""
     config = run.config
     track = load_track(run.folder.internal("track.npz"))
     swaps = find_side_swaps(track.image)
@@ -53,6 +54,7 @@ def initial(run: Monocular) -> list[Path]:
 
 
 def final(run: Monocular) -> list[Path]:
+    """All markers: gaps filled, low-passed, augmented; C3D on a constant clock."""
     config = run.config
     markers = load_markers(run.folder.internal("initial.npz"))
     markers = butterworth(fill_gaps(markers, config.max_gap), config.cutoff_hz)
@@ -63,14 +65,14 @@ def final(run: Monocular) -> list[Path]:
     save_markers(stored, markers)
     write_trc(run.file("_final.trc"), markers)
     write_uncertainty_csv(run.file("_final_uncertainty.csv"), markers)
-    written = [stored, run.file("_final.trc"), run.file("_final_uncertainty.csv")]
-    if markers.timeline.is_uniform:  # C3D has one clock
-        write_c3d(run.file("_final.c3d"), markers)
-        written.append(run.file("_final.c3d"))
-    return written
+    even = markers.timeline.is_uniform  # a C3D file has one clock
+    write_c3d(run.file("_final.c3d"), markers if even else at_constant_rate(markers))
+    ends = ("_final.trc", "_final_uncertainty.csv", "_final.c3d")
+    return [stored, *(run.file(end) for end in ends)]
 
 
 def angles(run: Monocular) -> list[Path]:
+    """Joint angles as tables, and as a motion for OpenSim."""
     markers = load_markers(run.folder.internal("final.npz"))
     angles = joint_angles(markers)
     save_angles(run.folder.internal("angles.npz"), angles)
