@@ -12,6 +12,7 @@ from kinefit.view.draw import Sheet
 from kinefit.view.joints import angle_words, groups_of
 from kinefit.view.palette import ALERT, GRID, PAPER, QUIET, SHADE, SIDE_COLOR, Side, side_of
 
+BAND_LABEL = "95 % of the augmenter's noise"  # not of the error, which is mostly of other kinds
 Z95 = 1.96  # two-sided 95 % of a normal distribution, in standard deviations
 
 _MOST_POINTS = 900  # per line; more cannot be told apart on paper
@@ -156,7 +157,7 @@ def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
         x = _word(sheet, x + 26, y, "midline" if side == "middle" else side)
     if angles.sd is not None:
         sheet.box(x, y - 9, 20, 10, SIDE_COLOR[named[0]], 0.22)
-        x = _word(sheet, x + 26, y, "95 % interval")
+        x = _word(sheet, x + 26, y, BAND_LABEL)
     if angles.gimbal.any():
         sheet.box(x, y - 9, 20, 10, SHADE, 0.6)
         _word(sheet, x + 26, y, "near gimbal lock: do not interpret")

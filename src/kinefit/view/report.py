@@ -27,7 +27,7 @@ from kinefit.motion.quality import (
 )
 from kinefit.motion.verdict import Verdict, marker_words, verdict
 from kinefit.types import FloatArray, IntArray, JointAngles, Markers, PoseTrack, Subject
-from kinefit.view.charts import angle_panel, frame_chart, plan_view
+from kinefit.view.charts import BAND_LABEL, angle_panel, frame_chart, plan_view
 from kinefit.view.draw import Sheet
 from kinefit.view.joints import angle_title, angles_of_joint, joints_of
 from kinefit.view.palette import PAPER, SHADE, SIDE_COLOR, side_of
@@ -250,7 +250,7 @@ def _legend(angles: JointAngles) -> str:
         if side in sides
     ]
     if angles.sd is not None:
-        keys.append((SIDE_COLOR["right"], 0.22, "95 % interval"))
+        keys.append((SIDE_COLOR["right"], 0.22, BAND_LABEL))
     if angles.gimbal.any():
         keys.append((SHADE, 0.6, "near gimbal lock: do not interpret"))
     items = []
