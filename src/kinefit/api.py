@@ -17,9 +17,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from kinefit.io.packages import pose2sim_folder
-from kinefit.io.video import probe
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker
+from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker, refuse_early
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.pipeline.store import open_run
 from kinefit.types import Subject
@@ -49,8 +48,7 @@ def process_video(
     """Video to markers, joint angles and a report in the folder `out`.
 
     What is there already from the same input, options and version is reused. Raises InputError
-    and its kin for input that cannot be used; a folder made by this call is removed again when
-    nothing was finished.
+    and its kin for input that cannot be used; folders made by this call are then removed again.
     """
     loader = Thread(target=_load_rest, daemon=True)
 
@@ -59,7 +57,7 @@ def process_video(
             loader.start()
         progress(stage, done, total)
 
-    probe(video)  # refuse what is no video before anything is written
+    refuse_early(video, config)
     sinks: dict[str, SinkMaker] = {}
     if config.overlay:
         sinks["_overlay.mp4"] = OverlayWriter
@@ -94,13 +92,16 @@ def _load_rest() -> None:
         sys.setswitchinterval(interval)
 
 
-def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> list[Path]:
+def angles_of_file(
+    trc: Path, out: Path, *, plots: bool = False
+) -> tuple[list[Path], dict[str, tuple[str, ...]]]:
     """Joint angles of a TRC file, of this or another program, as files in the folder `out`.
 
     Raises InputError for a file that cannot be read and MissingMarkers when no joint can be
-    computed. Returns the files written.
+    computed. Returns the files written, and the joint groups that could not be computed with
+    the landmarks that each lacks.
     """
-    from kinefit.angles import joint_angles
+    from kinefit.angles import joint_angles, missing_landmarks
     from kinefit.io.trc import read_trc
     from kinefit.pipeline.stages import write_joint_angles
     from kinefit.view.plots import plot_all
@@ -108,18 +109,27 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> list[Path]:
     markers = read_trc(trc)
     angles = joint_angles(markers)
     files = write_joint_angles(angles, markers, out, trc.stem)
-    return files + (plot_all(angles, out, trc.stem) if plots else [])
+    if plots:
+        files += plot_all(angles, out, f"{trc.stem}_angles")
+    return files, missing_landmarks(markers)
 
 
 def augment_file(
     trc: Path, target: Path, subject: Subject, *, cycles: int, seed: int, complete: bool
-) -> None:
+) -> list[Path]:
     """Add the augmenter's 43 markers to a TRC file, of this or another program.
 
-    complete: also estimate clusters and hip joint centres that are missing.
+    complete: also estimate clusters and hip joint centres that are missing. Returns the files
+    written: the markers, and beside them what is estimated and how uncertain each one is.
     """
+    from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import read_trc, write_trc
     from kinefit.markers import augment, force_complete
 
     markers = augment(read_trc(trc), subject, cycles=cycles, seed=seed)
-    write_trc(target, force_complete(markers) if complete else markers)
+    if complete:
+        markers = force_complete(markers)
+    write_trc(target, markers)
+    table = target.with_name(f"{target.stem}_uncertainty.csv")
+    write_uncertainty_csv(table, markers)
+    return [target, table]

@@ -32,6 +32,10 @@ def _noise(path: Path) -> Path:
     return _video(path, list(pictures))
 
 
+def _still(path: Path) -> Path:
+    return _video(path, [np.zeros((48, 64, 3), np.uint8)])
+
+
 def _audio(path: Path) -> Path:
     with av.open(str(path), "w") as file:
         stream = file.add_stream("aac", rate=8000, layout="mono")
@@ -98,6 +102,11 @@ CASES: dict[str, tuple[Case, str]] = {
         lambda t, v: ["run", str(v), "--config", _written(t / "b.toml", "height = ")],
         "b.toml",
     ),
+    "config: video is no path": (
+        lambda t, v: ["run", *BODY, "--config", _written(t / "p.toml", "video = 5")],
+        "p.toml",
+    ),
+    "one frame": (lambda t, v: ["run", str(_still(t / "o.mp4")), *BODY], "one frame"),
     "config unknown name": (
         lambda t, v: ["run", str(v), *BODY, "--config", _written(t / "u.toml", "hieght = 1")],
         "hieght",
@@ -176,3 +185,21 @@ def test_out_is_a_file(tmp_path, demo_clip):
     result = CliRunner().invoke(app, ["run", str(demo_clip), *BODY, "--out", str(out)])
     assert result.exit_code == 2
     assert out.read_text() == "mine"
+
+
+def test_out_below_a_file(tmp_path, demo_clip):
+    _written(tmp_path / "file", "mine")
+    for command in (["run", str(demo_clip), *BODY], ["angles", _written(tmp_path / "x.trc", TRC)]):
+        result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "file" / "out")])
+        assert result.exit_code == 2
+        assert "Next:" in result.output
+
+
+def test_overwrite_destroys_nothing_when_the_new_run_is_refused(tmp_path, demo_clip):
+    out = tmp_path / "out"
+    _other_run(out)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    refused = ["--overwrite", "--detector", "coco", "--keypoints", str(tmp_path / "no.json")]
+    result = CliRunner().invoke(app, ["run", str(demo_clip), *BODY, "--out", str(out), *refused])
+    assert result.exit_code == 2
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before

@@ -193,12 +193,6 @@ class TestTask:
             detector.track(clip)
 
 
-@pytest.mark.parametrize("complexity", [0, 2])
-def test_a_network_that_the_wheel_lacks(complexity: int) -> None:
-    with pytest.raises(InputError, match="does not carry"):
-        make_detector("mediapipe", complexity=complexity)
-
-
 def test_nobody_in_the_picture(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (320, 240)) as out:
         for i in range(5):

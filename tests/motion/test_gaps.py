@@ -72,10 +72,10 @@ def test_a_variable_rate_becomes_constant():
     time = np.cumsum(rng.uniform(0.02, 0.05, 200))  # a phone's clock
     xyz = np.sin(2 * np.pi * time)[:, None, None] * np.ones((1, 2, 3))
     xyz[50:60, 1] = np.nan
-    even = at_constant_rate(Markers(Timeline(np.arange(200), time), ("A", "B"), xyz))
+    even = at_constant_rate(Markers(Timeline(np.arange(200), time), ("A", "B"), xyz), 0.25)
     assert even.timeline.is_uniform
-    assert even.timeline.time[0] == time[0]
-    truth = np.sin(2 * np.pi * even.timeline.time)
+    truth = np.sin(2 * np.pi * (even.timeline.time + time[0]))
+    time = time - time[0]
     # PCHIP is flat at the highest sample: up to 1 - cos(2 pi 25 ms) of the amplitude is cut off.
     assert np.nanmax(np.abs(even.xyz[..., 0] - truth[:, None])) < 0.0123
     inside = (even.timeline.time > time[49]) & (even.timeline.time < time[60])
@@ -87,4 +87,17 @@ def test_a_constant_rate_stays_as_it_is():
     markers = Markers(
         Timeline.regular(30, 60.0), ("A",), np.random.default_rng(0).normal(size=(30, 1, 3))
     )
-    np.testing.assert_allclose(at_constant_rate(markers).xyz, markers.xyz, atol=1e-9)
+    np.testing.assert_allclose(at_constant_rate(markers, 0.25).xyz, markers.xyz, atol=1e-9)
+
+
+def test_a_pause_stays_empty_and_samples_beside_a_gap_survive():
+    frame = np.delete(np.arange(200), np.arange(100, 160))  # two seconds without a frame
+    frame = np.delete(frame, 20)  # and one dropped frame
+    xyz = np.random.default_rng(1).normal(size=(len(frame), 1, 3))
+    xyz[50:90:2] = np.nan
+    even = at_constant_rate(Markers(Timeline(frame, frame / 30), ("A",), xyz), 0.25)
+    assert len(even.timeline) == 200
+    there = np.isin(np.arange(200), frame[np.isfinite(xyz[:, 0, 0])])
+    there[20] = True  # interpolated over two steps
+    assert (even.present[:, 0] == there).all()
+    assert np.flatnonzero(even.estimated[:, 0]).tolist() == [20]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,25 @@ def test_feet_meet_the_floor(walk):
     ]
     # The camera's tilt is good to 5 degrees, half a metre of walk to 4 cm; heels lift in a step.
     assert abs(np.median(heights.min(axis=1))) < 0.08
+
+
+def test_other_options_leave_no_stale_files(finished, demo_clip, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    options = {**OPTIONS, "compute_all_joint_angles": False, "plot_all_joint_angles": False}
+    process_video(demo_clip, out, run_config(options))
+    assert not (out / "joint_angles").exists()
+    assert (out / "clip_final.trc").exists()
+
+
+def test_a_copy_under_another_name_gets_files_of_its_own_name(finished, demo_clip, tmp_path):
+    out, copy = tmp_path / "out", tmp_path / "copy.mp4"
+    shutil.copytree(finished, out)
+    shutil.copy(demo_clip, copy)
+    process_video(copy, out, run_config(OPTIONS))
+    names = {p.name for p in out.rglob("*") if p.is_file()}
+    assert "copy_final.trc" in names
+    assert not [n for n in names if n.startswith("clip")]
 
 
 def test_all_points_bring_uncertainty(finished):

@@ -156,3 +156,27 @@ def test_half_written_files_of_a_killed_run_are_removed(out):
     leftover.write_text("half")
     run(out, ("one", Counter(out / "1.txt")))
     assert not leftover.exists()
+
+
+def test_what_other_options_left_behind_goes(out):
+    run(out, ("one", Counter(out / "1.txt")), ("two", Counter(out / "sub" / "2.txt")))
+    folder = run(out, ("one", Counter(out / "1.txt")))
+    folder.forget_stages_not_run()
+    assert (out / "1.txt").exists()
+    assert not (out / "sub").exists()
+    assert not (out / ".kinefit" / "two.json").exists()
+
+
+def test_folders_made_for_a_refused_run_go_too(tmp_path):
+    with pytest.raises(InputError):
+        run(tmp_path / "a" / "b", ("one", _refuses))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("claim", ["[1]", "3", "{"])
+def test_a_claim_that_is_none_is_foreign(out, claim):
+    (out / ".kinefit").mkdir(parents=True)
+    (out / ".kinefit" / "input.json").write_text(claim)
+    (out / "thesis.doc").write_text("mine")
+    with pytest.raises(InputError, match="did not write"):
+        run(out)

@@ -54,7 +54,12 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     time, span = table.timeline.time, reference.timeline.time
     common = (time >= span[0] - _slack(span)) & (time <= span[-1] + _slack(span))
     if not common.any():
-        raise TooFewPoints("Times inside those of the reference", found=0, needed=1)
+        raise TooFewPoints(
+            "Times inside those of the reference",
+            found=0,
+            needed=1,
+            hint="check that both files are of the same recording",
+        )
     return {
         name: _errors(
             _degrees(table, name)[common],

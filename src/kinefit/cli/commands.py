@@ -1,4 +1,4 @@
-"""The commands. Each parses, calls one function of `kinefit.api`, and prints what it did.
+"""The commands. Each parses, calls the library, and prints what it did.
 
 `kinefit.api` is imported inside the commands: it brings the numerical libraries, and --help
 should not wait for them.
@@ -84,6 +84,7 @@ def _process(video: Path, folder: Path, settings: Any, overwrite: bool) -> None:
 
     with stage_progress() as progress:
         result = process_video(video, folder, settings, overwrite=overwrite, progress=progress)
+    err.print(f"verdict: {result.verdict}")
     for warning in result.warnings:
         err.print("[yellow]warning:[/]", end=" ")
         err.print(warning, markup=False)
@@ -105,8 +106,11 @@ def angles(
         from kinefit.api import angles_of_file
 
         folder = out_folder or file.with_name(f"{file.stem}_angles")
-        for path in angles_of_file(file, folder, plots=plot_all_joint_angles):
+        files, missing = angles_of_file(file, folder, plots=plot_all_joint_angles)
+        for path in files:
             out.print(str(path), markup=False)
+        for group, landmarks in missing.items():
+            err.print(f"not computed: {group} (no {', '.join(landmarks)})", markup=False)
 
 
 @app.command()
@@ -129,7 +133,7 @@ def augment(
         from kinefit.types import Subject
 
         target = out_file or file.with_name(f"{file.stem}_augmented.trc")
-        augment_file(
+        files = augment_file(
             file,
             target,
             Subject(height, mass),
@@ -137,7 +141,8 @@ def augment(
             seed=seed,
             complete=complete,
         )
-        out.print(str(target), markup=False)
+        for path in files:
+            out.print(str(path), markup=False)
 
 
 @evaluate.command("angles")

@@ -27,13 +27,20 @@ USAGE_ERROR = 2
 
 @contextmanager
 def errors_exit() -> Iterator[None]:
-    """Turn a KinefitError into its message on stderr and exit code 2."""
+    """Turn a KinefitError, or a failure of the disk, into its message on stderr and exit code 2."""
     try:
         yield
     except KinefitError as error:
-        err.print("[bold red]error:[/]", end=" ")
-        err.print(str(error), markup=False)
-        raise typer.Exit(USAGE_ERROR) from error
+        message = str(error)
+    except OSError as error:  # what the disk refuses while reading or writing
+        place = error.filename or "the disk"
+        reason = error.strerror or error
+        message = f"{place}: {reason}. Next: check that the folder can be written and has room."
+    else:
+        return
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(message, markup=False)
+    raise typer.Exit(USAGE_ERROR)
 
 
 class StageProgress:

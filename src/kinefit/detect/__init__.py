@@ -22,23 +22,21 @@ def make_detector(
     *,
     model: Path | None = None,
     keypoints: Path | None = None,
-    complexity: int = 1,
     masks: bool = False,
 ) -> Detector:
     """The detector of that name, checked as far as possible without running it.
 
     model: the network's file; None for what comes with the detector.
     keypoints: the file or folder to read, for the four kinds that read files.
-    complexity: 0 to 2, the faster to the surer network.
     masks: whether frames come with a mask of the person (MediaPipe only).
 
     Raises InputError when a file is missing or not usable, MissingDependency without rtmlib.
     """
     match kind:
         case "mediapipe":
-            return MediaPipeDetector(model, complexity, masks)
+            return MediaPipeDetector(model, masks)
         case "rtmlib":
-            return RtmDetector(model, complexity)
+            return RtmDetector(model)
         case "openpose" | "mmpose" | "alphapose" | "coco":
             if keypoints is None:
                 raise InputError(kind, "it needs a file to read", "give the keypoints' path")

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from kinefit.skeletons import Skeleton, map_points
+from kinefit.skeletons import Skeleton, map_points, skeleton
 from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D, Keypoints3D, PoseTrack
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
-# to about as much); another person, or an exchange of the sides, is half a trunk away or more.
+# to about as much). Exchanged sides can pass: each track must have been put right before.
 _SAME_PERSON = 0.5
 _SHARED = 4  # points that both must see for the comparison to mean anything
-_DERIVED = {"Neck": ("LShoulder", "RShoulder"), "Hip": ("LHip", "RHip"), "Head": ("LEar", "REar")}
 _TRUNK = ("LShoulder", "RShoulder", "LHip", "RHip")
 
 
@@ -34,7 +33,7 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
     rows = np.searchsorted(theirs.timeline.frame, image.timeline.frame)
     rows = np.clip(rows, 0, len(theirs.timeline) - 1)
     extra = tuple(name for name in theirs.names if name not in image.names)
-    target = Skeleton("both", (*image.names, *extra), derived=_DERIVED)
+    target = Skeleton("both", (*image.names, *extra), derived=skeleton("markers22").derived)
     seen = map_points(theirs.xy[rows], theirs.names, target)
     same = _same_person(track, seen[:, : len(image.names)])
     same &= theirs.timeline.frame[rows] == image.timeline.frame

@@ -44,7 +44,7 @@ from kinefit.io.video import Picture
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, PoseTrack
 
-_NETWORKS = ("lite", "full", "heavy")  # by complexity
+_BUNDLED = "full"  # the one network that the wheel carries
 _MODEL_PAGE = "https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker"
 
 # What MediaPipe says on every start, to standard error and whatever the log level.
@@ -59,19 +59,17 @@ class MediaPipeDetector:
     """One person's 33 landmarks, with the body in metres, from MediaPipe.
 
     model: a `.task` file; None for the weights in the wheel.
-    complexity: which of the wheel's networks, 0 to 2, as far as it carries them (0.10.21: 1).
     masks: whether frames come with the person's mask.
 
     Raises InputError when the model is not there.
     """
 
     model: Path | None = None
-    complexity: int = 1
     masks: bool = False
 
     def __post_init__(self) -> None:
         if self.model is None:
-            _check_bundled(self.complexity)
+            _check_bundled()
         elif not self.model.is_file():
             raise InputError(self.model, "there is no such model file", f"see {_MODEL_PAGE}")
 
@@ -81,7 +79,7 @@ class MediaPipeDetector:
 
     @property
     def source(self) -> str:
-        weights = self.model.name if self.model else _NETWORKS[self.complexity]
+        weights = self.model.name if self.model else _BUNDLED
         return f"MediaPipe {version('mediapipe')} Pose, {weights}"
 
     def track(
@@ -107,19 +105,17 @@ class MediaPipeDetector:
     def _start(self) -> Network:
         with _quiet():
             if self.model is None:
-                return _Bundled(self.complexity, self.masks)
+                return _Bundled(self.masks)
             return _Task(self.model, self.masks)
 
 
 class _Bundled:
     """The older interface with the weights in the wheel."""
 
-    def __init__(self, complexity: int, masks: bool) -> None:
+    def __init__(self, masks: bool) -> None:
         from mediapipe.python.solutions.pose import Pose
 
-        self._pose = Pose(
-            model_complexity=complexity, smooth_landmarks=False, enable_segmentation=masks
-        )
+        self._pose = Pose(model_complexity=1, smooth_landmarks=False, enable_segmentation=masks)
         self._warm = False
 
     def __call__(self, rgb: Picture, time: float) -> Landmarks | None:
@@ -193,20 +189,20 @@ def _landmarks(points: Any, world: Any, mask: Any, rgb: Picture) -> Landmarks:
     )
 
 
-def _check_bundled(complexity: int) -> None:
+def _check_bundled() -> None:
     """Raises InputError when the installed MediaPipe does not carry these weights.
 
     Looks at its files only: importing it takes seconds.
     """
     spec = find_spec("mediapipe")
     folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
-    weights = f"modules/pose_landmark/pose_landmark_{_NETWORKS[complexity]}.tflite"
+    weights = f"modules/pose_landmark/pose_landmark_{_BUNDLED}.tflite"
     if any((f / weights).is_file() and (f / "python/solutions").is_dir() for f in folders):
         return
     raise InputError(
         f"MediaPipe {version('mediapipe')}",
-        f"it does not carry the {_NETWORKS[complexity]!r} pose network",
-        f"give a .task file from {_MODEL_PAGE}, or install mediapipe==0.10.21 (complexity 1)",
+        f"it does not carry the {_BUNDLED!r} pose network",
+        f"give a .task file from {_MODEL_PAGE}, or install mediapipe==0.10.21",
     )
 
 

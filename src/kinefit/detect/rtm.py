@@ -23,7 +23,7 @@ from kinefit.io.video import Picture, frames, probe
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError, MissingDependency, PoseTrack
 
-_MODES = ("lightweight", "balanced", "performance")  # by complexity
+_MODE = "balanced"  # of the networks that rtmlib downloads
 _SIZE_IN_NAME = re.compile(r"(\d{3})x(\d{3})")  # height x width, as OpenMMLab names its models
 
 FindBoxes = Callable[[Picture], NDArray[Any]]
@@ -37,13 +37,11 @@ class RtmDetector:
     model: a folder with a `yolox*.onnx` (finds persons) and an `rtmpose*.onnx` (Halpe26); or one
         RTMPose file, with the person network from rtmlib's cache; None for both from there.
         rtmlib fills its cache from the network on first use.
-    complexity: 0 lightweight, 1 balanced, 2 performance.
 
     Raises MissingDependency without rtmlib, InputError when the model files are not there.
     """
 
     model: Path | None = None
-    complexity: int = 1
 
     def __post_init__(self) -> None:
         if find_spec("rtmlib") is None:
@@ -56,7 +54,7 @@ class RtmDetector:
 
     @property
     def source(self) -> str:
-        model = self.model.name if self.model else _MODES[self.complexity]
+        model = self.model.name if self.model else _MODE
         return f"rtmlib {version('rtmlib')} BodyWithFeet, {model}"
 
     def track(
@@ -101,7 +99,7 @@ class RtmDetector:
         from rtmlib import YOLOX, BodyWithFeet, RTMPose
 
         person, pose = self._files()
-        usual = BodyWithFeet.MODE[_MODES[self.complexity]]
+        usual = BodyWithFeet.MODE[_MODE]
         try:
             boxes = str(person or usual["det"]), _input_size(person) or usual["det_input_size"]
             points = str(pose or usual["pose"]), _input_size(pose) or usual["pose_input_size"]

@@ -21,7 +21,7 @@ from kinefit.io.text import check_writable, decode, read_bytes, refused_as_input
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
 _PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
-_MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts off beyond
+MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts off beyond
 _MAX_LABEL = 127  # bytes; the length of a text parameter is a signed byte
 _BLOCK = 512  # bytes; the unit of every address in the file
 _FILE_MARK = 0x50
@@ -130,10 +130,10 @@ def _clock(path: Path, timeline: Timeline) -> tuple[float, int]:
         )
     rate_hz = (count - 1) / float(timeline.time[-1] - timeline.time[0])
     first = round(float(timeline.time[0]) * rate_hz)
-    if first < 0 or first + count > _MAX_FRAMES:
+    if first < 0 or first + count > MAX_FRAMES:
         raise InputError(
             path,
-            f"C3D counts frames from 1 to {_MAX_FRAMES}, these are {first + 1}-{first + count}",
+            f"C3D counts frames from 1 to {MAX_FRAMES}, these are {first + 1}-{first + count}",
             "cut the recording",
         )
     return rate_hz, first

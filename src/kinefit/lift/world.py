@@ -117,7 +117,7 @@ def place_in_world(
     well_seen = np.where((weights > 0)[..., None], xyz, np.nan)
     up = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, depth_sd)
     camera = _camera(track, subject, K, up, well_seen, xyz, notes)
-    camera = _facing_x(camera, xyz, names, notes)
+    camera = _facing_x(camera, well_seen, names, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
     return WorldMotion(
@@ -238,12 +238,13 @@ def _camera(
 def _facing_x(camera: Camera, xyz: FloatArray, names: tuple[str, ...], notes: list[str]) -> Camera:
     """The same camera in the world turned about the vertical until the person faces +X.
 
-    xyz: (T, J, 3) camera axes. Which way the hips and shoulders face is averaged over the clip.
-    Pelvis angles are read in the world as tilt about Z, list about X: with the person along Z
-    the two would exchange their meaning.
+    xyz: (T, J, 3) camera axes, NaN where not well seen. Which way the hips and shoulders face
+    is averaged over the clip. Pelvis angles are read in the world as tilt about Z, list about
+    X: with the person along Z the two would exchange their meaning.
     """
-    lines = [xyz[:, names.index(f"R{n}")] - xyz[:, names.index(f"L{n}")] for n in _ACROSS]
-    right = np.concatenate(lines) @ camera.R  # world axes
+    at = {name: xyz[:, i] for i, name in enumerate(names)}
+    lines = [at[f"R{n}"] - at[f"L{n}"] for n in _ACROSS if {f"R{n}", f"L{n}"} <= set(at)]
+    right = np.concatenate([np.zeros((1, 3)), *lines]) @ camera.R  # world axes
     right = right[all_finite(right)][:, [0, 2]]
     right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), _NO_WIDTH)
     x, z = right.mean(axis=0)  # forward is (z, -x): up cross right

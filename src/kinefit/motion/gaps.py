@@ -49,26 +49,31 @@ def resample(time: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray
     return out
 
 
-def at_constant_rate(markers: Markers) -> Markers:
+def at_constant_rate(markers: Markers, max_gap_s: float) -> Markers:
     """The same motion on a constant clock at the median rate, for files that know no other.
 
-    Frames count from 0 at the first sample's time. A marker is there where both its neighbours
-    in time are, and estimated where one of them is; the sd is not carried over.
+    Frames count from 0 at the first sample, which becomes time 0. A frame within a thousandth
+    of a step of a sample is that sample. Any other lies between two samples: a marker is there
+    when both have it and they are at most `max_gap_s` seconds apart, and flagged estimated when
+    one of them is or more than one and a half steps separate them. The sd is not carried over.
     """
-    time, rate = markers.timeline.time, markers.timeline.rate_hz
-    frame = np.arange(round((time[-1] - time[0]) * rate) + 1)
-    at = np.minimum(time[0] + frame / rate, time[-1])
-    known = _interpolated(at, time, markers.present) == 1
+    time, rate = markers.timeline.time - markers.timeline.time[0], markers.timeline.rate_hz
+    frame = np.arange(round(time[-1] * rate) + 1)
+    at = np.minimum(frame / rate, time[-1])
+    after = np.clip(np.searchsorted(time, at), 1, len(time) - 1)
+    before, apart = after - 1, time[after] - time[after - 1]
+    nearest = np.where(at - time[before] < time[after] - at, before, after)
+    on = (np.abs(at - time[nearest]) < 1e-3 / rate)[:, None]
+    both = markers.present[before] & markers.present[after] & (apart <= max_gap_s)[:, None]
+    wide = (apart > 1.5 / rate)[:, None]
+    guessed = markers.estimated[before] | markers.estimated[after] | wide
+    there = np.where(on, markers.present[nearest], both)
     return Markers(
-        Timeline(frame, time[0] + frame / rate),
+        Timeline(frame, frame / rate),
         markers.names,
-        np.where(known[..., None], resample(time, markers.xyz, at), np.nan),
-        _interpolated(at, time, markers.estimated) > 0,
+        np.where(there[..., None], resample(time, markers.xyz, at), np.nan),
+        np.where(on, markers.estimated[nearest], guessed & there),
     )
-
-
-def _interpolated(at: FloatArray, time: FloatArray, flags: BoolArray) -> FloatArray:
-    return np.column_stack([np.interp(at, time, column) for column in flags.T.astype(float)])
 
 
 def by_pattern(mask: BoolArray) -> Iterator[tuple[IntArray, BoolArray]]:

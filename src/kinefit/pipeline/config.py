@@ -137,6 +137,8 @@ def read_config(path: Path) -> dict[str, Any]:
     for name in ("video", "out", "keypoints", "detector_model"):
         if isinstance(values.get(name), str):
             values[name] = path.parent / values[name]
+        elif name in values:
+            raise InputError(path, f"`{name}` is not a path in quotes", "correct that line")
     return values
 
 

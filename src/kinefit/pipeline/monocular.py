@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -10,21 +9,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinefit.detect import FrameResult, FrameSink, make_detector
-from kinefit.detect.depth import with_depth
+from kinefit.detect import Detector, FrameResult, FrameSink, make_detector
 from kinefit.io.packages import pose2sim_folder
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import VideoInfo, probe
 from kinefit.motion.cutoff import check_cutoff
 from kinefit.pipeline.artifacts import save_track
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.provenance import sha256_path
+from kinefit.pipeline.provenance import code_version, sha256_path
 from kinefit.pipeline.store import RunFolder
 from kinefit.types import InputError
 
 Progress = Callable[[str, int, int], None]
 # (file to write, the video, names of the points) -> a sink that writes the file when it closes
 SinkMaker = Callable[[Path, VideoInfo, tuple[str, ...]], AbstractContextManager[FrameSink]]
+
+
+def refuse_early(video: Path, config: RunConfig) -> None:
+    """Raise what a stage would, before anything is written and hours of detection are lost."""
+    info = probe(video)
+    if info.n_frames < 2:
+        raise InputError(video, "one frame is not a motion", "give a video of a second or more")
+    check_cutoff(config.cutoff_hz, info.rate_hz)
+    pose2sim_folder("Marker augmentation")
+    _detector(config)
+
+
+def _detector(config: RunConfig) -> Detector:
+    return make_detector(
+        config.detector,
+        model=config.detector_model,
+        keypoints=config.keypoints,
+        masks=config.save_mask,
+    )
 
 
 @dataclass(frozen=True)
@@ -43,8 +60,8 @@ class Monocular:
 
     def run(self) -> None:
         """All stages in order; a stage whose result is in the folder already is skipped."""
-        self._refuse_early()
         detector = {
+            "name": self.video.stem,  # part of every file's name
             "detector": self.config.detector,
             "model": _hash(self.config.detector_model),
             "keypoints": _hash(self.config.keypoints),
@@ -80,25 +97,13 @@ class Monocular:
         if name != "detect":
             self.progress(name, 1, 1)
 
-    def _refuse_early(self) -> None:
-        """Raise what a later stage would, before hours of detection."""
-        pose2sim_folder("Marker augmentation")
-        rate = probe(self.video).rate_hz
-        if not math.isnan(rate):
-            check_cutoff(self.config.cutoff_hz, rate)
-
     def _options(self, names: tuple[str, ...]) -> dict[str, Any]:
         return self.config.model_dump(mode="json", include=set(names))
 
     def _detect(self) -> list[Path]:
         info = probe(self.video)
-        detector = make_detector(
-            self.config.detector,
-            model=self.config.detector_model,
-            keypoints=self.config.keypoints,
-            masks=self.config.save_mask,
-        )
-        checkpoint = self.folder.internal("detect.partial")
+        detector = _detector(self.config)
+        checkpoint = self.folder.internal(f"detect.partial/{code_version()[:16]}")
         with ExitStack() as opened:
             made = {self.file(suffix): make for suffix, make in self.sinks.items()}
             sinks = [opened.enter_context(m(p, info, detector.names)) for p, m in made.items()]
@@ -108,18 +113,20 @@ class Monocular:
                 progress=lambda done, total: self.progress("detect", done, total),
                 checkpoint=checkpoint,
             )
+        extra: list[Path] = []
         if track.body is None:  # image points only: the embedded detector lends its depth
             depth = make_detector("mediapipe").track(
                 self.video,
                 progress=lambda done, total: self.progress("depth", done, total),
                 checkpoint=checkpoint,
             )
-            track = with_depth(track, depth)
+            extra.append(self.folder.internal("depth.npz"))
+            save_track(extra[0], depth)
         stored = self.folder.internal("track.npz")
         save_track(stored, track)
         write_landmarks_csv(self.file("_raw_landmarks.csv"), track)
-        shutil.rmtree(checkpoint, ignore_errors=True)
-        return [stored, self.file("_raw_landmarks.csv"), *made]
+        shutil.rmtree(checkpoint.parent, ignore_errors=True)
+        return [stored, *extra, self.file("_raw_landmarks.csv"), *made]
 
 
 def _fan_out(sinks: Sequence[FrameSink]) -> FrameSink | None:

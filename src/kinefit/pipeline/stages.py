@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kinefit.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.detect.depth import with_depth
 from kinefit.io.atomic import write_json
-from kinefit.io.c3d import write_c3d
+from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import write_angles_csv, write_uncertainty_csv
 from kinefit.io.trc import write_trc
@@ -32,6 +33,11 @@ def initial(run: Monocular) -> list[Path]:
     swaps = find_side_swaps(track.image)
     if config.repair_side_swaps:
         track = undo_side_swaps(track, swaps)
+    if track.body is None:
+        depth = load_track(run.folder.internal("depth.npz"))
+        if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
+            depth = undo_side_swaps(depth, find_side_swaps(depth.image))
+        track = with_depth(track, depth)
     world = place_in_world(
         track,
         config.subject,
@@ -65,10 +71,12 @@ def final(run: Monocular) -> list[Path]:
     save_markers(stored, markers)
     write_trc(run.file("_final.trc"), markers)
     write_uncertainty_csv(run.file("_final_uncertainty.csv"), markers)
-    even = markers.timeline.is_uniform  # a C3D file has one clock
-    write_c3d(run.file("_final.c3d"), markers if even else at_constant_rate(markers))
-    ends = ("_final.trc", "_final_uncertainty.csv", "_final.c3d")
-    return [stored, *(run.file(end) for end in ends)]
+    written = [stored, run.file("_final.trc"), run.file("_final_uncertainty.csv")]
+    even = at_constant_rate(markers, config.max_gap)  # a C3D file has one clock, from frame 1 on
+    if len(even.timeline) <= MAX_FRAMES:
+        write_c3d(run.file("_final.c3d"), even)
+        written.append(run.file("_final.c3d"))
+    return written
 
 
 def angles(run: Monocular) -> list[Path]:

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -81,6 +81,14 @@ class RunFolder:
         self.records[name] = record
         return record
 
+    def forget_stages_not_run(self) -> None:
+        """Remove what stages of an earlier run left that this one, with other options, has not."""
+        for path in self.path.glob(f"{INTERNAL}/*.json"):
+            record = _read_record(path)
+            if record is not None and record.stage not in self.records:
+                _remove_files(self.path, record.files)
+                path.unlink()
+
     def _record_path(self, stage: str) -> Path:
         return self.internal(f"{stage}.json")
 
@@ -106,11 +114,13 @@ def open_run(
 ) -> Iterator[RunFolder]:
     """The run folder at `path`, claimed for the input with `input_sha256`.
 
-    A folder of another input, or one that kinefit did not make, is refused with InputError
-    unless `overwrite`, which removes what kinefit wrote there and nothing else. A run that is
-    refused (KinefitError) leaves nothing behind: a folder made by this call goes again.
+    A folder of another input is refused with InputError unless `overwrite`, which removes what
+    kinefit wrote there and nothing else; one with files that kinefit did not make is refused in
+    any case. A run that is refused (KinefitError) leaves nothing behind: folders made by this
+    call go again.
     """
     fresh, claimed = not path.exists(), (path / INTERNAL).is_dir()
+    made = [parent for parent in path.parents if not parent.exists()]
     if overwrite and claimed:
         _clear(path)
     else:
@@ -123,6 +133,9 @@ def open_run(
     except KinefitError:
         if fresh:
             shutil.rmtree(path, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):  # not empty: somebody else uses it by now
+                    parent.rmdir()
         elif not folder.records and not claimed:
             shutil.rmtree(path / INTERNAL, ignore_errors=True)
         raise
@@ -134,7 +147,7 @@ def _check_claim(path: Path, source: Path, input_sha256: str) -> None:
     if not path.is_dir():
         raise InputError(path, "is a file, not a folder", "choose another --out")
     claim = _read_json(path / INTERNAL / "input.json")
-    if claim is None:
+    if not isinstance(claim, dict):
         if any(entry.name != INTERNAL for entry in path.iterdir()):
             raise InputError(
                 path, "holds files that kinefit did not write", "choose a new or empty --out"
@@ -185,7 +198,8 @@ def _read_record(path: Path) -> StageRecord | None:
     value = _read_json(path)
     try:
         files = {str(k): str(v) for k, v in value["files"].items()}
-        if any(PurePath(name).is_absolute() or ".." in PurePath(name).parts for name in files):
+        paths = [PurePath(name) for name in files]
+        if any(p.is_absolute() or ".." in p.parts or not p.parts for p in paths):
             return None  # forged: it would reach outside the folder
         return StageRecord(str(value["stage"]), str(value["key"]), float(value["seconds"]), files)
     except (TypeError, KeyError, AttributeError, ValueError):

@@ -33,10 +33,20 @@ class InvalidData(KinefitError):
 class TooFewPoints(KinefitError):
     """Not enough finite points for a computation that would otherwise return a number."""
 
-    def __init__(self, what: str, *, found: int, needed: int, frame: int | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        found: int,
+        needed: int,
+        frame: int | None = None,
+        hint: str = "check that the whole person is seen, or lower --visibility-min",
+    ) -> None:
         self.found, self.needed, self.frame = found, needed, frame
         where = "" if frame is None else f" in frame {frame}"
-        super().__init__(f"{what}: {found} finite points found{where}, {needed} needed.")
+        super().__init__(
+            f"{what}: {found} finite points found{where}, {needed} needed. Next: {hint}."
+        )
 
 
 class MissingMarkers(KinefitError):

@@ -193,7 +193,7 @@ def plan_view(
     _metre_grid(sheet, frame)
     points = frame.points(track[:, 0], track[:, 1])
     sheet.line(points, SIDE_COLOR["middle"], 1.8)
-    beat = np.searchsorted(time, np.arange(time[0], time[-1] + 1e-9, 0.5))
+    beat = np.searchsorted(time, np.arange(time[0], time[-1], 0.5))
     for i in beat[seen[beat]]:
         sheet.line(points[i : i + 1], SIDE_COLOR["middle"], 6)
     first = points[np.argmax(seen)]

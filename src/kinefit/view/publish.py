@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.angles import GROUPS
 from kinefit.io.atomic import write_json
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
+from kinefit.markers import within_training
 from kinefit.motion.quality import Quality, assess
 from kinefit.motion.verdict import verdict, warnings
 from kinefit.pipeline.artifacts import load_markers, load_track
@@ -95,12 +97,27 @@ def publish(run: Monocular) -> RunResult:
         run.stage("plots", lambda: _plots(run), {}, after=("angles",))
     written = _Written.read(run)
     quality = written.assess()
-    said = warnings(quality, swaps_repaired=run.config.repair_side_swaps)
+    said = warnings(quality, swaps_repaired=run.config.repair_side_swaps) + _limits(run, written)
     before = tuple(run.folder.records)
     parameters = run.config.model_dump(mode="json")
     run.stage("report", lambda: _report(run, written, quality, said), parameters, after=before)
+    run.folder.forget_stages_not_run()
     write_json(run.folder.path / "run.json", _manifest(run, written, quality, said))
     return RunResult(run.folder.path, verdict(quality), tuple(said), tuple(_files(run)))
+
+
+def _limits(run: Monocular, written: _Written) -> list[str]:
+    """What could not be computed, or lies outside what the augmenter has learnt."""
+    said = []
+    if written.angles is not None:
+        absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
+        said += [f"Not computed, for lack of markers: {', '.join(absent)}."] if absent else []
+    if not within_training(run.config.subject):
+        said.append(
+            "Height or mass lies outside what the marker augmenter was trained on (1.57-1.83 m, "
+            "50-83 kg): it was told the nearest it knows, and its markers are less certain."
+        )
+    return said
 
 
 def _as_written(stored: Markers, trc: Path) -> Markers:

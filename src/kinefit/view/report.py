@@ -298,17 +298,17 @@ def _room_section(content: ReportContent) -> str:
     if way is None or not np.isfinite(way).any():
         return ""
     sheet = Sheet(420, 320)
-    # Z points to the camera: drawn downwards, so that the camera is at the lower edge.
-    floor = np.stack([way[:, 0], -way[:, 2]], axis=1)
+    floor = way[:, [2, 0]]  # the person's right to the right, forward up
     plan_view(sheet, (0, 0, 420, 320), floor, content.final.timeline.time)
     span = np.nanmax(way, axis=0) - np.nanmin(way, axis=0)
-    label = f"Way of the pelvis from above: {span[0]:.2f} m across, {span[2]:.2f} m in depth"
+    label = f"Way of the pelvis from above: {span[0]:.2f} m along, {span[2]:.2f} m across"
     gait = content.quality.gait
     text = "" if gait is None else f"<p>Walking at {gait.speed_m_s:.2f} m/s (median).</p>"
     return (
         f'<section><h2>In the room</h2><div class="two"><figure>{sheet.svg(label)}<figcaption>'
-        "The pelvis from above, metres; ring: start, dots: every half second. Depth, along the "
-        "line of sight of a single camera, is its least certain direction.</figcaption></figure>"
+        "The pelvis from above, metres: up is the way the person faces on average. Ring: start, "
+        "dots: every half second. Along a single camera's line of sight it is least certain."
+        "</figcaption></figure>"
         f"<div>{text}{_feet_table(content.quality)}</div></div></section>"
     )
 
