@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker, refuse_early
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.pipeline.store import open_run
-from kinefit.types import Subject
+from kinefit.types import InputError, Markers, MissingMarkers, Subject, TooFewPoints
 from kinefit.view.mask import MaskWriter
 from kinefit.view.overlay import OverlayWriter
 
@@ -63,14 +65,27 @@ def process_video(
         sinks["_overlay.mp4"] = OverlayWriter
     if config.save_mask:
         sinks["_mask.mp4"] = MaskWriter
-    with open_run(
-        out, source=video, input_sha256=sha256_file(video), overwrite=overwrite
-    ) as folder:
+    sha256 = sha256_file(video)
+    hint = "film the whole person, or lower --visibility-min"
+    with (
+        open_run(out, source=video, input_sha256=sha256, overwrite=overwrite) as folder,
+        _blamed_on(video, hint),
+    ):
         run = Monocular(folder, video, config, sinks, report)
         run.run()
         from kinefit.view.publish import publish
 
         return publish(run)
+
+
+@contextmanager
+def _blamed_on(path: Path, hint: str) -> Iterator[None]:
+    """Name the file in errors about its content."""
+    try:
+        yield
+    except (MissingMarkers, TooFewPoints) as error:
+        reason = str(error).partition(" Next:")[0].rstrip(".")
+        raise InputError(path, reason, hint) from error
 
 
 def _load_rest() -> None:
@@ -92,44 +107,70 @@ def _load_rest() -> None:
         sys.setswitchinterval(interval)
 
 
-def angles_of_file(
-    trc: Path, out: Path, *, plots: bool = False
-) -> tuple[list[Path], dict[str, tuple[str, ...]]]:
+def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:
     """Joint angles of a TRC file, of this or another program, as files in the folder `out`.
 
-    Raises InputError for a file that cannot be read and MissingMarkers when no joint can be
-    computed. Returns the files written, and the joint groups that could not be computed with
-    the landmarks that each lacks.
+    Returns the files written and what to know before using them. Raises InputError for a file
+    that cannot be read, or from which no joint can be computed.
     """
     from kinefit.angles import joint_angles, missing_landmarks
     from kinefit.io.trc import read_trc
+    from kinefit.motion.quality import assess
+    from kinefit.motion.verdict import warnings
     from kinefit.pipeline.stages import write_joint_angles
     from kinefit.view.plots import plot_all
 
     markers = read_trc(trc)
-    angles = joint_angles(markers)
+    said = _check_body(trc, markers)
+    with _blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
+        angles = joint_angles(markers)
     files = write_joint_angles(angles, markers, out, trc.stem)
     if plots:
         files += plot_all(angles, out, f"{trc.stem}_angles")
-    return files, missing_landmarks(markers)
+    said += warnings(assess(markers, angles=angles))
+    lacking = missing_landmarks(markers).items()
+    said += [f"Not computed: {group} (no {', '.join(marks)})." for group, marks in lacking]
+    return files, said
 
 
 def augment_file(
     trc: Path, target: Path, subject: Subject, *, cycles: int, seed: int, complete: bool
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """Add the augmenter's 43 markers to a TRC file, of this or another program.
 
     complete: also estimate clusters and hip joint centres that are missing. Returns the files
-    written: the markers, and beside them what is estimated and how uncertain each one is.
+    written (the markers, and beside them what is estimated and how uncertain each one is) and
+    what to know before using them. Raises InputError for a file without the needed markers.
     """
     from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import read_trc, write_trc
-    from kinefit.markers import augment, force_complete
+    from kinefit.markers import OUTSIDE_TRAINING, augment, force_complete, within_training
 
-    markers = augment(read_trc(trc), subject, cycles=cycles, seed=seed)
+    markers = read_trc(trc)
+    said = _check_body(trc, markers)
+    if not within_training(subject):
+        said.append(OUTSIDE_TRAINING)
+    with _blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
+        markers = augment(markers, subject, cycles=cycles, seed=seed)
     if complete:
         markers = force_complete(markers)
     write_trc(target, markers)
     table = target.with_name(f"{target.stem}_uncertainty.csv")
     write_uncertainty_csv(table, markers)
-    return [target, table]
+    return [target, table], said
+
+
+def _check_body(path: Path, markers: Markers) -> list[str]:
+    """Warnings about the vertical axis; InputError when the markers cannot be one person's."""
+    from kinefit.motion.quality import body_extent, upside_down
+
+    extent = body_extent(markers)
+    if not 0.3 < extent < 4.0:  # a crouching child, a man with his arms up
+        raise InputError(
+            path,
+            f"its markers span {extent:.3g} m, which is no person",
+            "check the Units in the header",
+        )
+    if upside_down(markers):
+        return ["The upper body is not above the feet along Y: is the vertical axis another one?"]
+    return []

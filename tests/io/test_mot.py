@@ -107,18 +107,18 @@ def test_missing_values_are_named_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_longest_complete_run() -> None:
+def test_largest_complete_block() -> None:
     values = np.arange(24.0).reshape(8, 3)
     values[:, 1] = np.nan  # a column without any value
     values[[0, 3], [0, 2]] = np.nan
     table = MotTable(Timeline.regular(8, 10.0, 5), ("a", "b", "c"), values, True)
-    whole = table.longest_complete()
+    whole = table.largest_complete()
     assert whole.names == ("a", "c")
     assert whole.timeline.frame.tolist() == [9, 10, 11, 12]
     np.testing.assert_array_equal(whole.values, values[4:][:, [0, 2]])
     assert whole.complete.all()
     with pytest.raises(TooFewPoints):
-        MotTable(table.timeline, ("a",), np.full((8, 1), np.nan), True).longest_complete()
+        MotTable(table.timeline, ("a",), np.full((8, 1), np.nan), True).largest_complete()
 
 
 def test_columns_by_name() -> None:
@@ -155,3 +155,12 @@ def test_names_that_would_shift_the_columns_are_refused(tmp_path: Path, name: st
     table = MotTable(Timeline.regular(2, 1.0), (name,), np.zeros((2, 1)), True)
     with pytest.raises(InputError, match="name"):
         write_mot(tmp_path / "a.mot", table, "a")
+
+
+def test_a_column_that_costs_more_than_it_has_goes() -> None:
+    values = np.ones((40, 5))
+    values[2:, 4] = np.nan  # an arm, seen in two frames
+    values[20, 0] = np.nan
+    table = MotTable(Timeline.regular(40, 60.0), tuple("abcde"), values, True).largest_complete()
+    assert table.names == ("b", "c", "d")
+    assert len(table.timeline) == 40

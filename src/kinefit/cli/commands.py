@@ -106,11 +106,7 @@ def angles(
         from kinefit.api import angles_of_file
 
         folder = out_folder or file.with_name(f"{file.stem}_angles")
-        files, missing = angles_of_file(file, folder, plots=plot_all_joint_angles)
-        for path in files:
-            out.print(str(path), markup=False)
-        for group, landmarks in missing.items():
-            err.print(f"not computed: {group} (no {', '.join(landmarks)})", markup=False)
+        _say(*angles_of_file(file, folder, plots=plot_all_joint_angles))
 
 
 @app.command()
@@ -121,7 +117,9 @@ def augment(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Output file [default: FILE_augmented.trc].")
     ] = None,
-    augmentation_cycles: Annotated[int, typer.Option(min=1, help="Perturbed passes.")] = 20,
+    augmentation_cycles: Annotated[
+        int, typer.Option(min=1, max=1000, help="Perturbed passes.")
+    ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbations.")] = 0,
     complete: Annotated[
         bool, typer.Option("--force-complete", help="Estimate missing clusters and hip centres.")
@@ -133,7 +131,7 @@ def augment(
         from kinefit.types import Subject
 
         target = out_file or file.with_name(f"{file.stem}_augmented.trc")
-        files = augment_file(
+        files, said = augment_file(
             file,
             target,
             Subject(height, mass),
@@ -141,8 +139,16 @@ def augment(
             seed=seed,
             complete=complete,
         )
-        for path in files:
-            out.print(str(path), markup=False)
+        _say(files, said)
+
+
+def _say(files: list[Path], warnings: list[str]) -> None:
+    """What to know on stderr, the files that were written on stdout."""
+    for warning in warnings:
+        err.print("[yellow]warning:[/]", end=" ")
+        err.print(warning, markup=False)
+    for path in files:
+        out.print(str(path), markup=False)
 
 
 @evaluate.command("angles")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kinefit.types import InputError
+
 PARTIAL = ".kinefit-part-"  # a killed process can leave such a file; nothing reads it
 
 
@@ -21,6 +23,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     removed and the old file, if any, stays as it was.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "is a folder, a file is to be written", "give the file's name")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
     os.close(handle)

@@ -65,18 +65,24 @@ class MotTable:
         """(T,) True where every column has a value."""
         return all_finite(self.values)
 
-    def longest_complete(self) -> MotTable:
-        """What a file can hold: the longest run of complete rows.
+    def largest_complete(self) -> MotTable:
+        """What a file can hold: the consecutive rows and the columns with the most values.
 
-        Columns without a single value are left out first. Raises TooFewPoints when no row is
-        complete then.
+        A column goes when it costs more values than it has: an arm that is seen in two frames
+        doesn't take the legs of all others with it. Raises TooFewPoints when there is no value.
         """
-        kept = np.flatnonzero(~np.isnan(self.values).all(axis=0))
-        complete = all_finite(self.values[:, kept])
-        edges = np.flatnonzero(np.diff(complete, prepend=False, append=False)).reshape(-1, 2)
-        if not kept.size or not edges.size:
+        share = np.isfinite(self.values).mean(axis=0)
+        choices = []
+        for least in np.unique(share[share > 0]):
+            kept = np.flatnonzero(share >= least)
+            complete = all_finite(self.values[:, kept])
+            edges = np.flatnonzero(np.diff(complete, prepend=False, append=False)).reshape(-1, 2)
+            if edges.size:
+                start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])].tolist()
+                choices.append(((stop - start) * len(kept), start, stop, kept))
+        if not choices:
             raise TooFewPoints("Rows without a missing value", found=0, needed=1)
-        start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+        _, start, stop, kept = max(choices, key=lambda choice: choice[0])
         return MotTable(
             Timeline(self.timeline.frame[start:stop], self.timeline.time[start:stop]),
             tuple(self.names[i] for i in kept),
@@ -125,7 +131,7 @@ def write_mot(path: str | Path, table: MotTable, name: str) -> None:
     """Write a table as OpenSim's own tools do, eight decimals; `name` is its title line.
 
     Raises InputError for a missing value, naming column and frame, since OpenSim cannot read
-    one (interpolate, or write `table.longest_complete()`); for a table without rows or
+    one (interpolate, or write `table.largest_complete()`); for a table without rows or
     columns; and for names with white space.
     """
     path = Path(path)

@@ -1,5 +1,6 @@
 """Marker sets: the initial 22, the 43 augmented, and what fills their gaps."""
 
+from kinefit.markers.augment import OUTSIDE_TRAINING as OUTSIDE_TRAINING
 from kinefit.markers.augment import augment as augment
 from kinefit.markers.augment import missing_inputs as missing_inputs
 from kinefit.markers.augment import within_training as within_training

@@ -67,6 +67,11 @@ _WARM_UP = 120
 # always scale with the true height.
 _MAX_SPREADS = 2.0
 
+OUTSIDE_TRAINING = (
+    "Height or mass lies outside what the marker augmenter was trained on (1.57-1.83 m, "
+    "50-83 kg): it was told the nearest it knows, and its markers are less certain."
+)
+
 _FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
 
 

@@ -209,6 +209,34 @@ def assess(
     )
 
 
+def upside_down(markers: Markers) -> bool:
+    """Whether the upper body is not above the feet along Y in the median frame: a video turned the
+    wrong way, or a file whose vertical axis is another.
+    """
+    high = _heights(markers, ("Head", "Neck", "C7", "C7_study", "RShoulder", "r_shoulder_study"))
+    low = _heights(markers, ("RAnkle", "LAnkle", "r_ankle_study", "L_ankle_study"))
+    above = high - low
+    return bool(np.isfinite(above).any() and np.nanmedian(above) < 0.1)
+
+
+def body_extent(markers: Markers) -> float:
+    """Metres between the outermost markers along one axis, median over the frames; NaN if none."""
+    low = np.where(markers.present[..., None], markers.xyz, np.inf).min(axis=1)
+    high = np.where(markers.present[..., None], markers.xyz, -np.inf).max(axis=1)
+    seen = markers.present.any(axis=1)
+    return float(np.median((high - low)[seen].max(axis=1))) if seen.any() else float("nan")
+
+
+def _heights(markers: Markers, names: tuple[str, ...]) -> FloatArray:
+    """(T,) Y of the first of `names` that the set has; NaN without any."""
+    found = [
+        n for n in names if n in markers.names and markers.present[:, markers.names.index(n)].any()
+    ]
+    if not found:
+        return np.full(len(markers.timeline), np.nan)
+    return np.asarray(markers.xyz[:, markers.names.index(found[0]), 1])
+
+
 def frame_pairs(flags: BoolArray, frame: IntArray) -> list[list[int]]:
     """The runs of `flags` (T,) as [first, last] numbers of `frame` (T,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, int), [0]])))

@@ -83,10 +83,10 @@ def _warn_frames(q: Quality, swaps_repaired: bool) -> list[str]:
     said = []
     if "nobody found" in found:
         where = frame_text(found["nobody found"], frame)
-        said.append(f"Nobody was found in {where}: these frames have no values.")
+        said.append(f"Nobody was found in {where}: values there are missing or estimated.")
     if q.damaged.any():
         where = frame_text(q.damaged, frame)
-        said.append(f"The video is damaged in {where}: these frames have no values.")
+        said.append(f"The video is damaged in {where}: values there are missing or estimated.")
     for group, flags in q.swaps.items():
         if flags.any():
             who = "The whole body was" if group == "body" else f"Left and right {group} were"

@@ -23,7 +23,7 @@ from kinefit.motion.gaps import at_constant_rate, fill_gaps
 from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
 from kinefit.pipeline.monocular import Monocular
-from kinefit.types import JointAngles, Markers, TooFewPoints
+from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
 
 
 def initial(run: Monocular) -> list[Path]:
@@ -82,7 +82,10 @@ def final(run: Monocular) -> list[Path]:
 def angles(run: Monocular) -> list[Path]:
     """Joint angles as tables, and as a motion for OpenSim."""
     markers = load_markers(run.folder.internal("final.npz"))
-    angles = joint_angles(markers)
+    try:
+        angles = joint_angles(markers)
+    except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
+        return []
     save_angles(run.folder.internal("angles.npz"), angles)
     folder = run.folder.path
     tables = write_joint_angles(angles, markers, folder / "joint_angles", run.video.stem)
@@ -94,8 +97,8 @@ def write_joint_angles(
 ) -> list[Path]:
     """`<stem>_angles_<group>.csv` per joint group, `<stem>_angles_all.csv`, and `<stem>.mot`.
 
-    The motion holds the longest stretch of frames in which every coordinate has a value, since
-    OpenSim cannot read a missing one; it is left out when there is no such frame.
+    The motion holds consecutive frames and coordinates without a missing value, since OpenSim
+    reads none: as much of both as there is. Without any it is left out.
     """
     files = []
     for group in GROUPS:
@@ -105,7 +108,7 @@ def write_joint_angles(
     files.append(folder / f"{stem}_angles_all.csv")
     write_angles_csv(files[-1], angles)
     try:
-        motion = to_opensim(angles, markers).longest_complete()
+        motion = to_opensim(angles, markers).largest_complete()
     except TooFewPoints:
         return files
     files.append(folder / f"{stem}.mot")

@@ -72,17 +72,18 @@ class RunFolder:
         )
         record = self._reusable(name, key)
         if record is None:
+            self.forget_stages_not_run()  # what follows from an older result goes with it
+            (self.path / "run.json").unlink(missing_ok=True)
             start = time.perf_counter()
             written = sorted(work())
             files = {p.relative_to(self.path).as_posix(): sha256_file(p) for p in written}
             record = StageRecord(name, key, round(time.perf_counter() - start, 3), files)
-            self._forget_other_files(name, keep=set(files))
             write_json(self._record_path(name), _as_json(record))
         self.records[name] = record
         return record
 
     def forget_stages_not_run(self) -> None:
-        """Remove what stages of an earlier run left that this one, with other options, has not."""
+        """Remove what an earlier run left of stages that this one has not reached (or has not)."""
         for path in self.path.glob(f"{INTERNAL}/*.json"):
             record = _read_record(path)
             if record is not None and record.stage not in self.records:
@@ -101,11 +102,6 @@ class RunFolder:
             if not file.is_file() or sha256_file(file) != digest:
                 return None
         return StageRecord(stage, key, record.seconds, record.files, reused=True)
-
-    def _forget_other_files(self, stage: str, keep: set[str]) -> None:
-        """Delete files of this stage's previous result that the new one did not write again."""
-        old = _read_record(self._record_path(stage))
-        _remove_files(self.path, set(old.files if old else ()) - keep)
 
 
 @contextmanager

@@ -11,10 +11,13 @@ import numpy as np
 
 from kinefit.angles import GROUPS
 from kinefit.io.atomic import write_json
+from kinefit.io.mot import read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.markers import within_training
-from kinefit.motion.quality import Quality, assess
+from kinefit.markers import OUTSIDE_TRAINING, within_training
+from kinefit.motion.filter import unfiltered
+from kinefit.motion.gaps import fill_gaps
+from kinefit.motion.quality import Quality, assess, upside_down
 from kinefit.motion.verdict import verdict, warnings
 from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.monocular import Monocular
@@ -22,6 +25,9 @@ from kinefit.pipeline.provenance import code_version, versions
 from kinefit.types import BoolArray, JointAngles, Markers, PoseTrack
 from kinefit.view.plots import plot_all
 from kinefit.view.report import ReportContent, write_report
+
+_TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
+_WORTH_SAYING = 0.05  # of all values
 
 # What the files of a run are, in the order in which a reader wants them: end of the name -> words.
 _ABOUT = {
@@ -68,11 +74,12 @@ class _Written:
     def read(cls, run: Monocular) -> _Written:
         stored = {n: load_markers(run.folder.internal(f"{n}.npz")) for n in ("initial", "final")}
         angles = run.folder.path / "joint_angles" / f"{run.video.stem}_angles_all.csv"
+        computed = "angles" in run.folder.records and run.folder.records["angles"].files
         return cls(
             load_track(run.folder.internal("track.npz")),
             _as_written(stored["initial"], run.file("_initial.trc")),
             _as_written(stored["final"], run.file("_final.trc")),
-            read_angles_csv(angles) if "angles" in run.folder.records else None,
+            read_angles_csv(angles) if computed else None,
             json.loads(run.folder.internal("world.json").read_text("utf-8")),
         )
 
@@ -93,7 +100,7 @@ class _Written:
 
 def publish(run: Monocular) -> RunResult:
     """Write the figures, the report and run.json of a run whose stages are done."""
-    if run.config.plot_all_joint_angles:
+    if run.config.plot_all_joint_angles and run.folder.records["angles"].files:
         run.stage("plots", lambda: _plots(run), {}, after=("angles",))
     written = _Written.read(run)
     quality = written.assess()
@@ -108,15 +115,35 @@ def publish(run: Monocular) -> RunResult:
 
 def _limits(run: Monocular, written: _Written) -> list[str]:
     """What could not be computed, or lies outside what the augmenter has learnt."""
+    camera, config, final = written.world["camera"], run.config, written.final
     said = []
+    if camera["tilt_sd_deg"] > _TILT_UNKNOWN_DEG:
+        said.append(
+            "The camera's tilt could not be estimated and was taken as level: pelvis and trunk "
+            "angles in the room may be 30 degrees off. Give --tilt and --roll."
+        )
+    if upside_down(final):
+        said.append("The head is below the feet: the video seems to be upside down; turn it.")
+    filled = fill_gaps(written.initial, config.max_gap)
+    raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
+    if raw.sum() > _WORTH_SAYING * np.isfinite(filled.xyz).sum():
+        said.append(
+            f"Stretches shorter than one period of the {config.cutoff_hz:g} Hz cut-off were not "
+            f"filtered: {100 * raw.sum() / np.isfinite(filled.xyz).sum():.0f} % of all values."
+        )
+    if config.compute_all_joint_angles and written.angles is None:
+        said.append("No joint angles: hips, legs or shoulders are not seen well enough.")
+    motion = run.folder.path / "joint_angles" / f"{run.video.stem}.mot"
+    if motion.exists() and len(read_mot(motion).timeline) < len(final.timeline):
+        said.append(
+            f"The .mot file holds {len(read_mot(motion).timeline)} of {len(final.timeline)} "
+            "frames: OpenSim reads no missing values. The tables hold all frames."
+        )
     if written.angles is not None:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
         said += [f"Not computed, for lack of markers: {', '.join(absent)}."] if absent else []
     if not within_training(run.config.subject):
-        said.append(
-            "Height or mass lies outside what the marker augmenter was trained on (1.57-1.83 m, "
-            "50-83 kg): it was told the nearest it knows, and its markers are less certain."
-        )
+        said.append(OUTSIDE_TRAINING)
     return said
 
 
