@@ -12,7 +12,7 @@ from kinefit.angles.opensim import to_opensim
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.types import FloatArray, InputError, InvalidData, TooFewPoints
+from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
 
 # Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.
 _NO_ANGLE = ("_tx", "_ty", "_tz", "_beta")
@@ -98,7 +98,12 @@ def _read_coordinates(path: Path) -> MotTable:
     match path.suffix.lower():
         case ".trc":
             markers = read_trc(path)
-            return to_opensim(joint_angles(markers), markers)
+            try:
+                return to_opensim(joint_angles(markers), markers)
+            except MissingMarkers as error:
+                raise InputError(
+                    path, str(error).split(" Next:")[0], "check its markers"
+                ) from error
         case ".csv":
             return to_opensim(read_angles_csv(path))
         case ".mot" | ".sto":
