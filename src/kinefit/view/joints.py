@@ -40,7 +40,7 @@ _WORDS: dict[str, dict[str, tuple[str, str, str]]] = {
         "flex": ("flexion", "to the front", "to the back"),
         "abd": ("abduction", "to the side", "to the middle"),
         "rot": _ROTATION,
-        "plane": ("elevation plane", "to the front", "to the back"),
+        "plane": ("plane", "to the front", "to the back"),
         "elev": ("elevation", "up", "down"),
         "axial": ("axial rotation", "internal", "external"),
     },
