@@ -69,6 +69,8 @@ TRC = (
     "OrigNumFrames\n60\t60\t2\t1\tm\t60\t1\t2\nFrame#\tTime\tThumb\n\t\tX1\tY1\tZ1\n\n"
     "1\t0.0\t0\t0\t0\n2\t0.016667\t0\t0\t0\n"
 )
+GIANT = TRC.replace("\t1\tm\t", "\t2\tm\t").replace("Thumb", "Thumb\t\t\tToe")
+GIANT = GIANT.replace("Z1", "Z1\tX2\tY2\tZ2").replace("0\t0\t0\n", "0\t0\t0\t0\t1700\t0\n")
 MOT = "x\nversion=1\nnRows=1\nnColumns=2\ninDegrees=yes\nendheader\ntime\twink\n0\t1\n"
 
 # name -> (arguments from the temporary folder and a real clip, words that the message must have)
@@ -92,6 +94,14 @@ CASES: dict[str, tuple[Case, str]] = {
     "fov and focal": (
         lambda t, v: ["run", str(v), *BODY, "--fov", "60", "--focal-px", "900"],
         "not both",
+    ),
+    "focal length in another unit": (
+        lambda t, v: ["run", str(v), *BODY, "--focal-px", "1e9"],
+        "no focal length",
+    ),
+    "markers of a giant": (
+        lambda t, v: ["angles", _written(t / "g.trc", GIANT)],
+        "no person",
     ),
     "cut-off too high": (
         lambda t, v: ["run", str(v), *BODY, "--cutoff-hz", "45"],

@@ -344,3 +344,12 @@ def test_a_dropped_frame_of_matroska_stays_a_gap(tmp_path):
             writer.add(np.full((48, 64, 3), i, np.uint8), i / 30)
     # Milliseconds, as written: half a tick of rounding.
     np.testing.assert_allclose(frame_times(path), np.array(kept) / 30, atol=5.1e-4)
+
+
+def test_a_stamp_hours_ahead_is_refused(tmp_path):
+    path = tmp_path / "jump.mkv"
+    with VideoWriter(path, (64, 48)) as writer:
+        for time in (0.0, 1 / 30, 2 / 30, 8000.0):
+            writer.add(np.zeros((48, 64, 3), np.uint8), time)
+    with pytest.raises(InputError, match="more than an hour"):
+        probe(path)

@@ -12,6 +12,7 @@ from kinefit.markers.augment import augment, missing_inputs, model_files, within
 from kinefit.skeletons import skeleton
 from kinefit.types import (
     InputError,
+    InvalidData,
     Markers,
     MissingDependency,
     MissingMarkers,
@@ -318,3 +319,11 @@ def test_pose2sim_itself_is_not_imported():
         assert "Pose2Sim" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_time_stamp_that_is_wrong_fills_no_memory(standing):
+    time = standing.timeline.time.copy()
+    time[-1] = 1e9
+    wrong = replace(standing, timeline=Timeline(standing.timeline.frame, time))
+    with pytest.raises(InvalidData, match="too long"):
+        augment(wrong, PERSON, cycles=1)

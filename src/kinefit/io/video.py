@@ -29,6 +29,8 @@ _CLOCK_RESET_S = 1.0
 # Matroska states its length; a file this much shorter (seconds) was cut off. More than the
 # frames of one stream may lack against another, less than anyone records.
 _CUT_OFF_S = 0.25
+# A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
+_LONGEST_PAUSE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,12 @@ def _read_packets(path: Path) -> tuple[_Clock, float]:
             tick_s=float(stream.time_base),
             nominal_hz=float(stream.average_rate or "nan"),
         )
+        if (np.diff(clock.time) > _LONGEST_PAUSE_S).any():
+            raise InputError(
+                path,
+                "its time stamps jump ahead by more than an hour",
+                "cut it there, or repack it with ffmpeg -i IN -c copy OUT.mp4",
+            )
         if "avi" in file.format.name and stream.codec_context.name == "h264":
             # AVI has no display times, and what FFmpeg makes up for reordered H.264 differs
             # between packets and pictures: pictures are counted instead.

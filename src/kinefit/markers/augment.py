@@ -19,6 +19,7 @@ from kinefit.types import (
     BoolArray,
     FloatArray,
     InputError,
+    InvalidData,
     Markers,
     MissingMarkers,
     Subject,
@@ -72,6 +73,7 @@ OUTSIDE_TRAINING = (
     "50-83 kg): it was told the nearest it knows, and its markers are less certain."
 )
 
+_MOST_STEPS = 10_000_000  # two days at 60 Hz; beyond it a time stamp is wrong
 _FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
 
 
@@ -211,6 +213,11 @@ def _grid(timeline: Timeline) -> FloatArray:
         steps = (len(time) - 1) * int(np.ceil(_MIN_RATE_HZ / rate - 0.01))
     else:
         steps = int(np.ceil((time[-1] - time[0]) * max(rate, _MIN_RATE_HZ)))
+    if steps > _MOST_STEPS:
+        raise InvalidData(
+            f"The times span {time[-1] - time[0]:.3g} s: too long for the augmenter. "
+            "Next: check the time column, or cut the recording."
+        )
     return np.linspace(time[0], time[-1], steps + 1)
 
 

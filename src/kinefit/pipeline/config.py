@@ -55,7 +55,7 @@ class RunConfig(BaseModel):
     )
 
     focal_px: Positive | None = Field(None, description="Focal length in pixels.")
-    fov: Annotated[float, Field(gt=0, lt=180)] | None = Field(
+    fov: Annotated[float, Field(ge=5, le=170)] | None = Field(
         None, description="Field of view across the longer image side in degrees."
     )
     tilt: Annotated[float, Field(gt=-90, lt=90)] | None = Field(

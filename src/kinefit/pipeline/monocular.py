@@ -31,6 +31,13 @@ def refuse_early(video: Path, config: RunConfig) -> None:
     if info.n_frames < 2:
         raise InputError(video, "one frame is not a motion", "give a video of a second or more")
     check_cutoff(config.cutoff_hz, info.rate_hz)
+    longer = max(info.size)
+    if config.focal_px is not None and not 0.05 < config.focal_px / longer < 12:
+        raise InputError(
+            "--focal-px",
+            f"{config.focal_px:g} px is no focal length for a picture of {longer} px",
+            "give it in pixels, mostly 0.6 to 1.5 times the longer side, or give --fov",
+        )
     pose2sim_folder("Marker augmentation")
     _detector(config)
 
