@@ -1,11 +1,10 @@
 """What kinefit does, one function per job: for scripts, and for the command line.
 
-from pathlib import Path
-from kinefit.api import process_video
-from kinefit.pipeline.config import run_config
+>>> from kinefit.pipeline.config import run_config
+>>> config = run_config({"height": 1.78, "mass": 75})
+>>> result = process_video(Path("walk.mp4"), Path("out"), config)  # doctest: +SKIP
 
-result = process_video(Path("walk.mp4"), Path("out"), run_config({"height": 1.78, "mass": 75}))
-print(result.verdict, result.warnings)
+What a function needs beyond detection is imported inside it; see `_load_rest`.
 """
 
 from __future__ import annotations

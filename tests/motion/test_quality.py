@@ -58,7 +58,7 @@ def track(xy: np.ndarray | None = None, score: float = 0.9, damaged: tuple[int, 
 def test_a_clean_motion_has_no_warnings():
     quality = quality_of(standing(), track=track())
     assert warnings(quality) == []
-    assert verdict(quality) == "good"
+    assert verdict(quality, warnings(quality)) == "good"
     assert max(s.cv_pct for s in quality.segments) < 1e-9
     assert quality.points_found.tolist() == [len(NAMES)] * FRAMES
 
@@ -69,7 +69,7 @@ def test_no_data_is_never_a_success(frames):
         Timeline.regular(frames, 60.0), NAMES, np.full((frames, len(NAMES), 3), np.nan)
     )
     quality = assess(markers)
-    assert verdict(quality) == "unusable"
+    assert verdict(quality, []) == "unusable"
     assert len(warnings(quality)) == 1
     json.dumps(quality.to_json(), allow_nan=False)
 
@@ -77,7 +77,7 @@ def test_no_data_is_never_a_success(frames):
 def test_a_nearly_empty_motion_is_unusable():
     xyz = standing()
     xyz[FRAMES // 20 :] = np.nan
-    assert verdict(quality_of(xyz)) == "unusable"
+    assert verdict(quality_of(xyz), []) == "unusable"
 
 
 def test_missing_markers_are_counted_and_named():
@@ -88,7 +88,7 @@ def test_missing_markers_are_counted_and_named():
     assert wrist.present_pct == pytest.approx(77.5)
     assert wrist.longest_gap_s == pytest.approx(27 / 60)
     assert "The right wrist is missing in 22 % of frames." in warnings(quality)
-    assert verdict(quality) == "care"
+    assert verdict(quality, warnings(quality)) == "care"
 
 
 def test_estimated_positions_are_said_and_do_not_vouch_for_a_bone():

@@ -242,3 +242,17 @@ def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, t
     assert ours.present[:, ours.names.index("RHeel")].all()  # COCO has no feet: lent too
     # Same pixels, same depth, but for the four decimals of nothing: the JSON is exact.
     assert np.abs(ours.xyz[:, knee] - reference.xyz[:, knee]).max() < 1e-3
+
+
+def test_an_upside_down_video_is_not_called_good(demo_clip, tmp_path):
+    import cv2
+
+    from kinefit.io.video import VideoWriter, frames
+
+    path = tmp_path / "upside.mp4"
+    with VideoWriter(path, (540, 960), rate_hz=60.0) as writer:
+        for frame in frames(demo_clip):
+            writer.add(cv2.rotate(frame.rgb, cv2.ROTATE_180), frame.time)
+    result = process_video(path, tmp_path / "out", run_config({"height": 1.68, "mass": 70.0}))
+    assert result.verdict == "care"
+    assert any("upside down" in warning for warning in result.warnings)

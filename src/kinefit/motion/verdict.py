@@ -26,12 +26,16 @@ _SINGULAR_AT_REST = ("_plane", "_axial")
 _ALWAYS_COMPUTED = ("SmallToe", "_study")
 
 
-def verdict(quality: Quality) -> Verdict:
-    """ "unusable" without data, "care" with any warning, else "good" (nothing suspicious found)."""
+def verdict(quality: Quality, said: Sequence[str]) -> Verdict:
+    """ "unusable" without data, "care" with anything in `said`, else "good".
+
+    said: the `warnings`, and what else a reader must know. Good means that nothing suspicious was
+    found, no more.
+    """
     present = [m.present_pct for m in quality.final]
     if not present or not np.median(present) >= _USABLE_PCT:
         return "unusable"
-    return "care" if warnings(quality) else "good"
+    return "care" if said else "good"
 
 
 def warnings(quality: Quality, *, swaps_repaired: bool = False) -> list[str]:

@@ -104,46 +104,55 @@ def publish(run: Monocular) -> RunResult:
         run.stage("plots", lambda: _plots(run), {}, after=("angles",))
     written = _Written.read(run)
     quality = written.assess()
-    said = warnings(quality, swaps_repaired=run.config.repair_side_swaps) + _limits(run, written)
+    said = [
+        *_camera_doubts(written),
+        *warnings(quality, swaps_repaired=run.config.repair_side_swaps),
+        *_limits(run, written),
+    ]
     before = tuple(run.folder.records)
     parameters = run.config.model_dump(mode="json")
     run.stage("report", lambda: _report(run, written, quality, said), parameters, after=before)
     run.folder.forget_stages_not_run()
     write_json(run.folder.path / "run.json", _manifest(run, written, quality, said))
-    return RunResult(run.folder.path, verdict(quality), tuple(said), tuple(_files(run)))
+    return RunResult(run.folder.path, verdict(quality, said), tuple(said), tuple(_files(run)))
 
 
-def _limits(run: Monocular, written: _Written) -> list[str]:
-    """What could not be computed, or lies outside what the augmenter has learnt."""
-    camera, config, final = written.world["camera"], run.config, written.final
+def _camera_doubts(written: _Written) -> list[str]:
+    """Why everything that depends on the vertical may be wrong."""
     said = []
-    if camera["tilt_sd_deg"] > _TILT_UNKNOWN_DEG:
+    if upside_down(written.final):
+        said.append("The head is below the feet: the video seems to be upside down; turn it.")
+    if written.world["camera"]["tilt_sd_deg"] > _TILT_UNKNOWN_DEG:
         said.append(
             "The camera's tilt could not be estimated and was taken as level: pelvis and trunk "
             "angles in the room may be 30 degrees off. Give --tilt and --roll."
         )
-    if upside_down(final):
-        said.append("The head is below the feet: the video seems to be upside down; turn it.")
-    filled = fill_gaps(written.initial, config.max_gap)
-    raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
-    if raw.sum() > _WORTH_SAYING * np.isfinite(filled.xyz).sum():
+    return said
+
+
+def _limits(run: Monocular, written: _Written) -> list[str]:
+    """What was not filtered, computed or written, or is outside what the augmenter has learnt."""
+    said = [OUTSIDE_TRAINING] if not within_training(run.config.subject) else []
+    filled = fill_gaps(written.initial, run.config.max_gap)
+    raw = unfiltered(filled.timeline, filled.xyz, run.config.cutoff_hz)
+    share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
+    if share > _WORTH_SAYING:
         said.append(
-            f"Stretches shorter than one period of the {config.cutoff_hz:g} Hz cut-off were not "
-            f"filtered: {100 * raw.sum() / np.isfinite(filled.xyz).sum():.0f} % of all values."
-        )
-    if config.compute_all_joint_angles and written.angles is None:
-        said.append("No joint angles: hips, legs or shoulders are not seen well enough.")
-    motion = run.folder.path / "joint_angles" / f"{run.video.stem}.mot"
-    if motion.exists() and len(read_mot(motion).timeline) < len(final.timeline):
-        said.append(
-            f"The .mot file holds {len(read_mot(motion).timeline)} of {len(final.timeline)} "
-            "frames: OpenSim reads no missing values. The tables hold all frames."
+            f"Stretches shorter than one period of the {run.config.cutoff_hz:g} Hz cut-off were "
+            f"not filtered: {100 * share:.0f} % of all values."
         )
     if written.angles is not None:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
         said += [f"Not computed, for lack of markers: {', '.join(absent)}."] if absent else []
-    if not within_training(run.config.subject):
-        said.append(OUTSIDE_TRAINING)
+    elif run.config.compute_all_joint_angles:
+        said.append("No joint angles: hips, legs or shoulders are not seen well enough.")
+    motion = run.folder.path / "joint_angles" / f"{run.video.stem}.mot"
+    rows, frames = len(read_mot(motion).timeline) if motion.exists() else 0, len(filled.timeline)
+    if 0 < rows < frames:
+        said.append(
+            f"The .mot file holds {rows} of {frames} frames: OpenSim reads no missing values. "
+            "The tables hold all frames."
+        )
     return said
 
 
@@ -209,7 +218,7 @@ def _manifest(
             name: {"seconds": record.seconds, "key": record.key, "files": record.files}
             for name, record in run.folder.records.items()
         },
-        "verdict": verdict(quality),
+        "verdict": verdict(quality, said),
         "warnings": said,
         "world": written.world,
         "quality": quality.to_json(),

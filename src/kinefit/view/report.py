@@ -133,9 +133,7 @@ def _facts(content: ReportContent) -> str:
 
 
 def _verdict_section(content: ReportContent) -> str:
-    level = verdict(content.quality)
-    if level == "good" and content.warnings:
-        level = "care"
+    level = verdict(content.quality, content.warnings)
     heading, text = _VERDICTS[level]
     items = "".join(f"<li>{escape(w)}</li>" for w in content.warnings)
     return (
