@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from kinefit.cli.commands import app
+from kinefit.io.trc import read_trc
+from kinefit.motion.quality import upside_down
 
 BODY = ["--height", "1.7", "--mass", "70"]
 Case = Callable[[Path, Path], list[str]]
@@ -213,3 +215,11 @@ def test_overwrite_destroys_nothing_when_the_new_run_is_refused(tmp_path, demo_c
     result = CliRunner().invoke(app, ["run", str(demo_clip), *BODY, "--out", str(out), *refused])
     assert result.exit_code == 2
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_a_vertical_axis_that_is_another_is_said(tmp_path):
+    header, y_up = TRC.replace("\t1\tm\t", "\t2\tm\t"), "\t0\t1.4\t0\t0\t0.1\t0\n"
+    text = header.replace("Thumb", "Neck\t\t\tRAnkle").replace("Z1", "Z1\tX2\tY2\tZ2")
+    for cells, said in ((y_up, False), ("\t1.4\t0\t0\t0.1\t0\t0\n", True)):
+        file = _written(tmp_path / "x.trc", text.replace("\t0\t0\t0\n", cells))
+        assert upside_down(read_trc(file)) is said

@@ -180,3 +180,14 @@ def test_a_claim_that_is_none_is_foreign(out, claim):
     (out / "thesis.doc").write_text("mine")
     with pytest.raises(InputError, match="did not write"):
         run(out)
+
+
+def test_a_stage_done_again_takes_what_followed_from_the_old_one_with_it(out):
+    run(out, ("one", Counter(out / "1.txt")), ("two", Counter(out / "2.txt")))
+    (out / "run.json").write_text("{}")
+    (out / "1.txt").unlink()
+    with pytest.raises(InputError):
+        run(out, ("one", Counter(out / "1.txt", text="new")), ("two", _refuses))
+    assert (out / "1.txt").read_text() == "new"
+    assert not (out / "2.txt").exists()
+    assert not (out / "run.json").exists()

@@ -7,6 +7,7 @@ should not wait for them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,9 +86,7 @@ def _process(video: Path, folder: Path, settings: Any, overwrite: bool) -> None:
     with stage_progress() as progress:
         result = process_video(video, folder, settings, overwrite=overwrite, progress=progress)
     err.print(f"verdict: {result.verdict}")
-    for warning in result.warnings:
-        err.print("[yellow]warning:[/]", end=" ")
-        err.print(warning, markup=False)
+    _warn(result.warnings)
     out.print(f"{folder}", markup=False)
     for name, about in result.files:
         out.print(f"  {name:<44} {about}", markup=False)
@@ -142,11 +141,15 @@ def augment(
         _say(files, said)
 
 
-def _say(files: list[Path], warnings: list[str]) -> None:
-    """What to know on stderr, the files that were written on stdout."""
+def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
         err.print("[yellow]warning:[/]", end=" ")
         err.print(warning, markup=False)
+
+
+def _say(files: list[Path], warnings: list[str]) -> None:
+    """What to know on stderr, the files that were written on stdout."""
+    _warn(warnings)
     for path in files:
         out.print(str(path), markup=False)
 

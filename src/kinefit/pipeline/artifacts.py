@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
 from kinefit.types import (
-    FloatArray,
     JointAngles,
     Keypoints2D,
     Keypoints3D,
@@ -69,8 +68,8 @@ def load_track(path: Path) -> PoseTrack:
     )
 
 
-def save_markers(path: Path, markers: Markers, **extra: FloatArray) -> None:
-    """Write Markers, with further arrays beside them."""
+def save_markers(path: Path, markers: Markers) -> None:
+    """Write Markers."""
     save_arrays(
         path,
         {
@@ -78,7 +77,6 @@ def save_markers(path: Path, markers: Markers, **extra: FloatArray) -> None:
             "xyz": markers.xyz,
             "estimated": markers.estimated,
             "sd": markers.sd,
-            **extra,
         },
     )
 

@@ -40,7 +40,7 @@ class TooFewPoints(KinefitError):
         found: int,
         needed: int,
         frame: int | None = None,
-        hint: str = "check that the whole person is seen, or lower --visibility-min",
+        hint: str = "check that the whole person is seen",
     ) -> None:
         self.found, self.needed, self.frame = found, needed, frame
         where = "" if frame is None else f" in frame {frame}"
