@@ -1,0 +1,1 @@
+"""Several cameras: one clock, one person, one rig."""
