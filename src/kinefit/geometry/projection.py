@@ -1,10 +1,17 @@
-"""The pinhole camera: pixels to rays, points to pixels. Lens distortion is not modelled."""
+"""Cameras: points to pixels, pixels to rays, and the derivative; one camera or a whole rig."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from kinefit.types import Camera, FloatArray, InvalidData
+from kinefit.geometry.lens import Lens
+from kinefit.types import Camera, CameraRig, FloatArray, InvalidData
+
+_Rows = slice | list[int]
+_LensWork = Callable[[Lens, _Rows], tuple[FloatArray, ...]]
 
 
 def focal_from_fov(fov_rad: float, image_size: tuple[int, int]) -> float:
@@ -30,7 +37,7 @@ def intrinsics(focal_px: float, image_size: tuple[int, int]) -> FloatArray:
 
 
 def rays(K: FloatArray, xy: FloatArray) -> FloatArray:
-    """Viewing rays (..., 3), camera axes, scaled to z = 1, of pixels `xy` (..., 2)."""
+    """Viewing rays (..., 3), camera axes, scaled to z = 1, of undistorted pixels `xy` (..., 2)."""
     homogeneous = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1)
     return np.asarray(homogeneous @ np.linalg.inv(K).T)
 
@@ -46,12 +53,140 @@ def to_world(camera: Camera, xyz: FloatArray) -> FloatArray:
 
 
 def project(camera: Camera, xyz: FloatArray) -> FloatArray:
-    """Pixels (..., 2) of world points (..., 3) metres; NaN behind the camera."""
-    image = to_camera(camera, xyz) @ camera.K.T
-    depth = image[..., 2:]
-    return np.asarray(image[..., :2] / np.where(depth > 0, depth, np.nan))
+    """Pixels (..., 2), through the lens, of world points (..., 3) metres.
+
+    NaN behind the camera, and where a lens polynomial would fold the picture back into itself.
+    """
+    return np.asarray(project_rig(CameraRig((camera,)), xyz)[0])
+
+
+def project_rig(rig: CameraRig, xyz: FloatArray) -> FloatArray:
+    """Pixels (C, ..., 2) of world points (..., 3) in each camera of the rig; NaN as `project`."""
+    u, v, _ = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)
+    return np.stack([u, v], axis=-1).reshape(len(rig), *xyz.shape[:-1], 2)
+
+
+def project_jacobian(camera: Camera, xyz: FloatArray) -> FloatArray:
+    """(..., 2, 3) pixels per metre: the derivative of `project` by the world point."""
+    flat = xyz.reshape(-1, 3).T
+    optics = RigOptics.of(CameraRig((camera,)))
+    _, _, seen = optics.project(flat)
+    du, dv = optics.jacobian(seen)
+    return np.stack([du[0].T, dv[0].T], axis=-2).reshape(*xyz.shape[:-1], 2, 3)
+
+
+def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
+    """(..., 2) on the plane z = 1 in camera axes, of pixels `xy` (..., 2), the lens undone.
+
+    NaN for pixels that the lens sends no ray to.
+    """
+    x, y = RigOptics.of(CameraRig((camera,))).undistort(xy.reshape(1, -1, 2))
+    return np.stack([x[0], y[0]], axis=-1).reshape(xy.shape)
+
+
+def undistort_jacobian(camera: Camera, plane: FloatArray) -> FloatArray:
+    """(..., 2, 2) per pixel: the derivative of `undistort` where it gives `plane` (..., 2).
+
+    By the inverse function theorem, from the derivative of the lens itself.
+    """
+    lens = Lens.of([camera])
+    a, b, d = (n[0] for n in lens.derivative(*plane.reshape(1, -1, 2).transpose(2, 0, 1)))
+    forward = np.stack([np.stack([a, b], -1), np.stack([b, d], -1)], -2)
+    inverse = np.linalg.inv(camera.K[:2, :2] @ forward)
+    return np.asarray(inverse.reshape(*plane.shape[:-1], 2, 2))
 
 
 def back_project(camera: Camera, xy: FloatArray, depth: FloatArray) -> FloatArray:
     """World points (..., 3) metres seen at pixels `xy` (..., 2) at `depth` (...) metres along z."""
-    return to_world(camera, rays(camera.K, xy) * depth[..., None])
+    plane = undistort(camera, xy)
+    ray = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+    return to_world(camera, ray * depth[..., None])
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Points as a rig sees them, kept between `project` and `jacobian`.
+
+    x, y: (C, N) on the plane z = 1, before the lens. depth: (C, N) metres, NaN behind a camera.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    depth: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class RigOptics:
+    """A rig's cameras as stacked arrays: what is computed for many points at once runs on these.
+
+    Arrays are laid out (C, N) per coordinate, not (N, C, 2): on the sizes of one clip (4 cameras,
+    2,600 points) that is three times as fast, because each step is one pass over memory in order.
+    """
+
+    R: FloatArray
+    t: FloatArray
+    K: FloatArray
+    lenses: tuple[tuple[_Rows, Lens], ...]
+
+    @classmethod
+    def of(cls, rig: CameraRig) -> RigOptics:
+        kinds = [c.fisheye for c in rig]
+        lenses: list[tuple[_Rows, Lens]] = []
+        for kind in sorted(set(kinds)):
+            rows = [i for i, k in enumerate(kinds) if k == kind]
+            lens = Lens.of([rig.cameras[i] for i in rows])
+            lenses.append((slice(None) if len(rows) == len(kinds) else rows, lens))
+        R, t, K = (np.stack([getattr(c, f) for c in rig]) for f in ("R", "t", "K"))
+        return cls(R, t, K, tuple(lenses))
+
+    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray, Seen]:
+        """Pixels u, v (C, N) of world points (3, N), and what `jacobian` needs."""
+        local = np.matmul(self.R, points)
+        local += self.t[:, :, None]
+        depth = np.where(local[:, 2] > 0, local[:, 2], np.nan)
+        x, y = local[:, 0] / depth, local[:, 1] / depth
+        u, v = self._each(lambda lens, rows: lens.distort(x[rows], y[rows]), x.shape)
+        return *self._pixels(u, v), Seen(x, y, depth)
+
+    def jacobian(self, seen: Seen) -> tuple[FloatArray, FloatArray]:
+        """du/dX, dv/dX (C, 3, N) pixels per metre at the points of an earlier `project`."""
+        a, b, d = self._each(
+            lambda lens, rows: lens.derivative(seen.x[rows], seen.y[rows]), seen.x.shape
+        )
+        R, K = self.R, self.K[:, :, :, None]
+        # d(x, y)/dX = (R_0 - x R_2, R_1 - y R_2) / depth, then the lens, then K.
+        dx = (R[:, 0, :, None] - seen.x[:, None] * R[:, 2, :, None]) / seen.depth[:, None]
+        dy = (R[:, 1, :, None] - seen.y[:, None] * R[:, 2, :, None]) / seen.depth[:, None]
+        across = a[:, None] * dx + b[:, None] * dy
+        down = b[:, None] * dx + d[:, None] * dy
+        du = K[:, 0, 0, None] * across
+        if self.K[:, 0, 1].any():
+            du += K[:, 0, 1, None] * down
+        return du, K[:, 1, 1, None] * down
+
+    def undistort(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """x, y (C, N) on the plane z = 1 of pixels (C, N, 2), the lens undone."""
+        y = (xy[..., 1] - self.K[:, 1, 2, None]) / self.K[:, 1, 1, None]
+        x = (xy[..., 0] - self.K[:, 0, 2, None] - self.K[:, 0, 1, None] * y) / self.K[:, 0, 0, None]
+        x, y = self._each(lambda lens, rows: lens.undistort(x[rows], y[rows]), x.shape)
+        return x, y
+
+    def _pixels(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        K = self.K[:, :, :, None]
+        u = K[:, 0, 0] * x + K[:, 0, 2]
+        if self.K[:, 0, 1].any():
+            u += K[:, 0, 1] * y
+        return u, K[:, 1, 1] * y + K[:, 1, 2]
+
+    def _each(self, work: _LensWork, shape: tuple[int, ...]) -> tuple[FloatArray, ...]:
+        """`work(lens, rows)` for each lens model, its results put into arrays of `shape`."""
+        if len(self.lenses) == 1:
+            rows, lens = self.lenses[0]
+            return work(lens, rows)
+        out: tuple[FloatArray, ...] = ()
+        for rows, lens in self.lenses:
+            parts = work(lens, rows)
+            out = out or tuple(np.empty(shape) for _ in parts)
+            for whole, part in zip(out, parts, strict=True):
+                whole[rows] = part
+        return out
