@@ -26,6 +26,8 @@ def test_sizes():
         "coco17": 17,
         "halpe26": 26,
         "markers22": 22,
+        "mhr46": 46,
+        "mhr70": 70,
     }
 
 
