@@ -15,7 +15,7 @@ from kinefit.types import BoolArray, Camera, FloatArray
 
 _NEWTON_STEPS = 30
 _CONVERGED = 1e-12  # on the plane z = 1: a billionth of a pixel
-_WIDEST = 4.0  # radius on the plane z = 1 up to which a fold is looked for: 76 degrees off axis
+_WIDEST = np.radians(89.95)  # off the axis, up to which a fold is looked for (radius 1,146)
 _NO_RADIUS = 1e-8  # below it (radians) a fisheye's factor is its limit, to the last bit
 
 
@@ -129,15 +129,17 @@ class Lens:
 def _fold_radius(lens: Lens) -> FloatArray:
     """(C, 1) where the distorted radius first stops growing; infinite within `_WIDEST` if never.
 
-    Beyond it a polynomial lens maps points far outside the picture back into it.
+    Beyond it a polynomial lens maps points far outside the picture back into it. Steps are even
+    in the angle, because a weak lens folds far out: k1 = -0.01 puts a point 84 degrees off the
+    axis at the picture's centre. A rational lens can also pass a pole without ever falling.
     """
-    r = np.linspace(0, _WIDEST, 4001)
+    r = np.tan(np.linspace(0, _WIDEST, 8001))
     x = np.broadcast_to(r, (lens.radius.shape[0], len(r)))
     if lens.fisheye:
-        slope = lens.derivative(x, np.zeros_like(x))[0]
+        folded = lens.derivative(x, np.zeros_like(x))[0] <= 0
     else:
-        radial, growth = lens._radial(x * x)
-        slope = radial + 2 * growth * x * x
-    folded = slope <= 0
+        with np.errstate(divide="ignore", invalid="ignore"):  # a step can fall on a pole
+            radial, growth = lens._radial(x * x)
+        folded = (radial + 2 * growth * x * x <= 0) | (radial <= 0)
     first = np.where(folded.any(axis=1), r[folded.argmax(axis=1)], np.inf)
     return np.asarray(first[:, None])
