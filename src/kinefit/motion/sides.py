@@ -30,14 +30,14 @@ from kinefit.types.arrays import freeze, frozen_array
 # The pairs that give evidence, and how fast their vector can change: body sizes per second, where
 # a body size is about 0.5 m standing (`_body_size`): trunk 2.5 m/s, elbows and knees 4, ends 7.
 # Half of these would find more, but report a person who spins at 9 rad/s; these don't at 12.
-_SPEED_LIMIT = {
+SPEED_LIMIT = {
     "arms": {"Shoulder": 5.0, "Elbow": 8.0, "Wrist": 14.0},
     "legs": {"Hip": 5.0, "Knee": 8.0, "Ankle": 14.0, "Heel": 14.0, "BigToe": 14.0},
 }
 # Everything else that has sides (hands, face) is exchanged with the arms. The face lies too close
 # together to be judged by itself; on the demo it agrees with the arms in 97 of 100 frames.
-_LEG_POINTS = (*_SPEED_LIMIT["legs"], "SmallToe")
-GROUPS = tuple(_SPEED_LIMIT)
+_LEG_POINTS = (*SPEED_LIMIT["legs"], "SmallToe")
+GROUPS = tuple(SPEED_LIMIT)
 
 _NOISE = 0.05  # body sizes by which a pair's vector may differ between frames without moving
 _CHANGE = 0.1  # cost of a change of labels; a jump that only a swap explains costs up to 1
@@ -112,7 +112,7 @@ def find_side_swaps(points: Keypoints2D) -> SideSwaps:
     shape = (len(points.timeline), len(GROUPS))
     swapped, margin = np.zeros(shape, dtype=bool), np.zeros(shape)
     size = _body_size(points)
-    pairs = [_side_pairs(points, limits, size) for limits in _SPEED_LIMIT.values()]
+    pairs = [_side_pairs(points, limits, size) for limits in SPEED_LIMIT.values()]
     visible = np.stack([(p.weight > 0).any(axis=1) for p in pairs], axis=1)
     seen = np.flatnonzero(visible.any(axis=1))
     if len(seen) < 2:
@@ -126,6 +126,22 @@ def find_side_swaps(points: Keypoints2D) -> SideSwaps:
         swapped[seen, g] = (path >> g & 1 == 1) & visible[seen, g]
         margin[seen, g] = _margins(jumps[g], swapped[seen, g])
     return SideSwaps(points.timeline, GROUPS, swapped, margin)
+
+
+def label_jumps(points: Keypoints2D) -> FloatArray:
+    """(T, G, 2) in 0..1: how much of each group's change since it was last seen is no motion.
+
+    The last axis: labels kept, labels exchanged in between; 0 where the group is not seen, and
+    in the first frame that shows it.
+    """
+    out = np.zeros((len(points.timeline), len(GROUPS), 2))
+    size = _body_size(points)
+    for g, limits in enumerate(SPEED_LIMIT.values()):
+        pairs = _side_pairs(points, limits, size)
+        seen = np.flatnonzero((pairs.weight > 0).any(axis=1))
+        if len(seen) > 1:
+            out[seen, g] = _jumps(pairs.at(seen), points.timeline.time[seen])
+    return out
 
 
 def undo_side_swaps(track: PoseTrack, swaps: SideSwaps) -> PoseTrack:
@@ -165,7 +181,7 @@ def _body_size(points: Keypoints2D) -> FloatArray:
     Whichever way sides are labelled it is the same, and no view makes it vanish as the length of
     a torso seen from above does. NaN with fewer than 4 joints.
     """
-    joints = {j for limits in _SPEED_LIMIT.values() for j in limits} - {"Heel", "BigToe"}
+    joints = {j for limits in SPEED_LIMIT.values() for j in limits} - {"Heel", "BigToe"}
     xy = points.xy[:, [i for i, n in enumerate(points.names) if n[0] in "LR" and n[1:] in joints]]
     seen = all_finite(xy)[..., None]
     count = seen.sum(axis=1)
