@@ -9,7 +9,7 @@ import pytest
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import intrinsics, project, rays, to_camera
-from kinefit.lift.scale import CHAINS
+from kinefit.geometry.scale import CHAINS
 from kinefit.lift.world import SOLE_BELOW_LANDMARK
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, Keypoints2D, Keypoints3D, PoseTrack, Timeline

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.lift.scale import CHAINS, body_scale, weighted_median
+from kinefit.geometry.scale import CHAINS, body_scale, weighted_median
 from kinefit.types import TooFewPoints
 
 ANSUR = Path(__file__).parents[3] / "shared" / "data" / "anthropometry" / "ANSUR_II.csv"

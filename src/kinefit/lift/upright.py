@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.lift.scale import weighted_median
+from kinefit.geometry.scale import weighted_median
 from kinefit.types import BoolArray, FloatArray, all_finite
 
 # proximal, distal, share of body mass, centre of mass from the proximal end:

@@ -8,8 +8,8 @@ import numpy as np
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import focal_from_fov, intrinsics, rays
+from kinefit.geometry.scale import BodyScale, body_scale
 from kinefit.lift.depth import MIN_POINTS, fit_depth, smooth_depth
-from kinefit.lift.scale import BodyScale, body_scale
 from kinefit.lift.upright import Up, estimate_up, floor_height
 from kinefit.types import (
     Camera,
@@ -31,7 +31,7 @@ SOLE_BELOW_LANDMARK = 0.02
 _ACROSS = ("Hip", "Shoulder")
 _NO_WIDTH = 1e-3  # metres: hips or shoulders nearer than this in plan face nowhere
 _NO_HEADING = 0.1  # mean of unit vectors; a person who turns once around on the spot has 0
-_HIP_HEIGHT = 0.497  # of stature, standing: MediaPipe's hips (kinefit.lift.scale) over the sole
+_HIP_HEIGHT = 0.497  # of stature, standing: MediaPipe's hips (kinefit.geometry.scale) over the sole
 
 
 @dataclass(frozen=True, eq=False)
