@@ -1,0 +1,319 @@
+"""Pickles that hold data and nothing else: numbers, text, lists, dicts and plain numpy arrays.
+
+A pickle is a program. `pickle.Unpickler` runs it here with the only names it may call replaced
+by recorders of their arguments ("Restricting Globals" in the documentation of `pickle`); the
+arrays are made afterwards, once every size that the file claims has been compared with the bytes
+it brings. Opcodes that such data does not need are refused before anything runs.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+
+from kinefit.io.text import read_bytes
+from kinefit.types import InputError
+
+MAX_BYTES = 2**28  # a body model's arrays take a tenth of it
+_MAX_DEPTH = 40
+_MAX_OPCODES = 20_000_000  # a list of ten million numbers; scanned in about ten seconds
+
+# Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE.
+_REFUSED = frozenset(
+    (
+        *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"),
+        *("NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"),
+    )
+)
+_MEMO_INDEX = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+_PLAIN = (type(None), bool, int, float, str, bytes)
+_BYTE_ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": "="}
+_DTYPE = re.compile(r"[<>|=]?([biufcSUO])(\d{0,6})|bool")
+_HINT = "ask for the numbers in another format, or save them as NumPy .npz"
+
+
+def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """The data in a pickle file of any protocol (0-5), as Python wrote it; see `loads`."""
+    path = Path(path)
+    return loads(read_bytes(path, max_bytes), source=path)
+
+
+def loads(content: bytes, *, source: str | Path) -> Any:
+    """What a pickle says, if it is numbers, text, lists, tuples, sets, dicts and numpy arrays.
+
+    Arrays and numpy scalars of booleans, numbers, text and (nested) objects of these kinds come
+    back as such; everything else is refused, unused or not. Text of Python 2 is read as Latin-1
+    (its arrays from protocol 1 on).
+
+    Raises InputError, naming `source` and what was found, for any other class or function, for
+    arrays whose stated size is not that of their bytes, for nesting beyond 40 levels, and for a
+    damaged file. Nothing of a refused file has been executed or allocated.
+    """
+    _scan(content, source)
+    reader = _Reader(io.BytesIO(content), source)
+    try:
+        raw = reader.load()
+    except InputError:
+        raise
+    except (
+        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
+        *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
+    ) as error:  # what a damaged program does to the machine that runs it
+        raise InputError(source, f"is a damaged pickle ({error})", "copy it again") from error
+    return _Builder(source).build(raw, 0)
+
+
+def _refuse(source: str | Path, what: str) -> NoReturn:
+    raise InputError(source, f"{what}: only plain numbers, text and arrays are read", _HINT)
+
+
+def _scan(content: bytes, source: str | Path) -> None:
+    """Refuse what no data needs, before anything runs."""
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+            if opcode.name in _REFUSED:
+                _refuse(source, f"the pickle uses {opcode.name}")
+            # The unpickler makes room for the highest index at once: 40 bytes could ask for 32 GB.
+            if opcode.name in _MEMO_INDEX and int(argument or 0) > len(content):
+                _refuse(source, f"the pickle numbers an object {argument}")
+            if count > _MAX_OPCODES:
+                _refuse(source, f"the pickle has over {_MAX_OPCODES} steps")
+    except (ValueError, TypeError, IndexError, UnicodeError, OverflowError) as error:
+        reason = f"is no pickle or a damaged one ({error})"
+        raise InputError(source, reason, "copy it again") from error
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Stands for a function of the allow-list; `BUILD` cannot change it."""
+
+    make: Callable[..., Any]
+    name: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.make(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError(f"{self.name} is given a state")
+
+
+class _Recorded:
+    """An object that the pickle makes: its arguments, and the state it is given."""
+
+    __slots__ = ("arguments", "state")
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Dtype(_Recorded):
+    """numpy.dtype(text, align, copy) with its state."""
+
+
+class _Array(_Recorded):
+    """numpy's _reconstruct(ndarray, (0,), b'b') with its state (version, shape, dtype, ...)."""
+
+
+class _Scalar(_Recorded):
+    """numpy's scalar(dtype, bytes)."""
+
+
+class _Buffer(_Recorded):
+    """numpy's _frombuffer(buffer, dtype, shape, order): how protocol 5 stores arrays."""
+
+
+class _OrderedDict(_Recorded):
+    """collections.OrderedDict(); its items are set one by one."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.items: dict[Any, Any] = {}
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.items[key] = value
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """_codecs.encode, which protocols 0-2 use for bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError("_codecs.encode with another encoding than latin1")
+    return text.encode("latin1")
+
+
+def _no_bytes(*arguments: Any) -> bytes:
+    """builtins.bytes(), which protocols 0-2 use for empty bytes."""
+    if arguments:
+        raise pickle.UnpicklingError("bytes with an argument")
+    return b""
+
+
+def _set(items: Any) -> set[Any]:
+    """builtins.set of a list, which protocols 0-3 use for sets."""
+    if type(items) is not list:
+        raise pickle.UnpicklingError("set of something that is no list")
+    return set(items)
+
+
+def _never(*_: Any) -> NoReturn:
+    raise pickle.UnpicklingError("numpy.ndarray is called")
+
+
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _Scalar,
+    ("numpy._core.multiarray", "scalar"): _Scalar,
+    ("numpy.core.numeric", "_frombuffer"): _Buffer,
+    ("numpy._core.numeric", "_frombuffer"): _Buffer,
+    ("collections", "OrderedDict"): _OrderedDict,
+    ("_codecs", "encode"): _latin1,
+    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "set"): _set,
+    ("__builtin__", "set"): _set,
+}
+
+
+class _Reader(pickle.Unpickler):
+    """The unpickler with names looked up in `_ALLOWED` and nowhere else."""
+
+    def __init__(self, stream: io.BytesIO, source: str | Path) -> None:
+        super().__init__(stream, fix_imports=False, encoding="latin1")
+        self._source = source
+
+    def find_class(self, module: str, name: str) -> Any:
+        make = _ALLOWED.get((module, name))
+        if make is None:
+            _refuse(self._source, f"the pickle asks for {module}.{name}")
+        return _Call(make, f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        _refuse(self._source, f"the pickle refers to {pid!r} elsewhere")
+
+
+class _Builder:
+    """Turns what was recorded into data; an object that is named twice is built once."""
+
+    def __init__(self, source: str | Path) -> None:
+        self._source = source
+        self._built: dict[int, Any] = {}
+        self._busy: set[int] = set()
+
+    def build(self, raw: Any, depth: int) -> Any:
+        if isinstance(raw, _PLAIN):
+            return raw
+        if depth > _MAX_DEPTH or id(raw) in self._busy:
+            _refuse(self._source, "the pickle is nested too deep, or within itself")
+        if id(raw) not in self._built:
+            self._busy.add(id(raw))
+            self._built[id(raw)] = self._make(raw, depth + 1)
+            self._busy.discard(id(raw))
+        return self._built[id(raw)]
+
+    def _make(self, raw: Any, depth: int) -> Any:
+        if isinstance(raw, _OrderedDict):
+            raw = raw.items
+        if isinstance(raw, dict):
+            return {self._key(k, depth): self.build(v, depth) for k, v in raw.items()}
+        if isinstance(raw, list):
+            return [self.build(item, depth) for item in raw]
+        if isinstance(raw, tuple):
+            return tuple(self.build(item, depth) for item in raw)
+        if isinstance(raw, (set, frozenset)):
+            return {self._key(item, depth) for item in raw}
+        if isinstance(raw, bytearray):
+            return bytes(raw)
+        if isinstance(raw, (_Array, _Buffer, _Scalar)):
+            try:
+                return self._numpy(raw, depth)
+            except (TypeError, ValueError, OverflowError) as error:
+                _refuse(self._source, f"an array in the pickle is damaged ({error})")
+        _refuse(self._source, "the pickle holds a function or type by itself")
+
+    def _key(self, raw: Any, depth: int) -> Any:
+        key = self.build(raw, depth)
+        try:
+            hash(key)
+        except TypeError:
+            _refuse(self._source, f"the pickle has a key of type {type(key).__name__}")
+        return key
+
+    def _numpy(self, raw: _Recorded, depth: int) -> Any:
+        """An array or a scalar; ValueError or TypeError where its parts do not fit."""
+        if isinstance(raw, _Scalar):
+            dtype, data = raw.arguments
+            return self._array(dtype, (), data, False, depth)[()]
+        if isinstance(raw, _Buffer):
+            data, dtype, shape, order = raw.arguments
+            return self._array(dtype, shape, data, order == "F", depth)
+        _, shape, dtype, fortran, data = raw.state
+        return self._array(dtype, shape, data, bool(fortran), depth)
+
+    def _array(
+        self, recorded: Any, shape: Any, data: Any, fortran: bool, depth: int
+    ) -> np.ndarray[Any, Any]:
+        dtype = _dtype(recorded)
+        if not isinstance(shape, tuple) or len(shape) > 32:
+            raise ValueError("its shape is no tuple")
+        if any(type(n) is not int or n < 0 for n in shape):
+            raise ValueError(f"its shape is {shape}")
+        order: Literal["C", "F"] = "F" if fortran else "C"
+        if dtype.kind == "O":
+            return self._objects(shape, data, order, depth)
+        if isinstance(data, str):  # bytes of Python 2
+            data = data.encode("latin1")
+        if not isinstance(data, (bytes, bytearray)):
+            raise TypeError("its content is no bytes")
+        if prod(shape) * dtype.itemsize != len(data):
+            raise ValueError(f"{shape} of {dtype} are not {len(data)} bytes")
+        if not len(data):
+            return np.empty(shape, dtype)
+        flat = np.frombuffer(bytes(data), dtype)
+        return np.array(flat.reshape(shape, order=order), dtype.newbyteorder("="), order="C")
+
+    def _objects(
+        self, shape: tuple[int, ...], data: Any, order: Literal["C", "F"], depth: int
+    ) -> np.ndarray[Any, Any]:
+        items = data if isinstance(data, list) else None
+        if items is None or len(items) != prod(shape):
+            raise ValueError(f"{shape} objects are not what it holds")
+        flat = np.empty(len(items), object)
+        for i, item in enumerate(items):
+            flat[i] = self.build(item, depth)
+        return flat.reshape(shape, order=order)
+
+
+def _dtype(recorded: Any) -> np.dtype[Any]:
+    """The plain dtype that was recorded; ValueError for a structured or any other one."""
+    if not isinstance(recorded, _Dtype) or not recorded.arguments:
+        raise ValueError("its type is no dtype")
+    text = recorded.arguments[0]
+    if isinstance(text, bytes):
+        text = text.decode("latin1")
+    if not isinstance(text, str) or not _DTYPE.fullmatch(text):
+        raise ValueError(f"its type is {text!r}")
+    dtype = np.dtype(text)
+    if recorded.state is not None:
+        _, order, *structure = recorded.state
+        order = order.decode("latin1") if isinstance(order, bytes) else order
+        if any(structure[:3]) or order not in _BYTE_ORDERS:
+            raise ValueError("its type is structured")
+        dtype = dtype.newbyteorder(_BYTE_ORDERS[order])
+    return dtype
