@@ -1,0 +1,376 @@
+"""An OpenSim model as a function of its coordinates: where its markers are, and how they move.
+
+OpenSim does the kinematics (joints, splines, Jacobians); what is here turns its objects into
+arrays. Coordinates that constraints tie to others (the patella, the lumbar joints of the muscle
+model) are computed from those, so that a solver sees free coordinates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from kinefit.types import FloatArray, InputError, IntArray, InvalidData, MissingDependency
+
+_MAX_BYTES = 64 << 20  # the largest model that Pose2Sim ships has 2 MB
+_TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
+
+
+@cache
+def load_opensim() -> ModuleType:
+    """The package `opensim`, silent; raises MissingDependency. Importing it takes a second.
+
+    Its log is switched off for the whole process: it would print, and leave an opensim.log in
+    the current folder (switching it on again does both). What goes wrong comes as an exception.
+    """
+    try:
+        opensim = import_module("opensim")
+    except ImportError as error:
+        raise MissingDependency("opensim", "Inverse kinematics", "opensim") from error
+    opensim.Logger.setLevelString("Off")
+    opensim.Logger.removeFileSink()
+    return opensim
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate of a model: an angle in radians or a translation in metres.
+
+    joint, body: the joint that it belongs to, and the body which that joint moves.
+    rotates: whether it is an angle.
+    default, low, high: its default, and the range it is kept in (infinite when not clamped).
+    tied_to: the coordinates that a constraint computes it from; empty for a free coordinate.
+    fixed: the model holds it at its default (locked or prescribed).
+    """
+
+    name: str
+    joint: str
+    body: str
+    rotates: bool
+    default: float
+    low: float
+    high: float
+    tied_to: tuple[str, ...]
+    fixed: bool
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint: `body` moves in `parent`."""
+
+    name: str
+    parent: str
+    body: str
+
+
+class BodyModel:
+    """A model with its markers, without what has no part in kinematics (forces, controllers).
+
+    coordinates: the C coordinates in the model's order.
+    markers, marker_bodies: names of the M markers and of the bodies they are fixed to.
+
+    Raises InputError for a file that OpenSim cannot read, for one without markers, and for
+    constraints other than couplers between coordinates (closed loops).
+    """
+
+    def __init__(self, path: Path, marker_set: Path | None = None) -> None:
+        self.path = path
+        self._osim = read_model(path, marker_set)
+        # Muscles take no part in kinematics, and 330 of them make each step slower.
+        self._osim.updForceSet().clearAndDestroy()
+        self._osim.updControllerSet().clearAndDestroy()
+        self._start()
+
+    def _start(self) -> None:
+        """Build the system of equations; to be done again after every change of the model."""
+        self._state = self._osim.initSystem()
+        self._posed: FloatArray | None = None
+        self.joints = tuple(_joints(self._osim))
+        self._find_coordinates()
+        self._find_markers()
+        self._check_constraints()
+
+    def _find_coordinates(self) -> None:
+        self.coordinates = tuple(_coordinates(self._osim, self._state))
+        self.names = tuple(c.name for c in self.coordinates)
+        self.default = np.array([c.default for c in self.coordinates])
+        self._q_index = _q_indices(self._osim, self._state)
+        couplers = _couplers(self._osim)
+        place = {name: i for i, name in enumerate(self.names)}
+        self._ties = [
+            (place[dependent], [place[n] for n in inputs], function)
+            for dependent, inputs, function in couplers
+        ]
+        self._linear = None
+        self._linear = self._linear_ties()
+
+    def _linear_ties(self) -> tuple[FloatArray, FloatArray] | None:
+        """(C, C) and (C,) of `tie(q) = A @ q + b`, or None when a coupler is no straight line.
+
+        Calling each coupler of the muscle model costs as much as the whole kinematics.
+        """
+        rng = np.random.default_rng(0)
+        A = self.tie_jacobian(self.default)
+        b = self.tie(self.default) - A @ self.default
+        trials = rng.uniform(-1.0, 1.0, (4, len(self.default)))
+        straight = all(np.allclose(A @ q + b, self.tie(q), rtol=0, atol=1e-9) for q in trials)
+        return (A, b) if straight else None
+
+    def _find_markers(self) -> None:
+        markers = self._osim.getMarkerSet()
+        self._markers = [markers.get(i) for i in range(markers.getSize())]
+        if not self._markers:
+            raise InputError(self.path, "has no markers", "name a model with a marker set")
+        self.markers = tuple(marker.getName() for marker in self._markers)
+        opensim = load_opensim()
+        self._mobilized = opensim.SimTKArrayMobilizedBodyIndex()
+        self._stations = opensim.SimTKArrayVec3()
+        bodies = []
+        for marker in self._markers:
+            frame = marker.getParentFrame()
+            base = opensim.PhysicalFrame.safeDownCast(frame.findBaseFrame())
+            bodies.append(base.getName())
+            self._mobilized.push_back(base.getMobilizedBodyIndex())
+            self._stations.push_back(
+                frame.findTransformInBaseFrame().shiftFrameStationToBase(marker.get_location())
+            )
+        self.marker_bodies = tuple(bodies)
+
+    def _check_constraints(self) -> None:
+        """Every constraint must be one that `tie` satisfies: tried on three poses."""
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            q = self.tie(self.default + rng.uniform(-0.2, 0.2, len(self.default)) * self.free)
+            self._pose(q)
+            error = self._state.getQErr().to_numpy()
+            if error.size and np.abs(error).max() > _TIED:
+                raise InputError(
+                    self.path,
+                    "has constraints that are not couplers between coordinates (closed loops)",
+                    "use OpenSim's own inverse kinematics for this model",
+                )
+
+    @property
+    def free(self) -> Any:
+        """(C,) True for coordinates that are neither tied to others nor fixed by the model."""
+        return np.array([not c.tied_to and not c.fixed for c in self.coordinates])
+
+    def tie(self, q: FloatArray) -> FloatArray:
+        """(C,) `q` with each tied coordinate computed from those it depends on."""
+        if self._linear is not None:
+            return np.asarray(self._linear[0] @ q + self._linear[1])
+        q = np.array(q)
+        for dependent, inputs, function in self._ties:
+            q[dependent] = function(q[inputs])
+        return q
+
+    def tie_jacobian(self, q: FloatArray) -> FloatArray:
+        """(C, C) derivative of `tie` by the free coordinates, by central differences.
+
+        Exact but for rounding for the linear couplers that the shipped models have.
+        """
+        if self._linear is not None:
+            return self._linear[0]
+        result = np.eye(len(q))
+        for dependent, inputs, function in self._ties:
+            result[dependent] = 0.0
+            for column in inputs:
+                step = np.zeros(len(q))
+                step[column] = 1e-4
+                rise = function((q + step)[inputs]) - function((q - step)[inputs])
+                result[dependent, column] = rise / 2e-4
+        return result
+
+    def _pose(self, q: FloatArray) -> None:
+        if self._posed is not None and np.array_equal(q, self._posed):
+            return  # positions and Jacobian of a pose are asked for one after the other
+        values = np.empty(len(q))
+        values[self._q_index] = q
+        self._state.setQ(load_opensim().Vector.createFromMat(values))
+        self._osim.realizePosition(self._state)
+        self._posed = np.array(q)
+
+    def positions(self, q: FloatArray) -> FloatArray:
+        """(M, 3) metres: the markers in the pose (C,) `q`, which must be `tie`d."""
+        self._pose(q)
+        return np.array([m.getLocationInGround(self._state).to_numpy() for m in self._markers])
+
+    def jacobian(self, q: FloatArray) -> FloatArray:
+        """(M, 3, C) derivatives of `positions` by each coordinate alone.
+
+        OpenSim's station Jacobian is by speeds; in joints made of axes these are the
+        coordinates' own derivatives (checked against finite differences in the tests).
+        """
+        self._pose(q)
+        matrix = load_opensim().Matrix()
+        self._osim.getMatterSubsystem().calcStationJacobian(
+            self._state, self._mobilized, self._stations, matrix
+        )
+        return np.asarray(matrix.to_numpy()[:, self._q_index]).reshape(len(self.markers), 3, -1)
+
+    def chain(self, body: str) -> tuple[str, ...]:
+        """Bodies from `body` up to the one that is free in the world."""
+        parents = {joint.body: joint.parent for joint in self.joints}
+        bodies = [body]
+        while bodies[-1] in parents:
+            bodies.append(parents[bodies[-1]])
+        return tuple(name for name in bodies if name in parents)
+
+    def segments(self, q: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Body -> where the joint that moves it is, (3,) metres, and its axes, (3, 3) columns."""
+        self._pose(q)
+        joints, found = self._osim.getJointSet(), {}
+        for i in range(joints.getSize()):
+            frame = joints.get(i).getChildFrame()
+            base = load_opensim().PhysicalFrame.safeDownCast(frame.findBaseFrame())
+            rotation = base.getTransformInGround(self._state).R()
+            axes = np.array([[rotation.get(r, c) for c in range(3)] for r in range(3)])
+            found[base.getName()] = (frame.getPositionInGround(self._state).to_numpy(), axes)
+        return found
+
+    def scale(self, factors: Mapping[str, Sequence[float]]) -> None:
+        """Multiply the size of the named bodies by (x, y, z) factors, markers with them."""
+        scale_model(self._osim, factors, None)
+        self._start()
+
+
+def read_model(path: Path, marker_set: Path | None = None) -> Any:
+    """An OpenSim model from a file, with the markers of another file if one is given.
+
+    Raises InputError for files that are missing, too large, or that OpenSim refuses.
+    """
+    opensim = load_opensim()
+    for file in (path, marker_set):
+        if file is not None:
+            check_file(file)
+    try:
+        model = opensim.Model(str(path))
+    except RuntimeError as error:
+        raise InputError(path, f"OpenSim cannot read it ({_first_line(error)})",
+                         "check that this is an .osim model") from error  # fmt: skip
+    try:
+        if marker_set is not None:
+            model.set_MarkerSet(opensim.MarkerSet(str(marker_set)))
+        model.initSystem()
+    except RuntimeError as error:
+        raise InputError(
+            marker_set or path, f"OpenSim cannot use it ({_first_line(error)})",
+            "check that markers and model belong together",
+        ) from error  # fmt: skip
+    return model
+
+
+def scale_model(model: Any, factors: Mapping[str, Sequence[float]], mass_kg: float | None) -> None:
+    """Scale bodies by (x, y, z) factors; with a mass, to that total mass.
+
+    Masses keep the generic model's distribution over the bodies.
+    """
+    opensim = load_opensim()
+    scales = opensim.ScaleSet()
+    for body, (x, y, z) in factors.items():
+        scale = opensim.Scale()
+        scale.setSegmentName(body)
+        scale.setScaleFactors(opensim.Vec3(x, y, z))
+        scale.setApply(True)
+        scales.cloneAndAppend(scale)
+    state = model.initSystem()
+    model.scale(state, scales, True, -1.0 if mass_kg is None else mass_kg)
+    model.initSystem()
+
+
+def check_file(path: Path) -> None:
+    """Raises InputError for a file that is missing or larger than any model."""
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "check the path")
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(path, "is larger than 64 MB, which no model is", "check the file")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else "no reason given"
+
+
+def _joints(model: Any) -> Iterator[Joint]:
+    joints = model.getJointSet()
+    for i in range(joints.getSize()):
+        joint = joints.get(i)
+        parent, child = joint.getParentFrame(), joint.getChildFrame()
+        yield Joint(
+            joint.getName(), parent.findBaseFrame().getName(), child.findBaseFrame().getName()
+        )
+
+
+def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
+    tied = {dependent: inputs for dependent, inputs, _ in _couplers(model)}
+    coordinates = model.getCoordinateSet()
+    for i in range(coordinates.getSize()):
+        coordinate = coordinates.get(i)
+        joint, name = coordinate.getJoint(), coordinate.getName()
+        low, high = coordinate.getRangeMin(), coordinate.getRangeMax()
+        clamped = coordinate.getClamped(state) and low < high
+        yield Coordinate(
+            name=name,
+            joint=joint.getName(),
+            body=joint.getChildFrame().findBaseFrame().getName(),
+            rotates=coordinate.getMotionType() != 2,
+            default=coordinate.getDefaultValue(),
+            low=low if clamped else -np.inf,
+            high=high if clamped else np.inf,
+            tied_to=tuple(tied.get(name, ())),
+            fixed=bool(coordinate.getLocked(state) or coordinate.isPrescribed(state)),
+        )
+
+
+def _q_indices(model: Any, state: Any) -> IntArray:
+    """(C,) where each coordinate's value is in the state's vector of positions."""
+    coordinates = model.getCoordinateSet()
+    before = state.getQ().to_numpy().copy()
+    found = []
+    for i in range(coordinates.getSize()):
+        coordinate = coordinates.get(i)
+        value = coordinate.getValue(state)
+        trial = load_opensim().Vector.createFromMat(before)
+        differs = []
+        for k in range(len(before)):
+            changed = before.copy()
+            changed[k] += 0.5
+            state.setQ(load_opensim().Vector.createFromMat(changed))
+            if coordinate.getValue(state) != value:
+                differs.append(k)
+        state.setQ(trial)
+        if len(differs) != 1:
+            raise InvalidData(f"Coordinate {coordinate.getName()} is not one number of the state.")
+        found.append(differs[0])
+    return np.array(found)
+
+
+def _couplers(model: Any) -> list[tuple[str, list[str], Any]]:
+    """(dependent coordinate, coordinates it depends on, function of their values)."""
+    opensim = load_opensim()
+    constraints = model.getConstraintSet()
+    found = []
+    for i in range(constraints.getSize()):
+        coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraints.get(i))
+        if coupler is None or not coupler.get_isEnforced():
+            continue
+        inputs = coupler.getIndependentCoordinateNames()
+        names = [inputs.get(k) for k in range(inputs.getSize())]
+        found.append((coupler.getDependentCoordinateName(), names, _function(coupler)))
+    return found
+
+
+def _function(coupler: Any) -> Any:
+    opensim, function = load_opensim(), coupler.getFunction()
+
+    def value(inputs: FloatArray) -> float:
+        return float(function.calcValue(opensim.Vector.createFromMat(np.array(inputs, float))))
+
+    return value
