@@ -9,8 +9,9 @@ import numpy as np
 
 from kinefit.types import FloatArray, InputError, IntArray, Keypoints2D, Timeline, all_finite
 
-# Stamps rounded to milliseconds are off by half of one; a foot at 4 m/s moves 2 mm in 0.6 ms.
-_SAME_MOMENT_S = 6e-4
+# Stamps rounded to milliseconds, and counted from a first one that is rounded too, are off by up to
+# 1 ms. It costs little: a foot at 4 m/s moves 4 mm in that time, a body 1.
+_SAME_MOMENT_S = 1.1e-3
 _LONGEST_STEP = 1.75  # frame intervals between two samples that may be interpolated: no lost frame
 
 
@@ -57,7 +58,7 @@ def on_common_clock(
     trust_stamps: as in `own_clock`.
 
     The frames are those of the fastest camera (the first of those within 1 %), from the
-    first to the last moment that at least two cameras recorded. A camera's sample within 0.6 ms
+    first to the last moment that at least two cameras recorded. A camera's sample within 1.1 ms
     of such a moment is taken as it is, to the last bit. Else the value is a straight line between
     the samples on both sides, and the score the lower of theirs; where they are further apart than
     1.75 of the camera's frame intervals, or one has no point, there is none.

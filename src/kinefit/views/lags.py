@@ -94,7 +94,7 @@ def compare(names: tuple[str, str], a: Motion, b: Motion, max_offset_s: float) -
         )
     weight = curve.overlap * _samples_per_second(a, b)
     evidence = _evidence(np.where(enough, curve.correlation, 0.0), weight)
-    k = int(evidence.argmax())
+    k = _summit(np.where(enough, curve.correlation, 0.0), int(evidence.argmax()))
     lag, sd = _refine(a, b, int(curve.step[k]))
     rival = _rival(curve.correlation, k)
     rival_correlation = 0.0 if rival is None else float(curve.correlation[rival])
@@ -128,8 +128,9 @@ def _doubt(pair: PairLag, inside: bool, speed: float, max_offset_s: float) -> st
         )
     if pair.margin < _MARGIN:
         return (
-            f"{both}: no lag stands out from chance (best correlation {pair.correlation:.2f} in "
-            f"{pair.overlap_s:.1f} s of motion, elsewhere up to {pair.rival:.2f})"
+            f"{both}: too little in common to tell the best lag from chance (correlation "
+            f"{pair.correlation:.2f} in {pair.overlap_s:.1f} s of motion, elsewhere up to "
+            f"{pair.rival:.2f})"
         )
     if not inside or abs(pair.lag_s) > max_offset_s:
         return f"{both}: the best lag ({pair.lag_s:+.2f} s) lies at the end of the range searched"
@@ -212,6 +213,16 @@ def _samples_per_second(a: Motion, b: Motion) -> float:
         joints *= np.trace(covariance) ** 2 / max(float((covariance**2).sum()), 1e-12)
     seconds = (2 * products.sum() - 1) / GRID_HZ
     return float(np.sqrt(joints) / max(seconds, 1 / GRID_HZ))
+
+
+def _summit(correlation: FloatArray, k: int) -> int:
+    """Index of the peak on whose slope k lies: evidence, which counts overlap, peaks beside it."""
+    while 0 < k < len(correlation) - 1:
+        step = int(correlation[k - 1 : k + 2].argmax()) - 1
+        if correlation[k + step] == correlation[k]:
+            break
+        k += step
+    return k
 
 
 def _rival(correlation: FloatArray, k: int) -> int | None:
