@@ -1,0 +1,254 @@
+"""From what a file states to a rig that can be computed with, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from kinefit.io.calibration.model import (
+    METRES,
+    Axis,
+    Calibration,
+    Content,
+    Stated,
+    Unit,
+    turn_to_y_up,
+    up_sentence,
+)
+from kinefit.types import Camera, CameraRig, FloatArray, InputError, InvalidData
+
+MAX_CAMERAS = 1000
+_LARGEST_SIDE = 100_000  # pixels
+_FOCAL = (0.1, 100.0)  # of the longer side: fisheyes beyond 180 degrees, and half a degree
+_LARGEST_COEFFICIENT = 1e6
+_APART = (0.05, 100.0)  # metres between the two cameras furthest apart in a room or a field
+_SAME_PLACE = 1e-3  # metres
+_ROUNDED = 5e-3  # a rotation written with three decimals; further off it is none
+_COUNTS = {False: (0, 4, 5, 8), True: (0, 4)}
+
+
+def assemble(
+    path: Path,
+    content: Content,
+    *,
+    units: Unit | None = None,
+    up: Axis | None = None,
+    invert_extrinsics: bool = False,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Calibration:
+    """Check every number, bring it into kinefit's world, and say what was assumed.
+
+    Raises InputError naming the camera for what no camera has: see the messages.
+    """
+    if not content.cameras:
+        raise InputError(path, "no camera with a pose", "calibrate the extrinsics and save again")
+    if len(content.cameras) > MAX_CAMERAS:
+        raise InputError(path, f"{len(content.cameras)} cameras", f"give at most {MAX_CAMERAS}")
+    _check_names(path, content.cameras)
+    notes = list(content.notes)
+    builder = _Builder(path, METRES[units or content.units], invert_extrinsics, image_sizes or {})
+    rig = CameraRig(tuple(builder.camera(c, notes) for c in content.cameras))
+    _check_places(path, rig, units is not None or content.units_known)
+    turned = up or content.up
+    said = (
+        f"positions in {_UNIT_WORDS[units or content.units]}, "
+        f"{'as asked for' if units else content.units_why}",
+        up_sentence(turned, "as asked for" if up else content.up_why),
+        f"poses read as {content.poses}",
+        *(["poses inverted, as asked for: camera to world in the file"] * invert_extrinsics),
+    )
+    return Calibration(
+        rig=rig.moved(turn_to_y_up(turned)) if turned else rig,
+        format=content.format,
+        assumptions=(*said, *dict.fromkeys(notes)),
+        up=turned,
+        residuals={c.name: float(c.residual) for c in content.cameras if c.residual is not None},
+        residual_unit=content.residual_unit,
+    )
+
+
+_UNIT_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres"}
+
+
+class _Builder:
+    """Cameras of one file."""
+
+    def __init__(
+        self, path: Path, metres: float, invert: bool, sizes: Mapping[str, tuple[int, int]]
+    ) -> None:
+        self._path, self._metres, self._invert, self._sizes = path, metres, invert, sizes
+
+    def camera(self, stated: Stated, notes: list[str]) -> Camera:
+        name = stated.name
+        size = self._size(stated, notes)
+        K = self._numbers(name, "the camera matrix", stated.K, (3, 3))
+        self._check_intrinsics(name, K, size)
+        lens = self._lens(stated, notes)
+        R = self._rotation(name, stated.R, notes)
+        t = self._numbers(name, "the translation", stated.t, (3,)) * self._metres
+        if self._invert:
+            R, t = R.T, -R.T @ t
+        try:
+            return Camera(name, size, K, R, t, lens, stated.fisheye)
+        except InvalidData as error:
+            raise self._error(name, str(error).rstrip("."), "repair the file") from error
+
+    def _error(self, name: str, reason: str, hint: str) -> InputError:
+        return InputError(self._path, f"camera {name}: {reason}", hint)
+
+    def _numbers(self, name: str, what: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+        """`value` as finite numbers, flattened to `shape`."""
+        array = self._flat(name, what, value)
+        if array.size != int(np.prod(shape)):
+            count = int(np.prod(shape))
+            raise self._error(name, f"{what} has {array.size} numbers, not {count}", _AGAIN)
+        return array.reshape(shape)
+
+    def _flat(self, name: str, what: str, value: Any) -> FloatArray:
+        flat = flat_numbers(value)
+        if flat is None:
+            raise self._error(name, f"{what} is missing or not made of numbers", _AGAIN)
+        if not np.isfinite(flat).all():
+            raise self._error(name, f"{what} has a value that is not a number", _AGAIN)
+        return flat
+
+    def _size(self, stated: Stated, notes: list[str]) -> tuple[int, int]:
+        size = stated.size
+        if size is None and stated.name in self._sizes:
+            size = self._sizes[stated.name]
+            notes.append(f"image size of camera {stated.name} taken from its video")
+        if size is None:
+            raise self._error(
+                stated.name,
+                "the file does not say the image size",
+                "give the video too, or image_sizes={name: (width, height)}",
+            )
+        width, height = self._numbers(stated.name, "the image size", size, (2,))
+        for side in (width, height):
+            if not (1 <= side <= _LARGEST_SIDE and side % 1 == 0):
+                reason = f"an image of {width:g} x {height:g} pixels"
+                raise self._error(stated.name, reason, "correct the size (width, height)")
+        return int(width), int(height)
+
+    def _check_intrinsics(self, name: str, K: FloatArray, size: tuple[int, int]) -> None:
+        """Focal lengths and principal point that a lens on this image can have."""
+        side, (fx, fy), centre = max(size), (K[0, 0], K[1, 1]), K[:2, 2]
+        low, high = _FOCAL
+        if not (low * side < fx < high * side and low * side < fy < high * side):
+            raise self._error(
+                name,
+                f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}",
+                "check that the camera matrix is in pixels of this image size",
+            )
+        if not 0.5 < fx / fy < 2:
+            raise self._error(name, f"focal lengths of {fx:g} and {fy:g} px differ", _AGAIN)
+        if (centre < -0.5 * np.array(size)).any() or (centre > 1.5 * np.array(size)).any():
+            reason = f"a principal point at ({centre[0]:g}, {centre[1]:g}), far outside the image"
+            raise self._error(name, reason, "check the size: it is (width, height)")
+
+    def _lens(self, stated: Stated, notes: list[str]) -> FloatArray:
+        """Coefficients in a number that the model has; zeros beyond it are dropped."""
+        lens = self._flat(stated.name, "the distortion", _or_empty(stated.distortion))
+        if (np.abs(lens) > _LARGEST_COEFFICIENT).any():
+            raise self._error(stated.name, "distortion coefficients beyond a million", _AGAIN)
+        counts = _COUNTS[stated.fisheye]
+        if len(lens) not in counts:
+            used = int(np.max(np.nonzero(lens)[0], initial=-1)) + 1
+            fitting = [n for n in counts if used <= n <= len(lens)]
+            if not fitting:
+                kind = "a fisheye" if stated.fisheye else "this"
+                reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
+                raise self._error(stated.name, reason, "see docs: OpenCV's order k1 k2 p1 p2 k3")
+            notes.append(
+                f"distortion of camera {stated.name}: {len(lens) - fitting[-1]} zeros dropped"
+            )
+            lens = lens[: fitting[-1]]
+        return lens
+
+    def _rotation(self, name: str, value: Any, notes: list[str]) -> FloatArray:
+        flat = self._flat(name, "the rotation", value)
+        if flat.size == 3:
+            if np.linalg.norm(flat) > 2 * np.pi + 1e-6:
+                reason = f"a rotation vector of length {np.linalg.norm(flat):.4g}"
+                raise self._error(name, reason, "give it in radians, not in degrees")
+            return np.asarray(Rotation.from_rotvec(flat).as_matrix())
+        if flat.size != 9:
+            reason = f"a rotation of {flat.size} numbers"
+            raise self._error(name, reason, "give 3 (rotation vector) or 9 (matrix)")
+        R = flat.reshape(3, 3)
+        off = float(np.abs(R @ R.T - np.eye(3)).max())
+        if off < _ROUNDED and np.linalg.det(R) < 0:
+            raise self._error(
+                name,
+                "the pose mirrors the world (its determinant is -1), which no camera does",
+                "write the file in a right-handed frame: one axis has the wrong sign",
+            )
+        if off >= _ROUNDED:
+            raise self._error(name, "the rotation matrix is no rotation", _AGAIN)
+        if off < 1e-7:
+            return R
+        notes.append(f"rotation of camera {name} made exact: it was off by {off:.1g}")
+        U, _, Vt = np.linalg.svd(R)
+        return np.asarray(U @ Vt)
+
+
+_AGAIN = "save the calibration again"
+
+
+def flat_numbers(value: Any, depth: int = 0) -> FloatArray | None:
+    """Numbers in (nested) lists or an array, in one row; None for anything else."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64).ravel() if value.dtype.kind in "iuf" else None
+    if isinstance(value, bool) or depth > 3:
+        return None
+    if isinstance(value, int) and abs(value) > 2**63:
+        return None
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return np.array([float(value)])
+    if not isinstance(value, (list, tuple)) or len(value) > 64:
+        return None
+    parts = [flat_numbers(item, depth + 1) for item in value]
+    if any(part is None for part in parts):
+        return None
+    return np.concatenate([np.zeros(0), *[p for p in parts if p is not None]])
+
+
+def _or_empty(value: Any) -> Any:
+    return [] if value is None else value
+
+
+def _check_names(path: Path, cameras: Sequence[Stated]) -> None:
+    names = [c.name for c in cameras]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise InputError(path, f"two cameras are called {twice[0]}", "give each its own name")
+    for name in names:
+        if not name.strip() or len(name) > 200 or not name.isprintable():
+            raise InputError(path, f"a camera is called {name[:50]!r}", "give it a name")
+
+
+def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
+    """Cameras at one place see no depth; distances show a wrong unit where none is stated."""
+    if len(rig) < 2:
+        return
+    centres = np.stack([camera.centre for camera in rig])
+    apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    if not known and not _APART[0] < apart.max() < _APART[1]:
+        raise InputError(
+            path,
+            f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres",
+            'say what they are in: units="mm" or "cm" (--units)',
+        )
+    near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
+    if len(near):
+        a, b = (rig.names[i] for i in near[0])
+        raise InputError(
+            path,
+            f"cameras {a} and {b} are at the same place",
+            "check whether one was copied, or whether poses are camera to world "
+            "(invert_extrinsics)",
+        )

@@ -1,0 +1,131 @@
+"""A calibration as read: the rig in kinefit's world, and everything that had to be assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.types.arrays import freeze
+
+Axis = Literal["x", "-x", "y", "-y", "z", "-z"]
+Unit = Literal["m", "cm", "mm"]
+AXES: tuple[Axis, ...] = get_args(Axis)
+METRES: dict[Unit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+# Rows are the file's axes that become x, y, z. Z up turns (x, y, z) -> (y, z, x), as Pose2Sim's
+# TRC files do; the other five keep as many axes in place as a rotation allows.
+_TURNS: dict[Axis, tuple[str, str, str]] = {
+    "y": ("x", "y", "z"),
+    "-y": ("x", "-y", "-z"),
+    "z": ("y", "z", "x"),
+    "-z": ("-y", "-z", "x"),
+    "x": ("z", "x", "y"),
+    "-x": ("-z", "-x", "y"),
+}
+
+
+def turn_to_y_up(up: Axis) -> FloatArray:
+    """(3, 3) rotation from a world whose `up` axis points up to kinefit's, Y up."""
+    rows = np.zeros((3, 3))
+    for row, axis in zip(rows, _TURNS[up], strict=True):
+        row["xyz".index(axis[-1])] = -1.0 if axis.startswith("-") else 1.0
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Cameras as a file describes them.
+
+    rig: metres, right-handed, Y up where `up` is known, else the file's own axes.
+    format: which of `kinefit.io.calibration.FORMATS` the file was read as.
+    assumptions: in plain words, which units and frame were taken for granted, and what was
+        converted or left out.
+    up: the axis of the file that was taken as up; None where nothing says which one is.
+    residuals: what the file states about its own error, per camera, in `residual_unit`; such a
+        number cannot prove a calibration (`kinefit.views.rig_checks`).
+    """
+
+    rig: CameraRig
+    format: str
+    assumptions: tuple[str, ...]
+    up: Axis | None
+    residuals: Mapping[str, float] = field(default_factory=dict)
+    residual_unit: str = "px"
+
+    def __post_init__(self) -> None:
+        freeze(self, assumptions=tuple(self.assumptions))
+
+    def turned_up(self, up: Axis) -> Calibration:
+        """The same cameras with the file's axis `up` turned to Y, whatever was taken before.
+
+        Raises InputError for anything that is no axis.
+        """
+        turn = turn_to_y_up(checked_axis(up)) @ turn_to_y_up(self.up or "y").T
+        said = tuple(a for a in self.assumptions if not a.startswith(_WORLD))
+        return replace(
+            self,
+            rig=self.rig.moved(turn),
+            up=up,
+            assumptions=(*said, up_sentence(up, "as asked for")),
+        )
+
+
+_WORLD = "world "  # how the sentence about the vertical begins, in every format
+
+
+def up_sentence(up: Axis | None, why: str) -> str:
+    """What was taken as up, and the change of axes that follows."""
+    if up is None:
+        return f"{_WORLD}axes kept as they are: nothing says which one is up; give up=... to turn"
+    turned = ", ".join(_TURNS[up])
+    change = "" if up == "y" else f": turned to Y up, (x, y, z) -> ({turned})"
+    return f"{_WORLD}{up[:-1]}{up[-1].upper()} up, {why}{change}"
+
+
+def checked_axis(up: Any) -> Axis:
+    """`up` if it is one of `AXES`; raises InputError."""
+    if up not in AXES:
+        raise InputError("up", f"{up!r} is no axis", f"give one of {', '.join(AXES)}")
+    return up  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """One camera as a file states it, unchecked.
+
+    size: (width, height), None where the file has none. R: (3, 3) or a rotation vector. Pose:
+    world to camera, in the file's units and axes.
+    """
+
+    name: str
+    size: Any
+    K: Any
+    distortion: Any
+    R: Any
+    t: Any
+    fisheye: bool = False
+    residual: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What the reader of one format found.
+
+    units: of positions; `units_why`: who says so. units_known: whether the format or file says it.
+    up, up_why: the same for the vertical. poses: how they were read. notes: further assumptions.
+    """
+
+    format: str
+    cameras: tuple[Stated, ...]
+    units: Unit
+    units_why: str
+    units_known: bool
+    up: Axis | None
+    up_why: str
+    notes: tuple[str, ...] = ()
+    poses: str = "world to camera, OpenCV's axes (x right, y down, z forward)"
+    residual_unit: str = "px"

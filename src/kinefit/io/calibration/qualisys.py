@@ -1,0 +1,161 @@
+"""Qualisys Track Manager's exported calibration, `.qca.txt` (XML).
+
+What the numbers mean was settled by measurement (tests/views/test_demo_calibration.py): 33
+landmarks of the four videos of Pose2Sim's demo, triangulated and projected back. Rows of r are
+the camera's axes in the world, x right, y up, z backward, and x, y, z is where it stands: 12.6 px
+mean, 6 px median, landmark errors included. The next best of all readings gives 98 px.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.io.calibration.model import Content, Stated
+from kinefit.io.calibration.xml import Element, parse_xml
+from kinefit.types import FloatArray, InputError
+
+_SUBPIXELS = 64
+_TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # 180 degrees about x: y down, z forward
+# Distortion is of the plane z = 1, unscaled, as in another lens of the same model whose raw file
+# is public (Miqus Video: -0.045, 0.140). Pose2Sim divides it by 64, which all but drops it; the
+# demo, whose person stays near the middle, cannot tell (12.57 against 12.60 px).
+_LENS = (
+    *("radialDistortion1", "radialDistortion2"),
+    *("tangentalDistortion1", "tangentalDistortion2", "radialDistortion3"),
+)
+_NOTES = (
+    "focal lengths and centres in 1/64 pixel, distortion without unit, as Qualisys writes them",
+    "pixel centres at whole numbers: the file's own range ends at 64 x (width - 1); where "
+    "Qualisys counts from pixel edges this is half a pixel off",
+)
+
+
+def is_qualisys(root: Element) -> bool:
+    """Whether an XML document is such a calibration."""
+    return root.tag == "calibration" and any(
+        c.child("intrinsic") and c.child("transform") for c in root.every("camera")
+    )
+
+
+def read_qualisys(path: Path, content: bytes) -> Content:
+    """The video cameras of the file, named by serial number.
+
+    Cameras that are inactive are left out, and marker cameras where there are video cameras.
+    Raises InputError naming the camera and attribute.
+    """
+    root = parse_xml(path, content)
+    if not is_qualisys(root):
+        raise InputError(path, "has no Qualisys camera", "export the calibration again")
+    found = list(root.every("camera"))
+    active = [c for c in found if c.attributes.get("active", "1") not in ("0", "false")]
+    video = [c for c in active if _films(c)] or active
+    notes = list(_NOTES)
+    if left := [c.attributes.get("serial", "?") for c in found if c not in video]:
+        notes.append(f"left out as inactive or not filming: {', '.join(left)}")
+    cameras = []
+    for i, camera in enumerate(video):
+        name = camera.attributes.get("serial", f"camera {i + 1}")
+        cameras.append(_Attributes(path, name, camera).stated())
+        if (turn := camera.attributes.get("viewrotation", "0")) not in ("0", ""):
+            notes.append(
+                f"camera {name} is turned by {turn} degrees on its mount: described is the "
+                "picture as it left the sensor, which a turned video does not fit"
+            )
+    return Content(
+        format="qualisys",
+        cameras=tuple(cameras),
+        units="mm",
+        units_why="as Qualisys writes them",
+        units_known=False,
+        up="z",
+        up_why="as Qualisys writes it",
+        notes=tuple(notes),
+        poses="the camera's place and its axes in the world (x right, y up, z backward)",
+        residual_unit="mm",
+    )
+
+
+def _films(camera: Element) -> bool:
+    model = camera.attributes.get("model", "none").lower()
+    return "video" in model or model in ("none", "")
+
+
+class _Attributes:
+    """The numbers of one camera."""
+
+    def __init__(self, path: Path, name: str, camera: Element) -> None:
+        self._path, self._name, self._camera = path, name, camera
+
+    def stated(self) -> Stated:
+        left, top, width, height = self._window()
+        K = np.array(
+            [
+                [self._pixels("focalLengthU"), self._pixels("skew", "0"), 0],
+                [0, self._pixels("focalLengthV"), 0],
+                [0, 0, 1],
+            ]
+        )
+        K[:2, 2] = self._pixels("centerPointU") - left, self._pixels("centerPointV") - top
+        R = _TO_OPENCV @ self._rotation()
+        centre = np.array([self._number("transform", axis) for axis in "xyz"])
+        residual = self._camera.attributes.get("avg-residual")
+        return Stated(
+            name=self._name,
+            size=(width, height),
+            K=K,
+            distortion=[self._number("intrinsic", key, "0") for key in _LENS],
+            R=R,
+            t=-R @ centre,
+            residual=None if residual is None else self._parse("avg-residual", residual),
+        )
+
+    def _rotation(self) -> FloatArray:
+        values = [self._number("transform", f"r{i}{j}") for i in "123" for j in "123"]
+        return np.array(values).reshape(3, 3)
+
+    def _window(self) -> tuple[float, float, int, int]:
+        """Left and top edge of the video in the sensor's picture, width and height."""
+        high = [self._pixels(f"sensorMax{axis}") for axis in "UV"]
+        low = [self._pixels(f"sensorMin{axis}", "0") for axis in "UV"]
+        for field in ("fov_video", "fov_video_max"):
+            if (window := self._camera.child(field)) is not None:
+                sides = ("left", "top", "right", "bottom")
+                left, top, right, bottom = (self._number(field, s, parent=window) for s in sides)
+                self._check_pixels(right, high[0])
+                return left, top, int(right - left) + 1, int(bottom - top) + 1
+        width, height = (math.floor(b - a) + 1 for a, b in zip(low, high, strict=True))
+        return 0.0, 0.0, width, height
+
+    def _check_pixels(self, right: float, sensor: float) -> None:
+        """Theia's files look the same but count whole pixels."""
+        if sensor < right / 8:
+            reason = (
+                f"camera {self._name}: the sensor ends at {sensor:.0f} px, the video at {right:.0f}"
+            )
+            raise InputError(self._path, reason, "export the calibration from QTM itself")
+
+    def _pixels(self, key: str, default: str | None = None) -> float:
+        return self._number("intrinsic", key, default) / _SUBPIXELS
+
+    def _number(
+        self, tag: str, key: str, default: str | None = None, parent: Element | None = None
+    ) -> float:
+        element = parent or self._camera.child(tag)
+        text = (element.attributes if element else {}).get(key, default)
+        if text is None:
+            reason = f"camera {self._name}: {tag} has no {key}"
+            raise InputError(self._path, reason, "export the calibration again")
+        return self._parse(key, text)
+
+    def _parse(self, key: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            reason = f"camera {self._name}: {key} is {text[:40]!r}, no number"
+            raise InputError(self._path, reason, "export the calibration again")
+        return value

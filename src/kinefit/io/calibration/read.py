@@ -1,0 +1,154 @@
+"""Any calibration file, told by its content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from kinefit.io.calibration.aniposelib import (
+    camera_tables,
+    read_aniposelib,
+    read_pose2sim,
+    wrote_pose2sim,
+)
+from kinefit.io.calibration.assemble import assemble
+from kinefit.io.calibration.caliscope import is_caliscope, read_caliscope
+from kinefit.io.calibration.easymocap import FILES as EASYMOCAP
+from kinefit.io.calibration.easymocap import read_easymocap
+from kinefit.io.calibration.model import METRES, Axis, Calibration, Content, Unit, checked_axis
+from kinefit.io.calibration.opencap import opencap_files, read_opencap
+from kinefit.io.calibration.opencv import read_opencv
+from kinefit.io.calibration.qualisys import read_qualisys
+from kinefit.io.calibration.tables import read_toml
+from kinefit.io.text import read_bytes
+from kinefit.types import InputError
+
+Format = Literal[
+    "caliscope", "aniposelib", "pose2sim", "qualisys", "opencv", "opencap", "easymocap"
+]
+FORMATS: tuple[Format, ...] = get_args(Format)
+MAX_BYTES = 2**23
+_STORAGE = (".yml", ".yaml", ".json")
+_KNOWN = (
+    "Caliscope, aniposelib or Pose2Sim TOML, Qualisys .qca.txt, OpenCV YAML or XML, "
+    "OpenCap pickles, EasyMocap's intri.yml and extri.yml"
+)
+
+
+def read_calibration(
+    path: str | Path,
+    *,
+    format: Format | None = None,  # noqa: A002 - the word for it
+    units: Unit | None = None,
+    up: Axis | None = None,
+    invert_extrinsics: bool = False,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Calibration:
+    """The cameras of a calibration file or folder, in metres and, where the vertical is known,
+    with Y up; every assumption is in `assumptions`.
+
+    format: one of `FORMATS`; None to tell by content. units: what the file's positions are in
+    ("m", "cm", "mm"), up: which of its axes points up ("y", "-z", ...); both win over what the
+    format or file says. invert_extrinsics: the file's poses are camera to world. image_sizes:
+    (width, height) by camera name, used only for cameras whose size the file does not say.
+
+    Raises InputError, naming the file and camera, for a file of unclear format, missing or
+    impossible numbers, a pose that mirrors the world, two cameras of one name or at one place.
+    """
+    path = Path(path)
+    if format is not None and format not in FORMATS:
+        raise InputError("format", f"{format!r} is unknown", f"give one of {', '.join(FORMATS)}")
+    if units is not None and units not in METRES:
+        raise InputError("units", f"{units!r} is unknown", f"give one of {', '.join(METRES)}")
+    content = _folder(path, format) if path.is_dir() else _file(path, format)
+    return assemble(
+        path,
+        content,
+        units=units,
+        up=None if up is None else checked_axis(up),
+        invert_extrinsics=invert_extrinsics,
+        image_sizes=image_sizes,
+    )
+
+
+def _file(path: Path, wanted: Format | None) -> Content:
+    start = read_bytes(path, MAX_BYTES)[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    found = wanted or _format_of(path, start)
+    if found == "qualisys":
+        return read_qualisys(path, read_bytes(path, MAX_BYTES))
+    if found == "opencap":
+        return read_opencap(path, (path,))
+    if found == "easymocap":
+        return read_easymocap(path)
+    if found == "opencv":
+        return read_opencv(path, (path,))
+    return _toml(path, found)
+
+
+def _format_of(path: Path, start: bytes) -> Format | None:
+    """By the first bytes; None for TOML, which says more once it is read."""
+    suffix = path.suffix.lower()
+    if suffix in (".pickle", ".pkl") or start.startswith(b"\x80"):
+        return "opencap"
+    if start.startswith(b"<"):
+        return "opencv" if b"<opencv_storage" in start else "qualisys"
+    if path.name in EASYMOCAP and (path.parent / _other(path.name)).exists():
+        return "easymocap"
+    if start.startswith(b"%YAML") or suffix in _STORAGE:
+        return "opencv"
+    return None
+
+
+def _other(name: str) -> str:
+    return EASYMOCAP[1 - EASYMOCAP.index(name)]
+
+
+def _toml(path: Path, wanted: Format | None) -> Content:
+    try:
+        table = read_toml(path)
+    except InputError as error:
+        if wanted is not None:
+            raise
+        reason = f"is no calibration that is known ({error.reason})"
+        raise InputError(path, reason, f"give {_KNOWN}") from error
+    if wanted is None and is_caliscope(table) and camera_tables(table):
+        seen = "both [cameras.N] (Caliscope) and tables per camera (aniposelib, Pose2Sim)"
+        raise InputError(path, f"has {seen}", "say which with format=... (--format)")
+    readers: dict[Format, Callable[..., Content]] = {
+        "caliscope": read_caliscope,
+        "aniposelib": read_aniposelib,
+        "pose2sim": read_pose2sim,
+    }
+    if wanted is None and is_caliscope(table):
+        wanted = "caliscope"
+    elif wanted is None and camera_tables(table):
+        wanted = "pose2sim" if wrote_pose2sim(table) else "aniposelib"
+    if wanted is None:
+        tables = ", ".join(list(table)[:10]) or "nothing"
+        raise InputError(path, f"has no camera: found {tables}", f"give {_KNOWN}")
+    return readers[wanted](path, table)
+
+
+def _folder(path: Path, wanted: Format | None) -> Content:
+    """The calibration in a folder, when there is exactly one."""
+    storage = tuple(
+        sorted(f for f in path.iterdir() if re.fullmatch(r"\.(ya?ml|xml|json)", f.suffix.lower()))
+    )
+    single = sorted([*path.glob("*.toml"), *path.glob("*.qca.txt")])
+    found: dict[Format | Path, Callable[[], Content]] = {}
+    if all((path / name).exists() for name in EASYMOCAP):
+        found["easymocap"] = lambda: read_easymocap(path)
+    elif storage:
+        found["opencv"] = lambda: read_opencv(path, storage)
+    if files := opencap_files(path):
+        found["opencap"] = lambda: read_opencap(path, files)
+    for file in single:
+        found[file] = lambda file=file: _file(file, wanted)  # type: ignore[misc]
+    if wanted in found:
+        return found[wanted]()
+    if len(found) == 1 and wanted is None:
+        return next(iter(found.values()))()
+    names = ", ".join(k.name if isinstance(k, Path) else k for k in found) or "no calibration"
+    raise InputError(path, f"the folder has {names}", f"name one file: {_KNOWN}")

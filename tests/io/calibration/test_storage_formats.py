@@ -1,0 +1,233 @@
+"""OpenCV's FileStorage in people's layouts, EasyMocap, and OpenCap's pickles."""
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from kinefit.io.calibration import read_calibration
+from kinefit.io.calibration.storage import read_storage
+from kinefit.types import InputError
+
+MATRIX = """%YAML:1.0
+---
+K: !!opencv-matrix
+   rows: {rows}
+   cols: {rows}
+   dt: d
+   data: [ 1. ]
+"""
+SIZES = {"image_width": 1280, "image_height": 720}
+
+
+def _save(path, values):
+    """With OpenCV's own writer."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for key, value in values.items():
+        if isinstance(value, dict):
+            storage.startWriteStruct(key, cv2.FileNode_MAP)
+            for inner, part in value.items():
+                storage.write(inner, part)
+            storage.endWriteStruct()
+        else:
+            storage.write(key, value)
+    storage.release()
+    return path
+
+
+def _vector(R):
+    return cv2.Rodrigues(R)[0]
+
+
+def _agrees(found, rig, names):
+    assert found.rig.names == tuple(names)
+    for a, b in zip(found.rig, rig, strict=True):
+        assert a.size == b.size
+        np.testing.assert_array_equal(a.K, b.K)
+        np.testing.assert_array_equal(a.distortion[: len(b.distortion)], b.distortion)
+        # Rotation vectors near half a turn lose a digit.
+        np.testing.assert_allclose(a.R, b.R, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(a.t, b.t, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("suffix", ["yml", "xml", "json"])
+def test_one_file_per_camera(tmp_path, rig, suffix):
+    for c in rig:
+        values = {"camera_matrix": c.K, "distortion_coefficients": c.distortion[None]}
+        values |= {"rvec": _vector(c.R), "tvec": c.t[:, None], **SIZES}
+        _save(tmp_path / f"{c.name}.{suffix}", values)
+    found = read_calibration(tmp_path)
+    assert (found.format, found.up) == ("opencv", None)
+    _agrees(found, rig, rig.names)
+    alone = read_calibration(tmp_path / f"cam_1.{suffix}")
+    assert alone.rig.names == ("cam_1",)
+
+
+def test_one_map_per_camera(tmp_path, rig):
+    values = {
+        c.name: {"K": c.K, "dist": c.distortion, "R": c.R, "T": c.t, "width": 1280, "height": 720}
+        for c in rig
+    }
+    _agrees(read_calibration(_save(tmp_path / "rig.yaml", values)), rig, rig.names)
+
+
+def test_names_with_numbers(tmp_path, rig):
+    values = dict(SIZES)
+    for i, c in enumerate(rig, 1):
+        values |= {f"K_{i:02d}": c.K, f"D_{i:02d}": c.distortion, f"R_{i:02d}": _vector(c.R)}
+        values |= {f"t_{i:02d}": c.t}
+    found = read_calibration(_save(tmp_path / "rig.yml", values))
+    _agrees(found, rig, ["01", "02", "03"])
+    assert "cameras named by the numbers in the file's names" in found.assumptions
+
+
+def test_opencvs_own_stereo_example(tmp_path, rig):
+    a, b = rig.cameras[:2]
+    R, t = b.R @ a.R.T, b.t - b.R @ a.R.T @ a.t
+    values = SIZES | {"M1": a.K, "D1": a.distortion, "M2": b.K, "D2": b.distortion}
+    # R1, R2, P1 and P2 rectify the pictures: taken for poses, they would put both in one place.
+    values |= {"R": R, "T": t, "R1": np.eye(3), "R2": np.eye(3), "P1": np.eye(3, 4), "T1": t}
+    found = read_calibration(_save(tmp_path / "stereo.yml", values))
+    np.testing.assert_array_equal(found.rig["1"].t, [0, 0, 0])
+    np.testing.assert_allclose(found.rig["2"].R, R, atol=1e-15)
+    np.testing.assert_allclose(found.rig["2"].t, t, atol=1e-15)
+    assert any("stereo pair" in said for said in found.assumptions)
+
+
+def test_fisheye_is_read_from_a_flag_or_a_model(tmp_path, rig):
+    c = rig.cameras[0]
+    base = {"K": c.K, "D": c.distortion[:4], "R": c.R, "T": c.t, **SIZES}
+    for i, extra in enumerate(({"fisheye": 1}, {"distortion_model": "equidistant"})):
+        found = read_calibration(_save(tmp_path / f"{i}.yml", base | extra))
+        assert found.rig.cameras[0].fisheye
+    assert not read_calibration(_save(tmp_path / "p.yml", base)).rig.cameras[0].fisheye
+
+
+def test_yaml_of_other_writers_needs_no_opencv_header(tmp_path, rig):
+    c = rig.cameras[0]
+    lines = [f"K: {c.K.tolist()}", f"dist: {c.distortion.tolist()}", f"R: {c.R.tolist()}"]
+    text = "\n".join([*lines, f"T: {c.t.tolist()}", "image_size: [1280, 720]"])
+    (tmp_path / "plain.yaml").write_text(text + "\n")
+    _agrees(read_calibration(tmp_path / "plain.yaml"), [c], ["plain"])
+
+
+def test_a_camera_without_pose_is_refused_or_left_out(tmp_path, rig):
+    a, b = rig.cameras[:2]
+    with pytest.raises(InputError, match="camera in has no rotation and translation"):
+        read_calibration(_save(tmp_path / "in.yml", {"K": a.K, "D": a.distortion, **SIZES}))
+    both = {"a": {"K": a.K, "R": a.R, "T": a.t, "width": 1280, "height": 720}, "b": {"K": b.K}}
+    found = read_calibration(_save(tmp_path / "two.yml", both))
+    assert found.rig.names == ("a",)
+    assert "camera b left out: it has no pose" in found.assumptions
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MATRIX.format(rows=99999), "has 1 numbers"),
+        (MATRIX.format(rows=-1), "has 1 numbers"),
+        ("%YAML:1.0\n---\na: " + "[" * 100_000, "nested too deep"),
+        ("{" + '"a": {' * 100_000, "nested too deep|read"),
+        ("%YAML:1.0\n---\n" + "- " * 100_000 + "1\n", "nested too deep"),
+        ("%YAML:1.0\n---\n" + "a: " * 100_000 + "1\n", "nested too deep"),
+        ("%YAML:1.0\n---\n" + "\n".join(" " * i + "a:" for i in range(2000)), "nested too deep"),
+        ("%YAML:1.0\n---\n]]]\n", "cannot be read|no names"),
+        ("%YAML:1.0\n---\nx: 1\n", "no camera matrix"),
+        ("\0\1\2", "read|names"),
+    ],
+)
+def test_hostile_yaml_is_refused(tmp_path, text, said):
+    path = tmp_path / "bad.yml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_calibration(path)
+
+
+def test_xml_storage_is_held_to_the_same_rules(tmp_path):
+    path = tmp_path / "bad.xml"
+    path.write_text('<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>')
+    with pytest.raises(InputError, match="document type"):
+        read_storage(path)
+
+
+def _easymocap(folder, rig, sizes=True):
+    names = [f"{i:02d}" for i in range(1, len(rig) + 1)]
+    inner, outer = {"names": names}, {"names": names}
+    for name, c in zip(names, rig, strict=True):
+        inner |= {f"K_{name}": c.K, f"dist_{name}": np.append(c.distortion, [0.0] * 5)[None, :5]}
+        if sizes:
+            inner |= {f"H_{name}": 720, f"W_{name}": 1280}
+        outer |= {f"R_{name}": _vector(c.R), f"Rot_{name}": c.R, f"T_{name}": c.t[:, None]}
+    for file, values in (("intri.yml", inner), ("extri.yml", outer)):
+        storage = cv2.FileStorage(str(folder / file), cv2.FILE_STORAGE_WRITE)
+        for key, value in values.items():
+            storage.write(key, value)
+        storage.release()
+    return names
+
+
+@pytest.mark.parametrize("name", ["", "intri.yml", "extri.yml"])
+def test_easymocaps_pair_by_folder_or_either_file(tmp_path, rig, name):
+    names = _easymocap(tmp_path, rig)
+    found = read_calibration(tmp_path / name)
+    assert (found.format, found.up) == ("easymocap", None)
+    _agrees(found, rig, names)
+
+
+def test_a_size_that_the_file_lacks_comes_from_the_video_or_is_asked_for(tmp_path, rig):
+    names = _easymocap(tmp_path, rig, sizes=False)
+    with pytest.raises(InputError, match="camera 01: the file does not say the image size"):
+        read_calibration(tmp_path)
+    found = read_calibration(tmp_path, image_sizes=dict.fromkeys(names, (1280, 720)))
+    _agrees(found, rig, names)
+    assert "image size of camera 01 taken from its video" in found.assumptions
+
+
+def _opencap(camera, size=(720, 1280)):
+    return {
+        "distortion": np.array([camera.distortion]),
+        "intrinsicMat": camera.K,
+        "imageSize": np.array([[size[0]], [size[1]]]),
+        "rotation": camera.R,
+        "translation": 1000 * camera.t[:, None],
+        "rotation_EulerAngles": _vector(camera.R),
+    }
+
+
+@pytest.mark.parametrize("layout", ["Cam{}/cameraIntrinsicsExtrinsics", "cam{:02d}"])
+def test_opencaps_pickles_by_folder(tmp_path, rig, layout):
+    for i, c in enumerate(rig):
+        path = tmp_path / f"{layout.format(i)}.pickle"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(pickle.dumps(_opencap(c), 4))
+    found = read_calibration(tmp_path)
+    names = [layout.format(i).split("/")[0] for i in range(3)]
+    assert (found.format, found.up, found.rig.names) == ("opencap", "-y", tuple(names))
+    assert found.rig.cameras[0].size == (1280, 720)
+    half_turn = np.diag([1.0, -1, -1])  # the board's y points down
+    for a, b in zip(found.rig, rig, strict=True):
+        np.testing.assert_allclose(a.centre, half_turn @ b.centre, rtol=0, atol=1e-12)
+    assert any("(height, width)" in said for said in found.assumptions)
+
+
+def test_an_opencap_size_in_the_other_order_is_seen_by_the_principal_point(tmp_path, rig):
+    path = tmp_path / "cam.pickle"
+    path.write_bytes(pickle.dumps(_opencap(rig.cameras[0], size=(1280, 720))))
+    found = read_calibration(path)
+    assert found.rig.cameras[0].size == (1280, 720)
+    assert any("its principal point says so" in said for said in found.assumptions)
+
+
+def test_a_pickle_that_is_a_program_is_refused_unrun(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cam.pickle").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(InputError, match=r"asks for os\.system"):
+        read_calibration(tmp_path / "cam.pickle")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_pickle_of_something_else_is_refused(tmp_path):
+    (tmp_path / "cam.pickle").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(InputError, match="is not OpenCap's"):
+        read_calibration(tmp_path / "cam.pickle")
