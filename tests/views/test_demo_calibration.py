@@ -67,7 +67,7 @@ def test_the_demos_landmarks_fit_the_imported_cameras(views, calibration):
     rig, said = fit_rig_to_videos(calibration.rig, sizes)
     assert len(said) == 2  # 1,088 pixels in the calibration, 1,080 in two videos
     error = _mean_error(rig, xy, score)
-    # Measured 12.6 px with all views of all landmarks; a triangulation that drops views has 9.8.
+    # Measured 12.5 px with all views of all landmarks; a triangulation that drops views has 9.8.
     assert error < 13.5
 
 
@@ -86,7 +86,7 @@ def test_no_other_reading_of_the_file_comes_near(views, calibration):
             stated = np.diag([1.0, -1, -1]) @ c.R
             R = np.diag(signs) @ np.diag([1.0, -1, -1]) @ (stated.T if transposed else stated)
             cameras.append(Camera(c.name, c.size, c.K, R, -R @ c.centre, c.distortion))
-        # The best of them has 98 px; most put the person behind the cameras.
+        # The best of them has 76 px; most put the person behind the cameras.
         assert _mean_error(CameraRig(tuple(cameras)), xy, score) > 5 * right
 
 

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from kinefit import __version__
+from kinefit.cli.calibration import calibration
 from kinefit.cli.console import err, errors_exit, out, stage_progress
 from kinefit.cli.options import with_run_options
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
 app.add_typer(evaluate, name="eval")
+app.command()(calibration)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
 Overwrite = Annotated[

@@ -121,3 +121,13 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path, rig):
             write_calibration(path, broken, layout)
         assert path.read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_rig_of_unknown_vertical_claims_none(tmp_path, rig):
+    path = tmp_path / "rig.toml"
+    write_calibration(path, rig, up_known=False)
+    found = read_calibration(path)
+    assert found.up is None
+    _same(found.rig["cam_0"], rig["cam_0"])
+    with pytest.raises(InputError, match="Z up, and nothing says"):
+        write_calibration(tmp_path / "p.toml", rig, "pose2sim", up_known=False)

@@ -26,13 +26,16 @@ _CONVENTION = (
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def write_calibration(path: str | Path, rig: CameraRig, layout: Layout = "caliscope") -> None:
+def write_calibration(
+    path: str | Path, rig: CameraRig, layout: Layout = "caliscope", *, up_known: bool = True
+) -> None:
     """Write the rig, atomically, with units, vertical and convention in [metadata].
 
     layout: "caliscope": nested tables [cameras.N], N from names like cam_2, else counted from 0.
     "aniposelib": a table per camera. "pose2sim": the same in its world, Z up; its reader takes
     cameras in the order of the file and takes every lens for Brown-Conrady, so that a fisheye is
-    refused.
+    refused. up_known: False for a rig whose Y is not known to be up (`Calibration.up` is None):
+    the file then claims no vertical, which Pose2Sim's layout cannot.
 
     Raises InputError for an unknown layout, an empty rig, and what a layout cannot hold.
     """
@@ -43,6 +46,9 @@ def write_calibration(path: str | Path, rig: CameraRig, layout: Layout = "calisc
         raise InputError(path, "there is no camera to write", "give at least one")
     if layout != "caliscope" and (taken := [n for n in rig.names if n in NOT_CAMERAS]):
         raise InputError(path, f"no camera can be called {taken[0]} here", "rename the camera")
+    if layout == "pose2sim" and not up_known:
+        reason = "the layout is Z up, and nothing says which axis of this rig is"
+        raise InputError(path, reason, "say so when reading: up=... (--up)")
     up: Axis = "z" if layout == "pose2sim" else "y"
     if layout == "pose2sim" and (round_ := [c.name for c in rig if c.fisheye]):
         reason = f"camera {round_[0]} has a fisheye lens, which Pose2Sim would read as another"
@@ -57,7 +63,7 @@ def write_calibration(path: str | Path, rig: CameraRig, layout: Layout = "calisc
         "error": 0.0,
         "layout": layout,
         "units": "m",
-        "up": up,
+        **({"up": up} if up_known else {}),
         "convention": _CONVENTION,
     }
     write_text(path, _document([*tables, ("metadata", about)]))
