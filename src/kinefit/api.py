@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline.config import RunConfig
@@ -27,6 +27,7 @@ from kinefit.view.mask import MaskWriter
 from kinefit.view.overlay import OverlayWriter
 
 if TYPE_CHECKING:
+    from kinefit.ik import IkResult
     from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
@@ -157,6 +158,19 @@ def augment_file(
     table = target.with_name(f"{target.stem}_uncertainty.csv")
     write_uncertainty_csv(table, markers)
     return [target, table], said
+
+
+def inverse_kinematics_of_file(
+    markers: Path, out: Path, *, subject: Subject | None = None, **options: Any
+) -> IkResult:
+    """Scale an OpenSim model to a TRC or C3D file and find its motion, as files in `out`.
+
+    options: the other fields of `kinefit.ik.Options` (model, static, scaled, setup,
+    allow_missing). Raises as `kinefit.ik.inverse_kinematics_of_file` does.
+    """
+    from kinefit import ik
+
+    return ik.inverse_kinematics_of_file(markers, out, ik.Options(subject, **options))
 
 
 def _check_body(path: Path, markers: Markers) -> list[str]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from kinefit import __version__
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.ik import ik
 from kinefit.cli.options import with_run_options
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
 app.add_typer(evaluate, name="eval")
+app.command()(ik)
 app.command()(calibration)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]

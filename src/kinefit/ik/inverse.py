@@ -40,7 +40,9 @@ from kinefit.types import (
 )
 
 _READERS = {".trc": read_trc, ".c3d": read_c3d}
-_MOSTLY = 0.5  # of the frames: a coordinate that is open in more of them is left out
+# rad, m: a coordinate of which the poses of most frames say nothing at all is left out. Holding
+# those between LIMIT and this instead put wrists 40 mm off: pronation at 0.4 still fits better.
+_NOTHING = 0.8
 _GENERIC_HEIGHT_M = 1.70  # Pose2Sim's models, from the sole's to the skull's mesh
 _HEIGHT_OFF = 0.1
 # Drillis & Contini 1966, as in Winter, Biomechanics and Motor Control, fig. 4.1: shares of stature
@@ -248,8 +250,8 @@ def _solve(job: _Job) -> tuple[_Job, Solution]:
     """
     xyz = job.target(job.markers)
     solution = solve(job.model, job.task, xyz)
-    share = (solution.sd_if_seen > LIMIT).mean(0)
-    names = {n for n, s in zip(job.model.names, share, strict=True) if s > _MOSTLY}
+    usual = np.median(solution.sd_if_seen, axis=0)
+    names = {n for n, sd in zip(job.model.names, usual, strict=True) if sd > _NOTHING}
     names &= {n for n, f in zip(job.model.names, job.task.free, strict=True) if f}
     if names:
         more = []
@@ -291,8 +293,11 @@ def _warnings(
         said.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
     if job.chosen.weights_from == "all equal":
         said.append("All markers have the same weight: give --setup with weights for this model.")
-    for joint in job.open:
-        said.append(f"Not determined, so not in the .mot and held at the default: {joint}.")
+    if job.open:
+        said.append(
+            f"Not determined by the markers, so held at the model's default and not in the .mot: "
+            f"{_lines(job.open)}."
+        )
     free = job.task.free
     for i in np.flatnonzero(free):
         share = float((solution.sd_if_seen[kept, i] > LIMIT).mean())
