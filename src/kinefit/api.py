@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
+from kinefit.pipeline import multiview
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.monocular import Monocular, Progress, SinkMaker, refuse_early
-from kinefit.pipeline.provenance import sha256_file
+from kinefit.pipeline.monocular import Monocular, refuse_early
+from kinefit.pipeline.provenance import sha256_file, sha256_json
+from kinefit.pipeline.run import Progress, SinkMaker
 from kinefit.pipeline.store import open_run
 from kinefit.types import InputError, Markers, MissingMarkers, Subject, TooFewPoints
 from kinefit.view.mask import MaskWriter
@@ -39,6 +41,13 @@ def demo_video() -> Path:
     return pose2sim_folder("The demo") / "Demo_SinglePerson" / "videos" / "cam01.mp4"
 
 
+def demo_views() -> tuple[tuple[Path, ...], Path]:
+    """The four real videos of the same scene, and their calibration; raises MissingDependency."""
+    folder = pose2sim_folder("The demo") / "Demo_SinglePerson"
+    videos = tuple(sorted((folder / "videos").glob("*.mp4")))
+    return videos, folder / "calibration" / "Calib.qca.txt"
+
+
 def process_video(
     video: Path,
     out: Path,
@@ -52,30 +61,111 @@ def process_video(
     What is there already from the same input, options and version is reused. Raises InputError
     and its kin for input that cannot be used; folders made by this call are then removed again.
     """
-    loader = Thread(target=_load_rest, daemon=True)
-
-    def report(stage: str, done: int, total: int) -> None:
-        if stage == "detect" and done and loader.ident is None:
-            loader.start()
-        progress(stage, done, total)
-
+    if config.calibration is not None:
+        raise InputError(
+            "--calibration", "it is for several cameras", "give two or more videos, or leave it out"
+        )
     refuse_early(video, config)
-    sinks: dict[str, SinkMaker] = {}
+    sinks = _sinks(config)
     if config.overlay:
         sinks["_overlay.mp4"] = OverlayWriter
-    if config.save_mask:
-        sinks["_mask.mp4"] = MaskWriter
     sha256 = sha256_file(video)
     hint = "film the whole person, or lower --visibility-min"
     with (
         open_run(out, source=video, input_sha256=sha256, overwrite=overwrite) as folder,
         _blamed_on(video, hint),
     ):
-        run = Monocular(folder, video, config, sinks, report)
+        run = Monocular(
+            folder,
+            config,
+            video.stem,
+            ((video.name, sha256),),
+            _loading_beside(progress),
+            video,
+            sinks,
+        )
         run.run()
         from kinefit.view.publish import publish
 
         return publish(run)
+
+
+def process_views(
+    videos: Sequence[Path],
+    out: Path,
+    config: RunConfig,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> RunResult:
+    """Videos of several calibrated cameras to markers, joint angles and a report in `out`.
+
+    A video belongs to the camera of the calibration that has its name (without the suffix); the
+    order of the files means nothing. Otherwise as `process_video`.
+    """
+    named = _by_camera(videos)
+    multiview.refuse_early(named, config)
+    hashes = {camera: sha256_file(video) for camera, video in named.items()}
+    sources = tuple((video.name, hashes[camera]) for camera, video in named.items())
+    source = videos[0].parent / f"{len(named)} videos"
+    hint = "film the whole person from all sides, or lower --visibility-min"
+    with (
+        open_run(
+            out, source=source, input_sha256=sha256_json(hashes), overwrite=overwrite
+        ) as folder,
+        _blamed_on(videos[0].parent, hint),
+    ):
+        run = multiview.Multiview(
+            folder,
+            config,
+            multiview.STEM,
+            sources,
+            _loading_beside(progress),
+            named,
+            _sinks(config),
+            _draw_views if config.overlay else None,
+        )
+        run.run()
+        from kinefit.view.publish import publish
+
+        return publish(run)
+
+
+def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
+    """Camera name -> video, sorted by name; raises InputError for two of one name."""
+    named: dict[str, Path] = {}
+    for video in sorted(videos, key=lambda path: path.stem):
+        if video.stem in named:
+            raise InputError(
+                video,
+                f"{named[video.stem]} is camera {video.stem!r} already",
+                "name each video as its camera is named in the calibration",
+            )
+        named[video.stem] = video
+    return named
+
+
+def _sinks(config: RunConfig) -> dict[str, SinkMaker]:
+    return {"_mask.mp4": MaskWriter} if config.save_mask else {}
+
+
+def _draw_views(path: Path, scene: multiview.Scene, progress: Callable[[int, int], None]) -> None:
+    from kinefit.view.views_overlay import write_views_overlay
+
+    write_views_overlay(path, scene, progress)
+
+
+def _loading_beside(progress: Progress) -> Progress:
+    """`progress`, which also starts to load what follows detection at its first frame."""
+    loader = Thread(target=_load_rest, daemon=True)
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage == "detect" and done and loader.ident is None:
+            with suppress(RuntimeError):  # another camera's thread was quicker
+                loader.start()
+        progress(stage, done, total)
+
+    return report
 
 
 @contextmanager

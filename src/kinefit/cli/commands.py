@@ -7,7 +7,7 @@ should not wait for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +40,10 @@ Overwrite = Annotated[
 @app.command()
 @with_run_options
 def run(
-    video: Annotated[Path | None, typer.Argument(help="The video file.")] = None,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(help="The video, or the videos of several cameras (with --calibration)."),
+    ] = None,
     out_folder: OutFolder = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with any of these options; flags win over it.")
@@ -48,47 +51,63 @@ def run(
     overwrite: Overwrite = False,
     **options: Any,
 ) -> None:
-    """Video to markers, joint angles and a report.
+    """Video, or videos of calibrated cameras, to markers, joint angles and a report.
 
-    Results go to kinefit_output/VIDEO unless --out says otherwise. A second run with the same
-    input and options reuses what is there; a killed run goes on where it was.
+    Several videos are matched to the cameras of --calibration by their names. Results go to
+    kinefit_output/VIDEO (or kinefit_output/multiview) unless --out says otherwise. A second run
+    with the same input and options reuses what is there; a killed run goes on where it was.
     """
     with errors_exit():
         from kinefit.pipeline.config import read_config, run_config
 
         values = read_config(config) if config else {}
         values |= {name: value for name, value in options.items() if value is not None}
-        chosen = video or values.pop("video", None)
-        values.pop("video", None)
+        files = values.pop("video", [])
+        chosen = videos or (files if isinstance(files, list) else [files])
         folder = out_folder or values.pop("out", None)
         values.pop("out", None)
-        if chosen is None:
+        if not chosen:
             raise typer.BadParameter("name a video, or give --config with a `video` entry")
         settings = run_config(values, source=str(config or "options"))
-        _process(
-            Path(chosen), folder or Path("kinefit_output") / Path(chosen).stem, settings, overwrite
-        )
+        name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
+        _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite)
 
 
 @app.command()
 def demo(
-    out_folder: OutFolder = Path("kinefit_demo"),
+    out_folder: OutFolder = None,
+    multiview: Annotated[
+        bool, typer.Option("--multiview", help="All four calibrated cameras instead of one.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """The whole job on a real video: Pose2Sim's single-person demo, camera 1."""
+    """The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.
+
+    Results go to kinefit_demo (kinefit_demo_multiview) unless --out says otherwise.
+    """
     with errors_exit():
-        from kinefit.api import DEMO_OPTIONS, demo_video
+        from kinefit.api import DEMO_OPTIONS, demo_video, demo_views
         from kinefit.pipeline.config import run_config
 
-        assert out_folder is not None
-        _process(demo_video(), out_folder, run_config(DEMO_OPTIONS), overwrite)
+        if multiview:
+            videos, calibration = demo_views()
+            settings = run_config({**DEMO_OPTIONS, "calibration": calibration})
+            _process(videos, out_folder or Path("kinefit_demo_multiview"), settings, overwrite)
+        else:
+            settings = run_config(DEMO_OPTIONS)
+            _process([demo_video()], out_folder or Path("kinefit_demo"), settings, overwrite)
 
 
-def _process(video: Path, folder: Path, settings: Any, overwrite: bool) -> None:
-    from kinefit.api import process_video
+def _process(videos: Sequence[Path], folder: Path, settings: Any, overwrite: bool) -> None:
+    from kinefit.api import process_video, process_views
 
     with stage_progress() as progress:
-        result = process_video(video, folder, settings, overwrite=overwrite, progress=progress)
+        if len(videos) == 1:
+            result = process_video(
+                videos[0], folder, settings, overwrite=overwrite, progress=progress
+            )
+        else:
+            result = process_views(videos, folder, settings, overwrite=overwrite, progress=progress)
     err.print(f"verdict: {result.verdict}")
     _warn(result.warnings)
     out.print(f"{folder}", markup=False)

@@ -34,6 +34,7 @@ from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,9 @@ def _check_bundled() -> None:
     )
 
 
+_STDERR = Lock()  # one descriptor for all threads: several videos start at the same time
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep MediaPipe's known chatter off standard error; whatever else is said there comes after.
@@ -213,13 +217,13 @@ def _quiet() -> Iterator[None]:
     Its C++ logging knows no level before it is set up, which Python cannot do (GLOG_minloglevel
     and TF_CPP_MIN_LOG_LEVEL change nothing), so the descriptor itself is turned aside.
     """
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, AttributeError):  # no standard error to protect
-        yield
-        return
-    with tempfile.TemporaryFile() as said:
+    with _STDERR, tempfile.TemporaryFile() as said:
+        try:
+            sys.stderr.flush()
+            kept = os.dup(2)
+        except (OSError, AttributeError):  # no standard error to protect
+            yield
+            return
         os.dup2(said.fileno(), 2)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Symmetric block-tridiagonal matrices: what sequences coupled to their neighbours in time lead to."""
+"""Symmetric block-tridiagonal matrices, as sequences coupled to their neighbours lead to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def inverse_diagonal_blocks(diagonal: FloatArray, upper: FloatArray) -> FloatArr
     backwards, C_k = S_k^-1 + G_k C_{k+1} G_k^T: the recursion of the Rauch-Tung-Striebel smoother
     (1965, AIAA Journal 3(8):1445) in information form.
     """
-    K, n = diagonal.shape[:2]
+    K = len(diagonal)
     inverse, gain = np.empty_like(diagonal), np.empty_like(upper)
     S = diagonal[0]
     for k in range(K):

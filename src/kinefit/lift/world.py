@@ -238,22 +238,33 @@ def _camera(
 def _facing_x(camera: Camera, xyz: FloatArray, names: tuple[str, ...], notes: list[str]) -> Camera:
     """The same camera in the world turned about the vertical until the person faces +X.
 
-    xyz: (T, J, 3) camera axes, NaN where not well seen. Which way the hips and shoulders face
-    is averaged over the clip. Pelvis angles are read in the world as tilt about Z, list about
-    X: with the person along Z the two would exchange their meaning.
+    xyz: (T, J, 3) camera axes, NaN where not well seen.
+    """
+    turn = turn_to_face_x(xyz @ camera.R, names)
+    if turn is None:
+        notes.append("The person faces no way more than another: X lies to the camera's right.")
+        return camera
+    return replace(camera, R=camera.R @ turn.T)
+
+
+def turn_to_face_x(xyz: FloatArray, names: tuple[str, ...]) -> FloatArray | None:
+    """(3, 3) rotation about Y after which the person faces +X on average over the clip.
+
+    xyz: (T, J, 3) world axes, Y up; the origin does not matter. Which way the hips and shoulders
+    face is averaged; None when they face no way more than another. Pelvis angles are read in the
+    world as tilt about Z, list about X: with the person along Z the two would exchange their
+    meaning.
     """
     at = {name: xyz[:, i] for i, name in enumerate(names)}
     lines = [at[f"R{n}"] - at[f"L{n}"] for n in _ACROSS if {f"R{n}", f"L{n}"} <= set(at)]
-    right = np.concatenate([np.zeros((1, 3)), *lines]) @ camera.R  # world axes
+    right = np.concatenate([np.zeros((1, 3)), *lines])
     right = right[all_finite(right)][:, [0, 2]]
     right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), _NO_WIDTH)
     x, z = right.mean(axis=0)  # forward is (z, -x): up cross right
     if np.hypot(x, z) < _NO_HEADING:
-        notes.append("The person faces no way more than another: X lies to the camera's right.")
-        return camera
+        return None
     forward = np.array([z, 0.0, -x]) / np.hypot(x, z)
-    turn = np.array([forward, [0.0, 1.0, 0.0], np.cross(forward, [0.0, 1.0, 0.0])])
-    return replace(camera, R=camera.R @ turn.T)
+    return np.array([forward, [0.0, 1.0, 0.0], np.cross(forward, [0.0, 1.0, 0.0])])
 
 
 def _with_scale(depth: FloatArray, sd: FloatArray, scale: BodyScale) -> FloatArray:

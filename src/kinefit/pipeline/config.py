@@ -4,23 +4,96 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kinefit.types import InputError, Subject
+from kinefit.views.options import TriangulationOptions
 
 Positive = Annotated[float, Field(gt=0)]
 
 
-class RunConfig(BaseModel):
-    """Parameters of a single-camera run. Every field is a flag of `kinefit run`.
+class ViewOptions(BaseModel):
+    """How several cameras' points become points in space: flags of `run` and of `triangulate`.
 
-    Constructed through `run_config`, which turns a refused value into an InputError.
+    Defaults and meaning are those of `kinefit.views.options.TriangulationOptions`; pixels are
+    those of pictures that are 1,920 long.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    calibration: Path | None = Field(
+        None,
+        description="Calibration of the cameras: Caliscope, aniposelib or Pose2Sim TOML, Qualisys "
+        ".qca.txt, OpenCV YAML, OpenCap pickles, EasyMocap's folder.",
+    )
+    units: Literal["m", "cm", "mm"] | None = Field(
+        None, description="Unit of the calibration's positions, where the file does not say."
+    )
+    world_up: Literal["x", "-x", "y", "-y", "z", "-z"] | None = Field(
+        None, description="Axis of the calibration's world that points up; else from the person."
+    )
+    invert_extrinsics: bool = Field(
+        False, description="The calibration's poses are camera to world."
+    )
+    score_type: Literal["median", "trimmed", "huber"] = Field(
+        "huber", description="How a candidate's errors over the views become one score."
+    )
+    huber_delta: Positive = Field(10.0, description="Delta of that Huber score, px.")
+    inlier_thresh: Positive = Field(27.0, description="A view further off than this is wrong, px.")
+    min_views: Annotated[int, Field(ge=2)] = Field(
+        2, description="Views that must agree on a point."
+    )
+    min_angle_deg: Annotated[float, Field(gt=0, lt=90)] = Field(
+        3.0, description="Least angle between the rays of a point, degrees."
+    )
+    max_pairs: Annotated[int, Field(ge=1)] = Field(
+        30, description="Camera pairs that give candidates; all where there are fewer."
+    )
+    adaptive: bool = Field(
+        True, description="Tighten the inlier threshold to the noise of the clip."
+    )
+    continuity: bool = Field(
+        True, description="Of candidates that are as good take those that hang together in time."
+    )
+    reseed_from_inliers: bool = Field(
+        True, description="Start the refinement from all agreeing views, not from the best pair."
+    )
+    lm_iters: Annotated[int, Field(ge=0)] = Field(
+        15, description="Most steps of the Levenberg-Marquardt refinement."
+    )
+    lm_lambda: Positive = Field(1e-3, description="Its first damping.")
+    lm_eps: Positive = Field(1e-5, description="Its smallest step worth taking, metres.")
+    robust_lm: bool = Field(True, description="Huber weights in the refinement.")
+    robust_lm_delta: Positive = Field(10.0, description="Their delta, px.")
+    repair_side_swaps: bool = Field(
+        True, description="Undo exchanges of left and right by the detector (always reported)."
+    )
+    visibility_min: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="Landmarks less visible than this are missing."
+    )
+    person: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Which person, where the points hold several: 1 is who is seen most by most "
+        "cameras.",
+    )
+
+    @property
+    def triangulation(self) -> TriangulationOptions:
+        """The same choices as the type that the stage takes."""
+        names = {f.name for f in fields(TriangulationOptions)} - {"score_min"}
+        chosen = {name: getattr(self, name) for name in names}
+        return TriangulationOptions(score_min=self.visibility_min, **chosen)
+
+
+class RunConfig(ViewOptions):
+    """Parameters of a run. Every field is a flag of `kinefit run`.
+
+    Constructed through `run_config`, which turns a refused value into an InputError.
+    """
 
     height: Annotated[float, Field(ge=0.5, le=2.5)] = Field(
         description="Stature of the subject in metres; sets the scale of everything."
@@ -41,17 +114,27 @@ class RunConfig(BaseModel):
     save_mask: bool = Field(False, description="Also write the person mask as a video.")
     overlay: bool = Field(True, description="Write the video with the skeleton drawn on it.")
 
-    visibility_min: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.3, description="Landmarks less visible than this are missing."
-    )
-    repair_side_swaps: bool = Field(
-        True, description="Undo exchanges of left and right by the detector (always reported)."
-    )
     estimate_missing: bool = Field(
         False, description="Mirror missing limbs from the visible side (flagged as estimated)."
     )
     force_complete: bool = Field(
         False, description="Estimate missing clusters and hip joint centres (flagged)."
+    )
+
+    sync: bool = Field(
+        False, description="Several cameras: find their time offsets from the motion."
+    )
+    offsets: str | None = Field(
+        None, description="Several cameras: seconds to add to a clock, e.g. cam2=0.033,cam3=-0.1."
+    )
+    trajectory: bool = Field(
+        True, description="Several cameras: constant bones and smooth motion over the clip."
+    )
+    max_unseen: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Seconds that the trajectory goes on for a point that no camera sees."
+    )
+    lab_frame: bool = Field(
+        False, description="Keep the calibration's origin and axes (turned to Y up)."
     )
 
     focal_px: Positive | None = Field(None, description="Focal length in pixels.")
@@ -92,6 +175,11 @@ class RunConfig(BaseModel):
                 raise ValueError(
                     f"{name} needs a trained network; this version has none, leave it out"
                 )
+        one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
+        if self.calibration is not None and one:
+            raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
+        if self.sync and self.offsets is not None:
+            raise ValueError("give sync or offsets, not both")
         if self.focal_px is not None and self.fov is not None:
             raise ValueError("give focal_px or fov, not both")
         reads_files = self.detector not in ("mediapipe", "rtmlib")
@@ -103,6 +191,22 @@ class RunConfig(BaseModel):
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
             raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
         return self
+
+    @property
+    def offset_s(self) -> dict[str, float]:
+        """Camera name -> seconds to add to its clock; raises InputError for anything else."""
+        found: dict[str, float] = {}
+        for part in (self.offsets or "").split(","):
+            name, _, seconds = part.partition("=")
+            if not part.strip():
+                continue
+            try:
+                found[name.strip()] = float(seconds)
+            except ValueError as error:
+                raise InputError(
+                    "--offsets", f"{part!r} is not NAME=SECONDS", "give e.g. cam2=0.033"
+                ) from error
+        return found
 
     @property
     def subject(self) -> Subject:
@@ -134,12 +238,18 @@ def read_config(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise InputError(path, f"is not valid TOML: {error}", "correct that line") from error
     values = {name.replace("-", "_"): value for name, value in table.items()}
-    for name in ("video", "out", "keypoints", "detector_model"):
+    for name in ("video", "out", "keypoints", "detector_model", "calibration"):
         if isinstance(values.get(name), str):
             values[name] = path.parent / values[name]
+        elif name == "video" and _are_texts(values.get(name)):
+            values[name] = [path.parent / file for file in values[name]]
         elif name in values:
             raise InputError(path, f"`{name}` is not a path in quotes", "correct that line")
     return values
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
 def _reason(error: Any) -> str:

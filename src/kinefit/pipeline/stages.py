@@ -22,11 +22,17 @@ from kinefit.motion.filter import butterworth
 from kinefit.motion.gaps import at_constant_rate, fill_gaps
 from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
-from kinefit.pipeline.monocular import Monocular
+from kinefit.pipeline.run import Run
 from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
 
+_TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
+_TILT_UNKNOWN = (
+    "The camera's tilt could not be estimated and was taken as level: pelvis and trunk "
+    "angles in the room may be 30 degrees off. Give --tilt and --roll."
+)
 
-def initial(run: Monocular) -> list[Path]:
+
+def initial(run: Run) -> list[Path]:
     """The 22 markers in the room: sides put right, metric scale, floor."""
     config = run.config
     track = load_track(run.folder.internal("track.npz"))
@@ -54,12 +60,12 @@ def initial(run: Monocular) -> list[Path]:
         markers = estimate_missing(markers)
     stored, facts = run.folder.internal("initial.npz"), run.folder.internal("world.json")
     save_markers(stored, markers)
-    write_json(facts, world_facts(world, swaps))
+    write_json(facts, world_facts(world, swaps, track.source))
     write_trc(run.file("_initial.trc"), markers)
     return [stored, facts, run.file("_initial.trc")]
 
 
-def final(run: Monocular) -> list[Path]:
+def final(run: Run) -> list[Path]:
     """All markers: gaps filled, low-passed, augmented; C3D on a constant clock."""
     config = run.config
     markers = load_markers(run.folder.internal("initial.npz"))
@@ -79,7 +85,7 @@ def final(run: Monocular) -> list[Path]:
     return written
 
 
-def angles(run: Monocular) -> list[Path]:
+def angles(run: Run) -> list[Path]:
     """Joint angles as tables, and as a motion for OpenSim."""
     markers = load_markers(run.folder.internal("final.npz"))
     try:
@@ -88,7 +94,7 @@ def angles(run: Monocular) -> list[Path]:
         return []
     save_angles(run.folder.internal("angles.npz"), angles)
     folder = run.folder.path
-    tables = write_joint_angles(angles, markers, folder / "joint_angles", run.video.stem)
+    tables = write_joint_angles(angles, markers, folder / "joint_angles", run.stem)
     return [run.folder.internal("angles.npz"), *tables]
 
 
@@ -116,9 +122,21 @@ def write_joint_angles(
     return files
 
 
-def world_facts(world: WorldMotion, swaps: SideSwaps) -> dict[str, Any]:
+def _camera_words(world: WorldMotion) -> list[str]:
+    """Camera and scale in words."""
+    return [
+        f"Camera: focal length {world.camera.K[0, 0]:.0f} px, tilted down by "
+        f"{world.tilt_deg:.1f}°, rolled by {world.roll_deg:.1f}° "
+        f"(standard deviation {world.tilt_sd:.1f}°).",
+        f"Scale: {world.scale:.3f} times the detector's own body, "
+        f"standard deviation {100 * world.scale_sd / world.scale:.1f} %.",
+    ]
+
+
+def world_facts(world: WorldMotion, swaps: SideSwaps, detector: str) -> dict[str, Any]:
     """What the lift assumed and found, as JSON values, for the report and `run.json`."""
     return {
+        "detector": detector,
         "camera": {
             "focal_px": round(float(world.camera.K[0, 0]), 3),
             "tilt_deg": round(world.tilt_deg, 3),
@@ -127,9 +145,10 @@ def world_facts(world: WorldMotion, swaps: SideSwaps) -> dict[str, Any]:
             "R": world.camera.R.tolist(),
             "t_m": world.camera.t.tolist(),
         },
+        "doubts": [_TILT_UNKNOWN] if world.tilt_sd > _TILT_UNKNOWN_DEG else [],
         "scale": round(world.scale, 5),
         "scale_sd": round(world.scale_sd, 5),
         "depth_sd_m": [None if math.isnan(v) else round(v, 4) for v in world.depth_sd.tolist()],
-        "notes": list(world.notes),
+        "notes": [*_camera_words(world), *world.notes],
         "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in swaps.groups},
     }

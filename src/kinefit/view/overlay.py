@@ -40,9 +40,7 @@ class OverlayWriter:
         scale = min(1.0, _LONG_SIDE / max(width, height))
         self._size = (_even(width * scale), _even(height * scale))
         self._ratio = np.array(self._size) / (width, height)
-        self._colors = [rgb(SIDE_COLOR[side_of(name)]) for name in names]
-        self._bones = _bones(names)
-        self._thickness = max(2, round(max(self._size) / 240))
+        self._painter = SkeletonPainter(names, max(self._size))
         rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
         self._video = VideoWriter(path, self._size, rate_hz=rate, quality=_QUALITY)
 
@@ -50,12 +48,37 @@ class OverlayWriter:
         """Draw and write one frame; called in order."""
         if frame.rgb is None:
             return
-        picture = _shrink(frame.rgb, self._size)
-        self._draw(picture, (frame.xy + 0.5) * self._ratio - 0.5, frame.score)
+        picture = shrink(frame.rgb, self._size)
+        self._painter.draw(picture, (frame.xy + 0.5) * self._ratio - 0.5, frame.score)
         _caption(picture, f"frame {frame.index}   {frame.time:.2f} s")
         self._video.add(picture, frame.time)
 
-    def _draw(self, picture: Picture, xy: FloatArray, score: FloatArray) -> None:
+    def __enter__(self) -> Self:
+        self._video.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._video.__exit__(kind, error, trace)
+
+
+class SkeletonPainter:
+    """Draws bones and points in the colours of the sides.
+
+    names: J points. long_side: of the pictures, pixels; lines are thicker on larger ones.
+    """
+
+    def __init__(self, names: tuple[str, ...], long_side: int) -> None:
+        self._colors = [rgb(SIDE_COLOR[side_of(name)]) for name in names]
+        self._bones = _bones(names)
+        self._thickness = max(2, round(long_side / 240))
+
+    def draw(self, picture: Picture, xy: FloatArray, score: FloatArray) -> None:
+        """Draw points at `xy` (J, 2) px of the picture, in place; pale where scored below 0.5."""
         seen = all_finite(xy)
         sure = seen & (score >= _SURE)
         if not sure[seen].all():
@@ -75,18 +98,6 @@ class OverlayWriter:
         radius = self._thickness * 2**_SUBPIXEL
         for j in np.flatnonzero(shown).tolist():
             cv2.circle(picture, fixed[j], radius, self._colors[j], -1, cv2.LINE_AA, _SUBPIXEL)
-
-    def __enter__(self) -> Self:
-        self._video.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._video.__exit__(kind, error, trace)
 
 
 def _even(length: float) -> int:
@@ -108,7 +119,7 @@ def _bones(names: tuple[str, ...]) -> list[tuple[int, int, Color]]:
     return found
 
 
-def _shrink(rgb_picture: Picture, size: tuple[int, int]) -> Picture:
+def shrink(rgb_picture: Picture, size: tuple[int, int]) -> Picture:
     """`rgb_picture` at `size` (width, height).
 
     Halved as often as it goes, then the rest: 1 ms for a full-HD frame where area averaging in

@@ -20,13 +20,12 @@ from kinefit.motion.gaps import fill_gaps
 from kinefit.motion.quality import Quality, assess, upside_down
 from kinefit.motion.verdict import verdict, warnings
 from kinefit.pipeline.artifacts import load_markers, load_track
-from kinefit.pipeline.monocular import Monocular
 from kinefit.pipeline.provenance import code_version, versions
+from kinefit.pipeline.run import Run
 from kinefit.types import BoolArray, JointAngles, Markers, PoseTrack
 from kinefit.view.plots import plot_all
 from kinefit.view.report import ReportContent, write_report
 
-_TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _WORTH_SAYING = 0.05  # of all values
 
 # What the files of a run are, in the order in which a reader wants them: end of the name -> words.
@@ -41,6 +40,8 @@ _ABOUT = {
     ".mot": "the angles as OpenSim coordinates",
     "_overlay.mp4": "the video with the skeleton drawn on it",
     "_mask.mp4": "the person mask",
+    "_triangulated.npz": "every point with its evidence: views used, errors, covariance",
+    "_cameras.toml": "the cameras, in the world of the triangulated points",
     "run.json": "provenance: hashes, versions, parameters, times, quality per frame",
 }
 
@@ -64,19 +65,20 @@ class RunResult:
 class _Written:
     """A run read back from its files."""
 
-    track: PoseTrack
+    track: PoseTrack | None
     initial: Markers
     final: Markers
     angles: JointAngles | None
     world: dict[str, Any]
 
     @classmethod
-    def read(cls, run: Monocular) -> _Written:
+    def read(cls, run: Run) -> _Written:
         stored = {n: load_markers(run.folder.internal(f"{n}.npz")) for n in ("initial", "final")}
-        angles = run.folder.path / "joint_angles" / f"{run.video.stem}_angles_all.csv"
+        angles = run.folder.path / "joint_angles" / f"{run.stem}_angles_all.csv"
+        track = run.folder.internal("track.npz")
         computed = "angles" in run.folder.records and run.folder.records["angles"].files
         return cls(
-            load_track(run.folder.internal("track.npz")),
+            load_track(track) if track.exists() else None,
             _as_written(stored["initial"], run.file("_initial.trc")),
             _as_written(stored["final"], run.file("_final.trc")),
             read_angles_csv(angles) if computed else None,
@@ -98,7 +100,7 @@ class _Written:
         return flags
 
 
-def publish(run: Monocular) -> RunResult:
+def publish(run: Run) -> RunResult:
     """Write the figures, the report and run.json of a run whose stages are done."""
     if run.config.plot_all_joint_angles and run.folder.records["angles"].files:
         run.stage("plots", lambda: _plots(run), {}, after=("angles",))
@@ -122,15 +124,10 @@ def _camera_doubts(written: _Written) -> list[str]:
     said = []
     if upside_down(written.final):
         said.append("The head is below the feet: the video seems to be upside down; turn it.")
-    if written.world["camera"]["tilt_sd_deg"] > _TILT_UNKNOWN_DEG:
-        said.append(
-            "The camera's tilt could not be estimated and was taken as level: pelvis and trunk "
-            "angles in the room may be 30 degrees off. Give --tilt and --roll."
-        )
-    return said
+    return said + list(written.world["doubts"])
 
 
-def _limits(run: Monocular, written: _Written) -> list[str]:
+def _limits(run: Run, written: _Written) -> list[str]:
     """What was not filtered, computed or written, or is outside what the augmenter has learnt."""
     said = [OUTSIDE_TRAINING] if not within_training(run.config.subject) else []
     filled = fill_gaps(written.initial, run.config.max_gap)
@@ -146,7 +143,7 @@ def _limits(run: Monocular, written: _Written) -> list[str]:
         said += [f"Not computed, for lack of markers: {', '.join(absent)}."] if absent else []
     elif run.config.compute_all_joint_angles:
         said.append("No joint angles: hips, legs or shoulders are not seen well enough.")
-    motion = run.folder.path / "joint_angles" / f"{run.video.stem}.mot"
+    motion = run.folder.path / "joint_angles" / f"{run.stem}.mot"
     rows, frames = len(read_mot(motion).timeline) if motion.exists() else 0, len(filled.timeline)
     if 0 < rows < frames:
         said.append(
@@ -161,17 +158,17 @@ def _as_written(stored: Markers, trc: Path) -> Markers:
     return replace(read_trc(trc), estimated=stored.estimated, sd=stored.sd)
 
 
-def _plots(run: Monocular) -> list[Path]:
+def _plots(run: Run) -> list[Path]:
     folder = run.folder.path / "joint_angles"
-    angles = read_angles_csv(folder / f"{run.video.stem}_angles_all.csv")
-    return plot_all(angles, folder, f"{run.video.stem}_angles")
+    angles = read_angles_csv(folder / f"{run.stem}_angles_all.csv")
+    return plot_all(angles, folder, f"{run.stem}_angles")
 
 
-def _report(run: Monocular, written: _Written, quality: Quality, said: list[str]) -> list[Path]:
+def _report(run: Run, written: _Written, quality: Quality, said: list[str]) -> list[Path]:
     overlay = run.file("_overlay.mp4")
     content = ReportContent(
-        title=run.video.stem,
-        video=run.video.name,
+        title=run.stem,
+        video=", ".join(name for name, _ in run.sources),
         video_sha256=run.folder.input_sha256,
         subject=run.config.subject,
         parameters=run.config.model_dump(mode="json"),
@@ -182,7 +179,8 @@ def _report(run: Monocular, written: _Written, quality: Quality, said: list[str]
         angles=written.angles,
         quality=quality,
         warnings=said,
-        notes=_notes(written.world),
+        notes=written.world["notes"],
+        cameras=written.world.get("cameras", []),
         overlay=overlay if overlay.exists() else None,
         files=_files(run),
     )
@@ -191,29 +189,14 @@ def _report(run: Monocular, written: _Written, quality: Quality, said: list[str]
     return [path]
 
 
-def _notes(world: dict[str, Any]) -> list[str]:
-    """Camera and scale in words."""
-    camera = world["camera"]
-    return [
-        f"Camera: focal length {camera['focal_px']:.0f} px, tilted down by "
-        f"{camera['tilt_deg']:.1f}°, rolled by {camera['roll_deg']:.1f}° "
-        f"(standard deviation {camera['tilt_sd_deg']:.1f}°).",
-        f"Scale: {world['scale']:.3f} times the detector's own body, "
-        f"standard deviation {100 * world['scale_sd'] / world['scale']:.1f} %.",
-        *world["notes"],
-    ]
-
-
-def _manifest(
-    run: Monocular, written: _Written, quality: Quality, said: list[str]
-) -> dict[str, Any]:
+def _manifest(run: Run, written: _Written, quality: Quality, said: list[str]) -> dict[str, Any]:
     """Everything about a run. Only the seconds differ between two runs of the same input."""
     return {
-        "input": {"file": run.video.name, "sha256": run.folder.input_sha256},
+        "input": [{"file": name, "sha256": sha256} for name, sha256 in run.sources],
         "parameters": run.config.model_dump(mode="json"),
         "versions": versions(),
         "code_sha256": code_version(),
-        "detector": written.track.source,
+        "detector": written.world["detector"],
         "stages": {
             name: {"seconds": record.seconds, "key": record.key, "files": record.files}
             for name, record in run.folder.records.items()
@@ -225,7 +208,7 @@ def _manifest(
     }
 
 
-def _files(run: Monocular) -> list[tuple[str, str]]:
+def _files(run: Run) -> list[tuple[str, str]]:
     """The files for the user, each with a word about it."""
     names = {n for r in run.folder.records.values() for n in r.files if not n.startswith(".")}
     names |= {"report.html", "run.json"}

@@ -11,6 +11,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 from urllib.parse import quote
 
 import cv2
@@ -35,6 +36,7 @@ from kinefit.view.palette import PAPER, SHADE, SIDE_COLOR, side_of
 _MOST_VIDEO_BYTES = 20_000_000  # of embedded video; browsers get slow far above it
 _STILLS = 4
 _NUMERIC = 'class="n"'
+_ONE_LINE_OF_SIGHT = " Along a single camera's line of sight it is least certain."
 
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "good": (
@@ -57,6 +59,7 @@ class ReportContent:
     quality, warnings: of `kinefit.motion.quality.assess` and `verdict.warnings`.
     notes: camera, scale and tilt in plain words: what was assumed, what was found.
     overlay: the video with the skeleton, beside the report; None for no such video.
+    cameras: one entry per camera of a run with several: what it saw, how far it was believed.
     files: (name, what it holds) of the files in the folder.
     """
 
@@ -72,6 +75,7 @@ class ReportContent:
     angles: JointAngles | None = None
     notes: Sequence[str] = ()
     overlay: Path | None = None
+    cameras: Sequence[Mapping[str, Any]] = ()
     files: Sequence[tuple[str, str]] = ()
     parameters: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +93,7 @@ def report_html(content: ReportContent) -> str:
     sections = (
         _verdict_section(content),
         _video_section(content),
+        _camera_section(content),
         _angle_section(content.angles),
         _room_section(content),
         _length_section(content.quality.segments),
@@ -150,12 +155,58 @@ def _video_section(content: ReportContent) -> str:
     if not film and not frames:
         return ""
     wide = "" if content.track and _is_upright(content.track) else " wide"
-    notes = "".join(f"<li>{escape(note)}</li>" for note in content.notes)
-    notes = f"<h3>Camera and scale</h3><ul>{notes}</ul>" if notes else ""
+    notes = "" if content.cameras else _notes(content, "Camera and scale")
+    heading = "What came out, on all videos" if content.cameras else "What the detector saw"
     return (
-        f'<section><h2>What the detector saw</h2><div class="film{wide}">{film}'
+        f'<section><h2>{heading}</h2><div class="film{wide}">{film}'
         f"<div>{frames}{notes}</div></div></section>"
     )
+
+
+def _notes(content: ReportContent, heading: str) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in content.notes)
+    return f"<h3>{heading}</h3><ul>{items}</ul>" if items else ""
+
+
+def _camera_section(content: ReportContent) -> str:
+    """What each of several cameras saw, and how far it was believed."""
+    if not content.cameras:
+        return ""
+    rows = [
+        (
+            _row_head(camera["camera"]),
+            _cell(_percent(camera["found_pct"])),
+            _cell(_percent(camera["used_pct"])),
+            _cell("–" if camera["error_px"] is None else _number(camera["error_px"], 1)),
+            _cell(_number(camera["noise_px"], 1)),
+            _cell(_swapped(camera["swapped"]), numeric=False),
+        )
+        for camera in content.cameras
+    ]
+    heads = (
+        *("Camera", "Person found", "Points used", "Error, px", "Noise, px"),
+        "Left and right exchanged by the detector (frames)",
+    )
+    caption = (
+        "Points used: those that agree with the other cameras. Error: mean distance of these from "
+        "the points in space. Noise: standard deviation per pixel axis, on which the deviations of "
+        "the points rest."
+    )
+    return (
+        "<section><h2>Cameras</h2>"
+        + _table(heads, rows, caption)
+        + _notes(content, "Calibration, clocks and body")
+        + "</section>"
+    )
+
+
+def _swapped(groups: Mapping[str, Sequence[Sequence[int]]]) -> str:
+    """{"arms": [[41, 63], [81, 81]]} -> "arms 41-63, 81"."""
+    words = [
+        f"{group} " + ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+        for group, runs in groups.items()
+    ]
+    return "; ".join(words) or "none"
 
 
 def _is_upright(track: PoseTrack) -> bool:
@@ -305,8 +356,9 @@ def _room_section(content: ReportContent) -> str:
     return (
         f'<section><h2>In the room</h2><div class="two"><figure>{sheet.svg(label)}<figcaption>'
         "The pelvis from above, metres: up is the way the person faces on average. Ring: start, "
-        "dots: every half second. Along a single camera's line of sight it is least certain."
-        "</figcaption></figure>"
+        "dots: every half second."
+        + ("" if content.cameras else _ONE_LINE_OF_SIGHT)
+        + "</figcaption></figure>"
         f"<div>{text}{_feet_table(content.quality)}</div></div></section>"
     )
 
@@ -443,7 +495,7 @@ def _provenance_section(content: ReportContent) -> str:
     return (
         "<section><h2>Files and provenance</h2>"
         + (_table(("File in this folder", "What it holds"), listed) if listed else "")
-        + (f"<p>SHA-256 of the source: <code>{escape(digest)}</code></p>" if digest else "")
+        + (f"<p>SHA-256 of the input: <code>{escape(digest)}</code></p>" if digest else "")
         + '<h3>How it was made</h3><div class="two">'
         + "".join(f"<div>{table}</div>" for table in tables)
         + "</div></section>"

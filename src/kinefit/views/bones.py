@@ -39,7 +39,9 @@ def bones_among(points: Sequence[str]) -> Bones:
     rows += [(name, *bone["ends"], bone["sd"]) for name, bone in table["across"].items()]
     rows = [row for row in rows if row[1] in column and row[2] in column]
     names = [row[0].replace("_", " ") for row in rows]
-    twins = [names.index(other) if (other := _other(n)) in names else i for i, n in enumerate(names)]
+    twins = [
+        names.index(other) if (other := _other(n)) in names else i for i, n in enumerate(names)
+    ]
     return Bones(
         tuple(names),
         np.array([[column[a], column[b]] for _, a, b, _ in rows], np.int64).reshape(-1, 2),

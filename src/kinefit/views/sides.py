@@ -98,7 +98,7 @@ def find_view_swaps(
     score = np.where(score >= options.score_min, score, 0.0)
     jumps = _all_jumps(rig, timeline, names, xy, score)
     for g, group in enumerate(GROUPS):
-        columns = _twins(names, SPEED_LIMIT[group])
+        columns = _twins(names, tuple(SPEED_LIMIT[group]))
         if not len(columns):
             continue
         search = _joint_search if len(rig) <= _EXHAUSTIVE else _view_search
@@ -192,11 +192,9 @@ def _labeling_costs(
     """(S, T) in 0..1: how badly the views' rays meet under each labeling `bits` (S, C)."""
     optics = RigOptics.of(rig)
     pairs = camera_pairs(np.stack([camera.centre for camera in rig]), options.max_pairs)
-    options = replace(
-        options.for_images(rig), score_type="huber", reseed_from_inliers=False
-    )
+    options = replace(options.for_images(rig), score_type="huber", reseed_from_inliers=False)
     worst = options.huber_delta * (options.inlier_thresh - options.huber_delta / 2)
-    C, T, P = xy.shape[:3]
+    C, T = xy.shape[:2]
     out = np.empty((len(bits), T))
     for s, row in enumerate(bits):
         flip = row.astype(bool)[:, None, None, None]
@@ -278,7 +276,7 @@ def _exchange_gain(
     mine = xy.reshape(both.shape)
     kept = np.minimum(np.linalg.norm(both - mine, axis=-1), cap).sum(axis=-1)
     crossed = np.minimum(np.linalg.norm(both - mine[..., ::-1, :], axis=-1), cap).sum(axis=-1)
-    return np.nan_to_num((kept - crossed) / (2 * cap))
+    return np.asarray(np.nan_to_num((kept - crossed) / (2 * cap)))
 
 
 def _pair_swaps(
@@ -300,7 +298,7 @@ def _pair_swaps(
     seen = np.where(np.isfinite(xy).all(axis=-1), score, 0.0)[:, :, order]
     twins = tuple(names[j] for j in order)
     gain = _exchange_gain(rig, timeline, twins, xy[:, :, order], seen, options)
-    known = (seen.reshape(*seen.shape[:2], -1, 2) > 0).all(axis=-1)
+    known = np.asarray((seen.reshape(*seen.shape[:2], -1, 2) > 0).all(axis=-1))
     unit = _unit_columns(names)[columns[:, 0]]
     for u in range(len(UNITS)):
         pairs = np.flatnonzero(unit == u)

@@ -1,4 +1,4 @@
-"""A body's motion from all views of all frames: constant bones, no jumps, and how sure each point is.
+"""A body's motion from all views of all frames: constant bones, and how sure each point is.
 
 Minimises, over all points of all frames together,
 
@@ -141,11 +141,12 @@ def _bone_lengths(points: Triangulation, known: BoolArray) -> tuple[Bones, Float
     d = np.linalg.norm(points.refined[:, a] - points.refined[:, b], axis=-1)
     count = np.isfinite(d).sum(axis=0)
     good = known[a] & known[b] & (count >= _FEWEST)
-    ordered = np.sort(d, axis=0)
-    pick = lambda share: np.take_along_axis(  # noqa: E731
-        ordered, np.round(np.maximum(count - 1, 0) * share).astype(int)[None], axis=0
-    )[0]
-    median, spread = pick(0.5), (pick(0.75) - pick(0.25)) / 1.35
+    ordered = np.sort(d, axis=0)  # NaN last
+    lower, median, upper = (
+        ordered[np.round(np.maximum(count - 1, 0) * share).astype(int), np.arange(len(count))]
+        for share in (0.25, 0.5, 0.75)
+    )
+    spread = (upper - lower) / 1.35
     # Errors of a detector last; a tenth of the frames are independent (see `_correlation_frames`).
     error = 1.25 * spread / np.sqrt(np.maximum(count / 10, 1)) + 1e-4
     other, unsure = median[bones.twin], np.hypot(error[bones.twin], _TWIN_SD * median)
@@ -281,7 +282,11 @@ class _Smoothness:
         h = np.diff(time)
         if T > 2:
             before, after = h[:-1], h[1:]
-            c = [2 / (before * (before + after)), -2 / (before * after), 2 / (after * (before + after))]
+            c = [
+                2 / (before * (before + after)),
+                -2 / (before * after),
+                2 / (after * (before + after)),
+            ]
             stands = (before + after) / 2
             for i in range(3):
                 for j in range(i, 3):
@@ -296,7 +301,7 @@ class _Smoothness:
     def rows(self, k: int) -> FloatArray:
         """(T, 3J) entries of the k-th diagonal."""
         out = self.near[k][:, None] * self.density
-        return out + self.bland[k][:, None] if k < 2 else out
+        return np.asarray(out + self.bland[k][:, None] if k < 2 else out)
 
     def apply(self, xyz: FloatArray) -> FloatArray:
         """P x, (T, J, 3)."""
@@ -384,9 +389,7 @@ def _correlation_frames(points: Triangulation, xy: FloatArray) -> float:
     return total
 
 
-def _supporting(
-    rig: CameraRig, xyz: FloatArray, xy: FloatArray, weight: FloatArray
-) -> IntArray:
+def _supporting(rig: CameraRig, xyz: FloatArray, xy: FloatArray, weight: FloatArray) -> IntArray:
     """(T, J) views within three standard deviations of the point."""
     C, T, J = weight.shape
     u, v, _ = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)

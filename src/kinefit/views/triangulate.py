@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit.geometry.projection import RigOptics
 from kinefit.types import (
@@ -87,7 +89,7 @@ class Triangulation:
     inlier_mask: (T, J, C) views that were used; False everywhere where `refined` is NaN.
     reprojection: (T, J, C, 2) px, `refined` in each camera's image; NaN behind it.
     error_px: (T, J, C) px between reprojection and view; NaN where the camera has no view.
-    reason: (T, J) uint8, see `Reason`.
+    reason: (T, J) int, see `Reason`.
     sd_px: (C, J) px, the noise per pixel axis that the covariance rests on.
     """
 
@@ -117,7 +119,7 @@ class Triangulation:
             "inlier_mask": ((T, J, C), np.bool_),
             "reprojection": ((T, J, C, 2), np.float64),
             "error_px": ((T, J, C), np.float64),
-            "reason": ((T, J), np.uint8),
+            "reason": ((T, J), np.int64),
             "sd_px": ((C, J), np.float64),
         }
         checked = {
@@ -181,10 +183,12 @@ class _Work:
         centres = np.stack([camera.centre for camera in rig])
         self.pairs = camera_pairs(centres, options.max_pairs)
         P = len(self.pairs)
-        self.starts, self.places = np.empty((2, 3, P, N), np.float32)
-        self.cost = np.empty((P, N), np.float32)
+        # Single precision: the most memory of all, and good to a micrometre. Refined in double.
+        self.starts: NDArray[Any] = np.empty((3, P, N), np.float32)
+        self.places: NDArray[Any] = np.empty((3, P, N), np.float32)
+        self.cost: NDArray[Any] = np.empty((P, N), np.float32)
         self.inliers = np.zeros((C, N), bool)
-        self.reason = np.zeros(N, np.uint8)
+        self.reason = np.zeros(N, np.int64)
         self.square, self.freedom = np.zeros((C, N)), np.zeros((C, N))
 
     def run(self, timeline: Timeline, names: tuple[str, ...]) -> Triangulation:
@@ -252,7 +256,7 @@ class _Work:
         least = self.options.min_views
         count = seen.valid.sum(axis=0)
         angle = _widest_angle(seen, inliers)
-        reason = np.zeros(len(count), np.uint8)
+        reason = np.zeros(len(count), np.int64)
         reason[ambiguous] = Reason.AMBIGUOUS
         reason[inliers.sum(axis=0) < least] = Reason.VIEWS_DISAGREE
         reason[angle < np.radians(self.options.min_angle_deg)] = Reason.DEGENERATE_RAYS
@@ -332,7 +336,7 @@ class _Work:
 
     def _columns(self, block: slice) -> IntArray:
         """Which of the J points each point of a block is."""
-        return np.arange(block.start, block.stop) % self.shape[2]
+        return np.asarray(np.arange(block.start, block.stop) % self.shape[2])
 
     def _spread(
         self, block: slice, sd: FloatArray, covariance: FloatArray, pixels: FloatArray
@@ -376,7 +380,7 @@ class _Work:
 
 
 def _near_neighbour(points: FloatArray, sure: FloatArray, gaps: FloatArray) -> BoolArray:
-    """(T, J) whether a `sure` point (3, T, J) of the frame before or after is in reach of a limb."""
+    """(T, J) whether a `sure` point (3, T, J) of a neighbouring frame is in reach of a limb."""
     reach = np.where(gaps < _NEIGHBOUR_S, _REACH_M + _REACH_M_S * gaps, -1.0)[:, None]
     near = np.zeros(points.shape[1:], bool)
     for here, there in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):

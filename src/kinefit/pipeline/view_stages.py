@@ -1,0 +1,366 @@
+"""What follows detection with several cameras: from each view's points to the markers of a body."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.io.atomic import write_json
+from kinefit.io.calibration import AXES, Calibration, write_calibration
+from kinefit.io.trc import write_trc
+from kinefit.lift.upright import floor_height
+from kinefit.lift.world import SOLE_BELOW_LANDMARK, turn_to_face_x
+from kinefit.markers import estimate_missing, standard_markers
+from kinefit.motion.quality import frame_pairs
+from kinefit.pipeline.artifacts import load_arrays, load_track, save_arrays, save_markers
+from kinefit.pipeline.multiview import Multiview, Scene
+from kinefit.pipeline.rig import RunRig, rig_of
+from kinefit.types import (
+    BoolArray,
+    CameraRig,
+    FloatArray,
+    InputError,
+    Keypoints3D,
+    Markers,
+    PoseTrack,
+    TooFewPoints,
+)
+from kinefit.views.bundle import load_triangulation, save_bundle
+from kinefit.views.clock import CommonPoints, on_common_clock
+from kinefit.views.rig_checks import check_rig
+from kinefit.views.sides import ViewSwaps, find_view_swaps, undo_view_swaps
+from kinefit.views.sync import find_offsets
+from kinefit.views.trajectory import Trajectory, body_trajectory
+from kinefit.views.triangulate import Reason, Triangulation, triangulate
+
+_HIGH = np.array([0.0, 1000.0, 0.0])  # metres: from there, a line of sight is a vertical
+_FEWEST = 3  # finite points of a frame that make a person
+
+
+def triangulate_views(run: Multiview) -> list[Path]:
+    """One clock, sides put right, points in space with their evidence."""
+    config = run.config
+    tracks = {name: load_track(run.folder.internal(f"track_{name}.npz")) for name in run.videos}
+    found = rig_of(run.videos, config)
+    offsets, clock = _offsets(run, tracks)
+    common = on_common_clock([t.image for t in tracks.values()], offsets)
+    xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
+    options = config.triangulation
+    swaps = find_view_swaps(found.rig, common.timeline, common.names, xy, score, options)
+    if config.repair_side_swaps:
+        xy, score = undo_view_swaps(common.names, xy, score, swaps)
+    points = triangulate(found.rig, common.timeline, common.names, xy, score, options)
+    _refuse_unusable(points, config.calibration)
+    if not found.up_known:
+        found = _upright(found, points, run)
+        points = triangulate(found.rig, common.timeline, common.names, xy, score, options)
+    bundle, views = run.file("_triangulated.npz"), run.folder.internal("views.npz")
+    cameras, facts = run.file("_cameras.toml"), run.folder.internal("views.json")
+    save_bundle(bundle, points, found.rig)
+    save_arrays(views, {"xy": xy, "score": score})
+    write_calibration(cameras, found.rig, layout="caliscope")
+    write_json(facts, _views_facts(found, tracks, common, swaps, points, clock))
+    return [bundle, views, cameras, facts]
+
+
+def _offsets(run: Multiview, tracks: Mapping[str, PoseTrack]) -> tuple[FloatArray, dict[str, Any]]:
+    """(C,) seconds to add to each camera's clock, and how they came about, in words.
+
+    Raises InputError when they are asked for and the motion does not determine them.
+    """
+    given = run.config.offset_s
+    offsets = np.array([given.get(name, 0.0) for name in tracks])
+    if not run.config.sync:
+        how = "given" if given else "taken as one: the cameras are said to be synchronised"
+        return offsets, {"notes": [f"Clocks {how}."], "offset_s": offsets.tolist()}
+    images = [track.image for track in tracks.values()]
+    found = find_offsets(images, list(tracks))
+    unknown = [
+        f"{name} ({reason})"
+        for name, good, reason in zip(found.names, found.determined, found.reasons, strict=True)
+        if not good
+    ]
+    if unknown:
+        raise InputError(
+            "--sync",
+            f"the motion does not determine the offset of {'; '.join(unknown)}",
+            "film a few seconds of quick, uneven movement that all cameras see, give --offsets, "
+            "or leave --sync out for cameras that are synchronised",
+        )
+    words = [
+        f"{name} {1000 * offset:+.1f} ± {1000 * sd:.1f} ms"
+        for name, offset, sd in zip(found.names, found.offset_s, found.sd_s, strict=True)
+    ]
+    return found.offset_s, {
+        "notes": [f"Clocks from the motion: {', '.join(words)}."],
+        "offset_s": found.offset_s.tolist(),
+    }
+
+
+def _refuse_unusable(points: Triangulation, calibration: Path | None) -> None:
+    """InputError when the views meet nowhere: another rig's calibration, or another convention."""
+    finite = np.isfinite(points.refined).all(axis=-1)
+    if (finite.sum(axis=1) >= _FEWEST).any():
+        return
+    raise InputError(
+        calibration or "calibration",
+        f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})",
+        "check that calibration and videos belong together, and the clocks (--offsets); "
+        "try --invert-extrinsics if the file's poses are camera to world",
+    )
+
+
+def _upright(found: RunRig, points: Triangulation, run: Multiview) -> RunRig:
+    """The rig in a world with Y up, the vertical taken from the person: the file does not say it.
+
+    The axis of the file's world nearest to the way from feet to head, on average over the clip.
+    Raises InputError when the person lies between two axes.
+    """
+    at = {name: points.refined[:, i] for i, name in enumerate(points.names)}
+    low = np.nanmean([at[n] for n in ("LAnkle", "RAnkle") if n in at], axis=0)
+    high = np.nanmean([at[n] for n in ("LShoulder", "RShoulder") if n in at], axis=0)
+    way = np.nanmean(high - low, axis=0)
+    way = way / np.linalg.norm(way)
+    axis = AXES[int(np.argmax([*np.stack([way, -way], axis=1).ravel()]))]
+    lean = math.degrees(math.acos(min(1.0, float(np.abs(way).max()))))
+    if not lean < _MOST_LEAN_DEG:
+        raise InputError(
+            run.config.calibration or "calibration",
+            f"its world has no axis along which the person stands (the nearest is {lean:.0f} "
+            "degrees off), and it does not say which one is up",
+            "give --world-up, or set the calibration's origin on the floor",
+        )
+    calibration = found.calibration.turned_up(axis)
+    turn = _turn_between(found.calibration, calibration)
+    note = f"Up is the file's {axis}: the person stands along it ({lean:.0f} degrees off)."
+    notes = (*calibration.assumptions, note)
+    return RunRig(calibration, found.rig.moved(turn), notes, found.doubts)
+
+
+_MOST_LEAN_DEG = 30.0
+
+
+def _turn_between(before: Calibration, after: Calibration) -> FloatArray:
+    """(3, 3) rotation from the world of `before` to that of `after`."""
+    return np.asarray(after.rig.cameras[0].R.T @ before.rig.cameras[0].R)
+
+
+def initial(run: Multiview) -> list[Path]:
+    """The 22 markers in the room: constant bones, floor, heading."""
+    points = load_triangulation(run.file("_triangulated.npz"))
+    views = load_arrays(run.folder.internal("views.npz"))
+    facts = json.loads(run.folder.internal("views.json").read_text("utf-8"))
+    rig = rig_of(run.videos, run.config).rig
+    rig = CameraRig(
+        tuple(
+            replace(camera, R=np.array(pose["R"]), t=np.array(pose["t"]))
+            for camera, pose in zip(rig, facts["poses"], strict=True)
+        )
+    )
+    keypoints, sd, few, notes = _body(run, rig, points, views)
+    turn, shift, said = _room(keypoints, run.config.lab_frame)
+    rig = rig.moved(turn, shift)
+    keypoints = replace(keypoints, xyz=keypoints.xyz @ turn.T + shift)
+    markers = standard_markers(Markers(keypoints.timeline, keypoints.names, keypoints.xyz, few, sd))
+    if run.config.estimate_missing:
+        markers = estimate_missing(markers)
+    report = check_rig(
+        rig,
+        {name: tuple(size) for name, size in zip(rig.names, facts["sizes"], strict=True)},
+        keypoints,
+        run.config.height,
+    )
+    world = {
+        "detector": facts["detector"],
+        "doubts": [*facts["doubts"], *report.warnings],
+        "notes": [*facts["notes"], *notes, *said],
+        "side_swaps": facts["side_swaps"],
+        "cameras": facts["cameras"],
+        "rig": report.as_json(),
+        "lab_to_world": {"R": turn.tolist(), "t_m": shift.tolist()},
+    }
+    stored, file = run.folder.internal("initial.npz"), run.folder.internal("world.json")
+    body = run.folder.internal("body.npz")
+    save_markers(stored, markers)
+    save_arrays(
+        body,
+        {
+            "xyz": keypoints.xyz,
+            "names": np.array(keypoints.names),
+            "R": np.stack([c.R for c in rig]),
+            "t": np.stack([c.t for c in rig]),
+            "moments": np.array(facts["moments"]),
+        },
+    )
+    write_json(file, world)
+    write_trc(run.file("_initial.trc"), markers)
+    return [stored, body, file, run.file("_initial.trc")]
+
+
+def _body(
+    run: Multiview, rig: CameraRig, points: Triangulation, views: Mapping[str, FloatArray]
+) -> tuple[Keypoints3D, FloatArray, BoolArray, list[str]]:
+    """Keypoints in the calibration's world, sd per axis, where they are not measured, words."""
+    if not run.config.trajectory:
+        sd = np.sqrt(np.einsum("tjii->tji", points.covariance))
+        return points.keypoints, sd, np.zeros(sd.shape[:2], bool), []
+    found = body_trajectory(
+        rig, points, views["xy"], views["score"], max_unseen_s=run.config.max_unseen
+    )
+    sd = np.sqrt(np.einsum("tjii->tji", found.covariance))
+    return found.keypoints, sd, found.seen < 2, [_trajectory_words(found)]
+
+
+def _trajectory_words(found: Trajectory) -> str:
+    """What the trajectory rests on."""
+    limbs = ("upper arm", "forearm", "thigh", "shank")
+    sides = dict(zip(found.bones, found.lengths, strict=True))
+    words = [
+        f"{limb} {100 * sides[f'left {limb}']:.1f} / {100 * sides[f'right {limb}']:.1f}"
+        for limb in limbs
+        if f"left {limb}" in sides and f"right {limb}" in sides
+    ]
+    return (
+        f"Bones, left / right, cm: {', '.join(words)}. The detector's errors last about "
+        f"{found.independent:.0f} frames: the deviations allow for that."
+    )
+
+
+def _room(points: Keypoints3D, keep: bool) -> tuple[FloatArray, FloatArray, list[str]]:
+    """Turn and shift from the calibration's world into the room of the person, with words.
+
+    The room is that of a run with one camera: soles at Y = 0, X the way the person faces on
+    average, the floor below the first mid-hip at the origin.
+    """
+    xyz, names = points.xyz, points.names
+    level = floor_height(xyz - _HIGH, names, points.timeline.time, np.array([0.0, 1.0, 0.0]))
+    level += _HIGH[1] - SOLE_BELOW_LANDMARK
+    said = []
+    if np.isfinite(level):
+        said.append(f"The soles stand at {100 * level:+.1f} cm in the calibration's world.")
+    if keep:
+        return np.eye(3), np.zeros(3), said
+    turn = turn_to_face_x(xyz, names)
+    if turn is None:
+        said.append("The person faces no way more than another: X is the calibration's.")
+        turn = np.eye(3)
+    hips = [names.index(n) for n in ("LHip", "RHip") if n in names]
+    middle = xyz[:, hips].mean(axis=1) if hips else np.full((len(xyz), 3), np.nan)
+    seen = np.flatnonzero(np.isfinite(middle).all(axis=-1))
+    if not len(seen):
+        raise TooFewPoints("the hips", found=0, needed=2)
+    origin = middle[seen[0]].copy()
+    origin[1] = level if np.isfinite(level) else 0.0
+    return turn, -turn @ origin, said
+
+
+def _views_facts(
+    found: RunRig,
+    tracks: Mapping[str, PoseTrack],
+    common: CommonPoints,
+    swaps: ViewSwaps,
+    points: Triangulation,
+    clock: dict[str, Any],
+) -> dict[str, Any]:
+    """What the views showed, as JSON values, for the report and `run.json`."""
+    frame = common.timeline.frame
+    side_swaps: dict[str, list[int]] = {}
+    cameras = []
+    for c, (name, track) in enumerate(tracks.items()):
+        swapped = swaps.of_camera(name)
+        side_swaps |= {f"{g} in {name}": v.nonzero()[0].tolist() for g, v in swapped.items()}
+        used = points.inlier_mask[..., c]
+        error = points.error_px[..., c][used]
+        has = np.isfinite(points.error_px[..., c])
+        cameras.append(
+            {
+                "camera": name,
+                "found_pct": _pct(track.image.found.mean()),
+                "used_pct": _pct(used.sum() / max(has.sum(), 1)),
+                "error_px": round(float(error.mean()), 2) if error.size else None,
+                "noise_px": round(float(points.sd_px[c].mean()), 2),
+                "swapped": {g: frame_pairs(v, frame) for g, v in swapped.items()},
+            }
+        )
+    count = points.inlier_mask.sum(axis=-1)
+    error = points.mean_error_px
+    notes = [
+        *(f"Calibration: {text.rstrip('.')}." for text in found.notes),
+        *clock["notes"],
+        f"Reprojection: {np.nanmean(error):.1f} px on average over the views that were used; "
+        f"{_pct((count >= 3).mean()):g} % of points rest on three views or more, "
+        f"{_pct((count == 0).mean()):g} % have none that agree.",
+    ]
+    return {
+        "detector": next(iter(tracks.values())).source,
+        "sizes": [list(track.image.image_size) for track in tracks.values()],
+        "moments": [_own_moments(common, o) for o in clock["offset_s"]],
+        "poses": [{"R": c.R.tolist(), "t": c.t.tolist()} for c in found.rig],
+        "cameras": cameras,
+        "side_swaps": side_swaps,
+        "doubts": [*found.doubts, *_doubts(points)],
+        "notes": notes,
+    }
+
+
+def _own_moments(common: CommonPoints, offset: float) -> list[float]:
+    """Each frame's moment on a camera's own clock, seconds since its first frame."""
+    return [round(t - offset, 6) for t in common.timeline.time.tolist()]
+
+
+def _doubts(points: Triangulation) -> list[str]:
+    """What a reprojection error alone would not tell."""
+    said = []
+    missing = 1 - np.isfinite(points.refined).all(axis=-1).mean()
+    if missing > _MANY_MISSING:
+        said.append(
+            f"{100 * missing:.0f} % of points could not be triangulated, mostly because "
+            f"{_main_reason(points)}."
+        )
+    two = (points.inlier_mask.sum(axis=-1) == 2).mean()
+    if len(points.cameras) > 2 and two > _MANY_TWO:
+        said.append(
+            f"{100 * two:.0f} % of points rest on two cameras only: nothing checks them there."
+        )
+    return said
+
+
+_MANY_MISSING, _MANY_TWO = 0.1, 0.25
+
+
+def _main_reason(points: Triangulation) -> str:
+    counts = np.bincount(points.reason.ravel(), minlength=len(Reason))
+    return Reason(int(counts[1:].argmax()) + 1).words
+
+
+def _pct(share: float) -> float:
+    return round(100 * float(share), 1)
+
+
+def overlay(run: Multiview) -> list[Path]:
+    """The videos side by side with the result drawn on them."""
+    assert run.overlay is not None
+    stored = load_arrays(run.folder.internal("body.npz"))
+    rig = rig_of(run.videos, run.config).rig
+    rig = CameraRig(
+        tuple(
+            replace(camera, R=R, t=t)
+            for camera, R, t in zip(rig, stored["R"], stored["t"], strict=True)
+        )
+    )
+    path = run.file("_overlay.mp4")
+    scene = Scene(
+        tuple(run.videos.values()),
+        rig,
+        stored["moments"],
+        tuple(stored["names"].tolist()),
+        stored["xyz"],
+    )
+    run.overlay(path, scene, lambda done, total: run.progress("overlay", done, total))
+    return [path]
