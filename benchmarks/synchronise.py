@@ -85,10 +85,15 @@ def film(rng, motion, start, seconds, rate, target, first_stamp) -> Keypoints2D:
     return Keypoints2D(timeline, NAMES, xy, np.full(xy.shape[:2], 0.9), (1920, 1080))
 
 
-def rig(rng, trials: Trials, seconds: float):
+def choose(rng, trials: Trials, seconds: float, count: int) -> list[int]:
+    """Different trials that are long enough."""
+    enough = np.flatnonzero(trials.seconds > 1.25 * seconds + 0.1)
+    return [int(i) for i in rng.choice(enough, count, replace=False)]
+
+
+def rig(rng, trials: Trials, trial: int, seconds: float):
     """Tracks of all cameras, the true offset of each, and their rates."""
     apart = min(1.0, 0.12 * seconds)
-    trial = rng.choice(np.flatnonzero(trials.seconds > 1.25 * seconds + 0.1))
     motion = trials.motion(trial)
     begin = rng.uniform(apart, motion.x[-1] - seconds - apart)
     target = motion(begin + seconds / 2)[[4, 10]].mean(axis=0)  # the hips
@@ -113,7 +118,7 @@ def related(trials: Trials) -> None:
         rng = np.random.default_rng(11)
         claims, asked = [], 0
         for _ in range(count):
-            tracks, offset, rate = rig(rng, trials, seconds)
+            tracks, offset, rate = rig(rng, trials, *choose(rng, trials, seconds, 1), seconds)
             sync = synchronise(tracks)
             ref = sync.reference
             error = sync.offset_s - (offset - offset[ref])
@@ -135,7 +140,10 @@ def unrelated(trials: Trials) -> None:
         rng = np.random.default_rng(23)
         margins, claimed = [], 0
         for _ in range(count):
-            tracks = rig(rng, trials, seconds)[0][:-1] + rig(rng, trials, seconds)[0][-1:]
+            some, other = (
+                rig(rng, trials, trial, seconds)[0] for trial in choose(rng, trials, seconds, 2)
+            )
+            tracks = [*some[:-1], other[-1]]
             sync = synchronise(tracks)
             last = [p for p in sync.pairs if f"cam{CAMERAS}" in p.cameras]
             margins += [p.margin for p in last if np.isfinite(p.lag_s)]

@@ -26,7 +26,7 @@ from scipy import fft
 from scipy.special import stdtrit
 
 from kinefit.types import FloatArray
-from kinefit.views.velocities import GRID_HZ, Motion
+from kinefit.views.velocities import GRID_HZ, SMOOTH_S, Motion
 
 _LEAST_OVERLAP_S = 2.0  # of the motion in both cameras, at the lag that is reported
 _RIVAL_OVERLAP_S = 1.0  # and at lags that may speak against it
@@ -200,6 +200,9 @@ def _samples_per_second(a: Motion, b: Motion) -> float:
     """Independent pairs of values in a second of two cameras.
 
     In time: one per sum of the products of the autocorrelations (Bartlett 1935), up to 1.5 s.
+    No more than the window of the velocities lets through of white noise: one in 1.88 of its
+    standard deviations, the integral of its squared autocorrelation. (Without that bound, motions
+    that swing at different rates have sums near 0, and chance passes for evidence.)
     Over joints: the participation ratio of their covariance, as they move together.
     """
     lags = int(1.5 * GRID_HZ)
@@ -213,7 +216,7 @@ def _samples_per_second(a: Motion, b: Motion) -> float:
         covariance = np.einsum("tki,tli->kl", motion.velocity, motion.velocity)
         joints *= np.trace(covariance) ** 2 / max(float((covariance**2).sum()), 1e-12)
     seconds = (2 * products.sum() - 1) / GRID_HZ
-    return float(np.sqrt(joints) / max(seconds, 1 / GRID_HZ))
+    return float(np.sqrt(joints) / max(seconds, 1.88 * SMOOTH_S))
 
 
 def _summit(correlation: FloatArray, k: int) -> int:

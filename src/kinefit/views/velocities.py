@@ -23,7 +23,7 @@ GRID_HZ = 100.0
 _LONGEST_S = 600.0  # of each recording; more motion than that adds nothing
 # Standard deviation of the window that a velocity is taken from: -3 dB at 2.2 Hz. With 0.035 s the
 # errors of lags are larger by half (8 s: 22.6 against 14.5 ms at 95 %); 0.05 to 0.07 are alike.
-_SMOOTH_S = 0.06
+SMOOTH_S = 0.06
 _TREND_S = 1.0  # of the window of the mean that is taken off; 0.3 to 2 are alike
 
 
@@ -154,7 +154,7 @@ def _slope(xy: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     seen = all_finite(xy).astype(np.float64)
     xy = np.where(seen[..., None] > 0, xy, 0.0)
-    offset, weight = _window(_SMOOTH_S)
+    offset, weight = _window(SMOOTH_S)
 
     def moment(values: FloatArray, power: int) -> FloatArray:
         kernel = (weight * offset**power)[::-1]
