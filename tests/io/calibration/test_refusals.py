@@ -48,6 +48,8 @@ def _mirror():
         ({"rotation": [float("nan"), 0.0, 0.0]}, "the rotation has a value"),
         ({"translation": [0.0, 1.0]}, "the translation has 2 numbers, not 3"),
         ({"translation": [0.0, 1.0, float("inf")]}, "the translation has a value"),
+        ({"translation": [0.0, 1e200, 0.0]}, "stands 1e\\+200 m away"),
+        ({"rotation": [[1e200, 0, 0], [0, 1, 0], [0, 0, 1]]}, "is no rotation"),
         ({"translation": [True, False, True]}, "the translation is missing"),
         ({"matrix": [[0.0, 0, 640], [0, 900, 360], [0, 0, 1]]}, "focal lengths of 0 and 900"),
         ({"matrix": [[9e5, 0, 640], [0, 9e5, 360], [0, 0, 1]]}, "focal lengths of 900000"),

@@ -127,6 +127,7 @@ def test_a_camera_without_pose_is_refused_or_left_out(tmp_path, rig):
     [
         (MATRIX.format(rows=99999), "has 1 numbers"),
         (MATRIX.format(rows=-1), "has 1 numbers"),
+        (MATRIX.format(rows=".Inf"), "has 1 numbers"),
         ("%YAML:1.0\n---\na: " + "[" * 100_000, "nested too deep"),
         ("{" + '"a": {' * 100_000, "nested too deep|read"),
         ("%YAML:1.0\n---\n" + "- " * 100_000 + "1\n", "nested too deep"),

@@ -27,6 +27,7 @@ _FOCAL = (0.1, 100.0)  # of the longer side: fisheyes beyond 180 degrees, and ha
 _LARGEST_COEFFICIENT = 1e6
 _APART = (0.05, 100.0)  # metres between the two cameras furthest apart in a room or a field
 _SAME_PLACE = 1e-3  # metres
+_FARTHEST = 1e6  # metres; also in the wrong unit nobody films from there
 _ROUNDED = 5e-3  # a rotation written with three decimals; further off it is none
 _COUNTS = {False: (0, 4, 5, 8), True: (0, 4)}
 
@@ -90,6 +91,8 @@ class _Builder:
         lens = self._lens(stated, notes)
         R = self._rotation(name, stated.R, notes)
         t = self._numbers(name, "the translation", stated.t, (3,)) * self._metres
+        if np.abs(t).max() > _FARTHEST:
+            raise self._error(name, f"it stands {np.abs(t).max():.3g} m away", _AGAIN)
         if self._invert:
             R, t = R.T, -R.T @ t
         try:
@@ -180,7 +183,7 @@ class _Builder:
             reason = f"a rotation of {flat.size} numbers"
             raise self._error(name, reason, "give 3 (rotation vector) or 9 (matrix)")
         R = flat.reshape(3, 3)
-        off = float(np.abs(R @ R.T - np.eye(3)).max())
+        off = float(np.abs(R @ R.T - np.eye(3)).max()) if np.abs(R).max() < 2 else np.inf
         if off < _ROUNDED and np.linalg.det(R) < 0:
             raise self._error(
                 name,

@@ -86,11 +86,16 @@ def _value(path: Path, node: Any, depth: int) -> Any:
 def _stated_shape(node: Any, keys: list[str]) -> tuple[int, ...]:
     """Of a matrix (rows, cols) or of an n-dimensional one (sizes)."""
     if "sizes" not in keys:
-        return tuple(int(node.getNode(key).real()) for key in ("rows", "cols"))
+        return tuple(_count(node.getNode(key).real()) for key in ("rows", "cols"))
     sizes = node.getNode("sizes")
     if not sizes.isSeq():
-        return (int(sizes.real()),)
-    return tuple(int(sizes.at(i).real()) for i in range(min(sizes.size(), 8)))
+        return (_count(sizes.real()),)
+    return tuple(_count(sizes.at(i).real()) for i in range(min(sizes.size(), 8)))
+
+
+def _count(value: float) -> int:
+    """A stated number of rows; -1 for what is none."""
+    return int(value) if 0 <= value < 1e9 else -1
 
 
 def _matrix(path: Path, node: Any, shape: tuple[int, ...]) -> Any:
