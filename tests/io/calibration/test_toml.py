@@ -1,5 +1,7 @@
 """Caliscope, aniposelib and Pose2Sim TOML, as those programs write it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -204,11 +206,24 @@ def test_poses_from_camera_to_world_can_be_inverted(tmp_path, rig):
 
 
 def test_real_caliscope_files_are_read():
-    from pathlib import Path
-
     folder = Path(__file__).parents[4] / "shared" / "data" / "caliscope"
     if not folder.exists():
         pytest.skip("Caliscope's sample files are not beside the repository")
     for file in folder.glob("*.toml"):
         found = read_calibration(file)
         assert found.rig.names == ("cam_0", "cam_1", "cam_2", "cam_3")
+
+
+def test_pose2sims_own_conversion_of_the_demo_is_our_import(demo_videos):
+    """Two ways from one file to a rig: Pose2Sim's converter and our reader of what it wrote, and
+    our import of the Qualisys file."""
+    theirs = read_calibration(Path(__file__).parent / "golden" / "pose2sim.toml")
+    ours = read_calibration(demo_videos.parent / "calibration" / "Calib.qca.txt")
+    assert theirs.format == "pose2sim"
+    for a, b in zip(theirs.rig, ours.rig, strict=True):
+        assert (a.name, a.size) == (b.name, b.size)
+        np.testing.assert_array_equal(a.K, b.K)
+        np.testing.assert_allclose(a.R, b.R, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(a.t, b.t, rtol=0, atol=1e-14)
+        # Where we differ on purpose: distortion has no unit to divide by.
+        np.testing.assert_allclose(64 * a.distortion, b.distortion[:4], rtol=1e-12)
