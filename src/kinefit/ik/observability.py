@@ -70,7 +70,7 @@ def undetermined(
         if not chosen or all(model.coordinates[model.names.index(n)].tied_to for n in chosen):
             continue
         helpful = (
-            _helpful(model, joint, bodies) if not exposed else {joint.parent, joint.body} & bare
+            _helpful(model, joint, {bodies[m] for m in lacking}) if not exposed else {joint.parent, joint.body} & bare
         )
         markers = sorted(m for m, b in bodies.items() if b in helpful and m in lacking)
         optional = is_optional(joint.name)
@@ -78,9 +78,9 @@ def undetermined(
     return found
 
 
-def _helpful(model: BodyModel, joint: Joint, bodies: Mapping[str, str]) -> set[str]:
-    """The body nearest below the joint that markers are known for, or none."""
-    chains = [model.chain(body) for body in set(bodies.values())]
+def _helpful(model: BodyModel, joint: Joint, lacking: set[str]) -> set[str]:
+    """Of the bodies that lack markers, the nearest below the joint."""
+    chains = [model.chain(body) for body in lacking]
     depths = {chain[0]: chain.index(joint.body) for chain in chains if joint.body in chain}
     return {body for body, depth in depths.items() if depth == min(depths.values())}
 

@@ -118,11 +118,11 @@ def renamed(markers: Markers, wanted: Sequence[str]) -> tuple[Markers, dict[str,
 
 
 def keypoint_bodies() -> dict[str, str]:
-    """Marker -> body, over all shipped sets: what would determine a body that has no marker."""
+    """Keypoint -> body, over all shipped sets: what could determine a body without markers."""
     folder = setup_folder()
     result: dict[str, str] = {}
-    for entry in table()["sets"].values():
-        for name, body in markers_of(folder / entry["markers"]).items():
+    for set_name in KEYPOINTS:
+        for name, body in markers_of(folder / table()["sets"][set_name]["markers"]).items():
             result.setdefault(name, body)
     return result
 

@@ -23,7 +23,8 @@ PRIOR = 1.0  # rad, m: standard deviation of a coordinate that no marker says an
 
 _FIRST_STEPS, _STEPS = 200, 40
 _FIRST_GOAL = 1e-4  # m^2/rad^2: a limb that is 10 degrees off costs as much as 2 mm
-_DAMPING = 1e-6  # of a cost in m^2: keeps coordinates still that no marker determines
+# Of a cost in m^2; the first is what markers that move by 1 mm per radian would weigh.
+_DAMPING, _LEAST_DAMPING = 1e-6, 1e-9
 _SMALL_STEP = 1e-4  # rad, m: 0.006 degrees
 _LONGEST_STEP = 0.3  # rad, m: longer ones wind arms around their axes
 
@@ -148,7 +149,7 @@ def minimise(
             continue
         # Nielsen's rule: less damping the better the quadratic model told the gain.
         gain = (value - new) / max(promised, 1e-300)
-        damping = max(damping * max(0.1, 1 - (2 * gain - 1) ** 3), _DAMPING)
+        damping = max(damping * max(0.1, 1 - (2 * gain - 1) ** 3), _LEAST_DAMPING)
         change, growth = np.abs(trial - z).max(initial=0.0), 2.0
         z, value, off = trial, new, new_off
         if change < _SMALL_STEP:
