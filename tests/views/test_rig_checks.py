@@ -73,6 +73,14 @@ def test_a_good_rig_has_numbers_and_no_warnings(rig, sizes):
     json.dumps(report.as_json(), allow_nan=False)
 
 
+def test_heights_are_above_the_persons_floor_not_the_worlds_zero(rig, sizes):
+    up = np.array([0.0, 0.7, 0.0])
+    raised = check_rig(rig.moved(np.eye(3), up), sizes, _person(lambda xyz: xyz + up), HEIGHT)
+    assert raised.floor_m == pytest.approx(0.7, abs=0.02)
+    assert raised.cameras[0].height_m == pytest.approx(1.5, abs=0.02)
+    assert raised.cameras[0].place_m[1] == pytest.approx(2.2)
+
+
 def test_without_a_person_the_cameras_speak_for_themselves(rig, sizes):
     report = check_rig(rig, sizes)
     assert report.warnings == ()

@@ -1,7 +1,8 @@
 """OpenCV's FileStorage (YAML, XML or JSON) as plain Python values.
 
-Read by OpenCV itself. Its parsers recurse in C++, and its matrices are allocated by the size that
-the file claims; so depth is checked before, and matrices are built here from the numbers there are.
+Read by OpenCV itself. Its parsers recurse in C++ (100,000 opening brackets end the process with a
+segmentation fault), and its matrices are allocated by the size that the file claims; so depth is
+checked before, and matrices are built here from the numbers there are.
 """
 
 from __future__ import annotations
