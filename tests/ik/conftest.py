@@ -63,7 +63,11 @@ def motion(model: BodyModel) -> FloatArray:
     )
     bent = {"knee_angle": 0.6, "elbow_flex": 0.9, "hip_flexion": 0.3, "arm_flex": 0.2}
     bias = [next((b for k, b in bent.items() if name.startswith(k)), 0.0) for name in model.names]
-    # The shipped default of pronation is the far end of its range.
+    # The shipped defaults are the far end of pronation's range, and arms held out to the sides,
+    # where flexion and rotation of the shoulder turn about the same axis.
+    bias = [
+        b + 1.0 if n.startswith("arm_add") else b for b, n in zip(bias, model.names, strict=True)
+    ]
     bias = [
         b - 0.4 if n.startswith("pro_sup") else b for b, n in zip(bias, model.names, strict=True)
     ]

@@ -83,17 +83,16 @@ def _opensim_poses(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
     for name, free in zip(model.names, task.free, strict=True):
         system.updCoordinateSet().get(name).set_locked(not free)
     state = system.initSystem()
-    table, labels = opensim.TimeSeriesTableVec3(), opensim.StdVectorString()
+    table = opensim.TimeSeriesTableVec3()
     weights = opensim.SetMarkerWeights()
     for name, weight in zip(model.markers, task.weights, strict=True):
-        labels.append(name)
         weights.cloneAndAppend(opensim.MarkerWeight(name, float(weight)))
     for k, frame in enumerate(xyz):
         row = opensim.RowVectorVec3(len(frame))
         for i, point in enumerate(frame.tolist()):
             row[i] = opensim.Vec3(*point)
         table.appendRow(float(k), row)
-    table.setColumnLabels(labels)
+    table.setColumnLabels(list(model.markers))
     reference = opensim.MarkersReference(table, weights, opensim.Units("m"))
     solver = opensim.InverseKinematicsSolver(
         system, reference, opensim.SimTKArrayCoordinateReference()
