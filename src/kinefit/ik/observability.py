@@ -70,7 +70,9 @@ def undetermined(
         if not chosen or all(model.coordinates[model.names.index(n)].tied_to for n in chosen):
             continue
         helpful = (
-            _helpful(model, joint, {bodies[m] for m in lacking}) if not exposed else {joint.parent, joint.body} & bare
+            _helpful(model, joint, {bodies[m] for m in lacking})
+            if not exposed
+            else {joint.parent, joint.body} & bare
         )
         markers = sorted(m for m, b in bodies.items() if b in helpful and m in lacking)
         optional = is_optional(joint.name)
