@@ -41,7 +41,7 @@ from kinefit.types import (
 
 _READERS = {".trc": read_trc, ".c3d": read_c3d}
 # rad, m: a coordinate of which the poses of most frames say nothing at all is left out. Holding
-# those between LIMIT and this instead put wrists 40 mm off: pronation at 0.4 still fits better.
+# those between LIMIT and this instead put wrists 40 mm off: at 0.34, pronation fits far better.
 _NOTHING = 0.8
 _GENERIC_HEIGHT_M = 1.70  # Pose2Sim's models, from the sole's to the skull's mesh
 _HEIGHT_OFF = 0.1

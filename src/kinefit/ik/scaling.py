@@ -32,8 +32,8 @@ from kinefit.ik.sets import table
 from kinefit.ik.solve import Task, solve
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints, all_finite
 
-_FRAMES = 25  # against 100 frames, no factor differs by more than 0.2 %, three clips
-_ROUNDS = 6  # the first finds one factor for all; a further two gain 0.1 mm
+_FRAMES = 25  # against 100 frames, no factor differs by more than 0.3 %, three clips
+_ROUNDS = 6  # the first finds one factor for all; a further two gain 0.05-0.1 mm
 _RIDGE = 1e-3  # of the mean information per factor: for bodies without markers of their own
 _OUTLIER = 3.0  # times a marker's median error: beyond, its weight falls (Huber 1964)
 _PLAUSIBLE = (0.4, 1.8)  # a child of one metre; nobody is 1.8 times the generic model
