@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from kinefit.detect import FrameResult, make_detector
+from kinefit.detect import FrameResult, PeopleDetector, lay_over, make_detector
 from kinefit.io.video import VideoWriter
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
@@ -56,6 +56,23 @@ def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> 
     np.testing.assert_array_equal([r.xy for r in seen], track.image.xy)
 
 
+def test_everybody_and_a_choice_made_elsewhere(video: Path, tmp_path: Path) -> None:
+    detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
+    assert isinstance(detector, PeopleDetector)
+    people = detector.people(video)
+    assert [len(p) for p in people.points] == [2, 2, 2, 2, 1, 2, 2, 2, 2, 2]
+    chosen = np.zeros(10, int)  # the other, who is never the subject
+    chosen[7] = -1
+    track = lay_over(video, people, chosen, detector.source)
+    expected = np.broadcast_to(OTHER, (10, 17, 2)).copy()
+    expected[7] = np.nan
+    np.testing.assert_allclose(track.image.xy, expected)
+    assert track.source == detector.source
+    with pytest.raises(InputError, match="no person was found"):
+        lay_over(video, people, np.full(10, -1), detector.source)
+    assert not isinstance(make_detector("mediapipe"), PeopleDetector)
+
+
 def test_openpose_folder(video: Path, tmp_path: Path) -> None:
     folder = tmp_path / "json"
     folder.mkdir()
@@ -82,8 +99,9 @@ def test_a_damaged_frame_has_no_points(video: Path, tmp_path: Path) -> None:
 
 def test_frames_that_the_video_lacks(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", first=1))
-    with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
-        detector.track(video)
+    for work in (detector.track, detector.people):
+        with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
+            work(video)
 
 
 def test_bad_files(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from kinefit.io.mmpose import read_mmpose
 from kinefit.io.openpose import read_openpose
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, frames, probe
-from kinefit.types import InputError, Keypoints2D, PoseTrack, Timeline
+from kinefit.types import InputError, IntArray, Keypoints2D, PoseTrack, Timeline
 
 Format = Literal["openpose", "mmpose", "alphapose", "coco"]
 
@@ -56,6 +56,14 @@ class FileDetector:
 
         Raises InputError too when the files name a frame that the video does not have.
         """
+        people = self.people(video)
+        return lay_over(video, people, subject(video, people), self.source, on_frame, progress)
+
+    def people(self, video: Path, *, progress: Progress | None = None) -> People:
+        """As `PeopleDetector.people`; nothing is worked out, so `progress` is ignored.
+
+        Raises InputError when the files name a frame that the video does not have.
+        """
         n_frames, last = probe(video).n_frames, int(self._people.frame[-1])
         if last >= n_frames:
             raise InputError(
@@ -63,23 +71,29 @@ class FileDetector:
                 f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}",
                 "give the keypoints of this video, with frames numbered from 0",
             )
-        return lay_over(video, self._people, self.source, on_frame, progress)
+        return self._people
+
+
+def subject(video: Path, people: People) -> IntArray:
+    """(F,) the places of the subject among `people`, who are all of one video."""
+    return choose_person(people.points, frame_times(video)[people.frame])
 
 
 def lay_over(
     video: Path,
     people: People,
+    chosen: IntArray,
     source: str,
-    on_frame: FrameSink | None,
-    progress: Progress | None,
+    on_frame: FrameSink | None = None,
+    progress: Progress | None = None,
 ) -> PoseTrack:
-    """The subject among `people` as a track over all frames of `video`.
+    """One person among `people` as a track over all frames of `video`.
 
-    NaN in frames that `people` lacks and in those that cannot be decoded. Raises InputError when
-    nobody is left.
+    chosen: (F,) the person's place in each frame of `people`, -1 where they are not there.
+    NaN there, in frames that `people` lacks and in those that cannot be decoded. Raises InputError
+    when nobody is left.
     """
     info = probe(video)
-    chosen = choose_person(people.points, frame_times(video)[people.frame])
     pose = {
         int(frame): points[place]
         for frame, points, place in zip(people.frame, people.points, chosen, strict=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io.people import People
 from kinefit.io.video import Picture
 from kinefit.types import FloatArray, PoseTrack
 
@@ -72,5 +73,21 @@ class Detector(Protocol):
         Raises InputError when the video or another input cannot be used, and when nobody is
         found in any frame; whatever `on_frame` or `progress` raises ends the work and is raised
         here.
+        """
+        ...
+
+
+@runtime_checkable
+class PeopleDetector(Detector, Protocol):
+    """A detector that finds everybody in the picture.
+
+    With several cameras, who the subject is comes out of all of them together
+    (`kinefit.views.people`); `kinefit.detect.lay_over` then makes the track of each video.
+    """
+
+    def people(self, video: Path, *, progress: Progress | None = None) -> People:
+        """Everybody in every frame of `video`; frame numbers are the video's.
+
+        Raises InputError when the video or another input cannot be used.
         """
         ...

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.files import lay_over
+from kinefit.detect.files import lay_over, subject
 from kinefit.detect.overlap import ahead
 from kinefit.detect.protocol import FrameSink, Progress
 from kinefit.io.people import People
@@ -70,6 +70,11 @@ class RtmDetector:
         The subject is known when the whole video has been seen, so that `on_frame` gets the
         frames from a second pass over it.
         """
+        people = self.people(video, progress=progress)
+        return lay_over(video, people, subject(video, people), self.source, on_frame)
+
+    def people(self, video: Path, *, progress: Progress | None = None) -> People:
+        """As `PeopleDetector.people`."""
         n_frames = probe(video).n_frames
         find_boxes, find_points = self._networks()
         seen: list[FloatArray] = []
@@ -78,8 +83,7 @@ class RtmDetector:
                 seen.append(people_in(frame.rgb, find_boxes, find_points))
                 if progress:
                     progress(frame.index + 1, n_frames)
-        people = People(self.names, np.arange(len(seen)), tuple(seen))
-        return lay_over(video, people, self.source, on_frame, None)
+        return People(self.names, np.arange(len(seen)), tuple(seen))
 
     def _files(self) -> tuple[Path | None, Path | None]:
         """Local files of the person and the pose network; raises InputError."""
