@@ -147,7 +147,7 @@ def test_projection_jacobian_by_finite_differences(rig, points):
 
 def test_rig_jacobian_is_the_cameras_jacobian(rig, points):
     optics = RigOptics.of(rig)
-    _, _, seen = optics.project(points.reshape(-1, 3).T)
+    _, _, seen = optics.look(points.reshape(-1, 3).T)
     du, dv = optics.jacobian(seen)
     for i, camera in enumerate(rig):
         expected = project_jacobian(camera, points).reshape(-1, 2, 3)

@@ -102,7 +102,7 @@ def test_files_agree_with_each_other(finished):
 def test_run_json_says_where_everything_came_from(finished):
     manifest = json.loads((finished / "run.json").read_text())
     assert tuple(manifest["stages"]) == STAGES
-    assert len(manifest["input"]["sha256"]) == 64
+    assert [len(source["sha256"]) for source in manifest["inputs"]] == [64]
     assert manifest["parameters"]["height"] == 1.68
     assert len(manifest["quality"]["frames"]["points_found"]) == 40
     assert all(stage["seconds"] >= 0 for stage in manifest["stages"].values())

@@ -8,6 +8,7 @@ coefficients that broadcast against them, so that one camera or all of a rig go 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class Lens:
     fisheye: bool
     radius: FloatArray
 
+    @cached_property
+    def is_none(self) -> bool:
+        """Whether these lenses change nothing."""
+        return not self.fisheye and not self.coefficients.any()
+
     @classmethod
     def of(cls, cameras: list[Camera]) -> Lens:
         """The lenses of cameras that share one model."""
@@ -43,30 +49,52 @@ class Lens:
 
     def distort(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Where the lens puts (x, y) on the plane z = 1; NaN outside `radius`."""
+        if self.is_none:
+            return x, y
         x, y = self._inside(x, y)
         if self.fisheye:
             factor = self._equidistant(np.hypot(x, y))[0]
             return x * factor, y * factor
-        _, _, p1, p2, *_ = self.coefficients
-        xx, yy, xy = x * x, y * y, x * y
-        radial = self._radial(xx + yy)[0]
-        return (
-            x * radial + 2 * p1 * xy + p2 * (3 * xx + yy),
-            y * radial + p1 * (xx + 3 * yy) + 2 * p2 * xy,
-        )
+        xx, yy = x * x, y * y
+        return self._brown(x, y, xx, yy, self._radial(xx + yy)[0])
 
     def derivative(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """d x'/dx, d x'/dy (= d y'/dx in both models) and d y'/dy of `distort`."""
+        return self.distort_derivative(x, y)[2:]
+
+    def distort_derivative(
+        self, x: FloatArray, y: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """`distort` and `derivative` in one pass."""
+        if self.is_none:
+            one = np.ones_like(x)
+            return x, y, one, np.zeros_like(x), one
         x, y = self._inside(x, y)
         if self.fisheye:
             factor, growth = self._equidistant(np.hypot(x, y))
-            return factor + growth * x * x, growth * x * y, factor + growth * y * y
+            gx = growth * x
+            return x * factor, y * factor, factor + gx * x, gx * y, factor + growth * y * y
         _, _, p1, p2, *_ = self.coefficients
-        radial, growth = self._radial(x * x + y * y)
+        xx, yy = x * x, y * y
+        radial, growth = self._radial(xx + yy)
+        twice = 2 * growth
+        p1x, p1y, p2x, p2y = 2 * p1 * x, 2 * p1 * y, 2 * p2 * x, 2 * p2 * y
         return (
-            radial + 2 * growth * x * x + 2 * p1 * y + 6 * p2 * x,
-            2 * growth * x * y + 2 * p1 * x + 2 * p2 * y,
-            radial + 2 * growth * y * y + 6 * p1 * y + 2 * p2 * x,
+            *self._brown(x, y, xx, yy, radial),
+            radial + twice * xx + p1y + 3 * p2x,
+            twice * x * y + p1x + p2y,
+            radial + twice * yy + 3 * p1y + p2x,
+        )
+
+    def _brown(
+        self, x: FloatArray, y: FloatArray, xx: FloatArray, yy: FloatArray, radial: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Radial and tangential parts together."""
+        _, _, p1, p2, *_ = self.coefficients
+        xy = 2 * x * y
+        return (
+            x * radial + p1 * xy + p2 * (3 * xx + yy),
+            y * radial + p1 * (xx + 3 * yy) + p2 * xy,
         )
 
     def undistort(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -75,17 +103,16 @@ class Lens:
         Exact to 1e-12 on the plane z = 1. (OpenCV's five fixed-point steps leave 0.1 px at the
         corner of a lens with k1 = -0.3.)
         """
-        if not self.coefficients.any() and not self.fisheye:
+        if self.is_none:
             return x, y
         u, v = x, y
         error = np.full(np.shape(x), np.inf)
         for _ in range(_NEWTON_STEPS):
-            gx, gy = self.distort(u, v)
+            gx, gy, a, b, d = self.distort_derivative(u, v)
             gx, gy = x - gx, y - gy
             error = np.maximum(np.abs(gx), np.abs(gy))
             if not (error > _CONVERGED).any():  # NaN counts as finished
                 break
-            a, b, d = self.derivative(u, v)
             det = a * d - b * b
             det = np.where(det > 0, det, np.nan)
             u, v = u + (d * gx - b * gy) / det, v + (a * gy - b * gx) / det

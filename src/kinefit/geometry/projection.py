@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.geometry.lens import Lens
-from kinefit.types import Camera, CameraRig, FloatArray, InvalidData
+from kinefit.types import BoolArray, Camera, CameraRig, FloatArray, InvalidData
 
 _Rows = slice | list[int]
 _LensWork = Callable[[Lens, _Rows], tuple[FloatArray, ...]]
@@ -62,7 +62,7 @@ def project(camera: Camera, xyz: FloatArray) -> FloatArray:
 
 def project_rig(rig: CameraRig, xyz: FloatArray) -> FloatArray:
     """Pixels (C, ..., 2) of world points (..., 3) in each camera of the rig; NaN as `project`."""
-    u, v, _ = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)
+    u, v = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)
     return np.stack([u, v], axis=-1).reshape(len(rig), *xyz.shape[:-1], 2)
 
 
@@ -70,7 +70,7 @@ def project_jacobian(camera: Camera, xyz: FloatArray) -> FloatArray:
     """(..., 2, 3) pixels per metre: the derivative of `project` by the world point."""
     flat = xyz.reshape(-1, 3).T
     optics = RigOptics.of(CameraRig((camera,)))
-    _, _, seen = optics.project(flat)
+    _, _, seen = optics.look(flat)
     du, dv = optics.jacobian(seen)
     return np.stack([du[0].T, dv[0].T], axis=-2).reshape(*xyz.shape[:-1], 2, 3)
 
@@ -105,14 +105,24 @@ def back_project(camera: Camera, xy: FloatArray, depth: FloatArray) -> FloatArra
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Points as a rig sees them, kept between `project` and `jacobian`.
+    """Points as a rig sees them, kept between `look` and `jacobian`.
 
     x, y: (C, N) on the plane z = 1, before the lens. depth: (C, N) metres, NaN behind a camera.
+    lens: (C, N) each, the lens's derivative there.
     """
 
     x: FloatArray
     y: FloatArray
     depth: FloatArray
+    lens: tuple[FloatArray, FloatArray, FloatArray]
+
+    def only(self, used: BoolArray) -> Seen:
+        """The same with harmless numbers where a view is not used: weight 0 times NaN is NaN."""
+        if used.all():
+            return self
+        x, y = (np.where(used, n, 0.0) for n in (self.x, self.y))
+        a, b, d = (np.where(used, n, 0.0) for n in self.lens)
+        return Seen(x, y, np.where(used, self.depth, 1.0), (a, b, d))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,30 +149,48 @@ class RigOptics:
         R, t, K = (np.stack([getattr(c, f) for c in rig]) for f in ("R", "t", "K"))
         return cls(R, t, K, tuple(lenses))
 
-    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray, Seen]:
-        """Pixels u, v (C, N) of world points (3, N), and what `jacobian` needs."""
+    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Pixels u, v (C, N) of world points (3, N); NaN behind a camera."""
+        x, y, _ = self._local(points)
+        u, v = self._each(lambda lens, rows: lens.distort(x[rows], y[rows]), x.shape)
+        return self._pixels(u, v)
+
+    def look(self, points: FloatArray) -> tuple[FloatArray, FloatArray, Seen]:
+        """As `project`, with what `slopes` and `jacobian` need."""
+        x, y, depth = self._local(points)
+        u, v, a, b, d = self._each(
+            lambda lens, rows: lens.distort_derivative(x[rows], y[rows]), x.shape
+        )
+        return *self._pixels(u, v), Seen(x, y, depth, (a, b, d))
+
+    def _local(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """x, y on the plane z = 1 and depth, (C, N) each, NaN behind a camera."""
         local = np.matmul(self.R, points)
         local += self.t[:, :, None]
         depth = np.where(local[:, 2] > 0, local[:, 2], np.nan)
-        x, y = local[:, 0] / depth, local[:, 1] / depth
-        u, v = self._each(lambda lens, rows: lens.distort(x[rows], y[rows]), x.shape)
-        return *self._pixels(u, v), Seen(x, y, depth)
+        near = 1 / depth
+        return local[:, 0] * near, local[:, 1] * near, depth
+
+    def slopes(self, seen: Seen) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """(C, N) each: du/dx, du/dy, dv/dx, dv/dy over depth, with x, y before the lens.
+
+        In a camera's own axes du/dX is (du/dx, du/dy, -x du/dx - y du/dy), and so for v.
+        """
+        a, b, d = seen.lens
+        near = 1 / seen.depth
+        fx, skew, fy = (self.K[:, i, j, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+        across, down = fx * near, fy * near
+        ux, uy = across * a, across * b
+        if skew.any():
+            ux, uy = ux + skew * near * b, uy + skew * near * d
+        return ux, uy, down * b, down * d
 
     def jacobian(self, seen: Seen) -> tuple[FloatArray, FloatArray]:
-        """du/dX, dv/dX (C, 3, N) pixels per metre at the points of an earlier `project`."""
-        a, b, d = self._each(
-            lambda lens, rows: lens.derivative(seen.x[rows], seen.y[rows]), seen.x.shape
-        )
-        R, K = self.R, self.K[:, :, :, None]
-        # d(x, y)/dX = (R_0 - x R_2, R_1 - y R_2) / depth, then the lens, then K.
-        dx = (R[:, 0, :, None] - seen.x[:, None] * R[:, 2, :, None]) / seen.depth[:, None]
-        dy = (R[:, 1, :, None] - seen.y[:, None] * R[:, 2, :, None]) / seen.depth[:, None]
-        across = a[:, None] * dx + b[:, None] * dy
-        down = b[:, None] * dx + d[:, None] * dy
-        du = K[:, 0, 0, None] * across
-        if self.K[:, 0, 1].any():
-            du += K[:, 0, 1, None] * down
-        return du, K[:, 1, 1, None] * down
+        """du/dX, dv/dX (C, 3, N) pixels per metre at the points of an earlier `look`."""
+        ux, uy, vx, vy = (s[:, None] for s in self.slopes(seen))
+        R = self.R[..., None]
+        dx, dy = R[:, 0] - seen.x[:, None] * R[:, 2], R[:, 1] - seen.y[:, None] * R[:, 2]
+        return ux * dx + uy * dy, vx * dx + vy * dy
 
     def undistort(self, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         """x, y (C, N) on the plane z = 1 of pixels (C, N, 2), the lens undone."""

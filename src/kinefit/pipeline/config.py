@@ -63,10 +63,10 @@ class ViewOptions(BaseModel):
         True, description="Start the refinement from all agreeing views, not from the best pair."
     )
     lm_iters: Annotated[int, Field(ge=0)] = Field(
-        15, description="Most steps of the Levenberg-Marquardt refinement."
+        10, description="Most steps of the Levenberg-Marquardt refinement."
     )
     lm_lambda: Positive = Field(1e-3, description="Its first damping.")
-    lm_eps: Positive = Field(1e-5, description="Its smallest step worth taking, metres.")
+    lm_eps: Positive = Field(1e-4, description="Its smallest step worth taking, metres.")
     robust_lm: bool = Field(True, description="Huber weights in the refinement.")
     robust_lm_delta: Positive = Field(10.0, description="Their delta, px.")
     repair_side_swaps: bool = Field(

@@ -192,7 +192,7 @@ def _report(run: Run, written: _Written, quality: Quality, said: list[str]) -> l
 def _manifest(run: Run, written: _Written, quality: Quality, said: list[str]) -> dict[str, Any]:
     """Everything about a run. Only the seconds differ between two runs of the same input."""
     return {
-        "input": [{"file": name, "sha256": sha256} for name, sha256 in run.sources],
+        "inputs": [{"file": name, "sha256": sha256} for name, sha256 in run.sources],
         "parameters": run.config.model_dump(mode="json"),
         "versions": versions(),
         "code_sha256": code_version(),

@@ -24,9 +24,9 @@ class TriangulationOptions:
         "huber": mean Huber loss, cut at `inlier_thresh` (so that how wrong a wrong view is does
         not matter); "median": the upper median; "trimmed": mean of the best three quarters.
     huber_delta: px, where the Huber loss turns from square to straight.
-    inlier_thresh: px, beyond which a view is never believed. On the real demo (MediaPipe, 13
-        joints) 26 px leaves 8.6 px of mean error and at least three views for 94 % of points;
-        30 px 9.7 px and 97 %, 20 px 6.3 px and 81 %.
+    inlier_thresh: px, beyond which a view is never believed. On the real demo (MediaPipe, nose
+        and 12 joints) 27 px leaves 9.0 px of mean error and three views or more for 95 % of
+        points, 30 px 9.8 px and 97 %.
     adaptive: also disbelieve views beyond four standard deviations of the noise that the clip
         itself shows, where that is less than `inlier_thresh`.
     min_views: views that must agree for a point to be given.
@@ -34,8 +34,8 @@ class TriangulationOptions:
     max_pairs: camera pairs that give candidates; all pairs where there are no more than these.
     reseed_from_inliers: move each candidate to where all views that agree with it meet.
     continuity: of candidates that are as good, take those that hang together over time.
-    lm_iters, lm_lambda, lm_eps: refinement (Levenberg-Marquardt): most steps, first damping,
-        and the step in metres below which a point is done.
+    lm_iters, lm_lambda, lm_eps: refinement (Levenberg-Marquardt): most steps (0: the linear
+        solution stays), first damping, and the step in metres below which a point is done.
     robust_lm, robust_lm_delta: Huber weights in the refinement, and their delta in px.
     """
 
@@ -49,9 +49,9 @@ class TriangulationOptions:
     max_pairs: int = 30
     reseed_from_inliers: bool = True
     continuity: bool = True
-    lm_iters: int = 15
+    lm_iters: int = 10
     lm_lambda: float = 1e-3
-    lm_eps: float = 1e-5
+    lm_eps: float = 1e-4
     robust_lm: bool = True
     robust_lm_delta: float = 10.0
 

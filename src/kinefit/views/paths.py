@@ -52,7 +52,9 @@ def choose_paths(points: FloatArray, cost: FloatArray, time: FloatArray | None) 
     if time is None or motion is None or len(time) < 2:
         best, total = cost.argmin(axis=0), cost
     else:
-        best, total = _shortest(np.where(none, 0.0, points), cost, motion, np.diff(time))
+        places, gaps = np.where(none, 0.0, points), np.diff(time)
+        best = _shortest(places, cost, motion, gaps)
+        total = cost + _detour(places, best, motion, gaps)
     lost = none.all(axis=0)
     at = np.take_along_axis(points, best[None, None], axis=1)
     away = np.abs(points - at).max(axis=0) > _APART_M
@@ -77,39 +79,46 @@ def _common_motion(points: FloatArray) -> FloatArray:
 
 def _shortest(
     points: FloatArray, cost: FloatArray, motion: FloatArray, gaps: FloatArray
-) -> tuple[IntArray, FloatArray]:
-    """(T, J) the cheapest path, and (P, T, J) the cost of the cheapest path through each place."""
+) -> IntArray:
+    """(T, J) the cheapest path (Viterbi)."""
     P, T, J = cost.shape
-    total, came = np.empty((P, T, J)), np.zeros((T, P, J), np.int8)
-    total[:, 0] = cost[:, 0]
+    came = np.empty((T, P, J), np.int64)
+    total = cost[:, 0]
     chunk = max(1, _CHUNK // (P * P * J))
     for first in range(1, T, chunk):
-        edges = _edges(points, motion, gaps, slice(first, min(first + chunk, T)))
-        for i, edge in enumerate(edges):
-            ways = total[None, :, first + i - 1] + edge  # (here, before, J)
-            came[first + i] = ways.argmin(axis=1)
-            total[:, first + i] = ways.min(axis=1) + cost[:, first + i]
+        stop = min(first + chunk, T)
+        edges = _edges(points, motion, gaps, slice(first, stop))
+        for t, edge in enumerate(edges, start=first):
+            ways = total + edge  # (here, before, J)
+            came[t] = ways.argmin(axis=1)
+            total = ways.min(axis=1) + cost[:, t]
     best = np.empty((T, J), np.int64)
-    best[-1] = total[:, -1].argmin(axis=0)
+    best[-1] = total.argmin(axis=0)
+    column = np.arange(J)
     for t in range(T - 1, 0, -1):
-        best[t - 1] = np.take_along_axis(came[t], best[t][None], axis=0)[0]
-    # Backwards: what the cheapest way on from each place costs.
-    onward = np.zeros((P, J))
-    for last in range(T, 1, -chunk):
-        first = max(last - chunk, 1)
-        edges = _edges(points, motion, gaps, slice(first, last))
-        for t in range(last - 1, first - 1, -1):
-            ways = (onward + cost[:, t])[:, None] + edges[t - first]
-            onward = ways.min(axis=0)
-            total[:, t - 1] += onward
-    return best, total
+        best[t - 1] = came[t, best[t], column]
+    return best
+
+
+def _detour(points: FloatArray, best: IntArray, motion: FloatArray, gaps: FloatArray) -> FloatArray:
+    """(P, T, J) the cost of the steps from the path before to each place, and on to the path."""
+    path = np.take_along_axis(points, best[None, None], axis=1)  # (3, 1, T, J)
+    out = np.zeros(points.shape[1:])
+    step = _step_cost(points[:, :, 1:] - path[:, :, :-1] - motion[:, None], gaps)
+    out[:, 1:] += step
+    out[:, :-1] += _step_cost(path[:, :, 1:] - points[:, :, :-1] - motion[:, None], gaps)
+    return out
+
+
+def _step_cost(off: FloatArray, gaps: FloatArray) -> FloatArray:
+    """(..., T, J) cost of being `off` (3, ..., T, J) metres from where the motion leads."""
+    cost = _PER_CM2 * 1e4 * np.minimum((off * off).sum(axis=0), _FAR_M**2)
+    return np.where((gaps > _BREAK_S)[:, None], 0.0, cost)
 
 
 def _edges(points: FloatArray, motion: FloatArray, gaps: FloatArray, frames: slice) -> FloatArray:
     """(n, P here, P before, J) cost of each step into `frames`."""
     before = slice(frames.start - 1, frames.stop - 1)
-    now = points[:, :, frames].transpose(0, 2, 1, 3)
-    moved = points[:, :, before].transpose(0, 2, 1, 3) + motion[:, before, None]
-    square = ((now[:, :, :, None] - moved[:, :, None]) ** 2).sum(axis=0)
-    cost = _PER_CM2 * 1e4 * np.minimum(square, _FAR_M**2)
-    return np.asarray(np.where((gaps[before] > _BREAK_S)[:, None, None, None], 0.0, cost))
+    moved = points[:, :, before] + motion[:, None, before]
+    off = points[:, :, None, frames] - moved[:, None]  # (3, here, before, n, J)
+    return _step_cost(off, gaps[before]).transpose(2, 0, 1, 3)

@@ -201,7 +201,7 @@ def _labeling_costs(
         pixels = np.where(flip[..., None], xy[..., ::-1, :], xy).reshape(C, -1, 2)
         weight = np.where(flip, score[..., ::-1], score).reshape(C, -1)
         seen = Observations.of(optics, pixels, weight)
-        best = hypotheses(optics, seen, pairs, options).cost.min(axis=0)
+        best = hypotheses(seen, pairs, options).cost.min(axis=0)
         known = seen.valid.sum(axis=0) >= 2
         cost = np.where(known, np.minimum(best / worst, 1.0), 0.0).reshape(T, -1)
         out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)

@@ -23,14 +23,18 @@ def solve_symmetric(H: list[FloatArray], g: list[FloatArray]) -> list[FloatArray
     return [np.where(singular, np.nan, n) for n in x]
 
 
-def inverse_symmetric(H: list[FloatArray]) -> FloatArray:
-    """(N, 3, 3) inverses of symmetric 3x3 matrices; NaN where singular."""
-    adjugate, det = _adjugate(H)
+def inverse_symmetric(H: FloatArray) -> FloatArray:
+    """(6, N) inverses of symmetric 3x3 matrices (6, N); NaN where singular."""
+    adjugate, det = _adjugate(list(H))
     singular = ~(det > 1e-14 * ((H[0] + H[3] + H[5]) / 3) ** 3)
-    det = np.where(singular, np.nan, det)
-    out = np.empty((len(det), 3, 3))
-    for (i, j), value in zip(SIX, adjugate, strict=True):
-        out[:, i, j] = out[:, j, i] = value / det
+    return np.stack(adjugate) / np.where(singular, np.nan, det)
+
+
+def full(six: FloatArray) -> FloatArray:
+    """(N, 3, 3) the matrices of (6, N) entries."""
+    out = np.empty((six.shape[1], 3, 3))
+    for (i, j), value in zip(SIX, six, strict=True):
+        out[:, i, j] = out[:, j, i] = value
     return out
 
 

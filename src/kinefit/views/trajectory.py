@@ -232,7 +232,7 @@ class _Part:
         T, J = xyz.shape[:2]
         C = len(xy)
         flat, w = xyz.reshape(-1, 3).T, weight.reshape(C, -1)
-        u, v, seen = self.optics.project(flat)
+        u, v, seen = self.optics.look(flat)
         ru, rv = u - xy[..., 0].reshape(C, -1), v - xy[..., 1].reshape(C, -1)
         du, dv = self.optics.jacobian(seen)
         off = (w == 0) | ~np.isfinite(ru) | ~np.isfinite(du[:, 0])
@@ -392,7 +392,7 @@ def _correlation_frames(points: Triangulation, xy: FloatArray) -> float:
 def _supporting(rig: CameraRig, xyz: FloatArray, xy: FloatArray, weight: FloatArray) -> IntArray:
     """(T, J) views within three standard deviations of the point."""
     C, T, J = weight.shape
-    u, v, _ = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)
+    u, v = RigOptics.of(rig).project(xyz.reshape(-1, 3).T)
     square = (u.reshape(C, T, J) - xy[..., 0]) ** 2 + (v.reshape(C, T, J) - xy[..., 1]) ** 2
     return np.asarray(((weight > 0) & (weight * square < _CAUCHY**2 * 2)).sum(axis=0))
 

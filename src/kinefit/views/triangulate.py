@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.geometry.projection import RigOptics
+from kinefit.geometry.projection import RigOptics, Seen
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -33,12 +34,13 @@ from kinefit.types import (
     Timeline,
 )
 from kinefit.types.arrays import check_names, freeze, frozen_array
-from kinefit.views.candidates import Observations, camera_pairs, hypotheses
+from kinefit.views.candidates import Observations, camera_pairs, hypotheses, linear_points
 from kinefit.views.noise import pixel_sd, robust_sd
+from kinefit.views.normal import NormalEquations
 from kinefit.views.options import TriangulationOptions
 from kinefit.views.paths import choose_paths
-from kinefit.views.refine import normal_matrix, refine
-from kinefit.views.symmetric import inverse_symmetric
+from kinefit.views.refine import refine
+from kinefit.views.symmetric import full, inverse_symmetric
 
 # Numbers (cameras x pairs x points) that one block works on: 16 MB an array, near the cache's size
 # and small beside the data of a long clip.
@@ -47,7 +49,6 @@ _THREADS = 2
 _GATE_SD = 4.0  # a right view is further off once in 3,000
 _GATE_LEAST_PX = 2.0
 _TAPER = 2.0
-_ROUGH_STEPS = 3  # of the refinement before the weights are final
 # How far a limb can be from where it was in the frame before: detector noise, and a fast hand.
 _REACH_M, _REACH_M_S, _NEIGHBOUR_S = 0.1, 8.0, 0.1
 
@@ -177,9 +178,10 @@ class _Work:
     ) -> None:
         C, N = xy.shape[:2]
         self.rig, self.optics, self.options = rig, RigOptics.of(rig), options
-        self.rough = replace(options, lm_iters=min(options.lm_iters, _ROUGH_STEPS))
+        self.normal = NormalEquations(self.optics)
         self.shape = weight.shape
         self.xy, self.weight = xy, weight.reshape(C, N)
+        self.seen = Observations.of(self.optics, self.xy, self.weight)
         centres = np.stack([camera.centre for camera in rig])
         self.pairs = camera_pairs(centres, options.max_pairs)
         P = len(self.pairs)
@@ -200,8 +202,10 @@ class _Work:
         if self.options.adaptive:
             noise = robust_sd(self.square, self.freedom, self.inliers)
             limit = np.clip(_GATE_SD * noise, _GATE_LEAST_PX, limit)
-        sd = self._noise()
-        self._blocks(lambda block: self._second_pass(block, limit[:, None], sd), 8)
+        # Twice: noise found with equal weights is shared out among the cameras too evenly.
+        for solve in (self._nearly, self._finally):
+            sd = self._noise()
+            self._blocks(partial(self._refine, limit=limit[:, None], sd=sd, solve=solve), 8)
         self._reject_doubtful(timeline.time if self.options.continuity else None)
         sd = self._noise()
         C, N = self.inliers.shape
@@ -223,8 +227,8 @@ class _Work:
 
     def _propose(self, block: slice) -> None:
         """What each pair of cameras says about the points of a block."""
-        seen = self._seen(block)
-        found = hypotheses(self.optics, seen, self.pairs, self.options)
+        seen = self.seen.at(block)
+        found = hypotheses(seen, self.pairs, self.options)
         self.starts[:, :, block], self.places[:, :, block] = found.start, found.points
         self.cost[:, block] = found.cost
 
@@ -239,17 +243,14 @@ class _Work:
         self.refined = np.where(found, self.places[:, row, column], np.nan)
         del self.starts, self.places, self.cost
 
-    def _seen(self, block: slice) -> Observations:
-        return Observations.of(self.optics, self.xy[:, block], self.weight[:, block])
-
     def _first_pass(self, block: slice) -> None:
         """Which views of a block agree, and what they leave as residuals."""
-        seen, start = self._seen(block), self.refined[:, block]
-        inliers = seen.errors(self.optics, start) <= self.options.inlier_thresh
+        seen, start = self.seen.at(block), self.refined[:, block]
+        inliers = seen.errors(start) <= self.options.inlier_thresh
         self.reason[block] = self._judge(seen, self.ambiguous[block], inliers)
         used = np.where(inliers & (self.reason[block] == Reason.OK), seen.weight, 0.0)
         self.inliers[:, block] = used > 0
-        self._residuals(block, used)
+        self._residuals(block, used, *self.optics.look(start))
 
     def _judge(self, seen: Observations, ambiguous: BoolArray, inliers: BoolArray) -> IntArray:
         """(n,) the reason of each point after the choice of its views."""
@@ -265,7 +266,22 @@ class _Work:
         reason[count < 2] = Reason.FEWER_THAN_TWO_VIEWS
         return reason
 
-    def _second_pass(self, block: slice, limit: FloatArray, sd: FloatArray) -> None:
+    def _nearly(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+        """Linear least squares: all that is needed while the weights are not final."""
+        seen = replace(self.seen.at(block), weight=weight)
+        found = linear_points(seen, np.ones_like(weight), start)
+        return np.where(np.isfinite(found), found, start)
+
+    def _finally(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+        return refine(self.normal, self.xy[:, block], weight, start, self.options)
+
+    def _refine(
+        self,
+        block: slice,
+        limit: FloatArray,
+        sd: FloatArray,
+        solve: Callable[[slice, FloatArray, FloatArray], FloatArray],
+    ) -> None:
         """Views beyond the clip's own noise go, the others are weighed by theirs.
 
         Between the limit and `_TAPER` times the limit a view still pulls, less and less: a point
@@ -277,21 +293,20 @@ class _Work:
         relative = weight * good * (sd.min() / sd[:, self._columns(block)]) ** 2
         with np.errstate(divide="ignore"):
             reach = np.minimum(limit / np.sqrt(weight), self.options.inlier_thresh)
-        for options in (self.rough, self.options):
-            error = self._error(block, points)
-            share = np.clip((_TAPER - error / reach) / (_TAPER - 1), 0, 1)
-            enough = ((share == 1) & (relative > 0)).sum(axis=0) >= self.options.min_views
-            # A point that would lose its second view keeps those it was found with.
-            share = np.where(enough, np.nan_to_num(share), self.inliers[:, block])
-            points = refine(self.optics, xy, relative * share, points, options)
-        near = np.where(enough, self._error(block, points) <= reach, self.inliers[:, block])
-        near &= relative > 0
+        share = np.clip((_TAPER - self._error(block, points) / reach) / (_TAPER - 1), 0, 1)
+        enough = ((share == 1) & (relative > 0)).sum(axis=0) >= self.options.min_views
+        # A point that would lose its second view keeps those it was found with.
+        share = np.where(enough, np.nan_to_num(share), self.inliers[:, block])
+        points = solve(block, relative * share, points)
+        view = self.optics.look(points)
+        error = np.hypot(view[0] - xy[..., 0], view[1] - xy[..., 1])
+        near = np.where(enough, error <= reach, self.inliers[:, block]) & (relative > 0)
         lost = good & (np.isnan(points[0]) | (near.sum(axis=0) < self.options.min_views))
         self.reason[block] = np.where(lost, Reason.NOT_CONVERGED, self.reason[block])
         kept = self.reason[block] == Reason.OK
         self.refined[:, block] = np.where(kept, points, np.nan)
         self.inliers[:, block] = near & kept
-        self._residuals(block, np.where(near & kept, relative, 0.0))
+        self._residuals(block, np.where(near & kept, relative, 0.0), *view)
 
     def _reject_doubtful(self, time: FloatArray | None) -> None:
         """Two views that agree against two or more need a neighbour in time.
@@ -312,24 +327,24 @@ class _Work:
 
     def _error(self, block: slice, points: FloatArray) -> FloatArray:
         """(C, n) px between the views of a block and `points`; NaN where there is no view."""
-        u, v, _ = self.optics.project(points)
+        u, v = self.optics.project(points)
         return np.hypot(u - self.xy[:, block, 0], v - self.xy[:, block, 1])
 
-    def _residuals(self, block: slice, used: FloatArray) -> None:
-        """Squared residuals of the used views, scaled to a score of 1, and their freedom."""
-        u, v, seen = self.optics.project(self.refined[:, block])
-        du, dv = self.optics.jacobian(seen)
-        on = (used > 0) & np.isfinite(u) & np.isfinite(du[:, 0])
-        du, dv = (np.where(on[:, None], d, 0.0) for d in (du, dv))
-        w = np.where(on, used, 0.0)
-        cov = inverse_symmetric(normal_matrix(du, dv, w))
-        leverage = sum(
-            np.einsum("cin,nij,cjn->cn", d, np.nan_to_num(cov), d, optimize=True) for d in (du, dv)
-        )
+    def _residuals(
+        self, block: slice, used: FloatArray, u: FloatArray, v: FloatArray, seen: Seen
+    ) -> None:
+        """Squared residuals of the used views, scaled to a score of 1, and their freedom.
+
+        u, v, seen: what the rig sees at the block's points.
+        """
+        on = (used > 0) & np.isfinite(u)
+        w, seen = np.where(on, used, 0.0), seen.only(on)
+        covariance = np.nan_to_num(inverse_symmetric(self.normal.matrix(seen, w)))
+        freedom = 2 - self.normal.leverage(seen, w, covariance)
         xy = self.xy[:, block]
         square = (u - xy[..., 0]) ** 2 + (v - xy[..., 1]) ** 2
         self.square[:, block] = np.where(on, self.weight[:, block] * square, 0.0)
-        self.freedom[:, block] = np.where(on, np.maximum(2 - w * leverage, 0.0), 0.0)
+        self.freedom[:, block] = np.where(on, np.maximum(freedom, 0.0), 0.0)
 
     def _noise(self) -> FloatArray:
         return pixel_sd(self.square.reshape(self.shape), self.freedom.reshape(self.shape))
@@ -342,13 +357,11 @@ class _Work:
         self, block: slice, sd: FloatArray, covariance: FloatArray, pixels: FloatArray
     ) -> None:
         """Covariance from the noise, and reprojection through the lens."""
-        u, v, seen = self.optics.project(self.refined[:, block])
+        u, v, seen = self.optics.look(self.refined[:, block])
         pixels[:, block, 0], pixels[:, block, 1] = u, v
-        du, dv = self.optics.jacobian(seen)
         on = self.inliers[:, block]
         w = np.where(on, self.weight[:, block] / sd[:, self._columns(block)] ** 2, 0.0)
-        du, dv = (np.where(on[:, None], d, 0.0) for d in (du, dv))
-        covariance[block] = inverse_symmetric(normal_matrix(du, dv, w))
+        covariance[block] = full(inverse_symmetric(self.normal.matrix(seen.only(on), w)))
 
     def _result(
         self,
@@ -391,10 +404,8 @@ def _near_neighbour(points: FloatArray, sure: FloatArray, gaps: FloatArray) -> B
 
 def _widest_angle(seen: Observations, used: BoolArray) -> FloatArray:
     """(n,) radians between the two most different rays of the used views; 0 with fewer."""
-    widest = np.zeros(used.shape[1])
-    for a in range(len(used)):
-        for b in range(a):
-            cosine = np.clip((seen.rays[a] * seen.rays[b]).sum(axis=0), -1, 1)
-            both = used[a] & used[b]
-            widest = np.where(both, np.maximum(widest, np.arccos(cosine)), widest)
-    return widest
+    least = np.ones(used.shape[1])  # cosine
+    for a in range(1, len(used)):
+        cosine = (seen.rays[a] * seen.rays[:a]).sum(axis=1)
+        least = np.minimum(least, np.where(used[a] & used[:a], cosine, 1.0).min(axis=0))
+    return np.arccos(np.clip(least, -1, 1))
