@@ -117,8 +117,8 @@ def run_pose2sim(
         (trc,) = (root / "pose-3d").glob("*.trc")
         markers = read_trc(trc)
     columns = [markers.names.index(NAMES[i]) for i in THEIRS]
-    # Its files are in another world by (x, y, z) -> (y, z, x).
-    return median(seconds[1:] or seconds), markers.xyz[:, columns][..., [2, 0, 1]]
+    # The export turned the world to Z up, as Pose2Sim wants it, and its TRC turns it back.
+    return median(seconds[1:] or seconds), markers.xyz[:, columns]
 
 
 def run_kinefit(
