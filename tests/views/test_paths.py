@@ -5,7 +5,6 @@ import numpy as np
 from kinefit.views.noise import pixel_sd, robust_sd
 from kinefit.views.paths import choose_paths
 
-
 WRONG = 3
 
 

@@ -194,7 +194,10 @@ class _Part:
         self.bone_sd = bones.sd[inside] * self.length
 
     def solve(self, window: slice) -> tuple[FloatArray, FloatArray]:
-        """xyz (n, J, 3) and covariance (n, J, 3, 3) of a window of frames."""
+        """xyz (n, J, 3) and covariance (n, J, 3, 3) of a window of frames; NaN without a view."""
+        if not (self.weight[:, window] > 0).any():
+            nothing = np.full(self.start[window].shape, np.nan)
+            return nothing, np.repeat(nothing[..., None], 3, axis=-1)
         smooth = _Smoothness(self.time[window], self.density)
         xyz = self.start[window].copy()
         xy, weight = self.xy[:, window], self.weight[:, window]
