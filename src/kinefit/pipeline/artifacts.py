@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
+from kinefit.io.people import People
 from kinefit.types import (
     JointAngles,
     Keypoints2D,
@@ -66,6 +67,28 @@ def load_track(path: Path) -> PoseTrack:
         tuple(stored["damaged"].tolist()),
         str(stored["source"]),
     )
+
+
+def save_people(path: Path, people: People) -> None:
+    """Write everybody of one video."""
+    counts = np.array([len(points) for points in people.points], dtype=np.int64)
+    nobody = np.empty((0, len(people.names), 3))
+    save_arrays(
+        path,
+        {
+            "names": np.array(people.names),
+            "frame": people.frame,
+            "count": counts,
+            "points": np.concatenate([nobody, *people.points]),
+        },
+    )
+
+
+def load_people(path: Path) -> People:
+    """Read what `save_people` wrote (without the program's own identity numbers)."""
+    stored = load_arrays(path)
+    points = np.split(stored["points"], np.cumsum(stored["count"])[:-1])
+    return People(_names(stored), stored["frame"], tuple(points))
 
 
 def save_markers(path: Path, markers: Markers) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from kinefit.detect import Detector, PeopleDetector, make_detector
 from kinefit.detect import Progress as FrameProgress
-from kinefit.detect import make_detector
 from kinefit.io.packages import pose2sim_folder
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
 from kinefit.motion.cutoff import check_cutoff
-from kinefit.pipeline.artifacts import save_track
+from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.provenance import code_version
 from kinefit.pipeline.run import Run, SinkMaker, fan_out, option_hash, sink_files
@@ -70,7 +70,32 @@ def refuse_early(videos: Mapping[str, Path], config: RunConfig) -> None:
     from kinefit.pipeline.rig import rig_of
 
     rig_of(videos, config)
-    make_detector(config.detector, model=config.detector_model, masks=config.save_mask)
+    for camera in videos:
+        detector_of(camera, config)
+
+
+def detector_of(camera: str, config: RunConfig) -> Detector:
+    """The detector of one camera; keypoint files are looked up by the camera's name."""
+    keypoints = None if config.keypoints is None else _keypoints_of(camera, config.keypoints)
+    return make_detector(
+        config.detector,
+        model=config.detector_model,
+        keypoints=keypoints,
+        masks=config.save_mask,
+    )
+
+
+def _keypoints_of(camera: str, folder: Path) -> Path:
+    """`folder`/<camera>, <camera>_json (Pose2Sim's layout) or <camera>.json, and nothing else."""
+    choices = [folder / camera, folder / f"{camera}_json", folder / f"{camera}.json"]
+    found = [path for path in choices if path.exists()]
+    if len(found) != 1:
+        raise InputError(
+            folder,
+            f"it has {'no' if not found else 'several'} keypoints of camera {camera!r}",
+            f"name them {', '.join(path.name for path in choices[:2])} or {choices[2].name}",
+        )
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,7 @@ class Multiview(Run):
             "cameras": list(self.videos),
             "detector": self.config.detector,
             "model": option_hash(self.config.detector_model),
+            "keypoints": option_hash(self.config.keypoints),
             "masks": self.config.save_mask,
             "sinks": sorted(self.sinks),
         }
@@ -133,9 +159,11 @@ class Multiview(Run):
     def _detect_one(self, camera: str, count: FrameProgress, checkpoint: Path) -> list[Path]:
         video = self.videos[camera]
         info = probe(video)
-        detector = make_detector(
-            self.config.detector, model=self.config.detector_model, masks=self.config.save_mask
-        )
+        detector = detector_of(camera, self.config)
+        if isinstance(detector, PeopleDetector):  # who it is, all views say together, later
+            people = self.folder.internal(f"people_{camera}.npz")
+            save_people(people, detector.people(video, progress=count))
+            return [people]
         made = sink_files(self.sinks, lambda suffix: self.camera_file(camera, suffix))
         with ExitStack() as opened:
             sinks = [opened.enter_context(m(p, info, detector.names)) for p, m in made.items()]

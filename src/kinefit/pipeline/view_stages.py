@@ -18,9 +18,10 @@ from kinefit.lift.upright import floor_height
 from kinefit.lift.world import SOLE_BELOW_LANDMARK, turn_to_face_x
 from kinefit.markers import estimate_missing, standard_markers
 from kinefit.motion.quality import frame_pairs
-from kinefit.pipeline.artifacts import load_arrays, load_track, save_arrays, save_markers
+from kinefit.pipeline.artifacts import load_arrays, save_arrays, save_markers
 from kinefit.pipeline.multiview import Multiview, Scene
 from kinefit.pipeline.rig import RunRig, rig_of
+from kinefit.pipeline.view_tracks import chosen_tracks, first_tracks
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -46,9 +47,10 @@ _FEWEST = 3  # finite points of a frame that make a person
 def triangulate_views(run: Multiview) -> list[Path]:
     """One clock, sides put right, points in space with their evidence."""
     config = run.config
-    tracks = {name: load_track(run.folder.internal(f"track_{name}.npz")) for name in run.videos}
     found = rig_of(run.videos, config)
-    offsets, clock = _offsets(run, tracks)
+    offsets, clock = _offsets(run, first_tracks(run))
+    tracks, said = chosen_tracks(run, found.rig, offsets)
+    clock["notes"] += said
     common = on_common_clock([t.image for t in tracks.values()], offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
     options = config.triangulation
