@@ -1,0 +1,407 @@
+"""2D points of several cameras from any source: tables, arrays, folders of other programs' files.
+
+What is read says what it assumed (pixels or shares of the picture, times, names), and anything
+that would have to be guessed is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.io.arrays import read_npz
+from kinefit.io.atomic import atomic_path
+from kinefit.io.openpose import read_openpose
+from kinefit.io.points_csv import Rows, read_rows
+from kinefit.io.sam3d import described, match_cameras, read_sam3d
+from kinefit.io.text import refused_as_input
+from kinefit.skeletons import skeleton, skeleton_names
+from kinefit.types import (
+    CameraRig,
+    FloatArray,
+    InputError,
+    IntArray,
+    InvalidData,
+    Timeline,
+    all_finite,
+)
+from kinefit.types.arrays import check_names, freeze, frozen_array
+
+# Shares of the picture end at 0 and 1; a detector may place a point a little outside.
+_SHARE_LOW, _SHARE_HIGH = -0.1, 1.1
+_SMALLEST_PICTURE = 16  # pixels; in a smaller one, pixels and shares cannot be told apart
+_MOST_CELLS = 2**28  # cameras x frames x points, 2 GiB of coordinates each
+
+
+@dataclass(frozen=True, eq=False)
+class Points2D:
+    """One person's (or object's) points in the pictures of several cameras.
+
+    cameras: C names. timeline: T frames, one clock. names: J points.
+    xy: (C, T, J, 2) px of each camera's own (distorted) picture; NaN where missing.
+    score: (C, T, J) in 0..1; 0 where xy is NaN.
+    image_size: (C, 2) width, height px.
+    assumed: what the source did not say, in words.
+    """
+
+    cameras: tuple[str, ...]
+    timeline: Timeline
+    names: tuple[str, ...]
+    xy: FloatArray
+    score: FloatArray
+    image_size: IntArray
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        cameras = check_names("Points2D", self.cameras)
+        names = check_names("Points2D", self.names)
+        shape = (len(cameras), len(self.timeline), len(names))
+        xy = np.array(self.xy, dtype=np.float64)
+        score = np.array(self.score, dtype=np.float64)
+        if xy.shape == (*shape, 2) and score.shape == shape:  # a wrong shape is reported below
+            missing = ~all_finite(xy) | ~(score > 0)
+            xy[missing & ~np.isinf(xy).any(axis=-1)] = np.nan
+            score[missing] = 0.0
+        freeze(
+            self,
+            cameras=cameras,
+            names=names,
+            xy=frozen_array("Points2D", "xy", xy, (*shape, 2)),
+            score=frozen_array("Points2D", "score", score, shape),
+            image_size=frozen_array(
+                "Points2D", "image_size", self.image_size, (len(cameras), 2), np.int64
+            ),
+            assumed=tuple(self.assumed),
+        )
+        if self.score.size and self.score.max() > 1:
+            raise InvalidData("Points2D.score must lie in 0..1.")
+
+    def select(self, names: Sequence[str]) -> Points2D:
+        """These points, in that order; raises InvalidData for an unknown one."""
+        pick = _columns(self.names, names)
+        return replace(
+            self, names=tuple(names), xy=self.xy[:, :, pick], score=self.score[..., pick]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class People2D:
+    """Several persons per picture, who is who not yet known; see `kinefit.views.people`.
+
+    cameras, timeline, names, image_size, assumed: as in Points2D.
+    views: (C, T) arrays (N, J, 3) of x, y px and score; NaN where missing.
+    """
+
+    cameras: tuple[str, ...]
+    timeline: Timeline
+    names: tuple[str, ...]
+    views: tuple[tuple[FloatArray, ...], ...]
+    image_size: IntArray
+    assumed: tuple[str, ...] = ()
+
+    def select(self, names: Sequence[str]) -> People2D:
+        """These points, in that order; raises InvalidData for an unknown one."""
+        pick = _columns(self.names, names)
+        views = tuple(tuple(pose[:, pick] for pose in view) for view in self.views)
+        return replace(self, names=tuple(names), views=views)
+
+
+def read_points(
+    path: str | Path,
+    rig: CameraRig,
+    *,
+    subset: str | Sequence[str] | None = None,
+    normalized: bool | None = None,
+    rate_hz: float | None = None,
+) -> Points2D | People2D:
+    """2D points from a file or folder, for the cameras of `rig` and in its order.
+
+    path: a CSV table (`kinefit.io.points_csv`); this project's `.npz` (`write_points`); a folder
+        with the outputs of SAM 3D Body or plain arrays (`kinefit.io.sam3d`); or one with a folder
+        of OpenPose JSON per camera, named like the camera or `<camera>_json`.
+    subset: points to keep, in that order: names, or the name of a skeleton (`"mhr46"`).
+    normalized: True: coordinates are shares of the picture's width and height, x px = x * width;
+        False: pixels; None: shares if all of them lie between -0.1 and 1.1.
+    rate_hz: frames per second, for sources without times. Without it, times are frame numbers.
+
+    Several persons in any picture give People2D. `assumed` says in words what was not in the
+    source. Raises InputError for whatever cannot be read or does not fit the rig.
+    """
+    path = Path(path)
+    if rate_hz is not None and not 0 < rate_hz < np.inf:
+        raise InputError("--rate", f"{rate_hz} is no rate", "give frames per second, e.g. 60")
+    if path.is_dir():
+        found = _read_folder(path, rig, normalized, rate_hz)
+    elif path.suffix.lower() == ".npz":
+        found = _read_npz(path, rig)
+    elif path.suffix.lower() == ".csv":
+        found = _read_csv(path, rig, normalized, rate_hz)
+    else:
+        raise InputError(
+            path,
+            "is no folder, .csv or .npz" if path.exists() else "there is no such file or folder",
+            "give a table, this program's .npz, or a folder with an entry per camera",
+        )
+    if subset is None:
+        return found
+    return found.select(_subset(path, found.names, subset))
+
+
+def write_points(path: str | Path, points: Points2D) -> None:
+    """Write the project's own `.npz`: plain arrays, no pickle, read back by `read_points`."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            xy=points.xy,
+            score=points.score,
+            frame=points.timeline.frame,
+            time=points.timeline.time,
+            names=np.array(points.names),
+            cameras=np.array(points.cameras),
+            image_size=points.image_size,
+        )
+
+
+def _read_npz(path: Path, rig: CameraRig) -> Points2D:
+    keys = ("xy", "score", "frame", "time", "names", "cameras", "image_size")
+    arrays = read_npz(path, only=keys)
+    lacking = [key for key in keys if key not in arrays]
+    if lacking:
+        raise InputError(
+            path, f"it has no array {', '.join(lacking)}", "give a file that kinefit wrote"
+        )
+    for key in ("names", "cameras"):
+        if arrays[key].dtype.kind != "U" or arrays[key].ndim != 1:
+            raise InputError(path, f"its {key} are no list of names", "write it again")
+    for key in ("xy", "score", "time", "frame", "image_size"):
+        if arrays[key].dtype.kind not in "iuf":
+            raise InputError(path, f"its {key} are no numbers", "write it again")
+    cameras = [str(name) for name in arrays["cameras"]]
+    with refused_as_input(path):
+        stored = Points2D(
+            tuple(cameras),
+            Timeline(arrays["frame"], arrays["time"]),
+            tuple(str(name) for name in arrays["names"]),
+            arrays["xy"],
+            arrays["score"],
+            arrays["image_size"],
+        )
+    _check_cameras(path, cameras, rig)
+    shape = (len(rig), *stored.xy.shape[1:3])
+    xy, score = np.full((*shape, 2), np.nan), np.zeros(shape)
+    said = _absent(cameras, rig)
+    for c, camera in enumerate(rig):
+        if camera.name not in cameras:
+            continue
+        k = cameras.index(camera.name)
+        xy[c], score[c] = stored.xy[k], stored.score[k]
+        size = tuple(stored.image_size[k].tolist())
+        if size != tuple(camera.size):
+            said.append(
+                f"Camera {camera.name}: the points are of pictures of {size[0]} x {size[1]}, the "
+                f"calibration of {camera.size[0]} x {camera.size[1]}; pixels were left as they are."
+            )
+    return replace(
+        stored, cameras=rig.names, xy=xy, score=score, image_size=_sizes(rig), assumed=tuple(said)
+    )
+
+
+def _read_csv(
+    path: Path, rig: CameraRig, normalized: bool | None, rate_hz: float | None
+) -> Points2D | People2D:
+    rows = read_rows(path)
+    _check_cameras(path, rows.cameras, rig, rows)
+    frame, row_of_frame = np.unique(rows.frame, return_inverse=True)
+    timeline, said = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
+    xy, words = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
+    said = [*words, *said, *_absent(rows.cameras, rig)]
+    shape = (len(rig), len(frame), len(rows.points))
+    if np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1) > _MOST_CELLS:
+        raise InputError(path, f"it makes a table of {shape} cells", "split it by time")
+    values = np.column_stack([xy, rows.score])
+    cells = (_camera_of(rows, rig), row_of_frame, rows.point)
+    if len(rows.persons) <= 1:
+        table = np.full((*shape, 3), np.nan)
+        table[cells] = values
+        return Points2D(
+            rig.names, timeline, rows.points, table[..., :2], np.nan_to_num(table[..., 2]),
+            _sizes(rig), tuple(said),
+        )  # fmt: skip
+    crowd = np.full((len(rig), len(frame), len(rows.persons), len(rows.points), 3), np.nan)
+    crowd[cells[0], cells[1], rows.person, cells[2]] = values
+    said.append("Numbers of persons in the table tell them apart in one picture, not across any.")
+    views = tuple(tuple(_present(pose) for pose in view) for view in crowd)
+    return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(said))
+
+
+def _read_folder(
+    path: Path, rig: CameraRig, normalized: bool | None, rate_hz: float | None
+) -> Points2D | People2D:
+    json = [e for e in path.iterdir() if e.is_dir() and next(e.glob("*.json"), None)]
+    said: list[str] = []
+    if json:
+        folders = match_cameras(path, rig.names, (), ("", "_json"))
+        people = {camera: read_openpose(folder) for camera, folder in folders.items()}
+    else:
+        people = read_sam3d(path, rig.names)
+        said.append(described(next(iter(people.values())).names))
+    names = {p.names for p in people.values()}
+    if len(names) > 1:
+        raise InputError(path, "the cameras have different points", "detect all with one model")
+    frame = np.unique(np.concatenate([p.frame for p in people.values()]))
+    timeline, words = _clock(path, frame, None, rate_hz)
+    said = [*said, *words, *_absent(list(people), rig)]
+    (points,) = names
+    empty = np.empty((0, len(points), 3))
+    rows = [
+        dict(zip(people[c].frame.tolist(), people[c].points, strict=True)) if c in people else {}
+        for c in rig.names
+    ]
+    views = [[row.get(f, empty) for f in frame.tolist()] for row in rows]
+    views, words = _views_in_pixels(path, views, rig, normalized)
+    said = [*words, *said]
+    if max(len(pose) for view in views for pose in view) > 1:
+        frozen = tuple(tuple(_present(pose) for pose in view) for view in views)
+        return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(said))
+    table = np.full((len(rig), len(frame), len(points), 3), np.nan)
+    for c, view in enumerate(views):
+        for t, pose in enumerate(view):
+            if len(pose):
+                table[c, t] = pose[0]
+    return Points2D(
+        rig.names, timeline, points, table[..., :2], np.nan_to_num(table[..., 2]), _sizes(rig),
+        tuple(said),
+    )  # fmt: skip
+
+
+def _views_in_pixels(
+    path: Path, views: list[list[FloatArray]], rig: CameraRig, normalized: bool | None
+) -> tuple[list[list[FloatArray]], list[str]]:
+    """`views` with coordinates in pixels; all cameras are judged together."""
+    counts = [len(pose) for view in views for pose in view]
+    whole = np.concatenate([pose for view in views for pose in view])
+    camera = np.repeat(np.repeat(np.arange(len(rig)), len(views[0])), counts)
+    size = _sizes(rig)[camera]
+    xy, said = _in_pixels(path, whole[..., :2], size[:, None], normalized)
+    whole = np.concatenate([xy, whole[..., 2:]], axis=-1)
+    pieces = iter(np.split(whole, np.cumsum(counts)[:-1]))
+    return [[next(pieces) for _ in view] for view in views], said
+
+
+def _in_pixels(
+    path: Path, xy: FloatArray, size: IntArray, normalized: bool | None
+) -> tuple[FloatArray, list[str]]:
+    """`xy` (..., 2) in pixels, and what was assumed. size: (..., 2) of each one's picture."""
+    known = xy[all_finite(xy)]
+    if not len(known):
+        raise InputError(path, "it has no points", "check the file")
+    share = bool(((known >= _SHARE_LOW) & (known <= _SHARE_HIGH)).all())
+    if normalized is None:
+        if share and size.min() < _SMALLEST_PICTURE:
+            raise InputError(
+                path, "its coordinates may be pixels or shares of these tiny pictures",
+                "say which with --normalized or --pixel",
+            )  # fmt: skip
+        normalized = share
+        what = "shares of the picture's width and height" if share else "pixels"
+        said = [f"Coordinates were taken for {what}."]
+    else:
+        said = []
+    return (xy * size if normalized else xy), said
+
+
+def _clock(
+    path: Path, frame: IntArray, time: FloatArray | None, rate_hz: float | None
+) -> tuple[Timeline, list[str]]:
+    said = []
+    if time is None and rate_hz is None:
+        said.append("There are no times: frame numbers stand for seconds.")
+    if time is None:
+        time = frame / (rate_hz or 1.0)
+    with refused_as_input(path):
+        return Timeline(frame, time), said
+
+
+def _times(path: Path, rows: Rows, frame: IntArray, row_of_frame: IntArray) -> FloatArray | None:
+    """(T,) seconds of the frames; None where the table has no times."""
+    if rows.time is None:
+        return None
+    time = np.full(len(frame), np.nan)
+    time[row_of_frame] = rows.time
+    other = ~(np.abs(rows.time - time[row_of_frame]) <= 1e-6)  # a table's rounding
+    if other.any():
+        i = int(other.argmax())
+        raise InputError(
+            path,
+            f"line {rows.line[i]}: frame {rows.frame[i]} has another time elsewhere, or none",
+            "give each frame one time for all cameras, or leave the column out",
+        )
+    return time
+
+
+def _camera_of(rows: Rows, rig: CameraRig) -> IntArray:
+    """(R,) the place in the rig of each row's camera."""
+    places = np.array([rig.names.index(name) for name in rows.cameras], dtype=np.int64)
+    return np.asarray(places[rows.camera])
+
+
+def _check_cameras(
+    path: Path, cameras: Sequence[str], rig: CameraRig, rows: Rows | None = None
+) -> None:
+    """Raises InputError unless all cameras are in the rig, and two of them at least."""
+    unknown = [name for name in cameras if name not in rig.names]
+    if unknown:
+        where = ""
+        if rows is not None:
+            first = int((rows.camera == rows.cameras.index(unknown[0])).argmax())
+            where = f"line {rows.line[first]}: "
+        raise InputError(
+            path,
+            f"{where}the calibration has no camera {', '.join(unknown)} "
+            f"(it has {', '.join(rig.names)})",
+            "name the cameras as the calibration does",
+        )
+    if len(cameras) < min(2, len(rig)):
+        raise InputError(path, "it has points of one camera only", "give two cameras or more")
+
+
+def _absent(cameras: Sequence[str], rig: CameraRig) -> list[str]:
+    absent = [name for name in rig.names if name not in cameras]
+    return [f"There are no points of camera {', '.join(absent)}."] if absent else []
+
+
+def _sizes(rig: CameraRig) -> IntArray:
+    return np.array([camera.size for camera in rig], dtype=np.int64)
+
+
+def _present(pose: FloatArray) -> FloatArray:
+    """The persons who have a point, read-only."""
+    kept = np.array(pose[np.isfinite(pose[..., 0]).any(axis=1)])
+    kept.setflags(write=False)
+    return kept
+
+
+def _columns(have: Sequence[str], names: Sequence[str]) -> list[int]:
+    unknown = [name for name in names if name not in have]
+    if unknown:
+        raise InvalidData(f"No point {', '.join(unknown)}; there are: {', '.join(have)}.")
+    return [have.index(name) for name in names]
+
+
+def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of the points to keep; InputError for a name that the source does not have."""
+    if isinstance(subset, str):
+        known = subset in skeleton_names()
+        names = skeleton(subset).points if known else tuple(subset.split(","))
+    else:
+        names = tuple(subset)
+    unknown = [name for name in names if name not in have]
+    if unknown or len(set(names)) < len(names):
+        said = f"it has no point {', '.join(unknown)}" if unknown else "a point is asked for twice"
+        raise InputError(
+            path, said, f"ask for some of {', '.join(have)}, or a skeleton made of them"
+        )
+    return names

@@ -1,0 +1,190 @@
+"""Outputs of SAM 3D Body and plain arrays of points, by camera: `.npz` and `.npy`.
+
+A folder holds, for each camera by its exact name, either one file (`cam1.npz`, one picture: frame
+0) or a folder with one file per frame, numbered by the last number of its name
+(`cam1/img_000012.npy`). A file is an array (J, 2) or (N, J, 2) of one or N persons (a third
+number per point is its score), or what SAM 3D Body's estimator returns, with such an array under
+`pred_keypoints_2d`: an archive, a dict, or a list of dicts, one per person. Pickled dicts are
+read by `kinefit.io.restricted_pickle`, which runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.io.arrays import read_npy, read_npz
+from kinefit.io.people import People, frame_number
+from kinefit.skeletons import skeleton
+from kinefit.types import FloatArray, InputError
+
+KEY = "pred_keypoints_2d"
+SUFFIXES = (".npz", ".npy")
+_BY_COUNT = {
+    len(skeleton(name).points): name
+    for name in ("coco17", "body25", "halpe26", "blazepose33", "mhr46", "mhr70")
+}
+_MOST_PERSONS = 1000
+_LARGEST = 1e6  # pixels; no image is that wide
+
+
+def read_sam3d(path: Path, cameras: Sequence[str]) -> dict[str, People]:
+    """Everybody in the files of each of `cameras` that has any, coordinates as they are written.
+
+    Points are named by their number (70: mhr70, 46: mhr46, 17: coco17, ...); sets that are not
+    known are called point0, point1, ... Scores are 1 where the file has none.
+
+    Raises InputError naming the file, and where names of cameras and files do not fit, with both.
+    """
+    found = {}
+    for camera, entry in match_cameras(path, cameras, SUFFIXES).items():
+        frames = _frames(entry)
+        found[camera] = _people(entry, {f: read_persons(file) for f, file in frames.items()})
+    if len({people.names for people in found.values()}) > 1:
+        counts = ", ".join(f"{c}: {len(p.names)}" for c, p in found.items())
+        raise InputError(
+            path, f"the cameras have different numbers of points ({counts})",
+            "give the points of one model",
+        )  # fmt: skip
+    return found
+
+
+def match_cameras(
+    folder: Path, cameras: Sequence[str], suffixes: Sequence[str], endings: Sequence[str] = ("",)
+) -> dict[str, Path]:
+    """The file or folder of each camera: its name, exactly, and one of `suffixes` or `endings`.
+
+    Never the nearest name: `cam1` and `cam10_old.npy` are two things. Other entries are left
+    alone as long as every camera has its own.
+
+    Raises InputError, with the names on both sides, when a camera has none but some entry has
+    another name, when a camera has two, and when fewer than two cameras have any.
+    """
+    entries = sorted(e for e in folder.iterdir() if e.is_dir() or e.suffix.lower() in suffixes)
+    found: dict[str, Path] = {}
+    others = []
+    for entry in entries:
+        name = entry.name if entry.is_dir() else entry.name[: -len(entry.suffix)]
+        stems = {name.removesuffix(ending) for ending in endings if name.endswith(ending)}
+        camera = next((c for c in cameras if c in stems), None)
+        if camera is None:
+            others.append(entry.name)
+        elif camera in found:
+            raise InputError(
+                folder, f"{found[camera].name} and {entry.name} are both of {camera}", "keep one"
+            )
+        else:
+            found[camera] = entry
+    missing = [camera for camera in cameras if camera not in found]
+    if (missing and others) or len(found) < min(2, len(cameras)):
+        raise InputError(
+            folder,
+            f"nothing in it is named like camera {', '.join(missing)}; "
+            f"it has {', '.join(others) or 'nothing else'}",
+            "name files or folders exactly like the cameras of the calibration",
+        )
+    return found
+
+
+def read_persons(path: Path) -> FloatArray:
+    """(N, J, 3) x, y, score of one file; NaN where a point is missing. Raises InputError."""
+    if path.suffix.lower() == ".npz":
+        arrays = read_npz(path, only=(KEY,)) or read_npz(path)
+        if KEY not in arrays and len(arrays) != 1:
+            names = ", ".join(sorted(arrays)[:8]) or "none"
+            raise InputError(path, f"it has no array {KEY!r} (but {names})", "check the file")
+        return _of_value(path, arrays.get(KEY, next(iter(arrays.values()), None)))
+    return _of_value(path, read_npy(path))
+
+
+def _of_value(path: Path, value: Any) -> FloatArray:
+    """Persons in an array, a dict, or a sequence of either."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.item() if value.ndim == 0 else value.ravel().tolist()
+    if isinstance(value, dict):
+        if KEY not in value:
+            names = ", ".join(str(k)[:30] for k in list(value)[:8])
+            raise InputError(path, f"it has no {KEY!r} (but {names})", "check the file")
+        return _of_value(path, value[KEY])
+    if isinstance(value, list | tuple):
+        if not value:  # nobody was found
+            return np.empty((0, 0, 3))
+        persons = [_of_value(path, one) for one in value[: _MOST_PERSONS + 1]]
+        if len({p.shape[1:] for p in persons}) > 1:
+            raise InputError(path, "its persons have different points", "use one model")
+        return _checked(path, np.concatenate(persons))
+    return _checked(path, value)
+
+
+def _checked(path: Path, value: Any) -> FloatArray:
+    """(N, J, 3) from (J, 2 or 3) or (N, J, 2 or 3)."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
+        raise InputError(path, "its points are no array of numbers", "check the file")
+    if value.ndim not in (2, 3) or value.shape[-1] not in (2, 3) or not value.shape[-2]:
+        raise InputError(
+            path, f"its points have shape {value.shape}", "expected (J, 2) or (N, J, 2)"
+        )
+    points = value.astype(np.float64).reshape(-1, *value.shape[-2:])
+    if len(points) > _MOST_PERSONS:
+        raise InputError(
+            path, f"it has {len(points)} persons in one picture",
+            "keep one file per frame: the first axis counts persons",
+        )  # fmt: skip
+    if np.isinf(points).any() or (np.abs(points) > _LARGEST).any():
+        raise InputError(path, "it has a coordinate beyond 1,000,000", "the file is damaged")
+    if points.shape[-1] == 2:
+        points = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+    points[..., 2] = points[..., 2].clip(0, 1)
+    missing = np.isnan(points).any(axis=-1) | (points[..., 2] == 0)
+    points[missing] = np.nan
+    return points
+
+
+def _frames(entry: Path) -> dict[int, Path]:
+    """Frame number -> file."""
+    if not entry.is_dir():
+        return {0: entry}
+    files: dict[int, Path] = {}
+    for file in sorted(f for f in entry.iterdir() if f.suffix.lower() in SUFFIXES):
+        frame = frame_number(file, file.stem)
+        if frame in files:
+            raise InputError(
+                entry, f"{files[frame].name} and {file.name} are both frame {frame}", "keep one"
+            )
+        files[frame] = file
+    if not files:
+        raise InputError(entry, "the folder has no .npz or .npy file", "check the folder")
+    return files
+
+
+def _people(entry: Path, frames: dict[int, FloatArray]) -> People:
+    counts = {points.shape[1]: frame for frame, points in frames.items() if len(points)}
+    if len(counts) != 1:
+        said = ", ".join(f"{n} in frame {f}" for n, f in counts.items())
+        raise InputError(
+            entry,
+            f"the number of points changes ({said})" if counts else "nobody is in any file",
+            "give the points of one model",
+        )
+    (count,) = counts
+    empty = np.empty((0, count, 3))
+    order = sorted(frames)
+    points = tuple(frames[f] if len(frames[f]) else empty for f in order)
+    return People(_names(count), np.array(order), points)
+
+
+def _names(count: int) -> tuple[str, ...]:
+    known = _BY_COUNT.get(count)
+    return skeleton(known).points if known else tuple(f"point{j}" for j in range(count))
+
+
+def described(names: Iterable[str]) -> str:
+    """What a set of points was taken for, in words."""
+    names = tuple(names)
+    known = _BY_COUNT.get(len(names))
+    if known and skeleton(known).points == names:
+        return f"{len(names)} points per person were taken for {known}."
+    return f"{len(names)} points per person are no known set; they are called by their numbers."
