@@ -95,8 +95,13 @@ def probe(path: str | Path) -> VideoInfo:
     )
 
 
-def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, None]:
+def frames(
+    path: str | Path, *, start: int = 0, longest: int | None = None
+) -> Generator[VideoFrame, None, None]:
     """Every frame from index `start` on, in the order of display.
+
+    longest: pixels of the longer side; larger pictures are scaled down to it while their colours
+        are converted, in a third of the time of doing it afterwards.
 
     A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
     its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
@@ -116,7 +121,7 @@ def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, N
     for index, (slot, picture) in enumerate(_aligned(path, clock)):
         if index < start:
             continue
-        rgb = None if picture is None else _upright(picture, pixel_aspect)
+        rgb = None if picture is None else _upright(picture, pixel_aspect, longest)
         if rgb is not None:
             height, width, _ = rgb.shape
             size = size or (width, height)
@@ -376,9 +381,15 @@ def _quarter_turns(picture: Any) -> int:
     return int(round(picture.rotation / 90) % 4)
 
 
-def _upright(picture: Any, pixel_aspect: float) -> Picture:
+def _upright(picture: Any, pixel_aspect: float, longest: int | None = None) -> Picture:
     """(height, width, 3) RGB with square pixels, turned as the display matrix says."""
-    rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
+    width, height = round(picture.width * pixel_aspect), picture.height
+    scale = 1.0 if longest is None else min(1.0, longest / max(width, height))
+    if scale == 1:
+        rgb = picture.to_ndarray(format="rgb24", width=width)
+    else:
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        rgb = picture.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
     return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(picture)))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Lock
+from typing import TYPE_CHECKING
 
 from kinefit.detect import Detector, PeopleDetector, make_detector
-from kinefit.detect import Progress as FrameProgress
 from kinefit.io.packages import pose2sim_folder
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
@@ -21,7 +21,11 @@ from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.provenance import code_version
 from kinefit.pipeline.run import Run, SinkMaker, fan_out, option_hash, sink_files
+from kinefit.pipeline.store import INTERNAL
 from kinefit.types import CameraRig, FloatArray, InputError
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import SynchronizedArray
 
 STEM = "multiview"  # how the names of a run's files begin that are no single camera's
 
@@ -132,52 +136,86 @@ class Multiview(Run):
             self.stage("overlay", lambda: view_stages.overlay(self), {}, ("initial",))
         self.finish()
 
-    def camera_file(self, camera: str, suffix: str) -> Path:
-        """`<camera><suffix>` in the run folder."""
-        return self.folder.path / f"{camera}{suffix}"
-
     def _detect(self) -> list[Path]:
-        """All videos at once, as many at a time as there are cores: inference keeps one busy."""
-        counts = dict.fromkeys(self.videos, 0)
-        total = sum(probe(video).n_frames for video in self.videos.values())
-        lock = Lock()
+        """All videos at once, one process per core: inference keeps a core busy.
+
+        (Threads would share Python's lock with each other and with what loads meanwhile: the four
+        videos of the demo take twice as long.)
+        """
         checkpoint = self.folder.internal("detect.partial")
-
-        def one(camera: str) -> list[Path]:
-            def count(done: int, _: int) -> None:
-                with lock:
-                    counts[camera] = done
-                    self.progress("detect", sum(counts.values()), total)
-
-            return self._detect_one(camera, count, checkpoint / f"{code_version()[:16]}-{camera}")
-
-        with ThreadPoolExecutor(min(len(self.videos), os.cpu_count() or 1)) as pool:
-            written = [path for files in pool.map(one, self.videos) for path in files]
+        jobs = [
+            _Job(camera, video, self.config, self.folder.path, self.sinks, checkpoint)
+            for camera, video in self.videos.items()
+        ]
+        workers = min(len(jobs), os.cpu_count() or 1)
+        context = get_context("spawn")  # a fork would copy the threads' locks
+        done = context.Array("q", len(jobs))
+        total = sum(probe(video).n_frames for video in self.videos.values())
+        with ProcessPoolExecutor(workers, context, _share, (done,)) as pool:
+            pending = {pool.submit(_detect_one, i, job) for i, job in enumerate(jobs)}
+            written: list[Path] = []
+            while pending:
+                finished, pending = wait(pending, timeout=_POLL_S)
+                self.progress("detect", sum(done[:]), total)
+                for future in finished:
+                    try:
+                        written += future.result()
+                    except BaseException:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise
         shutil.rmtree(checkpoint, ignore_errors=True)
         return written
 
-    def _detect_one(self, camera: str, count: FrameProgress, checkpoint: Path) -> list[Path]:
-        video = self.videos[camera]
-        info = probe(video)
-        detector = detector_of(camera, self.config)
-        if isinstance(detector, PeopleDetector):  # who it is, all views say together, later
-            people = self.folder.internal(f"people_{camera}.npz")
-            save_people(people, detector.people(video, progress=count))
-            return [people]
-        made = sink_files(self.sinks, lambda suffix: self.camera_file(camera, suffix))
-        with ExitStack() as opened:
-            sinks = [opened.enter_context(m(p, info, detector.names)) for p, m in made.items()]
-            track = detector.track(
-                video, on_frame=fan_out(sinks), progress=count, checkpoint=checkpoint
-            )
-        stored, table = (
-            self.folder.internal(f"track_{camera}.npz"),
-            self.camera_file(camera, "_raw_landmarks.csv"),
-        )
-        save_track(stored, track)
-        write_landmarks_csv(table, track)
-        return [stored, table, *made]
 
+@dataclass(frozen=True)
+class _Job:
+    """One video to look at, as it goes to a worker process."""
+
+    camera: str
+    video: Path
+    config: RunConfig
+    folder: Path
+    sinks: Mapping[str, SinkMaker]
+    checkpoint: Path
+
+
+_done: SynchronizedArray[int]  # frames done of each video; set in each worker
+
+
+def _share(done: SynchronizedArray[int]) -> None:
+    global _done
+    _done = done
+
+
+def _detect_one(index: int, job: _Job) -> list[Path]:
+    """Look at one video and write what was found, in a worker process."""
+
+    def count(done: int, _: int) -> None:
+        _done[index] = done
+
+    info, internal = probe(job.video), job.folder / INTERNAL
+    detector = detector_of(job.camera, job.config)
+    if isinstance(detector, PeopleDetector):  # who it is, all views say together, later
+        everybody = internal / f"people_{job.camera}.npz"
+        save_people(everybody, detector.people(job.video, progress=count))
+        return [everybody]
+    made = sink_files(job.sinks, lambda suffix: job.folder / f"{job.camera}{suffix}")
+    with ExitStack() as opened:
+        sinks = [opened.enter_context(m(p, info, detector.names)) for p, m in made.items()]
+        track = detector.track(
+            job.video,
+            on_frame=fan_out(sinks),
+            progress=count,
+            checkpoint=job.checkpoint / f"{code_version()[:16]}-{job.camera}",
+        )
+    stored = internal / f"track_{job.camera}.npz"
+    table = job.folder / f"{job.camera}_raw_landmarks.csv"
+    save_track(stored, track)
+    write_landmarks_csv(table, track)
+    return [stored, table, *made]
+
+
+_POLL_S = 0.1  # how often the progress is shown
 
 _TRIANGULATE_OPTIONS = (
     *("units", "world_up", "invert_extrinsics", "sync", "offsets", "person"),

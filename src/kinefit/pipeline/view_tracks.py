@@ -82,7 +82,7 @@ def _first(run: Multiview, camera: str) -> PoseTrack:
 
 
 def _nearest(time: FloatArray, grid: FloatArray) -> IntArray:
-    """(T,) the frame of `time` nearest to each moment of `grid`, -1 half a frame beyond its ends."""
+    """(T,) the frame of `time` nearest to each moment of `grid`; -1 beyond half a frame."""
     at = np.clip(np.searchsorted(time, grid), 1, len(time) - 1)
     at = at - (grid - time[at - 1] < time[at] - grid)
     far = np.abs(time[at] - grid) > 0.5 * float(np.median(np.diff(time))) * 1.01

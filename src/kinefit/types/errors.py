@@ -25,6 +25,10 @@ class InputError(KinefitError):
         self.source, self.reason, self.hint = str(source), reason, hint
         super().__init__(f"{source}: {reason}. Next: {hint}.")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """As its three parts, so that it survives the way from a worker process."""
+        return type(self), (self.source, self.reason, self.hint)
+
 
 class InvalidData(KinefitError):
     """Values that contradict a type's contract (shape, range, order); found at construction."""

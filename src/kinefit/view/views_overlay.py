@@ -34,7 +34,9 @@ def write_views_overlay(path: Path, scene: Scene, progress: Callable[[int, int],
     size = (columns * tile[0], rows * tile[1])
     rate = 1 / float(np.median(np.diff(moments[0])))
     with ExitStack() as stack:
-        streams = [stack.enter_context(ahead(frames(video))) for video in scene.videos]
+        streams = [
+            stack.enter_context(ahead(frames(video, longest=max(tile)))) for video in scene.videos
+        ]
         steps = [_at_moments(s, m) for s, m in zip(streams, moments, strict=True)]
         writer = stack.enter_context(VideoWriter(path, size, rate_hz=rate, quality=_QUALITY))
         for t, pictures in enumerate(zip(*steps, strict=True)):

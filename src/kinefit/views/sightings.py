@@ -113,7 +113,7 @@ def _sizes(points: FloatArray, seen: BoolArray, rig: CameraRig, camera: IntArray
     xy = points[..., :2]
     low = np.where(seen[..., None], xy, np.inf).min(axis=1)
     high = np.where(seen[..., None], xy, -np.inf).max(axis=1)
-    some = seen.any(axis=1)
+    some = np.asarray(seen.any(axis=1))
     diagonal = np.array([np.hypot(*c.size) for c in rig])
     box = np.where(some[:, None], high - low, 0.0)
     return np.asarray(np.linalg.norm(box, axis=-1) / diagonal[camera])

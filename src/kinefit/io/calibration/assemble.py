@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from kinefit.geometry.rotations import exp
 from kinefit.io.calibration.model import (
     METRES,
     Axis,
@@ -178,7 +178,7 @@ class _Builder:
             if np.linalg.norm(flat) > 2 * np.pi + 1e-6:
                 reason = f"a rotation vector of length {np.linalg.norm(flat):.4g}"
                 raise self._error(name, reason, "give it in radians, not in degrees")
-            return np.asarray(Rotation.from_rotvec(flat).as_matrix())
+            return exp(flat)
         if flat.size != 9:
             reason = f"a rotation of {flat.size} numbers"
             raise self._error(name, reason, "give 3 (rotation vector) or 9 (matrix)")
