@@ -18,7 +18,9 @@ from kinefit import __version__
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import err, errors_exit, out, stage_progress
 from kinefit.cli.ik import ik
-from kinefit.cli.options import with_run_options
+from kinefit.cli.options import with_options
+from kinefit.cli.triangulate import triangulate
+from kinefit.pipeline.config import RunConfig
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +32,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a refere
 app.add_typer(evaluate, name="eval")
 app.command()(ik)
 app.command()(calibration)
+app.command()(triangulate)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
 Overwrite = Annotated[
@@ -38,7 +41,7 @@ Overwrite = Annotated[
 
 
 @app.command()
-@with_run_options
+@with_options(RunConfig)
 def run(
     videos: Annotated[
         list[Path] | None,

@@ -1,4 +1,4 @@
-"""Every field of RunConfig as a command-line option: one list of names, defaults and help."""
+"""Every field of an options model as a command-line option: one list of names and help."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kinefit.pipeline.config import RunConfig
+Command = Callable[..., None]
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the `**options` of `command` by one typer option per RunConfig field.
+def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
+    """A decorator: replaces the `**options` of a command by one typer option per field.
 
     An option that was not given arrives as None, so that a configuration file can supply it.
     """
-    signature = inspect.signature(command, eval_str=True)
-    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    added = [_parameter(name, field) for name, field in RunConfig.model_fields.items()]
-    parameters = kept + added
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        added = [_parameter(name, field) for name, field in model.model_fields.items()]
+        parameters = kept + added
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kinefit.types import InputError, Subject
 from kinefit.views.options import TriangulationOptions
 
+Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -216,12 +217,17 @@ class RunConfig(ViewOptions):
 
 def run_config(values: Mapping[str, Any], source: str = "options") -> RunConfig:
     """A RunConfig from plain values; InputError names each refused option and why."""
+    return checked(RunConfig, values, source)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], source: str = "options") -> Model:
+    """Any options model from plain values; InputError names each refused option and why."""
     try:
-        return RunConfig(**values)
+        return model(**values)
     except ValidationError as error:
         reasons = "; ".join(_reason(e) for e in error.errors())
         raise InputError(
-            source, reasons, "see `kinefit run --help` for names, units and ranges"
+            source, reasons, "see the command's --help for names, units and ranges"
         ) from error
 
 

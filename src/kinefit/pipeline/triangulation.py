@@ -1,0 +1,92 @@
+"""2D points of any source to points in space: the triangulation stage by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.io.calibration import read_calibration
+from kinefit.io.points2d import People2D, read_points
+from kinefit.pipeline.config import ViewOptions
+from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.views.bundle import save_bundle
+from kinefit.views.people import choose_person, find_people
+from kinefit.views.sides import ViewSwaps, find_view_swaps, undo_view_swaps
+from kinefit.views.triangulate import Reason, Triangulation, triangulate
+
+
+@dataclass(frozen=True, eq=False)
+class TriangulatedFile:
+    """What came out of a file of 2D points.
+
+    points: with their evidence. swaps: views whose left and right were exchanged.
+    notes: what was assumed, in plain words.
+    """
+
+    points: Triangulation
+    swaps: ViewSwaps
+    notes: tuple[str, ...]
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why points are missing, in words -> how many; none that do not occur."""
+        counts = np.bincount(self.points.reason.ravel(), minlength=len(Reason))
+        return {r.words: int(counts[r]) for r in Reason if r is not Reason.OK and counts[r]}
+
+
+def triangulate_file(
+    source: Path,
+    out: Path,
+    options: ViewOptions,
+    *,
+    subset: str | Sequence[str] | None = None,
+    normalized: bool | None = None,
+    rate_hz: float | None = None,
+) -> TriangulatedFile:
+    """Read 2D points, triangulate them with the calibration of `options`, write the bundle `out`.
+
+    source, subset, normalized, rate_hz: as in `kinefit.io.points2d.read_points`. The bundle is in
+    the calibration's world, metres, Y up where the file or `world_up` says which axis that is.
+
+    Raises InputError for points or a calibration that cannot be used.
+    """
+    if options.calibration is None:
+        raise InputError("--calibration", "is missing", "give the file of the cameras")
+    calibration = read_calibration(
+        options.calibration,
+        units=options.units,
+        up=options.world_up,
+        invert_extrinsics=options.invert_extrinsics,
+    )
+    rig = calibration.rig
+    if len(rig) < 2:
+        raise InputError(
+            options.calibration, "it has one camera, which sees no depth", "give two or more"
+        )
+    found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
+    notes = [*calibration.assumptions, *found.assumed]
+    if isinstance(found, People2D):
+        xy, score, said = _of_one(rig, found, options.person)
+        notes += said
+    else:
+        xy, score = found.xy, found.score
+    chosen = options.triangulation
+    swaps = find_view_swaps(rig, found.timeline, found.names, xy, score, chosen)
+    if options.repair_side_swaps:
+        xy, score = undo_view_swaps(found.names, xy, score, swaps)
+    points = triangulate(rig, found.timeline, found.names, xy, score, chosen)
+    save_bundle(out, points, rig)
+    return TriangulatedFile(points, swaps, tuple(notes))
+
+
+def _of_one(
+    rig: CameraRig, people: People2D, person: int | None
+) -> tuple[FloatArray, FloatArray, list[str]]:
+    """xy (C, T, J, 2) and score (C, T, J) of one person among several, and who it is, in words."""
+    paths = find_people(rig, people.names, people.views, people.timeline.time)
+    points = choose_person(paths, person).points(people.views)
+    words = f"{len(paths)} persons in the scene; this is number {person or 1}"
+    return points[..., :2], np.nan_to_num(points[..., 2]), [words]
