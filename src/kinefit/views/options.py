@@ -25,8 +25,8 @@ class TriangulationOptions:
         not matter); "median": the upper median; "trimmed": mean of the best three quarters.
     huber_delta: px, where the Huber loss turns from square to straight.
     inlier_thresh: px, beyond which a view is never believed. On the real demo (MediaPipe, nose
-        and 12 joints) 27 px leaves 9.0 px of mean error and three views or more for 95 % of
-        points, 30 px 9.8 px and 97 %.
+        and 12 joints) 27 px leaves 9.2 px of mean error and three views or more for 95 % of
+        points, 30 px 10.0 px and 97 %.
     adaptive: also disbelieve views beyond four standard deviations of the noise that the clip
         itself shows, where that is less than `inlier_thresh`.
     min_views: views that must agree for a point to be given.
