@@ -269,18 +269,28 @@ def _shortest_path(jumps: list[FloatArray], node: FloatArray) -> IntArray:
     # A change of state is the exclusive or of two states: its bits are the groups that change.
     change = np.arange(4)
     edge = jumps[0][:, change & 1] + jumps[1][:, change >> 1] + _CHANGE * (change > 0)
-    source = change[:, None] ^ change  # [state here, change] -> state before
+    return cheapest_states(node, edge)
+
+
+def cheapest_states(node: FloatArray, edge: FloatArray) -> IntArray:
+    """(T,) the states of the cheapest path (Viterbi), S of them, S a power of two.
+
+    node: (T, S) cost of each state. edge: (T, S) cost of going over from the frame before, by the
+        exclusive or of the two states: its bits are what changes.
+    """
+    states = np.arange(node.shape[1])
+    source = states[:, None] ^ states  # [state here, change] -> state before
     best = node[0]
     came_from = np.zeros(node.shape, dtype=np.int64)
     for t in range(1, len(node)):
         ways = best[source] + edge[t]
         came_from[t] = ways.argmin(axis=1)
         best = ways.min(axis=1) + node[t]
-    states = np.empty(len(node), dtype=np.int64)
-    states[-1] = best.argmin()
+    path = np.empty(len(node), dtype=np.int64)
+    path[-1] = best.argmin()
     for t in range(len(node) - 1, 0, -1):
-        states[t - 1] = states[t] ^ came_from[t, states[t]]
-    return states
+        path[t - 1] = path[t] ^ came_from[t, path[t]]
+    return path
 
 
 def _margins(jumps: FloatArray, swapped: BoolArray) -> FloatArray:

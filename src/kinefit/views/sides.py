@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.geometry.projection import RigOptics, project_rig
-from kinefit.motion.sides import GROUPS, SPEED_LIMIT, label_jumps
+from kinefit.motion.sides import GROUPS, SPEED_LIMIT, cheapest_states, label_jumps
 from kinefit.skeletons import Skeleton
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, Keypoints2D, Timeline
 from kinefit.types.arrays import freeze, frozen_array
@@ -178,7 +178,7 @@ def _joint_search(
         + np.einsum("sc,ct->ts", 1 - bits, jumps[..., 0])
         + np.einsum("sc,ct->ts", bits, jumps[..., 1])
     )
-    path = _viterbi(node, change)
+    path = cheapest_states(node, change)
     return np.asarray(bits[path].T == 1)
 
 
@@ -208,22 +208,6 @@ def _labeling_costs(
     return out
 
 
-def _viterbi(node: FloatArray, change: FloatArray) -> IntArray:
-    """(T,) cheapest states; node: (T, S); change: (T, S) cost of each exclusive or of states."""
-    states = np.arange(node.shape[1])
-    source = states[:, None] ^ states  # [state here, change] -> state before
-    best, came = node[0], np.zeros(node.shape, dtype=np.int64)
-    for t in range(1, len(node)):
-        ways = best[source] + change[t]
-        came[t] = ways.argmin(axis=1)
-        best = ways.min(axis=1) + node[t]
-    path = np.empty(len(node), dtype=np.int64)
-    path[-1] = best.argmin()
-    for t in range(len(node) - 1, 0, -1):
-        path[t - 1] = path[t] ^ came[t, path[t]]
-    return path
-
-
 def _view_search(
     rig: CameraRig,
     timeline: Timeline,
@@ -248,7 +232,7 @@ def _view_search(
         back = np.maximum(np.where(labels, gain, -gain), 0.0)
         node = np.stack([loss, back + _PRIOR * step], axis=-1)
         change = jumps + np.array([0.0, _CHANGE])
-        new = np.stack([_viterbi(n, c) == 1 for n, c in zip(node, change, strict=True)])
+        new = np.stack([cheapest_states(n, c) == 1 for n, c in zip(node, change, strict=True)])
         if (new == labels).all():
             break
         labels = new
@@ -309,5 +293,5 @@ def _pair_swaps(
         for c in range(len(rig)):
             node = np.stack([np.zeros(len(timeline)), _GAIN - mean[c]], axis=-1)
             change = np.tile([0.0, _PAIR_CHANGE], (len(timeline), 1))
-            out[c, :, u] = _viterbi(node, change) == 1
+            out[c, :, u] = cheapest_states(node, change) == 1
     return out
