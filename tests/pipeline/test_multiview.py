@@ -66,6 +66,7 @@ def test_swapped_sides_of_camera_2_are_reported_and_no_others(manifest):
 def test_the_picture_size_that_differs_is_said(manifest):
     said = [text for text in manifest["warnings"] if "1088 x 1920" in text]
     assert [text.split()[1].rstrip(":") for text in said] == ["cam01", "cam02"]
+    assert all(text.startswith("Camera") for text in said)
 
 
 def test_bones_are_constant(finished):

@@ -180,7 +180,7 @@ def initial(run: Multiview) -> list[Path]:
     )
     world = {
         "detector": facts["detector"],
-        "doubts": [*facts["doubts"], *report.warnings],
+        "doubts": [_sentence(text) for text in (*facts["doubts"], *report.warnings)],
         "notes": [*facts["notes"], *notes, *said],
         "side_swaps": facts["side_swaps"],
         "cameras": facts["cameras"],
@@ -293,6 +293,7 @@ def _views_facts(
     count = points.inlier_mask.sum(axis=-1)
     error = points.mean_error_px
     notes = [
+        f"Points: {next(iter(tracks.values())).source}.",
         *(f"Calibration: {text.rstrip('.')}." for text in found.notes),
         *clock["notes"],
         f"Reprojection: {np.nanmean(error):.1f} px on average over the views that were used; "
@@ -339,6 +340,10 @@ _MANY_MISSING, _MANY_TWO = 0.1, 0.25
 def _main_reason(points: Triangulation) -> str:
     counts = np.bincount(points.reason.ravel(), minlength=len(Reason))
     return Reason(int(counts[1:].argmax()) + 1).words
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _pct(share: float) -> float:

@@ -36,6 +36,7 @@ from kinefit.view.palette import PAPER, SHADE, SIDE_COLOR, side_of
 _MOST_VIDEO_BYTES = 20_000_000  # of embedded video; browsers get slow far above it
 _STILLS = 4
 _NUMERIC = 'class="n"'
+_DRAWN = "Drawn are the points in space: where they lie beside the person, they are wrong."
 _ONE_LINE_OF_SIGHT = " Along a single camera's line of sight it is least certain."
 
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -151,7 +152,8 @@ def _verdict_section(content: ReportContent) -> str:
 def _video_section(content: ReportContent) -> str:
     """The overlay video, and beside it what was found in every frame."""
     frames = _frames_figure(content.quality) if content.track is not None else ""
-    film = "" if content.overlay is None else _film(content.overlay)
+    said = _DRAWN if content.cameras else "Pale: the detector is unsure."
+    film = "" if content.overlay is None else _film(content.overlay, said)
     if not film and not frames:
         return ""
     wide = "" if content.track and _is_upright(content.track) else " wide"
@@ -214,11 +216,9 @@ def _is_upright(track: PoseTrack) -> bool:
     return height > width
 
 
-def _film(path: Path) -> str:
+def _film(path: Path, said: str) -> str:
     """The video inside the page; stills and a link where it would make the page too heavy."""
-    caption = (
-        "<figcaption>Blue: the person’s right. Orange: their left. Pale: the detector is unsure."
-    )
+    caption = f"<figcaption>Blue: the person’s right. Orange: their left. {said}"
     if path.stat().st_size <= _MOST_VIDEO_BYTES:
         data = base64.b64encode(path.read_bytes()).decode()
         poster = _jpeg(next(frame for frame in frames(path) if frame.rgb is not None))
