@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,8 @@ def process_views(
     """Videos of several calibrated cameras to markers, joint angles and a report in `out`.
 
     A video belongs to the camera of the calibration that has its name (without the suffix); the
-    order of the files means nothing. Otherwise as `process_video`.
+    order of the files means nothing. The videos are looked at in processes of their own: a script
+    calls this under `if __name__ == "__main__":`. Otherwise as `process_video`.
     """
     named = _by_camera(videos)
     multiview.refuse_early(named, config)
@@ -161,8 +162,7 @@ def _loading_beside(progress: Progress) -> Progress:
 
     def report(stage: str, done: int, total: int) -> None:
         if stage == "detect" and done and loader.ident is None:
-            with suppress(RuntimeError):  # another camera's thread was quicker
-                loader.start()
+            loader.start()
         progress(stage, done, total)
 
     return report

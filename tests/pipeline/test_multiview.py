@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from kinefit.io.mot import read_mot
 from kinefit.io.trc import read_trc
 from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import RunConfig, ViewOptions, run_config
-from kinefit.types import InputError
+from kinefit.types import InputError, TooFewPoints
 from kinefit.views.bundle import load_triangulation
 from kinefit.views.options import TriangulationOptions
 
@@ -150,6 +151,36 @@ def test_the_options_flags_have_the_librarys_defaults():
     assert ViewOptions().triangulation == TriangulationOptions()
 
 
+def test_without_a_vertical_the_person_gives_it(finished, tmp_path):
+    # The same cameras in a file that does not say which axis is up, its world lying on its side.
+    from kinefit.io.calibration import write_calibration
+    from kinefit.pipeline.rig import rig_of
+    from kinefit.pipeline.view_stages import _upright
+
+    out, _ = finished
+    rig = read_calibration(out / "multiview_cameras.toml").rig
+    side = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # Y up becomes X up
+    file = tmp_path / "side.toml"
+    write_calibration(file, rig.moved(side), layout="aniposelib", up_known=False)
+    options = config(calibration=file)
+    videos = {video.stem: video for video in demo_views()[0]}
+    found = rig_of(videos, options)
+    assert not found.up_known
+
+    class Run:
+        config = options
+
+    points = load_triangulation(out / "multiview_triangulated.npz")
+    lying = replace(points, refined=points.refined @ side.T)
+    turned = _upright(found, lying, Run())
+    assert turned.calibration.up == "x"
+    high = [turned.rig[name].centre[1] for name in rig.names]
+    np.testing.assert_allclose(high, [camera.centre[1] for camera in rig], atol=1e-6)
+    nobody = replace(points, refined=np.full_like(points.refined, np.nan))
+    with pytest.raises(TooFewPoints, match="--world-up"):
+        _upright(found, nobody, Run())
+
+
 def refused(tmp_path, videos=None, **changes) -> str:
     out = tmp_path / "out"
     with pytest.raises(InputError) as caught:
@@ -179,7 +210,20 @@ def test_two_videos_of_one_camera(tmp_path):
 
 def test_offsets_of_unknown_cameras_and_words(tmp_path):
     assert "no camera 'cam9'" in refused(tmp_path, offsets="cam9=0.1")
-    assert "NAME=SECONDS" in refused(tmp_path, offsets="cam01")
+    for wrong in ("cam01", "cam01=nan", "cam01=inf", "=0.1", "cam01=0.1,cam01=0.2"):
+        assert "NAME=SECONDS" in refused(tmp_path, offsets=wrong)
+
+
+def test_more_views_than_cameras(tmp_path):
+    assert "--min-views" in refused(tmp_path, min_views=5)
+
+
+def test_options_that_would_do_nothing():
+    with pytest.raises(InputError, match="finds one"):
+        config(person=2)
+    for name, value in (("sync", True), ("offsets", "a=1"), ("lab_frame", True), ("person", 2)):
+        with pytest.raises(InputError, match=f"{name} is for several cameras"):
+            config(calibration=None, **{name: value})
 
 
 def test_one_cameras_options_with_a_calibration():

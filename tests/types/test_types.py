@@ -1,9 +1,22 @@
 """Construction is the gate: what passes it is usable, what does not says why."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from kinefit.types import InvalidData, JointAngles, Keypoints2D, Markers, Subject, Timeline
+from kinefit.types import (
+    InputError,
+    InvalidData,
+    JointAngles,
+    Keypoints2D,
+    Markers,
+    MissingDependency,
+    MissingMarkers,
+    Subject,
+    Timeline,
+    TooFewPoints,
+)
 
 
 def test_arrays_are_read_only_copies():
@@ -59,3 +72,19 @@ def test_missing_keypoints_have_no_score():
 def test_subject_refuses_wrong_units(height, mass):
     with pytest.raises(InvalidData):
         Subject(height, mass)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("a.mp4", "the file is empty", "copy it again"),
+        TooFewPoints("hips", found=1, needed=2, frame=7),
+        MissingMarkers("augmentation", ["RHip"], "name them"),
+        MissingDependency("rtmlib", "the detector", "rtmlib"),
+    ],
+)
+def test_errors_survive_the_way_from_a_worker_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)

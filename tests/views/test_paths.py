@@ -20,8 +20,8 @@ def hypotheses(frames: int = 20, points: int = 3, seed: int = 0):
 
 def test_a_frame_that_prefers_the_wrong_place_is_overruled_by_its_neighbours():
     places = hypotheses()
-    cost = np.full(places.shape[1:], 100.0)
-    cost[WRONG, 7] = 60.0
+    cost = np.full(places.shape[1:], 0.4)
+    cost[WRONG, 7] = 0.25
     time = np.arange(20) / 60
     assert (choose_paths(places, cost, time).hypothesis != WRONG).all()
     # Negative control: by itself the frame takes the wrong one.
@@ -30,15 +30,15 @@ def test_a_frame_that_prefers_the_wrong_place_is_overruled_by_its_neighbours():
 
 def test_what_is_as_good_without_neighbours_is_ambiguous():
     places = hypotheses(frames=1)
-    cost = np.full(places.shape[1:], 100.0)
+    cost = np.full(places.shape[1:], 0.4)
     assert choose_paths(places, cost, None).ambiguous.all()
-    cost[WRONG] += 50.0
+    cost[WRONG] += 0.2
     assert not choose_paths(places, cost, None).ambiguous.any()
 
 
 def test_neighbours_settle_what_is_ambiguous():
     places = hypotheses()
-    cost = np.full(places.shape[1:], 100.0)
+    cost = np.full(places.shape[1:], 0.4)
     found = choose_paths(places, cost, np.arange(20) / 60)
     assert (found.hypothesis != WRONG).all()
     assert not found.ambiguous.any()
@@ -46,15 +46,15 @@ def test_neighbours_settle_what_is_ambiguous():
 
 def test_frames_far_apart_do_not_speak_for_each_other():
     places = hypotheses()
-    cost = np.full(places.shape[1:], 100.0)
-    cost[WRONG, 7] = 60.0
+    cost = np.full(places.shape[1:], 0.4)
+    cost[WRONG, 7] = 0.25
     found = choose_paths(places, cost, np.arange(20) * 1.0)  # one frame a second
     assert (found.hypothesis[7] == WRONG).all()
 
 
 def test_points_without_hypotheses_stay_without():
     places = hypotheses()
-    cost = np.full(places.shape[1:], 10.0)
+    cost = np.full(places.shape[1:], 0.04)
     cost[:, 4, 1] = np.inf
     places[:, :, 4, 1] = np.nan
     found = choose_paths(places, cost, np.arange(20) / 60)
@@ -68,8 +68,8 @@ def test_many_hypotheses_are_cut_to_the_best():
     places = hypotheses()
     wrong = places[:, WRONG:] + np.random.default_rng(1).normal(0, 1, (3, 30, 20, 3))
     many = np.concatenate([wrong, places], axis=1)
-    cost = np.full(many.shape[1:], 200.0)
-    cost[30:33] = 50.0
+    cost = np.full(many.shape[1:], 0.8)
+    cost[30:33] = 0.2
     assert np.isin(choose_paths(many, cost, np.arange(20) / 60).hypothesis, (30, 31, 32)).all()
 
 

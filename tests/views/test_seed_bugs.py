@@ -65,6 +65,7 @@ def test_bug_3_errors_are_of_the_points_that_were_written(points, tmp_path):
 
     written = stored["reproj_errors_px"][..., 0][used]
     np.testing.assert_allclose(written, error_of(stored["points3d_refined"]), atol=1e-6)
+    np.testing.assert_array_equal(stored["camera_distortion"][0][:5], camera.distortion)
     # Naive: errors of an earlier state of the points, here the candidates.
     assert np.abs(written - error_of(stored["points3d_init"])).max() > 0.1
 
@@ -136,6 +137,8 @@ def test_earlier_single_frame_files_are_read(tmp_path):
         {"points3d_refined": np.ones((46, 3))},
         {"points3d_refined": np.ones((46, 2)), "inlier_mask": np.ones((46, 4))},
         {"points3d_refined": np.ones((46, 3)), "inlier_mask": np.ones((45, 4))},
+        {"points3d_refined": np.ones((3, 3)), "inlier_mask": np.ones(3)},
+        {"points3d_refined": np.full((46, 3), "x"), "inlier_mask": np.ones((46, 4))},
         {"points3d_refined": np.array([{"a": 1}], dtype=object), "inlier_mask": np.ones((1, 4))},
     ],
 )

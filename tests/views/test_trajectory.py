@@ -138,6 +138,14 @@ def test_a_point_seen_by_one_camera_is_helped_by_its_bone(ring, walker):
     assert scene.error(found.keypoints.xyz)[frames, wrist].max() < 0.03
 
 
+def test_a_point_that_one_camera_sees_for_long_is_missing(ring, walker):
+    scene = Scene(ring, walker)
+    wrist, frames = scene.column("RWrist"), slice(20, 90)
+    scene.xy[1:, frames, wrist], scene.score[1:, frames, wrist] = np.nan, 0
+    scene.points = triangulate(scene.rig, scene.timeline, scene.names, scene.xy, scene.score)
+    assert np.isnan(scene.run().keypoints.xyz[28:82, wrist]).all()
+
+
 def test_a_point_never_seen_is_missing_throughout(ring, walker):
     scene = Scene(ring, walker, hide=("Nose", slice(None)))
     found = scene.run(max_unseen_s=np.inf, max_sd_m=np.inf)
@@ -232,6 +240,14 @@ def test_short_clips_work(ring, walker, length):
     scene = Scene(ring, walker, length=length)
     found = scene.run()
     assert np.isfinite(found.keypoints.xyz).all() == (length > 1)
+
+
+def test_missing_scores_are_no_evidence(scene, found):
+    score = scene.score.copy()
+    score[1, 30:35] = np.nan
+    again = body_trajectory(scene.rig, scene.points, scene.xy, score)
+    assert np.isfinite(again.keypoints.xyz).all()
+    assert np.abs(again.keypoints.xyz - found.keypoints.xyz).max() < 0.03
 
 
 def test_lost_frames_are_bridged_by_their_time(scene):

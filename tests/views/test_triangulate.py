@@ -213,6 +213,24 @@ def test_pictures_of_twice_the_size_give_the_same(ring, motion, observed):
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 
+@pytest.mark.parametrize("score_type", ["huber", "median", "trimmed"])
+@pytest.mark.parametrize("width", [640, 1920, 3840])
+def test_a_wrong_view_that_changes_with_the_frame_costs_nothing(ring, motion, width, score_type):
+    # Whatever the pictures' size: costs are parts of a disbelieved view, not pixels.
+    from kinefit.geometry.projection import project_rig
+
+    rig, truth = ring(4, size=(width, width * 9 // 16)), motion(30, 40)
+    random, scale = np.random.default_rng(0), width / 1920
+    xy = project_rig(rig, truth) + random.normal(0, scale, (4, 30, 40, 2))
+    wrong = random.integers(0, 4, (30, 40))
+    t, j = np.indices(wrong.shape)
+    xy[wrong, t, j] += scale * random.uniform(80, 200, (30, 40, 2)) * random.choice([-1, 1], 2)
+    found = run(rig, xy, score_type=score_type)
+    error = np.linalg.norm(found.refined - truth, axis=-1)
+    assert np.isfinite(error).mean() > 0.99
+    assert np.nanmax(error) < 0.03  # 1 px is 3 mm, three views of it
+
+
 def test_pairs_are_sampled_evenly_when_there_are_many():
     random = np.random.default_rng(0)
     centres = random.normal(size=(16, 3)) * [4, 0.5, 4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -179,6 +180,11 @@ class RunConfig(ViewOptions):
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         if self.calibration is not None and one:
             raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
+        several = [n for n in ("sync", "offsets", "lab_frame", "person") if getattr(self, n)]
+        if self.calibration is None and several:
+            raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
+        if self.person is not None and self.detector == "mediapipe":
+            raise ValueError("person needs a detector that finds everybody; mediapipe finds one")
         if self.sync and self.offsets is not None:
             raise ValueError("give sync or offsets, not both")
         if self.focal_px is not None and self.fov is not None:
@@ -198,15 +204,19 @@ class RunConfig(ViewOptions):
         """Camera name -> seconds to add to its clock; raises InputError for anything else."""
         found: dict[str, float] = {}
         for part in (self.offsets or "").split(","):
-            name, _, seconds = part.partition("=")
+            name, _, seconds = (text.strip() for text in part.rpartition("="))
             if not part.strip():
                 continue
             try:
-                found[name.strip()] = float(seconds)
-            except ValueError as error:
+                value = float(seconds)
+            except ValueError:
+                value = math.nan
+            if not name or name in found or not math.isfinite(value):
+                again = " again" if name in found else ""
                 raise InputError(
-                    "--offsets", f"{part!r} is not NAME=SECONDS", "give e.g. cam2=0.033"
-                ) from error
+                    "--offsets", f"{part!r} is not NAME=SECONDS{again}", "give e.g. cam2=0.033"
+                )
+            found[name] = value
         return found
 
     @property

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,7 +19,7 @@ from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
 from kinefit.motion.cutoff import check_cutoff
 from kinefit.pipeline.artifacts import save_people, save_track
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.provenance import code_version
 from kinefit.pipeline.run import Run, SinkMaker, fan_out, option_hash, sink_files
 from kinefit.pipeline.store import INTERNAL
@@ -66,6 +67,7 @@ def refuse_early(videos: Mapping[str, Path], config: RunConfig) -> None:
         rates.append(info.rate_hz)
     check_cutoff(config.cutoff_hz, max(rates))
     pose2sim_folder("Marker augmentation")
+    check_views(config, len(videos))
     unknown = set(config.offset_s) - set(videos)
     if unknown:
         raise InputError(
@@ -76,6 +78,16 @@ def refuse_early(videos: Mapping[str, Path], config: RunConfig) -> None:
     rig_of(videos, config)
     for camera in videos:
         detector_of(camera, config)
+
+
+def check_views(options: ViewOptions, cameras: int) -> None:
+    """InputError when more views must agree than there are cameras."""
+    if options.min_views > cameras:
+        raise InputError(
+            "--min-views",
+            f"{options.min_views} views cannot agree where {cameras} cameras film",
+            f"give {cameras} or less",
+        )
 
 
 def detector_of(camera: str, config: RunConfig) -> Detector:
@@ -160,6 +172,13 @@ class Multiview(Run):
                 for future in finished:
                     try:
                         written += future.result()
+                    except BrokenProcessPool as error:
+                        raise InputError(
+                            "detection",
+                            "a process that looks at a video has died",
+                            "in a script of your own, call it under `if __name__ == '__main__':`; "
+                            "else see whether the memory was full",
+                        ) from error
                     except BaseException:
                         pool.shutdown(wait=False, cancel_futures=True)
                         raise

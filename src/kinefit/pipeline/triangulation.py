@@ -11,6 +11,7 @@ import numpy as np
 from kinefit.io.calibration import read_calibration
 from kinefit.io.points2d import People2D, read_points
 from kinefit.pipeline.config import ViewOptions
+from kinefit.pipeline.multiview import check_views
 from kinefit.types import CameraRig, FloatArray, InputError
 from kinefit.views.bundle import save_bundle
 from kinefit.views.people import choose_person, find_people
@@ -66,6 +67,7 @@ def triangulate_file(
         raise InputError(
             options.calibration, "it has one camera, which sees no depth", "give two or more"
         )
+    check_views(options, len(rig))
     found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):

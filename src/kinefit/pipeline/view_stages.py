@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def triangulate_views(run: Multiview) -> list[Path]:
     clock["notes"] += said
     common = on_common_clock([t.image for t in tracks.values()], offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
+    score = np.where(score >= config.visibility_min, score, 0.0)  # for all that follows
     options = config.triangulation
     swaps = find_view_swaps(found.rig, common.timeline, common.names, xy, score, options)
     if config.repair_side_swaps:
@@ -124,11 +125,7 @@ def _upright(found: RunRig, points: Triangulation, run: Multiview) -> RunRig:
     The axis of the file's world nearest to the way from feet to head, on average over the clip.
     Raises InputError when the person lies between two axes.
     """
-    at = {name: points.refined[:, i] for i, name in enumerate(points.names)}
-    low = np.nanmean([at[n] for n in ("LAnkle", "RAnkle") if n in at], axis=0)
-    high = np.nanmean([at[n] for n in ("LShoulder", "RShoulder") if n in at], axis=0)
-    way = np.nanmean(high - low, axis=0)
-    way = way / np.linalg.norm(way)
+    way = _way_up(points)
     axis = AXES[int(np.argmax([*np.stack([way, -way], axis=1).ravel()]))]
     lean = math.degrees(math.acos(min(1.0, float(np.abs(way).max()))))
     if not lean < _MOST_LEAN_DEG:
@@ -148,6 +145,29 @@ def _upright(found: RunRig, points: Triangulation, run: Multiview) -> RunRig:
 _MOST_LEAN_DEG = 30.0
 
 
+def _way_up(points: Triangulation) -> FloatArray:
+    """(3,) unit: from ankles, else hips, to shoulders, the median over the frames.
+
+    Raises TooFewPoints when no frame shows them.
+    """
+    at = {name: points.refined[:, i] for i, name in enumerate(points.names)}
+    missing = np.full(points.refined.shape[::2], np.nan)
+
+    def middle(joint: str) -> FloatArray:
+        return (at.get(f"L{joint}", missing) + at.get(f"R{joint}", missing)) / 2
+
+    for low in ("Ankle", "Hip"):
+        ways = middle("Shoulder") - middle(low)
+        ways = ways[np.isfinite(ways).all(axis=-1)]
+        if len(ways):
+            way = np.median(ways, axis=0)
+            return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
+    raise TooFewPoints(
+        "shoulders and hips, by which the vertical is found", found=0, needed=4,
+        hint="give --world-up: the calibration does not say which axis points up",
+    )  # fmt: skip
+
+
 def _turn_between(before: Calibration, after: Calibration) -> FloatArray:
     """(3, 3) rotation from the world of `before` to that of `after`."""
     return np.asarray(after.rig.cameras[0].R.T @ before.rig.cameras[0].R)
@@ -158,13 +178,7 @@ def initial(run: Multiview) -> list[Path]:
     points = load_triangulation(run.file("_triangulated.npz"))
     views = load_arrays(run.folder.internal("views.npz"))
     facts = json.loads(run.folder.internal("views.json").read_text("utf-8"))
-    rig = rig_of(run.videos, run.config).rig
-    rig = CameraRig(
-        tuple(
-            replace(camera, R=np.array(pose["R"]), t=np.array(pose["t"]))
-            for camera, pose in zip(rig, facts["poses"], strict=True)
-        )
-    )
+    rig = _posed(run, *([pose[k] for pose in facts["poses"]] for k in ("R", "t")))
     keypoints, sd, few, notes = _body(run, rig, points, views)
     turn, shift, said = _room(keypoints, run.config.lab_frame)
     rig = rig.moved(turn, shift)
@@ -228,9 +242,10 @@ def _trajectory_words(found: Trajectory) -> str:
         for limb in limbs
         if f"left {limb}" in sides and f"right {limb}" in sides
     ]
+    bones = f"Bones, left / right, cm: {', '.join(words)}. " if words else ""
     return (
-        f"Bones, left / right, cm: {', '.join(words)}. The detector's errors last about "
-        f"{found.independent:.0f} frames: the deviations allow for that."
+        f"{bones}The detector's errors last about {found.independent:.0f} frames: the deviations "
+        "allow for that."
     )
 
 
@@ -307,7 +322,7 @@ def _views_facts(
         "poses": [{"R": c.R.tolist(), "t": c.t.tolist()} for c in found.rig],
         "cameras": cameras,
         "side_swaps": side_swaps,
-        "doubts": [*found.doubts, *_doubts(points)],
+        "doubts": [*found.doubts, *_left_out(tracks, common), *_doubts(points)],
         "notes": notes,
     }
 
@@ -315,6 +330,21 @@ def _views_facts(
 def _own_moments(common: CommonPoints, offset: float) -> list[float]:
     """Each frame's moment on a camera's own clock, seconds since its first frame."""
     return [round(t - offset, 6) for t in common.timeline.time.tolist()]
+
+
+def _left_out(tracks: Mapping[str, PoseTrack], common: CommonPoints) -> list[str]:
+    """What two cameras recorded and the result does not hold."""
+    lasts = sorted(float(np.ptp(t.image.timeline.time)) for t in tracks.values())
+    kept = float(np.ptp(common.timeline.time))
+    if kept >= _MOST_OF_IT * lasts[-2]:
+        return []
+    return [
+        f"The result holds {kept:.1f} s, but two cameras recorded {lasts[-2]:.1f} s: leave out the "
+        "shorter videos, or check the offsets."
+    ]
+
+
+_MOST_OF_IT = 0.8
 
 
 def _doubts(points: Triangulation) -> list[str]:
@@ -350,17 +380,18 @@ def _pct(share: float) -> float:
     return round(100 * float(share), 1)
 
 
+def _posed(run: Multiview, R: Iterable[Any], t: Iterable[Any]) -> CameraRig:
+    """The run's cameras in another world, where their poses are (C, 3, 3) and (C, 3)."""
+    poses = zip(rig_of(run.videos, run.config).rig, R, t, strict=True)
+    cameras = (replace(c, R=np.asarray(Rc), t=np.asarray(tc)) for c, Rc, tc in poses)
+    return CameraRig(tuple(cameras))
+
+
 def overlay(run: Multiview) -> list[Path]:
     """The videos side by side with the result drawn on them."""
     assert run.overlay is not None
     stored = load_arrays(run.folder.internal("body.npz"))
-    rig = rig_of(run.videos, run.config).rig
-    rig = CameraRig(
-        tuple(
-            replace(camera, R=R, t=t)
-            for camera, R, t in zip(rig, stored["R"], stored["t"], strict=True)
-        )
-    )
+    rig = _posed(run, stored["R"], stored["t"])
     path = run.file("_overlay.mp4")
     scene = Scene(
         tuple(run.videos.values()),

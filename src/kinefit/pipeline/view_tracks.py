@@ -41,11 +41,9 @@ def chosen_tracks(
         return first_tracks(run), []
     everybody = {name: load_people(_people_file(run, name)) for name in rig.names}
     times = {name: frame_times(run.videos[name]) for name in rig.names}
-    grid = times[rig.names[0]] + offsets[0]
-    rows = {
-        name: _nearest(times[name] + offset, grid)
-        for name, offset in zip(rig.names, offsets, strict=True)
-    }
+    clocks = [times[n] - times[n][0] + o for n, o in zip(rig.names, offsets, strict=True)]
+    grid = _grid(clocks)
+    rows = {name: _nearest(clock, grid) for name, clock in zip(rig.names, clocks, strict=True)}
     views = [_lists(everybody[name], rows[name]) for name in rig.names]
     names = everybody[rig.names[0]].names
     paths = find_people(rig, names, views, grid)
@@ -53,7 +51,7 @@ def chosen_tracks(
     tracks = {}
     for c, name in enumerate(rig.names):
         chosen = np.full(len(times[name]), -1)
-        seen = rows[name] >= 0
+        seen = (rows[name] >= 0) & (path.place[c] >= 0)  # of two moments in a frame one may miss
         chosen[rows[name][seen]] = path.place[c][seen]
         tracks[name] = _track(run.videos[name], everybody[name], chosen, times[name])
     number = run.config.person or 1
@@ -79,6 +77,13 @@ def _first(run: Multiview, camera: str) -> PoseTrack:
     chosen = np.full(len(time), -1)
     chosen[people.frame] = choose_in_view(people.points, time[people.frame])
     return _track(run.videos[camera], people, chosen, time)
+
+
+def _grid(clocks: list[FloatArray]) -> FloatArray:
+    """Moments over all recordings at the pace of the fastest camera."""
+    step = min(float(np.median(np.diff(clock))) for clock in clocks)
+    start, stop = min(c[0] for c in clocks), max(c[-1] for c in clocks)
+    return np.asarray(start + step * np.arange(int(np.ceil((stop - start) / step)) + 1))
 
 
 def _nearest(time: FloatArray, grid: FloatArray) -> IntArray:

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class KinefitError(Exception):
     """Base of every error a user can act on."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As message and attributes, so that it survives the way from a worker process."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[KinefitError], arguments: tuple[Any, ...], fields: dict[str, Any]
+) -> KinefitError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(fields)
+    return error
 
 
 class InputError(KinefitError):
@@ -24,10 +38,6 @@ class InputError(KinefitError):
     def __init__(self, source: str | Path, reason: str, hint: str) -> None:
         self.source, self.reason, self.hint = str(source), reason, hint
         super().__init__(f"{source}: {reason}. Next: {hint}.")
-
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        """As its three parts, so that it survives the way from a worker process."""
-        return type(self), (self.source, self.reason, self.hint)
 
 
 class InvalidData(KinefitError):

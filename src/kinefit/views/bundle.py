@@ -27,6 +27,7 @@ _FIELDS = {
     "sd_px": "sd_px",
 }
 _MAX_BYTES = 2**34
+_NO_LENS = np.zeros(8)  # coefficients that a lens does not have
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,8 @@ def save_bundle(path: Path, found: Triangulation, rig: CameraRig) -> None:
         "cameras": np.array(found.cameras),
         "image_size": np.array([camera.size for camera in rig]),
         **{f"camera_{f}": np.stack([getattr(c, f) for c in rig]) for f in ("K", "R", "t")},
+        "camera_distortion": np.stack([np.append(c.distortion, _NO_LENS)[:8] for c in rig]),
+        "camera_fisheye": np.array([c.fisheye for c in rig]),
     }
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
@@ -100,9 +103,15 @@ def read_bundle(path: Path) -> Bundle:
         if name not in stored:
             raise InputError(path, f"it has no array {name!r}", "give a triangulation's bundle")
     points, mask = stored["points3d_refined"], stored["inlier_mask"]
-    if points.ndim == 2:
+    numbers = all(array.dtype.kind in "biuf" for array in (points, mask))
+    if points.ndim == mask.ndim == 2:
         points, mask = points[None], mask[None]
-    if points.ndim != 3 or points.shape[-1] != 3 or mask.shape[:2] != points.shape[:2]:
+    if (
+        not numbers
+        or not points.ndim == mask.ndim == 3
+        or points.shape[-1] != 3
+        or mask.shape[:2] != points.shape[:2]
+    ):
         raise InputError(
             path,
             f"points3d_refined {points.shape} and inlier_mask {mask.shape} do not fit",
@@ -115,7 +124,10 @@ def read_bundle(path: Path) -> Bundle:
     frame = stored.get("frame", np.arange(T))
     names = [str(n) for n in stored.get("names", np.arange(M)).tolist()]
     cameras = [str(n) for n in stored.get("cameras", np.arange(V)).tolist()]
-    timeline = Timeline(frame, stored.get("time", frame.astype(np.float64)))
+    try:
+        timeline = Timeline(frame, stored.get("time", frame.astype(np.float64)))
+    except (InvalidData, TypeError, ValueError) as error:
+        raise InputError(path, str(error).rstrip("."), "triangulate again") from error
     return Bundle(timeline, tuple(names), tuple(cameras), points, used)
 
 

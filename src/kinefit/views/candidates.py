@@ -129,8 +129,9 @@ def intersect(seen: Observations, pairs: IntArray) -> FloatArray:
 def robust_score(
     errors: FloatArray, weight: FloatArray, kind: ScoreType, delta: float, cut: float
 ) -> FloatArray:
-    """(P, N) one number per candidate from its errors (C, P, N), lower is better.
+    """(P, N) one number per candidate from its errors (C, P, N): 0 exact, 1 no view near.
 
+    In parts of what views beyond `cut` cost, so that it does not depend on the pictures' size.
     weight: (C, N), 0 where a view does not see the point and does not count. What each kind
     means is said in `TriangulationOptions`; only "huber" makes a difference between weights.
     """
@@ -138,15 +139,17 @@ def robust_score(
         e = np.minimum(errors, cut)
         loss = np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta))
         total = np.maximum(weight.sum(axis=0), 1e-12)
-        return np.asarray((loss * weight[:, None]).sum(axis=0) / total)
+        worst = delta * (cut - 0.5 * delta) if cut > delta else 0.5 * cut * cut
+        return np.asarray((loss * weight[:, None]).sum(axis=0) / (worst * total))
     count = np.maximum((weight > 0).sum(axis=0), 1)
-    ordered = np.sort(errors, axis=0)  # views that are not valid are infinite: they come last
+    # Views that are not valid are infinite: they come last.
+    ordered = np.minimum(np.sort(errors, axis=0) / cut, 1.0)
     if kind == "median":
         place = np.broadcast_to(count // 2, ordered.shape[1:])
         place = np.minimum(place, np.maximum(count - 1, 0))
         return np.asarray(np.take_along_axis(ordered, place[None], axis=0)[0])
     keep = np.arange(len(ordered))[:, None, None] < np.ceil(0.75 * count)
-    kept = np.where(keep, np.minimum(ordered, 1e6), 0.0)
+    kept = np.where(keep, ordered, 0.0)
     return np.asarray(kept.sum(axis=0) / keep.sum(axis=0))
 
 
@@ -156,7 +159,7 @@ class Hypotheses:
 
     start: (3, P, N) where the two rays meet, NaN where they don't.
     points: (3, P, N) nearest to the rays of all views that agree with it; `start` without a reseed.
-    cost: (P, N) robust score of `points` over the views, infinite where there is none.
+    cost: (P, N) robust score (0 to 1) of `points`, infinite where there is none.
     """
 
     start: FloatArray

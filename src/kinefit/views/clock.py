@@ -57,7 +57,7 @@ def on_common_clock(
     offsets_s: (C,) seconds to add to `own_clock` of each camera, as `find_offsets` gives them.
     trust_stamps: as in `own_clock`.
 
-    The frames are those of the fastest camera (the first of those within 1 %), from the
+    The frames are those of the fastest camera (the longest recording of those within 1 %), from the
     first to the last moment that at least two cameras recorded. A camera's sample within 1.1 ms
     of such a moment is taken as it is, to the last bit. Else the value is a straight line between
     the samples on both sides, and the score the lower of theirs; where they are further apart than
@@ -80,7 +80,8 @@ def on_common_clock(
         own_clock(t, trust_stamps=trust_stamps) + o for t, o in zip(tracks, offset, strict=True)
     ]
     rates = np.array([t.timeline.rate_hz for t in tracks])
-    fastest = int(np.argmax(rates > 0.99 * rates.max()))
+    lasts = np.array([c[-1] - c[0] for c in clocks])
+    fastest = int(np.argmax(np.where(rates > 0.99 * rates.max(), lasts, -1.0)))
     frames = _shared(clocks, fastest)
     moments = clocks[fastest][frames]
     parts = [_at(t, c, moments, names) for t, c in zip(tracks, clocks, strict=True)]

@@ -193,7 +193,6 @@ def _labeling_costs(
     optics = RigOptics.of(rig)
     pairs = camera_pairs(np.stack([camera.centre for camera in rig]), options.max_pairs)
     options = replace(options.for_images(rig), score_type="huber", reseed_from_inliers=False)
-    worst = options.huber_delta * (options.inlier_thresh - options.huber_delta / 2)
     C, T = xy.shape[:2]
     out = np.empty((len(bits), T))
     for s, row in enumerate(bits):
@@ -203,7 +202,7 @@ def _labeling_costs(
         seen = Observations.of(optics, pixels, weight)
         best = hypotheses(seen, pairs, options).cost.min(axis=0)
         known = seen.valid.sum(axis=0) >= 2
-        cost = np.where(known, np.minimum(best / worst, 1.0), 0.0).reshape(T, -1)
+        cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
         out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)
     return out
 

@@ -77,12 +77,13 @@ def body_trajectory(
 
     points: where to start from, and the noise of the views. xy (C, T, J, 2) px, score (C, T, J):
         the views, as in `triangulate`, sides put right.
-    max_unseen_s, max_sd_m: a point that no view supports for longer than this, or that is less
-        sure than this, is NaN; infinity keeps everything that can be computed, with its interval.
+    max_unseen_s, max_sd_m: a point that fewer than two views support for longer than this, or
+        that is less sure than this, is NaN; infinity keeps everything that can be computed, with
+        its interval. (With one view for long, a limb may be bent the other way: no interval says.)
 
     A point that is triangulated in fewer than two frames is NaN throughout.
     """
-    weight = np.where(np.isfinite(xy).all(axis=-1), score, 0.0)
+    weight = np.where(np.isfinite(xy).all(axis=-1), np.nan_to_num(score), 0.0)
     weight = weight / points.sd_px[:, None] ** 2
     known = np.isfinite(points.refined).all(axis=-1).sum(axis=0) >= 2
     T, J = points.refined.shape[:2]
@@ -405,8 +406,8 @@ def _supporting(rig: CameraRig, xyz: FloatArray, xy: FloatArray, weight: FloatAr
 
 
 def _unseen_seconds(time: FloatArray, seen: IntArray) -> FloatArray:
-    """(T, J) seconds to the nearest frame in which a view supports the point."""
+    """(T, J) seconds to the nearest frame in which two views support the point."""
     stamps = np.broadcast_to(time[:, None], seen.shape)
-    before = np.maximum.accumulate(np.where(seen > 0, stamps, -np.inf), axis=0)
-    after = np.minimum.accumulate(np.where(seen > 0, stamps, np.inf)[::-1], axis=0)[::-1]
+    before = np.maximum.accumulate(np.where(seen >= 2, stamps, -np.inf), axis=0)
+    after = np.minimum.accumulate(np.where(seen >= 2, stamps, np.inf)[::-1], axis=0)[::-1]
     return np.asarray(np.minimum(stamps - before, after - stamps))

@@ -50,7 +50,7 @@ _GATE_SD = 4.0  # a right view is further off once in 3,000
 _GATE_LEAST_PX = 2.0
 _TAPER = 2.0
 # How far a limb can be from where it was in the frame before: detector noise, and a fast hand.
-_REACH_M, _REACH_M_S, _NEIGHBOUR_S = 0.1, 8.0, 0.1
+_REACH_M, _REACH_M_S, _NEIGHBOUR_S = 0.05, 6.0, 0.1
 
 
 class Reason(IntEnum):
