@@ -194,7 +194,7 @@ class _Work:
         self.square, self.freedom = np.zeros((C, N)), np.zeros((C, N))
 
     def run(self, timeline: Timeline, names: tuple[str, ...]) -> Triangulation:
-        """All blocks; between the two passes the noise of the whole clip is estimated."""
+        """All blocks, pass by pass; the noise of the whole clip is estimated in between."""
         self._blocks(self._propose, 2 * len(self.pairs))
         self._choose(timeline.time if self.options.continuity else None)
         self._blocks(self._first_pass, 8)
@@ -301,8 +301,9 @@ class _Work:
         view = self.optics.look(points)
         error = np.hypot(view[0] - xy[..., 0], view[1] - xy[..., 1])
         near = np.where(enough, error <= reach, self.inliers[:, block]) & (relative > 0)
-        lost = good & (np.isnan(points[0]) | (near.sum(axis=0) < self.options.min_views))
-        self.reason[block] = np.where(lost, Reason.NOT_CONVERGED, self.reason[block])
+        lonely = good & (near.sum(axis=0) < self.options.min_views)
+        reason = np.where(lonely, Reason.VIEWS_DISAGREE, self.reason[block])
+        self.reason[block] = np.where(good & np.isnan(points[0]), Reason.NOT_CONVERGED, reason)
         kept = self.reason[block] == Reason.OK
         self.refined[:, block] = np.where(kept, points, np.nan)
         self.inliers[:, block] = near & kept
