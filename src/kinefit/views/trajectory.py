@@ -71,7 +71,7 @@ def body_trajectory(
     score: FloatArray,
     *,
     max_unseen_s: float = 0.1,
-    max_sd_m: float = 0.1,
+    max_sd_m: float = 0.2,
 ) -> Trajectory:
     """The most probable motion of a body given its views.
 
