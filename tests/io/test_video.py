@@ -353,3 +353,12 @@ def test_a_stamp_hours_ahead_is_refused(tmp_path):
             writer.add(np.zeros((48, 64, 3), np.uint8), time)
     with pytest.raises(InputError, match="more than an hour"):
         probe(path)
+
+
+def test_pictures_can_come_small(demo_clip):
+    whole = next(frames(demo_clip)).rgb
+    small = next(frames(demo_clip, size=(108, 192))).rgb
+    assert small.shape == (192, 108, 3)
+    averaged = cv2.resize(whole, (108, 192), interpolation=cv2.INTER_AREA)
+    # The same area's mean, colours converted before or after: a level or two.
+    assert np.abs(averaged.astype(float) - small).mean() < 3

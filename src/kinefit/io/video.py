@@ -96,12 +96,12 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def frames(
-    path: str | Path, *, start: int = 0, longest: int | None = None
+    path: str | Path, *, start: int = 0, size: tuple[int, int] | None = None
 ) -> Generator[VideoFrame, None, None]:
     """Every frame from index `start` on, in the order of display.
 
-    longest: pixels of the longer side; larger pictures are scaled down to it while their colours
-        are converted, in a third of the time of doing it afterwards.
+    size: (width, height) of the pictures, to which they are scaled while their colours are
+        converted, in a third of the time of doing it afterwards; None: as they are.
 
     A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
     its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
@@ -117,19 +117,19 @@ def frames(
     """
     path = Path(path)
     clock, pixel_aspect = _read_packets(path)
-    size: tuple[int, int] | None = None
+    first: tuple[int, int] | None = None
     for index, (slot, picture) in enumerate(_aligned(path, clock)):
         if index < start:
             continue
-        rgb = None if picture is None else _upright(picture, pixel_aspect, longest)
+        rgb = None if picture is None else _upright(picture, pixel_aspect, size)
         if rgb is not None:
             height, width, _ = rgb.shape
-            size = size or (width, height)
-            if size != (width, height):
+            first = first or (width, height)
+            if first != (width, height):
                 raise InputError(
                     path,
                     f"the picture size changes at frame {index}, from "
-                    f"{size[0]}x{size[1]} to {width}x{height}",
+                    f"{first[0]}x{first[1]} to {width}x{height}",
                     "cut the video there and give each part on its own",
                 )
         yield VideoFrame(index, clock.at(slot), rgb)
@@ -381,16 +381,15 @@ def _quarter_turns(picture: Any) -> int:
     return int(round(picture.rotation / 90) % 4)
 
 
-def _upright(picture: Any, pixel_aspect: float, longest: int | None = None) -> Picture:
+def _upright(picture: Any, pixel_aspect: float, size: tuple[int, int] | None = None) -> Picture:
     """(height, width, 3) RGB with square pixels, turned as the display matrix says."""
-    width, height = round(picture.width * pixel_aspect), picture.height
-    scale = 1.0 if longest is None else min(1.0, longest / max(width, height))
-    if scale == 1:
-        rgb = picture.to_ndarray(format="rgb24", width=width)
+    turns = _quarter_turns(picture)
+    if size is None:
+        rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
     else:
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        width, height = size[::-1] if turns % 2 else size
         rgb = picture.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    return np.ascontiguousarray(np.rot90(rgb, _quarter_turns(picture)))
+    return np.ascontiguousarray(np.rot90(rgb, turns))
 
 
 # Ticks per second of written files: the MPEG clock, which holds 24, 25, 30, 50, 60, 100, 120 Hz

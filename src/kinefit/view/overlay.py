@@ -48,7 +48,7 @@ class OverlayWriter:
         """Draw and write one frame; called in order."""
         if frame.rgb is None:
             return
-        picture = shrink(frame.rgb, self._size)
+        picture = _shrink(frame.rgb, self._size)
         self._painter.draw(picture, (frame.xy + 0.5) * self._ratio - 0.5, frame.score)
         _caption(picture, f"frame {frame.index}   {frame.time:.2f} s")
         self._video.add(picture, frame.time)
@@ -119,7 +119,7 @@ def _bones(names: tuple[str, ...]) -> list[tuple[int, int, Color]]:
     return found
 
 
-def shrink(rgb_picture: Picture, size: tuple[int, int]) -> Picture:
+def _shrink(rgb_picture: Picture, size: tuple[int, int]) -> Picture:
     """`rgb_picture` at `size` (width, height).
 
     Halved as often as it goes, then the rest: 1 ms for a full-HD frame where area averaging in

@@ -14,7 +14,7 @@ from kinefit.geometry.projection import project_rig
 from kinefit.io.video import Picture, VideoFrame, VideoWriter, frames
 from kinefit.pipeline.multiview import Scene
 from kinefit.types import CameraRig, FloatArray, all_finite
-from kinefit.view.overlay import SkeletonPainter, shrink
+from kinefit.view.overlay import SkeletonPainter
 
 _LONG_SIDE = 1280  # pixels of the whole sheet
 _QUALITY = 26  # as the single video's
@@ -34,9 +34,7 @@ def write_views_overlay(path: Path, scene: Scene, progress: Callable[[int, int],
     size = (columns * tile[0], rows * tile[1])
     rate = 1 / float(np.median(np.diff(moments[0])))
     with ExitStack() as stack:
-        streams = [
-            stack.enter_context(ahead(frames(video, longest=max(tile)))) for video in scene.videos
-        ]
+        streams = [stack.enter_context(ahead(frames(video, size=tile))) for video in scene.videos]
         steps = [_at_moments(s, m) for s, m in zip(streams, moments, strict=True)]
         writer = stack.enter_context(VideoWriter(path, size, rate_hz=rate, quality=_QUALITY))
         for t, pictures in enumerate(zip(*steps, strict=True)):
@@ -45,7 +43,7 @@ def write_views_overlay(path: Path, scene: Scene, progress: Callable[[int, int],
                 y, x = divmod(c, columns)
                 part = sheet[y * tile[1] : (y + 1) * tile[1], x * tile[0] : (x + 1) * tile[0]]
                 if picture is not None:
-                    part[:] = shrink(picture, tile)
+                    part[:] = picture
                 ratio = np.array(tile) / rig.cameras[c].size
                 xy = (pixels[c, t] + 0.5) * ratio - 0.5
                 painter.draw(part, xy, all_finite(xy).astype(float))
