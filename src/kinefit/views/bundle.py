@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.types import CameraRig, FloatArray, InputError, InvalidData, Timeline
 from kinefit.views.triangulate import Reason, Triangulation
@@ -26,7 +26,6 @@ _FIELDS = {
     "reason": "reason",
     "sd_px": "sd_px",
 }
-_MAX_BYTES = 2**34
 _NO_LENS = np.zeros(8)  # coefficients that a lens does not have
 
 
@@ -72,7 +71,7 @@ def save_bundle(path: Path, found: Triangulation, rig: CameraRig) -> None:
 
 def load_triangulation(path: Path) -> Triangulation:
     """Read what `save_bundle` wrote; raises InputError for anything else."""
-    stored = _arrays(path)
+    stored = read_npz(path)
     lacking = [
         name for name in (*_FIELDS, "frame", "time", "names", "cameras") if name not in stored
     ]
@@ -98,7 +97,7 @@ def read_bundle(path: Path) -> Bundle:
 
     Raises InputError for missing arrays and shapes that do not fit.
     """
-    stored = _arrays(path)
+    stored = read_npz(path)
     for name in ("points3d_refined", "inlier_mask"):
         if name not in stored:
             raise InputError(path, f"it has no array {name!r}", "give a triangulation's bundle")
@@ -129,13 +128,3 @@ def read_bundle(path: Path) -> Bundle:
     except (InvalidData, TypeError, ValueError) as error:
         raise InputError(path, str(error).rstrip("."), "triangulate again") from error
     return Bundle(timeline, tuple(names), tuple(cameras), points, used)
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(path, "is over 16 GiB", "split it")
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError, AttributeError) as error:
-        raise InputError(path, f"is no .npz of plain arrays ({error})", "write it again") from error
