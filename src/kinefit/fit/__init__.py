@@ -1,0 +1,1 @@
+"""Fitting bodies: one least-squares solver, its terms, and recipes for image, video, cameras."""

@@ -1,0 +1,95 @@
+"""Where a fit begins: poses in closed form from points in space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinefit.fit.chain import Chain
+from kinefit.fit.state import State
+from kinefit.types import BoolArray, FloatArray, TooFewPoints, all_finite
+
+# A keypoint this near to a joint at rest says where that joint is, and so turns its parent.
+_AT_JOINT_M = 0.09
+# How much a joint without evidence follows its parent, against one point at the length of a bone:
+# enough to settle the twist about a single bone, too little to turn the bone by a degree.
+_FOLLOW = 1e-3
+
+
+def from_points(chain: Chain, shape: FloatArray, xyz: FloatArray, weight: FloatArray) -> State:
+    """Poses that bring keypoints near to `xyz` (T, K, 3) metres, world; NaN where unknown.
+
+    shape: (S,). weight: (T, K) how much each point counts.
+
+    Down the tree, each joint takes the rotation that least squares gives to the points it carries
+    and those at its children (Kabsch 1976, Acta Cryst A32:922), about where its own joint came to
+    be; a joint that points leave free follows its parent. Not a fit: errors in one bone are passed
+    on. Raises TooFewPoints when a pose has fewer than three points.
+    """
+    rest = State(*_identity(chain, 1), shape, np.zeros((len(chain.point_names), 3))).posed(chain)
+    points, heads = rest.points[0], rest.frames[1][0]
+    usable = all_finite(xyz) & (weight > 0)
+    if len(xyz) and usable.sum(axis=1).min() < 3:
+        t = int(usable.sum(axis=1).argmin())
+        raise TooFewPoints("A pose to begin with", found=int(usable[t].sum()), needed=3, frame=t)
+    w = np.where(usable, weight, 0.0)
+    xyz = np.where(usable[..., None], xyz, 0.0)
+    evidence = _evidence(chain, points, heads)
+    T, F = len(xyz), len(chain.joint_names)
+    G, c = np.empty((T, F, 3, 3)), np.empty((T, F, 3))
+    G[:, 0], c[:, 0] = _root(points, heads[0], xyz, w, evidence[0])
+    for j in range(1, F):
+        p = chain.parents[j]
+        c[:, j] = c[:, p] + G[:, p] @ (heads[j] - heads[p])
+        k = np.flatnonzero(evidence[j])
+        a, b = points[k] - heads[j], xyz[:, k] - c[:, j, None]
+        B = np.einsum("tk,tki,kj->tij", w[:, k], b, a)
+        size = (w[:, k] * (a * a).sum(axis=-1)).sum(axis=1)
+        G[:, j] = _nearest_rotation(B + (_FOLLOW * size + 1e-9)[:, None, None] * G[:, p])
+    rotations = G.copy()
+    rotations[:, 1:] = np.swapaxes(G[:, chain.parents[1:]], -1, -2) @ G[:, 1:]
+    return State(rotations, c[:, 0] - heads[0], shape, np.zeros((len(chain.point_names), 3)))
+
+
+def _identity(chain: Chain, count: int) -> tuple[FloatArray, FloatArray]:
+    F = len(chain.joint_names)
+    return np.broadcast_to(np.eye(3), (count, F, 3, 3)), np.zeros((count, 3))
+
+
+def _evidence(chain: Chain, points: FloatArray, heads: FloatArray) -> BoolArray:
+    """(F, K) the points that say how a joint is turned."""
+    F, K = len(chain.parents), len(chain.point_names)
+    share = np.zeros((F, K))
+    share[chain.pair_joint, chain.pair_point] = chain.pair_weight
+    whole = np.isclose(share.sum(axis=0), 1)  # not differences of points
+    carrier = share.argmax(axis=0)
+    near = np.linalg.norm(points - heads[:, None], axis=-1) < _AT_JOINT_M
+    out = np.zeros((F, K), dtype=bool)
+    for j in range(F):
+        mine = carrier == j
+        children = np.flatnonzero(chain.parents == j)
+        out[j] = (mine | near[children].any(axis=0)) & ~near[j] & whole
+    return out
+
+
+def _root(
+    points: FloatArray, head: FloatArray, xyz: FloatArray, w: FloatArray, own: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """World rotations and places of the root: from its own points and the trunk above it.
+
+    The limbs' roots lie in a plane; all points together break ties and stand in for missing ones.
+    """
+    factor = np.where(own, 1.0, 0.02) * w
+    total = factor.sum(axis=1, keepdims=True)[..., None]
+    a0 = (factor[..., None] * points).sum(axis=1, keepdims=True) / total
+    b0 = (factor[..., None] * xyz).sum(axis=1, keepdims=True) / total
+    B = np.einsum("tk,tki,tkj->tij", factor, xyz - b0, points - a0)
+    G = _nearest_rotation(B)
+    return G, b0[:, 0] + (G @ (head - a0[:, 0])[..., None])[..., 0]
+
+
+def _nearest_rotation(matrix: FloatArray) -> FloatArray:
+    """(T, 3, 3) the rotation with the largest trace against `matrix` (T, 3, 3)."""
+    U, _, Vt = np.linalg.svd(matrix)
+    handed = np.ones((len(matrix), 3))
+    handed[:, 2] = np.sign(np.linalg.det(U) * np.linalg.det(Vt))
+    return np.asarray((U * handed[:, None]) @ Vt)

@@ -1,0 +1,166 @@
+"""What a fit varies: poses, one shape or one per pose, and offsets of keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from kinefit.body.model import ShapeSpace
+from kinefit.fit.chain import Chain, Posed
+from kinefit.geometry import rotations as so3
+from kinefit.types import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """T poses of a chain.
+
+    rotations: (T, F, 3, 3) local. translation: (T, 3) metres.
+    shape: (S,), shared by all poses, or (T, S).
+    offset: (K, 3) metres: of each keypoint in the rest axes of what carries it; see `Posed`.
+    """
+
+    rotations: FloatArray
+    translation: FloatArray
+    shape: FloatArray
+    offset: FloatArray
+
+    @classmethod
+    def rest(cls, chain: Chain, count: int, *, shape_each: bool = False) -> State:
+        """`count` rest poses of the neutral shape at the origin."""
+        F, K = len(chain.joint_names), len(chain.point_names)
+        neutral = chain.shape.neutral
+        return cls(
+            rotations=np.broadcast_to(np.eye(3), (count, F, 3, 3)).copy(),
+            translation=np.zeros((count, 3)),
+            shape=np.tile(neutral, (count, 1)) if shape_each else neutral.copy(),
+            offset=np.zeros((K, 3)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+    @property
+    def shape_each(self) -> bool:
+        return self.shape.ndim == 2
+
+    def at(self, rows: IntArray | slice) -> State:
+        """Some of the poses."""
+        shape = self.shape[rows] if self.shape_each else self.shape
+        return State(self.rotations[rows], self.translation[rows], shape, self.offset)
+
+    def with_rows(self, rows: IntArray | slice, other: State) -> State:
+        """These poses taken from `other`, whose shape and offsets are this state's own."""
+        rotations, translation = self.rotations.copy(), self.translation.copy()
+        rotations[rows], translation[rows] = other.rotations, other.translation
+        shape = self.shape
+        if self.shape_each:
+            shape = shape.copy()
+            shape[rows] = other.shape
+        return replace(self, rotations=rotations, translation=translation, shape=shape)
+
+    def posed(self, chain: Chain) -> Posed:
+        return Posed(chain, self.rotations, self.translation, self.shape, self.offset)
+
+    def moved(self, step: Step, space: ShapeSpace) -> State:
+        """Along a tangent: rotations turn in their own axes, the rest is added; within bounds."""
+        shape = self.shape
+        if step.shape is not None:
+            shape = np.clip(shape + step.shape, space.lower, space.upper)
+        turned = self.rotations @ so3.exp(step.rotation)
+        return State(turned, self.translation + step.translation, shape, self.offset + step.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A tangent of `State`: rotation (T, F, 3) radians, the rest as there; shape None: none."""
+
+    rotation: FloatArray
+    translation: FloatArray
+    shape: FloatArray | None
+    offset: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Variables:
+    """What may vary, and in which order it stands in the normal equations.
+
+    Per pose: translation (if `translation`), the rotations of `joints`, the shape (if "each").
+    Shared by all: the shape (if "shared"), the offsets of `offsets`.
+
+    joints: (F,) which joints turn. offsets: places of the keypoints whose offset varies.
+    """
+
+    chain: Chain
+    joints: BoolArray
+    translation: bool = True
+    shape: Literal["fixed", "shared", "each"] = "fixed"
+    offsets: tuple[int, ...] = ()
+
+    @classmethod
+    def poses(
+        cls,
+        chain: Chain,
+        shape: Literal["fixed", "shared", "each"] = "fixed",
+        offsets: tuple[int, ...] = (),
+    ) -> Variables:
+        """All joints and the translation."""
+        return cls(chain, np.ones(len(chain.joint_names), dtype=bool), True, shape, offsets)
+
+    @property
+    def shape_count(self) -> int:
+        return len(self.chain.shape.names)
+
+    @property
+    def columns(self) -> IntArray:
+        """Which of the 3 + 3F pose columns are varied."""
+        blocks = np.concatenate([[self.translation], self.joints])
+        return np.flatnonzero(np.repeat(blocks, 3))
+
+    @property
+    def frame_size(self) -> int:
+        return len(self.columns) + (self.shape_count if self.shape == "each" else 0)
+
+    @property
+    def shared_size(self) -> int:
+        return 3 * len(self.offsets) + (self.shape_count if self.shape == "shared" else 0)
+
+    def held(
+        self, state: State, gradient: FloatArray, shared_gradient: FloatArray
+    ) -> tuple[BoolArray, BoolArray]:
+        """Which variables are at a bound that the objective pushes them against.
+
+        (T, frame_size) and (shared_size,). Without these a step is the one of least squares in
+        the others, and the bound is not stepped over (Kelley 1999, Iterative Methods for
+        Optimization, section 5.5: projected Newton).
+        """
+        frame = np.zeros(gradient.shape, dtype=bool)
+        shared = np.zeros(shared_gradient.shape, dtype=bool)
+        if self.shape == "fixed":
+            return frame, shared
+        S, space = self.shape_count, self.chain.shape
+        slope = gradient[:, -S:] if self.shape == "each" else shared_gradient[:S]
+        low, high = state.shape <= space.lower, state.shape >= space.upper
+        held = (low & (slope > 0)) | (high & (slope < 0))
+        if self.shape == "each":
+            frame[:, -S:] = held
+        else:
+            shared[:S] = held
+        return frame, shared
+
+    def step(self, frame: FloatArray, shared: FloatArray) -> Step:
+        """The step of a solution: frame (T, frame_size), shared (shared_size,)."""
+        T, F, n = len(frame), len(self.joints), len(self.columns)
+        pose = np.zeros((T, 3 + 3 * F))
+        pose[:, self.columns] = frame[:, :n]
+        shape = None
+        if self.shape == "each":
+            shape = frame[:, n:]
+        elif self.shape == "shared":
+            shape = shared[: self.shape_count]
+        offset = np.zeros((len(self.chain.point_names), 3))
+        if self.offsets:
+            offset[list(self.offsets)] = shared[-3 * len(self.offsets) :].reshape(-1, 3)
+        return Step(pose[:, 3:].reshape(T, F, 3), pose[:, :3], shape, offset)

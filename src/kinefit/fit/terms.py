@@ -1,0 +1,290 @@
+"""What a fit minimises: terms with a residual and its derivative.
+
+A term is one of four kinds, by what it depends on:
+
+    PointTerm   keypoints of the chain, one per residual    derivative by the keypoint
+    PoseTerm    local rotations of one pose                 derivative by their increments
+    SharedTerm  shape, offsets                              derivative by these
+    TimeTerm    rotations and translations of neighbours    see `kinefit.fit.temporal`
+
+Residuals have the shape (T, M, d): M residuals of d components per pose. A robust kernel sees
+the squared length over the last axis. Missing data has weight zero and residual zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from kinefit.fit.state import State
+from kinefit.geometry import rotations as so3
+from kinefit.geometry.lie import log_jacobian
+from kinefit.geometry.projection import undistort
+from kinefit.geometry.robust import Kernel, Squares
+from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, InvalidData, all_finite
+from kinefit.types.arrays import freeze
+
+Rows = IntArray | slice
+
+_NEAR = 0.1  # metres: no camera films a person from nearer
+
+
+class PointTerm(Protocol):
+    """point: (M,) the keypoint of each residual. weight: (T, M) how much each counts."""
+
+    point: IntArray
+    weight: FloatArray
+    kernel: Kernel
+
+    def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
+        """(t, M, d) of keypoints (t, M, 3) metres at the poses `rows`."""
+        ...
+
+    def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
+        """(t, M, d, 3) per metre."""
+        ...
+
+
+class PoseTerm(Protocol):
+    kernel: Kernel
+
+    def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        """(t, M, d) of local rotations (t, F, 3, 3)."""
+        ...
+
+    def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        """(t, M, d, 3F) per radian of the joints' own increments."""
+        ...
+
+
+class ShapeTerm(Protocol):
+    def residual(self, shape: FloatArray) -> FloatArray:
+        """(..., M) of shapes (..., S)."""
+        ...
+
+    def jacobian(self, shape: FloatArray) -> FloatArray:
+        """(..., M, S)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The terms of a fit. Its value is half the weighted sum of the kernels' costs.
+
+    offset_spread: metres, one standard deviation of a keypoint's offset; None where none varies.
+    """
+
+    points: tuple[PointTerm, ...] = ()
+    poses: tuple[PoseTerm, ...] = ()
+    shapes: tuple[ShapeTerm, ...] = ()
+    times: tuple[TimeTerm, ...] = ()
+    offset_spread: float | None = None
+
+
+class TimeTerm(Protocol):
+    """Residuals of neighbouring poses, block by block of three (a joint, or the translation).
+
+    reach: 1 (neighbours) or 2 (neighbours' neighbours).
+    """
+
+    reach: int
+
+    def residual(self, state: State) -> FloatArray:
+        """(T - reach, 1 + F, 3): the translation's, then the joints'."""
+        ...
+
+    def jacobian(self, state: State) -> FloatArray:
+        """(T - reach, 1 + F, reach + 1, 3, 3) by the increments of poses t .. t + reach."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reprojection:
+    """Pixels of keypoints in calibrated cameras, in standard deviations.
+
+    rig: C cameras. xy: (T, C, K', 2) pixels, NaN where not seen. sigma: (T, C, K') pixels.
+    keypoint: (K',) which points of the chain. Residuals are camera by camera: M = C K'.
+    kernel: in standard deviations.
+
+    The lens is undone on the observations, once, so that a model point far outside the picture,
+    where a lens polynomial folds back, still has a residual that leads it home. A point nearer
+    than `_NEAR` to a camera's plane, or behind it, is taken at that depth for the same reason.
+    """
+
+    rig: CameraRig
+    xy: FloatArray
+    sigma: FloatArray
+    keypoint: IntArray
+    kernel: Kernel = field(default_factory=Squares)
+    point: IntArray = field(init=False)
+    weight: FloatArray = field(init=False)
+    _ideal: FloatArray = field(init=False)  # (T, C, K', 2) on the plane z = 1
+    _scale: FloatArray = field(init=False)  # (T, C, K', 2, 2): from there to sigmas
+
+    def __post_init__(self) -> None:
+        T, C, K, _ = self.xy.shape
+        if self.sigma.shape != (T, C, K) or len(self.rig) != C or len(self.keypoint) != K:
+            raise InvalidData("Reprojection: shapes of xy, sigma, rig and keypoint disagree.")
+        ideal = np.stack([undistort(c, self.xy[:, i]) for i, c in enumerate(self.rig)], axis=1)
+        seen = all_finite(ideal)
+        if not (self.sigma[seen] > 0).all():
+            raise InvalidData("Reprojection: a seen point has no positive sigma.")
+        K2 = np.stack([c.K[:2, :2] for c in self.rig])[:, None]
+        sigma = np.where(seen, self.sigma, 1.0)[..., None, None]
+        freeze(
+            self,
+            point=np.tile(self.keypoint, C),
+            weight=seen.reshape(T, -1).astype(np.float64),
+            _ideal=np.where(seen[..., None], ideal, 0.0),
+            _scale=K2 / sigma,
+        )
+
+    def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
+        x, y, _, _ = self._local(points)
+        off = np.stack([x, y], axis=-1) - self._ideal[rows]
+        return np.asarray((self._scale[rows] @ off[..., None])[..., 0].reshape(len(points), -1, 2))
+
+    def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
+        x, y, near, in_front = self._local(points)
+        R = np.stack([c.R for c in self.rig])[:, None]  # (C, 1, 3, 3)
+        # (d(X/z), d(Y/z)) = (dX - x dz, dY - y dz) / z, and dz is nothing at the near plane.
+        dz = in_front[..., None] * R[..., 2, :]
+        plane = np.stack(
+            [R[..., 0, :] - x[..., None] * dz, R[..., 1, :] - y[..., None] * dz], axis=-2
+        )
+        out = self._scale[rows] @ (plane * near[..., None, None])
+        return np.asarray(out.reshape(len(points), -1, 2, 3))
+
+    def _local(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+        """x, y on the plane z = 1, 1 / depth, and whether the depth is the point's own."""
+        C, K = len(self.rig), len(self.keypoint)
+        xyz = points.reshape(len(points), C, K, 3)
+        R, t = (np.stack([getattr(c, f) for c in self.rig]) for f in ("R", "t"))
+        local = xyz @ np.swapaxes(R, -1, -2) + t[:, None]
+        in_front = local[..., 2] > _NEAR
+        near = 1 / np.maximum(local[..., 2], _NEAR)
+        return local[..., 0] * near, local[..., 1] * near, near, in_front
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """Keypoints' places, in standard deviations.
+
+    xyz: (T, K', 3) metres, NaN where unknown. root: (T, K', 3, 3) or (3, 3)-broadcastable: the
+    inverse square root of the covariance, per metre (identity / sigma for equal errors).
+    """
+
+    xyz: FloatArray
+    root: FloatArray
+    point: IntArray
+    kernel: Kernel = field(default_factory=Squares)
+    weight: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        T, K, _ = self.xyz.shape
+        root = np.broadcast_to(self.root, (T, K, 3, 3))
+        known = all_finite(self.xyz) & np.isfinite(root).all(axis=(-1, -2))
+        freeze(
+            self,
+            xyz=np.where(known[..., None], self.xyz, 0.0),
+            root=np.where(known[..., None, None], root, 0.0),
+            weight=known.astype(np.float64),
+        )
+
+    def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
+        return np.asarray((self.root[rows] @ (points - self.xyz[rows])[..., None])[..., 0])
+
+    def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
+        return self.root[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """Directions of limbs: unit vectors from detectors against those of the chain.
+
+    unit: (T, K', 3) of length one, world axes; NaN where unknown. sigma: (T, K') radians, small
+    angles. point: limbs as differences of keypoints (`PointSum`), any length.
+    """
+
+    unit: FloatArray
+    sigma: FloatArray
+    point: IntArray
+    kernel: Kernel = field(default_factory=Squares)
+    weight: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = all_finite(self.unit) & np.isfinite(self.sigma)
+        freeze(
+            self,
+            unit=np.where(known[..., None], self.unit, 0.0),
+            sigma=np.where(known, self.sigma, 1.0),
+            weight=known.astype(np.float64),
+        )
+
+    def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
+        return np.asarray((so3.unit(points) - self.unit[rows]) / self.sigma[rows][..., None])
+
+    def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
+        length = so3.norm(points)[..., None, None]
+        u = so3.unit(points)
+        across = np.eye(3) - u[..., :, None] * u[..., None, :]
+        return np.asarray(across / length / self.sigma[rows][..., None, None])
+
+
+@dataclass(frozen=True, eq=False)
+class PullTo:
+    """Rotations towards given ones, e.g. those a fit began with, in standard deviations.
+
+    target: (T, F, 3, 3) or (F, 3, 3). sigma: (F,) radians, infinite for joints left alone.
+    """
+
+    target: FloatArray
+    sigma: FloatArray
+    kernel: Kernel = field(default_factory=Squares)
+
+    def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        return self._rotvec(rotations, rows) / self.sigma[:, None]
+
+    def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        J = log_jacobian(self._rotvec(rotations, rows)) / self.sigma[:, None, None]
+        return block_diagonal(J)
+
+    def _rotvec(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        target = self.target[rows] if self.target.ndim == 4 else self.target
+        return so3.log(np.swapaxes(target, -1, -2) @ rotations)
+
+
+def block_diagonal(blocks: FloatArray) -> FloatArray:
+    """(T, F, d, 3F) of the (T, F, d, 3) derivatives of joints' residuals by their own rotation."""
+    T, F, d, _ = blocks.shape
+    out = np.zeros((T, F, d, F, 3))
+    each = np.arange(F)
+    out[:, each, :, each] = blocks.transpose(1, 0, 2, 3)
+    return out.reshape(T, F, d, 3 * F)
+
+
+@dataclass(frozen=True, eq=False)
+class ShapePrior:
+    """Shape parameters in standard deviations from the neutral ones, times `weight`."""
+
+    neutral: FloatArray
+    spread: FloatArray
+    weight: float = 1.0
+
+    def residual(self, shape: FloatArray) -> FloatArray:
+        return np.asarray(self.weight * (shape - self.neutral) / self.spread)
+
+    def jacobian(self, shape: FloatArray) -> FloatArray:
+        J = np.diag(self.weight / self.spread)
+        return np.broadcast_to(J, (*shape.shape[:-1], *J.shape))
+
+
+def columns(names: Sequence[str], wanted: Sequence[str]) -> IntArray:
+    """Places of `wanted` in `names`; raises InvalidData for one that is not there."""
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InvalidData(f"No keypoint {', '.join(missing)}.")
+    return np.array([list(names).index(name) for name in wanted], dtype=np.int64)

@@ -1,0 +1,63 @@
+"""The motion of a parametric body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.types.arrays import FloatArray, check_names, freeze, frozen_array
+from kinefit.types.errors import InvalidData
+from kinefit.types.timeline import Timeline
+
+
+@dataclass(frozen=True, eq=False)
+class BodyMotion:
+    """One person's body over time, as parameters of a body model.
+
+    body: name of the body model, e.g. "anny".
+    timeline: T frames.
+    joint_names: B joints of the body model, parents before children.
+    rotations: (T, B, 3, 3) local rotations about the axes of the world in which the body stands
+        at rest: a joint turns with its parent and then by its own; identity is the rest pose.
+        NaN in frames without a pose.
+    translation: (T, 3) metres, added to the whole body; at zero the root joint is where the rest
+        pose has it. NaN in frames without a pose.
+    shape: (S,) parameters of the body's shape, one shape for the clip.
+    shape_names: S names.
+    """
+
+    body: str
+    timeline: Timeline
+    joint_names: tuple[str, ...]
+    rotations: FloatArray
+    translation: FloatArray
+    shape: FloatArray
+    shape_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        joints = check_names("BodyMotion", self.joint_names)
+        shapes = check_names("BodyMotion", self.shape_names)
+        T = len(self.timeline)
+        rotations = frozen_array("BodyMotion", "rotations", self.rotations, (T, len(joints), 3, 3))
+        translation = frozen_array("BodyMotion", "translation", self.translation, (T, 3))
+        shape = frozen_array("BodyMotion", "shape", self.shape, (len(shapes),))
+        whole = np.isfinite(rotations).all(axis=(1, 2, 3)) & np.isfinite(translation).all(axis=1)
+        empty = np.isnan(rotations).all(axis=(1, 2, 3)) & np.isnan(translation).all(axis=1)
+        if not (whole | empty).all():
+            frame = int(self.timeline.frame[np.argmin(whole | empty)])
+            raise InvalidData(f"BodyMotion has half a pose in frame {frame}.")
+        # 1e-6: far above the rounding of a product of rotations, far below a wrong one.
+        product = rotations[whole] @ np.swapaxes(rotations[whole], -1, -2)
+        if not np.allclose(product, np.eye(3), atol=1e-6):
+            raise InvalidData("BodyMotion.rotations holds a matrix that is not a rotation.")
+        if not np.isfinite(shape).all():
+            raise InvalidData("BodyMotion.shape has a value that is not a number.")
+        freeze(
+            self,
+            joint_names=joints,
+            shape_names=shapes,
+            rotations=rotations,
+            translation=translation,
+            shape=shape,
+        )
