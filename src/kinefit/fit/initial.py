@@ -15,17 +15,24 @@ _AT_JOINT_M = 0.09
 _FOLLOW = 1e-3
 
 
-def from_points(chain: Chain, shape: FloatArray, xyz: FloatArray, weight: FloatArray) -> State:
+def from_points(
+    chain: Chain,
+    shape: FloatArray,
+    xyz: FloatArray,
+    weight: FloatArray,
+    offset: FloatArray | None = None,
+) -> State:
     """Poses that bring keypoints near to `xyz` (T, K, 3) metres, world; NaN where unknown.
 
-    shape: (S,). weight: (T, K) how much each point counts.
+    shape: (S,). weight: (T, K) how much each point counts. offset: (K, 3) metres, see `Posed`.
 
     Down the tree, each joint takes the rotation that least squares gives to the points it carries
     and those at its children (Kabsch 1976, Acta Cryst A32:922), about where its own joint came to
     be; a joint that points leave free follows its parent. Not a fit: errors in one bone are passed
     on. Raises TooFewPoints when a pose has fewer than three points.
     """
-    rest = State(*_identity(chain, 1), shape, np.zeros((len(chain.point_names), 3))).posed(chain)
+    offset = np.zeros((len(chain.point_names), 3)) if offset is None else offset
+    rest = State(*_identity(chain, 1), shape, offset).posed(chain)
     points, heads = rest.points[0], rest.frames[1][0]
     usable = all_finite(xyz) & (weight > 0)
     if len(xyz) and usable.sum(axis=1).min() < 3:
@@ -47,7 +54,7 @@ def from_points(chain: Chain, shape: FloatArray, xyz: FloatArray, weight: FloatA
         G[:, j] = _nearest_rotation(B + (_FOLLOW * size + 1e-9)[:, None, None] * G[:, p])
     rotations = G.copy()
     rotations[:, 1:] = np.swapaxes(G[:, chain.parents[1:]], -1, -2) @ G[:, 1:]
-    return State(rotations, c[:, 0] - heads[0], shape, np.zeros((len(chain.point_names), 3)))
+    return State(rotations, c[:, 0] - heads[0], shape, offset)
 
 
 def _identity(chain: Chain, count: int) -> tuple[FloatArray, FloatArray]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kinefit.fit.chain import Chain, Posed
 from kinefit.fit.normal import Normal
@@ -60,18 +61,30 @@ class Solution:
 
 
 def minimise(
-    objective: Objective, variables: Variables, start: State, options: Options | None = None
+    objective: Objective,
+    variables: Variables,
+    start: State,
+    options: Options | None = None,
+    rows: IntArray | None = None,
 ) -> Solution:
     """The nearest minimum downhill from `start`.
+
+    rows: (T,) which poses of the terms' data those of `start` are, where they are not all; terms
+    that couple neighbours always speak of the poses of `start`.
 
     Raises TooFewPoints when no term has data, InvalidData when the start or its objective is not
     finite.
     """
     options = options or Options()
-    _check(objective, start)
+    rows = np.arange(len(start)) if rows is None else rows
+    _check(objective, start, rows)
     alone = not objective.times and not variables.shared_size
     problem = _Problem(objective, variables)
-    return _solve_each(problem, start, options) if alone else _solve_whole(problem, start, options)
+    solve = _solve_each if alone else _solve_whole
+    # On two cores, threads of OpenBLAS that wait for one another cost more than they bring in
+    # products as small as these.
+    with threadpool_limits(1, "blas"):
+        return solve(problem, start, options, rows)
 
 
 def cost(objective: Objective, chain: Chain, state: State) -> tuple[FloatArray, float]:
@@ -80,11 +93,11 @@ def cost(objective: Objective, chain: Chain, state: State) -> tuple[FloatArray, 
     return problem.cost(state, np.arange(len(state)))
 
 
-def _check(objective: Objective, start: State) -> None:
+def _check(objective: Objective, start: State, rows: IntArray) -> None:
     for name in ("rotations", "translation", "shape", "offset"):
         if not np.isfinite(getattr(start, name)).all():
             raise InvalidData(f"A fit cannot begin where {name} is not a number.")
-    if objective.points and not any(term.weight.any() for term in objective.points):
+    if objective.points and not any(term.weight[rows].any() for term in objective.points):
         raise TooFewPoints("Fitting a body", found=0, needed=1)
     for term in objective.points:
         if not np.isfinite(term.weight).all() or (term.weight < 0).any():
@@ -277,11 +290,11 @@ def _chunks(count: int) -> Iterator[slice]:
     return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
 
 
-def _solve_each(problem: _Problem, start: State, options: Options) -> Solution:
+def _solve_each(problem: _Problem, start: State, options: Options, rows: IntArray) -> Solution:
     """Poses on their own: those still on their way are solved together."""
     state, T = start, len(start)
     going = np.arange(T)
-    value, shared = problem.cost(start, going)
+    value, shared = problem.cost(start, rows)
     if not np.isfinite(value).all():
         raise InvalidData(
             f"The objective of pose {int(np.argmin(np.isfinite(value)))} is no number."
@@ -290,12 +303,12 @@ def _solve_each(problem: _Problem, start: State, options: Options) -> Solution:
     steps, converged = np.zeros(T, dtype=np.int64), np.zeros(T, dtype=bool)
     while len(going):
         here = state.at(going)
-        normal = problem.normal(here, going)
+        normal = problem.normal(here, rows[going])
         dx = normal.solve_each(damping[going])
         dx = np.where(np.isfinite(dx).all(axis=1, keepdims=True), dx, 0.0)
         there = problem.moved(here, dx, np.zeros(0))
         with np.errstate(over="ignore", invalid="ignore"):
-            trial, _ = problem.cost(there, going)
+            trial, _ = problem.cost(there, rows[going])
         fall = value[going] - trial
         curved = np.einsum("ti,tij,tj->t", dx, normal.frame, dx, optimize=True)
         promised = -((normal.gradient * dx).sum(axis=1) + curved / 2)
@@ -330,9 +343,9 @@ def _adapt(
     np.maximum(damping, 1e-9, out=damping)
 
 
-def _solve_whole(problem: _Problem, start: State, options: Options) -> Solution:
+def _solve_whole(problem: _Problem, start: State, options: Options, rows: IntArray) -> Solution:
     """All poses at once."""
-    rows, state = np.arange(len(start)), start
+    state = start
     value, shared = problem.cost(state, rows)
     if not np.isfinite(value.sum() + shared):
         raise InvalidData(
