@@ -19,6 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kinefit.body.model import BodyModel
 from kinefit.fit.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
@@ -35,9 +36,14 @@ _NEAR = 0.1  # metres: no camera films a person from nearer
 class PointTerm(Protocol):
     """point: (M,) the keypoint of each residual. weight: (T, M) how much each counts."""
 
-    point: IntArray
-    weight: FloatArray
-    kernel: Kernel
+    @property
+    def point(self) -> IntArray: ...
+
+    @property
+    def weight(self) -> FloatArray: ...
+
+    @property
+    def kernel(self) -> Kernel: ...
 
     def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
         """(t, M, d) of keypoints (t, M, 3) metres at the poses `rows`."""
@@ -49,7 +55,8 @@ class PointTerm(Protocol):
 
 
 class PoseTerm(Protocol):
-    kernel: Kernel
+    @property
+    def kernel(self) -> Kernel: ...
 
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         """(t, M, d) of local rotations (t, F, 3, 3)."""
@@ -90,7 +97,8 @@ class TimeTerm(Protocol):
     reach: 1 (neighbours) or 2 (neighbours' neighbours).
     """
 
-    reach: int
+    @property
+    def reach(self) -> int: ...
 
     def residual(self, state: State) -> FloatArray:
         """(T - reach, 1 + F, 3): the translation's, then the joints'."""
@@ -280,6 +288,34 @@ class ShapePrior:
     def jacobian(self, shape: FloatArray) -> FloatArray:
         J = np.diag(self.weight / self.spread)
         return np.broadcast_to(J, (*shape.shape[:-1], *J.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Stature:
+    """How far the body at rest is from a height, in standard deviations.
+
+    height_m: metres, from the soles to the top of the head. ends: the two vertices that lie
+    there. sigma_m: what a tape measure and hair leave open.
+    """
+
+    body: BodyModel
+    height_m: float
+    ends: tuple[int, int]
+    sigma_m: float = 0.01
+
+    @classmethod
+    def of(cls, body: BodyModel, height_m: float) -> Stature:
+        height = body.rest_vertices(body.shape.neutral)[:, 1]
+        return cls(body, height_m, (int(height.argmax()), int(height.argmin())))
+
+    def residual(self, shape: FloatArray) -> FloatArray:
+        y = self.body.rest_vertices(shape, np.array(self.ends))[..., 1]
+        return np.asarray((y[..., 0] - y[..., 1] - self.height_m)[..., None] / self.sigma_m)
+
+    def jacobian(self, shape: FloatArray) -> FloatArray:
+        dirs = self.body.vertex_dirs[:, self.ends, 1].astype(np.float64)
+        slope = (dirs[:, 0] - dirs[:, 1]) @ self.body.shape.jacobian(shape)
+        return np.asarray(slope[..., None, :] / self.sigma_m)
 
 
 def columns(names: Sequence[str], wanted: Sequence[str]) -> IntArray:

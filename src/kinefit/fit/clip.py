@@ -1,0 +1,411 @@
+"""One person over a clip, from one camera or many: one shape, all frames together.
+
+1. Poses in closed form from points in space (triangulated, or one camera's landmarks in the room).
+2. The shape, and where the detector's keypoints are on it, from frames some time apart: errors of
+   a detector last, and a hundred frames of a second say little more than ten.
+3. All poses with this shape: views, limb directions and points as there are, joint limits, and
+   accelerations of people; in windows that overlap, so that memory is bounded and cost linear.
+4. Feet that stand: where heel or toe rest, they are held, and the poses are solved once more.
+
+Everything is in standard deviations, of the noise that the data have or of what people do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.fit.chain import Chain, PointSum
+from kinefit.fit.contact import Contacts, find_contacts
+from kinefit.fit.initial import from_points
+from kinefit.fit.solver import Options, minimise
+from kinefit.fit.state import State, Variables
+from kinefit.fit.temporal import ConstantVelocity
+from kinefit.fit.terms import (
+    Direction,
+    Objective,
+    PointTerm,
+    PoseTerm,
+    Position,
+    PullTo,
+    Reprojection,
+    ShapePrior,
+    ShapeTerm,
+    Stature,
+)
+from kinefit.geometry import rotations as so3
+from kinefit.geometry.projection import project_rig
+from kinefit.geometry.robust import Logarithm
+from kinefit.types import (
+    BodyMotion,
+    BoolArray,
+    CameraRig,
+    FloatArray,
+    IntArray,
+    InvalidData,
+    Timeline,
+    TooFewPoints,
+    all_finite,
+)
+
+FACE = ("Nose", "LEye", "REye", "LEar", "REar")
+FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
+# Limbs whose direction one camera's landmarks tell. Not the face: its depth is a guess.
+_SIDE_LIMBS = (
+    ("Shoulder", "Elbow"),
+    ("Elbow", "Wrist"),
+    ("Hip", "Knee"),
+    ("Knee", "Ankle"),
+    ("Heel", "BigToe"),
+    ("Shoulder", "Hip"),
+)
+_LIMBS = (
+    ("LShoulder", "RShoulder"),
+    ("LHip", "RHip"),
+    *((side + a, side + b) for side in "LR" for a, b in _SIDE_LIMBS),
+)
+_FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
+_NO_POSE = "fewer than six keypoints, for longer than a gap is bridged"
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How a clip is fitted.
+
+    head: use the keypoints of the face. face_weight: how much these count against others (seed:
+    hair, buns and hats deceive detectors).
+    keyframe_s, most_keyframes: frames that the shape is fitted to are this far apart, and so many.
+    offset_m: one standard deviation of where a keypoint is against the body's own; 0 holds it.
+    outlier_sd: standard deviations from which a keypoint's pull falls off.
+    acceleration_m_s2, acceleration_rad_s2: one standard deviation of what people do.
+    rest_rad: one standard deviation of joint angles from rest; settles what nothing else does.
+    direction_rad: of a limb's direction in one camera's landmarks.
+    hold_feet, contact_m: whether feet that stand are held, and how firmly.
+    max_gap_s: frames without evidence are bridged if they are no longer than this.
+    """
+
+    head: bool = True
+    face_weight: float = 0.3
+    keyframe_s: float = 0.1
+    most_keyframes: int = 60
+    offset_m: float = 0.02
+    outlier_sd: float = 3.0
+    acceleration_m_s2: float = 6.0
+    acceleration_rad_s2: float = 40.0
+    rest_rad: float = 1.5
+    direction_rad: float = 0.25
+    hold_feet: bool = True
+    contact_m: float = 0.002
+    max_gap_s: float = 0.5
+    window: int = 400
+    overlap: int = 40
+
+
+@dataclass(frozen=True, eq=False)
+class ClipData:
+    """What is known of one person over T frames.
+
+    rig: C cameras. names: J keypoints. xy: (T, C, J, 2) pixels, NaN where not seen.
+    sigma: (T, C, J) pixels, one standard deviation.
+    xyz: (T, J, 3) metres, world: where the fit begins; NaN where unknown.
+    covariance: (T, J, 3, 3) square metres: then `xyz` is evidence too. None: only a beginning.
+    directions: whether limbs' directions in `xyz` are evidence (one camera's landmarks).
+    stature_m: height of the person, if known.
+    """
+
+    timeline: Timeline
+    rig: CameraRig
+    names: tuple[str, ...]
+    xy: FloatArray
+    sigma: FloatArray
+    xyz: FloatArray
+    covariance: FloatArray | None = None
+    directions: bool = False
+    stature_m: float | None = None
+
+    def __post_init__(self) -> None:
+        T, C, J = len(self.timeline), len(self.rig), len(self.names)
+        wanted = {"xy": (T, C, J, 2), "sigma": (T, C, J), "xyz": (T, J, 3)}
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                got = getattr(self, name).shape
+                raise InvalidData(f"ClipData.{name} has shape {got}, expected {shape}.")
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFit:
+    """A body through a clip.
+
+    motion: NaN in frames without a pose; `reason` says why ("" where there is one).
+    chain, state: as they were fitted; state has a pose in every frame, also in those.
+    reprojection: (T, C, K) pixels, through the lens, of the keypoints seen; NaN elsewhere.
+    contacts: which of the feet's points stand when, and where the floor is.
+    steps: of the solver, over all windows. converged: whether it always came to an end.
+    """
+
+    motion: BodyMotion
+    chain: Chain
+    state: State
+    names: tuple[str, ...]
+    reprojection: FloatArray
+    contacts: Contacts
+    reason: tuple[str, ...]
+    steps: int
+    converged: bool
+
+    @property
+    def points(self) -> FloatArray:
+        """(T, K, 3) metres, world: the keypoints `names` on the body."""
+        return self.state.posed(self.chain).points[:, : len(self.names)]
+
+
+def fit_clip(
+    body: BodyModel,
+    data: ClipData,
+    options: ClipOptions | None = None,
+    limits: Sequence[PoseTerm] = (),
+) -> ClipFit:
+    """One body through the clip; see the module.
+
+    limits: terms of poses (joint limits, priors) for the chain of `clip_chain`.
+    Raises TooFewPoints when no frame, or no keypoint that the body has, is seen.
+    """
+    options = options or ClipOptions()
+    data = _known_to(body, data, options)
+    seen = _evidence(data)
+    if not (seen >= _FEWEST).any():
+        raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
+    work = _Work(clip_chain(body, data.names, data.directions), data, options, tuple(limits))
+    start = work.start()
+    start = work.shaped(start, _keyframes(data.timeline, seen, options))
+    state, steps, converged = work.posed(start, None)
+    contacts = find_contacts(data.timeline.time, work.feet(state), FEET)
+    if options.hold_feet and contacts.standing.any():
+        state, more, ended = work.posed(state, contacts)
+        steps, converged = steps + more, converged and ended
+        contacts = replace(contacts, xyz=work.feet(state))
+    return _result(work, state, contacts, seen, steps, converged)
+
+
+def clip_chain(body: BodyModel, names: Sequence[str], directions: bool) -> Chain:
+    """The body's anatomical joints, the keypoints `names`, and limbs as differences of these."""
+    points: dict[str, PointSum] = {name: {name: 1.0} for name in names}
+    for foot in FEET:
+        if foot in body.regressors:
+            points.setdefault(foot, {foot: 1.0})
+    if directions:
+        for a, b in _limbs(names):
+            points[f"{a}>{b}"] = {b: 1.0, a: -1.0}
+    return Chain.of(body, list(body.anatomy.values()), points)
+
+
+def _limbs(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(a, b) for a, b in _LIMBS if a in names and b in names]
+
+
+def _known_to(body: BodyModel, data: ClipData, options: ClipOptions) -> ClipData:
+    """Only the keypoints that the body has, and of the face only if wanted, with its weight."""
+    kept = [
+        j
+        for j, name in enumerate(data.names)
+        if name in body.regressors and (options.head or name not in FACE)
+    ]
+    names = tuple(data.names[j] for j in kept)
+    factor = np.array([options.face_weight**-0.5 if n in FACE else 1.0 for n in names])
+    return replace(
+        data,
+        names=names,
+        xy=data.xy[:, :, kept],
+        sigma=data.sigma[:, :, kept] * factor,
+        xyz=data.xyz[:, kept],
+        covariance=None if data.covariance is None else data.covariance[:, kept],
+    )
+
+
+def _evidence(data: ClipData) -> IntArray:
+    """(T,) keypoints that are seen by some camera, or known in space."""
+    seen = (all_finite(data.xy) & np.isfinite(data.sigma)).any(axis=1)
+    if data.covariance is not None:
+        seen |= all_finite(data.xyz)
+    return np.asarray(seen.sum(axis=1))
+
+
+def _keyframes(timeline: Timeline, seen: IntArray, options: ClipOptions) -> IntArray:
+    """Frames for the shape: with most of the keypoints, some time apart, over the whole clip."""
+    good = np.flatnonzero(seen >= max(_FEWEST, 0.8 * np.median(seen[seen > 0])))
+    time = timeline.time[good]
+    step = max(options.keyframe_s, (time[-1] - time[0]) / max(options.most_keyframes - 1, 1))
+    slot = np.floor((time - time[0]) / step + 1e-9)
+    return good[np.unique(slot, return_index=True)[1]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The terms of one clip, made once."""
+
+    chain: Chain
+    data: ClipData
+    options: ClipOptions
+    limits: tuple[PoseTerm, ...]
+    evidence: tuple[PointTerm, ...] = field(init=False)
+    pull: PullTo = field(init=False)
+    shapes: tuple[ShapeTerm, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        chain, data = self.chain, self.data
+        F = len(chain.joint_names)
+        space = chain.shape
+        shapes: list[ShapeTerm] = [ShapePrior(space.neutral, space.spread)]
+        if data.stature_m is not None:
+            shapes.append(Stature.of(chain.body, data.stature_m))
+        # The root has no rest: it may face anywhere.
+        loose = np.append(np.inf, np.full(F - 1, self.options.rest_rad))
+        for name, value in {
+            "evidence": self._evidence(),
+            "pull": PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), loose),
+            "shapes": tuple(shapes),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def _evidence(self) -> tuple[PointTerm, ...]:
+        data, kernel = self.data, Logarithm(self.options.outlier_sd)
+        at = np.arange(len(data.names))
+        seen = all_finite(data.xy) & np.isfinite(data.sigma)
+        terms: list[PointTerm] = []
+        if seen.any():
+            xy = np.where(seen[..., None], data.xy, np.nan)
+            terms.append(Reprojection(data.rig, xy, data.sigma, at, kernel))
+        if data.covariance is not None:
+            terms.append(Position(data.xyz, _roots(data.covariance), at, kernel))
+        if data.directions:
+            pairs = _limbs(data.names)
+            a, b = ([data.names.index(p[i]) for p in pairs] for i in (0, 1))
+            unit = so3.unit(data.xyz[:, b] - data.xyz[:, a])
+            sigma = np.full(unit.shape[:2], self.options.direction_rad)
+            columns = np.array([self.chain.column(f"{p}>{q}") for p, q in pairs])
+            terms.append(Direction(unit, sigma, columns, kernel))
+        return tuple(terms)
+
+    def start(self) -> State:
+        """Poses in closed form; where points are missing, from those before and after."""
+        time, J = self.data.timeline.time, len(self.data.names)
+        xyz = np.full((len(time), len(self.chain.point_names), 3), np.nan)
+        for j in range(J):
+            known = all_finite(self.data.xyz[:, j])
+            if known.any():
+                for i in range(3):
+                    xyz[:, j, i] = np.interp(time, time[known], self.data.xyz[known, j, i])
+        weight = np.isfinite(xyz[..., 0]).astype(np.float64)
+        return from_points(self.chain, self.chain.shape.neutral, xyz, weight)
+
+    def shaped(self, start: State, keyframes: IntArray) -> State:
+        """The start with the shape, and the offsets, that the keyframes show."""
+        some = start.at(keyframes)
+        objective = Objective(self.evidence, (self.pull, *self.limits), self.shapes)
+        variables = Variables.poses(self.chain, "shared")
+        brief = Options(most_steps=15, least_fall=1e-3)
+        some = minimise(objective, variables, some, brief, keyframes).state
+        if self.options.offset_m > 0:
+            variables = Variables.poses(self.chain, "shared", tuple(range(len(self.data.names))))
+            objective = replace(objective, offset_spread=self.options.offset_m)
+            some = minimise(objective, variables, some, brief, keyframes).state
+        moved = replace(start, shape=some.shape, offset=some.offset)
+        return moved.with_rows(keyframes, some)
+
+    def posed(self, start: State, contacts: Contacts | None) -> tuple[State, int, bool]:
+        """All poses with the shape as it is; and steps taken, and whether all came to an end."""
+        state, steps, converged = start, 0, True
+        objective = Objective(self.evidence, (self.pull, *self.limits))
+        if contacts is not None:
+            columns = np.array([self.chain.column(n) for n in contacts.names])
+            held = Position(contacts.anchors, np.eye(3) / self.options.contact_m, columns)
+            objective = replace(objective, points=(*objective.points, held))
+        for keep, window in _windows(len(start), self.options):
+            rows = np.arange(window.start, window.stop)
+            part = replace(objective, times=(self._smooth(rows),))
+            found = minimise(part, Variables.poses(self.chain), state.at(rows), _SOLVE, rows)
+            inside = slice(keep.start - window.start, keep.stop - window.start)
+            state = state.with_rows(keep, found.state.at(inside))
+            steps += int(found.steps.max())
+            converged &= bool(found.converged.all())
+        return state, steps, converged
+
+    def _smooth(self, rows: IntArray) -> ConstantVelocity:
+        time = self.data.timeline.time[rows]
+        F = len(self.chain.joint_names)
+        sigma = np.append(
+            self.options.acceleration_m_s2, np.full(F, self.options.acceleration_rad_s2)
+        )
+        # A sum over frames stands for an integral over time: at twice the rate, each frame counts
+        # half (60 per second are what the deviations are given for).
+        share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
+        return ConstantVelocity(time, sigma / share, np.ones(max(len(time) - 1, 0)))
+
+    def feet(self, state: State) -> FloatArray:
+        """(T, 4, 3) metres: heels and toes of the body, without the detector's offsets."""
+        columns = [self.chain.column(name) for name in FEET]
+        bare = replace(state, offset=np.zeros_like(state.offset))
+        return bare.posed(self.chain).points[:, columns]
+
+
+_SOLVE = Options(most_steps=20, least_fall=3e-4)
+
+
+def _roots(covariance: FloatArray) -> FloatArray:
+    """(..., 3, 3) L^-1 with covariance = L L^T; NaN where it is not positive."""
+    out = np.full(covariance.shape, np.nan)
+    good = np.asarray(np.isfinite(covariance).all(axis=(-1, -2)))
+    good[good] = np.linalg.eigvalsh(covariance[good])[:, 0] > 0
+    out[good] = np.linalg.inv(np.linalg.cholesky(covariance[good]))
+    return out
+
+
+def _windows(T: int, options: ClipOptions) -> Iterator[tuple[slice, slice]]:
+    """(frames to keep, frames to solve) that cover T frames."""
+    for first in range(0, T, options.window):
+        last = min(first + options.window, T)
+        yield (
+            slice(first, last),
+            slice(max(first - options.overlap, 0), min(last + options.overlap, T)),
+        )
+
+
+def _result(
+    work: _Work, state: State, contacts: Contacts, seen: IntArray, steps: int, converged: bool
+) -> ClipFit:
+    data, chain = work.data, work.chain
+    missing = _too_long(data.timeline.time, seen >= _FEWEST, work.options.max_gap_s)
+    rotations = np.broadcast_to(np.eye(3), (len(state), len(chain.body.joint_names), 3, 3)).copy()
+    rotations[:, chain.joint_index] = state.rotations
+    rotations[missing] = np.nan
+    translation = np.where(missing[:, None], np.nan, state.translation)
+    points = state.posed(chain).points[:, : len(data.names)]
+    off = np.moveaxis(project_rig(data.rig, points), 0, 1) - data.xy
+    return ClipFit(
+        motion=BodyMotion(
+            chain.body.name, data.timeline, chain.body.joint_names, rotations, translation,
+            state.shape, chain.shape.names,
+        ),
+        chain=chain,
+        state=state,
+        names=data.names,
+        reprojection=np.linalg.norm(off, axis=-1),
+        contacts=contacts,
+        reason=tuple(_NO_POSE if lost else "" for lost in missing),
+        steps=steps,
+        converged=converged,
+    )  # fmt: skip
+
+
+def _too_long(time: FloatArray, seen: BoolArray, max_gap_s: float) -> BoolArray:
+    """(T,) frames without evidence in a gap longer than allowed, or at an end of the clip."""
+    at = np.flatnonzero(seen)
+    before = np.searchsorted(at, np.arange(len(time)), side="right") - 1
+    after = np.searchsorted(at, np.arange(len(time)))
+    inside = (before >= 0) & (after < len(at))
+    span = np.full(len(time), np.inf)
+    span[inside] = time[at[after[inside]]] - time[at[before[inside]]]
+    return np.asarray(~seen & (span > max_gap_s))

@@ -1,0 +1,94 @@
+"""Feet that stand: when a heel or toe rests on the floor, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.types import BoolArray, FloatArray
+
+# A foot that stands still in a fit moves at up to 0.15 m/s by the detector's noise; one that
+# swings passes the other at 3 m/s.
+_SLOW_M_S = 0.35
+_NEAR_FLOOR_M = 0.05
+_LEAST_S = 0.08
+_SPAN_S = 0.05  # speeds are taken over this long
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """names: P points of the feet. xyz: (T, P, 3) metres, where they are.
+    standing: (T, P). anchors: (T, P, 3) metres, where each rests while it stands; NaN otherwise.
+    floor: height of the floor under each point, metres (a point is not on its sole).
+    """
+
+    names: tuple[str, ...]
+    xyz: FloatArray
+    standing: BoolArray
+    anchors: FloatArray
+    floor: FloatArray
+
+    @property
+    def slides(self) -> FloatArray:
+        """Metres, one per phase of standing: how far the point moves over the floor in it.
+
+        The largest distance from the phase's mean place, in the plane of the floor.
+        """
+        found = []
+        for p in range(len(self.names)):
+            for first, last in runs(self.standing[:, p]):
+                place = self.xyz[first:last, p][:, [0, 2]]
+                found.append(np.linalg.norm(place - place.mean(axis=0), axis=1).max())
+        return np.array(found)
+
+
+def find_contacts(time: FloatArray, xyz: FloatArray, names: tuple[str, ...]) -> Contacts:
+    """When points of the feet stand. time: (T,) s. xyz: (T, P, 3) metres, world, Y up."""
+    speed = _speed(time, xyz)
+    slow = speed < _SLOW_M_S
+    T, P, _ = xyz.shape
+    standing = np.zeros((T, P), dtype=bool)
+    floor = np.full(P, np.nan)
+    for p in range(P):
+        height = xyz[:, p, 1]
+        # The lowest tenth of a point's slow frames lie on the floor, whatever the clip shows.
+        low = np.quantile(height[slow[:, p]], 0.1) if slow[:, p].any() else np.nan
+        if np.isnan(low):
+            continue
+        down = slow[:, p] & (height < low + _NEAR_FLOOR_M)
+        for first, last in runs(down):
+            if time[last - 1] - time[first] >= _LEAST_S:
+                standing[first:last, p] = True
+        if standing[:, p].any():
+            floor[p] = np.median(height[standing[:, p]])
+    return Contacts(names, xyz, standing, _anchors(xyz, standing, floor), floor)
+
+
+def _anchors(xyz: FloatArray, standing: BoolArray, floor: FloatArray) -> FloatArray:
+    anchors = np.full(xyz.shape, np.nan)
+    for p in range(xyz.shape[1]):
+        for first, last in runs(standing[:, p]):
+            place = np.median(xyz[first:last, p], axis=0)
+            anchors[first:last, p] = place[0], floor[p], place[2]
+    return anchors
+
+
+def _speed(time: FloatArray, xyz: FloatArray) -> FloatArray:
+    """(T, P) m/s, over `_SPAN_S` around each frame."""
+    index = np.arange(len(time))
+    a = np.searchsorted(time, time - _SPAN_S / 2)
+    b = np.minimum(np.searchsorted(time, time + _SPAN_S / 2, side="right"), len(time) - 1)
+    a, b = (
+        np.minimum(a, np.maximum(index - 1, 0)),
+        np.maximum(b, np.minimum(index + 1, len(time) - 1)),
+    )
+    step = time[b] - time[a]
+    moved = np.linalg.norm(xyz[b] - xyz[a], axis=-1)
+    return np.asarray(moved / np.where(step > 0, step, np.inf)[:, None])
+
+
+def runs(flags: BoolArray) -> list[tuple[int, int]]:
+    """(first, one past last) of every run of True in `flags` (T,)."""
+    edge = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
+    return list(zip(np.flatnonzero(edge == 1), np.flatnonzero(edge == -1), strict=True))
