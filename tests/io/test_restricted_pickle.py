@@ -1,4 +1,7 @@
-"""Pickles: data of every protocol comes back, programs do not run, sizes are not believed."""
+"""Pickles: data of every protocol comes back, programs do not run, sizes are not believed.
+
+Sparse matrices and chumpy's objects have a file of their own: test_restricted_objects.py.
+"""
 
 import os
 import pickle

@@ -52,7 +52,12 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArr
             if sum(entry.file_size for entry in entries.values()) > MAX_BYTES:
                 raise InputError(path, "it unpacks to more than 2 GiB", "split it")
             return {name: _parse(archive.read(entry), path) for name, entry in entries.items()}
-    except (BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (
+        *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
+        *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
+    ) as error:
         raise InputError(path, f"is no archive of arrays ({error})", _HINT) from error
 
 

@@ -1,4 +1,4 @@
-"""Pickles that hold data and nothing else: numbers, text, lists, dicts and plain numpy arrays.
+"""Pickles that hold data and nothing else: numbers, text, lists, dicts, arrays, sparse matrices.
 
 A pickle is a program. `pickle.Unpickler` runs it here with the only names it may call replaced
 by recorders of their arguments ("Restricting Globals" in the documentation of `pickle`); the
@@ -16,22 +16,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
+from kinefit.io.restricted_objects import MAKERS, State, nbytes
 from kinefit.io.text import read_bytes
 from kinefit.types import InputError
 
 MAX_BYTES = 2**28  # a body model's arrays take a tenth of it
 _MAX_DEPTH = 40
 _MAX_OPCODES = 20_000_000  # a list of ten million numbers; scanned in about ten seconds
+_MAX_GROWTH = 4  # arrays per byte of file; chumpy's array within an array comes to two or three
 
-# Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE.
+# Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE
+# and NEWOBJ. The unpickler applies NEWOBJ to types alone, and the only types it is given are the
+# recorders of `_OBJECTS`.
 _REFUSED = frozenset(
     (
         *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"),
-        *("NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"),
+        *("NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "NEWOBJ_EX"),
     )
 )
 _MEMO_INDEX = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
@@ -51,12 +55,15 @@ def loads(content: bytes, *, source: str | Path) -> Any:
     """What a pickle says, if it is numbers, text, lists, tuples, sets, dicts and numpy arrays.
 
     Arrays and numpy scalars of booleans, numbers, text and (nested) objects of these kinds come
-    back as such; everything else is refused, unused or not. Text of Python 2 is read as Latin-1
-    (its arrays from protocol 1 on).
+    back as such. Matrices of scipy.sparse (csc, csr, coo) come back as sparse arrays of the same
+    format, chumpy's Ch, Select, Reshape and transpose as the array they stand for. Everything
+    else is refused, unused or not. Text of Python 2 is read as Latin-1 (its arrays from protocol
+    1 on).
 
     Raises InputError, naming `source` and what was found, for any other class or function, for
-    arrays whose stated size is not that of their bytes, for nesting beyond 40 levels, and for a
-    damaged file. Nothing of a refused file has been executed or allocated.
+    arrays whose stated size is not that of their bytes, for bytes that are used over and over to
+    fill the memory, for nesting beyond 40 levels, and for a damaged file. Nothing of a refused
+    file has been executed.
     """
     _scan(content, source)
     reader = _Reader(io.BytesIO(content), source)
@@ -69,7 +76,7 @@ def loads(content: bytes, *, source: str | Path) -> Any:
         *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
     ) as error:  # what a damaged program does to the machine that runs it
         raise InputError(source, f"is a damaged pickle ({error})", "copy it again") from error
-    return _Builder(source).build(raw, 0)
+    return _Builder(source, _MAX_GROWTH * len(content)).build(raw, 0)
 
 
 def _refuse(source: str | Path, what: str) -> NoReturn:
@@ -110,10 +117,13 @@ class _Recorded:
     """An object that the pickle makes: its arguments, and the state it is given."""
 
     __slots__ = ("arguments", "state")
+    arguments: tuple[Any, ...]
+    state: Any
 
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: Any = None
+    def __new__(cls, *arguments: Any) -> Self:  # NEWOBJ calls no __init__
+        made = super().__new__(cls)
+        made.arguments, made.state = arguments, None
+        return made
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -139,10 +149,12 @@ class _OrderedDict(_Recorded):
     """collections.OrderedDict(); its items are set one by one."""
 
     __slots__ = ("items",)
+    items: dict[Any, Any]
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.items: dict[Any, Any] = {}
+    def __new__(cls, *arguments: Any) -> Self:
+        made = super().__new__(cls, *arguments)
+        made.items = {}
+        return made
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.items[key] = value
@@ -170,8 +182,36 @@ def _set(items: Any) -> set[Any]:
 
 
 def _never(*_: Any) -> NoReturn:
-    raise pickle.UnpicklingError("numpy.ndarray is called")
+    raise pickle.UnpicklingError("numpy.ndarray or object is called")
 
+
+class _Object(_Recorded):
+    """An object of a class in `MAKERS`, made by NEWOBJ or by `_reconstructor`, and its state."""
+
+    __slots__ = ()
+    keys: frozenset[str]
+    make: Callable[[State], Any]
+
+    def __new__(cls, *arguments: Any) -> Self:
+        if arguments:  # none of these classes takes any
+            raise pickle.UnpicklingError(f"{cls.__name__} is given arguments")
+        return super().__new__(cls)
+
+
+_OBJECTS = {
+    name: type(".".join(name), (_Object,), {"__slots__": (), "keys": keys, "make": staticmethod(f)})
+    for name, (keys, f) in MAKERS.items()
+}
+
+
+def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
+    """copyreg._reconstructor, which protocols 0 and 1 use for objects without arguments."""
+    if cls not in _OBJECTS.values() or base != _BASE or state is not None:
+        raise pickle.UnpicklingError("_reconstructor of something else than a recorded class")
+    return cls()
+
+
+_BASE = _Call(_never, "object")  # only named, as an argument of _reconstructor
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
@@ -188,17 +228,23 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("__builtin__", "bytes"): _no_bytes,
     ("builtins", "set"): _set,
     ("__builtin__", "set"): _set,
+    ("copyreg", "_reconstructor"): _reconstructor,
+    ("copy_reg", "_reconstructor"): _reconstructor,
 }
 
 
 class _Reader(pickle.Unpickler):
-    """The unpickler with names looked up in `_ALLOWED` and nowhere else."""
+    """The unpickler with names looked up in `_OBJECTS` and `_ALLOWED` and nowhere else."""
 
     def __init__(self, stream: io.BytesIO, source: str | Path) -> None:
         super().__init__(stream, fix_imports=False, encoding="latin1")
         self._source = source
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _OBJECTS:
+            return _OBJECTS[module, name]
+        if (module, name) in (("builtins", "object"), ("__builtin__", "object")):
+            return _BASE
         make = _ALLOWED.get((module, name))
         if make is None:
             _refuse(self._source, f"the pickle asks for {module}.{name}")
@@ -211,8 +257,9 @@ class _Reader(pickle.Unpickler):
 class _Builder:
     """Turns what was recorded into data; an object that is named twice is built once."""
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: str | Path, max_bytes: int) -> None:
         self._source = source
+        self._bytes_left = max_bytes
         self._built: dict[int, Any] = {}
         self._busy: set[int] = set()
 
@@ -245,6 +292,13 @@ class _Builder:
                 return self._numpy(raw, depth)
             except (TypeError, ValueError, OverflowError) as error:
                 _refuse(self._source, f"an array in the pickle is damaged ({error})")
+        if isinstance(raw, _Object):
+            try:
+                return self._object(raw, depth)
+            except KeyError as error:
+                _refuse(self._source, f"an object in the pickle has no {error}")
+            except (TypeError, ValueError, OverflowError) as error:
+                _refuse(self._source, f"an object in the pickle is damaged ({error})")
         _refuse(self._source, "the pickle holds a function or type by itself")
 
     def _key(self, raw: Any, depth: int) -> Any:
@@ -266,6 +320,21 @@ class _Builder:
         _, shape, dtype, fortran, data = raw.state
         return self._array(dtype, shape, data, bool(fortran), depth)
 
+    def _object(self, raw: _Object, depth: int) -> Any:
+        """A sparse matrix or chumpy's array; of its attributes, those needed are looked at."""
+        if not isinstance(raw.state, dict):
+            raise TypeError("it has no attributes")
+        needed = raw.keys & {key for key in raw.state if isinstance(key, str)}
+        made = raw.make({key: self.build(raw.state[key], depth) for key in sorted(needed)})
+        self._spend(nbytes(made))
+        return made
+
+    def _spend(self, count: int) -> None:
+        """Count the memory of arrays: a few bytes named a thousand times could fill it."""
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            _refuse(self._source, f"its arrays take over {_MAX_GROWTH} times the size of the file")
+
     def _array(
         self, recorded: Any, shape: Any, data: Any, fortran: bool, depth: int
     ) -> np.ndarray[Any, Any]:
@@ -285,6 +354,7 @@ class _Builder:
             raise ValueError(f"{shape} of {dtype} are not {len(data)} bytes")
         if not len(data):
             return np.empty(shape, dtype)
+        self._spend(len(data))
         flat = np.frombuffer(bytes(data), dtype)
         return np.array(flat.reshape(shape, order=order), dtype.newbyteorder("="), order="C")
 
@@ -294,6 +364,7 @@ class _Builder:
         items = data if isinstance(data, list) else None
         if items is None or len(items) != prod(shape):
             raise ValueError(f"{shape} objects are not what it holds")
+        self._spend(len(items))  # an item takes at least a byte of the file
         flat = np.empty(len(items), object)
         for i, item in enumerate(items):
             flat[i] = self.build(item, depth)
