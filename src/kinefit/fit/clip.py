@@ -83,7 +83,8 @@ class ClipOptions:
     acceleration_m_s2, acceleration_rad_s2: one standard deviation of what people do.
     rest_rad: one standard deviation of joint angles from rest; settles what nothing else does.
     direction_rad: of a limb's direction in one camera's landmarks.
-    hold_feet, contact_m: whether feet that stand are held, and how firmly.
+    hold_feet, contact_m, floor_m: whether feet that stand are held, and how firmly in the plane of
+    the floor and on it (shoes, and a vertical that one camera only guesses).
     max_gap_s: frames without evidence are bridged if they are no longer than this.
     """
 
@@ -99,6 +100,7 @@ class ClipOptions:
     direction_rad: float = 0.25
     hold_feet: bool = True
     contact_m: float = 0.002
+    floor_m: float = 0.01
     max_gap_s: float = 0.5
     window: int = 400
     overlap: int = 40
@@ -182,7 +184,7 @@ def fit_clip(
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
-    contacts = find_contacts(data.timeline.time, work.feet(state), FEET)
+    contacts = find_contacts(data.timeline.time, work.feet(state), FEET, work.soles(state))
     if options.hold_feet and contacts.standing.any():
         state, more, ended = work.posed(state, contacts)
         steps, converged = steps + more, converged and ended
@@ -321,7 +323,8 @@ class _Work:
         objective = Objective(self.evidence, (self.pull, *self.limits))
         if contacts is not None:
             columns = np.array([self.chain.column(n) for n in contacts.names])
-            held = Position(contacts.anchors, np.eye(3) / self.options.contact_m, columns)
+            firm = [self.options.contact_m, self.options.floor_m, self.options.contact_m]
+            held = Position(contacts.anchors, np.diag(1 / np.array(firm)), columns)
             objective = replace(objective, points=(*objective.points, held))
         for keep, window in _windows(len(start), self.options):
             rows = np.arange(window.start, window.stop)
@@ -349,6 +352,12 @@ class _Work:
         columns = [self.chain.column(name) for name in FEET]
         bare = replace(state, offset=np.zeros_like(state.offset))
         return bare.posed(self.chain).points[:, columns]
+
+    def soles(self, state: State) -> FloatArray:
+        """(4,) metres: how far heels and toes are above the soles at rest."""
+        rest = State.rest(self.chain, 1)
+        feet = self.feet(replace(rest, shape=state.shape))[0]
+        return np.asarray(feet[:, 1] - self.chain.body.rest_vertices(state.shape)[:, 1].min())
 
 
 _SOLVE = Options(most_steps=20, least_fall=3e-4)

@@ -20,14 +20,14 @@ _SPAN_S = 0.05  # speeds are taken over this long
 class Contacts:
     """names: P points of the feet. xyz: (T, P, 3) metres, where they are.
     standing: (T, P). anchors: (T, P, 3) metres, where each rests while it stands; NaN otherwise.
-    floor: height of the floor under each point, metres (a point is not on its sole).
+    floor: height of the floor, metres; NaN where nothing stands.
     """
 
     names: tuple[str, ...]
     xyz: FloatArray
     standing: BoolArray
     anchors: FloatArray
-    floor: FloatArray
+    floor: float
 
     @property
     def slides(self) -> FloatArray:
@@ -43,34 +43,33 @@ class Contacts:
         return np.array(found)
 
 
-def find_contacts(time: FloatArray, xyz: FloatArray, names: tuple[str, ...]) -> Contacts:
-    """When points of the feet stand. time: (T,) s. xyz: (T, P, 3) metres, world, Y up."""
-    speed = _speed(time, xyz)
-    slow = speed < _SLOW_M_S
-    T, P, _ = xyz.shape
-    standing = np.zeros((T, P), dtype=bool)
-    floor = np.full(P, np.nan)
-    for p in range(P):
-        height = xyz[:, p, 1]
+def find_contacts(
+    time: FloatArray, xyz: FloatArray, names: tuple[str, ...], above: FloatArray
+) -> Contacts:
+    """When points of the feet stand.
+
+    time: (T,) s. xyz: (T, P, 3) metres, world, Y up. above: (P,) metres that each is above its
+    sole when the foot is flat.
+    """
+    slow = _speed(time, xyz) < _SLOW_M_S
+    sole = xyz[..., 1] - above
+    standing = np.zeros(slow.shape, dtype=bool)
+    for p in range(len(names)):
         # The lowest tenth of a point's slow frames lie on the floor, whatever the clip shows.
-        low = np.quantile(height[slow[:, p]], 0.1) if slow[:, p].any() else np.nan
-        if np.isnan(low):
-            continue
-        down = slow[:, p] & (height < low + _NEAR_FLOOR_M)
-        for first, last in runs(down):
+        low = np.quantile(sole[slow[:, p], p], 0.1) if slow[:, p].any() else np.inf
+        for first, last in runs(slow[:, p] & (sole[:, p] < low + _NEAR_FLOOR_M)):
             if time[last - 1] - time[first] >= _LEAST_S:
                 standing[first:last, p] = True
-        if standing[:, p].any():
-            floor[p] = np.median(height[standing[:, p]])
-    return Contacts(names, xyz, standing, _anchors(xyz, standing, floor), floor)
+    floor = float(np.median(sole[standing])) if standing.any() else float("nan")
+    return Contacts(names, xyz, standing, _anchors(xyz, standing, floor + above), floor)
 
 
-def _anchors(xyz: FloatArray, standing: BoolArray, floor: FloatArray) -> FloatArray:
+def _anchors(xyz: FloatArray, standing: BoolArray, height: FloatArray) -> FloatArray:
     anchors = np.full(xyz.shape, np.nan)
     for p in range(xyz.shape[1]):
         for first, last in runs(standing[:, p]):
-            place = np.median(xyz[first:last, p], axis=0)
-            anchors[first:last, p] = place[0], floor[p], place[2]
+            x, _, z = np.median(xyz[first:last, p], axis=0)
+            anchors[first:last, p] = x, height[p], z
     return anchors
 
 
