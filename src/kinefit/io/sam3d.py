@@ -92,7 +92,10 @@ def match_cameras(
 def read_persons(path: Path) -> FloatArray:
     """(N, J, 3) x, y, score of one file; NaN where a point is missing. Raises InputError."""
     if path.suffix.lower() == ".npz":
-        arrays = read_npz(path, only=(KEY,)) or read_npz(path)
+        several = tuple(f"person{i}/{KEY}" for i in range(_MOST_PERSONS))  # as sam3d_outputs writes
+        arrays = read_npz(path, only=(KEY, *several)) or read_npz(path)
+        if several[0] in arrays:
+            return _of_value(path, [arrays[name] for name in several if name in arrays])
         if KEY not in arrays and len(arrays) != 1:
             names = ", ".join(sorted(arrays)[:8]) or "none"
             raise InputError(path, f"it has no array {KEY!r} (but {names})", "check the file")
