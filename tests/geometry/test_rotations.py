@@ -16,8 +16,10 @@ from kinefit.geometry.rotations import (
     frame,
     frame_derivative,
     from_swing_twist,
+    log,
     singularity_distance,
     swing_twist,
+    to_quaternion,
     two_axis_angles,
     unit,
     unwrap,
@@ -94,6 +96,45 @@ def test_exp_is_scipys_and_exact_at_zero() -> None:
         atol=EXACT,
     )
     np.testing.assert_array_equal(exp(np.zeros((2, 3))), np.tile(np.eye(3), (2, 1, 1)))
+
+
+def test_quaternions_and_rotation_vectors_are_scipys(rotations: FloatArray) -> None:
+    there = Rotation.from_matrix(rotations.reshape(-1, 3, 3))
+    np.testing.assert_allclose(
+        to_quaternion(rotations).reshape(-1, 4), there.as_quat(canonical=True), atol=EXACT
+    )
+    np.testing.assert_allclose(log(rotations).reshape(-1, 3), there.as_rotvec(), atol=EXACT)
+    np.testing.assert_array_equal(to_quaternion(np.eye(3)), [0, 0, 0, 1])  # no batch axis
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-300, 1e-12, 1e-7, 1e-3, 1.0, np.pi / 2, 2.0, 3.0])
+def test_log_undoes_exp_to_relative_rounding(angle: float) -> None:
+    directions = unit(np.random.default_rng(11).normal(size=(40, 3)))
+    directions = np.concatenate([directions, np.eye(3), -np.eye(3)])
+    # Entries near 1 round at 1e-16 and so does the whole angle, however small the rest of it:
+    # below 1e-8 the off-diagonal entries are the vector, to their own last digit.
+    np.testing.assert_allclose(log(exp(angle * directions)), angle * directions, rtol=1e-14,
+                               atol=1e-15 * angle)  # fmt: skip
+
+
+@pytest.mark.parametrize("short", [0.0, 1e-12, 1e-9, 1e-7, 1e-4])
+def test_log_keeps_its_digits_near_half_turns(short: float) -> None:
+    directions = unit(np.random.default_rng(12).normal(size=(40, 3)))
+    directions = np.concatenate([directions, np.eye(3), unit(np.array([[1e-9, 1.0, -1e-9]]))])
+    R = exp((np.pi - short) * directions)
+    vector = log(R)
+    assert (np.linalg.norm(vector, axis=-1) <= np.pi + 1e-15).all()  # its own rounding
+    # The half turn is known to the rounding of R; arccos of the trace would lose half the digits.
+    np.testing.assert_allclose(np.linalg.norm(vector, axis=-1), np.pi - short, atol=1e-15 * 4)
+    np.testing.assert_allclose(np.abs((vector * directions).sum(-1)), np.pi - short, atol=1e-14)
+    np.testing.assert_allclose(exp(vector), R, atol=1e-14)
+
+
+def test_log_of_missing_rotations_is_missing_and_spares_the_rest(rotations: FloatArray) -> None:
+    R = rotations.copy()
+    R[3] = np.nan
+    assert np.isnan(log(R[3])).all()
+    np.testing.assert_array_equal(np.delete(log(R), 3, 0), np.delete(log(rotations), 3, 0))
 
 
 def test_swing_and_twist_come_back(rotations: FloatArray) -> None:

@@ -222,6 +222,40 @@ def exp(vector: FloatArray) -> FloatArray:
     return np.asarray(np.eye(3) + a * K + b * (K @ K))
 
 
+def log(rotation: FloatArray) -> FloatArray:
+    """(..., 3) rotation vector of `rotation` (..., 3, 3), at most pi long: the inverse of `exp`.
+
+    All digits hold for the smallest turns and for half turns. Of the two vectors of a half turn
+    either may come.
+    """
+    q = to_quaternion(rotation)
+    sine = norm(q[..., :3])[..., None]
+    angle = 2 * np.arctan2(sine, q[..., 3:])
+    # At zero angle / sine is 2, its limit; the vector below is zero there all the same.
+    return np.asarray(q[..., :3] * np.where(sine == 0, 2.0, angle / np.where(sine == 0, 1.0, sine)))
+
+
+def to_quaternion(rotation: FloatArray) -> FloatArray:
+    """(..., 4) unit quaternion (x, y, z, w), w >= 0, of `rotation` (..., 3, 3).
+
+    q and -q are the same rotation: along time the caller chooses. The symmetric matrix 4 q q^T
+    has entries that are sums of those of R; its row with the largest diagonal, at length one, is
+    q, and nothing is lost in it by cancellation (Shepperd 1978, J Guidance and Control 1(3)).
+    """
+    R = rotation
+    trace = R[..., 0, 0] + R[..., 1, 1] + R[..., 2, 2]
+    four = np.empty((*R.shape[:-2], 4, 4))
+    four[..., :3, :3] = R + np.swapaxes(R, -1, -2)
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        four[..., i, i] = 1 + 2 * R[..., i, i] - trace
+        four[..., i, 3] = four[..., 3, i] = R[..., k, j] - R[..., j, k]
+    four[..., 3, 3] = 1 + trace
+    best = np.einsum("...ii->...i", four).argmax(axis=-1)
+    row = np.take_along_axis(four, best[..., None, None], axis=-2)[..., 0, :]
+    return np.asarray(row / np.copysign(np.sqrt((row**2).sum(-1)), row[..., 3])[..., None])
+
+
 def two_axis_angles(rotation: FloatArray, proximal: FloatArray, distal: FloatArray) -> FloatArray:
     """(..., 2) angles about two axes that need not be perpendicular: R ~ exp(a p) exp(b d).
 
