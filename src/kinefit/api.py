@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline import multiview
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import FitOptions, RunConfig
 from kinefit.pipeline.monocular import Monocular, refuse_early
 from kinefit.pipeline.provenance import sha256_file, sha256_json
 from kinefit.pipeline.run import Progress, SinkMaker
@@ -30,6 +30,7 @@ from kinefit.view.overlay import OverlayWriter
 
 if TYPE_CHECKING:
     from kinefit.ik import IkResult
+    from kinefit.pipeline.body_fit import BodyResult
     from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
@@ -65,29 +66,30 @@ def process_video(
         raise InputError(
             "--calibration", "it is for several cameras", "give two or more videos, or leave it out"
         )
+    with _one_camera(video, out, config, overwrite, progress) as run:
+        run.run()
+        from kinefit.view.publish import publish
+
+        return publish(run)
+
+
+@contextmanager
+def _one_camera(
+    video: Path, out: Path, config: RunConfig, overwrite: bool, progress: Progress
+) -> Iterator[Monocular]:
+    """The run of one video, its folder open."""
     refuse_early(video, config)
     sinks = _sinks(config)
     if config.overlay:
         sinks["_overlay.mp4"] = OverlayWriter
     sha256 = sha256_file(video)
-    hint = "film the whole person, or lower --visibility-min"
     with (
         open_run(out, source=video, input_sha256=sha256, overwrite=overwrite) as folder,
-        _blamed_on(video, hint),
+        _blamed_on(video, "film the whole person, or lower --visibility-min"),
     ):
-        run = Monocular(
-            folder,
-            config,
-            video.stem,
-            ((video.name, sha256),),
-            _loading_beside(progress),
-            video,
-            sinks,
-        )
-        run.run()
-        from kinefit.view.publish import publish
-
-        return publish(run)
+        source = ((video.name, sha256),)
+        progress = _loading_beside(progress)
+        yield Monocular(folder, config, video.stem, source, progress, video, sinks)
 
 
 def process_views(
@@ -104,6 +106,18 @@ def process_views(
     order of the files means nothing. The videos are looked at in processes of their own: a script
     calls this under `if __name__ == "__main__":`. Otherwise as `process_video`.
     """
+    with _several_cameras(videos, out, config, overwrite, progress) as run:
+        run.run()
+        from kinefit.view.publish import publish
+
+        return publish(run)
+
+
+@contextmanager
+def _several_cameras(
+    videos: Sequence[Path], out: Path, config: RunConfig, overwrite: bool, progress: Progress
+) -> Iterator[multiview.Multiview]:
+    """The run of several videos, its folder open."""
     named = _by_camera(videos)
     multiview.refuse_early(named, config)
     hashes = {camera: sha256_file(video) for camera, video in named.items()}
@@ -116,7 +130,7 @@ def process_views(
         ) as folder,
         _blamed_on(videos[0].parent, hint),
     ):
-        run = multiview.Multiview(
+        yield multiview.Multiview(
             folder,
             config,
             multiview.STEM,
@@ -126,10 +140,51 @@ def process_views(
             _sinks(config),
             _draw_views if config.overlay else None,
         )
-        run.run()
-        from kinefit.view.publish import publish
 
-        return publish(run)
+
+def fit_video(
+    video: Path,
+    out: Path,
+    config: RunConfig,
+    options: FitOptions,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> BodyResult:
+    """One body through the video of one camera; raises as `process_video`, and for a body."""
+    with _one_camera(video, out, config, overwrite, progress) as run:
+        return _fit_run(run, options)
+
+
+def fit_views(
+    videos: Sequence[Path],
+    out: Path,
+    config: RunConfig,
+    options: FitOptions,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> BodyResult:
+    """One body through the videos of calibrated cameras; raises as `process_views`."""
+    with _several_cameras(videos, out, config, overwrite, progress) as run:
+        return _fit_run(run, options)
+
+
+def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
+    """One body through triangulated points with their covariances, as files in `out`."""
+    from kinefit.pipeline import body_fit
+
+    return body_fit.fit_bundle(bundle, out, options)
+
+
+def _fit_run(run: Monocular | multiview.Multiview, options: FitOptions) -> BodyResult:
+    from kinefit.pipeline.body_fit import fit_run
+
+    if not run.config.overlay:
+        return fit_run(run, options)
+    from kinefit.view.fit_overlay import write_fit_overlay
+
+    return fit_run(run, options, write_fit_overlay)
 
 
 def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 Command = Callable[..., None]
 
 
-def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
+def with_options(*models: type[BaseModel]) -> Callable[[Command], Command]:
     """A decorator: replaces the `**options` of a command by one typer option per field.
 
     An option that was not given arrives as None, so that a configuration file can supply it.
@@ -22,7 +22,8 @@ def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
         kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        added = [_parameter(name, field) for name, field in model.model_fields.items()]
+        fields = {n: f for model in models for n, f in model.model_fields.items()}
+        added = [_parameter(name, field) for name, field in fields.items()]
         parameters = kept + added
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -12,6 +12,7 @@ Everything is in standard deviations, of the noise that the data have or of what
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -152,6 +153,7 @@ class ClipFit:
     chain: Chain
     state: State
     names: tuple[str, ...]
+    cameras: tuple[str, ...]
     reprojection: FloatArray
     contacts: Contacts
     reason: tuple[str, ...]
@@ -235,6 +237,33 @@ def _evidence(data: ClipData) -> IntArray:
     return np.asarray(seen.sum(axis=1))
 
 
+def shot_changes(data: ClipData) -> BoolArray:
+    """(T - 1,) True where the next frame is of another shot, or too late to hang together.
+
+    Between two frames a person moves by a tenth of their size (running, 30 frames per second: by
+    0.16); where the median keypoint of some camera, or in space, jumps by a third, the film was
+    cut.
+    """
+    step = np.diff(data.timeline.time)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # frames without keypoints: NaN, no cut
+        size = np.nanmax(_extent(data.xy, 2), axis=-1)  # (T, C) of the keypoints in view
+        size = np.nanmedian(size, axis=0)
+        moved = np.nanmedian(np.linalg.norm(np.diff(data.xy, axis=0), axis=-1), axis=2) / size
+        tall = np.nanmedian(np.nanmax(_extent(data.xyz, 1), axis=-1))
+        leap = np.nanmedian(np.linalg.norm(np.diff(data.xyz, axis=0), axis=-1), axis=1) / tall
+    allowed = np.maximum(_CUT, _CUT * 30 * step)
+    return np.asarray((moved > allowed[:, None]).any(axis=1) | (leap > allowed) | (step > _PAUSE_S))
+
+
+def _extent(points: FloatArray, axis: int) -> FloatArray:
+    return np.asarray(np.nanmax(points, axis=axis) - np.nanmin(points, axis=axis))
+
+
+_CUT = 1 / 3
+_PAUSE_S = 1.0
+
+
 def _keyframes(timeline: Timeline, seen: IntArray, options: ClipOptions) -> IntArray:
     """Frames for the shape: with most of the keypoints, some time apart, over the whole clip."""
     good = np.flatnonzero(seen >= max(_FEWEST, 0.8 * np.median(seen[seen > 0])))
@@ -255,6 +284,7 @@ class _Work:
     evidence: tuple[PointTerm, ...] = field(init=False)
     pull: PullTo = field(init=False)
     shapes: tuple[ShapeTerm, ...] = field(init=False)
+    joined: FloatArray = field(init=False)  # (T - 1,)
 
     def __post_init__(self) -> None:
         chain, data = self.chain, self.data
@@ -269,6 +299,7 @@ class _Work:
             "evidence": self._evidence(),
             "pull": PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), loose),
             "shapes": tuple(shapes),
+            "joined": 1.0 - shot_changes(data),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -345,7 +376,7 @@ class _Work:
         # A sum over frames stands for an integral over time: at twice the rate, each frame counts
         # half (60 per second are what the deviations are given for).
         share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
-        return ConstantVelocity(time, sigma / share, np.ones(max(len(time) - 1, 0)))
+        return ConstantVelocity(time, sigma / share, self.joined[rows[:-1]])
 
     def feet(self, state: State) -> FloatArray:
         """(T, 4, 3) metres: heels and toes of the body, without the detector's offsets."""
@@ -392,7 +423,7 @@ def _result(
     rotations[missing] = np.nan
     translation = np.where(missing[:, None], np.nan, state.translation)
     points = state.posed(chain).points[:, : len(data.names)]
-    off = np.moveaxis(project_rig(data.rig, points), 0, 1) - data.xy
+    seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
     return ClipFit(
         motion=BodyMotion(
             chain.body.name, data.timeline, chain.body.joint_names, rotations, translation,
@@ -401,7 +432,8 @@ def _result(
         chain=chain,
         state=state,
         names=data.names,
-        reprojection=np.linalg.norm(off, axis=-1),
+        cameras=data.rig.names,
+        reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
         contacts=contacts,
         reason=tuple(_NO_POSE if lost else "" for lost in missing),
         steps=steps,

@@ -91,6 +91,31 @@ class ViewOptions(BaseModel):
         return TriangulationOptions(score_min=self.visibility_min, **chosen)
 
 
+class FitOptions(BaseModel):
+    """How a body is fitted: flags of `kinefit fit`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    body: str = Field(
+        "anny", description="anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."
+    )
+    gender: Literal["male", "female", "neutral"] | None = Field(
+        None, description="Of an SMPL body, where its folder has several."
+    )
+    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
+    hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
+    export: str = Field("glb,bvh", description="Files beside .npz and .trc: glb, bvh, obj.")
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The kinds of files; raises InputError for an unknown one."""
+        kinds = tuple(kind.strip() for kind in self.export.split(",") if kind.strip())
+        for kind in kinds:
+            if kind not in ("glb", "bvh", "obj"):
+                raise InputError("--export", f"no such kind: {kind}", "choose from glb, bvh, obj")
+        return kinds
+
+
 class RunConfig(ViewOptions):
     """Parameters of a run. Every field is a flag of `kinefit run`.
 

@@ -16,7 +16,7 @@ from kinefit.motion.cutoff import check_cutoff
 from kinefit.pipeline.artifacts import save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.provenance import code_version
-from kinefit.pipeline.run import Run, SinkMaker, fan_out, option_hash, sink_files
+from kinefit.pipeline.run import Run, SinkMaker, fan_out, sink_files
 from kinefit.types import InputError
 
 
@@ -58,20 +58,16 @@ class Monocular(Run):
 
     def run(self) -> None:
         """All stages in order; a stage whose result is in the folder already is skipped."""
-        detector = {
-            "name": self.stem,  # part of every file's name
-            "detector": self.config.detector,
-            "model": option_hash(self.config.detector_model),
-            "keypoints": option_hash(self.config.keypoints),
-            "masks": self.config.save_mask,
-            "sinks": sorted(self.sinks),
-        }
+        self.prepare()
+        self.finish()
+
+    def prepare(self) -> None:
+        detector = {"name": self.stem, **self.detection(self.sinks)}  # the name is in every file's
         self.stage("detect", self._detect, detector)
         from kinefit.pipeline import stages  # see `Run.finish`
 
         chosen = self.options(_INITIAL_OPTIONS)
         self.stage("initial", lambda: stages.initial(self), chosen, after=("detect",))
-        self.finish()
 
     def _detect(self) -> list[Path]:
         info = probe(self.video)

@@ -128,25 +128,23 @@ class Multiview(Run):
 
     def run(self) -> None:
         """All stages in order; a stage whose result is in the folder already is skipped."""
-        detector = {
-            "cameras": list(self.videos),
-            "detector": self.config.detector,
-            "model": option_hash(self.config.detector_model),
-            "keypoints": option_hash(self.config.keypoints),
-            "masks": self.config.save_mask,
-            "sinks": sorted(self.sinks),
-        }
+        self.prepare()
+        if self.overlay is not None:
+            from kinefit.pipeline import view_stages  # see `Run.finish`
+
+            self.stage("overlay", lambda: view_stages.overlay(self), {}, ("initial",))
+        self.finish()
+
+    def prepare(self) -> None:
+        detector = {"cameras": list(self.videos), **self.detection(self.sinks)}
         self.stage("detect", self._detect, detector)
-        from kinefit.pipeline import view_stages  # see `Run.finish`
+        from kinefit.pipeline import view_stages
 
         chosen = self.options(_TRIANGULATE_OPTIONS)
         chosen["calibration"] = option_hash(self.config.calibration)
         self.stage("triangulate", lambda: view_stages.triangulate_views(self), chosen, ("detect",))
         chosen = self.options(_INITIAL_OPTIONS)
         self.stage("initial", lambda: view_stages.initial(self), chosen, ("triangulate",))
-        if self.overlay is not None:
-            self.stage("overlay", lambda: view_stages.overlay(self), {}, ("initial",))
-        self.finish()
 
     def _detect(self) -> list[Path]:
         """All videos at once, one process per core: inference keeps a core busy.

@@ -56,6 +56,20 @@ class Run:
         """The named options as JSON values, for a stage's parameters."""
         return self.config.model_dump(mode="json", include=set(names))
 
+    def detection(self, sinks: Mapping[str, SinkMaker]) -> dict[str, Any]:
+        """What detection depends on beside the videos, for the stage's parameters."""
+        return {
+            "detector": self.config.detector,
+            "model": option_hash(self.config.detector_model),
+            "keypoints": option_hash(self.config.keypoints),
+            "masks": self.config.save_mask,
+            "sinks": sorted(sinks),
+        }
+
+    def prepare(self) -> None:
+        """From the videos to the initial markers in the room."""
+        raise NotImplementedError
+
     def finish(self) -> None:
         """From initial markers to all markers and joint angles."""
         # Imported here: the numerical libraries behind it take as long to load as a second of

@@ -23,7 +23,7 @@ from kinefit.motion.gaps import at_constant_rate, fill_gaps
 from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
 from kinefit.pipeline.run import Run
-from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
+from kinefit.types import JointAngles, Markers, MissingMarkers, PoseTrack, TooFewPoints
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _TILT_UNKNOWN = (
@@ -34,6 +34,22 @@ _TILT_UNKNOWN = (
 
 def initial(run: Run) -> list[Path]:
     """The 22 markers in the room: sides put right, metric scale, floor."""
+    config = run.config
+    track, swaps, world = in_the_room(run)
+    markers = initial_markers(
+        world.keypoints, track.image.score, visibility_min=config.visibility_min
+    )
+    if config.estimate_missing:
+        markers = estimate_missing(markers)
+    stored, facts = run.folder.internal("initial.npz"), run.folder.internal("world.json")
+    save_markers(stored, markers)
+    write_json(facts, world_facts(world, swaps, track.source))
+    write_trc(run.file("_initial.trc"), markers)
+    return [stored, facts, run.file("_initial.trc")]
+
+
+def in_the_room(run: Run) -> tuple[PoseTrack, SideSwaps, WorldMotion]:
+    """What was detected, sides put right, which were not, and the person in the room."""
     config = run.config
     track = load_track(run.folder.internal("track.npz"))
     swaps = find_side_swaps(track.image)
@@ -53,16 +69,7 @@ def initial(run: Run) -> list[Path]:
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
     )
-    markers = initial_markers(
-        world.keypoints, track.image.score, visibility_min=config.visibility_min
-    )
-    if config.estimate_missing:
-        markers = estimate_missing(markers)
-    stored, facts = run.folder.internal("initial.npz"), run.folder.internal("world.json")
-    save_markers(stored, markers)
-    write_json(facts, world_facts(world, swaps, track.source))
-    write_trc(run.file("_initial.trc"), markers)
-    return [stored, facts, run.file("_initial.trc")]
+    return track, swaps, world
 
 
 def final(run: Run) -> list[Path]:

@@ -387,18 +387,21 @@ def _posed(run: Multiview, R: Iterable[Any], t: Iterable[Any]) -> CameraRig:
     return CameraRig(tuple(cameras))
 
 
-def overlay(run: Multiview) -> list[Path]:
-    """The videos side by side with the result drawn on them."""
-    assert run.overlay is not None
+def scene(run: Multiview) -> Scene:
+    """The result in the room, and the videos that it came from."""
     stored = load_arrays(run.folder.internal("body.npz"))
-    rig = _posed(run, stored["R"], stored["t"])
-    path = run.file("_overlay.mp4")
-    scene = Scene(
+    return Scene(
         tuple(run.videos.values()),
-        rig,
+        _posed(run, stored["R"], stored["t"]),
         stored["moments"],
         tuple(stored["names"].tolist()),
         stored["xyz"],
     )
-    run.overlay(path, scene, lambda done, total: run.progress("overlay", done, total))
+
+
+def overlay(run: Multiview) -> list[Path]:
+    """The videos side by side with the result drawn on them."""
+    assert run.overlay is not None
+    path = run.file("_overlay.mp4")
+    run.overlay(path, scene(run), lambda done, total: run.progress("overlay", done, total))
     return [path]

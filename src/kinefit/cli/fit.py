@@ -1,0 +1,112 @@
+"""`kinefit fit ...`: a body through images, videos, cameras and markers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.options import with_options
+from kinefit.pipeline.config import FitOptions, RunConfig
+
+fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
+
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+]
+_MASS_KG = 70.0  # of no effect on a body: only the marker augmenter asks
+
+
+@fit.command("video")
+@with_options(RunConfig, FitOptions)
+def fit_video(
+    video: Annotated[Path, typer.Argument(help="The video of one camera that stands still.")],
+    out_folder: OutFolder = None,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """One body through a video: one shape, all frames together, feet that stand held.
+
+    Needs --height. Results go to kinefit_output/VIDEO unless --out says otherwise; what `kinefit
+    run` left there from the same video and options is reused.
+    """
+    with errors_exit():
+        from kinefit.api import fit_video as job
+
+        settings, chosen = _settings(options)
+        folder = out_folder or Path("kinefit_output") / video.stem
+        with stage_progress() as progress:
+            result = job(video, folder, settings, chosen, overwrite=overwrite, progress=progress)
+        _print(result)
+
+
+@fit.command("multiview")
+@with_options(RunConfig, FitOptions)
+def fit_multiview(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Videos of calibrated cameras (--calibration), or a bundle .npz."),
+    ],
+    out_folder: OutFolder = None,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """One body through the videos of several cameras, or through triangulated points.
+
+    Videos: every camera's landmarks are evidence. A bundle of `kinefit triangulate`: its points
+    with their covariances. Results go to kinefit_output/multiview unless --out says otherwise.
+    """
+    with errors_exit():
+        from kinefit.api import fit_bundle, fit_views
+
+        if len(sources) == 1 and sources[0].suffix == ".npz":
+            folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
+            _print(fit_bundle(sources[0], folder, _fit_options(options)))
+            return
+        settings, chosen = _settings(options)
+        folder = out_folder or Path("kinefit_output") / "multiview"
+        with stage_progress() as progress:
+            result = fit_views(
+                sources, folder, settings, chosen, overwrite=overwrite, progress=progress
+            )
+        _print(result)
+
+
+def _settings(options: dict[str, Any]) -> tuple[RunConfig, FitOptions]:
+    from kinefit.pipeline.config import run_config
+
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = _fit_options(given)
+    run = {name: value for name, value in given.items() if name not in FitOptions.model_fields}
+    return run_config({"mass": _MASS_KG, **run}, source="options"), chosen
+
+
+def _fit_options(options: dict[str, Any]) -> FitOptions:
+    from kinefit.pipeline.config import checked
+
+    names = FitOptions.model_fields
+    given = {n: v for n, v in options.items() if n in names and v is not None}
+    return checked(FitOptions, given)
+
+
+def _print(result: Any) -> None:
+    report = result.report
+    table = Table("", "", show_header=False)
+    table.add_row("body", str(report["body"]))
+    table.add_row("stature", f"{report['stature_m']:.3f} m")
+    if report["reprojection_px"] is not None:
+        table.add_row("reprojection", f"{report['reprojection_px']['mean']:.2f} px")
+    lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
+    table.add_row("frames without a pose", f"{lost} of {report['frames']}")
+    slides = report["feet"]["most_sliding_mm"]
+    table.add_row("standing feet slide", "-" if slides is None else f"{slides:.1f} mm at most")
+    out.print(table)
+    for warning in result.warnings:
+        err.print("[yellow]warning:[/]", end=" ")
+        err.print(warning, markup=False)
+    for path in result.files:
+        out.print(str(path), markup=False)

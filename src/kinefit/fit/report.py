@@ -1,0 +1,111 @@
+"""What to know about a fit before using it, as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.fit.clip import ClipFit
+from kinefit.motion.quality import frame_pairs
+from kinefit.types import FloatArray
+
+# Bones of the body whose lengths are told, by their anatomical joints.
+_BONES = {
+    "upper arm": ("Shoulder", "Elbow"),
+    "forearm": ("Elbow", "Wrist"),
+    "thigh": ("Hip", "Knee"),
+    "shank": ("Knee", "Ankle"),
+}
+_BAD_RATIO, _BAD_PX = 3.0, 10.0
+
+
+def clip_report(
+    body: BodyModel, fit: ClipFit, beyond_deg: Mapping[str, FloatArray] | None = None
+) -> dict[str, Any]:
+    """Shape, residuals, feet, joint limits, and frames not to use.
+
+    beyond_deg: joint -> (T,) degrees outside its limits, where these were looked at.
+    """
+    lost = np.array([bool(reason) for reason in fit.reason])
+    error = np.where(lost[:, None, None], np.nan, fit.reprojection)
+    report = {
+        "body": body.name,
+        "shape": _named(fit.motion.shape_names, fit.motion.shape, 4),
+        "stature_m": round(float(np.ptp(body.rest_vertices(fit.motion.shape)[:, 1])), 4),
+        "bones_m": bone_lengths(body, fit),
+        "frames": len(lost),
+        "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
+        "frames_far_off": frame_pairs(_far_off(error), fit.motion.timeline.frame),
+        "reprojection_px": _reprojection(fit, error),
+        "keypoint_offsets_mm": _named(
+            fit.names, 1000 * np.linalg.norm(fit.state.offset[: len(fit.names)], axis=1), 1
+        ),
+        "feet": _feet(fit),
+        "solver": {"steps": fit.steps, "converged": fit.converged},
+    }
+    if beyond_deg is not None:
+        worst = {joint: float(np.nanmax(v, initial=0)) for joint, v in beyond_deg.items()}
+        report["beyond_joint_limits_deg"] = {j: round(v, 2) for j, v in worst.items() if v > 0}
+    return report
+
+
+def bone_lengths(body: BodyModel, fit: ClipFit) -> dict[str, float]:
+    """Metres, the same in every frame: the body has one shape."""
+    joints = body.rest_joints(fit.motion.shape)
+    at = {name: joints[body.joint_names.index(joint)] for name, joint in body.anatomy.items()}
+    return {
+        f"{side} {bone}": round(float(np.linalg.norm(at[s + a] - at[s + b])), 4)
+        for bone, (a, b) in _BONES.items()
+        for s, side in (("L", "left"), ("R", "right"))
+        if s + a in at and s + b in at
+    }
+
+
+def _far_off(error: FloatArray) -> Any:
+    """(T,) frames whose keypoints are off three times as far as in the median frame."""
+    if not np.isfinite(error).any():
+        return np.zeros(len(error), dtype=bool)
+    frame = _mean(error, (1, 2))
+    return np.nan_to_num(frame) > max(_BAD_RATIO * float(np.nanmedian(frame)), _BAD_PX)
+
+
+def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:
+    if not np.isfinite(error).any():
+        return None
+    return {
+        "mean": round(float(np.nanmean(error)), 3),
+        "cameras": _named(fit.cameras, _mean(error, (0, 2)), 3),
+        "keypoints": _named(fit.names, _mean(error, (0, 1)), 3),
+    }
+
+
+def _feet(fit: ClipFit) -> dict[str, Any]:
+    contacts = fit.contacts
+    standing = {
+        name: frame_pairs(contacts.standing[:, p], fit.motion.timeline.frame)
+        for p, name in enumerate(contacts.names)
+    }
+    slides = contacts.slides
+    return {
+        "standing": standing,
+        "most_sliding_mm": round(1000 * float(slides.max()), 2) if slides.size else None,
+        "floor_m": None if np.isnan(contacts.floor) else round(contacts.floor, 4),
+    }
+
+
+def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """Mean over `axes` of what is finite; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axes)
+    total = np.where(known, values, 0).sum(axis=axes)
+    return np.asarray(total / np.where(count > 0, count, np.nan))
+
+
+def _named(names: tuple[str, ...], values: FloatArray, digits: int) -> dict[str, float | None]:
+    return {
+        name: None if np.isnan(value) else round(float(value), digits)
+        for name, value in zip(names, values, strict=True)
+    }

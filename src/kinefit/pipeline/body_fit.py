@@ -1,0 +1,249 @@
+"""A body through a run's videos: the stage that follows the initial markers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.export import at_constant_rate, export_bvh, export_glb, export_obj_frames
+from kinefit.body.load import load_body
+from kinefit.body.model import BodyModel
+from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip
+from kinefit.fit.report import clip_report
+from kinefit.io.atomic import write_json
+from kinefit.io.body_npz import write_motion
+from kinefit.io.trc import write_trc
+from kinefit.pipeline import stages, view_stages
+from kinefit.pipeline.artifacts import load_arrays
+from kinefit.pipeline.config import FitOptions
+from kinefit.pipeline.monocular import Monocular
+from kinefit.pipeline.multiview import Multiview
+from kinefit.pipeline.run import option_hash
+from kinefit.types import CameraRig, FloatArray, InputError, IntArray, Markers, TooFewPoints
+from kinefit.views.bundle import load_triangulation
+
+# MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
+# where the person is 750 px high (triangulation's residuals).
+_NOISE = 0.012
+_LEAST_SCORE = 0.05  # a landmark that is hardly visible counts a twentieth, never nothing
+
+
+# (file, videos, rig, moments (C, T) s, t -> vertices (V, 3) or None, faces, progress)
+MeshWriter = Callable[
+    [
+        Path,
+        Sequence[Path],
+        CameraRig,
+        FloatArray,
+        Callable[[int], FloatArray | None],
+        IntArray,
+        Callable[[int, int], None],
+    ],
+    None,
+]
+
+
+@dataclass(frozen=True)
+class BodyResult:
+    """What a fit left. report: the content of its JSON file. files: what was written."""
+
+    report: dict[str, Any]
+    files: tuple[Path, ...]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before using the numbers."""
+        said = list(self.report["notes"])
+        for key, words in _WARNED.items():
+            if self.report[key]:
+                frames = ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in self.report[key][:6])
+                said.append(f"{words}: frames {frames}.")
+        if not self.report["solver"]["converged"]:
+            said.append("The solver stopped before it had come to rest; the last steps were small.")
+        return said
+
+
+_WARNED = {
+    "frames_without_pose": "No pose, too few keypoints",
+    "frames_far_off": "The body is far from the keypoints",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """videos: C files in the order of the rig. moments: (C, T) seconds on their clocks."""
+
+    body: BodyModel
+    rig: CameraRig
+    fit: ClipFit
+    videos: tuple[Path, ...]
+    moments: FloatArray
+
+
+def fit_run(
+    run: Monocular | Multiview, options: FitOptions, overlay: MeshWriter | None = None
+) -> BodyResult:
+    """Fit a body to the run and write it; what the folder has already is reused.
+
+    overlay: draws the body on the videos. Raises what the run's stages raise, and InputError for
+    a body that cannot be read.
+    """
+    run.prepare()
+    body = load_body(options.body, options.gender)
+    found: list[_Fitted] = []
+
+    def fitted() -> _Fitted:
+        if not found:
+            found.append(_fit(run, body, options))
+        return found[0]
+
+    def work() -> list[Path]:
+        stem = run.file("_body")
+        about = {"videos": [video.name for video in fitted().videos]}
+        return write_body(stem, body, fitted().fit, options.exports, about)
+
+    def draw() -> list[Path]:
+        assert overlay is not None
+        path, one = run.file("_body_overlay.mp4"), fitted()
+        overlay(
+            path, one.videos, one.rig, one.moments, _meshes(body, one.fit), body.faces,
+            lambda done, total: run.progress("body overlay", done, total),
+        )  # fmt: skip
+        return [path]
+
+    parameters = options.model_dump(mode="json") | {"body_sha256": _body_hash(options.body)}
+    run.stage("body", work, parameters, after=("initial",))
+    if overlay is not None:
+        run.stage("body overlay", draw, parameters, after=("body",))
+    stages_done = ["body"] if overlay is None else ["body", "body overlay"]
+    names = [name for stage in stages_done for name in run.folder.records[stage].files]
+    report = json.loads(run.file("_body.json").read_text("utf-8"))
+    return BodyResult(report, tuple(run.folder.path / name for name in names))
+
+
+def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
+    """Fit a body to the triangulated points of a bundle, with their covariances; files in `out`.
+
+    Raises InputError for a file that is no bundle of kinefit's, and for too few points.
+    """
+    points = load_triangulation(bundle)
+    body = load_body(options.body, options.gender)
+    rig = CameraRig(())
+    none = np.empty((len(points.timeline), 0, len(points.names)))
+    data = ClipData(
+        points.timeline, rig, points.names, np.empty((*none.shape, 2)), none,
+        points.refined, points.covariance,
+    )  # fmt: skip
+    try:
+        fit = fit_clip(body, data, _clip_options(options))
+    except TooFewPoints as error:
+        raise InputError(bundle, str(error), "triangulate more of the body") from error
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{bundle.stem}_body"
+    files = write_body(stem, body, fit, options.exports, {"bundle": bundle.name})
+    return BodyResult(
+        json.loads(stem.with_name(f"{stem.name}.json").read_text("utf-8")), tuple(files)
+    )
+
+
+def _clip_options(options: FitOptions) -> ClipOptions:
+    return ClipOptions(head=options.head, hold_feet=options.hold_feet)
+
+
+def _meshes(body: BodyModel, fit: ClipFit) -> Callable[[int], FloatArray | None]:
+    def mesh(t: int) -> FloatArray | None:
+        if fit.reason[t]:
+            return None
+        motion = fit.motion
+        return body.posed_vertices(motion.rotations[t], motion.translation[t], motion.shape)
+
+    return mesh
+
+
+def _body_hash(body: str) -> str | None:
+    return None if body == "anny" else option_hash(Path(body))
+
+
+def _fit(run: Monocular | Multiview, body: BodyModel, options: FitOptions) -> _Fitted:
+    if isinstance(run, Multiview):
+        data, videos, moments = _views_data(run)
+    else:
+        data, videos, moments = _video_data(run)
+    fit = fit_clip(body, data, _clip_options(options))
+    return _Fitted(body, data.rig, fit, videos, moments)
+
+
+def _video_data(run: Monocular) -> tuple[ClipData, tuple[Path, ...], FloatArray]:
+    track, _, world = stages.in_the_room(run)
+    score = np.where(track.image.score >= run.config.visibility_min, track.image.score, 0.0)
+    xy = np.where((score > 0)[..., None], track.image.xy, np.nan)
+    with np.errstate(all="ignore"):
+        tall = np.nanmax(xy[..., 1], axis=1, initial=0) - np.nanmin(xy[..., 1], axis=1, initial=1e9)
+    height = float(np.median(tall[tall > 0])) if (tall > 0).any() else 1.0
+    sigma = _NOISE * height / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
+    data = ClipData(
+        track.image.timeline,
+        CameraRig((world.camera,)),
+        track.image.names,
+        xy[:, None],
+        sigma[:, None],
+        world.keypoints.xyz,
+        directions=True,
+        stature_m=run.config.height,
+    )
+    time = track.image.timeline.time
+    return data, (run.video,), (time - time[0])[None]
+
+
+def _views_data(run: Multiview) -> tuple[ClipData, tuple[Path, ...], FloatArray]:
+    points = load_triangulation(run.file("_triangulated.npz"))
+    views = load_arrays(run.folder.internal("views.npz"))
+    scene = view_stages.scene(run)
+    xy, score = (views[name].swapaxes(0, 1).astype(np.float64) for name in ("xy", "score"))
+    xy = np.where((score > 0)[..., None], xy, np.nan)
+    sigma = points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
+    data = ClipData(points.timeline, scene.rig, points.names, xy, sigma, scene.xyz)
+    return data, scene.videos, scene.moments
+
+
+def write_body(
+    stem: Path, body: BodyModel, fit: ClipFit, exports: Sequence[str], about: dict[str, Any]
+) -> list[Path]:
+    """The motion as `<stem>.npz`, keypoints as TRC, a report, and what else was asked for."""
+    paths = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("npz", "trc", "json")}
+    write_motion(paths["npz"], fit.motion)
+    write_trc(paths["trc"], _markers(fit))
+    written = [*paths.values()]
+    notes: list[str] = []
+    for kind in exports:
+        files, said = _export(stem, kind, body, fit)
+        written += files
+        notes += said
+    write_json(paths["json"], {**about, **clip_report(body, fit), "notes": notes})
+    return written
+
+
+def _markers(fit: ClipFit) -> Markers:
+    lost = np.array([bool(reason) for reason in fit.reason])
+    xyz = np.where(lost[:, None, None], np.nan, fit.points)
+    return Markers(fit.motion.timeline, fit.names, xyz)
+
+
+def _export(
+    stem: Path, kind: str, body: BodyModel, fit: ClipFit
+) -> tuple[list[Path], tuple[str, ...]]:
+    path = stem.with_name(f"{stem.name}.{kind}")
+    if kind == "glb":
+        return [path], export_glb(path, body, fit.motion, influences=4)
+    if kind == "bvh":
+        motion = fit.motion
+        if not motion.timeline.is_uniform:
+            motion = at_constant_rate(motion)
+        return [path], export_bvh(path, body, motion)
+    folder = stem.with_name(f"{stem.name}_obj")
+    return list(export_obj_frames(folder, stem.name, body, fit.motion)), ()
