@@ -13,7 +13,7 @@ from kinefit.body.model import BodyModel
 from kinefit.body.smpl import load_smpl
 from kinefit.body.smpl_export import as_smpl
 from kinefit.io.smpl import SmplData, write_smpl
-from tests.body.synthetic import SMPL_NAMES, tube_body
+from .synthetic import SMPL_NAMES, tube_body
 
 smplfitter = pytest.importorskip("smplfitter.np", reason="the development group is not installed")
 

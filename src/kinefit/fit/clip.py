@@ -339,7 +339,7 @@ class _Work:
         some = start.at(keyframes)
         objective = Objective(self.evidence, (self.pull, *self.limits), self.shapes)
         variables = Variables.poses(self.chain, "shared")
-        brief = Options(most_steps=15, least_fall=1e-3)
+        brief = Options(most_steps=15, least_fall=1e-3, negligible=1e-3)
         some = minimise(objective, variables, some, brief, keyframes).state
         if self.options.offset_m > 0:
             variables = Variables.poses(self.chain, "shared", tuple(range(len(self.data.names))))
@@ -391,7 +391,7 @@ class _Work:
         return np.asarray(feet[:, 1] - self.chain.body.rest_vertices(state.shape)[:, 1].min())
 
 
-_SOLVE = Options(most_steps=20, least_fall=3e-4)
+_SOLVE = Options(most_steps=20, least_fall=3e-4, negligible=1e-3)
 
 
 def _roots(covariance: FloatArray) -> FloatArray:

@@ -33,11 +33,13 @@ class Options:
     """When a fit is done.
 
     most_steps: accepted or refused. least_fall: share of the objective below which an accepted
-    step is the last. damping: to begin with, of the normal matrix's diagonal.
+    step is the last; negligible: or this much, per pose (half squared standard deviations).
+    damping: to begin with, of the normal matrix's diagonal.
     """
 
     most_steps: int = 50
     least_fall: float = 1e-6
+    negligible: float = 1e-9
     damping: float = 1e-3
 
 
@@ -313,7 +315,7 @@ def _solve_each(problem: _Problem, start: State, options: Options, rows: IntArra
         curved = np.einsum("ti,tij,tj->t", dx, normal.frame, dx, optimize=True)
         promised = -((normal.gradient * dx).sum(axis=1) + curved / 2)
         better = np.isfinite(trial) & (fall > 0)
-        small = fall <= options.least_fall * np.maximum(value[going], 1e-12)
+        small = fall <= options.least_fall * value[going] + options.negligible
         steps[going] += 1
         taken = going[better]
         state = state.with_rows(taken, there.at(np.flatnonzero(better)))
@@ -372,7 +374,7 @@ def _solve_whole(problem: _Problem, start: State, options: Options, rows: IntArr
         _adapt(damping, factor, np.array([0]), np.array([better]), gain)
         if better:
             state, value, shared = there, trial, trial_shared
-            if fall <= options.least_fall * before:
+            if fall <= options.least_fall * before + options.negligible * len(start):
                 converged = True
                 break
             normal = problem.normal(state, rows)

@@ -1,0 +1,83 @@
+"""Finished frames of a sequence, kept under the hash of everything they were made from.
+
+A frame is found again only by that hash: other pictures, other options, another version of the
+program or another frame before it make another name. There is nothing to compare, no date and no
+folder to trust, so nothing stale can be taken for a result; and a run that was killed goes on
+where it was. Files are written whole or not at all; what cannot be read is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.io.arrays import read_npz
+from kinefit.io.atomic import atomic_path
+from kinefit.types import InputError, InvalidData
+
+_KEY = "key"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def content_hash(*parts: Any) -> str:
+    """Hex SHA-256 of arrays (type, shape and bytes), and of JSON values whatever their keys' order.
+
+    Raises InvalidData for an array of objects, and TypeError for what JSON does not know.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            if part.dtype.hasobject:
+                raise InvalidData("Arrays of objects have no content hash.")
+            head = ["array", part.dtype.str, list(part.shape)]
+            body = np.ascontiguousarray(part).tobytes()
+        else:
+            head, body = ["json"], json.dumps(part, sort_keys=True).encode()
+        # Lengths first: no two lists of parts run together into the same bytes.
+        text = json.dumps([*head, len(body)]).encode()
+        digest.update(len(text).to_bytes(8, "big") + text + body)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """A folder with one `.npz` per finished frame, named by its hash."""
+
+    folder: Path
+
+    def load(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays stored under `key`; None when there are none that can be read."""
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        try:
+            arrays = read_npz(path)
+        except InputError:
+            return None
+        if str(arrays.pop(_KEY, "")) != key:
+            return None  # a file that was renamed
+        return arrays
+
+    def save(self, key: str, arrays: Arrays) -> None:
+        """Store `arrays` of numbers and text under `key`, whole or not at all."""
+        with atomic_path(self._path(key)) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **{_KEY: np.array(key), **arrays})
+
+    def keep_only(self, keys: set[str]) -> None:
+        """Remove the frames of other runs."""
+        for path in self.folder.glob("*.npz"):
+            if path.stem not in keys:
+                path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
+            raise InvalidData(f"{key!r} is no content hash.")
+        return self.folder / f"{key}.npz"

@@ -1,0 +1,442 @@
+"""A body in single pictures: SMPLify, for any number of persons and pictures at once.
+
+Bogo et al. 2016 (ECCV, "Keep it SMPL"): the depth by similar triangles, translation and orientation
+by the torso, then pose and shape in four stages in which priors give way to the keypoints.
+
+The published weights belong to pixels: residuals are squared, so that a weight of 404 means 404
+pixels for each standard deviation of a pose. Here they belong to pixels of a person a thousand
+pixels high ("standard pixels", by the depth that is found first), as SMPLify-X multiplies by
+1000 / height of the picture: however large a person is in the picture, the result is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.fit.chain import Chain
+from kinefit.fit.image_start import (
+    FACING,
+    TORSO,
+    Pixels,
+    Sight,
+    image_chain,
+    joined,
+    place,
+    shoulders_apart,
+    torso_depth,
+    turned_round,
+)
+from kinefit.fit.priors import Bending, Capsules, Interpenetration, Mixture
+from kinefit.fit.solver import Options, Solution, minimise
+from kinefit.fit.state import State, Variables
+from kinefit.fit.terms import Objective, PoseTerm, ShapePrior
+from kinefit.geometry.projection import project
+from kinefit.types import (
+    BodyMotion,
+    BoolArray,
+    Camera,
+    FloatArray,
+    IntArray,
+    InvalidData,
+    Keypoints2D,
+    Timeline,
+    all_finite,
+)
+from kinefit.types.arrays import check_names, freeze, frozen_array
+
+DEFAULT_FOCAL_PX = 5000.0  # SMPLify's, where nothing is known of the camera
+FACE = ("Nose", "LEye", "REye", "LEar", "REar")
+_FEWEST = 6  # points seen, for a pose to be more than its prior
+_FEWEST_TORSO = 3  # of four
+_FARTHEST = 10.0  # times the picture's longer side from its centre: no point of a person in it
+_LEAST_TALL_PX = 10.0  # of a person, for a pose to be seen
+_NEAREST_M = 0.5  # from a camera to a torso that is whole in its picture
+_STEPS = Options(most_steps=40, least_fall=1e-4)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Weights of one stage, in standard pixels.
+
+    pose: per standard deviation of the pose prior. shape: of each shape parameter. bending: of
+    exp(-flexion) at elbows and knees, times ten. collision: per metre of one limb in another.
+    """
+
+    pose: float
+    shape: float
+    bending: float
+    collision: float = 1000.0
+
+    @classmethod
+    def smplify(cls, pose: float, shape: float) -> Stage:
+        """With bending at SMPLify's 0.317 of the pose prior's."""
+        return cls(pose, shape, 0.317 * pose)
+
+
+SMPLIFY_STAGES = (
+    Stage.smplify(404, 100),
+    Stage.smplify(404, 50),
+    Stage.smplify(57.4, 10),
+    Stage.smplify(4.78, 5),
+)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How a picture is fitted.
+
+    stages: one after the other, each from where the last ended. both_ways_px: shoulders nearer to
+    each other than this many standard pixels (a fortieth of the person's height) are no evidence
+    of the side from which the person is seen; both are fitted and the better one is kept.
+    face_weight: how much keypoints of the face count (hair and hats deceive detectors).
+    most_off_px, least_share: at least this share of the points seen must lie this near to the
+    body, in standard pixels, or the fit is refused.
+    """
+
+    stages: tuple[Stage, ...] = SMPLIFY_STAGES
+    both_ways_px: float = 25.0
+    face_weight: float = 0.3
+    most_off_px: float = 50.0
+    least_share: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePoints:
+    """Keypoints of N persons, each in one picture; several may be in the same.
+
+    names: J keypoints. xy: (N, J, 2) pixels, x right, y down, centres at integers; NaN where not
+    seen. score: (N, J) confidence in 0..1; what is no number, or less, counts as 0.
+    image_size: (N, 2) width and height in pixels, or one (2,) for all.
+    focal_px: (N,) or one for all, pixels; the principal point is the picture's centre.
+    """
+
+    names: tuple[str, ...]
+    xy: FloatArray
+    score: FloatArray
+    image_size: FloatArray
+    focal_px: FloatArray
+
+    def __post_init__(self) -> None:
+        names = check_names("ImagePoints", self.names)
+        xy = np.array(self.xy, dtype=np.float64)
+        N, J = len(xy), len(names)
+        xy = frozen_array("ImagePoints", "xy", np.where(np.isfinite(xy), xy, np.nan), (N, J, 2))
+        score = np.nan_to_num(np.array(self.score, np.float64), nan=0, posinf=0, neginf=0)
+        score = frozen_array("ImagePoints", "score", np.clip(score, 0, 1), (N, J))
+        size, focal = np.array(self.image_size, np.float64), np.array(self.focal_px, np.float64)
+        if size.shape not in ((2,), (N, 2)) or focal.shape not in ((), (N,)):
+            raise InvalidData("ImagePoints needs one image_size and focal_px for all, or for each.")
+        for name, value in (("image_size", size), ("focal_px", focal)):
+            if not (np.isfinite(value).all() and (value > 0).all()):
+                raise InvalidData(f"ImagePoints.{name} must be positive, got {value.tolist()}.")
+        size = frozen_array("ImagePoints", "image_size", np.broadcast_to(size, (N, 2)), (N, 2))
+        focal = frozen_array("ImagePoints", "focal_px", np.broadcast_to(focal, N), (N,))
+        freeze(self, names=names, xy=xy, score=score, image_size=size, focal_px=focal)
+
+    @classmethod
+    def of(cls, keypoints: Keypoints2D, focal_px: float | None = None) -> ImagePoints:
+        """Each frame of a video as a picture by itself. focal_px None: 5000."""
+        size = np.array(keypoints.image_size, dtype=np.float64)
+        focal = np.array(DEFAULT_FOCAL_PX if focal_px is None else focal_px)
+        return cls(keypoints.names, keypoints.xy, keypoints.score, size, focal)
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @property
+    def centre(self) -> FloatArray:
+        """(N, 2) pixels: the principal points."""
+        return np.asarray((self.image_size - 1) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFit:
+    """Bodies in pictures; N rows as in the points. NaN in rows that have a reason.
+
+    body: the model. names: K keypoints that were fitted. image_size, focal_px: as given.
+    rotations: (N, B, 3, 3) local. translation: (N, 3) metres, in a world with the camera at its
+    origin that looks along -Z with Y up (x right, y up, -z ahead). shape: (N, S).
+    residual_px: (N, K) from keypoints to the body, pixels of the picture; NaN where not seen.
+    loss: (N, 2) what the last stage left, in squared standard pixels: of the orientation that the
+    torso led to, and of it turned by half a turn about the body's vertical; NaN where not tried.
+    converged: (N,) whether the last stage came to an end.
+    reason: why there is no pose, "" where there is one.
+    """
+
+    body: BodyModel
+    names: tuple[str, ...]
+    image_size: FloatArray
+    focal_px: FloatArray
+    rotations: FloatArray
+    translation: FloatArray
+    shape: FloatArray
+    residual_px: FloatArray
+    loss: FloatArray
+    converged: BoolArray
+    reason: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    @property
+    def turned(self) -> BoolArray:
+        """(N,) whether the orientation turned by half a turn won."""
+        return np.asarray(self.loss[:, 1] < self.loss[:, 0])
+
+    @property
+    def margin(self) -> FloatArray:
+        """(N,) by how much the better orientation won, of the other's loss; NaN without another."""
+        return np.asarray(1 - self.loss.min(axis=1) / self.loss.max(axis=1))
+
+    def camera(self, i: int) -> Camera:
+        """The camera of picture `i` in the world in which the body stands where it is at rest.
+
+        This is SMPLify's result: a camera, and a body without translation. Raises InvalidData for
+        a picture without a pose.
+        """
+        self._check(i)
+        return self._camera(i, FACING @ self.translation[i])
+
+    def motion(self, i: int) -> BodyMotion:
+        """The pose of picture `i` as a motion of one frame; raises InvalidData without a pose."""
+        self._check(i)
+        space = self.body.shape
+        return BodyMotion(
+            self.body.name, Timeline.regular(1, 1.0), self.body.joint_names,
+            self.rotations[i, None], self.translation[i, None], self.shape[i], space.names,
+        )  # fmt: skip
+
+    def project(self, i: int, xyz: FloatArray) -> FloatArray:
+        """(..., 2) pixels in picture `i` of points (..., 3) metres of its world."""
+        return project(self._camera(i, np.zeros(3)), xyz)
+
+    def _camera(self, i: int, t: FloatArray) -> Camera:
+        width, height = (int(n) for n in self.image_size[i])
+        x, y = (self.image_size[i] - 1) / 2
+        f = self.focal_px[i]
+        K = np.array([[f, 0, x], [0, f, y], [0, 0, 1]])
+        return Camera(f"picture{i}", (width, height), K, FACING, t)
+
+    def _check(self, i: int) -> None:
+        if self.reason[i]:
+            raise InvalidData(f"Picture {i} has no pose: {self.reason[i]}.")
+
+
+class PosePrior(Protocol):
+    """What is known of poses before a picture is seen.
+
+    start: (F, 3, 3) local rotations of the chain's joints that a fit begins with.
+    """
+
+    @property
+    def start(self) -> FloatArray: ...
+
+    def terms(self, stage: Stage, shape: FloatArray) -> tuple[PoseTerm, ...]:
+        """Of a stage that begins with shapes (n, S), one per row."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SmplifyPrior:
+    """A mixture of poses, elbows and knees that do not bend back, limbs outside one another."""
+
+    chain: Chain
+    mixture: Mixture
+    bending: Bending
+    capsules: Capsules
+
+    @classmethod
+    def of(cls, chain: Chain) -> SmplifyPrior:
+        return cls(chain, Mixture.of(chain), Bending.of(chain), Capsules.of(chain))
+
+    @property
+    def start(self) -> FloatArray:
+        """The mixture's mean, as in SMPLify."""
+        density, joints = self.mixture.density, self.mixture.joints
+        mean = (density.weights @ density.means).reshape(-1, 3)
+        out = np.broadcast_to(np.eye(3), (len(self.chain.joint_names), 3, 3)).copy()
+        out[joints.column] = joints.rotations(mean)
+        return out
+
+    def terms(self, stage: Stage, shape: FloatArray) -> tuple[PoseTerm, ...]:
+        return (
+            replace(self.mixture, weight=stage.pose),
+            replace(self.bending, weight=stage.bending),
+            Interpenetration(self.capsules, shape, 1 / stage.collision),
+        )
+
+
+def fit_image(
+    body: BodyModel,
+    points: ImagePoints,
+    options: ImageOptions | None = None,
+    prior: Callable[[Chain], PosePrior] = SmplifyPrior.of,
+) -> ImageFit:
+    """A body for each person; see the module.
+
+    Persons do not know of one another: one that cannot be fitted has a reason, and the others are
+    what they would be without it. Raises InvalidData for a body without shoulders, hips or anatomy.
+    """
+    options = options or ImageOptions()
+    names = (*(n for n in points.names if n in body.regressors and n not in TORSO), *TORSO)
+    chain = image_chain(body, names)
+    sight = _sight(chain, names, points, options)
+    reason = _reasons(sight, points.focal_px)
+    rows = np.flatnonzero([not why for why in reason])
+    result = _Result.empty(chain, sight, points, reason)
+    if len(rows):
+        known = prior(chain)
+        start = place(chain, sight.at(rows), known.start)
+        near = np.flatnonzero(shoulders_apart(sight.at(rows)) < options.both_ways_px)
+        start = joined(start, turned_round(start.at(near)))
+        found = _staged(chain, sight, start, np.append(rows, rows[near]), known, options)
+        result.put(rows, near, found, options)
+    return result.fit(body)
+
+
+def _sight(
+    chain: Chain, names: tuple[str, ...], points: ImagePoints, options: ImageOptions
+) -> Sight:
+    """The points that are usable, on the plane z = 1; depth NaN where the torso shows none."""
+    N, K = len(points), len(names)
+    xy, weight = np.full((N, K, 2), np.nan), np.zeros((N, K))
+    off = points.xy - points.centre[:, None]
+    farthest = _FARTHEST * points.image_size.max(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        near = np.linalg.norm(off, axis=-1) <= farthest[:, None]
+    used = near & (points.score > 0)
+    plane = np.where(used[..., None], off, np.nan) / points.focal_px[:, None, None]
+    for k, name in enumerate(names):
+        if name in points.names:
+            j = points.names.index(name)
+            share = options.face_weight if name in FACE else 1.0
+            xy[:, k] = plane[:, j]
+            weight[:, k] = np.where(used[:, j], (share * points.score[:, j]) ** 2, 0)
+    depth = torso_depth(chain, xy)
+    tall = np.ptp(chain.body.rest_vertices(chain.shape.neutral)[:, 1])
+    return Sight(names, xy, weight, depth, tall / 1000 / depth)
+
+
+def _reasons(sight: Sight, focal_px: FloatArray) -> list[str]:
+    """Why each row cannot be fitted; "" where it can."""
+    seen = all_finite(sight.xy)
+    torso = seen[:, [sight.names.index(name) for name in TORSO]].sum(axis=1)
+    tall = 1000 * sight.pixel * focal_px
+    out = []
+    for i in range(len(seen)):
+        why = ""
+        if torso[i] < _FEWEST_TORSO:
+            why = f"{torso[i]} of shoulders and hips are seen, {_FEWEST_TORSO} are needed"
+        elif seen[i].sum() < _FEWEST:
+            why = f"{seen[i].sum()} keypoints are seen, {_FEWEST} are needed"
+        elif not tall[i] >= _LEAST_TALL_PX:
+            why = "shoulders and hips are in one place"
+        elif sight.depth[i] < _NEAREST_M:
+            why = "shoulders and hips are too far apart for a person in front of the camera"
+        out.append(why)
+    return out
+
+
+def _staged(
+    chain: Chain,
+    sight: Sight,
+    start: State,
+    rows: IntArray,
+    known: PosePrior,
+    options: ImageOptions,
+) -> Solution:
+    """All stages, of bodies whose points are `rows` of the sight."""
+    space = chain.shape
+    pixels = Pixels.of(sight.at(rows), np.arange(len(sight.names)))
+    variables = Variables.poses(chain, "each")
+    state = start
+    for stage in options.stages:
+        objective = Objective(
+            (pixels,),
+            known.terms(stage, state.shape),
+            (ShapePrior(space.neutral, space.spread, stage.shape),),
+        )
+        found = minimise(objective, variables, state, _STEPS)
+        state = found.state
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """Arrays of an `ImageFit` while they are filled."""
+
+    chain: Chain
+    sight: Sight
+    points: ImagePoints
+    reason: list[str]
+    rotations: FloatArray
+    translation: FloatArray
+    shape: FloatArray
+    residual_px: FloatArray
+    loss: FloatArray
+    converged: BoolArray
+
+    @classmethod
+    def empty(cls, chain: Chain, sight: Sight, points: ImagePoints, reason: list[str]) -> _Result:
+        N, B = len(points), len(chain.body.joint_names)
+
+        def lost(*shape: int) -> FloatArray:
+            return np.full((N, *shape), np.nan)
+
+        return cls(
+            chain, sight, points, reason, lost(B, 3, 3), lost(3), lost(len(chain.shape.names)),
+            lost(len(sight.names)), lost(2), np.zeros(N, dtype=bool),
+        )  # fmt: skip
+
+    def put(self, rows: IntArray, near: IntArray, found: Solution, options: ImageOptions) -> None:
+        """The better of the two orientations of each row; then whether it lies on its points."""
+        n = len(rows)
+        self.loss[rows, 0] = 2 * found.cost[:n]
+        self.loss[rows[near], 1] = 2 * found.cost[n:]
+        best = np.arange(n)
+        second = np.flatnonzero(found.cost[n:] < found.cost[near])
+        best[near[second]] = n + second
+        state = found.state.at(best)
+        off = self._off(state, rows)
+        self.residual_px[rows] = off * (self.sight.pixel * self.points.focal_px)[rows, None]
+        self.converged[rows] = found.converged[best]
+        good = np.zeros(n, dtype=bool)
+        for i, row in enumerate(rows):
+            self.reason[row] = _verdict(off[i], options)
+            good[i] = not self.reason[row]
+        kept = rows[good]
+        self.rotations[kept] = np.eye(3)
+        self.rotations[kept[:, None], self.chain.joint_index] = state.rotations[good]
+        self.translation[kept] = state.translation[good]
+        self.shape[kept] = state.shape[good]
+
+    def _off(self, state: State, rows: IntArray) -> FloatArray:
+        """(n, K) standard pixels between points and body; NaN where not seen."""
+        K = len(self.sight.names)
+        here = self.sight.at(rows)
+        xyz = state.posed(self.chain).points[:, :K] @ FACING
+        xyz = np.where(xyz[..., 2:] > 0, xyz, np.inf)
+        with np.errstate(invalid="ignore"):
+            plane = xyz[..., :2] / xyz[..., 2:]
+        return np.asarray(np.linalg.norm(plane - here.xy, axis=-1) / here.pixel[:, None])
+
+    def fit(self, body: BodyModel) -> ImageFit:
+        return ImageFit(
+            body, self.sight.names, self.points.image_size, self.points.focal_px, self.rotations,
+            self.translation, self.shape, self.residual_px, self.loss, self.converged,
+            tuple(self.reason),
+        )  # fmt: skip
+
+
+def _verdict(off: FloatArray, options: ImageOptions) -> str:
+    """Why the body (K,) standard pixels off its points is not one to use; "" where it is."""
+    seen = np.isfinite(off)
+    near = int((off[seen] < options.most_off_px).sum())
+    if near >= options.least_share * seen.sum():
+        return ""
+    return f"{near} of {seen.sum()} keypoints lie on a body that people could have"

@@ -1,0 +1,207 @@
+"""What a rig is fitted to: points in space with the views that they rest on, checked once.
+
+This is the contract between triangulation and the fit. A triangulation says honestly that a
+point is not there (NaN), or that no view supports it; here such points lose all weight, and how
+many are left is counted before anything is solved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, Timeline, all_finite
+from kinefit.types.arrays import check_names, freeze
+from kinefit.views.bundle import Bundle
+from kinefit.views.triangulate import Triangulation
+
+_FAR_M = 1e4  # no camera films a person at ten kilometres: such a number is no measurement
+# How much more certain than the typical point one may count as: a covariance knows the noise of
+# pixels, not what a detector means by a shoulder.
+_MOST_CERTAIN = 3.0
+
+
+class Reason(IntEnum):
+    """Why a frame has no pose that can be used; OK where it has one."""
+
+    OK = 0
+    NO_WEIGHT = 1
+    TOO_FEW_POINTS = 2
+    NO_INITIAL_POSE = 3
+    NOT_ALIGNED = 4
+    BAD_LOSS = 5
+    BAD_DATA_LOSS = 6
+    LOSS_GREW = 7
+
+    @property
+    def words(self) -> str:
+        return _WORDS[self]
+
+
+_WORDS = {
+    Reason.OK: "",
+    Reason.NO_WEIGHT: "no finite point has a positive weight",
+    Reason.TOO_FEW_POINTS: "too few finite points with a positive weight",
+    Reason.NO_INITIAL_POSE: "no camera has an initial pose",
+    Reason.NOT_ALIGNED: "the points do not determine how the body is turned",
+    Reason.BAD_LOSS: "the loss is above its threshold",
+    Reason.BAD_DATA_LOSS: "the body is too far from the points",
+    Reason.LOSS_GREW: "the pose that was written is worse than the one that was found",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RigTargets:
+    """Points that a body is to be brought to, over T frames.
+
+    names: M points, as the body calls them. cameras: V names.
+    xyz: (T, M, 3) metres, world; NaN where unknown.
+    weight: (T, M) not negative, zero where unknown; only their ratios within a frame matter.
+    metric: (T, M, 3, 3) symmetric: takes a residual in metres to one that counts less along
+        uncertain directions; identity where the covariance is unknown.
+    error_px: (T, V) mean reprojection error of each camera, NaN where unknown.
+
+    What is not a number, or further than ten kilometres away, becomes NaN and weightless.
+    Raises InvalidData for shapes that disagree, and for a weight that is negative or infinite.
+    """
+
+    timeline: Timeline
+    names: tuple[str, ...]
+    cameras: tuple[str, ...]
+    xyz: FloatArray
+    weight: FloatArray
+    metric: FloatArray
+    error_px: FloatArray
+
+    def __post_init__(self) -> None:
+        names, cameras = (check_names("RigTargets", tuple(n)) for n in (self.names, self.cameras))
+        T, M, V = len(self.timeline), len(names), len(cameras)
+        wanted = {
+            "xyz": (T, M, 3), "weight": (T, M), "metric": (T, M, 3, 3), "error_px": (T, V),
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            got = np.shape(getattr(self, name))
+            if got != shape:
+                raise InvalidData(f"RigTargets.{name} has shape {got}, expected {shape}.")
+        if np.isinf(self.weight).any() or (self.weight < 0).any():
+            raise InvalidData("RigTargets.weight is negative or infinite. Next: give 0 or more.")
+        xyz, weight = np.array(self.xyz, np.float64), np.nan_to_num(self.weight)
+        with np.errstate(invalid="ignore"):
+            known = all_finite(xyz) & (np.abs(xyz) < _FAR_M).all(axis=-1)
+        xyz[~known] = np.nan
+        whole = np.asarray(np.isfinite(self.metric).all(axis=(-1, -2)))[..., None, None]
+        freeze(
+            self,
+            names=names,
+            cameras=cameras,
+            xyz=xyz,
+            weight=np.where(known, weight, 0.0),
+            metric=np.where(whole, self.metric, np.eye(3)),
+        )
+
+    @classmethod
+    def of(
+        cls,
+        timeline: Timeline,
+        names: tuple[str, ...],
+        cameras: tuple[str, ...],
+        xyz: FloatArray,
+        weight: FloatArray,
+        *,
+        covariance: FloatArray | None = None,
+        error_px: FloatArray | None = None,
+    ) -> RigTargets:
+        """Targets with the metric of `covariance` (T, M, 3, 3) square metres, if there is one."""
+        T, M, V = len(timeline), len(names), len(cameras)
+        metric = np.broadcast_to(np.eye(3), (T, M, 3, 3))
+        if covariance is not None:
+            metric = _metric(covariance)
+        error = np.full((T, V), np.nan) if error_px is None else error_px
+        return cls(timeline, names, cameras, xyz, weight, metric, error)
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, names: tuple[str, ...] | None = None) -> RigTargets:
+        """Targets from a bundle: a point counts by the share of the views that agree on it.
+
+        names: of its points, for the files of earlier programs, which have none.
+        """
+        share = bundle.inlier_mask.mean(axis=-1)
+        return cls.of(bundle.timeline, names or bundle.names, bundle.cameras, bundle.points, share)
+
+    @classmethod
+    def of_triangulation(cls, found: Triangulation) -> RigTargets:
+        """The same from all that a triangulation knows: covariance and reprojection errors too."""
+        return cls.of(
+            found.timeline,
+            found.names,
+            found.cameras,
+            found.refined,
+            found.inlier_mask.mean(axis=-1),
+            covariance=found.covariance,
+            error_px=_camera_error(found.error_px, found.inlier_mask),
+        )
+
+    def __len__(self) -> int:
+        return len(self.timeline)
+
+    @property
+    def known(self) -> BoolArray:
+        """(T, M) finite points."""
+        return all_finite(self.xyz)
+
+    @property
+    def usable(self) -> BoolArray:
+        """(T, M) finite points with a positive weight."""
+        return np.asarray(self.weight > 0)
+
+    def only(self, names: tuple[str, ...]) -> RigTargets:
+        """The targets of these points; raises InvalidData for one that is not there."""
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise InvalidData(f"The targets have no point {', '.join(missing)}.")
+        at = [self.names.index(name) for name in names]
+        return RigTargets(
+            self.timeline,
+            names,
+            self.cameras,
+            self.xyz[:, at],
+            self.weight[:, at],
+            self.metric[:, at],
+            self.error_px,
+        )
+
+    def reasons(self, min_points: int) -> IntArray:
+        """(T,) `Reason` of each frame as far as the points alone tell."""
+        count = self.usable.sum(axis=1)
+        few = np.where(count < min_points, Reason.TOO_FEW_POINTS, Reason.OK)
+        return np.where(count == 0, Reason.NO_WEIGHT, few).astype(np.int64)
+
+
+def _camera_error(error_px: FloatArray, inliers: BoolArray) -> FloatArray:
+    """(T, V) mean error over the points that each camera was used for."""
+    used = inliers & np.isfinite(error_px)
+    total, count = np.where(used, error_px, 0.0).sum(axis=1), used.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _metric(covariance: FloatArray) -> FloatArray:
+    """(T, M, 3, 3) s C^(-1/2), with s the median deviation of the clip: metres stay metres.
+
+    Identity where the covariance is not finite and positive.
+    """
+    out = np.broadcast_to(np.eye(3), covariance.shape).copy()
+    good = np.asarray(np.isfinite(covariance).all(axis=(-1, -2)))
+    if not good.any():
+        return out
+    variance, axes = np.linalg.eigh(covariance[good])
+    positive = variance[:, 0] > 0
+    good[good] = positive
+    if not positive.any():
+        return out
+    sd, axes = np.sqrt(variance[positive]), axes[positive]
+    typical = float(np.median(sd))
+    ratio = typical / np.maximum(sd, typical / _MOST_CERTAIN)
+    out[good] = (axes * ratio[:, None, :]) @ np.swapaxes(axes, -1, -2)
+    return out

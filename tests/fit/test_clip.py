@@ -1,0 +1,147 @@
+"""One body through a clip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.fit.report import clip_report
+from kinefit.types import CameraRig, FloatArray, InvalidData, Timeline, TooFewPoints
+
+from .clips import NAMES, clip
+
+# The truth keeps to no prior: what pulls to rest and neutral is made weak where exactness counts.
+_EXACT = ClipOptions(
+    offset_m=0, rest_rad=1e3, acceleration_m_s2=1e4, acceleration_rad_s2=1e5, hold_feet=False
+)
+
+
+def _error_mm(fit: ClipFit, points: FloatArray) -> FloatArray:
+    columns = [NAMES.index(name) for name in fit.names]
+    return np.asarray(1000 * np.linalg.norm(fit.points - points[:, columns], axis=-1))
+
+
+def test_exact_views_give_the_body() -> None:
+    made = clip(frames=20)
+    fit = fit_clip(made.body, made.data, _EXACT)
+    # A thousandth of a pixel of what the solver leaves is 3 um; the shape prior, one standard
+    # deviation against 20 x 4 x 21 exact views, a tenth of a millimetre.
+    assert _error_mm(fit, made.points).max() < 1.0
+    assert np.abs(fit.motion.shape - made.motion.shape).max() < 0.1
+    assert np.nanmax(fit.reprojection) < 0.5
+    assert fit.converged
+
+
+def test_noise_is_averaged_by_the_body() -> None:
+    """3 px at 3.5 m are 9.5 mm across the ray; a point of four views is off by 10 mm."""
+    made = clip(frames=60, noise_px=3.0)
+    fit = fit_clip(made.body, made.data, ClipOptions(hold_feet=False))
+    assert _error_mm(fit, made.points).mean() < 7.5
+
+
+def test_outliers_are_not_followed() -> None:
+    made = clip(frames=40, noise_px=1.0)
+    rng = np.random.default_rng(4)
+    wrong = rng.random(made.data.xy.shape[:3]) < 0.2
+    xy = made.data.xy + wrong[..., None] * rng.uniform(-300, 300, made.data.xy.shape)
+    fit = fit_clip(made.body, replace(made.data, xy=xy))
+    assert _error_mm(fit, made.points).mean() < 8.0
+
+
+def test_windows_agree_with_the_whole() -> None:
+    """A pose remembers what is a few tenths of a second away: 40 frames of overlap are plenty."""
+    made = clip(frames=100, noise_px=2.0)
+    whole = fit_clip(made.body, made.data, ClipOptions(hold_feet=False, window=400))
+    parts = fit_clip(made.body, made.data, ClipOptions(hold_feet=False, window=30, overlap=20))
+    apart = np.linalg.norm(whole.points - parts.points, axis=-1)
+    assert apart.max() < 0.002  # a fifth of what 2 px of noise are
+
+
+def test_the_frame_rate_does_not_matter() -> None:
+    """The same motion at 30 and 60 Hz: the same poses within what the data determine."""
+    slow, fast = clip(frames=30, rate_hz=30), clip(frames=59, rate_hz=60)
+    a = fit_clip(slow.body, slow.data, ClipOptions(hold_feet=False))
+    b = fit_clip(fast.body, fast.data, ClipOptions(hold_feet=False))
+    assert np.linalg.norm(a.points - b.points[::2], axis=-1).max() < 0.01
+
+
+def test_short_gaps_are_bridged_and_long_ones_are_said() -> None:
+    made = clip(frames=60)
+    xy = made.data.xy.copy()
+    xy[10:15], xy[30:50] = np.nan, np.nan  # a sixth of a second, and two thirds
+    fit = fit_clip(made.body, replace(made.data, xy=xy), ClipOptions(max_gap_s=0.4))
+    assert not any(fit.reason[:30])
+    assert all(fit.reason[30:50])
+    assert not any(fit.reason[50:])
+    assert np.isnan(fit.motion.rotations[30:50]).all()
+    assert np.isfinite(fit.motion.rotations[10:15]).all()
+    assert _error_mm(fit, made.points)[10:15].mean() < 20
+    report = clip_report(made.body, fit)
+    assert report["frames_without_pose"] == [[30, 49]]
+
+
+def test_missing_limbs_leave_no_nan() -> None:
+    made = clip(frames=20)
+    xy = made.data.xy.copy()
+    hidden = [NAMES.index(name) for name in ("LWrist", "LElbow", "RBigToe")]
+    xy[:, :, hidden] = np.nan
+    fit = fit_clip(made.body, replace(made.data, xy=xy))
+    assert np.isfinite(fit.motion.rotations).all()
+    assert np.isfinite(fit.points).all()
+
+
+def test_standing_feet_are_held() -> None:
+    made = clip(frames=60, noise_px=4.0)
+    loose = fit_clip(made.body, made.data, ClipOptions(hold_feet=False))
+    held = fit_clip(made.body, made.data)
+    assert held.contacts.standing.any()
+    assert held.contacts.slides.max() < 0.010
+    assert held.contacts.slides.max() < loose.contacts.slides.max()
+    # Held a little before and after they stand, they are up to a fifth further from the truth.
+    assert _error_mm(held, made.points).mean() < 1.25 * _error_mm(loose, made.points).mean()
+
+
+def test_points_with_covariance_are_evidence_enough() -> None:
+    made = clip(frames=20)
+    T, J = made.points.shape[:2]
+    none = np.empty((T, 0, J))
+    data = replace(
+        made.data, rig=CameraRig(()), xy=np.empty((T, 0, J, 2)), sigma=none, xyz=made.points,
+        covariance=np.broadcast_to(1e-6 * np.eye(3), (T, J, 3, 3)),
+    )  # fmt: skip
+    fit = fit_clip(made.body, data, _EXACT)
+    assert _error_mm(fit, made.points).max() < 1.0
+
+
+def test_a_cut_is_found_and_not_smoothed_over() -> None:
+    a, b = clip(frames=20), clip(frames=40)
+    move = np.array([60.0, -40.0])
+    xy = np.concatenate([a.data.xy[:20] + move * 5, b.data.xy[20:40]])
+    data = replace(b.data, xy=xy)
+    assert np.flatnonzero(shot_changes(data)).tolist() == [19]
+    assert not shot_changes(b.data).any()
+
+
+def test_a_pause_is_a_cut() -> None:
+    made = clip(frames=20)
+    time = made.data.timeline.time + 5.0 * (np.arange(20) >= 10)
+    data = replace(made.data, timeline=Timeline(np.arange(20), time))
+    assert np.flatnonzero(shot_changes(data)).tolist() == [9]
+
+
+def test_nothing_seen_is_refused() -> None:
+    made = clip(frames=10)
+    empty = replace(made.data, xy=np.full_like(made.data.xy, np.nan))
+    with pytest.raises(TooFewPoints):
+        fit_clip(made.body, empty)
+    with pytest.raises(InvalidData, match="shape"):
+        replace(made.data, sigma=made.data.sigma[:5])
+
+
+def test_one_frame_is_a_clip() -> None:
+    made = clip(frames=1)
+    fit = fit_clip(made.body, made.data, _EXACT)
+    assert _error_mm(fit, made.points).max() < 5.0
