@@ -22,6 +22,8 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.chain import Chain, PointSum
 from kinefit.fit.contact import Contacts, find_contacts
 from kinefit.fit.initial import from_points
+from kinefit.fit.priors.joints import PriorJoints
+from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
 from kinefit.fit.temporal import ConstantVelocity
@@ -31,7 +33,6 @@ from kinefit.fit.terms import (
     PointTerm,
     PoseTerm,
     Position,
-    PullTo,
     Reprojection,
     ShapePrior,
     ShapeTerm,
@@ -51,6 +52,7 @@ from kinefit.types import (
     TooFewPoints,
     all_finite,
 )
+from kinefit.types.arrays import freeze
 
 FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
@@ -82,7 +84,8 @@ class ClipOptions:
     offset_m: one standard deviation of where a keypoint is against the body's own; 0 holds it.
     outlier_sd: standard deviations from which a keypoint's pull falls off.
     acceleration_m_s2, acceleration_rad_s2: one standard deviation of what people do.
-    rest_rad: one standard deviation of joint angles from rest; settles what nothing else does.
+    rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
+    else does. joint_limits: whether joints are kept within the ranges of healthy adults.
     direction_rad: of a limb's direction in one camera's landmarks.
     hold_feet, contact_m, floor_m: whether feet that stand are held, and how firmly in the plane of
     the floor and on it (shoes, and a vertical that one camera only guesses).
@@ -98,6 +101,7 @@ class ClipOptions:
     acceleration_m_s2: float = 6.0
     acceleration_rad_s2: float = 40.0
     rest_rad: float = 1.5
+    joint_limits: bool = True
     direction_rad: float = 0.25
     hold_feet: bool = True
     contact_m: float = 0.002
@@ -166,15 +170,9 @@ class ClipFit:
         return self.state.posed(self.chain).points[:, : len(self.names)]
 
 
-def fit_clip(
-    body: BodyModel,
-    data: ClipData,
-    options: ClipOptions | None = None,
-    limits: Sequence[PoseTerm] = (),
-) -> ClipFit:
+def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None) -> ClipFit:
     """One body through the clip; see the module.
 
-    limits: terms of poses (joint limits, priors) for the chain of `clip_chain`.
     Raises TooFewPoints when no frame, or no keypoint that the body has, is seen.
     """
     options = options or ClipOptions()
@@ -182,7 +180,7 @@ def fit_clip(
     seen = _evidence(data)
     if not (seen >= _FEWEST).any():
         raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
-    work = _Work(clip_chain(body, data.names, data.directions), data, options, tuple(limits))
+    work = _Work(clip_chain(body, data.names, data.directions), data, options)
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
@@ -280,28 +278,26 @@ class _Work:
     chain: Chain
     data: ClipData
     options: ClipOptions
-    limits: tuple[PoseTerm, ...]
     evidence: tuple[PointTerm, ...] = field(init=False)
-    pull: PullTo = field(init=False)
+    poses: tuple[PoseTerm, ...] = field(init=False)
     shapes: tuple[ShapeTerm, ...] = field(init=False)
     joined: FloatArray = field(init=False)  # (T - 1,)
 
     def __post_init__(self) -> None:
         chain, data = self.chain, self.data
-        F = len(chain.joint_names)
-        space = chain.shape
-        shapes: list[ShapeTerm] = [ShapePrior(space.neutral, space.spread)]
+        shapes: list[ShapeTerm] = [ShapePrior(chain.shape.neutral, chain.shape.spread)]
         if data.stature_m is not None:
             shapes.append(Stature.of(chain.body, data.stature_m))
-        # The root has no rest: it may face anywhere.
-        loose = np.append(np.inf, np.full(F - 1, self.options.rest_rad))
-        for name, value in {
-            "evidence": self._evidence(),
-            "pull": PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), loose),
-            "shapes": tuple(shapes),
-            "joined": 1.0 - shot_changes(data),
-        }.items():
-            object.__setattr__(self, name, value)
+        poses: list[PoseTerm] = [AngleMagnitude.of(chain, self.options.rest_rad)]
+        if self.options.joint_limits:
+            poses.append(Limits.of(chain))
+        freeze(
+            self,
+            evidence=self._evidence(),
+            poses=tuple(poses),
+            shapes=tuple(shapes),
+            joined=1.0 - shot_changes(data),
+        )
 
     def _evidence(self) -> tuple[PointTerm, ...]:
         data, kernel = self.data, Logarithm(self.options.outlier_sd)
@@ -332,12 +328,15 @@ class _Work:
                 for i in range(3):
                     xyz[:, j, i] = np.interp(time, time[known], self.data.xyz[known, j, i])
         weight = np.isfinite(xyz[..., 0]).astype(np.float64)
-        return from_points(self.chain, self.chain.shape.neutral, xyz, weight)
+        state = from_points(self.chain, self.chain.shape.neutral, xyz, weight)
+        if not self.options.joint_limits:
+            return state
+        return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
 
     def shaped(self, start: State, keyframes: IntArray) -> State:
         """The start with the shape, and the offsets, that the keyframes show."""
         some = start.at(keyframes)
-        objective = Objective(self.evidence, (self.pull, *self.limits), self.shapes)
+        objective = Objective(self.evidence, self.poses, self.shapes)
         variables = Variables.poses(self.chain, "shared")
         brief = Options(most_steps=15, least_fall=1e-3, negligible=1e-3)
         some = minimise(objective, variables, some, brief, keyframes).state
@@ -351,7 +350,7 @@ class _Work:
     def posed(self, start: State, contacts: Contacts | None) -> tuple[State, int, bool]:
         """All poses with the shape as it is; and steps taken, and whether all came to an end."""
         state, steps, converged = start, 0, True
-        objective = Objective(self.evidence, (self.pull, *self.limits))
+        objective = Objective(self.evidence, self.poses)
         if contacts is not None:
             columns = np.array([self.chain.column(n) for n in contacts.names])
             firm = [self.options.contact_m, self.options.floor_m, self.options.contact_m]
