@@ -112,17 +112,13 @@ class FrameFit:
         if any(arrays[name].shape != wanted.get(name, ()) for name in arrays):
             return None
         try:
-            return cls(
-                **{n: arrays[n].astype(np.float64) for n in wanted if n != "past"},
-                scale=float(arrays["scale"]),
-                best_loss=float(arrays["best_loss"]),
-                past=(int(arrays["past"][0]), int(arrays["past"][1])),
-                reason=Reason(int(arrays["reason"])),
-                camera=str(arrays["camera"]),
-                stopped=str(arrays["stopped"]),
-                **{n: int(arrays[n]) for n in ("attempts", "best_round", "finite", "weighted")},
-            )
-        except (ValueError, TypeError):
+            values: dict[str, Any] = {n: arrays[n].astype(np.float64) for n in wanted}
+            values |= {n: float(arrays[n]) for n in ("scale", "best_loss")}
+            values |= {n: int(arrays[n]) for n in ("attempts", "best_round", "finite", "weighted")}
+            values |= {n: str(arrays[n]) for n in ("camera", "stopped")}
+            past, reason = arrays["past"], Reason(int(arrays["reason"]))
+            return cls(**values | {"past": (int(past[0]), int(past[1])), "reason": reason})
+        except (ValueError, TypeError, OverflowError):
             return None
 
     def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
@@ -130,7 +126,7 @@ class FrameFit:
 
         Losses are those of the pose that stands here: `opt_final_loss` is never of another one.
         """
-        bad = self.reason in (Reason.BAD_LOSS, Reason.BAD_DATA_LOSS, Reason.LOSS_GREW)
+        bad = self.fitted and self.reason != Reason.OK
         values: dict[str, Any] = {
             "loss_history": self.history,
             "best_loss": self.best_loss,

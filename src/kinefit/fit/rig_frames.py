@@ -52,9 +52,11 @@ def fit_frames(
         rows = np.arange(first, min(first + step, T))
         before = frames.before(done, first)
         keys = [frames.key(int(row), before) for row in rows] if store else []
-        stored = [frames.read(store, key) for key in keys] if store else [None] * len(rows)
+        stored: list[FrameFit | None] = [None] * len(rows)
+        if store:
+            stored = [frames.read(store, key) for key in keys]
         todo = np.array([i for i, fit in enumerate(stored) if fit is None], dtype=np.int64)
-        for i, fit in zip(todo, frames.fit(rows[todo], before), strict=True):
+        for i, fit in zip(todo.tolist(), frames.fit(rows[todo], before), strict=True):
             stored[i] = fit
             if store:
                 store.save(keys[i], fit.arrays())
@@ -156,7 +158,7 @@ class _Tries:
         n, V = len(rows), len(frames.views)
         i, camera = np.repeat(np.arange(n), V), np.tile(np.arange(V), n)
         placed = self.work.place(self._poses(i, camera), rows[i])
-        self.sound = placed.sound.reshape(n, V).any(axis=1)
+        self.sound = np.asarray(placed.sound.reshape(n, V).any(axis=1))
         self.scores = placed.score.reshape(n, V)
         error = self.work.targets.error_px[rows]
         self.order = best_cameras(self.scores, error, self.work.options.tie_m)
@@ -176,7 +178,8 @@ class _Tries:
                 continue
             first.append((k, cameras[0]))
             # The best camera's pose as it is, where at first it was turned towards the past.
-            again = cameras if self.before.fits[0] is not None else cameras[1:]
+            turned = self.work.options.temporal_init_blend > 0 and _PREVIOUS in cameras
+            again = cameras if turned else cameras[1:]
             second += [(k, camera) for camera in again]
         self._try(first, blend=True)
         self._try([(k, c) for k, c in second if self.best[k].reason != Reason.OK], blend=False)
@@ -194,8 +197,9 @@ class _Tries:
         there = np.flatnonzero(np.isfinite(placed.score))
         if len(there):
             placed, past = placed.at(there), self.past.at(k[there])
-            found = self.work.fit(placed, self.rows[k[there]], past)
-            reasons = self.work.judged(found.losses, found.best_loss)
+            rows = self.rows[k[there]]
+            found = self.work.fit(placed, rows, past)
+            reasons = self.work.judged(found.losses, found.residual, rows, found.best_loss)
             for n, j in enumerate(there):
                 fit = self._frame(int(k[j]), int(camera[j]), found, n, Reason(int(reasons[n])))
                 fit = replace(fit, initial=placed.state.rotations[n])
@@ -301,9 +305,10 @@ def _of_clip(work: RigFit, name: str, view: State | None) -> State:
 
 
 def _median_shape(chain: Chain, views: tuple[State, ...]) -> FloatArray:
-    """(S,) of all poses that have one; the neutral shape where none has."""
+    """(S,) of all poses that there are; the neutral shape where there is none."""
     shapes = np.concatenate([view.shape for view in views])
-    finite = shapes[np.isfinite(shapes).all(axis=1)]
+    posed = np.concatenate([np.isfinite(view.rotations).all(axis=(1, 2, 3)) for view in views])
+    finite = shapes[np.isfinite(shapes).all(axis=1) & posed]
     return np.median(finite, axis=0) if len(finite) else chain.shape.neutral
 
 

@@ -34,6 +34,7 @@ class Reason(IntEnum):
     BAD_LOSS = 5
     BAD_DATA_LOSS = 6
     LOSS_GREW = 7
+    FEW_NEAR = 8
 
     @property
     def words(self) -> str:
@@ -49,6 +50,7 @@ _WORDS = {
     Reason.BAD_LOSS: "the loss is above its threshold",
     Reason.BAD_DATA_LOSS: "the body is too far from the points",
     Reason.LOSS_GREW: "the pose that was written is worse than the one that was found",
+    Reason.FEW_NEAR: "too few of the points are near the body",
 }
 
 

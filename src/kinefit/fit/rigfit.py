@@ -38,6 +38,8 @@ from kinefit.motion.repair import slerp
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData
 
 _ROUND = 10  # solver steps between two looks at the loss
+# With a scale, which moves between rounds only: shorter ones, and none solved to the last digit.
+_SCALE_ROUND, _SCALE_FALL = 5, 1e-3
 _REWEIGHTED = 8  # alignments per placement: the weights of outliers have settled by then
 _FAR = 1e4  # metres, or units of shape: no body is there
 # Rotations in single precision are off by 1e-7 and are made proper; beyond 1e-3 they are none.
@@ -65,7 +67,8 @@ class RigFitOptions:
     min_points: finite points with weight that a frame needs.
     tie_m: metres by which two cameras' scores differ without a difference.
     bad_loss_threshold, bad_data_loss_threshold: m^2, above which a pose is not to be used.
-        1e-3: with a `huber_m` of 3 cm, all points 5 cm off.
+        4e-3: with a `huber_m` of 3 cm, all points 15 cm off, or a tenth of them a metre.
+    bad_near_share: least share of the weight that must be within twice `huber_m` of the body.
     bad_loss_growth_ratio: of the written pose's loss to the least that was found.
     """
 
@@ -83,8 +86,9 @@ class RigFitOptions:
     least_gain: float = 1e-3
     min_points: int = 6
     tie_m: float = 1e-3
-    bad_loss_threshold: float = 2e-3
-    bad_data_loss_threshold: float = 1e-3
+    bad_loss_threshold: float = 5e-3
+    bad_data_loss_threshold: float = 4e-3
+    bad_near_share: float = 0.6
     bad_loss_growth_ratio: float = 2.0
 
     def __post_init__(self) -> None:
@@ -96,6 +100,7 @@ class RigFitOptions:
             self._check(f"w_{prior}", 0 <= self.weight(prior) < np.inf, "is negative or no number")
         for name, least in (("iters", 1), ("patience", 1), ("min_points", 3)):
             self._check(name, getattr(self, name) >= least, f"is less than {least}")
+        self._check("bad_near_share", 0 <= self.bad_near_share <= 1, "is not in 0..1")
         self._check("temporal_init_blend", 0 <= self.temporal_init_blend <= 1, "is not in 0..1")
         self._check("bad_loss_growth_ratio", self.bad_loss_growth_ratio >= 1, "is below 1")
 
@@ -175,7 +180,7 @@ class Found:
     losses: name ("data" and `PRIORS`) -> (R,) square metres, of `state` and `scale` as they are.
     best_loss: (R,) the least total loss that was met, in round best_round (R,).
     history: (R, rounds + 1) total loss after each round; the same again once a row has ended.
-    residual: (R, M) metres from each target, NaN where it has no weight.
+    residual: (R, M) metres from each target, NaN where it has no weight; see `RigFit.residual`.
     stopped: R words: "converged", "patience" or "iters".
     """
 
@@ -282,15 +287,38 @@ class RigFit:
         """Every loss of R poses, from the poses themselves; see `Found.losses`."""
         return _Descent(self, rows, initial, past).losses(_each_shape(state), scale)
 
-    def judged(self, losses: Mapping[str, FloatArray], best: FloatArray) -> IntArray:
-        """(R,) `Reason` of poses that have these losses, where the least loss found is `best`."""
+    def residual(self, state: State, scale: FloatArray, rows: IntArray) -> FloatArray:
+        """(R, M) metres between the points of poses and targets; NaN for targets without weight."""
+        points = scale[:, None, None] * state.posed(self.chain).points[:, self.columns]
+        seen = self.targets.usable[rows]
+        off = so3.norm(points - np.where(seen[..., None], self.targets.xyz[rows], 0.0))
+        return np.where(seen, off, np.nan)
+
+    def judged(
+        self,
+        losses: Mapping[str, FloatArray],
+        residual: FloatArray,
+        rows: IntArray,
+        best: FloatArray,
+    ) -> IntArray:
+        """(R,) `Reason` of poses by what they themselves leave.
+
+        losses, residual: theirs, see `losses` and `residual`. best: (R,) the least loss found.
+        """
         o, total = self.options, np.asarray(sum(losses.values()))
         reason = np.where(np.isfinite(total), Reason.OK, Reason.BAD_LOSS)
         grown = total + _REFERENCE_M2 > o.bad_loss_growth_ratio * (best + _REFERENCE_M2)
+        weight = _shares(self.targets.weight[rows])
+        near = (weight * self.near(residual)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1.0)
         reason[grown] = Reason.LOSS_GREW
+        reason[near < o.bad_near_share] = Reason.FEW_NEAR
         reason[total > o.bad_loss_threshold] = Reason.BAD_LOSS
         reason[losses["data"] > o.bad_data_loss_threshold] = Reason.BAD_DATA_LOSS
         return reason.astype(np.int64)
+
+    def near(self, residual: FloatArray) -> BoolArray:
+        """(R, M) points that count as near to the body."""
+        return np.asarray(np.nan_to_num(residual, nan=np.inf) <= 2 * self.options.huber_m)
 
     def _aligned(
         self, points: FloatArray, rows: IntArray
@@ -361,8 +389,9 @@ class _Descent:
         history = [np.asarray(sum(losses.values()))]
         going, idle = np.arange(R), np.zeros(R, dtype=np.int64)
         stopped = np.full(R, "iters", dtype=object)
-        for left in range(options.iters, 0, -_ROUND):
-            state, scale, ended = self._round(state, scale, going, min(left, _ROUND))
+        step = _SCALE_ROUND if options.with_scale else _ROUND
+        for left in range(options.iters, 0, -step):
+            state, scale, ended = self._round(state, scale, going, min(left, step))
             now = history[-1].copy()
             part = self._of(going).losses(state.at(going), scale[going])
             now[going] = sum(part.values())
@@ -404,7 +433,9 @@ class _Descent:
         pulls = tuple(p for name in PRIORS if (p := part._pull(name)) is not None)
         objective = Objective(points=(part._points(scale[going]),), poses=pulls)
         variables = Variables(work.chain, work.free)
-        solved = minimise(objective, variables, state.at(going), Options(most_steps=steps))
+        fall = _SCALE_FALL if work.options.with_scale else Options.least_fall
+        options = Options(most_steps=steps, least_fall=fall)
+        solved = minimise(objective, variables, state.at(going), options)
         here, scale = solved.state, scale.copy()
         if work.options.with_scale:
             here, scale[going] = part._rescaled(here, scale[going])
@@ -431,10 +462,6 @@ class _Descent:
         self, state: State, scale: FloatArray, history: FloatArray, stopped: tuple[str, ...]
     ) -> Found:
         losses = self.losses(state, scale)
-        points = scale[:, None, None] * state.posed(self.work.chain).points[:, self.work.columns]
-        targets = self.work.targets
-        seen = targets.usable[self.rows]
-        off = so3.norm(points - np.where(seen[..., None], targets.xyz[self.rows], 0.0))
         return Found(
             state=state,
             scale=scale,
@@ -442,7 +469,7 @@ class _Descent:
             best_loss=history.min(axis=1),
             best_round=history.argmin(axis=1),
             history=history,
-            residual=np.where(seen, off, np.nan),
+            residual=self.work.residual(state, scale, self.rows),
             stopped=stopped,
         )
 

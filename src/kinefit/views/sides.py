@@ -170,7 +170,7 @@ def _joint_search(
     half = _labeling_costs(rig, xy, score, bits[: len(states) // 2], options)
     # The last view's bit is clear in the first half; exchanging every view changes nothing.
     node = np.concatenate([half, half[::-1]]).T
-    step = float(np.median(np.diff(timeline.time))) if T > 1 else 0.0
+    step = _median_step(timeline)
     node = node + _PRIOR * step * bits.sum(axis=1)
     # Cost of going over with change d: each view's jump, with or without an exchange.
     change = (
@@ -196,10 +196,8 @@ def _labeling_costs(
     C, T = xy.shape[:2]
     out = np.empty((len(bits), T))
     for s, row in enumerate(bits):
-        flip = row.astype(bool)[:, None, None, None]
-        pixels = np.where(flip[..., None], xy[..., ::-1, :], xy).reshape(C, -1, 2)
-        weight = np.where(flip, score[..., ::-1], score).reshape(C, -1)
-        seen = Observations.of(optics, pixels, weight)
+        pixels, weight = _exchanged(xy, score, row[:, None])
+        seen = Observations.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
         best = hypotheses(seen, pairs, options).cost.min(axis=0)
         known = seen.valid.sum(axis=0) >= 2
         cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
@@ -219,11 +217,10 @@ def _view_search(
     C, T, P = xy.shape[:3]
     names = tuple(f"{side}{p}" for p in range(P) for side in "LR")
     labels = np.zeros((C, T), bool)
-    step = float(np.median(np.diff(timeline.time))) if T > 1 else 0.0
+    step = _median_step(timeline)
     for _ in range(_ROUNDS):
-        flip = labels[:, :, None, None]
-        pixels = np.where(flip[..., None], xy[..., ::-1, :], xy).reshape(C, T, 2 * P, 2)
-        weight = np.where(flip, score[..., ::-1], score).reshape(C, T, 2 * P)
+        pixels, weight = _exchanged(xy, score, labels)
+        pixels, weight = pixels.reshape(C, T, 2 * P, 2), weight.reshape(C, T, 2 * P)
         gain = _exchange_gain(rig, timeline, names, pixels, weight, options)
         gain = gain.mean(axis=2)
         # State 0: as the detector labels it. `gain` speaks of labels as they are now.
@@ -236,6 +233,23 @@ def _view_search(
             break
         labels = new
     return labels
+
+
+def _exchanged(
+    xy: FloatArray, score: FloatArray, labels: IntArray | BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """`xy` (C, T, P, 2, 2) and `score` (C, T, P, 2) with twins exchanged where `labels` says so.
+
+    labels: broadcast to (C, T).
+    """
+    flip = np.asarray(labels, dtype=bool)[:, :, None, None]
+    pixels = np.where(flip[..., None], xy[..., ::-1, :], xy)
+    return pixels, np.where(flip, score[..., ::-1], score)
+
+
+def _median_step(timeline: Timeline) -> float:
+    """Seconds from one frame to the next; 0 for a single frame."""
+    return float(np.median(np.diff(timeline.time))) if len(timeline) > 1 else 0.0
 
 
 def _exchange_gain(
