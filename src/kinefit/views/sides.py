@@ -164,7 +164,7 @@ def _joint_search(
     xy: (C, T, P, 2, 2) px of P pairs of twins (left, right); score: (C, T, P, 2); jumps:
     (C, T, 2). State s exchanges view c where its bit c is set.
     """
-    C, T = xy.shape[:2]
+    C = len(xy)
     states = np.arange(2**C)
     bits = states[:, None] >> np.arange(C) & 1  # (S, C)
     half = _labeling_costs(rig, xy, score, bits[: len(states) // 2], options)
