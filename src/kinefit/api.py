@@ -177,6 +177,47 @@ def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
     return body_fit.fit_bundle(bundle, out, options)
 
 
+def export_motion(
+    motion: Path, kinds: Sequence[str], body: str = "anny", influences: int = 4
+) -> tuple[list[Path], list[str]]:
+    """A fitted motion for other programs, beside its file: the files, and what to know of them.
+
+    kinds: of glb, bvh, obj, amass. body: the one that was fitted. Raises InputError for an unknown
+    kind, a file that is no motion, and a motion of another body.
+    """
+    from kinefit.body.load import load_body
+    from kinefit.io.body_npz import read_motion
+    from kinefit.pipeline.body_fit import export_as
+
+    moving, model = read_motion(motion), load_body(body)
+    if moving.body != model.name:
+        raise InputError(motion, f"it moves {moving.body}, not {model.name}", "give that --body")
+    files: list[Path] = []
+    notes: list[str] = []
+    for kind in kinds:
+        written, said = export_as(motion.with_suffix(""), kind, model, moving, influences)
+        files += written
+        notes += said
+    return files, notes
+
+
+def export_smpl_body(target: Path, shapes: int = 10) -> str:
+    """Write Anny in SMPL's format; returns how far it is from Anny, in words.
+
+    Raises InputError for a name that ends in neither .npz nor .pkl.
+    """
+    from kinefit.body.anny import SMPL_JOINTS, load_anny
+    from kinefit.body.smpl_export import as_smpl
+    from kinefit.io.smpl import write_smpl
+
+    found = as_smpl(load_anny(), SMPL_JOINTS, shapes, signed=True)
+    write_smpl(target, found.data)
+    return (
+        f"With {shapes} shape directions, vertices are {found.shape_residual_mm:.1f} mm (RMS) from "
+        "those of Anny's own shapes."
+    )
+
+
 def _fit_run(run: Monocular | multiview.Multiview, options: FitOptions) -> BodyResult:
     from kinefit.pipeline.body_fit import fit_run
 

