@@ -223,9 +223,9 @@ def _fit_run(run: Monocular | multiview.Multiview, options: FitOptions) -> BodyR
 
     if not run.config.overlay:
         return fit_run(run, options)
-    from kinefit.view.fit_overlay import write_fit_overlay
+    from kinefit.view.fit_overlay import write_body_overlay
 
-    return fit_run(run, options, write_fit_overlay)
+    return fit_run(run, options, write_body_overlay)
 
 
 def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ _NEUTRAL = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height":
 _SPREAD = {"gender": 0.5, "age": 0.15, "muscle": 0.2, "weight": 0.2, "height": 0.2,
            "proportions": 0.3}  # fmt: skip
 _MEASURE_SPREAD = 0.35
+_KNOWN_GENDER = 0.05  # keypoints say little of it: a broad man came out as 0.9 of a woman
 
 ANATOMY = {
     "Pelvis": "root", "Spine1": "spine05", "Spine2": "spine03", "Spine3": "spine01",
@@ -96,12 +97,14 @@ class AnnyShape:
         measure's positive and its negative part.
     anchors: per phenotype, the values between which it is interpolated.
     columns: per phenotype, the columns of its anchors in `mask`.
+    gender: what is known of it, 0 (male) to 1 (female); None: nothing.
     """
 
     mask: FloatArray
     projection: FloatArray
     anchors: tuple[FloatArray, ...]
     columns: tuple[IntArray, ...]
+    gender: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,11 +112,13 @@ class AnnyShape:
 
     @property
     def neutral(self) -> FloatArray:
-        return np.array([*(_NEUTRAL[name] for name in PHENOTYPES), *([0.0] * len(MEASURES))])
+        known = _NEUTRAL if self.gender is None else _NEUTRAL | {"gender": self.gender}
+        return np.array([*(known[name] for name in PHENOTYPES), *([0.0] * len(MEASURES))])
 
     @property
     def spread(self) -> FloatArray:
-        return np.array([*(_SPREAD[n] for n in PHENOTYPES), *([_MEASURE_SPREAD] * len(MEASURES))])
+        known = _SPREAD if self.gender is None else _SPREAD | {"gender": _KNOWN_GENDER}
+        return np.array([*(known[n] for n in PHENOTYPES), *([_MEASURE_SPREAD] * len(MEASURES))])
 
     @property
     def lower(self) -> FloatArray:
@@ -187,12 +192,21 @@ def _interpolation(value: FloatArray, anchors: FloatArray) -> FloatArray:
     return out
 
 
-@lru_cache(maxsize=1)
-def load_anny() -> BodyModel:
+def load_anny(gender: float | None = None) -> BodyModel:
     """Anny with 104 joints and 13,718 vertices; from the cache, or from the package anny.
 
+    gender: the person's, 0 (male) to 1 (female), if known.
     Raises MissingDependency when neither is there.
     """
+    body = _anny()
+    if gender is None:
+        return body
+    assert isinstance(body.shape, AnnyShape)
+    return replace(body, shape=replace(body.shape, gender=gender))
+
+
+@lru_cache(maxsize=1)
+def _anny() -> BodyModel:
     path = _cache_file()
     try:
         return _from_arrays(read_npz(path))

@@ -12,19 +12,22 @@ from kinefit.body.smpl import load_smpl
 from kinefit.types import InputError
 
 Gender = Literal["male", "female", "neutral"]
+_ANNY_GENDER = {"male": 0.0, "neutral": 0.5, "female": 1.0}
 
 
 def load_body(which: str | Path, gender: Gender | None = None) -> BodyModel:
     """`anny`, MHR from an `mhr_model.pt`, or SMPL, SMPL-H or SMPL-X from a file or folder.
 
-    gender: of an SMPL model, where the folder has several; the other bodies have none.
-    Raises InputError for a file that is not there or not a body.
+    gender: of an SMPL model, where the folder has several, or what is known of a person as Anny;
+    MHR has none. Raises InputError for a file that is not there or not a body.
     """
     path = Path(which)
-    if str(which) == "anny" or path.suffix == ".pt":
+    if str(which) == "anny":
+        return load_anny(_ANNY_GENDER[gender] if gender else None)
+    if path.suffix == ".pt":
         if gender is not None:
-            raise InputError(str(which), "this body has no gender to choose", "leave --gender out")
-        return load_anny() if str(which) == "anny" else load_mhr(path).body
+            raise InputError(path, "MHR has no gender to choose", "leave --gender out")
+        return load_mhr(path).body
     if not path.exists():
         hint = "give anny, an SMPL .pkl or .npz or its folder, or mhr_model.pt"
         raise InputError(str(which), "there is no such body or file", hint)

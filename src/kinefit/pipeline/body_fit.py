@@ -35,7 +35,6 @@ from kinefit.types import (
     CameraRig,
     FloatArray,
     InputError,
-    IntArray,
     Markers,
     TooFewPoints,
 )
@@ -47,15 +46,15 @@ _NOISE = 0.012
 _LEAST_SCORE = 0.05  # a landmark that is hardly visible counts a twentieth, never nothing
 
 
-# (file, videos, rig, moments (C, T) s, t -> vertices (V, 3) or None, faces, progress)
+# (file, videos, rig, moments (C, T) s, body, motion, progress)
 MeshWriter = Callable[
     [
         Path,
         Sequence[Path],
         CameraRig,
         FloatArray,
-        Callable[[int], FloatArray | None],
-        IntArray,
+        BodyModel,
+        BodyMotion,
         Callable[[int, int], None],
     ],
     None,
@@ -125,7 +124,7 @@ def fit_run(
         assert overlay is not None
         path, one = run.file("_body_overlay.mp4"), fitted()
         overlay(
-            path, one.videos, one.rig, one.moments, _meshes(body, one.fit), body.faces,
+            path, one.videos, one.rig, one.moments, body, one.fit.motion,
             lambda done, total: run.progress("body overlay", done, total),
         )  # fmt: skip
         return [path]
@@ -167,16 +166,6 @@ def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
 
 def _clip_options(options: FitOptions) -> ClipOptions:
     return ClipOptions(head=options.head, hold_feet=options.hold_feet)
-
-
-def _meshes(body: BodyModel, fit: ClipFit) -> Callable[[int], FloatArray | None]:
-    def mesh(t: int) -> FloatArray | None:
-        if fit.reason[t]:
-            return None
-        motion = fit.motion
-        return body.posed_vertices(motion.rotations[t], motion.translation[t], motion.shape)
-
-    return mesh
 
 
 def _body_hash(body: str) -> str | None:

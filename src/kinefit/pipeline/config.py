@@ -100,7 +100,7 @@ class FitOptions(BaseModel):
         "anny", description="anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."
     )
     gender: Literal["male", "female", "neutral"] | None = Field(
-        None, description="Of an SMPL body, where its folder has several."
+        None, description="Of the person (Anny), or of an SMPL body, where there are several."
     )
     head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
     hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")

@@ -54,6 +54,20 @@ def meshes_of(body: BodyModel, motion: BodyMotion) -> Vertices:
     return vertices
 
 
+def write_body_overlay(
+    path: Path,
+    videos: Sequence[Path],
+    rig: CameraRig,
+    moments: FloatArray,
+    body: BodyModel,
+    motion: BodyMotion,
+    progress: Callable[[int, int], None],
+) -> None:
+    """`write_fit_overlay` of a body's motion."""
+    meshes = meshes_of(body, motion)
+    write_fit_overlay(path, videos, rig, moments, meshes, body.faces, progress)
+
+
 def write_fit_overlay(
     path: Path,
     videos: Sequence[Path],
