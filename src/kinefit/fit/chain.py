@@ -250,7 +250,7 @@ class Posed:
         """(T, K, 3) metres, world."""
         P, T, _ = self._carried.shape
         summed = self.chain.sums @ self._carried.reshape(P, T * 3)
-        return np.asarray(summed.reshape(-1, T, 3).transpose(1, 0, 2))
+        return np.asarray(summed.reshape(len(self.chain.point_names), T, 3).transpose(1, 0, 2))
 
     @cached_property
     def jacobian(self) -> FloatArray:

@@ -91,6 +91,16 @@ class FrameFit:
     def fitted(self) -> bool:
         return self.attempts > 0
 
+    @property
+    def is_pose(self) -> bool:
+        """Whether rotations are rotations, and all else of a pose is finite."""
+        parts = self.rotations, self.translation, self.shape, self.initial, np.array(self.scale)
+        if not all(np.isfinite(part).all() for part in parts):
+            return False
+        R = np.stack([self.rotations, self.initial])
+        # As strict as `BodyMotion`.
+        return bool(np.allclose(R @ np.swapaxes(R, -1, -2), np.eye(3), atol=1e-6))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All fields as arrays of numbers and text."""
         return {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
@@ -117,9 +127,10 @@ class FrameFit:
             values |= {n: int(arrays[n]) for n in ("attempts", "best_round", "finite", "weighted")}
             values |= {n: str(arrays[n]) for n in ("camera", "stopped")}
             past, reason = arrays["past"], Reason(int(arrays["reason"]))
-            return cls(**values | {"past": (int(past[0]), int(past[1])), "reason": reason})
+            fit = cls(**values | {"past": (int(past[0]), int(past[1])), "reason": reason})
         except (ValueError, TypeError, OverflowError):
             return None
+        return fit if fit.reason != Reason.OK or fit.is_pose else None
 
     def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """Diagnostics by the names of earlier programs, for files that hold arrays by name.

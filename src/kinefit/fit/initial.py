@@ -34,7 +34,7 @@ def from_points(
     offset = np.zeros((len(chain.point_names), 3)) if offset is None else offset
     rest = State(*_identity(chain, 1), shape, offset).posed(chain)
     points, heads = rest.points[0], rest.frames[1][0]
-    usable = all_finite(xyz) & (weight > 0)
+    usable = all_finite(xyz) & (weight > 0) & _whole(chain)  # differences say no place
     if len(xyz) and usable.sum(axis=1).min() < 3:
         t = int(usable.sum(axis=1).argmin())
         raise TooFewPoints("A pose to begin with", found=int(usable[t].sum()), needed=3, frame=t)
@@ -67,15 +67,19 @@ def _evidence(chain: Chain, points: FloatArray, heads: FloatArray) -> BoolArray:
     F, K = len(chain.parents), len(chain.point_names)
     share = np.zeros((F, K))
     share[chain.pair_joint, chain.pair_point] = chain.pair_weight
-    whole = np.isclose(share.sum(axis=0), 1)  # not differences of points
     carrier = share.argmax(axis=0)
     near = np.linalg.norm(points - heads[:, None], axis=-1) < _AT_JOINT_M
     out = np.zeros((F, K), dtype=bool)
     for j in range(F):
         mine = carrier == j
         children = np.flatnonzero(chain.parents == j)
-        out[j] = (mine | near[children].any(axis=0)) & ~near[j] & whole
+        out[j] = (mine | near[children].any(axis=0)) & ~near[j] & _whole(chain)
     return out
+
+
+def _whole(chain: Chain) -> BoolArray:
+    """(K,) which points are places: their keypoints' factors sum to one."""
+    return np.asarray(np.isclose(chain.sums @ chain.pair_weight, 1))
 
 
 def _root(

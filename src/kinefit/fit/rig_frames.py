@@ -17,7 +17,7 @@ from kinefit.fit.rigfit import Found, Past, RigFit, best_cameras
 from kinefit.fit.state import State
 from kinefit.types import FloatArray, IntArray, InvalidData
 
-_BLOCK = 64  # frames solved together where none depends on another
+_BLOCK = 256  # frames solved together where none depends on another
 _PREVIOUS = -2  # as a camera: the pose before
 
 Progress = Callable[[int, int], None]
@@ -52,20 +52,32 @@ def fit_frames(
         rows = np.arange(first, min(first + step, T))
         before = frames.before(done, first)
         keys = [frames.key(int(row), before) for row in rows] if store else []
-        stored: list[FrameFit | None] = [None] * len(rows)
-        if store:
-            stored = [frames.read(store, key) for key in keys]
-        todo = np.array([i for i, fit in enumerate(stored) if fit is None], dtype=np.int64)
-        for i, fit in zip(todo.tolist(), frames.fit(rows[todo], before), strict=True):
-            stored[i] = fit
+        block = [frames.read(store, key) for key in keys] if store else [None]
+        found = [fit for fit in block if fit is not None]
+        if len(found) < len(rows):
+            # All of a block: what is solved together rounds together, and a run that was
+            # resumed ends on the very numbers of one that was not.
+            found = frames.fit(rows, before)
             if store:
-                store.save(keys[i], fit.arrays())
-        for found in stored:
-            assert found is not None
-            done.append(found)
+                for key, fit in zip(keys, found, strict=True):
+                    store.save(key, fit.arrays())
+        for fit in found:
+            done.append(fit)
             if progress:
                 progress(len(done), T)
     return done
+
+
+def as_view(
+    chain: Chain, rotations: FloatArray, translation: FloatArray, shape: FloatArray
+) -> State:
+    """A camera's poses of a whole body as initial poses of `chain`.
+
+    rotations: (T, B, 3, 3) local, of all the body's joints. translation: (T, 3) metres; where the
+    body is does not matter. shape: (S,) or (T, S). NaN in frames without a pose.
+    """
+    offset = np.zeros((len(chain.point_names), 3))
+    return State(rotations[:, chain.joint_index], translation, shape, offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +90,15 @@ class _Before:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """views: V cameras' poses with a shape for each frame. base: hash of what all frames share."""
+    """views: V cameras' poses with a shape for each frame. base: hash of what all frames share.
+
+    reasons: (T,) `Reason` as far as the points alone tell.
+    """
 
     work: RigFit
     views: tuple[State, ...]
     base: str
+    reasons: IntArray
 
     @classmethod
     def of(cls, work: RigFit, views: Mapping[str, State], one_shape: bool, version: str) -> _Frames:
@@ -102,7 +118,7 @@ class _Frames:
             "rig frames", version, asdict(work.options), list(cameras), work.free,
             *_chain_parts(work.chain), work.columns,
         )  # fmt: skip
-        return cls(work, each, base)
+        return cls(work, each, base, work.targets.reasons(work.options.min_points))
 
     def key(self, row: int, before: _Before) -> str:
         """Hash of all that the fit of one frame sees."""
@@ -146,7 +162,7 @@ class _Frames:
 
     def fit(self, rows: IntArray, before: _Before) -> list[FrameFit]:
         """The frames `rows`, which all have the same `before`."""
-        return _Tries(self, rows, before).run() if len(rows) else []
+        return _Tries(self, rows, before).run()
 
 
 class _Tries:
@@ -162,8 +178,7 @@ class _Tries:
         self.scores = placed.score.reshape(n, V)
         error = self.work.targets.error_px[rows]
         self.order = best_cameras(self.scores, error, self.work.options.tie_m)
-        reasons = self.work.targets.reasons(self.work.options.min_points)[rows]
-        self.best = [self._nothing(k, Reason(int(r))) for k, r in enumerate(reasons)]
+        self.best = [self._nothing(k, Reason(int(r))) for k, r in enumerate(frames.reasons[rows])]
 
     def run(self) -> list[FrameFit]:
         open_ = [k for k, fit in enumerate(self.best) if fit.reason == Reason.OK]
@@ -204,10 +219,9 @@ class _Tries:
                 fit = self._frame(int(k[j]), int(camera[j]), found, n, Reason(int(reasons[n])))
                 fit = replace(fit, initial=placed.state.rotations[n])
                 self.best[k[j]] = _better(self.best[k[j]], fit)
-        for n in range(len(self.best)):  # tried, and not even placed
-            fit = self.best[n]
-            if fit.reason == Reason.OK and not fit.fitted and n in k:
-                self.best[n] = replace(fit, reason=Reason.NOT_ALIGNED)
+        for n in np.unique(k):
+            if not self.best[n].fitted:  # tried, and not even placed
+                self.best[n] = replace(self.best[n], reason=Reason.NOT_ALIGNED)
 
     def _poses(self, k: IntArray, camera: IntArray) -> State:
         """Initial poses of frames `k` from these cameras."""

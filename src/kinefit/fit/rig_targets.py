@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -148,12 +149,12 @@ class RigTargets:
     def __len__(self) -> int:
         return len(self.timeline)
 
-    @property
+    @cached_property
     def known(self) -> BoolArray:
         """(T, M) finite points."""
         return all_finite(self.xyz)
 
-    @property
+    @cached_property
     def usable(self) -> BoolArray:
         """(T, M) finite points with a positive weight."""
         return np.asarray(self.weight > 0)

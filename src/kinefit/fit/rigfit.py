@@ -20,11 +20,13 @@ solver takes no such step; there is nothing like divergence to stop for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
+from kinefit.body.model import BodyModel
 from kinefit.fit.chain import Chain
 from kinefit.fit.rig_targets import Reason, RigTargets
 from kinefit.fit.rig_terms import Pull, ScaledPoints
@@ -67,7 +69,7 @@ class RigFitOptions:
     min_points: finite points with weight that a frame needs.
     tie_m: metres by which two cameras' scores differ without a difference.
     bad_loss_threshold, bad_data_loss_threshold: m^2, above which a pose is not to be used.
-        4e-3: with a `huber_m` of 3 cm, all points 15 cm off, or a tenth of them a metre.
+        4e-3: with a `huber_m` of 3 cm, all points 15 cm off, or an eighth of them a metre.
     bad_near_share: least share of the weight that must be within twice `huber_m` of the body.
     bad_loss_growth_ratio: of the written pose's loss to the least that was found.
     """
@@ -220,15 +222,19 @@ class RigFit:
         chain: Chain,
         targets: RigTargets,
         options: RigFitOptions | None = None,
-        frozen: tuple[str, ...] = (),
+        frozen: tuple[str, ...] | None = None,
     ) -> RigFit:
         """The fit of `chain` to those of the targets that it carries.
 
-        frozen: joints of the chain that keep their initial rotations. Raises InvalidData when
-        the chain does not have one of them, the root is among them, or it carries fewer of the
-        targets than a frame needs.
+        frozen: joints of the chain that keep their initial rotations. None: all that are not in
+        the body's anatomy, such as fingers, jaw, eyes, and joints that only share a twist.
+        Raises InvalidData when the chain does not have one of them, the root is among them, or
+        it carries fewer of the targets than a frame needs.
         """
         options = options or RigFitOptions()
+        if frozen is None:
+            free_names = {chain.joint_names[0], *chain.body.anatomy.values()}
+            frozen = tuple(name for name in chain.joint_names if name not in free_names)
         unknown = [name for name in frozen if name not in chain.joint_names]
         if unknown or chain.joint_names[0] in frozen:
             what = f"has no joint {', '.join(unknown)}" if unknown else "must turn as a whole"
@@ -242,7 +248,7 @@ class RigFit:
         free = np.array([name not in frozen for name in chain.joint_names])
         return cls(chain, free, targets.only(shared), options)
 
-    @property
+    @cached_property
     def columns(self) -> IntArray:
         """(M,) places of the targets among the chain's points."""
         return np.array([self.chain.column(name) for name in self.targets.names])
@@ -328,7 +334,7 @@ class RigFit:
         Least Huber loss, by re-weighted least squares; exact for points of equal certainty in all
         directions, which a closed form needs.
         """
-        xyz, weight = self.targets.xyz[rows], self._certainty[rows]
+        xyz, weight = self.targets.xyz[rows], self._certainty(rows)
         kernel, factor = Huber(self.options.huber_m), weight
         for _ in range(_REWEIGHTED):
             found = align(points, xyz, factor, with_scale=self.options.with_scale)
@@ -354,12 +360,10 @@ class RigFit:
         rest = replace(State.rest(self.chain, len(lost), shape_each=True), offset=state.offset)
         return replace(state, rotations=R).with_rows(lost, rest), whole
 
-    @property
-    def _certainty(self) -> FloatArray:
-        """(T, M) weights, a frame's largest one, less where a point's place is uncertain."""
-        weight = self.targets.weight
-        certain = (self.targets.metric**2).sum(axis=(-1, -2)) / 3
-        return np.asarray(certain * _shares(weight))
+    def _certainty(self, rows: IntArray) -> FloatArray:
+        """(R, M) weights over a frame's largest, less where a point's place is uncertain."""
+        certain = (self.targets.metric[rows] ** 2).sum(axis=(-1, -2)) / 3
+        return np.asarray(certain * _shares(self.targets.weight[rows]))
 
     def _turned(self, state: State, R: FloatArray, shift: FloatArray) -> State:
         """All points x of each pose moved to R x + shift."""
@@ -414,12 +418,9 @@ class _Descent:
         out = {"data": np.asarray((points.weight * rho).sum(axis=1) / 2)}
         for name in PRIORS:
             pull = self._pull(name)
-            r = (
-                np.zeros((len(rows), 1, 1))
-                if pull is None
-                else pull.residual(state.rotations, rows)
-            )
-            out[name] = np.asarray((r * r).sum(axis=(1, 2)) / 2)
+            out[name] = np.zeros(len(rows))
+            if pull is not None:
+                out[name] = (pull.residual(state.rotations, rows) ** 2).sum(axis=(1, 2)) / 2
         return out
 
     def _of(self, going: IntArray) -> _Descent:
@@ -450,9 +451,8 @@ class _Descent:
         larger = scale * np.where(usable, factor, 1.0)
         shift = np.where(usable[:, None], shift, 0.0)
         moved = self.work._turned(state, R, shift / larger[:, None])
-        before, after = (
-            self.losses(s, c)["data"] for s, c in ((state, scale), (moved, larger))
-        )  # the priors see no root: they are what they were
+        # The priors see no root: they are what they were.
+        before, after = (self.losses(s, c)["data"] for s, c in ((state, scale), (moved, larger)))
         better = np.flatnonzero(after < before)
         scale = scale.copy()
         scale[better] = larger[better]
@@ -499,6 +499,13 @@ class _Descent:
         known = _finite(target)
         factor = np.sqrt(2 * weight / max(moves.sum(), 1)) * (known[:, None] & moves)
         return Pull(np.where(known[:, None, None, None], target, np.eye(3)), factor)
+
+
+def rig_chain(body: BodyModel, points: Sequence[str]) -> Chain:
+    """All joints of a body, so that those which do not move keep their rotations, and `points`
+    (those of them that the body has)."""
+    known = {name: {name: 1.0} for name in points if name in body.regressors}
+    return Chain.of(body, body.joint_names, known)
 
 
 def best_cameras(score: FloatArray, error_px: FloatArray, tie_m: float) -> IntArray:

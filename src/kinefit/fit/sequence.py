@@ -39,6 +39,8 @@ from kinefit.motion.repair import (
 )
 from kinefit.types import BodyMotion, BoolArray, FloatArray, InputError, IntArray, InvalidData
 
+_CHUNK = 512  # frames measured at a time: 100 MB with the 126 joints of MHR
+
 Status = Literal["good", "retried", "recovered", "unusable"]
 
 
@@ -189,8 +191,8 @@ def fit_sequence(
     )
     found = _Clip.of(work, fits)
     mended, spikes, recovered = _mended(work, found, options)
-    written, losses, kept = _judged(work, fits, found, mended)
-    reports = _reports(work, fits, written, losses, spikes & kept[:, None], recovered, kept)
+    written, measured, kept = _judged(work, fits, found, mended)
+    reports = _reports(work, fits, measured, spikes & kept[:, None], recovered, kept)
     return SequenceFit(work, written.state(work), written.scale, tuple(fits), reports)
 
 
@@ -298,45 +300,60 @@ def _bridged(time: FloatArray, clip: _Clip, options: SequenceOptions) -> tuple[_
 
 def _judged(
     work: RigFit, fits: list[FrameFit], found: _Clip, mended: _Clip
-) -> tuple[_Clip, FloatArray, BoolArray]:
-    """What is written, its losses (T, 5), and the frames (T,) whose mended pose is kept.
+) -> tuple[_Clip, _Measured, BoolArray]:
+    """What is written, measured, and the frames (T,) whose mended pose is kept.
 
     A mended pose that its own gates refuse gives way to the one that was found.
     """
-    losses = _losses(work, fits, mended)
+    measured = _Measured.of(work, fits, mended)
     good = np.flatnonzero(found.there)
     best = np.array([fits[t].best_loss for t in good])
-    by_name = {name: losses[good, i] for i, name in enumerate(LOSSES)}
-    residual = work.residual(mended.state(work).at(good), mended.scale[good], good)
-    worse = good[work.judged(by_name, residual, good, best) != Reason.OK]
-    kept = mended.there.copy()
-    kept[worse] = False
+    by_name = {name: measured.losses[good, i] for i, name in enumerate(LOSSES)}
+    worse = work.judged(by_name, measured.residual[good], good, best) != Reason.OK
     reverted = np.zeros(len(fits), dtype=bool)
-    reverted[worse] = True
+    reverted[good[worse]] = True
     written = found.where(reverted, mended)
-    losses[reverted] = _losses(work, fits, found)[reverted]
-    return written, losses, kept
+    if reverted.any():
+        measured = _Measured.of(work, fits, written)
+    return written, measured, mended.there & ~reverted
 
 
-def _losses(work: RigFit, fits: list[FrameFit], clip: _Clip) -> FloatArray:
-    """(T, 5) losses of poses as they are; NaN without a pose, without enough points, and of the
-    priors of a frame that no fit came to."""
-    out = np.full((len(fits), len(LOSSES)), np.nan)
-    enough = work.targets.reasons(work.options.min_points) == Reason.OK
-    rows = np.flatnonzero(clip.there & enough)
-    if not len(rows):
-        return out
-    state = clip.state(work).at(rows)
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What poses leave, computed from themselves.
+
+    losses: (T, 5), NaN without a pose or without enough points, and of the priors where no fit
+        ended well. residual: (T, M) metres, NaN without a pose or weight.
+    """
+
+    losses: FloatArray
+    residual: FloatArray
+
+    @classmethod
+    def of(cls, work: RigFit, fits: list[FrameFit], clip: _Clip) -> _Measured:
+        losses = np.full((len(fits), len(LOSSES)), np.nan)
+        residual = np.full(work.targets.weight.shape, np.nan)
+        enough = work.targets.reasons(work.options.min_points) == Reason.OK
+        rows = np.flatnonzero(clip.there & enough)
+        state = clip.state(work)
+        for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
+            poses, scale = state.at(part), clip.scale[part]
+            losses[part] = _losses(work, fits, poses, scale, part)
+            residual[part] = work.residual(poses, scale, part)
+        return cls(losses, residual)
+
+
+def _losses(
+    work: RigFit, fits: list[FrameFit], poses: State, scale: FloatArray, rows: IntArray
+) -> FloatArray:
+    """(R, 5) losses of poses of frames `rows` that have enough points."""
     fitted = np.array([fits[t].reason == Reason.OK for t in rows])
-    initial = np.where(
-        fitted[:, None, None, None], np.stack([fits[t].initial for t in rows]), state.rotations
-    )
-    past = _past_of(work, fits, rows)
-    found = work.losses(state, clip.scale[rows], rows, initial, past)
+    begun = np.stack([fits[t].initial for t in rows])
+    initial = np.where(fitted[:, None, None, None], begun, poses.rotations)
+    found = work.losses(poses, scale, rows, initial, _past_of(work, fits, rows))
     values = np.stack([found[name] for name in LOSSES], axis=1)
     values[~fitted, 1:] = np.nan
-    out[rows] = values
-    return out
+    return values
 
 
 def _past_of(work: RigFit, fits: list[FrameFit], rows: IntArray) -> Past:
@@ -355,11 +372,12 @@ def _past_of(work: RigFit, fits: list[FrameFit], rows: IntArray) -> Past:
 
 
 def _reports(
-    work: RigFit, fits: list[FrameFit], written: _Clip, losses: FloatArray, spikes: BoolArray,
+    work: RigFit, fits: list[FrameFit], measured: _Measured, spikes: BoolArray,
     recovered: BoolArray, kept: BoolArray,
 ) -> tuple[FrameReport, ...]:  # fmt: skip
     timeline, cameras = work.targets.timeline, work.targets.cameras
-    far = _far(work, written)
+    losses = measured.losses
+    far = np.isfinite(measured.residual) & ~work.near(measured.residual)
     parts = (*work.chain.joint_names, "place")
     return tuple(
         FrameReport(
@@ -381,15 +399,6 @@ def _reports(
         )
         for t, fit in enumerate(fits)
     )
-
-
-def _far(work: RigFit, written: _Clip) -> BoolArray:
-    """(T, M) targets with weight that are not near the body; False without a pose."""
-    rows = np.flatnonzero(written.there)
-    out = np.zeros(work.targets.usable.shape, dtype=bool)
-    residual = work.residual(written.state(work).at(rows), written.scale[rows], rows)
-    out[rows] = work.targets.usable[rows] & ~work.near(residual)
-    return out
 
 
 def _status(fit: FrameFit, recovered: bool) -> Status:

@@ -1,0 +1,382 @@
+"""Motion capture of the CMU database on a body of kinefit: retargeting.
+
+The data (see `read_cmu`) are joint centres of an optical motion capture model and the orientation
+of its segments. Its joints are not Anny's: hips, shoulders and spine lie elsewhere, and its rest
+pose is another. So each of its joints becomes a point of Anny's with an own offset, one for the
+trial; and each of its segments is tied to one of Anny's by the rotation that makes their
+anatomical axes agree. Positions then say where limbs are, orientations how they are twisted.
+
+World axes are Y up; frames are the data's, 30 per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.body.anatomy import Anatomy
+from kinefit.body.model import BodyModel
+from kinefit.fit.chain import Chain
+from kinefit.fit.solver import Options, minimise
+from kinefit.fit.state import State, Variables
+from kinefit.fit.terms import Objective, Position, ShapePrior
+from kinefit.geometry import rotations as so3
+from kinefit.geometry.lie import log_jacobian
+from kinefit.geometry.robust import Huber, Kernel, Squares
+from kinefit.io.arrays import read_npz
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray
+
+_MISSING = -32768
+
+
+@dataclass(frozen=True, eq=False)
+class CmuTrial:
+    """One recording.
+
+    xyz: (T, J, 3) metres, NaN where missing. turned: (T, J, 3, 3) world rotation of the segment
+    that begins at the joint, identity in the rest pose. rest: (J, 3) metres.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    xyz: FloatArray
+    turned: FloatArray
+    rest: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def read_cmu(path: Path) -> list[CmuTrial]:
+    """All recordings of `cmu_30fps.npz`; raises InputError where the file is not of that form.
+
+    Keys: pos_i16 (N, J, 3) and pos_scale (metres), quat_i16 (N, J, 4) w, x, y, z, rest (trials, J,
+    3), joints (J,), trial (trials,), start (trials + 1,).
+    """
+    arrays = read_npz(path)
+    try:
+        pos, quat, start = arrays["pos_i16"], arrays["quat_i16"], arrays["start"]
+        joints = tuple(str(name) for name in arrays["joints"])
+        names, rest = [str(name) for name in arrays["trial"]], arrays["rest"].astype(np.float64)
+        scale = float(arrays["pos_scale"])
+    except KeyError as error:
+        raise InputError(path, f"it has no array {error}", "give the CMU file") from error
+    xyz = np.where(pos == _MISSING, np.nan, pos * scale)
+    turned = _matrix(np.where(quat == _MISSING, np.nan, quat.astype(np.float64)))
+    return [
+        CmuTrial(name, joints, xyz[a:b], turned[a:b], rest[i])
+        for i, (name, a, b) in enumerate(zip(names, start[:-1], start[1:], strict=True))
+    ]
+
+
+def _matrix(wxyz: FloatArray) -> FloatArray:
+    """(..., 3, 3) of quaternions (..., 4) of any length."""
+    q = wxyz / np.linalg.norm(wxyz, axis=-1, keepdims=True)
+    vector = q[..., 1:]
+    # The rotation vector, from the half angle's sine and cosine.
+    sine = so3.norm(vector)
+    angle = 2 * np.arctan2(sine, q[..., 0])
+    return so3.exp(vector * (angle / np.where(sine > 0, sine, 1.0))[..., None])
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A joint of the data on Anny: which of its joints is near, what carries it, and how well.
+
+    near: joints whose mean it is. carrier: the joint that moves it. sigma: metres.
+    free: whether its definition differs, so that an offset is fitted.
+    """
+
+    near: tuple[str, ...]
+    carrier: str
+    sigma: float
+    free: bool
+
+
+def _sided(side: str) -> dict[str, _Point]:
+    s, S = side.lower(), side
+    return {
+        f"{s}hip": _Point((f"upperleg01.{S}",), "root", 0.015, True),
+        f"{s}knee": _Point((f"lowerleg01.{S}",), f"upperleg01.{S}", 0.010, False),
+        f"{s}ankle": _Point((f"foot.{S}",), f"lowerleg01.{S}", 0.010, False),
+        f"{s}toe": _Point((f"toe2-1.{S}", f"toe3-1.{S}"), f"foot.{S}", 0.015, True),
+        f"{s}shoulder": _Point((f"upperarm01.{S}",), f"clavicle.{S}", 0.015, True),
+        f"{s}elbow": _Point((f"lowerarm01.{S}",), f"upperarm01.{S}", 0.010, False),
+        f"{s}wrist": _Point((f"wrist.{S}",), f"lowerarm01.{S}", 0.010, False),
+        f"{s}hand": _Point((f"finger3-1.{S}",), f"wrist.{S}", 0.030, True),
+    }
+
+
+# Where the data's joints lie between Anny's, by their heights in both rest poses.
+POINTS: Mapping[str, _Point] = {
+    "pelvis": _Point(("spine04",), "root", 0.020, True),
+    "spine": _Point(("spine03", "spine02"), "spine05", 0.030, True),
+    "thorax": _Point(("spine02", "spine01"), "spine03", 0.030, True),
+    "neck": _Point(("spine01", "clavicle.L", "clavicle.R"), "spine01", 0.030, True),
+    "neck1": _Point(("neck01",), "spine01", 0.030, True),
+    "head": _Point(("head", "neck01"), "neck01", 0.030, True),
+    "headtop": _Point(("head",), "head", 0.030, True),
+    **_sided("L"),
+    **_sided("R"),
+}
+
+# Segment of the trunk -> Anny's joint, how far it leans forward in the data when people walk
+# upright (median of 66 trials, degrees), and how well the two agree (degrees).
+_TRUNK = {
+    "root": ("pelvis", 1.8, 8.0),
+    "spine05": ("lowerback", 6.6, 12.0),
+    "spine03": ("spine", 6.1, 12.0),
+    "spine01": ("thorax", 2.0, 8.0),
+    "neck01": ("neck1", 7.0, 15.0),
+    "head": ("head", 15.6, 10.0),
+}
+# The same of limbs: Anny's joint, the anatomical joint whose distal frame it is, the data's
+# segment that says how it is twisted, agreement. The forearm turns with the wrist's segment:
+# the data have pronation there.
+_LIMBS = {
+    "upperleg01": ("Hip", "hip", 10.0),
+    "lowerleg01": ("Knee", "knee", 12.0),
+    "foot": ("Ankle", "ankle", 6.0),
+    "upperarm01": ("Shoulder", "shoulder", 12.0),
+    "lowerarm01": ("Elbow", "wrist", 15.0),
+    "wrist": ("Wrist", "hand", 25.0),
+}
+_CLAVICLE_DEGREES = 10.0  # to the thorax: the data's shoulder girdle does not move
+
+# The right leg's and the right elbow's axes at rest in the data: legs lie 20 degrees apart, all
+# elbows flex forward and up by 30 degrees. Knees, elbows and toes turn about these to 0.1 degree.
+_LEG_AXIS = np.array([-0.93969, 0.34202, 0.0])
+_ELBOW_AXIS = np.array([0.0, 0.86603, -0.5])
+_FORWARD = np.array([0.0, 0.0, 1.0])  # where thumbs and toes point there
+_DOWN = np.array([0.0, -1.0, 0.0])  # where the palms look
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+def _limb_frame(name: str, bone: FloatArray) -> FloatArray:
+    """(3, 3) anatomical axes of the right side's segment at rest in the data; see `Anatomy`."""
+    if name in ("Hip", "Knee"):
+        return so3.frame("YZ", -bone, _LEG_AXIS)
+    if name == "Ankle":
+        return so3.frame("ZX", _LEG_AXIS, _FORWARD)
+    if name == "Shoulder":
+        return so3.frame("YZ", -bone, _ELBOW_AXIS)
+    return so3.frame("YX", -bone, _FORWARD if name == "Elbow" else _DOWN)
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Anny as the data see it.
+
+    chain: its free joints, and the data's joints as points. segment: (F,) which of the data's
+    segments says how a joint is turned. sigma: (F,) radians, how well. points: K of the data's
+    joints. placed: (K,) metres, one standard deviation. free: places of points with an offset.
+    """
+
+    chain: Chain
+    segment: tuple[str, ...]
+    sigma: FloatArray
+    placed: FloatArray
+    free: tuple[int, ...]
+
+    @classmethod
+    def of(cls, body: BodyModel) -> Rig:
+        marked = _with_points(body)
+        joints = list(dict.fromkeys(body.anatomy.values()))
+        chain = Chain.of(marked, joints, {name: {name: 1.0} for name in POINTS})
+        segment, sigma = zip(*(_segment_of(name) for name in chain.joint_names), strict=True)
+        return cls(
+            chain=chain,
+            segment=segment,
+            sigma=np.radians(sigma),
+            placed=np.array([p.sigma for p in POINTS.values()]),
+            free=tuple(k for k, p in enumerate(POINTS.values()) if p.free),
+        )
+
+
+def _segment_of(joint: str) -> tuple[str, float]:
+    """The data's segment of one of Anny's joints, and their agreement in degrees."""
+    if joint in _TRUNK:
+        return _TRUNK[joint][0], _TRUNK[joint][2]
+    name, side = joint.split(".")
+    if name == "clavicle":
+        return "thorax", _CLAVICLE_DEGREES
+    return side.lower() + _LIMBS[name][1], _LIMBS[name][2]
+
+
+def _with_points(body: BodyModel) -> BodyModel:
+    """The body with one more, still joint for each of the data's: the mean of those near it."""
+    near = [[body.joint_names.index(n) for n in p.near] for p in POINTS.values()]
+    carrier = [body.joint_names.index(p.carrier) for p in POINTS.values()]
+    heads = np.stack([body.joints[i].mean(axis=0) for i in near])
+    dirs = np.stack([body.joint_dirs[:, i].mean(axis=1) for i in near], axis=1)
+    return replace(
+        body,
+        joint_names=(*body.joint_names, *(f"cmu {name}" for name in POINTS)),
+        parents=np.concatenate([body.parents, carrier]),
+        joints=np.concatenate([body.joints, heads]),
+        joint_dirs=np.concatenate([body.joint_dirs, dirs], axis=1),
+        regressors={name: f"cmu {name}" for name in POINTS},
+    )
+
+
+def _ties(rig: Rig, trial: CmuTrial) -> FloatArray:
+    """(F, 3, 3) from Anny's rest pose to the data's, of each free joint's segment."""
+    anatomy = Anatomy.of(rig.chain.body)
+    distal = dict(zip(anatomy.names, anatomy.distal, strict=True))
+    out = []
+    for joint in rig.chain.joint_names:
+        if joint in _TRUNK or joint.startswith("clavicle"):
+            lean = _TRUNK[joint if joint in _TRUNK else "spine01"][1]
+            out.append(so3.exp(np.array([-np.radians(lean), 0.0, 0.0])))
+            continue
+        name, side = joint.split(".")
+        limb = _LIMBS[name][0]
+        mirror = _MIRROR if side == "L" else np.eye(3)
+        at_rest = mirror @ _limb_frame(limb, mirror @ _bone(trial, side.lower() + _START[limb]))
+        out.append(at_rest @ distal[side + limb].T)
+    return np.stack(out)
+
+
+_START = {
+    "Hip": "hip", "Knee": "knee", "Ankle": "ankle",
+    "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist",
+}  # fmt: skip
+_END = {
+    "hip": "knee", "knee": "ankle", "ankle": "toe",
+    "shoulder": "elbow", "elbow": "wrist", "wrist": "hand",
+}  # fmt: skip
+
+
+def _bone(trial: CmuTrial, start: str) -> FloatArray:
+    """(3,) unit vector along a limb's segment at rest."""
+    end = start[0] + _END[start[1:]]
+    return so3.unit(trial.rest[trial.joints.index(end)] - trial.rest[trial.joints.index(start)])
+
+
+@dataclass(frozen=True, eq=False)
+class Orientation:
+    """Joints' world orientations towards given ones, in standard deviations (a `PoseTerm`).
+
+    target: (T, F, 3, 3), NaN where unknown. sigma: (F,) radians.
+    """
+
+    chain: Chain
+    target: FloatArray
+    sigma: FloatArray
+    kernel: Kernel = field(default_factory=Squares)
+
+    def residual(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
+        return self._rotvec(self._world(rotations), rows) / self.sigma[:, None]
+
+    def jacobian(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
+        G = self._world(rotations)
+        T, F = G.shape[:2]
+        after = log_jacobian(self._rotvec(G, rows)) / self.sigma[:, None, None]
+        joint, child = np.nonzero(self.chain.below)
+        # An increment of joint j in its own axes is G_b^T G_j of it in those of joint b below.
+        own = np.swapaxes(G[:, child], -1, -2) @ G[:, joint]
+        out = np.zeros((T, F, 3, F, 3))
+        known = self._known(rows)[:, child, None, None]
+        out[:, child, :, joint] = np.moveaxis(np.where(known, after[:, child] @ own, 0.0), 1, 0)
+        return out.reshape(T, F, 3, 3 * F)
+
+    def _known(self, rows: IntArray | slice) -> BoolArray:
+        return np.asarray(np.isfinite(self.target[rows]).all(axis=(-1, -2)))
+
+    def _rotvec(self, world: FloatArray, rows: IntArray | slice) -> FloatArray:
+        target = np.where(self._known(rows)[..., None, None], self.target[rows], world)
+        return so3.log(np.swapaxes(target, -1, -2) @ world)
+
+    def _world(self, rotations: FloatArray) -> FloatArray:
+        G = rotations.copy()
+        for level in self.chain.levels[1:]:
+            G[:, level] = G[:, self.chain.parents[level]] @ rotations[:, level]
+        return G
+
+
+@dataclass(frozen=True, eq=False)
+class Retargeted:
+    """A recording on Anny: T poses of the rig's chain.
+
+    state: poses, shape and offsets. error_m: (T, K) from the data's joints to Anny's points, with
+    their offsets, metres. bare_m: (T, K) the same without.
+    """
+
+    name: str
+    state: State
+    error_m: FloatArray
+    bare_m: FloatArray
+
+
+def retarget(rig: Rig, trial: CmuTrial, frames: int = 60) -> Retargeted:
+    """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
+
+    Raises TooFewPoints for a recording without data.
+    """
+    chain = rig.chain
+    columns = [trial.joints.index(name) for name in chain.point_names]
+    xyz = trial.xyz[:, columns]
+    segments = [trial.joints.index(name) for name in rig.segment]
+    target = trial.turned[:, segments] @ _ties(rig, trial)
+    points = Position(xyz, np.eye(3) / rig.placed[:, None, None], np.arange(len(columns)),
+                      kernel=Huber(3.0))  # fmt: skip
+    turned = Orientation(chain, target, rig.sigma, kernel=Huber(3.0))
+    whole = np.flatnonzero(np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(target).all((1, 2, 3)))
+    start = _start(chain, target, xyz)
+    some = whole[np.unique(np.linspace(0, len(whole) - 1, min(frames, len(whole))).astype(int))]
+    # Positions of many frames are wrong in the same way: they count as a few.
+    factor = np.sqrt(len(some) / _EFFECTIVE_FRAMES)
+    shared = Objective(
+        points=(points,),
+        poses=(turned,),
+        shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread, factor),),
+        offset_spread=_OFFSET_M / factor,
+    )
+    first = minimise(shared, Variables.poses(chain, "shared", rig.free), start.at(some),
+                     Options(most_steps=30, least_fall=1e-4), some)  # fmt: skip
+    begin = replace(start, shape=first.state.shape, offset=first.state.offset)
+    each = Objective(points=(points,), poses=(turned,))
+    done = minimise(each, Variables.poses(chain), begin,
+                    Options(most_steps=30, least_fall=1e-4)).state  # fmt: skip
+    bare = replace(done, offset=np.zeros_like(done.offset))
+    return Retargeted(
+        trial.name,
+        done,
+        so3.norm(done.posed(chain).points - xyz),
+        so3.norm(bare.posed(chain).points - xyz),
+    )
+
+
+_EFFECTIVE_FRAMES = 4
+_OFFSET_M = 0.03
+
+
+def _start(chain: Chain, world: FloatArray, xyz: FloatArray) -> State:
+    """Orientations as the data have them, in the place of the hips."""
+    rotations = world.copy()
+    up = chain.parents[1:]
+    rotations[:, 1:] = np.swapaxes(world[:, up], -1, -2) @ world[:, 1:]
+    state = replace(State.rest(chain, len(world)), rotations=rotations)
+    hips = [chain.column("lhip"), chain.column("rhip")]
+    shift = (xyz[:, hips] - state.posed(chain).points[:, hips]).mean(axis=1)
+    return replace(state, translation=shift)
+
+
+def glitches(trial: CmuTrial, degrees: float = 60.0, metres: float = 0.3) -> BoolArray:
+    """(T,) True on both sides of a step in which the data jump.
+
+    A segment that turns by more than `degrees` against the one above, or a pelvis that moves by
+    more than `metres`, within a thirtieth of a second: 1,800 degrees and 9 metres per second.
+    """
+    turned = trial.turned
+    step = np.swapaxes(turned[:-1], -1, -2) @ turned[1:]
+    angle = np.degrees(so3.norm(so3.log(step))).max(axis=1)
+    moved = so3.norm(np.diff(trial.xyz[:, trial.joints.index("pelvis")], axis=0))
+    jumped = (angle > degrees) | (moved > metres)
+    out = np.zeros(len(trial), dtype=bool)
+    out[:-1] |= jumped
+    out[1:] |= jumped
+    return out
