@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kinefit.body.anatomy import violations
 from kinefit.body.export import (
     at_constant_rate,
     export_amass,
@@ -106,8 +107,8 @@ def fit_run(
     overlay: draws the body on the videos. Raises what the run's stages raise, and InputError for
     a body that cannot be read.
     """
+    exports, body = options.exports, load_body(options.body, options.gender)  # refuse early
     run.prepare()
-    body = load_body(options.body, options.gender)
     found: list[_Fitted] = []
 
     def fitted() -> _Fitted:
@@ -118,7 +119,7 @@ def fit_run(
     def work() -> list[Path]:
         stem = run.file("_body")
         about = {"videos": [video.name for video in fitted().videos]}
-        return write_body(stem, body, fitted().fit, options.exports, about)
+        return write_body(stem, body, fitted().fit, exports, about)
 
     def draw() -> list[Path]:
         assert overlay is not None
@@ -227,7 +228,9 @@ def write_body(
         files, said = export_as(stem, kind, body, fit.motion)
         written += files
         notes += said
-    write_json(paths["json"], {**about, **clip_report(body, fit), "notes": notes})
+    joints, degrees = violations(body, fit.motion)
+    beyond = dict(zip(joints, degrees.T, strict=True))
+    write_json(paths["json"], {**about, **clip_report(body, fit, beyond), "notes": notes})
     return written
 
 

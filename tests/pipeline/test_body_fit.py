@@ -1,0 +1,127 @@
+"""A body through real video, and through a bundle of points: what is left, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.api import export_motion, export_smpl_body, fit_bundle, fit_video
+from kinefit.body.anny import load_anny
+from kinefit.io.body_npz import read_motion
+from kinefit.io.smpl import read_smpl
+from kinefit.io.trc import read_trc
+from kinefit.io.video import frames
+from kinefit.pipeline.config import FitOptions, checked, run_config
+from kinefit.types import InputError
+
+pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
+
+HEIGHT = 1.68
+
+
+@pytest.fixture(scope="module")
+def fitted(demo_clip, tmp_path_factory):
+    """A body through 40 frames of the demo's camera 1."""
+    out = tmp_path_factory.mktemp("fit") / "out"
+    config = run_config({"height": HEIGHT, "mass": 70.0})
+    result = fit_video(demo_clip, out, config, FitOptions(gender="male"))
+    return out, result, config
+
+
+def test_all_files_are_there(fitted):
+    out, result, _ = fitted
+    names = {path.name for path in result.files}
+    stem = "clip_body"
+    assert names == {f"{stem}.{kind}" for kind in ("npz", "trc", "json", "glb", "bvh")} | {
+        f"{stem}_overlay.mp4"
+    }
+    assert all(path.stat().st_size > 0 for path in result.files)
+    assert len(list(frames(out / f"{stem}_overlay.mp4"))) == 40
+
+
+def test_the_body_is_the_person(fitted):
+    out, result, _ = fitted
+    report = json.loads((out / "clip_body.json").read_text("utf-8"))
+    assert report == result.report
+    assert report["frames_without_pose"] == []
+    # The height was given; a centimetre is its standard deviation.
+    assert abs(report["stature_m"] - HEIGHT) < 0.03
+    # The picture is half size: 4 px full size are 2 here, and the noise of the landmarks 4.
+    assert report["reprojection_px"]["mean"] < 6
+    bones = report["bones_m"]
+    for bone in ("upper arm", "forearm", "thigh", "shank"):
+        assert abs(bones[f"left {bone}"] - bones[f"right {bone}"]) < 0.01
+    assert 0.35 < bones["left thigh"] < 0.50
+    assert max(report["beyond_joint_limits_deg"].values(), default=0) < 5
+
+
+def test_the_motion_is_what_the_markers_show(fitted):
+    """The keypoints of the TRC are those of the posed mesh, but for the detector's offsets."""
+    out, _, _ = fitted
+    motion, markers = read_motion(out / "clip_body.npz"), read_trc(out / "clip_body.trc")
+    body = load_anny()
+    _, joints = body.pose(motion.rotations, motion.translation, body.rest_joints(motion.shape))
+    points = body.regress(body.motion_vertices(motion), joints, markers.names)
+    off = np.linalg.norm(points - markers.xyz, axis=-1)
+    # An offset is the same in every frame, up to how skin between two joints turns.
+    assert (off.max(axis=0) - off.min(axis=0)).max() < 0.02
+    assert off.max() < 0.15
+
+
+def test_a_second_run_reuses_what_is_there(fitted, demo_clip):
+    out, result, config = fitted
+    stamps = {path: path.stat().st_mtime_ns for path in result.files}
+    again = fit_video(demo_clip, out, config, FitOptions(gender="male"))
+    assert {path: path.stat().st_mtime_ns for path in again.files} == stamps
+    assert again.report == result.report
+
+
+def test_another_option_is_another_result(fitted, demo_clip):
+    out, result, config = fitted
+    other = fit_video(demo_clip, out, config, FitOptions(gender="female", export=""))
+    assert other.report["shape"]["gender"] > 0.5 > result.report["shape"]["gender"]
+
+
+def test_motion_is_exported(fitted, tmp_path):
+    out, _, _ = fitted
+    copy = tmp_path / "walk.npz"
+    copy.write_bytes((out / "clip_body.npz").read_bytes())
+    files, notes = export_motion(copy, ["glb", "bvh"])
+    assert [path.name for path in files] == ["walk.glb", "walk.bvh"]
+    assert notes  # four joints per vertex
+    with pytest.raises(InputError, match="no such kind"):
+        export_motion(copy, ["fbx"])
+    with pytest.raises(InputError, match="AMASS"):
+        export_motion(copy, ["amass"])
+
+
+def test_anny_as_an_smpl_file(tmp_path):
+    words = export_smpl_body(tmp_path / "anny.npz", 10)
+    assert "mm" in words
+    data = read_smpl(tmp_path / "anny.npz")
+    assert len(data.parents) == 24
+    assert data.shapedirs.shape[-1] == 10
+
+
+def test_a_bundle_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "points.npz"
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(InputError, match=r"points\.npz"):
+        fit_bundle(path, tmp_path / "out", FitOptions())
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_are_checked():
+    with pytest.raises(InputError, match="no such kind"):
+        _ = FitOptions(export="fbx").exports
+    with pytest.raises(InputError, match="gender"):
+        checked(FitOptions, {"gender": "unknown"})
+
+
+def test_a_body_that_is_not_there_is_refused(fitted, demo_clip):
+    out, _, config = fitted
+    with pytest.raises(InputError, match="no such body"):
+        fit_video(demo_clip, out, config, FitOptions(body=str(Path("nowhere") / "smpl.pkl")))
