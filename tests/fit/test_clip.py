@@ -145,3 +145,12 @@ def test_one_frame_is_a_clip() -> None:
     made = clip(frames=1)
     fit = fit_clip(made.body, made.data, _EXACT)
     assert _error_mm(fit, made.points).max() < 5.0
+
+
+def test_a_body_without_heels_has_no_contacts() -> None:
+    """An SMPL file of another topology has joints, and no skin to put a heel on."""
+    made = clip(frames=20)
+    bare = {n: r for n, r in made.body.regressors.items() if isinstance(r, str)}
+    fit = fit_clip(replace(made.body, regressors=bare), made.data)
+    assert fit.contacts.names == ()
+    assert clip_report(made.body, fit)["feet"]["most_sliding_mm"] is None

@@ -184,7 +184,9 @@ def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
-    contacts = find_contacts(data.timeline.time, work.feet(state), FEET, work.soles(state))
+    contacts = find_contacts(
+        data.timeline.time, work.feet(state), work.feet_known, work.soles(state)
+    )
     if options.hold_feet and contacts.standing.any():
         state, more, ended = work.posed(state, contacts)
         steps, converged = steps + more, converged and ended
@@ -377,14 +379,19 @@ class _Work:
         share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
         return ConstantVelocity(time, sigma / share, self.joined[rows[:-1]])
 
+    @property
+    def feet_known(self) -> tuple[str, ...]:
+        """Those of `FEET` that the body has: some have joints and no skin to put a heel on."""
+        return tuple(name for name in FEET if name in self.chain.body.regressors)
+
     def feet(self, state: State) -> FloatArray:
-        """(T, 4, 3) metres: heels and toes of the body, without the detector's offsets."""
-        columns = [self.chain.column(name) for name in FEET]
+        """(T, P, 3) metres: heels and toes of the body, without the detector's offsets."""
+        columns = [self.chain.column(name) for name in self.feet_known]
         bare = replace(state, offset=np.zeros_like(state.offset))
         return bare.posed(self.chain).points[:, columns]
 
     def soles(self, state: State) -> FloatArray:
-        """(4,) metres: how far heels and toes are above the soles at rest."""
+        """(P,) metres: how far heels and toes are above the soles at rest."""
         rest = State.rest(self.chain, 1)
         feet = self.feet(replace(rest, shape=state.shape))[0]
         return np.asarray(feet[:, 1] - self.chain.body.rest_vertices(state.shape)[:, 1].min())
