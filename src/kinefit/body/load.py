@@ -15,15 +15,18 @@ Gender = Literal["male", "female", "neutral"]
 _ANNY_GENDER = {"male": 0.0, "neutral": 0.5, "female": 1.0}
 
 
-def load_body(which: str | Path, gender: Gender | None = None) -> BodyModel:
+def load_body(which: str | Path, gender: Gender | None = None, *, child: bool = False) -> BodyModel:
     """`anny`, MHR from an `mhr_model.pt`, or SMPL, SMPL-H or SMPL-X from a file or folder.
 
     gender: of an SMPL model, where the folder has several, or what is known of a person as Anny;
-    MHR has none. Raises InputError for a file that is not there or not a body.
+    MHR has none. child: whether the person is one (Anny alone knows children).
+    Raises InputError for a file that is not there or not a body.
     """
     path = Path(which)
     if str(which) == "anny":
-        return load_anny(_ANNY_GENDER[gender] if gender else None)
+        return load_anny(_ANNY_GENDER[gender] if gender else None, child)
+    if child:
+        raise InputError(str(which), "this body is an adult's", "leave --child out, or use anny")
     if path.suffix == ".pt":
         if gender is not None:
             raise InputError(path, "MHR has no gender to choose", "leave --gender out")

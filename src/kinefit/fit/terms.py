@@ -158,8 +158,9 @@ class Reprojection:
     def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
         x, y, near, in_front = self._local(points)
         R = np.stack([c.R for c in self.rig])[:, None]  # (C, 1, 3, 3)
-        # (d(X/z), d(Y/z)) = (dX - x dz, dY - y dz) / z, and dz is nothing at the near plane.
-        dz = in_front[..., None] * R[..., 2, :]
+        # d(X near) = near (dX - x slope dz): the slope is 1 in front of the near plane.
+        slope = np.where(in_front, 1.0, 1 / (near * _NEAR) ** 2)
+        dz = slope[..., None] * R[..., 2, :]
         plane = np.stack(
             [R[..., 0, :] - x[..., None] * dz, R[..., 1, :] - y[..., None] * dz], axis=-2
         )
@@ -167,13 +168,16 @@ class Reprojection:
         return np.asarray(out.reshape(len(points), -1, 2, 3))
 
     def _local(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-        """x, y on the plane z = 1, 1 / depth, and whether the depth is the point's own."""
+        """x, y on the plane z = 1, 1 / depth, and whether it is that, of a point in front."""
         C, K = len(self.rig), len(self.keypoint)
         xyz = points.reshape(len(points), C, K, 3)
         R, t = (np.stack([getattr(c, f) for c in self.rig]) for f in ("R", "t"))
         local = xyz @ np.swapaxes(R, -1, -2) + t[:, None]
-        in_front = local[..., 2] > _NEAR
-        near = 1 / np.maximum(local[..., 2], _NEAR)
+        depth = local[..., 2]
+        in_front = depth > _NEAR
+        # Nearer than that, 1 / depth goes on along its tangent: the way home is downhill in depth
+        # too. (Held at 1 / _NEAR, 70 % of bodies 6 m behind their only camera stayed there.)
+        near = np.where(in_front, 1 / np.maximum(depth, _NEAR), (2 - depth / _NEAR) / _NEAR)
         return local[..., 0] * near, local[..., 1] * near, near, in_front
 
 

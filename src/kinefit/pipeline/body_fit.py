@@ -107,7 +107,10 @@ def fit_run(
     overlay: draws the body on the videos. Raises what the run's stages raise, and InputError for
     a body that cannot be read.
     """
-    exports, body = options.exports, load_body(options.body, options.gender)  # refuse early
+    exports, body = (
+        options.exports,
+        load_body(options.body, options.gender, child=options.child),
+    )  # refuse early
     run.prepare()
     found: list[_Fitted] = []
 
@@ -146,7 +149,7 @@ def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
     Raises InputError for a file that is no bundle of kinefit's, and for too few points.
     """
     points = load_triangulation(bundle)
-    body = load_body(options.body, options.gender)
+    body = load_body(options.body, options.gender, child=options.child)
     rig = CameraRig(())
     none = np.empty((len(points.timeline), 0, len(points.names)))
     data = ClipData(

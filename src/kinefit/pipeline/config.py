@@ -91,8 +91,8 @@ class ViewOptions(BaseModel):
         return TriangulationOptions(score_min=self.visibility_min, **chosen)
 
 
-class FitOptions(BaseModel):
-    """How a body is fitted: flags of `kinefit fit`."""
+class BodyChoice(BaseModel):
+    """Which body is fitted, and as what its motion is written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -102,8 +102,6 @@ class FitOptions(BaseModel):
     gender: Literal["male", "female", "neutral"] | None = Field(
         None, description="Of the person (Anny), or of an SMPL body, where there are several."
     )
-    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
-    hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
     export: str = Field("glb,bvh", description="Files beside .npz and .trc: glb, bvh, obj.")
 
     @property
@@ -114,6 +112,97 @@ class FitOptions(BaseModel):
             if kind not in ("glb", "bvh", "obj"):
                 raise InputError("--export", f"no such kind: {kind}", "choose from glb, bvh, obj")
         return kinds
+
+
+class FitOptions(BodyChoice):
+    """How a body is fitted: flags of `kinefit fit`."""
+
+    child: bool = Field(False, description="The person is a child (Anny).")
+    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
+    hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
+
+
+class FrameOptions(BodyChoice):
+    """How the poses of a rig are fitted frame by frame: flags of `kinefit fit frames`.
+
+    What is None has the default of `kinefit.fit.rigfit.RigFitOptions` or, the last five, of
+    `kinefit.fit.sequence.SequenceOptions`, which also know the ranges.
+    """
+
+    keypoint_mapping: Path | None = Field(
+        None,
+        description="With MHR: SAM 3D Body's table of that name as .npy (308, vertices + joints), "
+        "for keypoints on the skin; without it joints stand for keypoints.",
+    )
+    cameras: str | None = Field(
+        None, description="Names of the bundle's cameras, in its order, where it has none: a,b,c."
+    )
+    rate: Positive | None = Field(
+        None, description="Frames per second, where the bundle's times are frame numbers."
+    )
+    meshes: bool = Field(True, description="Write the mesh of every frame into its file.")
+
+    with_scale: bool | None = Field(
+        None, description="The body may be scaled as a whole, frame by frame."
+    )
+    huber_m: float | None = Field(
+        None, description="From here a point's pull no longer grows, metres."
+    )
+    w_pose_reg: float | None = Field(
+        None, description="Pull to the initial pose, square metres per square radian."
+    )
+    w_temporal: float | None = Field(None, description="Pull to the previous pose.")
+    w_temporal_velocity: float | None = Field(
+        None, description="Pull to where the last two poses lead."
+    )
+    w_temporal_accel: float | None = Field(None, description="Pull to a velocity that stays.")
+    temporal_init_blend: float | None = Field(
+        None, description="How far the initial pose is turned to where the last ones lead, 0..1."
+    )
+    temporal_extrapolation: float | None = Field(
+        None, description="Gain of the velocity; 0 is the previous pose itself."
+    )
+    temporal_gap_s: float | None = Field(
+        None, description="Poses further back in time say nothing, seconds."
+    )
+    iters: int | None = Field(None, description="Most solver steps of a try.")
+    patience: int | None = Field(
+        None, description="Rounds of ten steps without gain, after which a try ends."
+    )
+    least_gain: float | None = Field(
+        None, description="Share of the loss that a round must gain to count."
+    )
+    min_points: int | None = Field(
+        None, description="Finite points with weight that a frame needs."
+    )
+    tie_m: float | None = Field(
+        None, description="Cameras whose scores differ by less are equally good, metres."
+    )
+    bad_loss_threshold: float | None = Field(
+        None, description="A pose with a larger loss is not used, square metres."
+    )
+    bad_data_loss_threshold: float | None = Field(
+        None, description="The same for what the points alone leave."
+    )
+    bad_near_share: float | None = Field(
+        None, description="Least share of the points that must be near the body, 0..1."
+    )
+    bad_loss_growth_ratio: float | None = Field(
+        None, description="A pose whose loss is so many times the least one found is not used."
+    )
+
+    one_shape: bool | None = Field(None, description="One shape for the clip, not one per frame.")
+    max_gap: float | None = Field(None, description="Longest gap that is bridged, seconds.")
+    most_turn: float | None = Field(
+        None, description="A gap is not bridged if a joint turns further across it, radians."
+    )
+    repair: bool | None = Field(None, description="Replace rotations that jump for a frame.")
+    smooth: float | None = Field(None, description="Smoothing in time, seconds; 0: none.")
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The options that have a value, by name."""
+        return {name: value for name, value in self if value is not None}
 
 
 class RunConfig(ViewOptions):
