@@ -67,7 +67,7 @@ class Chain:
             what = f"has no joint {', '.join(unknown)}" if unknown else "cannot keep its root still"
             raise InvalidData(f"Body {body.name} {what}.")
         index = np.array([b for b, name in enumerate(body.joint_names) if name in set(joints)])
-        keeper = _nearest_kept(body.parents, index)
+        keeper = nearest_kept(body.parents, index)
         parents = np.array([-1, *(keeper[body.parents[b]] for b in index[1:])], dtype=np.int64)
         rows = [_moments(body, spec, keeper, index) for spec in points.values()]
         count = [len(row[0]) for row in rows]
@@ -153,7 +153,7 @@ class _Lever:
         return cls(items // F, items % F, pick, pick @ chain.pair_weight)
 
 
-def _nearest_kept(parents: IntArray, kept: IntArray) -> IntArray:
+def nearest_kept(parents: IntArray, kept: IntArray) -> IntArray:
     """(B,) place in `kept` of each joint or of its nearest ancestor there."""
     place = {int(b): i for i, b in enumerate(kept)}
     out = np.zeros(len(parents), dtype=np.int64)

@@ -1,0 +1,124 @@
+"""Priors on single joints: limits of motion, elbows and knees that do not bend back, small angles.
+
+Angles are those of `kinefit.body.anatomy.Ranges`, so these terms mean the same in any body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from kinefit.fit.chain import Chain
+from kinefit.fit.priors.joints import PriorJoints
+from kinefit.fit.terms import Rows
+from kinefit.geometry.robust import Kernel, Squares
+from kinefit.types import FloatArray, InvalidData
+
+_HINGES = {"LElbow": 1.0, "RElbow": 1.0, "LKnee": -1.0, "RKnee": -1.0}  # sign of flexion about Z
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """How far angles are beyond their range, over `softness`, times the joint's weight.
+
+    softness: radians outside that count as one standard deviation at a weight of one.
+    """
+
+    joints: PriorJoints
+    softness: float = float(np.radians(5))
+    kernel: Kernel = field(default_factory=Squares)
+
+    @classmethod
+    def of(cls, chain: Chain) -> Self:
+        """For every anatomical joint of the chain."""
+        return cls(PriorJoints.of(chain))
+
+    def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        """(T, J, 3)."""
+        outside = self.joints.ranges.outside(self.joints.angles(rotations))
+        return np.asarray(outside * self._factor)
+
+    def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        angles = self.joints.angles(rotations)
+        active = (self.joints.ranges.outside(angles) != 0) * self._factor
+        return self.joints.spread(active[..., None] * self.joints.angle_blocks(angles))
+
+    @property
+    def _factor(self) -> FloatArray:
+        return np.asarray(self.joints.ranges.weight[:, None] / self.softness)
+
+
+@dataclass(frozen=True, eq=False)
+class Bending:
+    """Elbows and knees that bend the wrong way: weight x alpha exp(-flexion) for each of them.
+
+    The prior of SMPLify (Bogo et al. 2016, ECCV, section 3.2), whose program squares
+    alpha exp(.) with alpha 10 and the weight 0.317 times the pose prior's. There the angle is one
+    component of a rotation vector, from a rest pose with straight limbs; here it is flexion,
+    which is zero in a straight limb of any body.
+    """
+
+    joints: PriorJoints
+    weight: float = 1.0
+    alpha: float = 10.0
+    kernel: Kernel = field(default_factory=Squares)
+
+    @classmethod
+    def of(cls, chain: Chain, weight: float = 1.0) -> Self:
+        """For the elbows and knees that the chain moves; raises InvalidData without any."""
+        hinges = [name for name in PriorJoints.of(chain).names if name in _HINGES]
+        if not hinges:
+            raise InvalidData("The chain moves neither elbows nor knees.")
+        return cls(PriorJoints.of(chain, hinges), weight)
+
+    def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        """(T, J, 1)."""
+        bent_back = -self._sign * self.joints.angles(rotations)[..., 2:]
+        return np.asarray(self.weight * self.alpha * np.exp(bent_back))
+
+    def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        blocks = self.joints.angle_blocks(self.joints.angles(rotations))[:, :, 2:]
+        slope = -self._sign * self.residual(rotations, rows)
+        return self.joints.spread(slope[..., None] * blocks)
+
+    @property
+    def _sign(self) -> FloatArray:
+        return np.array([_HINGES[name] for name in self.joints.names])[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class AngleMagnitude:
+    """Angles towards zero, the fundamental standing position, in standard deviations.
+
+    sigma: (J,) radians, infinite for joints left alone. For a pull to any other pose there is
+    `kinefit.fit.terms.PullTo`.
+    """
+
+    joints: PriorJoints
+    sigma: FloatArray
+    kernel: Kernel = field(default_factory=Squares)
+
+    @classmethod
+    def of(
+        cls, chain: Chain, sigma: float = 1.0, special: Mapping[str, float] | None = None
+    ) -> Self:
+        """`sigma` radians for every joint but those in `special`.
+
+        Raises InvalidData for a joint in `special` that the chain does not have.
+        """
+        joints, special = PriorJoints.of(chain), special or {}
+        unknown = [name for name in special if name not in joints.names]
+        if unknown:
+            raise InvalidData(f"The chain has no anatomical joint {', '.join(unknown)}.")
+        return cls(joints, np.array([special.get(name, sigma) for name in joints.names]))
+
+    def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        """(T, J, 3)."""
+        return np.asarray(self.joints.angles(rotations) / self.sigma[:, None])
+
+    def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
+        blocks = self.joints.angle_blocks(self.joints.angles(rotations))
+        return self.joints.spread(blocks / self.sigma[:, None, None])

@@ -1,0 +1,1 @@
+"""How the numbers in `kinefit/weights` were learned: data, training, measurements."""
