@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline import multiview
-from kinefit.pipeline.config import FitOptions, RunConfig
+from kinefit.pipeline.config import FitOptions, FrameOptions, RunConfig
 from kinefit.pipeline.monocular import Monocular, refuse_early
 from kinefit.pipeline.provenance import sha256_file, sha256_json
 from kinefit.pipeline.run import Progress, SinkMaker
@@ -31,6 +31,8 @@ from kinefit.view.overlay import OverlayWriter
 if TYPE_CHECKING:
     from kinefit.ik import IkResult
     from kinefit.pipeline.body_fit import BodyResult
+    from kinefit.pipeline.image_fit import PictureResult
+    from kinefit.pipeline.rig_fit import FramesResult
     from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
@@ -175,6 +177,49 @@ def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
     from kinefit.pipeline import body_fit
 
     return body_fit.fit_bundle(bundle, out, options)
+
+
+def fit_pictures(
+    pictures: Sequence[Path],
+    out: Path,
+    options: FitOptions,
+    *,
+    focal_px: float | None = None,
+    fov_deg: float | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> list[PictureResult]:
+    """A body for the person in each picture; see `kinefit.pipeline.image_fit.fit_pictures`."""
+    from kinefit.pipeline import image_fit
+    from kinefit.view.fit_overlay import draw_fit
+
+    return image_fit.fit_pictures(
+        pictures,
+        out,
+        options,
+        focal_px=focal_px,
+        fov_deg=fov_deg,
+        draw=draw_fit,
+        progress=lambda done, total: progress("detect", done, total),
+    )
+
+
+def fit_frames(
+    bundle: Path,
+    out: Path,
+    options: FrameOptions,
+    views: Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> FramesResult:
+    """Poses of a body frame by frame, from triangulated points and SAM 3D Body's outputs.
+
+    views: those outputs, by camera; None: poses begin with the points. See
+    `kinefit.pipeline.rig_fit.fit_bundle_frames`.
+    """
+    from kinefit.pipeline.rig_fit import fit_bundle_frames
+
+    return fit_bundle_frames(bundle, out, options, views, overwrite=overwrite, progress=progress)
 
 
 def export_motion(

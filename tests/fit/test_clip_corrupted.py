@@ -1,4 +1,4 @@
-"""A clip whose data are damaged in every way: never a crash, never half a pose, never a silent one."""
+"""Clips whose data are damaged in every way: no crash, no half pose, no silent one."""
 
 from __future__ import annotations
 

@@ -9,16 +9,59 @@ import typer
 from rich.table import Table
 
 from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.fit_frames import fit_frames
 from kinefit.cli.options import with_options
 from kinefit.pipeline.config import FitOptions, RunConfig
 
 fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
+fit.command("frames")(fit_frames)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
 ]
 _MASS_KG = 70.0  # of no effect on a body: only the marker augmenter asks
+
+
+@fit.command("image")
+@with_options(FitOptions)
+def fit_image(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures of one person each.")],
+    out_folder: OutFolder = None,
+    focal_px: Annotated[
+        float | None, typer.Option(help="Focal length in pixels; 5000 where nothing is known.")
+    ] = None,
+    fov: Annotated[
+        float | None, typer.Option(help="Or degrees that the camera sees across the longer side.")
+    ] = None,
+    **options: Any,
+) -> None:
+    """A body in each picture, as SMPLify does it: camera, pose and shape from 2D landmarks.
+
+    Distance and size share what one picture does not tell apart; give the focal length if you
+    know it. Results go to kinefit_output/images unless --out says otherwise.
+    """
+    with errors_exit():
+        from kinefit.api import fit_pictures
+
+        folder = out_folder or Path("kinefit_output") / "images"
+        with stage_progress() as progress:
+            done = fit_pictures(
+                pictures, folder, _fit_options(options), focal_px=focal_px, fov_deg=fov,
+                progress=progress,
+            )  # fmt: skip
+        table = Table("picture", "off px", "orientation", "")
+        for one in done:
+            if one.reason:
+                table.add_row(one.picture.name, "-", "-", one.reason)
+                continue
+            way = one.report["orientation"]
+            said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
+            off = f"{one.report['mean_residual_px']:.1f}"
+            table.add_row(one.picture.name, off, said, str(one.files[-1]))
+        out.print(table)
+        if all(one.reason for one in done):
+            raise typer.Exit(2)
 
 
 @fit.command("video")

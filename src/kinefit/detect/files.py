@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from kinefit.detect.inference import nobody
 from kinefit.detect.overlap import ahead, behind
 from kinefit.detect.people import choose_person
 from kinefit.detect.protocol import FrameResult, FrameSink, Progress
@@ -18,7 +17,7 @@ from kinefit.io.mmpose import read_mmpose
 from kinefit.io.openpose import read_openpose
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, frames, probe
-from kinefit.types import InputError, IntArray, Keypoints2D, PoseTrack, Timeline
+from kinefit.types import InputError, IntArray, Keypoints2D, NobodyFound, PoseTrack, Timeline
 
 Format = Literal["openpose", "mmpose", "alphapose", "coco"]
 
@@ -112,7 +111,7 @@ def lay_over(
                 progress(frame.index + 1, info.n_frames)
     time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
     if not np.isfinite(points).any():
-        raise nobody(video, len(time))
+        raise NobodyFound(video, len(time))
     image = Keypoints2D(
         Timeline(np.arange(len(time)), time),
         people.names,

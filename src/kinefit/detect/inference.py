@@ -20,10 +20,10 @@ from kinefit.io.video import Picture, VideoFrame, frames, probe
 from kinefit.types import (
     BoolArray,
     FloatArray,
-    InputError,
     IntArray,
     Keypoints2D,
     Keypoints3D,
+    NobodyFound,
     Timeline,
 )
 
@@ -100,7 +100,7 @@ class Inference:
                     progress(frame.index + 1, info.n_frames)
         table = run.table()
         if not np.isfinite(table.xy).any():
-            raise nobody(video, len(table.frame))
+            raise NobodyFound(video, len(table.frame))
         timeline = Timeline(table.frame, table.time)
         return (
             Keypoints2D(timeline, self.names, table.xy, table.score, info.size),
@@ -112,15 +112,6 @@ class Inference:
         with video.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         return f"{content} {self.settings} {self.chunk}+{self.lead_in}"
-
-
-def nobody(video: Path, n_frames: int) -> InputError:
-    """The error for a video in which no frame shows a person."""
-    return InputError(
-        video,
-        f"no person was found in any of its {n_frames} frames",
-        "check that the whole body is in the picture, upright and well lit",
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.chain import Chain, PointSum
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PointTerm, Position, Reprojection, Rows
+from kinefit.fit.terms import Objective, Position, Reprojection, Rows
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import GemanMcClure, Kernel
 from kinefit.types import Camera, CameraRig, FloatArray, IntArray, InvalidData
@@ -160,18 +160,19 @@ def place(chain: Chain, sight: Sight, pose: FloatArray) -> State:
     n, m = len(sight.xy), len(_TURNS)
     rows = np.repeat(np.arange(n), m)
     torso = np.array([chain.column(name) for name in TORSO])
-    objective = Objective(points=(Pixels.of(sight, torso), *_springs(chain, sight)))
+    objective = Objective(points=(Pixels.of(sight, torso), depth_spring(chain, sight)))
     root = np.arange(len(chain.joint_names)) == 0
     found = minimise(objective, Variables(chain, root), _starts(chain, sight, pose), _STEPS, rows)
     best = found.cost.reshape(n, m).argmin(axis=1) + m * np.arange(n)
     return found.state.at(best)
 
 
-def _springs(chain: Chain, sight: Sight) -> tuple[PointTerm, ...]:
+def depth_spring(chain: Chain, sight: Sight) -> Position:
+    """The torso's middle towards the depth that similar triangles tell: see `_SPRING_PX_PER_M`."""
     xyz = np.zeros((len(sight.xy), 1, 3))
     xyz[:, 0, 2] = -sight.depth
     along = np.diag([0.0, 0.0, _SPRING_PX_PER_M])
-    return (Position(xyz, along, np.array([chain.column(_MIDDLE)])),)
+    return Position(xyz, along, np.array([chain.column(_MIDDLE)]))
 
 
 def _starts(chain: Chain, sight: Sight, pose: FloatArray) -> State:

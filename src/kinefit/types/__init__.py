@@ -13,6 +13,7 @@ from kinefit.types.errors import InvalidData as InvalidData
 from kinefit.types.errors import KinefitError as KinefitError
 from kinefit.types.errors import MissingDependency as MissingDependency
 from kinefit.types.errors import MissingMarkers as MissingMarkers
+from kinefit.types.errors import NobodyFound as NobodyFound
 from kinefit.types.errors import TooFewPoints as TooFewPoints
 from kinefit.types.keypoints import Keypoints2D as Keypoints2D
 from kinefit.types.keypoints import Keypoints3D as Keypoints3D

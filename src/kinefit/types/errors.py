@@ -40,6 +40,15 @@ class InputError(KinefitError):
         super().__init__(f"{source}: {reason}. Next: {hint}.")
 
 
+class NobodyFound(InputError):
+    """A video or picture in which no frame shows a person."""
+
+    def __init__(self, source: str | Path, n_frames: int) -> None:
+        what = "it" if n_frames == 1 else f"any of its {n_frames} frames"
+        hint = "check that the whole body is in the picture, upright and well lit"
+        super().__init__(source, f"no person was found in {what}", hint)
+
+
 class InvalidData(KinefitError):
     """Values that contradict a type's contract (shape, range, order); found at construction."""
 

@@ -112,6 +112,13 @@ def picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArra
     return np.concatenate([plain, fitted, side], axis=1)
 
 
+def draw_fit(
+    path: Path, photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray
+) -> None:
+    """`picture`, written."""
+    write_picture(path, picture(photo, camera, vertices, faces))
+
+
 def write_picture(path: Path, image: Picture) -> None:
     """Write (height, width, 3) RGB as PNG or JPEG, by the suffix.
 

@@ -1,0 +1,82 @@
+"""Bodies in real pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kinefit.api import fit_pictures
+from kinefit.io.body_npz import read_motion
+from kinefit.io.video import frames
+from kinefit.pipeline.config import FitOptions
+from kinefit.types import InputError
+
+pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
+
+
+@pytest.fixture(scope="module")
+def photo(demo_clip, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "person.png"
+    first = next(iter(frames(demo_clip)))
+    cv2.imwrite(str(path), cv2.cvtColor(first.rgb, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("wall") / "wall.png"
+    cv2.imwrite(str(path), np.full((480, 640, 3), 128, np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(photo, nobody, tmp_path_factory):
+    out = tmp_path_factory.mktemp("images")
+    return out, fit_pictures([photo, nobody], out, FitOptions(gender="male"), fov_deg=60)
+
+
+def test_a_person_gets_a_body(fitted):
+    out, (person, _) = fitted
+    assert person.reason == ""
+    names = {path.name for path in person.files}
+    assert names == {f"person_body.{kind}" for kind in ("json", "npz", "obj", "png")}
+    report = json.loads((out / "person_body.json").read_text("utf-8"))
+    assert report == person.report
+    assert report["mean_residual_px"] < 8  # the person is 370 px high
+    # With the phone's field of view the distance is that of the calibrated camera, 3.5 to 4.5 m.
+    assert 2.5 < report["camera"]["t_m"][2] < 6
+    motion = read_motion(out / "person_body.npz")
+    assert np.isfinite(motion.rotations).all()
+    image = cv2.imread(str(out / "person_body.png"))
+    assert image.shape[1] == 3 * image.shape[0] * 540 // 960
+
+
+def test_a_picture_without_a_person_has_a_reason(fitted):
+    out, (_, wall) = fitted
+    assert "are seen" in wall.reason
+    assert [path.name for path in wall.files] == ["wall_body.json"]
+    assert json.loads((out / "wall_body.json").read_text("utf-8"))["reason"] == wall.reason
+
+
+def test_a_longer_lens_puts_the_person_further_away(photo, fitted, tmp_path):
+    _, (person, _) = fitted
+    (far,) = fit_pictures([photo], tmp_path, FitOptions(gender="male"), focal_px=5000.0)
+    ratio = far.report["camera"]["t_m"][2] / person.report["camera"]["t_m"][2]
+    assert ratio == pytest.approx(5000 / person.report["camera"]["focal_px"], rel=0.3)
+
+
+def test_what_cannot_be_used_is_refused(photo, demo_clip, tmp_path):
+    options = FitOptions()
+    with pytest.raises(InputError, match="two pictures"):
+        fit_pictures([photo, photo], tmp_path, options)
+    with pytest.raises(InputError, match="focal length"):
+        fit_pictures([photo], tmp_path, options, focal_px=1000.0, fov_deg=60.0)
+    with pytest.raises(InputError, match="40 frames"):
+        fit_pictures([demo_clip], tmp_path, options)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"text\.png"):
+        fit_pictures([tmp_path / "text.png"], tmp_path, options)
