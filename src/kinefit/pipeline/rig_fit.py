@@ -1,0 +1,287 @@
+"""Poses of a rig, frame by frame, from triangulated points and what each camera saw for itself.
+
+Everything is written under the hash of what it was made from: a second run finds what is there,
+and one that was killed goes on from its finished frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.load import load_body
+from kinefit.body.mhr import MhrModel, load_mhr
+from kinefit.body.model import BodyModel
+from kinefit.fit.frame_store import FrameStore
+from kinefit.fit.rig_targets import RigTargets
+from kinefit.fit.rigfit import RigFit, RigFitOptions, rig_chain
+from kinefit.fit.sequence import SequenceFit, SequenceOptions, fit_sequence
+from kinefit.fit.state import State
+from kinefit.io.arrays import read_npy, read_npz
+from kinefit.io.atomic import write_json
+from kinefit.io.body_npz import write_motion
+from kinefit.io.sam3d_outputs import write_outputs
+from kinefit.io.text import refused_as_input
+from kinefit.io.trc import write_trc
+from kinefit.pipeline import rig_views
+from kinefit.pipeline.body_fit import export_as
+from kinefit.pipeline.config import FrameOptions
+from kinefit.pipeline.provenance import code_version, sha256_file
+from kinefit.pipeline.rig_files import RigClip, as_rig, file_names, frame_output
+from kinefit.pipeline.run import Progress, option_hash
+from kinefit.pipeline.store import RunFolder, open_run
+from kinefit.skeletons import skeleton
+from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
+from kinefit.views.bundle import load_triangulation, read_bundle
+
+STAGE = "frames"
+_NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr46", "mhr70")}
+# Options by another name than their field's: flags without a unit, as elsewhere.
+_RENAMED = {"max_gap": "max_gap_s", "most_turn": "most_turn_rad", "smooth": "smooth_s"}
+
+
+@dataclass(frozen=True)
+class FramesResult:
+    """What a fit frame by frame left. report: the content of its JSON file. files: all written."""
+
+    report: dict[str, Any]
+    files: tuple[Path, ...]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before using the numbers."""
+        return list(self.report["notes"])
+
+
+def fit_bundle_frames(
+    bundle: Path,
+    out: Path,
+    options: FrameOptions,
+    views: Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> FramesResult:
+    """Fit a body to each frame of a bundle; files in the folder `out`.
+
+    views: outputs of SAM 3D Body by camera (see `rig_views.read_views`), whose poses the fit
+    begins with. None: it begins with poses made from the points.
+
+    Raises InputError for files that cannot be read or do not fit together, options out of range,
+    and a folder with other results.
+    """
+    job = _Job.of(bundle, options, views)
+    parameters = options.model_dump(mode="json") | {
+        "body_sha256": None if options.body == "anny" else option_hash(Path(options.body)),
+        "mapping_sha256": option_hash(options.keypoint_mapping),
+        "views_sha256": option_hash(views),
+    }
+    with open_run(
+        out, source=bundle, input_sha256=sha256_file(bundle), overwrite=overwrite
+    ) as folder:
+        record = folder.stage(STAGE, lambda: job.run(folder, progress), parameters=parameters)
+        files = tuple(folder.path / name for name in record.files)
+        report = json.loads((out / f"{job.stem}.json").read_text("utf-8"))
+    return FramesResult(report, files)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A fit that has all it needs. model: of a body that is MHR."""
+
+    bundle: Path
+    views: Path | None
+    options: FrameOptions
+    body: BodyModel
+    model: MhrModel | None
+    targets: RigTargets
+    rig: RigFitOptions
+    sequence: SequenceOptions
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: Path, options: FrameOptions, views: Path | None) -> _Job:
+        """Everything that can be refused is, before anything is written."""
+        _ = options.exports
+        rig, sequence = _fit_options(options)
+        targets, notes = _targets(bundle, options)
+        body, model = _body(options)
+        return cls(bundle, views, options, body, model, targets, rig, sequence, tuple(notes))
+
+    @property
+    def stem(self) -> str:
+        return f"{self.bundle.stem}_frames"
+
+    def run(self, folder: RunFolder, progress: Progress) -> list[Path]:
+        """Fit and write; the files."""
+        work, starts = self._starts()
+        progress(STAGE, 0, len(work.targets))
+        found = fit_sequence(
+            work,
+            starts,
+            self.sequence,
+            store=FrameStore(folder.internal("frames")),
+            version=code_version(),
+            progress=lambda done, total: progress(STAGE, done, total),
+        )
+        rig = None if self.model is None else as_rig(self.model, found)
+        return self._write(folder.path, found if rig is None else rig.found, rig, progress)
+
+    def _starts(self) -> tuple[RigFit, dict[str, State]]:
+        """The fit, and each camera's initial poses."""
+        points = dict.fromkeys((*self.targets.names, *skeleton("mhr70").points))
+        chain, targets = rig_chain(self.body, tuple(points)), self.targets
+        if self.views is None:
+            targets = rig_views.from_points_alone(targets)
+        with refused_as_input(self.bundle):
+            work = RigFit.of(chain, targets, self.rig)
+        if self.views is None:
+            return work, rig_views.point_views(chain, self._shape(work), work.targets)
+        seen = rig_views.read_views(self.views, targets.cameras, targets.timeline)
+        if self.model is not None:
+            return work, rig_views.mhr_views(self.model, chain, seen, len(targets))
+        return work, rig_views.keypoint_views(chain, self._shape(work), seen, len(targets))
+
+    def _shape(self, work: RigFit) -> Any:
+        try:
+            return rig_views.shape_of_points(work)
+        except TooFewPoints as error:
+            raise InputError(self.bundle, str(error), "triangulate more of the body") from error
+
+    def _write(
+        self, out: Path, found: SequenceFit, rig: RigClip | None, progress: Progress
+    ) -> list[Path]:
+        files, T = file_names(found, out / "frames"), len(found.reports)
+        for t, file in enumerate(files):
+            person = frame_output(self.body, found, t, rig, self.options.meshes)
+            write_outputs(file, [person])
+            progress("files", t + 1, T)
+        moving, notes = self._write_motion(out / self.stem, found)
+        report = out / f"{self.stem}.json"
+        write_json(report, self._report(found, rig, [*self.notes, *notes]))
+        return [*files, *moving, report]
+
+    def _write_motion(self, stem: Path, found: SequenceFit) -> tuple[list[Path], list[str]]:
+        """The points on the body, and the clip as one body where it is one; what to know."""
+        files: list[Path] = []
+        notes: list[str] = []
+        if len(found.reports) > 1:  # one frame has no rate, which TRC must state
+            files.append(stem.with_name(f"{stem.name}.trc"))
+            targets = found.work.targets
+            write_trc(files[0], Markers(targets.timeline, targets.names, found.points))
+        if not np.isfinite(found.scale).any():
+            return files, ["No frame has a pose that can be used: there is no motion."]
+        try:
+            motion = found.motion
+        except InvalidData:
+            return files, ["No motion was written: its frames have several shapes or scales."]
+        files.append(stem.with_name(f"{stem.name}.npz"))
+        write_motion(files[-1], motion)
+        for kind in self.options.exports:
+            written, said = export_as(stem, kind, self.body, motion)
+            files += written
+            notes += said
+        return files, notes
+
+    def _report(
+        self, found: SequenceFit, rig: RigClip | None, notes: Sequence[str]
+    ) -> dict[str, Any]:
+        about: dict[str, Any] = {
+            "bundle": self.bundle.name,
+            "views": None if self.views is None else self.views.name,
+            "body": self.body.name,
+            "points": list(found.work.targets.names),
+            "moving_joints": [
+                name
+                for name, free in zip(found.work.chain.joint_names, found.work.free, strict=True)
+                if free
+            ],
+            "options": self.options.model_dump(mode="json", include=set(self.options.chosen)),
+            "notes": list(notes),
+        }
+        if rig is not None:
+            about["rig_turned_deg"] = _turned(rig)
+        return about | found.as_json()
+
+
+def _turned(rig: RigClip) -> dict[str, float]:
+    """Joints that turned by a degree or more to what the rig can do -> the most, degrees."""
+    known = rig.turned[np.isfinite(rig.turned).all(axis=1)]
+    most = np.degrees(known.max(axis=0, initial=0.0))
+    names = rig.model.body.joint_names
+    return {name: round(float(a), 2) for name, a in zip(names, most, strict=True) if a >= 1}
+
+
+def _fit_options(options: FrameOptions) -> tuple[RigFitOptions, SequenceOptions]:
+    """The options as the types that the fit takes, which know the defaults and check ranges."""
+    given = {_RENAMED.get(name, name): value for name, value in options.chosen.items()}
+    rig, sequence = ({f.name for f in fields(c)} for c in (RigFitOptions, SequenceOptions))
+    return (
+        RigFitOptions(**{name: given[name] for name in rig & given.keys()}),
+        SequenceOptions(**{name: given[name] for name in sequence & given.keys()}),
+    )
+
+
+def _body(options: FrameOptions) -> tuple[BodyModel, MhrModel | None]:
+    path = Path(options.body)
+    if path.suffix != ".pt":
+        if options.keypoint_mapping is not None:
+            raise InputError("--keypoint-mapping", "is for MHR", "leave it out")
+        return load_body(options.body, options.gender), None
+    if options.gender is not None:
+        raise InputError("--gender", "MHR has none to choose", "leave it out")
+    mapping = None
+    if options.keypoint_mapping is not None:
+        mapping = read_npy(options.keypoint_mapping)
+        if mapping.dtype.kind not in "iuf":
+            raise InputError(options.keypoint_mapping, "is no array of numbers", "check the file")
+    with refused_as_input(options.keypoint_mapping or path):
+        model = load_mhr(path, mapping)
+    return model.body, model
+
+
+def _targets(bundle: Path, options: FrameOptions) -> tuple[RigTargets, list[str]]:
+    """The points of a bundle; and what was assumed."""
+    if "covariance" in read_npz(bundle, only=("covariance",)):
+        targets = RigTargets.of_triangulation(load_triangulation(bundle))
+        if options.cameras is not None:
+            raise InputError("--cameras", "the bundle has names already", "leave it out")
+        return _on_clock(targets, options.rate)
+    found = read_bundle(bundle)
+    names, cameras = found.names, found.cameras
+    if names == _numbers(len(names)):
+        names = _NAMES.get(len(names), names)
+        if names == found.names:
+            raise InputError(
+                bundle, f"its {len(names)} points have no names", "triangulate it with kinefit"
+            )
+    if options.cameras is not None:
+        cameras = tuple(name.strip() for name in options.cameras.split(","))
+        if len(cameras) != len(found.cameras) or found.cameras != _numbers(len(cameras)):
+            has = ", ".join(found.cameras)
+            raise InputError("--cameras", f"the bundle's are {has}", "name each, or leave it out")
+    with refused_as_input(bundle):
+        targets = replace(RigTargets.of_bundle(found, names), cameras=cameras)
+    return _on_clock(targets, options.rate)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    """What stands for names that a bundle does not have."""
+    return tuple(str(n) for n in range(count))
+
+
+def _on_clock(targets: RigTargets, rate: float | None) -> tuple[RigTargets, list[str]]:
+    """With `rate` frames per second where times are frame numbers."""
+    timeline = targets.timeline
+    numbered = len(timeline) > 1 and np.array_equal(timeline.time, timeline.frame)
+    if rate is not None:
+        if len(timeline) > 1 and not numbered:
+            raise InputError("--rate", "the bundle has times already", "leave it out")
+        return replace(targets, timeline=Timeline(timeline.frame, timeline.frame / rate)), []
+    said = "Times are frame numbers, a second apart: frames do not look at each other. Give --rate."
+    return targets, [said] if numbered else []

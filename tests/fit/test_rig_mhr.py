@@ -1,0 +1,115 @@
+"""Parameters of MHR that come to the points: the slope, and what it is better than."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.body.mhr import MhrModel, load_mhr
+from kinefit.body.mhr_params import PARAMETERS
+from kinefit.body.mhr_pose import MhrPose, parameters_of_pose, pose_of_parameters
+from kinefit.fit.rig_frames import as_view
+from kinefit.fit.rig_mhr import _columns, _Descent, rig_parameters
+from kinefit.fit.rig_targets import RigTargets
+from kinefit.fit.rigfit import RigFit, rig_chain
+from kinefit.fit.state import State
+from kinefit.geometry import rotations as so3
+from kinefit.skeletons import skeleton
+from kinefit.types import FloatArray, Timeline
+
+pytest.importorskip("torch")
+
+from ..body import mhr_file
+
+T = 4
+BENDS = ("uparm_ry", "uparm_rz", "elbow_bend", "upleg_ry", "upleg_rz", "knee_bend")
+BODY = [i for i, name in enumerate(PARAMETERS) if name[2:] in BENDS]
+FINGERS = [i for i, n in enumerate(PARAMETERS[:130]) if "index" in n or "thumb" in n]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MhrModel:
+    path: Path = tmp_path_factory.mktemp("mhr") / "mhr_model.pt"
+    mhr_file.save(path)
+    return load_mhr(path)
+
+
+@pytest.fixture(scope="module")
+def scene(model: MhrModel) -> tuple[RigFit, State, FloatArray]:
+    """Points of known parameters; and a pose of free joints that is off by a tenth of a radian."""
+    rng = np.random.default_rng(0)
+    true = np.zeros((T, len(PARAMETERS)))
+    true[:, BODY] = rng.uniform(-0.4, 0.4, (T, len(BODY)))
+    true[:, FINGERS] = rng.uniform(-0.3, 0.3, len(FINGERS))
+    pose: MhrPose = pose_of_parameters(model, true, np.zeros(45))
+    chain = rig_chain(model.body, skeleton("mhr46").points)
+    exact = as_view(chain, pose.rotations, pose.translation, pose.shape)
+    columns = [chain.column(name) for name in chain.point_names]
+    xyz = exact.posed(chain).points[:, columns]
+    targets = RigTargets.of(
+        Timeline.regular(T, 30.0), chain.point_names, ("cam",), xyz, np.ones(xyz.shape[:2])
+    )
+    work = RigFit.of(chain, targets)
+    turns = rng.normal(0, 0.1, (T, len(chain.joint_names), 3)) * work.free[:, None]
+    bent = exact.rotations @ so3.exp(turns)
+    return work, State(bent, exact.translation, exact.shape, exact.offset), true
+
+
+def off(model: MhrModel, work: RigFit, parameters: FloatArray) -> float:
+    """Metres, mean distance from the points."""
+    pose = pose_of_parameters(model, parameters, np.zeros(45))
+    state = as_view(work.chain, pose.rotations, pose.translation, pose.shape)
+    return float(work.residual(state, np.ones(T), np.arange(T)).mean())
+
+
+def test_slope_is_that_of_the_loss(
+    model: MhrModel, scene: tuple[RigFit, State, FloatArray]
+) -> None:
+    work, fitted, true = scene
+    descent = _Descent(model, work, fitted, np.array([1.0, 1.1, 0.9, 1.0]), np.arange(T))
+    columns = _columns(model, work)
+    at = true.copy()
+    at[:, columns] += np.random.default_rng(1).normal(0, 0.01, (T, len(columns)))
+    _, slope = descent._normal(at, columns)
+    step = 1e-6
+    for q, column in enumerate(columns):
+        plus, minus = at.copy(), at.copy()
+        plus[:, column] += step
+        minus[:, column] -= step
+        by_number = (descent._loss(descent._state(plus)) - descent._loss(descent._state(minus))) / (
+            2 * step
+        )
+        # The pull's slope leaves out how a rotation vector turns with itself: of second order
+        # in 0.1 rad, times a weight of 1e-4 / 22. The points' is exact.
+        np.testing.assert_allclose(slope[:, q], by_number, rtol=1e-5, atol=2e-7)
+
+
+def test_comes_nearer_than_the_nearest_rotations(
+    model: MhrModel, scene: tuple[RigFit, State, FloatArray]
+) -> None:
+    work, fitted, true = scene
+    nearest = parameters_of_pose(model, fitted.rotations, fitted.translation, fitted.shape)
+    found = rig_parameters(model, work, fitted, np.ones(T), np.arange(T))
+    before, after = (off(model, work, p) for p in (nearest.parameters, found))
+    assert before > 0.02  # the control: a tenth of a radian in every joint is centimetres
+    assert after < before / 5  # what is left is the pull to that pose
+    held = np.setdiff1d(np.arange(len(PARAMETERS)), _columns(model, work))
+    assert set(FINGERS) <= set(held.tolist())
+    np.testing.assert_array_equal(found[:, held], nearest.parameters[:, held])
+    np.testing.assert_allclose(found[:, FINGERS], true[:, FINGERS], atol=1e-6)
+
+
+def test_frames_without_points_keep_the_nearest_parameters(
+    model: MhrModel, scene: tuple[RigFit, State, FloatArray]
+) -> None:
+    work, fitted, _ = scene
+    t = work.targets
+    xyz = t.xyz.copy()
+    xyz[1] = np.nan
+    lost = RigFit.of(work.chain, RigTargets.of(t.timeline, t.names, t.cameras, xyz, t.weight))
+    nearest = parameters_of_pose(model, fitted.rotations, fitted.translation, fitted.shape)
+    found = rig_parameters(model, lost, fitted, np.ones(T), np.arange(T))
+    np.testing.assert_array_equal(found[1], nearest.parameters[1])
+    assert (found[0] != nearest.parameters[0]).any()
