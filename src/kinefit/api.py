@@ -172,6 +172,15 @@ def fit_views(
         return _fit_run(run, options)
 
 
+def fit_marker_file(
+    file: Path, out: Path, options: FitOptions, stature_m: float | None = None
+) -> BodyResult:
+    """One body through the markers of a TRC or C3D file, as files in `out`."""
+    from kinefit.pipeline import body_fit
+
+    return body_fit.fit_marker_file(file, out, options, stature_m)
+
+
 def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
     """One body through triangulated points with their covariances, as files in `out`."""
     from kinefit.pipeline import body_fit

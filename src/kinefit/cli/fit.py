@@ -119,6 +119,26 @@ def fit_multiview(
         _print(result)
 
 
+@fit.command("markers")
+@with_options(FitOptions)
+def fit_markers(
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
+    height: Annotated[float | None, typer.Option(help="Stature in metres, if known.")] = None,
+    out_folder: OutFolder = None,
+    **options: Any,
+) -> None:
+    """One body through a marker file: keypoints, augmented markers, or a laboratory's.
+
+    Shape and each marker's place on the body are fitted with the poses. Results go to FILE_body
+    unless --out says otherwise.
+    """
+    with errors_exit():
+        from kinefit.api import fit_marker_file
+
+        folder = out_folder or file.with_name(f"{file.stem}_body")
+        _print(fit_marker_file(file, folder, _fit_options(options), height))
+
+
 def _settings(options: dict[str, Any]) -> tuple[RunConfig, FitOptions]:
     from kinefit.pipeline.config import run_config
 
@@ -141,12 +161,16 @@ def _print(result: Any) -> None:
     table = Table("", "", show_header=False)
     table.add_row("body", str(report["body"]))
     table.add_row("stature", f"{report['stature_m']:.3f} m")
-    if report["reprojection_px"] is not None:
+    if report.get("reprojection_px"):
         table.add_row("reprojection", f"{report['reprojection_px']['mean']:.2f} px")
+    if report.get("rms_mm") is not None:
+        table.add_row("markers off", f"{report['rms_mm']:.1f} mm RMS")
     lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
-    slides = report["feet"]["most_sliding_mm"]
-    table.add_row("standing feet slide", "-" if slides is None else f"{slides:.1f} mm at most")
+    if "feet" in report:
+        slides = report["feet"]["most_sliding_mm"]
+        words = "-" if slides is None else f"{slides:.1f} mm at most"
+        table.add_row("standing feet slide", words)
     out.print(table)
     for warning in result.warnings:
         err.print("[yellow]warning:[/]", end=" ")

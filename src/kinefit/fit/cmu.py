@@ -20,6 +20,8 @@ import numpy as np
 from kinefit.body.anatomy import Anatomy
 from kinefit.body.model import BodyModel
 from kinefit.fit.chain import Chain
+from kinefit.fit.marks import Mark, with_marks
+from kinefit.fit.priors.limits import Limits
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
 from kinefit.fit.terms import Objective, Position, ShapePrior
@@ -27,7 +29,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import Huber, Kernel, Squares
 from kinefit.io.arrays import read_npz
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray, TooFewPoints
 
 _MISSING = -32768
 
@@ -124,7 +126,7 @@ POINTS: Mapping[str, _Point] = {
 }
 
 # Segment of the trunk -> Anny's joint, how far it leans forward in the data when people walk
-# upright (median of 66 trials, degrees), and how well the two agree (degrees).
+# upright (median of 65 walking trials, degrees), and how well the two agree (degrees).
 _TRUNK = {
     "root": ("pelvis", 1.8, 8.0),
     "spine05": ("lowerback", 6.6, 12.0),
@@ -144,10 +146,19 @@ _LIMBS = {
     "lowerarm01": ("Elbow", "wrist", 15.0),
     "wrist": ("Wrist", "hand", 25.0),
 }
+# Where the data's limb segments begin, and their ends.
+_START = {
+    "Hip": "hip", "Knee": "knee", "Ankle": "ankle",
+    "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist",
+}  # fmt: skip
+_END = {
+    "hip": "knee", "knee": "ankle", "ankle": "toe",
+    "shoulder": "elbow", "elbow": "wrist", "wrist": "hand",
+}  # fmt: skip
 _CLAVICLE_DEGREES = 10.0  # to the thorax: the data's shoulder girdle does not move
 
 # The right leg's and the right elbow's axes at rest in the data: legs lie 20 degrees apart, all
-# elbows flex forward and up by 30 degrees. Knees, elbows and toes turn about these to 0.1 degree.
+# elbows flex forward and up by 30 degrees. Knees, elbows and toes turn about these to 0.01 degree.
 _LEG_AXIS = np.array([-0.93969, 0.34202, 0.0])
 _ELBOW_AXIS = np.array([0.0, 0.86603, -0.5])
 _FORWARD = np.array([0.0, 0.0, 1.0])  # where thumbs and toes point there
@@ -183,9 +194,12 @@ class Rig:
 
     @classmethod
     def of(cls, body: BodyModel) -> Rig:
-        marked = _with_points(body)
+        marks = {
+            name: Mark.at_joints(body, dict.fromkeys(p.near, 1 / len(p.near)), p.carrier)
+            for name, p in POINTS.items()
+        }
         joints = list(dict.fromkeys(body.anatomy.values()))
-        chain = Chain.of(marked, joints, {name: {name: 1.0} for name in POINTS})
+        chain = Chain.of(with_marks(body, marks), joints, {name: {name: 1.0} for name in POINTS})
         segment, sigma = zip(*(_segment_of(name) for name in chain.joint_names), strict=True)
         return cls(
             chain=chain,
@@ -206,22 +220,6 @@ def _segment_of(joint: str) -> tuple[str, float]:
     return side.lower() + _LIMBS[name][1], _LIMBS[name][2]
 
 
-def _with_points(body: BodyModel) -> BodyModel:
-    """The body with one more, still joint for each of the data's: the mean of those near it."""
-    near = [[body.joint_names.index(n) for n in p.near] for p in POINTS.values()]
-    carrier = [body.joint_names.index(p.carrier) for p in POINTS.values()]
-    heads = np.stack([body.joints[i].mean(axis=0) for i in near])
-    dirs = np.stack([body.joint_dirs[:, i].mean(axis=1) for i in near], axis=1)
-    return replace(
-        body,
-        joint_names=(*body.joint_names, *(f"cmu {name}" for name in POINTS)),
-        parents=np.concatenate([body.parents, carrier]),
-        joints=np.concatenate([body.joints, heads]),
-        joint_dirs=np.concatenate([body.joint_dirs, dirs], axis=1),
-        regressors={name: f"cmu {name}" for name in POINTS},
-    )
-
-
 def _ties(rig: Rig, trial: CmuTrial) -> FloatArray:
     """(F, 3, 3) from Anny's rest pose to the data's, of each free joint's segment."""
     anatomy = Anatomy.of(rig.chain.body)
@@ -238,16 +236,6 @@ def _ties(rig: Rig, trial: CmuTrial) -> FloatArray:
         at_rest = mirror @ _limb_frame(limb, mirror @ _bone(trial, side.lower() + _START[limb]))
         out.append(at_rest @ distal[side + limb].T)
     return np.stack(out)
-
-
-_START = {
-    "Hip": "hip", "Knee": "knee", "Ankle": "ankle",
-    "Shoulder": "shoulder", "Elbow": "elbow", "Wrist": "wrist",
-}  # fmt: skip
-_END = {
-    "hip": "knee", "knee": "ankle", "ankle": "toe",
-    "shoulder": "elbow", "elbow": "wrist", "wrist": "hand",
-}  # fmt: skip
 
 
 def _bone(trial: CmuTrial, start: str) -> FloatArray:
@@ -283,6 +271,10 @@ class Orientation:
         out[:, child, :, joint] = np.moveaxis(np.where(known, after[:, child] @ own, 0.0), 1, 0)
         return out.reshape(T, F, 3, 3 * F)
 
+    def angles(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
+        """(t, F) radians from the orientations of local `rotations` to the targets `rows`."""
+        return so3.norm(self._rotvec(self._world(rotations), rows))
+
     def _known(self, rows: IntArray | slice) -> BoolArray:
         return np.asarray(np.isfinite(self.target[rows]).all(axis=(-1, -2)))
 
@@ -299,84 +291,141 @@ class Orientation:
 
 @dataclass(frozen=True, eq=False)
 class Retargeted:
-    """A recording on Anny: T poses of the rig's chain.
+    """A recording on Anny: T poses of the rig's chain; NaN in frames that lack data.
 
     state: poses, shape and offsets. error_m: (T, K) from the data's joints to Anny's points, with
-    their offsets, metres. bare_m: (T, K) the same without.
+    their offsets, metres. bare_m: (T, K) the same without. turned: (T, F) radians between each
+    joint's orientation and what the data say.
     """
 
     name: str
     state: State
     error_m: FloatArray
     bare_m: FloatArray
+    turned: FloatArray
 
 
 def retarget(rig: Rig, trial: CmuTrial, frames: int = 60) -> Retargeted:
     """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
 
-    Raises TooFewPoints for a recording without data.
+    Frames are fitted one by one: orientations leave nothing open that could flip between them.
+    Raises TooFewPoints for a recording without a whole frame.
     """
-    chain = rig.chain
-    columns = [trial.joints.index(name) for name in chain.point_names]
-    xyz = trial.xyz[:, columns]
-    segments = [trial.joints.index(name) for name in rig.segment]
-    target = trial.turned[:, segments] @ _ties(rig, trial)
-    points = Position(xyz, np.eye(3) / rig.placed[:, None, None], np.arange(len(columns)),
-                      kernel=Huber(3.0))  # fmt: skip
-    turned = Orientation(chain, target, rig.sigma, kernel=Huber(3.0))
-    whole = np.flatnonzero(np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(target).all((1, 2, 3)))
-    start = _start(chain, target, xyz)
-    some = whole[np.unique(np.linspace(0, len(whole) - 1, min(frames, len(whole))).astype(int))]
-    # Positions of many frames are wrong in the same way: they count as a few.
-    factor = np.sqrt(len(some) / _EFFECTIVE_FRAMES)
-    shared = Objective(
-        points=(points,),
-        poses=(turned,),
-        shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread, factor),),
-        offset_spread=_OFFSET_M / factor,
-    )
-    first = minimise(shared, Variables.poses(chain, "shared", rig.free), start.at(some),
-                     Options(most_steps=30, least_fall=1e-4), some)  # fmt: skip
-    begin = replace(start, shape=first.state.shape, offset=first.state.offset)
-    each = Objective(points=(points,), poses=(turned,))
-    done = minimise(each, Variables.poses(chain), begin,
-                    Options(most_steps=30, least_fall=1e-4)).state  # fmt: skip
-    bare = replace(done, offset=np.zeros_like(done.offset))
-    return Retargeted(
-        trial.name,
-        done,
-        so3.norm(done.posed(chain).points - xyz),
-        so3.norm(bare.posed(chain).points - xyz),
-    )
+    work = _Work.of(rig, trial)
+    if not len(work.whole):
+        raise TooFewPoints(f"Retargeting {trial.name}", found=0, needed=1, hint="leave it out")
+    start = work.start()
+    shaped = work.shaped(start, frames)
+    begin = replace(start, shape=shaped.shape, offset=shaped.offset)
+    objective = Objective(points=(work.placed,), poses=(work.turned, work.limits))
+    found = minimise(objective, Variables.poses(rig.chain), begin, _SOLVE, work.whole).state
+    return work.result(trial.name, found)
 
 
+# How many frames the evidence of many counts as, for shape and offsets: what is wrong with the
+# positions is the same in all of them.
 _EFFECTIVE_FRAMES = 4
 _OFFSET_M = 0.03
+_SOLVE = Options(most_steps=30, least_fall=1e-4)
 
 
-def _start(chain: Chain, world: FloatArray, xyz: FloatArray) -> State:
-    """Orientations as the data have them, in the place of the hips."""
-    rotations = world.copy()
-    up = chain.parents[1:]
-    rotations[:, 1:] = np.swapaxes(world[:, up], -1, -2) @ world[:, 1:]
-    state = replace(State.rest(chain, len(world)), rotations=rotations)
-    hips = [chain.column("lhip"), chain.column("rhip")]
-    shift = (xyz[:, hips] - state.posed(chain).points[:, hips]).mean(axis=1)
-    return replace(state, translation=shift)
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The terms of one recording, made once.
 
-
-def glitches(trial: CmuTrial, degrees: float = 60.0, metres: float = 0.3) -> BoolArray:
-    """(T,) True on both sides of a step in which the data jump.
-
-    A segment that turns by more than `degrees` against the one above, or a pelvis that moves by
-    more than `metres`, within a thirtieth of a second: 1,800 degrees and 9 metres per second.
+    xyz: (T, K, 3) metres, world: (T, F, 3, 3), the data's joints and what they say of Anny's
+    orientations. whole: frames where all of that is known.
     """
-    turned = trial.turned
-    step = np.swapaxes(turned[:-1], -1, -2) @ turned[1:]
-    angle = np.degrees(so3.norm(so3.log(step))).max(axis=1)
-    moved = so3.norm(np.diff(trial.xyz[:, trial.joints.index("pelvis")], axis=0))
-    jumped = (angle > degrees) | (moved > metres)
-    out = np.zeros(len(trial), dtype=bool)
-    out[:-1] |= jumped
-    out[1:] |= jumped
+
+    rig: Rig
+    xyz: FloatArray
+    world: FloatArray
+    whole: IntArray
+    placed: Position
+    turned: Orientation
+    limits: Limits
+
+    @classmethod
+    def of(cls, rig: Rig, trial: CmuTrial) -> _Work:
+        xyz = trial.xyz[:, [trial.joints.index(name) for name in rig.chain.point_names]]
+        segments = [trial.joints.index(name) for name in rig.segment]
+        world = trial.turned[:, segments] @ _ties(rig, trial)
+        known = np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(world).all(axis=(1, 2, 3))
+        root = np.eye(3) / rig.placed[:, None, None]
+        return cls(
+            rig=rig,
+            xyz=xyz,
+            world=world,
+            whole=np.flatnonzero(known),
+            placed=Position(xyz, root, np.arange(len(root)), Huber(3.0)),
+            turned=Orientation(rig.chain, world, rig.sigma, Huber(3.0)),
+            # Segments of the data flip now and then, feet and hands most.
+            limits=Limits.of(rig.chain),
+        )
+
+    def start(self) -> State:
+        """Orientations of the whole frames as the data have them, in the place of the hips."""
+        chain, world = self.rig.chain, self.world[self.whole]
+        rotations = world.copy()
+        rotations[:, 1:] = np.swapaxes(world[:, chain.parents[1:]], -1, -2) @ world[:, 1:]
+        state = replace(State.rest(chain, len(world)), rotations=rotations)
+        hips = [chain.column("lhip"), chain.column("rhip")]
+        shift = self.xyz[self.whole][:, hips] - state.posed(chain).points[:, hips]
+        return replace(state, translation=shift.mean(axis=1))
+
+    def shaped(self, start: State, frames: int) -> State:
+        """Shape and offsets, from frames spread over the recording."""
+        count = min(frames, len(start))
+        some = np.unique(np.linspace(0, len(start) - 1, count).astype(np.int64))
+        chain, factor = self.rig.chain, np.sqrt(len(some) / _EFFECTIVE_FRAMES)
+        objective = Objective(
+            points=(self.placed,),
+            poses=(self.turned, self.limits),
+            shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread, factor),),
+            offset_spread=_OFFSET_M / factor,
+        )
+        variables = Variables.poses(chain, "shared", self.rig.free)
+        return minimise(objective, variables, start.at(some), _SOLVE, self.whole[some]).state
+
+    def result(self, name: str, found: State) -> Retargeted:
+        """The poses of the whole frames among all."""
+        chain, xyz = self.rig.chain, self.xyz[self.whole]
+        bare = replace(found, offset=np.zeros_like(found.offset))
+        state = replace(
+            found,
+            rotations=self._among_all(found.rotations),
+            translation=self._among_all(found.translation),
+        )
+        return Retargeted(
+            name=name,
+            state=state,
+            error_m=self._among_all(so3.norm(found.posed(chain).points - xyz)),
+            bare_m=self._among_all(so3.norm(bare.posed(chain).points - xyz)),
+            turned=self._among_all(self.turned.angles(found.rotations, self.whole)),
+        )
+
+    def _among_all(self, values: FloatArray) -> FloatArray:
+        out = np.full((len(self.xyz), *values.shape[1:]), np.nan)
+        out[self.whole] = values
+        return out
+
+
+# Steps between two frames, a thirtieth of a second apart, that no one makes: 1,800 degrees a
+# second of a segment, and changes of speed by 3 m/s of the pelvis and by 9 m/s of any joint.
+_MOST_TURN = np.radians(60)
+_MOST_PELVIS_M, _MOST_JOINT_M = 0.1, 0.3
+
+
+def glitches(rig: Rig, trial: CmuTrial) -> BoolArray:
+    """(T,) True where the data jump: frames around a step that is too far."""
+    T = len(trial)
+    turned = trial.turned[:, [trial.joints.index(name) for name in set(rig.segment)]]
+    turn = so3.norm(so3.log(np.swapaxes(turned[:-1], -1, -2) @ turned[1:]))
+    change = so3.norm(np.diff(trial.xyz, n=2, axis=0))
+    most = np.where(np.array(trial.joints) == "pelvis", _MOST_PELVIS_M, _MOST_JOINT_M)
+    out = np.zeros(T, dtype=bool)
+    for jumped in (turn > _MOST_TURN, change > most):
+        steps = np.flatnonzero(jumped.any(axis=1))
+        for k in range(T - len(jumped) + 1):
+            out[steps + k] = True
     return out

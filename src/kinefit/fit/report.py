@@ -9,8 +9,9 @@ import numpy as np
 
 from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipFit
+from kinefit.fit.markers import MarkerFit
 from kinefit.motion.quality import frame_pairs
-from kinefit.types import FloatArray
+from kinefit.types import BodyMotion, FloatArray
 
 # Bones of the body whose lengths are told, by their anatomical joints.
 _BONES = {
@@ -31,12 +32,8 @@ def clip_report(
     """
     lost = np.array([bool(reason) for reason in fit.reason])
     error = np.where(lost[:, None, None], np.nan, fit.reprojection)
-    report = {
-        "body": body.name,
-        "shape": _named(fit.motion.shape_names, fit.motion.shape, 4),
-        "stature_m": round(float(np.ptp(body.rest_vertices(fit.motion.shape)[:, 1])), 4),
-        "bones_m": bone_lengths(body, fit),
-        "frames": len(lost),
+    return {
+        **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
         "frames_far_off": frame_pairs(_far_off(error), fit.motion.timeline.frame),
         "reprojection_px": _reprojection(fit, error),
@@ -45,16 +42,50 @@ def clip_report(
         ),
         "feet": _feet(fit),
         "solver": {"steps": fit.steps, "converged": fit.converged},
+        **_limits(beyond_deg),
     }
-    if beyond_deg is not None:
-        worst = {joint: float(np.nanmax(v, initial=0)) for joint, v in beyond_deg.items()}
-        report["beyond_joint_limits_deg"] = {j: round(v, 2) for j, v in worst.items() if v > 0}
-    return report
 
 
-def bone_lengths(body: BodyModel, fit: ClipFit) -> dict[str, float]:
+def marker_report(
+    body: BodyModel, fit: MarkerFit, beyond_deg: Mapping[str, FloatArray] | None = None
+) -> dict[str, Any]:
+    """The same of a fit to markers: how far they are from the body, and where they were put."""
+    lost = np.array([bool(reason) for reason in fit.reason])
+    frame = fit.motion.timeline.frame
+    rms, known = fit.frame_rms_mm, np.isfinite(fit.frame_rms_mm)
+    return {
+        **_person(body, fit.motion),
+        "frames_without_pose": frame_pairs(lost, frame),
+        "frames_far_off": frame_pairs(np.asarray(fit.far_off), frame),
+        "rms_mm": round(float(np.sqrt((rms[known] ** 2).mean())), 3) if known.any() else None,
+        "markers_rms_mm": _named(fit.names, fit.marker_rms_mm, 2),
+        "marker_offsets_mm": _named(fit.names, 1000 * np.linalg.norm(fit.offset, axis=1), 1),
+        "markers_ignored": list(fit.ignored),
+        "solver": {"converged": fit.converged},
+        **_limits(beyond_deg),
+    }
+
+
+def _person(body: BodyModel, motion: BodyMotion) -> dict[str, Any]:
+    return {
+        "body": body.name,
+        "shape": _named(motion.shape_names, motion.shape, 4),
+        "stature_m": round(float(np.ptp(body.rest_vertices(motion.shape)[:, 1])), 4),
+        "bones_m": bone_lengths(body, motion.shape),
+        "frames": len(motion.timeline),
+    }
+
+
+def _limits(beyond_deg: Mapping[str, FloatArray] | None) -> dict[str, Any]:
+    if beyond_deg is None:
+        return {}
+    worst = {joint: float(np.nanmax(v, initial=0)) for joint, v in beyond_deg.items()}
+    return {"beyond_joint_limits_deg": {j: round(v, 2) for j, v in worst.items() if v > 0}}
+
+
+def bone_lengths(body: BodyModel, shape: FloatArray) -> dict[str, float]:
     """Metres, the same in every frame: the body has one shape."""
-    joints = body.rest_joints(fit.motion.shape)
+    joints = body.rest_joints(shape)
     at = {name: joints[body.joint_names.index(joint)] for name, joint in body.anatomy.items()}
     return {
         f"{side} {bone}": round(float(np.linalg.norm(at[s + a] - at[s + b])), 4)

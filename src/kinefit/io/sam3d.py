@@ -41,7 +41,7 @@ def read_sam3d(path: Path, cameras: Sequence[str]) -> dict[str, People]:
     """
     found = {}
     for camera, entry in match_cameras(path, cameras, SUFFIXES).items():
-        frames = _frames(entry)
+        frames = frames_of(entry)
         found[camera] = _people(entry, {f: read_persons(file) for f, file in frames.items()})
     if len({people.names for people in found.values()}) > 1:
         counts = ", ".join(f"{c}: {len(p.names)}" for c, p in found.items())
@@ -146,7 +146,7 @@ def _checked(path: Path, value: Any) -> FloatArray:
     return points
 
 
-def _frames(entry: Path) -> dict[int, Path]:
+def frames_of(entry: Path) -> dict[int, Path]:
     """Frame number -> file."""
     if not entry.is_dir():
         return {0: entry}

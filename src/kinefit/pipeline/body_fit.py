@@ -21,10 +21,12 @@ from kinefit.body.export import (
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip
-from kinefit.fit.report import clip_report
+from kinefit.fit.markers import fit_markers
+from kinefit.fit.report import clip_report, marker_report
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
-from kinefit.io.trc import write_trc
+from kinefit.io.c3d import read_c3d
+from kinefit.io.trc import read_trc, write_trc
 from kinefit.pipeline import stages, view_stages
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import FitOptions
@@ -37,6 +39,7 @@ from kinefit.types import (
     FloatArray,
     InputError,
     Markers,
+    MissingMarkers,
     TooFewPoints,
 )
 from kinefit.views.bundle import load_triangulation
@@ -231,9 +234,8 @@ def write_body(
         files, said = export_as(stem, kind, body, fit.motion)
         written += files
         notes += said
-    joints, degrees = violations(body, fit.motion)
-    beyond = dict(zip(joints, degrees.T, strict=True))
-    write_json(paths["json"], {**about, **clip_report(body, fit, beyond), "notes": notes})
+    report = clip_report(body, fit, _beyond(body, fit.motion))
+    write_json(paths["json"], {**about, **report, "notes": notes})
     return written
 
 
@@ -265,3 +267,43 @@ def export_as(
         return [path], export_bvh(path, body, even)
     path = stem.with_name(f"{stem.name}_amass.npz")
     return [path], export_amass(path, body, even)
+
+
+def fit_marker_file(
+    file: Path, out: Path, options: FitOptions, stature_m: float | None = None
+) -> BodyResult:
+    """One body through the markers of a TRC or C3D file; files in `out`.
+
+    Raises InputError for a file that cannot be read, or whose markers are no body's.
+    """
+    markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
+    body = load_body(options.body, options.gender, child=options.child)
+    try:
+        fit = fit_markers(body, markers, stature_m=stature_m)
+    except (MissingMarkers, TooFewPoints) as error:
+        reason = str(error).partition(" Next:")[0].rstrip(".")
+        hint = "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"
+        raise InputError(file, reason, hint) from error
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{file.stem}_body"
+    path = stem.with_name(f"{stem.name}.npz")
+    write_motion(path, fit.motion)
+    written, notes = [path], list(_ignored(fit.ignored))
+    for kind in options.exports:
+        files, said = export_as(stem, kind, body, fit.motion)
+        written += files
+        notes += said
+    table = stem.with_name(f"{stem.name}.json")
+    report = marker_report(body, fit, _beyond(body, fit.motion))
+    write_json(table, {"markers_file": file.name, **report, "notes": notes})
+    return BodyResult(json.loads(table.read_text("utf-8")), (*written, table))
+
+
+def _beyond(body: BodyModel, motion: BodyMotion) -> dict[str, FloatArray]:
+    """Joint -> (T,) degrees outside its limits."""
+    joints, degrees = violations(body, motion)
+    return dict(zip(joints, degrees.T, strict=True))
+
+
+def _ignored(names: tuple[str, ...]) -> list[str]:
+    return [f"Not on the body that was fitted: {', '.join(names)}."] if names else []

@@ -25,8 +25,7 @@ from kinefit.fit.rig_frames import as_view
 from kinefit.fit.rig_targets import Reason, RigTargets
 from kinefit.fit.rigfit import RigFit
 from kinefit.fit.state import State
-from kinefit.io.people import frame_number
-from kinefit.io.sam3d import SUFFIXES, match_cameras
+from kinefit.io.sam3d import SUFFIXES, frames_of, match_cameras
 from kinefit.io.sam3d_choice import choose_person
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs
 from kinefit.skeletons import skeleton
@@ -78,7 +77,7 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
     if not folder.is_dir():
         raise InputError(folder, "is no folder", "give the folder with an entry per camera")
     entries = match_cameras(folder, cameras, SUFFIXES)
-    files = {camera: _files(entry) for camera, entry in entries.items()}
+    files = {camera: frames_of(entry) for camera, entry in entries.items()}
     numbers = timeline.frame.tolist()
     if not any(number in named for named in files.values() for number in numbers):
         first = sorted(number for named in files.values() for number in named)[:3]
@@ -210,18 +209,3 @@ def _read(file: Path) -> tuple[Sam3dPerson, ...]:
         Sam3dPerson(**{name: getattr(person, name) for name in _KEPT})
         for person in read_outputs(file)
     )
-
-
-def _files(entry: Path) -> dict[int, Path]:
-    """Frame number -> file of one camera: one picture, or a folder of them."""
-    if not entry.is_dir():
-        return {0: entry}
-    files: dict[int, Path] = {}
-    for file in sorted(f for f in entry.iterdir() if f.suffix.lower() in SUFFIXES):
-        number = frame_number(file, file.stem)
-        if number in files:
-            raise InputError(
-                entry, f"{files[number].name} and {file.name} are both frame {number}", "keep one"
-            )
-        files[number] = file
-    return files

@@ -1,0 +1,78 @@
+"""CMU motion on Anny: writes the poses that priors are trained from, and says how good they are.
+
+    python benchmarks/cmu_retarget.py cmu_30fps.npz out.npz [--processes 2]
+
+out.npz: rotations (N, F, 3, 3) float32, local rotations of Anny's free joints; joint_names (F,);
+translation (N, 3) metres; shape (trials, S); shape_names; trial (N,) index into trial_names;
+error_mm and bare_mm (N,), mean distance of the data's joints to Anny's points, with and without
+the offsets that the definitions of joints differ by; off_deg (N,), the largest angle between a
+joint and the segment of the data; good (N,), False where the data jump, are missing or break the
+limits of motion, and where the fit does not reach them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.anny import load_anny
+from kinefit.fit.cmu import Retargeted, Rig, glitches, read_cmu, retarget
+from kinefit.io.atomic import atomic_path
+from kinefit.types import BoolArray
+
+_REACHED_M = 0.03  # a frame's mean error; ten times the usual one
+_TURNED_DEG = 45.0  # between a joint and the data, where these break the limits of motion
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("motion", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--processes", type=int, default=1)
+    chosen = parser.parse_args()
+    trials, rig = read_cmu(chosen.motion), Rig.of(load_anny())
+    began = time.perf_counter()
+    with Pool(chosen.processes) as pool:
+        done = pool.map(partial(retarget, rig), trials, chunksize=1)
+    print(f"{sum(map(len, trials))} frames in {time.perf_counter() - began:.0f} s")
+    jumps = np.concatenate([glitches(rig, trial) for trial in trials])
+    arrays = collect(rig, done, jumps)
+    with atomic_path(chosen.out) as partial_path, partial_path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    report(arrays)
+
+
+def collect(rig: Rig, done: list[Retargeted], jumps: BoolArray) -> dict[str, Any]:
+    error = np.concatenate([r.error_m.mean(axis=1) for r in done])
+    bare = np.concatenate([r.bare_m.mean(axis=1) for r in done])
+    off = np.degrees(np.concatenate([r.turned.max(axis=1) for r in done]))
+    return {
+        "rotations": np.concatenate([r.state.rotations for r in done]).astype(np.float32),
+        "joint_names": np.array(rig.chain.joint_names),
+        "translation": np.concatenate([r.state.translation for r in done]),
+        "shape": np.stack([r.state.shape for r in done]),
+        "shape_names": np.array(rig.chain.shape.names),
+        "trial": np.repeat(np.arange(len(done)), [len(r.state) for r in done]),
+        "trial_names": np.array([r.name for r in done]),
+        "error_mm": error * 1000,
+        "bare_mm": bare * 1000,
+        "off_deg": off,
+        "good": (error < _REACHED_M) & (off < _TURNED_DEG) & ~jumps,
+    }
+
+
+def report(arrays: dict[str, Any]) -> None:
+    for name in ("error_mm", "bare_mm"):
+        middle, high, most = np.nanpercentile(arrays[name], [50, 95, 100])
+        print(f"{name}: median {middle:.1f}, 95 % {high:.1f}, largest {most:.1f}")
+    print(f"good: {arrays['good'].sum()} of {len(arrays['good'])}")
+
+
+if __name__ == "__main__":
+    main()

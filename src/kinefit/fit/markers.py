@@ -1,0 +1,322 @@
+"""A body from markers: of an optical laboratory, of a detector's triangulated keypoints, of a TRC.
+
+1. Poses in closed form from the markers' guessed places on the neutral shape.
+2. One shape, and each marker's own offset from its guess (Loper et al. 2014, ACM TOG 33(6),
+   "MoSh"), from frames spread over the recording.
+3. All poses with this shape and these offsets: markers, joint limits, and a weak term on
+   accelerations; in windows that overlap, so that memory is bounded and cost linear.
+
+Everything is in standard deviations. Markers that jump or are swapped lose their pull.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.fit.chain import Chain
+from kinefit.fit.initial import from_points
+from kinefit.fit.marker_places import marker_points
+from kinefit.fit.priors.joints import PriorJoints
+from kinefit.fit.priors.limits import AngleMagnitude, Limits
+from kinefit.fit.solver import Options, minimise
+from kinefit.fit.state import State, Variables
+from kinefit.fit.temporal import ConstantVelocity
+from kinefit.fit.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
+from kinefit.geometry import rotations as so3
+from kinefit.geometry.robust import Logarithm
+from kinefit.motion.quality import frame_pairs
+from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
+
+_FAR_RATIO, _FAR_MM = 3.0, 20.0
+
+
+@dataclass(frozen=True)
+class MarkerOptions:
+    """How a body is fitted to markers.
+
+    sigma_m: metres, one standard deviation of a marker against the bone, for skin moves (OpenCap's
+    laboratory markers are 4 mm from the fitted body, rms, on legs up to 8); added to the markers'
+    own sd where they have one.
+    estimated_factor: how many times that for markers that were not measured but estimated.
+    outlier_sd: standard deviations from which a marker's pull falls off.
+    offset_m: one standard deviation of a marker's place against its guess; 0 holds it there.
+    fewest: markers that a frame must have.
+    most_keyframes: frames that shape and offsets are fitted to.
+    effective_frames: as how many frames those count against the priors of shape and offsets: a
+    marker that is badly guessed is so in all of them.
+    rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
+    else does.
+    acceleration_m_s2, acceleration_rad_s2: one standard deviation, of the translation and of each
+    joint, at 60 frames per second. pause_s: across longer gaps nothing is smooth.
+    window, overlap: frames that are solved together, and shared with each neighbour.
+    """
+
+    sigma_m: float = 0.007
+    estimated_factor: float = 3.0
+    outlier_sd: float = 3.0
+    offset_m: float = 0.03
+    fewest: int = 6
+    most_keyframes: int = 200
+    effective_frames: float = 4.0
+    rest_rad: float = 1.5
+    acceleration_m_s2: float = 20.0
+    acceleration_rad_s2: float = 150.0
+    pause_s: float = 0.2
+    window: int = 500
+    overlap: int = 30
+
+
+@dataclass(frozen=True, eq=False)
+class MarkerFit:
+    """A body through a recording of markers.
+
+    motion: NaN in frames without a pose; `reason` (T,) says why ("" where there is one).
+    names: M markers that were used. ignored: those whose place on the body is not known.
+    residual: (T, M, 3) metres, marker less body; NaN where one is missing.
+    offset: (M, 3) metres, from the marker's guessed place, in the axes of the body at rest.
+    guess: (M, 3) metres, those places on the fitted shape at rest.
+    converged: whether the solver always came to an end.
+    """
+
+    motion: BodyMotion
+    names: tuple[str, ...]
+    ignored: tuple[str, ...]
+    residual: FloatArray
+    offset: FloatArray
+    guess: FloatArray
+    reason: tuple[str, ...]
+    converged: bool
+
+    @property
+    def marker_rms_mm(self) -> FloatArray:
+        """(M,) over the recording; NaN for a marker that is never there."""
+        return _rms_mm(self.residual, 0)
+
+    @property
+    def frame_rms_mm(self) -> FloatArray:
+        """(T,) over the markers; NaN in frames without a pose."""
+        return _rms_mm(self.residual, 1)
+
+    @property
+    def far_off(self) -> Any:
+        """(T,) True in frames three times as far from the markers as the median one."""
+        rms = self.frame_rms_mm
+        if not np.isfinite(rms).any():
+            return np.zeros(len(rms), dtype=bool)
+        return np.nan_to_num(rms) > max(_FAR_RATIO * float(np.nanmedian(rms)), _FAR_MM)
+
+
+def _rms_mm(residual: FloatArray, axis: int) -> FloatArray:
+    square = (residual**2).sum(axis=-1)
+    known = np.isfinite(square)
+    count = known.sum(axis=axis)
+    total = np.where(known, square, 0).sum(axis=axis)
+    return np.asarray(1000 * np.sqrt(total / np.where(count > 0, count, np.nan)))
+
+
+def fit_markers(
+    body: BodyModel,
+    markers: Markers,
+    options: MarkerOptions | None = None,
+    *,
+    stature_m: float | None = None,
+) -> MarkerFit:
+    """One body through a recording; see the module.
+
+    Markers are found on the body by their names: keypoints that it has, means of two sides
+    (`Hip`, `Neck`), and the laboratory markers of `marker_places.toml`.
+    stature_m: height of the person without shoes, metres, if known.
+
+    Raises MissingMarkers when fewer than `options.fewest` names are known, TooFewPoints when no
+    frame has so many markers.
+    """
+    options = options or MarkerOptions()
+    marked, points = marker_points(body, markers.names)
+    known = [name for name in markers.names if name in points and _ever(markers, name)]
+    if len(known) < options.fewest:
+        what = f"Fitting a body to markers (places of only {len(known)} are known)"
+        unknown = [name for name in markers.names if name not in known] or ["all"]
+        raise MissingMarkers(
+            what, unknown, "name at least six as a skeleton of kinefit or OpenCap's markers do"
+        )
+    used = markers.select(known)
+    enough = used.present.sum(axis=1) >= options.fewest
+    if not enough.any():
+        most = int(used.present.sum(axis=1).max(initial=0))
+        raise TooFewPoints("Fitting a body to markers", found=most, needed=options.fewest)
+    chain = Chain.of(marked, list(body.anatomy.values()), {name: points[name] for name in known})
+    shapes: list[ShapeTerm] = []
+    if stature_m is not None:
+        shapes.append(Stature.of(body, stature_m))
+    work = _Work.of(chain, used, np.flatnonzero(enough), options, tuple(shapes))
+    state = work.start(chain.shape.neutral)
+    state = work.shaped(state)
+    state, converged = work.posed(work.start(state.shape, state.offset))
+    ignored = tuple(name for name in markers.names if name not in known)
+    return _result(body, work, state, ignored, converged)
+
+
+def _ever(markers: Markers, name: str) -> bool:
+    return bool(markers.present[:, markers.names.index(name)].any())
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The terms of one recording, made once. rows: its frames that have enough markers."""
+
+    chain: Chain
+    markers: Markers
+    rows: IntArray
+    options: MarkerOptions
+    placed: Position
+    poses: tuple[PoseTerm, ...]
+    shapes: tuple[ShapeTerm, ...]
+
+    @classmethod
+    def of(
+        cls,
+        chain: Chain,
+        markers: Markers,
+        rows: IntArray,
+        options: MarkerOptions,
+        shapes: tuple[ShapeTerm, ...],
+    ) -> _Work:
+        sd = np.zeros(markers.xyz.shape) if markers.sd is None else np.nan_to_num(markers.sd)
+        skin = options.sigma_m * np.where(markers.estimated, options.estimated_factor, 1.0)
+        sigma = np.sqrt(sd**2 + skin[..., None] ** 2)
+        at = np.arange(len(markers.names))
+        return cls(
+            chain=chain,
+            markers=markers,
+            rows=rows,
+            options=options,
+            placed=Position(
+                markers.xyz, np.eye(3) / sigma[..., None], at, Logarithm(options.outlier_sd)
+            ),
+            poses=(AngleMagnitude.of(chain, options.rest_rad), Limits.of(chain)),
+            shapes=shapes,
+        )
+
+    def start(self, shape: FloatArray, offset: FloatArray | None = None) -> State:
+        """Poses of the frames `rows` in closed form, with joints in their ranges."""
+        xyz = self.markers.xyz[self.rows]
+        weight = np.isfinite(xyz[..., 0]).astype(np.float64)
+        state = from_points(self.chain, shape, xyz, weight, offset)
+        return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
+
+    def shaped(self, start: State) -> State:
+        """The shape and the offsets, from the keyframes; of `start`, only these change."""
+        some = self._keyframes()
+        space, options = self.chain.shape, self.options
+        factor = np.sqrt(max(len(some) / options.effective_frames, 1.0))
+        prior = ShapePrior(space.neutral, space.spread, factor)
+        objective = Objective((self.placed,), self.poses, (prior, *self.shapes))
+        variables = Variables.poses(self.chain, "shared")
+        state = minimise(objective, variables, start.at(some), _SHAPE, self.rows[some]).state
+        if options.offset_m > 0:
+            objective = replace(objective, offset_spread=options.offset_m / factor)
+            variables = replace(variables, offsets=tuple(range(len(self.markers.names))))
+            state = minimise(objective, variables, state, _SHAPE, self.rows[some]).state
+        return replace(start, shape=state.shape, offset=state.offset)
+
+    def _keyframes(self) -> IntArray:
+        """Places in `rows`: spread over the recording, of frames with most of the markers."""
+        count = self.markers.present[self.rows].sum(axis=1)
+        full = np.flatnonzero(count >= min(0.9 * count.max(), np.median(count)))
+        chosen = np.linspace(0, len(full) - 1, min(self.options.most_keyframes, len(full)))
+        return full[np.unique(np.round(chosen).astype(np.int64))]
+
+    def posed(self, start: State) -> tuple[State, bool]:
+        """All poses with the shape as it is; and whether all came to an end."""
+        state, converged = start, True
+        variables = Variables.poses(self.chain)
+        for keep, part in _windows(len(start), self.options):
+            smooth = self._smooth(self.rows[part])
+            objective = Objective((self.placed,), self.poses, times=(smooth,))
+            found = minimise(objective, variables, state.at(part), _POSES, self.rows[part])
+            inside = slice(keep.start - part.start, keep.stop - part.start)
+            state = state.with_rows(keep, found.state.at(inside))
+            converged &= bool(found.converged.all())
+        return state, converged
+
+    def _smooth(self, rows: IntArray) -> ConstantVelocity:
+        time = self.markers.timeline.time[rows]
+        step = np.diff(time)
+        options, F = self.options, len(self.chain.joint_names)
+        sigma = np.append(options.acceleration_m_s2, np.full(F, options.acceleration_rad_s2))
+        # A sum over frames stands for an integral over time: at twice the rate, each counts half.
+        share = np.sqrt(np.median(step) * 60) if len(step) else 1.0
+        return ConstantVelocity(time, sigma / share, (step <= options.pause_s).astype(np.float64))
+
+
+_SHAPE = Options(most_steps=30, least_fall=1e-4)
+_POSES = Options(most_steps=60, least_fall=1e-4)
+
+
+def _windows(T: int, options: MarkerOptions) -> Iterator[tuple[slice, slice]]:
+    """(frames to keep, frames to solve) that cover T frames."""
+    for first in range(0, T, options.window):
+        last = min(first + options.window, T)
+        lead, trail = max(first - options.overlap, 0), min(last + options.overlap, T)
+        yield slice(first, last), slice(lead, trail)
+
+
+def _result(
+    body: BodyModel, work: _Work, state: State, ignored: tuple[str, ...], converged: bool
+) -> MarkerFit:
+    markers, chain, rows = work.markers, work.chain, work.rows
+    T = len(markers.timeline)
+    rotations = np.full((T, len(body.joint_names), 3, 3), np.nan)
+    rotations[rows] = np.eye(3)
+    rotations[np.ix_(rows, chain.joint_index)] = state.rotations
+    translation = np.full((T, 3), np.nan)
+    translation[rows] = state.translation
+    residual = np.full(markers.xyz.shape, np.nan)
+    residual[rows] = markers.xyz[rows] - state.posed(chain).points
+    rest = replace(State.rest(chain, 1), shape=state.shape)
+    few = f"fewer than {work.options.fewest} markers"
+    reason = np.full(T, few, dtype=object)
+    reason[rows] = ""
+    return MarkerFit(
+        motion=BodyMotion(
+            body.name, markers.timeline, body.joint_names, rotations, translation,
+            state.shape, chain.shape.names,
+        ),
+        names=markers.names,
+        ignored=ignored,
+        residual=residual,
+        offset=state.offset,
+        guess=rest.posed(chain).points[0],
+        reason=tuple(reason),
+        converged=converged,
+    )  # fmt: skip
+
+
+def marker_report(body: BodyModel, fit: MarkerFit) -> dict[str, Any]:
+    """What to know about a fit before using it, as JSON values; millimetres."""
+    lost = np.array([bool(reason) for reason in fit.reason])
+    offset = 1000 * so3.norm(fit.offset)
+    frame = fit.motion.timeline.frame
+    return {
+        "body": body.name,
+        "shape": {
+            name: round(float(value), 4)
+            for name, value in zip(fit.motion.shape_names, fit.motion.shape, strict=True)
+        },
+        "stature_m": round(float(np.ptp(body.rest_vertices(fit.motion.shape)[:, 1])), 4),
+        "frames": len(lost),
+        "frames_without_pose": frame_pairs(lost, frame),
+        "frames_far_off": frame_pairs(fit.far_off, frame),
+        "rms_mm": round(float(np.sqrt(np.nanmean(fit.frame_rms_mm**2))), 2),
+        "markers": {
+            name: {"rms_mm": round(float(rms), 2), "offset_mm": round(float(moved), 1)}
+            for name, rms, moved in zip(fit.names, fit.marker_rms_mm, offset, strict=True)
+        },
+        "markers_ignored": list(fit.ignored),
+        "solver": {"converged": fit.converged},
+    }
