@@ -12,7 +12,8 @@ from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
 from kinefit.fit.chain import Chain
 from kinefit.fit.marker_places import Skin, _table, marker_points
-from kinefit.fit.markers import MarkerFit, MarkerOptions, fit_markers, marker_report
+from kinefit.fit.markers import MarkerFit, MarkerOptions, fit_markers
+from kinefit.fit.report import marker_report
 from kinefit.fit.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.io.trc import read_trc
@@ -297,3 +298,15 @@ def _mot(path: Path, columns: tuple[str, ...], fit: MarkerFit) -> FloatArray:
     at = [names.split().index(c) for c in columns]
     time = fit.motion.timeline.time
     return np.stack([np.interp(time, table[:, 0], table[:, i]) for i in at], axis=1)
+
+
+def test_a_known_stature_is_kept() -> None:
+    made = clip(20)
+    legs = tuple(n for n in NAMES if n[1:] in ("Hip", "Knee", "Ankle", "Heel", "BigToe"))
+    xyz = made.points[:, [NAMES.index(n) for n in legs]]
+    markers = Markers(made.motion.timeline, legs, xyz)
+    tall = np.ptp(made.body.rest_vertices(made.motion.shape)[:, 1]) + 0.05
+    told = marker_report(made.body, fit_markers(made.body, markers, stature_m=tall))
+    free = marker_report(made.body, fit_markers(made.body, markers))
+    # Legs alone say little of the head: 1 cm is one standard deviation of a stature.
+    assert abs(told["stature_m"] - tall) < 0.01 < abs(free["stature_m"] - tall)

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.api import export_motion, export_smpl_body, fit_bundle, fit_video
+from kinefit.api import export_motion, export_smpl_body, fit_bundle, fit_marker_file, fit_video
 from kinefit.body.anny import load_anny
 from kinefit.io.body_npz import read_motion
 from kinefit.io.smpl import read_smpl
-from kinefit.io.trc import read_trc
+from kinefit.io.trc import read_trc, write_trc
 from kinefit.io.video import frames
 from kinefit.pipeline.config import FitOptions, checked, run_config
-from kinefit.types import InputError
+from kinefit.types import InputError, Markers, Timeline
 
 pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
 
@@ -125,3 +125,23 @@ def test_a_body_that_is_not_there_is_refused(fitted, demo_clip):
     out, _, config = fitted
     with pytest.raises(InputError, match="no such body"):
         fit_video(demo_clip, out, config, FitOptions(body=str(Path("nowhere") / "smpl.pkl")))
+
+
+def test_a_marker_file_gets_a_body(fitted, tmp_path):
+    """The keypoints that a fit wrote, taken as markers."""
+    out, _, _ = fitted
+    markers = out / "clip_body.trc"
+    result = fit_marker_file(markers, tmp_path / "markers", FitOptions(gender="male"), HEIGHT)
+    assert {path.suffix for path in result.files} == {".npz", ".json", ".glb", ".bvh"}
+    # They come from a body, with the detector's offsets, which markers may have too.
+    assert result.report["rms_mm"] < 10
+    assert abs(result.report["stature_m"] - HEIGHT) < 0.03
+
+
+def test_markers_that_are_no_body_are_refused(tmp_path):
+    file = tmp_path / "ball.trc"
+    timeline = Timeline.regular(20, 60.0)
+    write_trc(file, Markers(timeline, ("ball",), np.zeros((20, 1, 3))))
+    with pytest.raises(InputError, match=r"ball\.trc"):
+        fit_marker_file(file, tmp_path / "out", FitOptions())
+    assert not (tmp_path / "out").exists()

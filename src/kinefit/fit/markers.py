@@ -27,9 +27,7 @@ from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
 from kinefit.fit.temporal import ConstantVelocity
 from kinefit.fit.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
-from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import Logarithm
-from kinefit.motion.quality import frame_pairs
 from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
 
 _FAR_RATIO, _FAR_MM = 3.0, 20.0
@@ -40,15 +38,15 @@ class MarkerOptions:
     """How a body is fitted to markers.
 
     sigma_m: metres, one standard deviation of a marker against the bone, for skin moves (OpenCap's
-    laboratory markers are 4 mm from the fitted body, rms, on legs up to 8); added to the markers'
-    own sd where they have one.
+    laboratory markers are 4 mm from the fitted body, rms; single ones 10 to 20); added to their own
+    sd where they have one.
     estimated_factor: how many times that for markers that were not measured but estimated.
     outlier_sd: standard deviations from which a marker's pull falls off.
     offset_m: one standard deviation of a marker's place against its guess; 0 holds it there.
     fewest: markers that a frame must have.
     most_keyframes: frames that shape and offsets are fitted to.
-    effective_frames: as how many frames those count against the priors of shape and offsets: a
-    marker that is badly guessed is so in all of them.
+    effective_frames: as how many frames those count against the priors of shape, stature and
+    offsets: a marker that is badly guessed is so in all of them.
     rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
     else does.
     acceleration_m_s2, acceleration_rad_s2: one standard deviation, of the translation and of each
@@ -150,10 +148,8 @@ def fit_markers(
         most = int(used.present.sum(axis=1).max(initial=0))
         raise TooFewPoints("Fitting a body to markers", found=most, needed=options.fewest)
     chain = Chain.of(marked, list(body.anatomy.values()), {name: points[name] for name in known})
-    shapes: list[ShapeTerm] = []
-    if stature_m is not None:
-        shapes.append(Stature.of(body, stature_m))
-    work = _Work.of(chain, used, np.flatnonzero(enough), options, tuple(shapes))
+    stature = None if stature_m is None else Stature.of(body, stature_m)
+    work = _Work.of(chain, used, np.flatnonzero(enough), options, stature)
     state = work.start(chain.shape.neutral)
     state = work.shaped(state)
     state, converged = work.posed(work.start(state.shape, state.offset))
@@ -175,7 +171,7 @@ class _Work:
     options: MarkerOptions
     placed: Position
     poses: tuple[PoseTerm, ...]
-    shapes: tuple[ShapeTerm, ...]
+    stature: Stature | None
 
     @classmethod
     def of(
@@ -184,7 +180,7 @@ class _Work:
         markers: Markers,
         rows: IntArray,
         options: MarkerOptions,
-        shapes: tuple[ShapeTerm, ...],
+        stature: Stature | None,
     ) -> _Work:
         sd = np.zeros(markers.xyz.shape) if markers.sd is None else np.nan_to_num(markers.sd)
         skin = options.sigma_m * np.where(markers.estimated, options.estimated_factor, 1.0)
@@ -199,7 +195,7 @@ class _Work:
                 markers.xyz, np.eye(3) / sigma[..., None], at, Logarithm(options.outlier_sd)
             ),
             poses=(AngleMagnitude.of(chain, options.rest_rad), Limits.of(chain)),
-            shapes=shapes,
+            stature=stature,
         )
 
     def start(self, shape: FloatArray, offset: FloatArray | None = None) -> State:
@@ -214,8 +210,10 @@ class _Work:
         some = self._keyframes()
         space, options = self.chain.shape, self.options
         factor = np.sqrt(max(len(some) / options.effective_frames, 1.0))
-        prior = ShapePrior(space.neutral, space.spread, factor)
-        objective = Objective((self.placed,), self.poses, (prior, *self.shapes))
+        priors: list[ShapeTerm] = [ShapePrior(space.neutral, space.spread, factor)]
+        if self.stature is not None:
+            priors.append(replace(self.stature, sigma_m=self.stature.sigma_m / factor))
+        objective = Objective((self.placed,), self.poses, tuple(priors))
         variables = Variables.poses(self.chain, "shared")
         state = minimise(objective, variables, start.at(some), _SHAPE, self.rows[some]).state
         if options.offset_m > 0:
@@ -295,28 +293,3 @@ def _result(
         reason=tuple(reason),
         converged=converged,
     )  # fmt: skip
-
-
-def marker_report(body: BodyModel, fit: MarkerFit) -> dict[str, Any]:
-    """What to know about a fit before using it, as JSON values; millimetres."""
-    lost = np.array([bool(reason) for reason in fit.reason])
-    offset = 1000 * so3.norm(fit.offset)
-    frame = fit.motion.timeline.frame
-    return {
-        "body": body.name,
-        "shape": {
-            name: round(float(value), 4)
-            for name, value in zip(fit.motion.shape_names, fit.motion.shape, strict=True)
-        },
-        "stature_m": round(float(np.ptp(body.rest_vertices(fit.motion.shape)[:, 1])), 4),
-        "frames": len(lost),
-        "frames_without_pose": frame_pairs(lost, frame),
-        "frames_far_off": frame_pairs(fit.far_off, frame),
-        "rms_mm": round(float(np.sqrt(np.nanmean(fit.frame_rms_mm**2))), 2),
-        "markers": {
-            name: {"rms_mm": round(float(rms), 2), "offset_mm": round(float(moved), 1)}
-            for name, rms, moved in zip(fit.names, fit.marker_rms_mm, offset, strict=True)
-        },
-        "markers_ignored": list(fit.ignored),
-        "solver": {"converged": fit.converged},
-    }

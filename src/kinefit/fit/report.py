@@ -53,13 +53,16 @@ def marker_report(
     lost = np.array([bool(reason) for reason in fit.reason])
     frame = fit.motion.timeline.frame
     rms, known = fit.frame_rms_mm, np.isfinite(fit.frame_rms_mm)
+    offset = 1000 * np.linalg.norm(fit.offset, axis=1)
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, frame),
         "frames_far_off": frame_pairs(np.asarray(fit.far_off), frame),
         "rms_mm": round(float(np.sqrt((rms[known] ** 2).mean())), 3) if known.any() else None,
-        "markers_rms_mm": _named(fit.names, fit.marker_rms_mm, 2),
-        "marker_offsets_mm": _named(fit.names, 1000 * np.linalg.norm(fit.offset, axis=1), 1),
+        "markers": {
+            name: {"rms_mm": round(float(off), 2), "offset_mm": round(float(moved), 1)}
+            for name, off, moved in zip(fit.names, fit.marker_rms_mm, offset, strict=True)
+        },
         "markers_ignored": list(fit.ignored),
         "solver": {"converged": fit.converged},
         **_limits(beyond_deg),
