@@ -13,7 +13,7 @@ Everything is in standard deviations, of the noise that the data have or of what
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity
+from kinefit.fit.temporal import ConstantVelocity, windows
 from kinefit.fit.terms import (
     Direction,
     Objective,
@@ -365,7 +365,7 @@ class _Work:
             firm = [self.options.contact_m, self.options.floor_m, self.options.contact_m]
             held = Position(contacts.anchors, np.diag(1 / np.array(firm)), columns)
             objective = replace(objective, points=(*objective.points, held))
-        for keep, window in _windows(len(start), self.options):
+        for keep, window in windows(len(start), self.options.window, self.options.overlap):
             rows = np.arange(window.start, window.stop)
             part = replace(objective, times=(self._smooth(rows),))
             found = minimise(part, Variables.poses(self.chain), state.at(rows), _SOLVE, rows)
@@ -414,16 +414,6 @@ def _roots(covariance: FloatArray) -> FloatArray:
     good[good] = np.linalg.eigvalsh(covariance[good])[:, 0] > 0
     out[good] = np.linalg.inv(np.linalg.cholesky(covariance[good]))
     return out
-
-
-def _windows(T: int, options: ClipOptions) -> Iterator[tuple[slice, slice]]:
-    """(frames to keep, frames to solve) that cover T frames."""
-    for first in range(0, T, options.window):
-        last = min(first + options.window, T)
-        yield (
-            slice(first, last),
-            slice(max(first - options.overlap, 0), min(last + options.overlap, T)),
-        )
 
 
 def _result(

@@ -11,7 +11,6 @@ Everything is in standard deviations. Markers that jump or are swapped lose thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity
+from kinefit.fit.temporal import ConstantVelocity, windows
 from kinefit.fit.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
 from kinefit.geometry.robust import Logarithm
 from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
@@ -233,7 +232,7 @@ class _Work:
         """All poses with the shape as it is; and whether all came to an end."""
         state, converged = start, True
         variables = Variables.poses(self.chain)
-        for keep, part in _windows(len(start), self.options):
+        for keep, part in windows(len(start), self.options.window, self.options.overlap):
             smooth = self._smooth(self.rows[part])
             objective = Objective((self.placed,), self.poses, times=(smooth,))
             found = minimise(objective, variables, state.at(part), _POSES, self.rows[part])
@@ -254,14 +253,6 @@ class _Work:
 
 _SHAPE = Options(most_steps=30, least_fall=1e-4)
 _POSES = Options(most_steps=60, least_fall=1e-4)
-
-
-def _windows(T: int, options: MarkerOptions) -> Iterator[tuple[slice, slice]]:
-    """(frames to keep, frames to solve) that cover T frames."""
-    for first in range(0, T, options.window):
-        last = min(first + options.window, T)
-        lead, trail = max(first - options.overlap, 0), min(last + options.overlap, T)
-        yield slice(first, last), slice(lead, trail)
 
 
 def _result(
