@@ -154,3 +154,25 @@ def test_a_body_without_heels_has_no_contacts() -> None:
     fit = fit_clip(replace(made.body, regressors=bare), made.data)
     assert fit.contacts.names == ()
     assert clip_report(made.body, fit)["feet"]["most_sliding_mm"] is None
+
+
+def test_deviations_grow_with_the_noise_and_with_fewer_views() -> None:
+    made, quiet = clip(frames=10, noise_px=3.0), clip(frames=10, noise_px=1.0)
+    loud = fit_clip(made.body, made.data)
+    assert np.median(loud.sd_m / fit_clip(quiet.body, quiet.data).sd_m) > 1.5
+    xy = made.data.xy.copy()
+    xy[:, 2:] = np.nan
+    fewer = fit_clip(made.body, replace(made.data, xy=xy))
+    assert np.median(fewer.sd_m / loud.sd_m) > 1.2
+
+
+def test_deviations_are_those_of_single_frames() -> None:
+    """With nothing that couples frames, errors are as large as they say, in the worst direction.
+
+    Lengths of three-dimensional errors over the deviation of the worst axis: between a third of it
+    (one axis dominates and the median is 0.67 of it, less what priors hold) and twice.
+    """
+    made = clip(frames=40, noise_px=3.0)
+    fit = fit_clip(made.body, made.data, _EXACT)
+    ratio = np.median(_error_mm(fit, made.points) / (1000 * fit.sd_m))
+    assert 0.33 < ratio < 2

@@ -25,7 +25,7 @@ from kinefit.fit.initial import from_points
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
-from kinefit.fit.solver import Options, minimise
+from kinefit.fit.solver import Options, information, minimise
 from kinefit.fit.state import State, Variables
 from kinefit.fit.temporal import ConstantVelocity, windows
 from kinefit.fit.terms import (
@@ -71,6 +71,7 @@ _LIMBS = (
     ("LHip", "RHip"),
     *((side + a, side + b) for side in "LR" for a, b in _SIDE_LIMBS),
 )
+_TOGETHER = 256  # frames whose covariances are held at once: 8 MB
 _FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
 _NO_POSE = "fewer than six keypoints, for longer than a gap is bridged"
 
@@ -155,6 +156,11 @@ class ClipFit:
     chain, state: as they were fitted; state has a pose in every frame, also in those.
     reprojection: (T, C, K) pixels, through the lens, of the keypoints seen; NaN elsewhere.
     contacts: which of the feet's points stand when, and where the floor is.
+    sd_m: (T, K) metres, one standard deviation of the keypoints `names` on the body in the
+        direction that is known least: what noise leaves open of one frame by itself, given the
+        shape. What is wrong in all frames (a detector's idea of a joint, calibration, one camera's
+        depth) is not in it. (Joint angles are not given one: about the axis of a straight limb, or
+        shared between the joints of a trunk, keypoints leave tens of degrees open.)
     steps: of the solver, over all windows. converged: whether it always came to an end.
     """
 
@@ -166,6 +172,7 @@ class ClipFit:
     reprojection: FloatArray
     contacts: Contacts
     reason: tuple[str, ...]
+    sd_m: FloatArray
     steps: int
     converged: bool
 
@@ -386,6 +393,20 @@ class _Work:
         share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
         return ConstantVelocity(time, sigma / share, self.joined[rows[:-1]])
 
+    def uncertainty(self, state: State) -> FloatArray:
+        """(T, K) metres, see `ClipFit`."""
+        objective = Objective(self.evidence, self.poses)
+        variables, T, K = Variables.poses(self.chain), len(state), len(self.data.names)
+        out = np.empty((T, K))
+        for first in range(0, T, _TOGETHER):
+            rows = np.arange(first, min(first + _TOGETHER, T))
+            some = state.at(rows)
+            inverse = np.linalg.pinv(information(objective, variables, some, rows), hermitian=True)
+            J = some.posed(self.chain).jacobian[:, :K]
+            spread = J @ inverse[:, None] @ np.swapaxes(J, -1, -2)
+            out[rows] = np.sqrt(np.linalg.eigvalsh(spread)[..., -1].clip(0))
+        return out
+
     @property
     def feet_known(self) -> tuple[str, ...]:
         """Those of `FEET` that the body has: some have joints and no skin to put a heel on."""
@@ -439,6 +460,7 @@ def _result(
         reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
         contacts=contacts,
         reason=tuple(_NO_POSE if lost else "" for lost in missing),
+        sd_m=np.where(missing[:, None], np.nan, work.uncertainty(state)),
         steps=steps,
         converged=converged,
     )  # fmt: skip

@@ -40,6 +40,9 @@ def clip_report(
         "keypoint_offsets_mm": _named(
             fit.names, 1000 * np.linalg.norm(fit.state.offset[: len(fit.names)], axis=1), 1
         ),
+        "keypoint_sd_mm": {
+            name: _median(1000 * fit.sd_m[:, k]) for k, name in enumerate(fit.names)
+        },
         "feet": _feet(fit),
         "solver": {"steps": fit.steps, "converged": fit.converged},
         **_limits(beyond_deg),
@@ -128,6 +131,11 @@ def _feet(fit: ClipFit) -> dict[str, Any]:
         "most_sliding_mm": round(1000 * float(slides.max()), 2) if slides.size else None,
         "floor_m": None if np.isnan(contacts.floor) else round(contacts.floor, 4),
     }
+
+
+def _median(values: FloatArray) -> float | None:
+    known = values[np.isfinite(values)]
+    return round(float(np.median(known)), 2) if known.size else None
 
 
 def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:

@@ -12,7 +12,7 @@ rejected step. Data that cannot determine anything is refused before the first o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -93,6 +93,20 @@ def cost(objective: Objective, chain: Chain, state: State) -> tuple[FloatArray, 
     """(T,) value of the objective per pose, and what is shared by all."""
     problem = _Problem(objective, Variables.poses(chain))
     return problem.cost(state, np.arange(len(state)))
+
+
+def information(
+    objective: Objective, variables: Variables, state: State, rows: IntArray | None = None
+) -> FloatArray:
+    """(T, N, N) curvature of the objective at each pose, by its N variables.
+
+    Its inverse is the covariance of a pose given what its own frame and the priors say, where the
+    residuals' standard deviations are true and the others' mistakes are outliers; neighbours in
+    time are left out. rows: as in `minimise`.
+    """
+    rows = np.arange(len(state)) if rows is None else rows
+    alone = replace(objective, times=())
+    return _Problem(alone, variables).normal(state, rows).frame
 
 
 def _check(objective: Objective, start: State, rows: IntArray) -> None:
