@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline import multiview
-from kinefit.pipeline.config import FitOptions, FrameOptions, RunConfig
+from kinefit.pipeline.config import (
+    FitOptions,
+    FrameOptions,
+    MarkerFileOptions,
+    PictureOptions,
+    RunConfig,
+)
 from kinefit.pipeline.monocular import Monocular, refuse_early
 from kinefit.pipeline.provenance import sha256_file, sha256_json
 from kinefit.pipeline.run import Progress, SinkMaker
@@ -172,26 +178,26 @@ def fit_views(
         return _fit_run(run, options)
 
 
-def fit_marker_file(
-    file: Path, out: Path, options: FitOptions, stature_m: float | None = None
-) -> BodyResult:
+def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> BodyResult:
     """One body through the markers of a TRC or C3D file, as files in `out`."""
     from kinefit.pipeline import body_fit
 
-    return body_fit.fit_marker_file(file, out, options, stature_m)
+    return body_fit.fit_marker_file(file, out, options)
 
 
-def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
+def fit_bundle(
+    bundle: Path, out: Path, options: FitOptions, stature_m: float | None = None
+) -> BodyResult:
     """One body through triangulated points with their covariances, as files in `out`."""
     from kinefit.pipeline import body_fit
 
-    return body_fit.fit_bundle(bundle, out, options)
+    return body_fit.fit_bundle(bundle, out, options, stature_m)
 
 
 def fit_pictures(
     pictures: Sequence[Path],
     out: Path,
-    options: FitOptions,
+    options: PictureOptions,
     *,
     focal_px: float | None = None,
     fov_deg: float | None = None,
@@ -241,11 +247,14 @@ def export_motion(
     """
     from kinefit.body.load import load_body
     from kinefit.io.body_npz import read_motion
-    from kinefit.pipeline.body_fit import export_as
+    from kinefit.pipeline.body_fit import check_kinds, export_as
 
     moving, model = read_motion(motion), load_body(body)
     if moving.body != model.name:
         raise InputError(motion, f"it moves {moving.body}, not {model.name}", "give that --body")
+    if influences not in (0, 4, 8):
+        raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
+    check_kinds(kinds, model, moving)
     files: list[Path] = []
     notes: list[str] = []
     for kind in kinds:
@@ -324,8 +333,7 @@ def _blamed_on(path: Path, hint: str) -> Iterator[None]:
     try:
         yield
     except (MissingMarkers, TooFewPoints) as error:
-        reason = str(error).partition(" Next:")[0].rstrip(".")
-        raise InputError(path, reason, hint) from error
+        raise InputError(path, error.bare_reason, hint) from error
 
 
 def _load_rest() -> None:

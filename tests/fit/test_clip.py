@@ -176,3 +176,42 @@ def test_deviations_are_those_of_single_frames() -> None:
     fit = fit_clip(made.body, made.data, _EXACT)
     ratio = np.median(_error_mm(fit, made.points) / (1000 * fit.sd_m))
     assert 0.33 < ratio < 2
+
+
+def test_feet_do_not_stand_in_frames_without_a_pose() -> None:
+    made = clip(frames=60, noise_px=1.0)
+    xy, xyz = made.data.xy.copy(), made.data.xyz.copy()
+    xy[30:], xyz[30:] = np.nan, np.nan
+    fit = fit_clip(made.body, replace(made.data, xy=xy, xyz=xyz))
+    assert all(fit.reason[30:])
+    assert fit.contacts.standing[:30].any()
+    assert not fit.contacts.standing[30:].any()
+
+
+def test_a_point_without_covariance_is_no_evidence() -> None:
+    made = clip(frames=20)
+    T, J = made.points.shape[:2]
+    covariance = np.tile(1e-6 * np.eye(3), (T, J, 1, 1))
+    covariance[10:] = np.nan
+    data = replace(
+        made.data, rig=CameraRig(()), xy=np.empty((T, 0, J, 2)), sigma=np.empty((T, 0, J)),
+        xyz=made.points, covariance=covariance,
+    )  # fmt: skip
+    fit = fit_clip(made.body, data, _EXACT)
+    assert not any(fit.reason[:10])
+    assert all(fit.reason[10:])
+
+
+def test_points_far_from_the_body_are_told_without_cameras() -> None:
+    made = clip(frames=20)
+    T, J = made.points.shape[:2]
+    xyz = made.points.copy()
+    xyz[8:11] += np.random.default_rng(0).normal(0, 0.3, (3, J, 3))
+    data = replace(
+        made.data, rig=CameraRig(()), xy=np.empty((T, 0, J, 2)), sigma=np.empty((T, 0, J)),
+        xyz=xyz, covariance=np.tile(1e-4 * np.eye(3), (T, J, 1, 1)),
+    )  # fmt: skip
+    report = clip_report(made.body, fit_clip(made.body, data))
+    assert report["frames_far_off"] == [[8, 10]]
+    assert report["reprojection_px"] is None
+    assert report["points_off_mm"] < 20

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from kinefit.api import export_motion, export_smpl_body, fit_bundle, fit_marker_file, fit_video
 from kinefit.body.anny import load_anny
+from kinefit.cli.commands import app
 from kinefit.io.body_npz import read_motion
 from kinefit.io.smpl import read_smpl
 from kinefit.io.trc import read_trc, write_trc
 from kinefit.io.video import frames
-from kinefit.pipeline.config import FitOptions, checked, run_config
+from kinefit.pipeline.config import FitOptions, MarkerFileOptions, checked, run_config
 from kinefit.types import InputError, Markers, Timeline
 
 pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
@@ -92,10 +94,13 @@ def test_motion_is_exported(fitted, tmp_path):
     files, notes = export_motion(copy, ["glb", "bvh"])
     assert [path.name for path in files] == ["walk.glb", "walk.bvh"]
     assert notes  # four joints per vertex
+    for path in files:
+        path.unlink()
     with pytest.raises(InputError, match="no such kind"):
-        export_motion(copy, ["fbx"])
+        export_motion(copy, ["glb", "fbx"])
     with pytest.raises(InputError, match="AMASS"):
-        export_motion(copy, ["amass"])
+        export_motion(copy, ["glb", "amass"])
+    assert list(tmp_path.iterdir()) == [copy]  # nothing before everything can be written
 
 
 def test_anny_as_an_smpl_file(tmp_path):
@@ -116,7 +121,7 @@ def test_a_bundle_that_is_none_is_refused(tmp_path):
 
 def test_options_are_checked():
     with pytest.raises(InputError, match="no such kind"):
-        _ = FitOptions(export="fbx").exports
+        checked(FitOptions, {"export": "fbx"})
     with pytest.raises(InputError, match="gender"):
         checked(FitOptions, {"gender": "unknown"})
 
@@ -131,7 +136,8 @@ def test_a_marker_file_gets_a_body(fitted, tmp_path):
     """The keypoints that a fit wrote, taken as markers."""
     out, _, _ = fitted
     markers = out / "clip_body.trc"
-    result = fit_marker_file(markers, tmp_path / "markers", FitOptions(gender="male"), HEIGHT)
+    options = MarkerFileOptions(gender="male", height=HEIGHT)
+    result = fit_marker_file(markers, tmp_path / "markers", options)
     assert {path.suffix for path in result.files} == {".npz", ".json", ".glb", ".bvh"}
     # They come from a body, with the detector's offsets, which markers may have too.
     assert result.report["rms_mm"] < 10
@@ -143,5 +149,20 @@ def test_markers_that_are_no_body_are_refused(tmp_path):
     timeline = Timeline.regular(20, 60.0)
     write_trc(file, Markers(timeline, ("ball",), np.zeros((20, 1, 3))))
     with pytest.raises(InputError, match=r"ball\.trc"):
-        fit_marker_file(file, tmp_path / "out", FitOptions())
+        fit_marker_file(file, tmp_path / "out", MarkerFileOptions())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder_and_a_giant_no_person(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(InputError, match="not a folder"):
+        fit_marker_file(tmp_path / "any.trc", taken, MarkerFileOptions())
+    with pytest.raises(InputError, match="height"):
+        checked(MarkerFileOptions, {"height": 178.0})
+
+
+def test_options_of_videos_are_refused_for_a_bundle(tmp_path):
+    result = CliRunner().invoke(app, ["fit", "multiview", "points.npz", "--sync"])
+    assert result.exit_code == 2
+    assert "--sync" in result.output

@@ -12,7 +12,7 @@ import pytest
 from kinefit.api import fit_pictures
 from kinefit.io.body_npz import read_motion
 from kinefit.io.video import frames
-from kinefit.pipeline.config import FitOptions
+from kinefit.pipeline.config import PictureOptions
 from kinefit.types import InputError
 
 pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
@@ -36,7 +36,7 @@ def nobody(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def fitted(photo, nobody, tmp_path_factory):
     out = tmp_path_factory.mktemp("images")
-    return out, fit_pictures([photo, nobody], out, FitOptions(gender="male"), fov_deg=60)
+    return out, fit_pictures([photo, nobody], out, PictureOptions(gender="male"), fov_deg=60)
 
 
 def test_a_person_gets_a_body(fitted):
@@ -47,36 +47,52 @@ def test_a_person_gets_a_body(fitted):
     report = json.loads((out / "person_body.json").read_text("utf-8"))
     assert report == person.report
     assert report["mean_residual_px"] < 8  # the person is 370 px high
-    # With the phone's field of view the distance is that of the calibrated camera, 3.5 to 4.5 m.
-    assert 2.5 < report["camera"]["t_m"][2] < 6
     motion = read_motion(out / "person_body.npz")
     assert np.isfinite(motion.rotations).all()
+    # The camera of the report is that of the .npz and the .obj: the body lies in the picture.
+    camera = report["camera"]
+    lines = (out / "person_body.obj").read_text("utf-8").splitlines()
+    xyz = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], dtype=float)
+    local = xyz @ np.array(camera["R"]).T + camera["t_m"]
+    pixels = (local / local[:, 2:]) @ np.array(camera["K"]).T
+    assert 300 < np.ptp(pixels[:, 1]) < 480  # the person is 370 px high, and bends
+    assert (np.abs(pixels[:, :2] - [270, 480]) < [270, 480]).all()
     image = cv2.imread(str(out / "person_body.png"))
     assert image.shape[1] == 3 * image.shape[0] * 540 // 960
 
 
 def test_a_picture_without_a_person_has_a_reason(fitted):
     out, (_, wall) = fitted
-    assert "are seen" in wall.reason
+    assert "no person" in wall.reason
     assert [path.name for path in wall.files] == ["wall_body.json"]
     assert json.loads((out / "wall_body.json").read_text("utf-8"))["reason"] == wall.reason
 
 
 def test_a_longer_lens_puts_the_person_further_away(photo, fitted, tmp_path):
     _, (person, _) = fitted
-    (far,) = fit_pictures([photo], tmp_path, FitOptions(gender="male"), focal_px=5000.0)
-    ratio = far.report["camera"]["t_m"][2] / person.report["camera"]["t_m"][2]
-    assert ratio == pytest.approx(5000 / person.report["camera"]["focal_px"], rel=0.3)
+    (far,) = fit_pictures([photo], tmp_path, PictureOptions(gender="male"), focal_px=5000.0)
+    depth = [-read_motion(one.files[1]).translation[0, 2] for one in (far, person)]
+    assert 2.5 < depth[1] < 6  # the calibrated cameras are at 3.5 to 4.5 m
+    focal = person.report["camera"]["K"][0][0]
+    assert depth[0] / depth[1] == pytest.approx(5000 / focal, rel=0.3)
 
 
 def test_what_cannot_be_used_is_refused(photo, demo_clip, tmp_path):
-    options = FitOptions()
+    options = PictureOptions()
     with pytest.raises(InputError, match="two pictures"):
         fit_pictures([photo, photo], tmp_path, options)
     with pytest.raises(InputError, match="focal length"):
         fit_pictures([photo], tmp_path, options, focal_px=1000.0, fov_deg=60.0)
     with pytest.raises(InputError, match="40 frames"):
         fit_pictures([demo_clip], tmp_path, options)
+    with pytest.raises(InputError, match="--focal-px"):
+        fit_pictures([photo], tmp_path, options, focal_px=-5.0)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match=r"text\.png"):
         fit_pictures([tmp_path / "text.png"], tmp_path, options)
+
+
+def test_pictures_without_any_person_leave_nothing(nobody, tmp_path):
+    with pytest.raises(InputError, match="no person"):
+        fit_pictures([nobody], tmp_path / "out", PictureOptions())
+    assert not (tmp_path / "out").exists()

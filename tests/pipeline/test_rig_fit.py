@@ -319,7 +319,6 @@ def test_pictures_of_other_frames_are_refused(tubes: Clip, tmp_path: Path) -> No
     [
         ({"huber_m": -1.0}, "--huber-m"),
         ({"smooth": -0.1}, "--smooth"),
-        ({"export": "fbx"}, "no such kind"),
         ({"cameras": "a,b,c"}, "--cameras"),
         ({"rate": 30.0}, "--rate"),
         ({"keypoint_mapping": Path("table.npy")}, "--keypoint-mapping"),

@@ -27,7 +27,7 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
-from kinefit.types import FloatArray, InputError, IntArray, MissingDependency
+from kinefit.types import FloatArray, InputError, IntArray, InvalidData, MissingDependency
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 
@@ -150,7 +150,8 @@ class AnnyShape:
         local = shape[..., len(PHENOTYPES) :]
         pairs = np.stack([np.maximum(local, 0), np.maximum(-local, 0)], axis=-1)
         return np.concatenate(
-            [products @ self.projection, pairs.reshape(*local.shape[:-1], -1)], axis=-1
+            [products @ self.projection, pairs.reshape(*local.shape[:-1], 2 * local.shape[-1])],
+            axis=-1,
         )
 
     def jacobian(self, shape: FloatArray) -> FloatArray:
@@ -223,7 +224,7 @@ def _anny() -> BodyModel:
     path = _cache_file()
     try:
         return _from_arrays(read_npz(path))
-    except (InputError, KeyError):  # absent, half written by another program, or of other content
+    except (InputError, InvalidData, KeyError, ValueError):  # absent, or of other content
         arrays = _read_package()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, partial.open("wb") as stream:

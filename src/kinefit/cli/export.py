@@ -29,8 +29,6 @@ def export_motion(
     with errors_exit():
         from kinefit.api import export_motion as job
 
-        if influences not in (0, 4, 8):
-            raise typer.BadParameter("--influences is 4, 8 or 0")
         files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)
     for note in notes:
         err.print(f"note: {note}", markup=False)

@@ -11,7 +11,7 @@ from rich.table import Table
 from kinefit.cli.console import err, errors_exit, out, stage_progress
 from kinefit.cli.fit_frames import fit_frames
 from kinefit.cli.options import with_options
-from kinefit.pipeline.config import FitOptions, RunConfig
+from kinefit.pipeline.config import FitOptions, MarkerFileOptions, PictureOptions, RunConfig
 
 fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
 fit.command("frames")(fit_frames)
@@ -24,7 +24,7 @@ _MASS_KG = 70.0  # of no effect on a body: only the marker augmenter asks
 
 
 @fit.command("image")
-@with_options(FitOptions)
+@with_options(PictureOptions)
 def fit_image(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures of one person each.")],
     out_folder: OutFolder = None,
@@ -43,11 +43,13 @@ def fit_image(
     """
     with errors_exit():
         from kinefit.api import fit_pictures
+        from kinefit.pipeline.config import checked
 
+        chosen = checked(PictureOptions, _given(options))
         folder = out_folder or Path("kinefit_output") / "images"
         with stage_progress() as progress:
             done = fit_pictures(
-                pictures, folder, _fit_options(options), focal_px=focal_px, fov_deg=fov,
+                pictures, folder, chosen, focal_px=focal_px, fov_deg=fov,
                 progress=progress,
             )  # fmt: skip
         table = Table("picture", "off px", "orientation", "")
@@ -57,11 +59,10 @@ def fit_image(
                 continue
             way = one.report["orientation"]
             said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
+            said = said if way["decided"] else "undecided, or one pose either way"
             off = f"{one.report['mean_residual_px']:.1f}"
             table.add_row(one.picture.name, off, said, str(one.files[-1]))
         out.print(table)
-        if all(one.reason for one in done):
-            raise typer.Exit(2)
 
 
 @fit.command("video")
@@ -101,14 +102,16 @@ def fit_multiview(
     """One body through the videos of several cameras, or through triangulated points.
 
     Videos: every camera's landmarks are evidence. A bundle of `kinefit triangulate`: its points
-    with their covariances. Results go to kinefit_output/multiview unless --out says otherwise.
+    with their covariances, and of the options of a run only --height. Results go to
+    kinefit_output/multiview (those of a bundle to BUNDLE_body) unless --out says otherwise.
     """
     with errors_exit():
         from kinefit.api import fit_bundle, fit_views
 
         if len(sources) == 1 and sources[0].suffix == ".npz":
             folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
-            _print(fit_bundle(sources[0], folder, _fit_options(options)))
+            chosen, height = _bundle_options(_given(options) | {"overwrite": overwrite or None})
+            _print(fit_bundle(sources[0], folder, chosen, height))
             return
         settings, chosen = _settings(options)
         folder = out_folder or Path("kinefit_output") / "multiview"
@@ -120,10 +123,9 @@ def fit_multiview(
 
 
 @fit.command("markers")
-@with_options(FitOptions)
+@with_options(MarkerFileOptions)
 def fit_markers(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
-    height: Annotated[float | None, typer.Option(help="Stature in metres, if known.")] = None,
     out_folder: OutFolder = None,
     **options: Any,
 ) -> None:
@@ -134,15 +136,33 @@ def fit_markers(
     """
     with errors_exit():
         from kinefit.api import fit_marker_file
+        from kinefit.pipeline.config import checked
 
         folder = out_folder or file.with_name(f"{file.stem}_body")
-        _print(fit_marker_file(file, folder, _fit_options(options), height))
+        _print(fit_marker_file(file, folder, checked(MarkerFileOptions, _given(options))))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _bundle_options(given: dict[str, Any]) -> tuple[FitOptions, float | None]:
+    """Options of a fit to points, and the stature; InputError for what only videos have."""
+    from kinefit.pipeline.config import checked
+    from kinefit.types import InputError
+
+    for name, value in given.items():
+        if value is not None and name != "height" and name not in FitOptions.model_fields:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
+    checked(MarkerFileOptions, {n: v for n, v in given.items() if n == "height"})
+    return _fit_options(given), given.get("height")
 
 
 def _settings(options: dict[str, Any]) -> tuple[RunConfig, FitOptions]:
     from kinefit.pipeline.config import run_config
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     chosen = _fit_options(given)
     run = {name: value for name, value in given.items() if name not in FitOptions.model_fields}
     return run_config({"mass": _MASS_KG, **run}, source="options"), chosen
@@ -163,6 +183,8 @@ def _print(result: Any) -> None:
     table.add_row("stature", f"{report['stature_m']:.3f} m")
     if report.get("reprojection_px"):
         table.add_row("reprojection", f"{report['reprojection_px']['mean']:.2f} px")
+    elif report.get("points_off_mm") is not None:
+        table.add_row("points off", f"{report['points_off_mm']:.1f} mm (median)")
     if report.get("rms_mm") is not None:
         table.add_row("markers off", f"{report['rms_mm']:.1f} mm RMS")
     lost = sum(last - first + 1 for first, last in report["frames_without_pose"])

@@ -73,7 +73,7 @@ _LIMBS = (
 )
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
 _FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
-_NO_POSE = "fewer than six keypoints, for longer than a gap is bridged"
+_NO_POSE = "fewer than six keypoints, for longer than a gap is bridged or at an end of the clip"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,9 @@ class ClipFit:
 
     motion: NaN in frames without a pose; `reason` says why ("" where there is one).
     chain, state: as they were fitted; state has a pose in every frame, also in those.
-    reprojection: (T, C, K) pixels, through the lens, of the keypoints seen; NaN elsewhere.
+    reprojection: (T, C, K) pixels, through the lens, from the keypoints seen to the body's, which
+        have the detector's offsets; NaN elsewhere.
+    off_m: (T, K) metres, the same from the points in space that the fit began with.
     contacts: which of the feet's points stand when, and where the floor is.
     sd_m: (T, K) metres, one standard deviation of the keypoints `names` on the body in the
         direction that is known least: what noise leaves open of one frame by itself, given the
@@ -170,6 +172,7 @@ class ClipFit:
     names: tuple[str, ...]
     cameras: tuple[str, ...]
     reprojection: FloatArray
+    off_m: FloatArray
     contacts: Contacts
     reason: tuple[str, ...]
     sd_m: FloatArray
@@ -196,14 +199,16 @@ def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
+    time = data.timeline.time
+    missing = _too_long(time, seen >= _FEWEST, options.max_gap_s)
     contacts = find_contacts(
-        data.timeline.time, work.feet(state), work.feet_known, work.soles(state)
+        time, work.feet(state), work.feet_known, work.soles(state), known=~missing
     )
     if options.hold_feet and contacts.standing.any():
         state, more, ended = work.posed(state, contacts)
         steps, converged = steps + more, converged and ended
         contacts = replace(contacts, xyz=work.feet(state))
-    return _result(work, state, contacts, seen, steps, converged)
+    return _result(work, state, contacts, missing, steps, converged)
 
 
 def clip_chain(body: BodyModel, names: Sequence[str], directions: bool) -> Chain:
@@ -245,7 +250,8 @@ def _evidence(data: ClipData) -> IntArray:
     """(T,) keypoints that are seen by some camera, or known in space."""
     seen = (all_finite(data.xy) & np.isfinite(data.sigma)).any(axis=1)
     if data.covariance is not None:
-        seen |= all_finite(data.xyz)
+        known = np.isfinite(_roots(data.covariance)).all(axis=(-1, -2))
+        seen |= all_finite(data.xyz) & known
     return np.asarray(seen.sum(axis=1))
 
 
@@ -438,10 +444,9 @@ def _roots(covariance: FloatArray) -> FloatArray:
 
 
 def _result(
-    work: _Work, state: State, contacts: Contacts, seen: IntArray, steps: int, converged: bool
+    work: _Work, state: State, contacts: Contacts, missing: BoolArray, steps: int, converged: bool
 ) -> ClipFit:
     data, chain = work.data, work.chain
-    missing = _too_long(data.timeline.time, seen >= _FEWEST, work.options.max_gap_s)
     rotations = np.broadcast_to(np.eye(3), (len(state), len(chain.body.joint_names), 3, 3)).copy()
     rotations[:, chain.joint_index] = state.rotations
     rotations[missing] = np.nan
@@ -458,6 +463,7 @@ def _result(
         names=data.names,
         cameras=data.rig.names,
         reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
+        off_m=np.linalg.norm(points - data.xyz, axis=-1),
         contacts=contacts,
         reason=tuple(_NO_POSE if lost else "" for lost in missing),
         sd_m=np.where(missing[:, None], np.nan, work.uncertainty(state)),

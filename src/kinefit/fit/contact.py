@@ -48,14 +48,20 @@ class Contacts:
 
 
 def find_contacts(
-    time: FloatArray, xyz: FloatArray, names: tuple[str, ...], above: FloatArray
+    time: FloatArray,
+    xyz: FloatArray,
+    names: tuple[str, ...],
+    above: FloatArray,
+    known: BoolArray | None = None,
 ) -> Contacts:
     """When points of the feet stand.
 
     time: (T,) s. xyz: (T, P, 3) metres, world, Y up. above: (P,) metres that each is above its
-    sole when the foot is flat.
+    sole when the foot is flat. known: (T,) frames to go by; None: all.
     """
     slow = _speed(time, xyz) < _SLOW_M_S
+    if known is not None:
+        slow &= known[:, None]
     sole = xyz[..., 1] - above
     standing = np.zeros(slow.shape, dtype=bool)
     for p in range(len(names)):

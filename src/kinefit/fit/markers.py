@@ -136,11 +136,13 @@ def fit_markers(
     marked, points = marker_points(body, markers.names)
     known = [name for name in markers.names if name in points and _ever(markers, name)]
     if len(known) < options.fewest:
+        hint = "name at least six as a skeleton of kinefit or OpenCap's markers do"
+        unknown = [name for name in markers.names if name not in known]
+        if not unknown:
+            what = "Fitting a body to markers"
+            raise TooFewPoints(what, found=len(known), needed=options.fewest, hint=hint)
         what = f"Fitting a body to markers (places of only {len(known)} are known)"
-        unknown = [name for name in markers.names if name not in known] or ["all"]
-        raise MissingMarkers(
-            what, unknown, "name at least six as a skeleton of kinefit or OpenCap's markers do"
-        )
+        raise MissingMarkers(what, unknown, hint)
     used = markers.select(known)
     enough = used.present.sum(axis=1) >= options.fewest
     if not enough.any():

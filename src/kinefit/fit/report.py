@@ -11,7 +11,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipFit
 from kinefit.fit.markers import MarkerFit
 from kinefit.motion.quality import frame_pairs
-from kinefit.types import BodyMotion, FloatArray
+from kinefit.types import BodyMotion, BoolArray, FloatArray
 
 # Bones of the body whose lengths are told, by their anatomical joints.
 _BONES = {
@@ -20,7 +20,7 @@ _BONES = {
     "thigh": ("Hip", "Knee"),
     "shank": ("Knee", "Ankle"),
 }
-_BAD_RATIO, _BAD_PX = 3.0, 10.0
+_BAD_RATIO, _BAD_PX, _BAD_M = 3.0, 10.0, 0.05
 
 
 def clip_report(
@@ -35,7 +35,8 @@ def clip_report(
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
-        "frames_far_off": frame_pairs(_far_off(error), fit.motion.timeline.frame),
+        "frames_far_off": frame_pairs(_far_off(fit, error, lost), fit.motion.timeline.frame),
+        "points_off_mm": _median(1000 * fit.off_m[~lost]),
         "reprojection_px": _reprojection(fit, error),
         "keypoint_offsets_mm": _named(
             fit.names, 1000 * np.linalg.norm(fit.state.offset[: len(fit.names)], axis=1), 1
@@ -101,12 +102,18 @@ def bone_lengths(body: BodyModel, shape: FloatArray) -> dict[str, float]:
     }
 
 
-def _far_off(error: FloatArray) -> Any:
-    """(T,) frames whose keypoints are off three times as far as in the median frame."""
-    if not np.isfinite(error).any():
-        return np.zeros(len(error), dtype=bool)
+def _far_off(fit: ClipFit, error: FloatArray, lost: BoolArray) -> BoolArray:
+    """(T,) frames whose keypoints are off three times as far as in the median frame.
+
+    In pictures, where there are any; else in space.
+    """
+    least = _BAD_PX
     frame = _mean(error, (1, 2))
-    return np.nan_to_num(frame) > max(_BAD_RATIO * float(np.nanmedian(frame)), _BAD_PX)
+    if not np.isfinite(frame).any():
+        frame, least = _mean(np.where(lost[:, None], np.nan, fit.off_m), (1,)), _BAD_M
+    if not np.isfinite(frame).any():
+        return np.zeros(len(lost), dtype=bool)
+    return np.asarray(np.nan_to_num(frame) > max(_BAD_RATIO * float(np.nanmedian(frame)), least))
 
 
 def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:

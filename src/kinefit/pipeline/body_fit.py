@@ -29,10 +29,11 @@ from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc, write_trc
 from kinefit.pipeline import stages, view_stages
 from kinefit.pipeline.artifacts import load_arrays
-from kinefit.pipeline.config import FitOptions
+from kinefit.pipeline.config import FitOptions, MarkerFileOptions
 from kinefit.pipeline.monocular import Monocular
 from kinefit.pipeline.multiview import Multiview
 from kinefit.pipeline.run import option_hash
+from kinefit.pipeline.store import check_folder
 from kinefit.types import (
     BodyMotion,
     CameraRig,
@@ -63,6 +64,9 @@ MeshWriter = Callable[
     ],
     None,
 ]
+
+
+_MARKERS_FAR_MM, _STATURE_OFF_M = 25.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -146,23 +150,27 @@ def fit_run(
     return BodyResult(report, tuple(run.folder.path / name for name in names))
 
 
-def fit_bundle(bundle: Path, out: Path, options: FitOptions) -> BodyResult:
+def fit_bundle(
+    bundle: Path, out: Path, options: FitOptions, stature_m: float | None = None
+) -> BodyResult:
     """Fit a body to the triangulated points of a bundle, with their covariances; files in `out`.
 
+    stature_m: height of the person, if known.
     Raises InputError for a file that is no bundle of kinefit's, and for too few points.
     """
+    check_folder(out)
     points = load_triangulation(bundle)
     body = load_body(options.body, options.gender, child=options.child)
     rig = CameraRig(())
     none = np.empty((len(points.timeline), 0, len(points.names)))
     data = ClipData(
         points.timeline, rig, points.names, np.empty((*none.shape, 2)), none,
-        points.refined, points.covariance,
+        points.refined, points.covariance, stature_m=stature_m,
     )  # fmt: skip
     try:
         fit = fit_clip(body, data, _clip_options(options))
     except TooFewPoints as error:
-        raise InputError(bundle, str(error), "triangulate more of the body") from error
+        raise InputError(bundle, error.bare_reason, "triangulate more of the body") from error
     out.mkdir(parents=True, exist_ok=True)
     stem = out / f"{bundle.stem}_body"
     files = write_body(stem, body, fit, options.exports, {"bundle": bundle.name})
@@ -245,14 +253,27 @@ def _markers(fit: ClipFit) -> Markers:
     return Markers(fit.motion.timeline, fit.names, xyz)
 
 
+def check_kinds(kinds: Sequence[str], body: BodyModel, motion: BodyMotion) -> None:
+    """InputError for a kind of file that `export_as` cannot make of this motion."""
+    for kind in kinds:
+        if kind not in ("glb", "bvh", "obj", "amass"):
+            raise InputError("--to", f"no such kind: {kind}", "choose from glb, bvh, obj, amass")
+        if kind == "amass" and not body.name.startswith("smpl"):
+            hint = "leave amass out of --to"
+            raise InputError("--to", f"AMASS holds SMPL bodies, not {body.name}", hint)
+        if kind in ("bvh", "amass") and len(motion.timeline) < 2:
+            raise InputError("--to", f"one frame is no motion for {kind}", "choose glb or obj")
+
+
 def export_as(
     stem: Path, kind: str, body: BodyModel, motion: BodyMotion, influences: int = 4
 ) -> tuple[list[Path], tuple[str, ...]]:
     """A motion as `<stem>.glb`, `.bvh`, `<stem>_obj/` or `<stem>_amass.npz`; and notes.
 
     influences: joints per vertex in the .glb, 0: all. A motion on an uneven clock gets an even one
-    for BVH and AMASS, which have no other. Raises InputError for another kind.
+    for BVH and AMASS, which have no other. Raises InputError as `check_kinds`.
     """
+    check_kinds([kind], body, motion)
     path = stem.with_name(f"{stem.name}.{kind}")
     if kind == "glb":
         most: dict[int, Literal[4, 8] | None] = {4: 4, 8: 8, 0: None}
@@ -260,8 +281,6 @@ def export_as(
     if kind == "obj":
         folder = stem.with_name(f"{stem.name}_obj")
         return list(export_obj_frames(folder, stem.name, body, motion)), ()
-    if kind not in ("bvh", "amass"):
-        raise InputError("--to", f"no such kind: {kind}", "choose from glb, bvh, obj, amass")
     even = motion if motion.timeline.is_uniform else at_constant_rate(motion)
     if kind == "bvh":
         return [path], export_bvh(path, body, even)
@@ -269,32 +288,30 @@ def export_as(
     return [path], export_amass(path, body, even)
 
 
-def fit_marker_file(
-    file: Path, out: Path, options: FitOptions, stature_m: float | None = None
-) -> BodyResult:
+def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> BodyResult:
     """One body through the markers of a TRC or C3D file; files in `out`.
 
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
+    check_folder(out)
     markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
     body = load_body(options.body, options.gender, child=options.child)
     try:
-        fit = fit_markers(body, markers, stature_m=stature_m)
+        fit = fit_markers(body, markers, stature_m=options.height)
     except (MissingMarkers, TooFewPoints) as error:
-        reason = str(error).partition(" Next:")[0].rstrip(".")
         hint = "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"
-        raise InputError(file, reason, hint) from error
+        raise InputError(file, error.bare_reason, hint) from error
     out.mkdir(parents=True, exist_ok=True)
     stem = out / f"{file.stem}_body"
     path = stem.with_name(f"{stem.name}.npz")
     write_motion(path, fit.motion)
-    written, notes = [path], list(_ignored(fit.ignored))
+    report = marker_report(body, fit, _beyond(body, fit.motion))
+    written, notes = [path], _doubts(report, options.height)
     for kind in options.exports:
         files, said = export_as(stem, kind, body, fit.motion)
         written += files
         notes += said
     table = stem.with_name(f"{stem.name}.json")
-    report = marker_report(body, fit, _beyond(body, fit.motion))
     write_json(table, {"markers_file": file.name, **report, "notes": notes})
     return BodyResult(json.loads(table.read_text("utf-8")), (*written, table))
 
@@ -305,5 +322,16 @@ def _beyond(body: BodyModel, motion: BodyMotion) -> dict[str, FloatArray]:
     return dict(zip(joints, degrees.T, strict=True))
 
 
-def _ignored(names: tuple[str, ...]) -> list[str]:
-    return [f"Not on the body that was fitted: {', '.join(names)}."] if names else []
+def _doubts(report: dict[str, Any], height_m: float | None) -> list[str]:
+    """What speaks against a fit to markers, in words."""
+    said = []
+    if report["markers_ignored"]:
+        said.append(f"Not on the body that was fitted: {', '.join(report['markers_ignored'])}.")
+    if report["rms_mm"] > _MARKERS_FAR_MM:
+        said.append(
+            f"The body is {report['rms_mm']:.0f} mm from its markers (laboratories: 4): check the "
+            "file's units and names, and the height."
+        )
+    if height_m is not None and abs(report["stature_m"] - height_m) > _STATURE_OFF_M:
+        said.append(f"The markers are those of a body {report['stature_m']:.2f} m tall.")
+    return said

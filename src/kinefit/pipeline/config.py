@@ -9,7 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kinefit.types import InputError, Subject
 from kinefit.views.options import TriangulationOptions
@@ -92,7 +99,7 @@ class ViewOptions(BaseModel):
 
 
 class BodyChoice(BaseModel):
-    """Which body is fitted, and as what its motion is written."""
+    """Which body is fitted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -102,27 +109,56 @@ class BodyChoice(BaseModel):
     gender: Literal["male", "female", "neutral"] | None = Field(
         None, description="Of the person (Anny), or of an SMPL body, where there are several."
     )
+
+
+class MotionChoice(BodyChoice):
+    """And as what its motion is written."""
+
     export: str = Field("glb,bvh", description="Files beside .npz and .trc: glb, bvh, obj.")
+
+    @field_validator("export")
+    @classmethod
+    def _known_kinds(cls, value: str) -> str:
+        for kind in _listed(value):
+            if kind not in ("glb", "bvh", "obj"):
+                raise ValueError(f"no such kind: {kind}; choose from glb, bvh, obj")
+        return value
 
     @property
     def exports(self) -> tuple[str, ...]:
-        """The kinds of files; raises InputError for an unknown one."""
-        kinds = tuple(kind.strip() for kind in self.export.split(",") if kind.strip())
-        for kind in kinds:
-            if kind not in ("glb", "bvh", "obj"):
-                raise InputError("--export", f"no such kind: {kind}", "choose from glb, bvh, obj")
-        return kinds
+        """The kinds of files."""
+        return _listed(self.export)
 
 
-class FitOptions(BodyChoice):
-    """How a body is fitted: flags of `kinefit fit`."""
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+class PictureOptions(BodyChoice):
+    """How a body is fitted to a picture: flags of `kinefit fit image`."""
+
+    child: bool = Field(False, description="The person is a child (Anny).")
+    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
+
+
+class MarkerFileOptions(MotionChoice):
+    """How a body is fitted to markers: flags of `kinefit fit markers`."""
+
+    child: bool = Field(False, description="The person is a child (Anny).")
+    height: Annotated[float, Field(ge=0.5, le=2.5)] | None = Field(
+        None, description="Stature in metres, if known."
+    )
+
+
+class FitOptions(MotionChoice):
+    """How a body is fitted to a clip: flags of `kinefit fit video` and `multiview`."""
 
     child: bool = Field(False, description="The person is a child (Anny).")
     head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
     hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
 
 
-class FrameOptions(BodyChoice):
+class FrameOptions(MotionChoice):
     """How the poses of a rig are fitted frame by frame: flags of `kinefit fit frames`.
 
     What is None has the default of `kinefit.fit.rigfit.RigFitOptions` or, the last five, of

@@ -12,13 +12,20 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.detect import make_detector
-from kinefit.fit.image import DEFAULT_FOCAL_PX, ImageFit, ImagePoints, fit_image
+from kinefit.fit.image import (
+    DEFAULT_FOCAL_PX,
+    ImageFit,
+    ImageOptions,
+    ImagePoints,
+    fit_image,
+)
 from kinefit.geometry.projection import focal_from_fov
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
 from kinefit.io.video import Picture, frames, probe
-from kinefit.pipeline.config import FitOptions
+from kinefit.pipeline.config import PictureOptions
+from kinefit.pipeline.store import check_folder
 from kinefit.types import (
     Camera,
     FloatArray,
@@ -46,7 +53,7 @@ class PictureResult:
 def fit_pictures(
     pictures: Sequence[Path],
     out: Path,
-    options: FitOptions,
+    options: PictureOptions,
     *,
     focal_px: float | None = None,
     fov_deg: float | None = None,
@@ -57,22 +64,38 @@ def fit_pictures(
 
     focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. draw: writes
     the body on the photo. Pictures without a person, or whose body cannot be found, have a reason.
-    Raises InputError for a file that is no picture, two of one name, and contradicting options.
+    Raises InputError for a file that is no picture, two of one name, contradicting options, and
+    when no picture has a body: then nothing is written.
     """
+    check_folder(out)
     if focal_px is not None and fov_deg is not None:
         raise InputError("--fov", "the focal length is given too", "give one of the two")
+    if focal_px is not None and not focal_px > 0:
+        raise InputError("--focal-px", f"{focal_px:g} is no length", "give it in pixels")
+    if fov_deg is not None and not 0 < fov_deg < 180:
+        raise InputError("--fov", f"{fov_deg:g} degrees is no field of view", "give 5 to 170")
     stems = [picture.stem for picture in pictures]
     if len(set(stems)) < len(stems):
         twice = next(s for s in stems if stems.count(s) > 1)
         raise InputError(twice, "two pictures have this name", "fit them into different folders")
     body = load_body(options.body, options.gender, child=options.child)
     seen = _detected(pictures, progress)
-    fit = fit_image(body, _points(seen, focal_px, fov_deg))
+    chosen = ImageOptions() if options.head else ImageOptions(face_weight=0.0)
+    fit = fit_image(body, _points(seen, focal_px, fov_deg), chosen)
+    reasons = [
+        why if image.found.any() else _NOBODY for image, why in zip(seen, fit.reason, strict=True)
+    ]
+    if all(reasons):
+        said = f"none of {len(pictures)} pictures has a body" if len(pictures) > 1 else reasons[0]
+        hint = "show a whole person, upright and well lit"
+        raise InputError(pictures[0], said, hint)
     out.mkdir(parents=True, exist_ok=True)
     return [
-        _write(out / f"{p.stem}_body", p, body, fit, i, options, draw)
-        for i, p in enumerate(pictures)
+        _write(out / f"{p.stem}_body", p, fit, i, reasons[i], draw) for i, p in enumerate(pictures)
     ]
+
+
+_NOBODY = "no person was found in it"
 
 
 def _detected(pictures: Sequence[Path], progress: Callable[[int, int], None]) -> list[Keypoints2D]:
@@ -115,16 +138,16 @@ def _points(
 def _write(
     stem: Path,
     picture: Path,
-    body: BodyModel,
     fit: ImageFit,
     i: int,
-    options: FitOptions,
+    reason: str,
     draw: PictureWriter | None,
 ) -> PictureResult:
     """`<stem>.json`, and with a pose `<stem>.npz`, `.obj` and `.png`."""
+    body = fit.body
     files = [stem.with_name(f"{stem.name}.json")]
-    report = _report(picture, body, fit, i)
-    if not fit.reason[i]:
+    report = _report(picture, body, fit, i, reason)
+    if not reason:
         motion = fit.motion(i)
         for kind in ("npz", "obj"):
             files.append(stem.with_name(f"{stem.name}.{kind}"))
@@ -137,21 +160,22 @@ def _write(
             assert photo is not None  # it was decoded for the detector
             draw(files[3], photo, fit.view(i), vertices, body.faces)
     write_json(files[0], report)
-    return PictureResult(picture, fit.reason[i], report, tuple(files))
+    return PictureResult(picture, reason, report, tuple(files))
 
 
-def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int) -> dict[str, Any]:
-    report: dict[str, Any] = {"picture": picture.name, "body": body.name, "reason": fit.reason[i]}
-    if fit.reason[i]:
+def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
+    report: dict[str, Any] = {"picture": picture.name, "body": body.name, "reason": reason}
+    if reason:
         return report
-    camera, both = fit.camera(i), bool(np.isfinite(fit.loss[i]).all())
+    camera = fit.view(i)  # in the world of the .npz and the .obj
     residual = {
         name: None if np.isnan(v) else round(float(v), 2)
         for name, v in zip(fit.names, fit.residual_px[i], strict=True)
     }
     return report | {
         "camera": {
-            "focal_px": float(fit.focal_px[i]),
+            "image_size": list(camera.size),
+            "K": camera.K.tolist(),
             "R": camera.R.tolist(),
             "t_m": camera.t.tolist(),
         },
@@ -160,10 +184,24 @@ def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int) -> dict[str, 
         },
         "residual_px": residual,
         "mean_residual_px": round(float(np.nanmean(fit.residual_px[i])), 2),
-        "orientation": {
-            "tried_both": both,
-            "turned_won": bool(fit.turned[i]) if both else False,
-            "won_by": round(float(fit.margin[i]), 4) if both else None,
-        },
+        "orientation": _orientation(fit, i),
         "converged": bool(fit.converged[i]),
     }
+
+
+def _orientation(fit: ImageFit, i: int) -> dict[str, Any]:
+    """Which way round the body faces, and how sure that is."""
+    if not np.isfinite(fit.loss[i]).all():
+        return {"tried_both": False, "turned_won": False, "won_by": None, "decided": True}
+    margin = float(fit.margin[i])
+    return {
+        "tried_both": True,
+        "turned_won": bool(fit.turned[i]),
+        "won_by": round(margin, 4),
+        "decided": margin > _DECIDED,
+    }
+
+
+# Two fits whose losses differ by less ended in one pose, or in two that the picture cannot tell
+# apart.
+_DECIDED = 0.01

@@ -151,7 +151,9 @@ class _Job:
         try:
             return rig_views.shape_of_points(work)
         except TooFewPoints as error:
-            raise InputError(self.bundle, str(error), "triangulate more of the body") from error
+            raise InputError(
+                self.bundle, error.bare_reason, "triangulate more of the body"
+            ) from error
 
     def _write(
         self, out: Path, found: SequenceFit, rig: RigClip | None, progress: Progress
@@ -170,12 +172,12 @@ class _Job:
         """The points on the body, and the clip as one body where it is one; what to know."""
         files: list[Path] = []
         notes: list[str] = []
+        if not np.isfinite(found.scale).any():
+            return files, ["No frame has a pose that can be used: there is no motion."]
         if len(found.reports) > 1:  # one frame has no rate, which TRC must state
             files.append(stem.with_name(f"{stem.name}.trc"))
             targets = found.work.targets
             write_trc(files[0], Markers(targets.timeline, targets.names, found.points))
-        if not np.isfinite(found.scale).any():
-            return files, ["No frame has a pose that can be used: there is no motion."]
         try:
             motion = found.motion
         except InvalidData:

@@ -137,6 +137,13 @@ def open_run(
         raise
 
 
+def check_folder(out: Path) -> None:
+    """InputError unless `out` is, or can become, a folder; before work whose result goes there."""
+    taken = next((p for p in (out, *out.parents) if p.exists()), out)
+    if taken.exists() and not taken.is_dir():
+        raise InputError(taken, "is a file, not a folder", "choose another --out")
+
+
 def _check_claim(path: Path, source: Path, input_sha256: str) -> None:
     if not path.exists():
         return

@@ -14,6 +14,11 @@ from typing import Any
 class KinefitError(Exception):
     """Base of every error a user can act on."""
 
+    @property
+    def bare_reason(self) -> str:
+        """The message without the next thing to do, for another error to go on with."""
+        return str(self).partition(" Next:")[0].rstrip(".")
+
     def __reduce__(self) -> tuple[Any, ...]:
         """As message and attributes, so that it survives the way from a worker process."""
         return _rebuilt, (type(self), self.args, self.__dict__)
