@@ -215,3 +215,15 @@ def test_points_far_from_the_body_are_told_without_cameras() -> None:
     assert report["frames_far_off"] == [[8, 10]]
     assert report["reprojection_px"] is None
     assert report["points_off_mm"] < 20
+
+
+def test_a_person_may_be_away_for_whole_windows() -> None:
+    made = clip(frames=90, noise_px=1.0)
+    xy, xyz = made.data.xy.copy(), made.data.xyz.copy()
+    xy[15:75], xyz[15:75] = np.nan, np.nan
+    data = replace(made.data, xy=xy, xyz=xyz)
+    fit = fit_clip(made.body, data, ClipOptions(window=10, overlap=5, hold_feet=False))
+    assert not any(fit.reason[:15])
+    assert all(fit.reason[15:75])
+    assert not any(fit.reason[75:])
+    assert _error_mm(fit, made.points)[75:].mean() < 10

@@ -380,6 +380,8 @@ class _Work:
             objective = replace(objective, points=(*objective.points, held))
         for keep, window in windows(len(start), self.options.window, self.options.overlap):
             rows = np.arange(window.start, window.stop)
+            if not any(term.weight[rows].any() for term in self.evidence):
+                continue  # nobody is seen for as long as that: no pose will be claimed here
             part = replace(objective, times=(self._smooth(rows),))
             found = minimise(part, Variables.poses(self.chain), state.at(rows), _SOLVE, rows)
             inside = slice(keep.start - window.start, keep.stop - window.start)
