@@ -80,8 +80,8 @@ _NO_POSE = "fewer than six keypoints, for longer than a gap is bridged or at an 
 class ClipOptions:
     """How a clip is fitted.
 
-    head: use the keypoints of the face. face_weight: how much these count against others (seed:
-    hair, buns and hats deceive detectors).
+    head: use the keypoints of the face. face_weight: how much these count against others
+    (hair, buns and hats deceive detectors).
     keyframe_s, most_keyframes: frames that the shape is fitted to are this far apart, and so many.
     offset_m: one standard deviation of where a keypoint is against the body's own; 0 holds it.
     outlier_sd: standard deviations from which a keypoint's pull falls off.
