@@ -227,3 +227,14 @@ def test_a_person_may_be_away_for_whole_windows() -> None:
     assert all(fit.reason[15:75])
     assert not any(fit.reason[75:])
     assert _error_mm(fit, made.points)[75:].mean() < 10
+
+
+def test_a_bridged_frame_is_not_said_to_be_known() -> None:
+    """It has no evidence of its own: its deviation is that of a body anywhere in the room."""
+    made = clip(frames=20, noise_px=1.0)
+    xy = made.data.xy.copy()
+    xy[9:11] = np.nan
+    fit = fit_clip(made.body, replace(made.data, xy=xy))
+    assert not any(fit.reason)
+    assert fit.sd_m[9:11].min() > 1.0
+    assert fit.sd_m[:8].max() < 0.1

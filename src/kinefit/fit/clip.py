@@ -71,6 +71,8 @@ _LIMBS = (
     ("LHip", "RHip"),
     *((side + a, side + b) for side in "LR" for a, b in _SIDE_LIMBS),
 )
+# What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
+_ANYWHERE_M, _ANYHOW_RAD = 10.0, np.pi
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
 _FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
 _NO_POSE = "fewer than six keypoints, for longer than a gap is bridged or at an end of the clip"
@@ -406,10 +408,13 @@ class _Work:
         objective = Objective(self.evidence, self.poses)
         variables, T, K = Variables.poses(self.chain), len(state), len(self.data.names)
         out = np.empty((T, K))
+        weak = np.diag(
+            np.repeat([_ANYWHERE_M**-2, *([_ANYHOW_RAD**-2] * len(variables.joints))], 3)
+        )
         for first in range(0, T, _TOGETHER):
             rows = np.arange(first, min(first + _TOGETHER, T))
             some = state.at(rows)
-            inverse = np.linalg.pinv(information(objective, variables, some, rows), hermitian=True)
+            inverse = np.linalg.inv(information(objective, variables, some, rows) + weak)
             J = some.posed(self.chain).jacobian[:, :K]
             spread = J @ inverse[:, None] @ np.swapaxes(J, -1, -2)
             out[rows] = np.sqrt(np.linalg.eigvalsh(spread)[..., -1].clip(0))

@@ -62,6 +62,7 @@ class Monocular(Run):
         self.finish()
 
     def prepare(self) -> None:
+        """From the videos to the initial markers in the room."""
         detector = {"name": self.stem, **self.detection(self.sinks)}  # the name is in every file's
         self.stage("detect", self._detect, detector)
         from kinefit.pipeline import stages  # see `Run.finish`

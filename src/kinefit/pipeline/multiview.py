@@ -136,6 +136,7 @@ class Multiview(Run):
         self.finish()
 
     def prepare(self) -> None:
+        """From the videos to the initial markers in the room."""
         detector = {"cameras": list(self.videos), **self.detection(self.sinks)}
         self.stage("detect", self._detect, detector)
         from kinefit.pipeline import view_stages

@@ -66,10 +66,6 @@ class Run:
             "sinks": sorted(sinks),
         }
 
-    def prepare(self) -> None:
-        """From the videos to the initial markers in the room."""
-        raise NotImplementedError
-
     def finish(self) -> None:
         """From initial markers to all markers and joint angles."""
         # Imported here: the numerical libraries behind it take as long to load as a second of
