@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.body.anatomy import violations
+from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.fit.priors import Mixture
 from kinefit.fit.report import clip_report
+from kinefit.geometry import rotations as so3
 from kinefit.types import CameraRig, FloatArray, InvalidData, Timeline, TooFewPoints
 
-from .clips import NAMES, clip
+from .clips import NAMES, MadeUp, clip
 
 # The truth keeps to no prior: what pulls to rest and neutral is made weak where exactness counts.
 _EXACT = ClipOptions(
@@ -238,3 +241,50 @@ def test_a_bridged_frame_is_not_said_to_be_known() -> None:
     assert not any(fit.reason)
     assert fit.sd_m[9:11].min() > 1.0
     assert fit.sd_m[:8].max() < 0.1
+
+
+def _in_space(made: MadeUp, points: FloatArray, sd_m: float) -> ClipData:
+    """Points with covariances, and no camera."""
+    T, J = points.shape[:2]
+    return replace(
+        made.data, rig=CameraRig(()), xy=np.empty((T, 0, J, 2)), sigma=np.empty((T, 0, J)),
+        xyz=points, covariance=np.tile(sd_m**2 * np.eye(3), (T, J, 1, 1)),
+    )  # fmt: skip
+
+
+def test_a_knee_does_not_bend_back() -> None:
+    """Points 10 cm unsure of a knee bent back by 40 degrees: the limits are believed."""
+    made = clip(frames=5)
+    body, rotations = made.body, made.motion.rotations.copy()
+    rotations[:, body.joint_names.index("left_knee")] = so3.exp(np.array([-0.7, 0, 0]))
+    motion = replace(made.motion, rotations=rotations)
+    _, joints = body.pose(rotations, motion.translation, body.rest_joints(motion.shape))
+    data = _in_space(made, body.regress(body.motion_vertices(motion), joints, NAMES), 0.1)
+    names, free = violations(body, fit_clip(body, data, ClipOptions(joint_limits=False)).motion)
+    _, held = violations(body, fit_clip(body, data).motion)
+    knee = names.index("LKnee")
+    assert free[:, knee].min() > 15
+    assert held[:, knee].max() < 10
+
+
+def test_a_cut_is_not_smoothed_over() -> None:
+    """The person is a metre further on in the next shot, and stands still in both."""
+    made = clip(frames=40)
+    points = np.repeat(made.points[:1], 40, axis=0)
+    points[20:, :, 0] += 1.0
+    fit = fit_clip(made.body, _in_space(made, points, 0.02), ClipOptions(hold_feet=False))
+    place = fit.motion.translation[:, 0]
+    assert np.ptp(place[:20]) < 1e-3
+    assert np.ptp(place[20:]) < 1e-3
+    assert abs(place[20] - place[19] - 1.0) < 1e-3
+
+
+def test_one_camera_is_helped_by_the_poses_of_people() -> None:
+    made = clip(frames=10, cameras=1, noise_px=2.0)
+    data = replace(made.data, directions=True)
+    alone = fit_clip(made.body, data, ClipOptions(pose_prior=0))
+    helped = fit_clip(made.body, data, ClipOptions(pose_prior=2))
+    prior = Mixture.of(helped.chain)
+    rows = np.arange(10)
+    energy = [(prior.residual(f.state.rotations, rows) ** 2).sum() for f in (alone, helped)]
+    assert energy[1] < 0.9 * energy[0]
