@@ -241,8 +241,6 @@ def test_issue_c_a_changed_frame_is_redone_and_so_is_what_follows_from_it(
     fresh = fit_sequence(clip.work(clip.targets(moved)), clip.views)
     np.testing.assert_array_equal(again.state.rotations, fresh.state.rotations)
     assert len(list(tmp_path.iterdir())) == 12 + 4  # frames 8 to 11
-    store.keep_only({path.stem for path in sorted(tmp_path.iterdir())[:5]})
-    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_issue_c_hashes_tell_type_shape_and_order_apart() -> None:

@@ -71,12 +71,6 @@ class FrameStore:
         with atomic_path(self._path(key)) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **{_KEY: np.array(key), **arrays})
 
-    def keep_only(self, keys: set[str]) -> None:
-        """Remove the frames of other runs."""
-        for path in self.folder.glob("*.npz"):
-            if path.stem not in keys:
-                path.unlink(missing_ok=True)
-
     def _path(self, key: str) -> Path:
         if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
             raise InvalidData(f"{key!r} is no content hash.")

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +26,6 @@ from kinefit.fit.rig_targets import Reason
 from kinefit.fit.rigfit import Past, RigFit
 from kinefit.fit.state import State
 from kinefit.geometry import rotations as so3
-from kinefit.io.atomic import write_json
 from kinefit.motion.repair import (
     SpikeRule,
     bridge,
@@ -166,10 +164,6 @@ class SequenceFit:
                 f"{r.attempts:>5} {mm:>8.2f} {r.camera or '-':<14} {r.reason}".rstrip()
             )
         return "\n".join(lines) + "\n"
-
-    def write_summary(self, path: str | Path) -> None:
-        """`as_json` as a file, whole or not at all."""
-        write_json(path, self.as_json())
 
 
 def fit_sequence(
