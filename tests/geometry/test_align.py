@@ -110,3 +110,22 @@ def test_rotation_between_is_the_smallest(rng):
 def test_opposite_or_zero_directions_have_no_smallest_rotation():
     assert np.isnan(rotation_between(np.array([0, 0, 1.0]), np.array([0, 0, -1.0]))).all()
     assert np.isnan(rotation_between(np.array([0, 0, 1.0]), np.zeros(3))).all()
+
+
+def test_not_strict_finds_a_motion_wherever_there_is_a_point(rng):
+    line = np.linspace(0, 4, 9)[:, None] * [1.0, 0, 0]
+    turned = line @ Rotation.random(rng=rng).as_matrix().T + [1, 2, 3]
+    found = align(line, turned, strict=False)
+    assert np.linalg.det(found.R) == pytest.approx(1)
+    np.testing.assert_allclose(found.apply(line), turned, atol=1e-12)
+    one = np.full((3, 3), np.nan)
+    one[1] = [1.0, 2, 3]
+    np.testing.assert_allclose(align(one, one + 5, strict=False).apply(one)[1], one[1] + 5)
+    assert np.isnan(align(one * np.nan, one, strict=False).R).all()
+
+
+def test_not_strict_changes_nothing_where_the_rotation_is_known(known):
+    source, target, _, R, t = known
+    found = align(source, target, with_scale=True, strict=False)
+    np.testing.assert_allclose(found.R, R, atol=1e-12)
+    np.testing.assert_allclose(found.t, t, atol=1e-12)

@@ -12,13 +12,11 @@ from kinefit.angles.opensim import to_opensim
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
+from kinefit.metrics.agreement import agreement, same_turn
 from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
 
 # Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.
 _NO_ANGLE = ("_tx", "_ty", "_tz", "_beta")
-# Degrees; below it (rounding of eight decimals in a file is 1e-8) a curve is constant, and a
-# correlation with it would be one of rounding errors.
-_CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -140,24 +138,6 @@ def _interpolate(time: FloatArray, at: FloatArray, values: FloatArray) -> FloatA
 
 
 def _errors(values: FloatArray, reference: FloatArray) -> DofError:
-    good = np.isfinite(values) & np.isfinite(reference)
-    if not good.any():
-        return DofError(None, None, None, None, None)
-    difference = _centred(values[good] - reference[good])
-    truth = reference[good]
-    spread = min(float(truth.std()), float((truth + difference).std()))
-    return DofError(
-        rmse=float(np.sqrt((difference**2).mean())),
-        mae=float(np.abs(difference).mean()),
-        bias=float(difference.mean()),
-        sd=float(difference.std()),
-        r=None if spread < _CONSTANT else float(np.corrcoef(truth + difference, truth)[0, 1]),
-    )
-
-
-def _centred(difference: FloatArray) -> FloatArray:
-    """Differences in degrees without whole turns: within 180 of their circular mean."""
-    turns = np.exp(1j * np.radians(difference))
-    middle = float(np.degrees(np.angle(turns.mean())))
-    rest = difference - middle
-    return np.asarray(middle + rest - 360.0 * np.round(rest / 360.0))
+    found = agreement(reference + same_turn(values - reference), reference)
+    numbers = {name: getattr(found, name) for name in ("rmse", "mae", "bias", "sd", "r")}
+    return DofError(**{name: None if np.isnan(n) else n for name, n in numbers.items()})

@@ -32,12 +32,15 @@ def align(
     weights: FloatArray | None = None,
     *,
     with_scale: bool = False,
+    strict: bool = True,
 ) -> Similarity:
     """The motion that brings `source` (..., N, 3) nearest to `target` (..., N, 3).
 
     Least squares with `weights` (..., N), non-negative (None: equal); never a reflection.
     Points that are NaN on either side carry no weight. The result is NaN wherever the points
-    left do not determine a rotation: fewer than three, or all on one line.
+    left do not determine a rotation: fewer than three, or all on one line. Not `strict`: any of
+    the best rotations there, and NaN only without any point. The distances after it are the same
+    for each of them where one side lies on a line, as the path of someone walking straight does.
 
     Umeyama 1991, IEEE PAMI 13(4):376-380, equations 40-42; without scale it is Kabsch's.
     """
@@ -57,6 +60,8 @@ def align(
     # A covariance of rank one leaves the rotation about its line free; 1e-9 is far above the
     # rounding of the decomposition and far below any two directions that mean something.
     determined = (D[..., 1] > 1e-9 * D[..., 0]) & (((w[..., 0] > 0).sum(axis=-1)) >= 3)
+    if not strict:
+        determined = total[..., 0] > 0
     R = np.where(determined[..., None, None], R, np.nan)
     spread = (w * s * s).sum(axis=(-1, -2))
     ratio = (D * handed).sum(axis=-1) / np.where(spread > 0, spread, np.nan)
