@@ -1,0 +1,1 @@
+"""Videos of people whose motion, bodies and cameras are known exactly."""

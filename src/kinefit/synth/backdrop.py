@@ -1,0 +1,262 @@
+"""What is behind the people: a room or a place outdoors as a box with painted sides, or a picture.
+
+A ray from each pixel meets one side of the box; what is painted there is that pixel's light. So
+floors and walls are where they are in the world, through any lens, for any motion of the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.geometry.projection import undistort
+from kinefit.synth.look import Color, linear
+from kinefit.synth.noise import noise_picture
+from kinefit.types import Camera, FloatArray, InputError
+
+Light3 = NDArray[np.float32]  # (H, W, 3) linear light
+Kind = Literal["room", "outdoors", "picture"]
+
+FLOOR = 3  # of the sides, in the order -x, +x, -z, floor, ceiling, +z
+_AXIS = (0, 0, 2, 1, 1, 2)  # which coordinate is constant on each side
+_TILE = 768  # pixels of a painted side
+_FAR_M = 40.0  # outdoors, the distance of the horizon's picture
+_BLOCKS = 14  # most pieces of furniture, windows, ... on a wall
+
+
+@dataclass(frozen=True)
+class Room:
+    """kind: of place. half_m: half of its length along x and z. high_m: up to the ceiling or sky.
+    seed: of all that is painted. tint: reflectance of walls. picture: file for the kind "picture".
+    """
+
+    kind: Kind
+    half_m: tuple[float, float]
+    high_m: float
+    seed: int
+    tint: Color
+    picture: str | None = None
+
+
+def sample_room(
+    rng: np.random.Generator, *, least_m: float, picture: str | None = None
+) -> Room:
+    """A place that reaches at least `least_m` metres from its middle in all directions."""
+    kind: Kind = "picture" if picture else ("room" if rng.random() < 0.65 else "outdoors")
+    half = least_m + rng.uniform(0.2, 3.0, 2)
+    if kind == "outdoors":
+        half = np.full(2, max(_FAR_M, 2 * least_m))
+    tint = linear(255 * np.clip(rng.beta(4, 2) + rng.normal(0, 0.06, 3), 0.1, 0.97))
+    return Room(
+        kind=kind,
+        half_m=(float(half[0]), float(half[1])),
+        high_m=float(rng.uniform(2.3, 3.6)) if kind == "room" else 0.6 * float(half[0]),
+        seed=int(rng.integers(2**31)),
+        tint=(float(tint[0]), float(tint[1]), float(tint[2])),
+        picture=picture,
+    )
+
+
+class Backdrop:
+    """Draws a place as cameras see it.
+
+    room: the place. size: (width, height) of pictures. Raises InputError for a picture that
+    cannot be read.
+    """
+
+    def __init__(self, room: Room, size: tuple[int, int]) -> None:
+        self.room, self.size = room, size
+        self._picture = _read_picture(room.picture, size) if room.picture else None
+        self._sides = None if self._picture is not None else _painted(room)
+        self._rays: tuple[Camera, NDArray[np.float32]] | None = None
+        self._last: tuple[Camera, Light3, NDArray[np.float32]] | None = None
+        self._first: Camera | None = None
+
+    def draw(self, camera: Camera) -> tuple[Light3, NDArray[np.float32]]:
+        """(H, W, 3) linear light, and (H, W, 2) metres x, z of the floor at each pixel, NaN where
+        no floor is seen. Neither is to be written to: a camera that stays gets the same again."""
+        if self._last is None or not _same_pose(self._last[0], camera):
+            self._last = (camera, *self._drawn(camera))
+        return self._last[1], self._last[2]
+
+    def _drawn(self, camera: Camera) -> tuple[Light3, NDArray[np.float32]]:
+        ray = self._directions(camera)
+        side, place = self._meet(ray, camera.centre.astype(np.float32))
+        floor = np.where((side == FLOOR)[..., None], place[..., ::2], np.float32(np.nan))
+        if self._picture is not None:
+            return self._turned_picture(camera), floor
+        assert self._sides is not None
+        return self._look_up(self._sides, side, place), floor
+
+    def _directions(self, camera: Camera) -> NDArray[np.float32]:
+        """(H, W, 3) world directions of the pixels' rays."""
+        if self._rays is None or not _same_lens(self._rays[0], camera):
+            width, height = self.size
+            grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+            plane = undistort(camera, grid.reshape(-1, 2).astype(np.float64))
+            plane = np.nan_to_num(plane)  # beyond the lens: the middle of the picture
+            local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+            self._rays = camera, local.astype(np.float32)
+        turned = self._rays[1] @ camera.R.astype(np.float32)
+        return np.asarray(turned.reshape(self.size[1], self.size[0], 3))
+
+    def _meet(
+        self, ray: NDArray[np.float32], eye: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Which side of the box each ray meets (H, W), and where (H, W, 3)."""
+        x, z = self.room.half_m
+        low = np.array([-x, 0.0, -z], np.float32)
+        high = np.array([x, self.room.high_m, z], np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = (np.where(ray > 0, high, low) - eye) / ray
+        reach = np.where(np.isfinite(reach), reach, np.float32(np.inf))
+        axis = reach.argmin(axis=-1)
+        nearest = np.take_along_axis(reach, axis[..., None], axis=-1)
+        ahead = np.take_along_axis(ray, axis[..., None], axis=-1)[..., 0] > 0
+        side = np.array([[0, 1], [FLOOR, 4], [2, 5]], np.int8)[axis, ahead.astype(np.int8)]
+        return side, eye + nearest * ray
+
+    def _look_up(
+        self, sides: Light3, side: NDArray[np.int8], place: NDArray[np.float32]
+    ) -> Light3:
+        """What is painted where; `sides` are the six pictures under each other."""
+        x, z = self.room.half_m
+        across = np.where((side < 2)[..., None], place[..., 2:], place[..., :1])[..., 0]
+        flat = (side == FLOOR) | (side == 4)
+        down = np.where(flat, place[..., 2], self.room.high_m - place[..., 1])
+        length = np.where(side < 2, 2 * z, 2 * x).astype(np.float32)
+        height = np.where(flat, 2 * z, self.room.high_m).astype(np.float32)
+        u = np.clip(across / length + 0.5, 0, 1) * (_TILE - 1)
+        v = np.clip(down / height + np.where(flat, 0.5, 0), 0, 1) * (_TILE - 1)
+        v = v + side * np.float32(_TILE)
+        return np.asarray(
+            cv2.remap(sides, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR)
+        )
+
+    def _turned_picture(self, camera: Camera) -> Light3:
+        """The picture as something far away, seen by a camera that has turned since the first."""
+        assert self._picture is not None
+        self._first = self._first or camera
+        H = camera.K @ camera.R @ self._first.R.T @ np.linalg.inv(self._first.K)
+        return np.asarray(
+            cv2.warpPerspective(self._picture, H, self.size, borderMode=cv2.BORDER_REFLECT)
+        )
+
+
+def _same_lens(a: Camera, b: Camera) -> bool:
+    return np.array_equal(a.K, b.K) and np.array_equal(a.distortion, b.distortion)
+
+
+def _same_pose(a: Camera, b: Camera) -> bool:
+    return _same_lens(a, b) and np.array_equal(a.R, b.R) and np.array_equal(a.t, b.t)
+
+
+def _read_picture(path: str, size: tuple[int, int]) -> Light3:
+    """The file scaled and cut to fill `size`."""
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(path, "cannot be read as a picture", "give .jpg or .png files")
+    scale = max(size[0] / image.shape[1], size[1] / image.shape[0])
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    y, x = (image.shape[0] - size[1]) // 2, (image.shape[1] - size[0]) // 2
+    cut = cv2.resize(image[max(y, 0) :, max(x, 0) :][: size[1], : size[0]], size)
+    return np.asarray(linear(cut[..., ::-1].astype(np.float64)), np.float32)
+
+
+def _painted(room: Room) -> Light3:
+    """The six sides under each other, (6 * _TILE, _TILE, 3)."""
+    rng = np.random.default_rng(room.seed)
+    out = np.empty((6 * _TILE, _TILE, 3), np.float32)
+    skyline = rng.integers(2**31)
+    for side, axis in enumerate(_AXIS):
+        tile = out[side * _TILE : (side + 1) * _TILE]
+        if side == FLOOR:
+            tile[:] = _floor(rng, room)
+        elif axis == 1:
+            tile[:] = _ceiling(rng, room)
+        elif room.kind == "room":
+            tile[:] = _wall(rng, room)
+        else:
+            tile[:] = _horizon(np.random.default_rng(skyline + side), room)
+    return out
+
+
+def _floor(rng: np.random.Generator, room: Room) -> Light3:
+    """Boards, tiles, carpet or earth; lines at their true distances."""
+    base = linear(255 * np.clip(rng.beta(2, 2) + rng.normal(0, 0.08, 3), 0.08, 0.9))
+    grain = noise_picture(rng, (_TILE, _TILE), 12)[..., None] - 0.5
+    out = base * (1 + rng.uniform(0.2, 1.2) * grain)
+    kind = rng.choice(["boards", "tiles", "plain"]) if room.kind == "room" else "plain"
+    if kind != "plain":
+        pixel = np.array(room.half_m) * 2 / _TILE  # metres
+        wide = rng.uniform(0.12, 0.25) if kind == "boards" else rng.uniform(0.3, 0.8)
+        x, z = np.arange(_TILE) * pixel[0] / wide, np.arange(_TILE) * pixel[1] / wide
+        column, row = x.astype(int), z.astype(int)
+        shade = rng.uniform(0.75, 1.2, (row[-1] + 1, column[-1] + 1))
+        if kind == "boards":
+            shade = np.repeat(shade[:1], len(shade), axis=0)
+            out *= shade[row][:, column][..., None]
+        else:
+            out *= (0.5 + 0.5 * shade)[row][:, column][..., None]
+            out[(z % 1) < pixel[1] / wide] *= 0.6
+        out[:, (x % 1) < pixel[0] / wide] *= 0.6
+    return np.asarray(np.clip(out, 0.005, 1), np.float32)
+
+
+def _ceiling(rng: np.random.Generator, room: Room) -> Light3:
+    if room.kind == "outdoors":
+        blue, cloud = linear(np.array([110.0, 160, 230])), noise_picture(rng, (_TILE, _TILE), 6)
+        return np.asarray(blue + 0.8 * cloud[..., None] ** 2, np.float32)
+    return np.full((_TILE, _TILE, 3), 0.75 * np.array(room.tint) + 0.2, np.float32)
+
+
+def _wall(rng: np.random.Generator, room: Room) -> Light3:
+    """Paint, a skirting, and doors, windows, shelves and pictures as rectangles."""
+    grain = noise_picture(rng, (_TILE, _TILE), 8)[..., None] - 0.5
+    out = np.array(room.tint) * rng.uniform(0.6, 1.0) * (1 + 0.15 * grain)
+    for _ in range(int(rng.integers(2, _BLOCKS))):
+        w, h = rng.uniform(0.02, 0.16), rng.uniform(0.1, 0.8)
+        x, y = rng.uniform(0, 1 - w), rng.choice([rng.uniform(0.05, 0.6), 1 - h])
+        box = [int(n * _TILE) for n in (x, y, x + w, min(y + h, 1))]
+        _rectangle(rng, out, box)
+    out[-int(0.03 * _TILE) :] *= rng.uniform(0.3, 1.2)
+    return np.asarray(np.clip(out, 0.005, 1.2), np.float32)
+
+
+def _rectangle(rng: np.random.Generator, out: FloatArray, box: list[int]) -> None:
+    """One thing on a wall: a frame, and in it one colour, or parts of several."""
+    left, top, right, bottom = box
+    out[top:bottom, left:right] = linear(255 * rng.beta(1.5, 1.5, 3))
+    edge = int(rng.integers(2, 8))
+    rows, columns = int(rng.integers(1, 6)), int(rng.integers(1, 4))
+    if bottom - top < 4 * edge * rows or right - left < 4 * edge * columns:
+        return
+    for r in range(rows):
+        for c in range(columns):
+            y = top + (bottom - top) * r // rows + edge, top + (bottom - top) * (r + 1) // rows
+            x = left + (right - left) * c // columns + edge, left + (right - left) * (c + 1) // columns
+            out[y[0] : y[1] - edge, x[0] : x[1] - edge] = linear(255 * rng.beta(1.5, 1.5, 3))
+
+
+def _horizon(rng: np.random.Generator, room: Room) -> Light3:
+    """Sky over a row of houses and trees, of which no one is higher than a quarter."""
+    down = np.linspace(0, 1, _TILE)[:, None, None]
+    sky = linear(np.array([120.0, 165, 230])) * (1 - down) + linear(np.array([215.0, 225, 235])) * down
+    out = np.broadcast_to(sky, (_TILE, _TILE, 3)).copy()
+    cell = 32
+    for _ in range(60):
+        x, w = int(rng.integers(_TILE)), int(rng.integers(10, 90))
+        top = int(_TILE * (1 - rng.uniform(0.04, 0.25)))
+        green = rng.random() < 0.5
+        color = linear(np.array([60.0, 90, 50]) if green else 255 * rng.beta(3, 3) * np.ones(3))
+        if green:
+            cv2.ellipse(out, (x, _TILE), (w // 2, _TILE - top), 0, 180, 360, color.tolist(), -1)
+        else:
+            out[top:, x : x + w] = color
+            out[top::cell, x : x + w] *= 0.6
+    grain = noise_picture(rng, (_TILE, _TILE), 24)[..., None]
+    return np.asarray(out * (0.7 + 0.6 * grain), np.float32)

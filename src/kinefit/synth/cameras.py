@@ -1,0 +1,122 @@
+"""Cameras around a scene: where they stand, how hands move them, what a calibration gets wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinefit.geometry import rotations as so3
+from kinefit.geometry.projection import intrinsics, project
+from kinefit.types import Camera, FloatArray
+
+_FULL_FRAME_MM = 36.0  # across the longer side of the picture that focal lengths refer to
+_MARGIN = 0.06  # of the picture's sides, kept free around the person
+_NEAREST_M, _FARTHEST_M = 1.2, 14.0
+
+
+@dataclass(frozen=True)
+class Sway:
+    """How a hand moves a camera: sums of slow sines, their own for each of six directions.
+
+    turn_rad, shift_m: standard deviations of rotation about and motion along each camera axis.
+    hertz, phase: (6, n) nested tuples; of each direction, rotations first.
+    """
+
+    turn_rad: float
+    shift_m: float
+    hertz: tuple[tuple[float, ...], ...]
+    phase: tuple[tuple[float, ...], ...]
+
+    def at(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Rotation vectors and shifts (T, 3) in the camera's axes at `times` (T,) seconds."""
+        angle = 2 * np.pi * np.array(self.hertz) * times[:, None, None] + np.array(self.phase)
+        unit = np.sqrt(2 / len(self.hertz[0])) * np.sin(angle).sum(axis=-1)  # variance 1
+        return self.turn_rad * unit[:, :3], self.shift_m * unit[:, 3:]
+
+
+def sample_sway(rng: np.random.Generator) -> Sway:
+    """A hand that tries to hold still: 0.2 to 1.5 degrees, 0.5 to 3 cm, up to 2 Hz."""
+    hertz, phase = rng.uniform(0.15, 2.0, (6, 4)), rng.uniform(0, 2 * np.pi, (6, 4))
+    return Sway(
+        turn_rad=float(np.radians(rng.uniform(0.2, 1.5))),
+        shift_m=float(rng.uniform(0.005, 0.03)),
+        hertz=tuple(map(tuple, hertz.tolist())),
+        phase=tuple(map(tuple, phase.tolist())),
+    )
+
+
+def moved(camera: Camera, sway: Sway | None, times: FloatArray) -> list[Camera]:
+    """The camera at each of `times` (T,) seconds."""
+    if sway is None:
+        return [camera] * len(times)
+    turn, shift = sway.at(times)
+    Q = so3.exp(turn)
+    return [
+        replace(camera, R=q @ camera.R, t=q @ (camera.t + s)) for q, s in zip(Q, shift, strict=True)
+    ]
+
+
+def sample_camera(
+    rng: np.random.Generator,
+    name: str,
+    size: tuple[int, int],
+    around: FloatArray,
+    azimuth: float,
+    focal_mm: float,
+    distance: float = 1.35,
+    lens: bool = False,
+) -> Camera:
+    """A camera in the direction `azimuth` (radians about Y from +Z) that sees all of `around`.
+
+    size: (width, height) pixels. around: (N, 3) metres, world. focal_mm: for a full frame, i.e.
+    of a picture whose longer side is 36 mm. distance: farthest, in those at which `around` fills
+    the picture. lens: with a distortion as phones have it.
+    """
+    K = intrinsics(focal_mm / _FULL_FRAME_MM * max(size), size)
+    low, high = around.min(axis=0), around.max(axis=0)
+    target = (low + high) / 2 + rng.normal(0, 0.05, 3)
+    height, roll = rng.uniform(0.5, 2.1), np.radians(rng.normal(0, 1.5))
+    distortion = rng.normal(0, [0.05, 0.02, 0.0005, 0.0005]) if lens else np.zeros(0)
+
+    def at(distance: float) -> Camera:
+        way = np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+        eye = np.array([target[0], height, target[2]]) + distance * way
+        R = so3.exp(np.array([0.0, 0.0, roll])) @ looking(target - eye)
+        return Camera(name, size, K, R, -R @ eye, distortion)
+
+    near, far = _NEAREST_M, _FARTHEST_M
+    for _ in range(20):  # to a hundredth of a millimetre
+        middle = (near + far) / 2
+        near, far = (near, middle) if _sees(at(middle), around) else (middle, far)
+    return at(far * rng.uniform(1.0, distance))
+
+
+def looking(direction: FloatArray) -> FloatArray:
+    """(3, 3) rotation, world to camera, of one that looks along `direction`, upright."""
+    z = so3.unit(direction)
+    x = so3.unit(np.cross(z, [0.0, 1.0, 0.0]))
+    return np.stack([x, np.cross(z, x), z])
+
+
+def _sees(camera: Camera, xyz: FloatArray) -> bool:
+    """Whether all points are within the picture, with a margin."""
+    uv = project(camera, xyz)
+    border = _MARGIN * np.array(camera.size)
+    inside = (uv >= border) & (uv <= np.array(camera.size) - 1 - border)
+    return bool(inside.all())
+
+
+def miscalibrated(
+    camera: Camera, rng: np.random.Generator, turn_deg: float, shift_m: float, focal_share: float
+) -> Camera:
+    """What a calibration would say of `camera`: wrong by these standard deviations.
+
+    turn_deg: rotation about each axis, degrees. shift_m: place along each axis, metres.
+    focal_share: focal length, as a share of it.
+    """
+    R = so3.exp(np.radians(turn_deg) * rng.normal(size=3)) @ camera.R
+    centre = camera.centre + shift_m * rng.normal(size=3)
+    K = np.array(camera.K)
+    K[[0, 1], [0, 1]] *= 1 + focal_share * rng.normal()
+    return replace(camera, K=K, R=R, t=-R @ centre)

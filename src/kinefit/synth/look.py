@@ -1,0 +1,255 @@
+"""How a person looks: skin, hair and clothes as colours of parts of the body's mesh.
+
+There are no pictures of textures anywhere: parts are told from the joints that move the skin and
+from places at rest, and cloth has its pattern as a function of the place on it. Colours are
+reflectances in linear light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.body.model import BodyModel
+from kinefit.synth.noise import smooth_noise
+from kinefit.types import FloatArray, IntArray
+
+Color = tuple[float, float, float]
+PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
+
+# What a triangle shows; the order of `Look.palette`.
+SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES = range(9)
+BODY, HEAD = 1, 2  # labels of `Figure`
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Of cloth. scale_m: metres from one repeat to the next. color: of the other half."""
+
+    kind: PatternKind
+    scale_m: float
+    color: Color
+
+
+@dataclass(frozen=True)
+class Look:
+    """One person's appearance.
+
+    sleeves, legs: how far clothes reach along arms and legs: 0 at shoulder or hip, 1 at elbow or
+    knee, 2 at wrist or ankle. hem: where the top ends, metres above the hips. loose_m: largest
+    distance of clothes from the skin. hair_m: thickness of the hair; hair_low: how far down it
+    reaches, in heights of the brow above the eyes (-0.6 short, -2 to the shoulders, 9: none).
+    """
+
+    skin: Color
+    hair: Color
+    top: Color
+    top_pattern: Pattern
+    bottom: Color
+    bottom_pattern: Pattern
+    shoes: Color
+    lips: Color
+    iris: Color
+    sleeves: float
+    legs: float
+    hem: float
+    loose_m: float
+    hair_m: float
+    hair_low: float
+
+    @property
+    def palette(self) -> FloatArray:
+        """(9, 3) reflectance of each part."""
+        white, rubber = (0.75, 0.73, 0.7), (0.6, 0.6, 0.58)
+        return np.array(
+            [self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips, white, self.iris,
+             rubber]
+        )  # fmt: skip
+
+
+# sRGB, as one picks them; skins after the span of the Monk scale, hairs from black to grey.
+_SKINS = ((246, 237, 228), (234, 218, 186), (215, 189, 150), (160, 126, 86), (130, 92, 67), (58, 49, 42))
+_HAIRS = ((20, 17, 15), (48, 33, 24), (89, 57, 35), (148, 106, 62), (190, 160, 110), (150, 148, 145))
+_IRISES = ((60, 40, 25), (90, 70, 40), (70, 95, 120), (80, 100, 70))
+
+
+def sample_look(rng: np.random.Generator) -> Look:
+    """Someone's clothes, hair and skin: any colour and length occurs, dull ones most."""
+    tone = rng.uniform(0, len(_SKINS) - 1)
+    k = min(int(tone), len(_SKINS) - 2)
+    skin = linear(np.array(_SKINS[k]) + (tone - k) * (np.array(_SKINS[k + 1]) - _SKINS[k]))
+    top, bottom = _cloth(rng), _cloth(rng, darker=True)
+    return Look(
+        skin=_color(skin),
+        hair=_color(linear(np.array(_HAIRS[int(rng.integers(len(_HAIRS)))]))),
+        top=top,
+        top_pattern=_pattern(rng, 0.45),
+        bottom=bottom,
+        bottom_pattern=_pattern(rng, 0.15),
+        shoes=_cloth(rng, darker=bool(rng.random() < 0.6)),
+        lips=_color(skin * np.array([0.9, 0.55, 0.55])),
+        iris=_color(linear(np.array(_IRISES[int(rng.integers(len(_IRISES)))]))),
+        sleeves=float(rng.choice([0.25, rng.uniform(0.4, 0.9), 2.0], p=[0.1, 0.45, 0.45])),
+        legs=float(rng.choice([rng.uniform(0.3, 0.9), 2.0], p=[0.3, 0.7])),
+        hem=float(rng.uniform(-0.08, 0.06)),
+        loose_m=float(rng.uniform(0.002, 0.025)),
+        hair_m=float(rng.uniform(0.004, 0.025)),
+        hair_low=float(rng.choice([-0.6, -0.9, -2.0, 9.0], p=[0.5, 0.2, 0.25, 0.05])),
+    )
+
+
+def _cloth(rng: np.random.Generator, darker: bool = False) -> Color:
+    """Saturation is low in most clothes, and trousers are darker than shirts."""
+    value = rng.beta(1.3, 2.2) if darker else rng.beta(1.5, 1.5)
+    hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.2, 2.0)
+    wave = np.cos(hue - np.array([0.0, 2 * np.pi / 3, 4 * np.pi / 3]))
+    return _color(linear(255 * np.clip(value * (1 + 0.8 * saturation * wave), 0.03, 0.95)))
+
+
+def _pattern(rng: np.random.Generator, chance: float) -> Pattern:
+    kinds: tuple[PatternKind, ...] = ("stripes", "bars", "checks", "blotches")
+    kind = kinds[int(rng.integers(len(kinds)))] if rng.random() < chance else "plain"
+    return Pattern(kind, float(np.exp(rng.uniform(np.log(0.02), np.log(0.15)))), _cloth(rng))
+
+
+def linear(srgb: FloatArray) -> FloatArray:
+    """Reflectance of sRGB values 0..255 (IEC 61966-2-1)."""
+    c = np.asarray(srgb, np.float64) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def _color(rgb: FloatArray) -> Color:
+    return (float(rgb[0]), float(rgb[1]), float(rgb[2]))
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A body that wears a look, ready to be drawn.
+
+    faces: (F, 3). part: (F,) what each shows (`SKIN`, `TOP`, ...). palette: (9, 3). patterns: of
+    the parts that have one. rest: (V, 3) metres, the place of each vertex on the body at rest.
+    offset: (V,) metres along its normal at which clothes and hair are. label: (F,) BODY or HEAD.
+    joint: (F,) the joint that moves it most.
+    """
+
+    faces: IntArray
+    part: NDArray[np.uint8]
+    palette: FloatArray
+    patterns: dict[int, Pattern]
+    rest: FloatArray
+    offset: FloatArray
+    label: NDArray[np.uint8]
+    joint: IntArray
+
+
+def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
+    """The body of that shape in these clothes; of Anny's joints and keypoints."""
+    rest = np.asarray(body.rest_vertices(shape), np.float64)
+    joints = body.rest_joints(shape)
+    owner = body.skin_joints[np.arange(len(rest)), body.skin_weights.argmax(axis=1)]
+    area = _Areas(body, rest, joints, owner)
+    vertex_part = area.clothes(look)
+    middle = rest[body.faces].mean(axis=1)
+    joint = owner[body.faces[:, 0]]
+    part = _Areas(body, middle, joints, joint).clothes(look)
+    worn = np.isin(vertex_part, (TOP, BOTTOM))
+    # Cloth hangs in folds, so it is not everywhere as far away.
+    folds = 0.3 + 0.7 * smooth_noise(rest / 0.08)
+    offset = np.where(worn, look.loose_m * folds, 0.0)
+    offset[vertex_part == HAIR] = look.hair_m
+    offset[np.isin(vertex_part, (SHOES, SOLES))] = 0.004
+    head = _among(body, joint, ("head", "eye."))
+    return Figure(
+        faces=body.faces,
+        part=part,
+        palette=look.palette,
+        patterns={TOP: look.top_pattern, BOTTOM: look.bottom_pattern},
+        rest=rest.astype(np.float32),
+        offset=_smoothed(body.faces, offset),
+        label=np.where(head, HEAD, BODY).astype(np.uint8),
+        joint=joint,
+    )
+
+
+def _smoothed(faces: IntArray, offset: FloatArray) -> FloatArray:
+    """Means over triangles and back, twice: an edge of cloth is no cliff."""
+    for _ in range(2):
+        mean = offset[faces].mean(axis=1)
+        total = np.bincount(faces.ravel(), np.repeat(mean, 3), len(offset))
+        offset = total / np.maximum(np.bincount(faces.ravel(), minlength=len(offset)), 1)
+    return offset
+
+
+def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> NDArray[np.bool_]:
+    named = [b for b, name in enumerate(body.joint_names) if name.startswith(prefixes)]
+    return np.asarray(np.isin(owner, named))
+
+
+@dataclass(frozen=True, eq=False)
+class _Areas:
+    """Places (N, 3) on a body at rest with the joint (N,) that moves each, and what they are of."""
+
+    body: BodyModel
+    at: FloatArray
+    joints: FloatArray
+    owner: IntArray
+
+    def clothes(self, look: Look) -> NDArray[np.uint8]:
+        """(N,) parts."""
+        body = self.body
+        out = np.full(len(self.at), SKIN, np.uint8)
+        y = self.at[:, 1]
+        hips = self._joint("upperleg01.L")[1]
+        trunk = _among(body, self.owner, ("root", "pelvis", "spine", "clavicle", "shoulder"))
+        out[trunk & (y > hips + look.hem)] = TOP
+        out[trunk & (y <= hips + look.hem)] = BOTTOM
+        arm = _among(body, self.owner, ("shoulder", "upperarm", "lowerarm"))
+        out[arm & (self._along("upperarm01", "lowerarm01", "wrist") < look.sleeves)] = TOP
+        leg = _among(body, self.owner, ("upperleg", "lowerleg"))
+        out[leg & (self._along("upperleg01", "lowerleg01", "foot") < look.legs)] = BOTTOM
+        # A top that hangs over the trousers.
+        out[leg & (y > hips + look.hem)] = TOP
+        foot = _among(body, self.owner, ("foot", "toe"))
+        out[foot] = SHOES
+        out[foot & (y < y[foot].min() + 0.02)] = SOLES
+        self._face(out, look)
+        return out
+
+    def _face(self, out: NDArray[np.uint8], look: Look) -> None:
+        body, at = self.body, self.at
+        head = _among(body, self.owner, ("head", "neck", "eye."))
+        eyes = (self._joint("eye.L") + self._joint("eye.R")) / 2
+        apart = self._joint("eye.L")[0] - eyes[0]  # half of the distance between the eyes
+        x, y, z = ((at - eyes) / apart).T  # 3 cm: units of a face
+        high, back = y / 3.4, -z / 3.4
+        hairline = np.clip(0.75 - 0.55 * back, look.hair_low, None)
+        out[head & (high > hairline) & (high > look.hair_low)] = HAIR
+        side = np.abs(x) - 1
+        front = head & (z > -0.6)
+        out[front & (np.abs(side) < 0.75) & (y > 0.55) & (y < 0.95)] = HAIR  # brows
+        out[front & (np.abs(x) < 0.85) & (y > -2.45) & (y < -1.85) & (z > 0.3)] = LIPS
+        eye = _among(body, self.owner, ("eye.",))
+        out[eye] = EYES
+        out[eye & (np.hypot(side, y) < 0.2) & (z > 0)] = IRIS
+
+    def _joint(self, name: str) -> FloatArray:
+        return np.asarray(self.joints[self.body.joint_names.index(name)])
+
+    def _along(self, start: str, middle: str, end: str) -> FloatArray:
+        """(N,) 0 at the limb's start, 1 at its middle joint, 2 at its end; either side."""
+        side = np.where(self.at[:, 0] > 0, 0, 1)
+        a, b, c = (
+            np.stack([self._joint(f"{name}.{s}") for s in "LR"])[side]
+            for name in (start, middle, end)
+        )
+        first = _share(self.at, a, b)
+        return np.where(first < 1, first, 1 + np.clip(_share(self.at, b, c), 0, None))
+
+
+def _share(at: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """(N,) how far along from a to b the foot of each point is."""
+    d = b - a
+    return np.asarray(((at - a) * d).sum(axis=1) / (d * d).sum(axis=1))

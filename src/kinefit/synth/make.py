@@ -1,0 +1,386 @@
+"""A scene made: videos of its cameras, and the truth about them.
+
+Frames are drawn by worker processes, some consecutive ones at a time, for all cameras; the caller's
+process writes the videos. Nothing depends on how many processes there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit import __version__
+from kinefit.angles import joint_angles
+from kinefit.body.anny import load_anny
+from kinefit.body.model import BodyModel
+from kinefit.geometry.projection import project, to_camera
+from kinefit.io.atomic import write_json
+from kinefit.io.calibration import write_calibration
+from kinefit.io.video import Picture, VideoWriter
+from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
+from kinefit.synth.cameras import moved
+from kinefit.synth.clips import motion_library
+from kinefit.synth.look import dress
+from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
+from kinefit.synth.options import SynthOptions
+from kinefit.synth.painter import Painter, Shot
+from kinefit.synth.people import mass, stature
+from kinefit.synth.placing import FEET, contacts, standing_heights
+from kinefit.synth.points import body_points
+from kinefit.synth.scene import Filming, Scene, sample_scene
+from kinefit.synth.sensor import develop
+from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
+from kinefit.types import (
+    BodyMotion,
+    Camera,
+    CameraRig,
+    FloatArray,
+    InputError,
+    Keypoints3D,
+    Markers,
+    Timeline,
+)
+
+_CHUNK = 8  # frames drawn in one go: posing a mesh is quicker in numbers
+_SUBFRAMES = 3  # of an exposure
+_FIRST_PROP = 1000  # what the painter calls the first prop
+
+TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FilmedFrame:
+    """One frame of one camera. picture: as the sensor gives it. runs: of labels. xy, sight: (P, K,
+    2), (P, K) of the points. camera: where it was."""
+
+    picture: Picture
+    runs: tuple[Labels, NDArray[np.uint32]]
+    xy: FloatArray
+    sight: NDArray[np.uint8]
+    camera: Camera
+
+
+class Studio:
+    """Films a scene, frame by frame; each process has its own.
+
+    points: of the body. statures: metres, of each person.
+    """
+
+    def __init__(self, scene: Scene, body: BodyModel) -> None:
+        self.scene, self.body = scene, body
+        self.points = body_points(body)
+        shapes = [np.array(actor.shape) for actor in scene.actors]
+        looks = [actor.look for actor in scene.actors]
+        self.statures = [stature(body, shape) for shape in shapes]
+        self._shapes = shapes
+        self._bodies = [body.fixed(shape) for shape in shapes]
+        self._figures = [dress(body, s, k) for s, k in zip(shapes, looks, strict=True)]
+        self._inside = [self.points.depth_below_skin(shape) for shape in shapes]
+
+    def film(self, first: int, count: int) -> list[list[FilmedFrame]]:
+        """Frames from `first` on, `count` of them: per frame, one per camera."""
+        by_camera = [self._film_camera(c, first, count) for c in range(len(self.scene.filming))]
+        return [list(row) for row in zip(*by_camera, strict=True)]
+
+    def _film_camera(self, c: int, first: int, count: int) -> list[FilmedFrame]:
+        filming = self.scene.filming[c]
+        step = 1 / self.scene.options.rate
+        times = (first + np.arange(count)) * step + filming.offset_s
+        shutter = filming.shutter_s / 2
+        meshes, points = self._posed(times)
+        later, _ = self._posed(times + shutter) if shutter else (meshes, points)
+        out = []
+        for k in range(count):
+            moments = times[k] + np.array([-shutter, 0.0, shutter] if shutter else [0.0])
+            cameras = moved(filming.camera, filming.sway, moments)
+            # A thousandth of a second is a straight line: the mesh is posed twice, not thrice.
+            before = [2 * m[k] - n[k] for m, n in zip(meshes, later, strict=True)]
+            now, after = [m[k] for m in meshes], [n[k] for n in later]
+            shots = [before, now, after] if shutter else [now]
+            shot = self._painters[c].draw(cameras, shots)
+            noise = np.random.default_rng((*self.scene.seed, c, first + k))
+            camera = cameras[len(cameras) // 2]
+            xy, sight = self._seen(camera, shot, [p[k] for p in points])
+            out.append(
+                FilmedFrame(
+                    develop(shot.picture, filming.sensor, noise),
+                    encode(self._labels(shot)),
+                    xy,
+                    sight,
+                    camera,
+                )
+            )
+        return out
+
+    @cached_property
+    def _painters(self) -> list[Painter]:
+        """One per camera: each keeps the backdrop that it sees."""
+        s = self.scene
+        return [Painter(s.room, s.light, self._figures, s.props, s.options.size) for _ in s.filming]
+
+    def _posed(self, times: FloatArray) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Meshes (N, V, 3) and points (N, K, 3) of each person at `times` (N,)."""
+        meshes, points = [], []
+        for moving, body, shape in zip(self.scene.moving, self._bodies, self._shapes, strict=True):
+            rotations, translation = moving.at(times)
+            meshes.append(body.posed_vertices(rotations, translation, np.zeros(0)))
+            points.append(self.points.at(rotations, translation, shape)[0])
+        return meshes, points
+
+    def _labels(self, shot: Shot) -> Labels:
+        labels = np.zeros(shot.surface.shape, np.uint8)
+        for p, figure in enumerate(self._figures):
+            mine = shot.surface == p
+            head = figure.label[shot.face[mine]] == 2
+            labels[mine] = np.where(head, person_label(p, head=True), person_label(p))
+        labels[shot.surface >= _FIRST_PROP] = PROP
+        return labels
+
+    def _seen(
+        self, camera: Camera, shot: Shot, points: Sequence[FloatArray]
+    ) -> tuple[FloatArray, NDArray[np.uint8]]:
+        """Pixels (P, K, 2) of the points and what is seen of them (P, K)."""
+        xyz = np.stack(points)
+        xy, depth = project(camera, xyz), to_camera(camera, xyz)[..., 2]
+        width, height = camera.size
+        with np.errstate(invalid="ignore"):
+            pixel = np.round(np.nan_to_num(xy, nan=-1.0, posinf=-1, neginf=-1))
+        inside = (pixel >= 0).all(axis=-1) & (pixel < (width, height)).all(axis=-1)
+        u, v = np.where(inside[..., None], pixel, 0).astype(np.int64).transpose(2, 0, 1)
+        surface, before = shot.surface[v, u], depth - shot.depth[v, u]
+        own = surface == np.arange(len(points))[:, None]
+        return xy, _sight(inside, own, before, np.stack(self._inside))
+
+
+def _sight(
+    inside: NDArray[np.bool_], own: NDArray[np.bool_], before: FloatArray, below: FloatArray
+) -> NDArray[np.uint8]:
+    """What is seen of points (P, K).
+
+    inside: in the picture. own: whether the surface at its pixel is the person's. before: metres
+    that it lies in front of the point. below: metres of the point under its own skin: skin no
+    further away than twice that and a little is the skin of that joint.
+    """
+    hidden = before > np.where(own, 2 * below + 0.03, 0.0)
+    out = np.where(own, Sight.SELF_HIDDEN, Sight.HIDDEN)
+    out = np.where(hidden, out, Sight.SEEN)
+    return np.where(inside, out, Sight.OUTSIDE).astype(np.uint8)
+
+
+def make_scenes(
+    options: SynthOptions,
+    out: Path,
+    count: int = 1,
+    *,
+    processes: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[Path]:
+    """Film `count` scenes: into `out`, or its folders scene_00000, ... where there are several.
+
+    Scenes that are there already from the same options and code stay. Several scenes are filmed at
+    the same time, one in each process. Returns the folders. Raises InputError as `make_scene` and
+    `sample_scene` do.
+    """
+    processes = processes or os.cpu_count() or 1
+    body, library = load_anny(), motion_library(options.motion)
+    folders = [out] if count == 1 else [out / f"scene_{i:05d}" for i in range(count)]
+    missing = [i for i, folder in enumerate(folders) if not _is_made(folder, options, i)]
+    scenes = (sample_scene(options, i, body, library) for i in missing)
+    if len(missing) <= 1 or processes == 1:
+        for i, scene in zip(missing, scenes, strict=True):
+            per_frame = progress if count == 1 else lambda done, total: None
+            make_scene(scene, folders[i], processes=processes, progress=per_frame)
+    else:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            jobs = [
+                pool.submit(make_scene, s, folders[i], processes=1)
+                for i, s in zip(missing, scenes, strict=True)
+            ]
+            for done, job in enumerate(as_completed(jobs)):
+                job.result()
+                progress(count - len(missing) + done + 1, count)
+    return folders
+
+
+def make_scene(
+    scene: Scene,
+    out: Path,
+    *,
+    processes: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Film `scene` into the folder `out`: a video per camera, the calibration as given, the truth,
+    and, last, `scene.json`: how it was made, and the SHA-256 of every file.
+
+    processes: that draw; None: one per core. Raises InputError when the folder holds something
+    that is not of this scene.
+    """
+    _refuse_foreign(scene, out)
+    out.mkdir(parents=True, exist_ok=True)
+    body = load_anny()
+    frames = _filmed(scene, body, processes or os.cpu_count() or 1)
+    rows: list[list[FilmedFrame]] = []
+    with ExitStack() as opened:
+        writers = [opened.enter_context(_writer(scene, f, out)) for f in scene.filming]
+        for k, row in enumerate(frames):
+            for writer, frame in zip(writers, row, strict=True):
+                writer.add(frame.picture, k / scene.options.rate)
+            rows.append([replace(frame, picture=_NO_PICTURE) for frame in row])
+            progress(k + 1, scene.options.frames)
+    truth = SceneTruth(
+        tuple(_person_truth(scene, body, p) for p in range(len(scene.actors))),
+        tuple(_view_truth(scene, f, [row[c] for row in rows]) for c, f in enumerate(scene.filming)),
+    )
+    write_truth(out / TRUTH, truth)
+    given = CameraRig(tuple(f.given for f in scene.filming))
+    write_calibration(out / CALIBRATION, given, "aniposelib")
+    listed = {name: sha256_file(out / name) for name in _files(scene)}
+    about = {"kinefit": __version__, "key": scene_key(scene.options, scene.number)}
+    write_json(out / MANIFEST, {**about, **scene.to_json(), "sha256": listed})
+
+
+def _writer(scene: Scene, filming: Filming, out: Path) -> VideoWriter:
+    options = scene.options
+    path = out / f"{filming.camera.name}.mp4"
+    return VideoWriter(path, options.size, rate_hz=options.rate, quality=options.quality)
+
+
+def _files(scene: Scene) -> list[str]:
+    """What a scene's folder holds beside its manifest."""
+    return [*(f"{f.camera.name}.mp4" for f in scene.filming), CALIBRATION, TRUTH]
+
+
+def _refuse_foreign(scene: Scene, out: Path) -> None:
+    known = {*_files(scene), MANIFEST}
+    foreign = [p for p in out.iterdir() if p.name not in known] if out.is_dir() else []
+    if foreign:
+        raise InputError(
+            out, f"it holds {foreign[0].name}, which is not of this scene", "name a new folder"
+        )
+
+
+def scene_key(options: SynthOptions, number: int) -> str:
+    """SHA-256 of all that a scene's files depend on."""
+    motion = None if options.motion is None else sha256_file(options.motion)
+    chosen = options.model_dump(mode="json", exclude={"motion"})
+    return sha256_json({"options": chosen, "motion": motion, "scene": number, "c": code_version()})
+
+
+def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
+    """Whether the folder holds this scene, whole."""
+    try:
+        manifest = read_manifest(folder)
+    except InputError:
+        return False
+    return manifest.get("key") == scene_key(options, number)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """`scene.json` of a folder whose files are all as they were written.
+
+    Raises InputError for a folder without one, and for a file that is missing or was changed.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(
+            folder, "is no folder of a synthetic scene", "make one: kinefit synth --out FOLDER"
+        ) from error
+    for name, digest in listed.items():
+        file = folder / Path(name).name
+        if not file.is_file() or sha256_file(file) != digest:
+            what = "was changed" if file.is_file() else "is missing"
+            raise InputError(file, f"it {what} since the scene was made", "make the scene again")
+    return dict(manifest)
+
+
+_NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
+
+
+def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[FilmedFrame]]:
+    """All frames in order, one row of cameras each."""
+    starts = range(0, scene.options.frames, _CHUNK)
+    chunks = [(first, min(_CHUNK, scene.options.frames - first)) for first in starts]
+    if processes == 1 or len(chunks) == 1:
+        studio = Studio(scene, body)
+        for first, count in chunks:
+            yield from studio.film(first, count)
+        return
+    context = get_context("spawn")  # a fork would copy the threads' locks
+    with ProcessPoolExecutor(processes, context, _open_studio, (scene,)) as pool:
+        waiting = iter(chunks)
+        # A few ahead of the writer, no more: pictures are large.
+        ahead = [pool.submit(_film, *chunk) for chunk in islice(waiting, processes + 1)]
+        while ahead:
+            rows = ahead.pop(0).result()
+            ahead += [pool.submit(_film, *chunk) for chunk in islice(waiting, 1)]
+            yield from rows
+
+
+_studio: Studio  # set in each worker
+
+
+def _open_studio(scene: Scene) -> None:
+    global _studio
+    _studio = Studio(scene, load_anny())
+
+
+def _film(first: int, count: int) -> list[list[FilmedFrame]]:
+    return _studio.film(first, count)
+
+
+def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
+    """The person at the moments of the first camera's frames."""
+    options, shape = scene.options, np.array(scene.actors[p].shape)
+    timeline = Timeline.regular(options.frames, options.rate)
+    rotations, translation = scene.moving[p].at(timeline.time)
+    points = body_points(body)
+    keypoints, marks = points.at(rotations, translation, shape)
+    feet = [points.keypoints.index(name) for name in FEET]
+    markers = Markers(
+        timeline,
+        (*points.keypoints, *points.markers),
+        np.concatenate([keypoints, marks], axis=1),
+    )
+    return PersonTruth(
+        points=Keypoints3D(timeline, points.keypoints, keypoints, "world"),
+        markers=markers,
+        angles=joint_angles(markers),
+        motion=BodyMotion(
+            body.name, timeline, body.joint_names, rotations, translation, shape, body.shape.names
+        ),
+        contact=contacts(timeline.time, keypoints[:, feet], standing_heights(body, shape)),
+        stature_m=stature(body, shape),
+        mass_kg=mass(body, shape),
+    )
+
+
+def _view_truth(scene: Scene, filming: Filming, frames: Sequence[FilmedFrame]) -> ViewTruth:
+    timeline = Timeline.regular(len(frames), scene.options.rate)
+    size: Any = filming.camera.size
+    return ViewTruth(
+        camera=frames[0].camera,
+        R=np.stack([frame.camera.R for frame in frames]),
+        t=np.stack([frame.camera.t for frame in frames]),
+        timeline=timeline,
+        time=timeline.time + filming.offset_s,
+        xy=np.stack([frame.xy for frame in frames], axis=1),
+        sight=np.stack([frame.sight for frame in frames], axis=1),
+        masks=LabelRuns.of(size, (frame.runs for frame in frames)),
+    )

@@ -1,0 +1,242 @@
+"""What the detector says beside what is true, for training: one row per picture of a person.
+
+Rows are kept in shards, each made from the seed and its number alone, so that a run that was cut
+off goes on, and shards can be made anywhere. The arrays have the names that training samples of
+Part Orientation Fields go by; what each means stands at `FIELDS` and in `docs/synthetic.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.body.anny import load_anny
+from kinefit.body.model import BodyModel
+from kinefit.detect.inference import Landmarks, Network
+from kinefit.detect.mediapipe import picture_network
+from kinefit.geometry.projection import to_camera
+from kinefit.io.arrays import read_npz
+from kinefit.io.atomic import atomic_path
+from kinefit.pipeline.provenance import code_version, sha256_json
+from kinefit.skeletons import map_points, skeleton
+from kinefit.synth.clips import motion_library
+from kinefit.synth.make import FilmedFrame, Studio
+from kinefit.synth.motion import Clip
+from kinefit.synth.options import PairOptions
+from kinefit.synth.scene import Scene, sample_scene
+from kinefit.types import FloatArray, InputError
+
+# Name -> meaning; N rows, 17 points of coco17, 33 of blazepose33. Camera axes; "unit torso": from
+# the middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
+FIELDS: Mapping[str, str] = {
+    "pose_2d": "(N, 17, 2) pixels, detected; NaN where nobody was",
+    "projected_2d": "(N, 17, 2) pixels, true",
+    "ground_truth": "(N, 17, 3) true, camera axes, unit torso",
+    "corrupted": "(N, 17, 3) the detector's own 3D, camera axes, of its own unit torso",
+    "visibility": "(N, 17) 0..1, the detector's; 0 where nobody was detected",
+    "camera_R": "(N, 3, 3) rotation, world (Y up) to camera",
+    "gt_scale": "(N,) metres, true length of the torso",
+    "detected_33": "(N, 33, 2) pixels",
+    "score_33": "(N, 33) 0..1",
+    "world_33": "(N, 33, 3) metres, camera axes, from the mid-hip: the detector's own 3D",
+    "true_33": "(N, 33, 2) pixels; NaN for points that the body has no place for",
+    "xyz_33": "(N, 33, 3) metres, camera axes, from the camera",
+    "sight_33": "(N, 33) what is seen of each point: kinefit.synth.truth.Sight",
+    "K": "(N, 3, 3) intrinsics, pixels",
+    "size": "(N, 2) width, height of the picture",
+    "stature_m": "(N,) metres, standing",
+    "scene": "(N,) number of the scene: rows of one scene share body, clothes and room",
+}
+_COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
+_MOMENTS = 4  # of each scene
+_ROWS = 252  # of a shard: 21 scenes
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of rows. number: from 0. path: of the file. key: of options and code."""
+
+    number: int
+    path: Path
+    key: str
+
+    def is_done(self) -> bool:
+        """Whether the file is there, made by the same options and code."""
+        try:
+            return str(read_npz(self.path, only=("key",))["key"]) == self.key
+        except (InputError, KeyError):
+            return False
+
+
+def make_pairs(
+    out: Path,
+    options: PairOptions,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Fill the folder `out` with shards of rows; those that are there already stay.
+
+    progress: called with rows done and in all. processes: None: one per core.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    motion_library(options.motion)  # refuses a bad file, and leaves its motions in the cache
+    key = _key(options)
+    count = -(-options.count // _ROWS)
+    shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
+    missing = [shard for shard in shards if not shard.is_done()]
+    done = count - len(missing)
+    progress(done * _ROWS, count * _ROWS)
+    for _ in _made(missing, options, processes or os.cpu_count() or 1):
+        done += 1
+        progress(done * _ROWS, count * _ROWS)
+    return [shard.path for shard in shards]
+
+
+def _key(options: PairOptions) -> str:
+    chosen = options.model_dump(mode="json", exclude={"count"})
+    return sha256_json({"options": chosen, "code": code_version()})
+
+
+def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:
+    if not shards:
+        return
+    context = get_context("spawn")
+    workers = min(processes, len(shards))
+    with ProcessPoolExecutor(workers, context, _open, (options,)) as pool:
+        yield from pool.map(_make_shard, shards)
+
+
+_maker: _Maker  # set in each worker
+
+
+def _open(options: PairOptions) -> None:
+    global _maker
+    _maker = _Maker(options, motion_library(options.motion), load_anny(), picture_network())
+
+
+def _make_shard(shard: Shard) -> None:
+    arrays = {**_maker.rows(shard.number), "key": np.array(shard.key)}
+    with atomic_path(shard.path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Draws scenes and looks at them."""
+
+    options: PairOptions
+    library: Mapping[str, Clip]
+    body: BodyModel
+    network: Network
+
+    def rows(self, shard: int) -> dict[str, NDArray[Any]]:
+        """The arrays of `FIELDS` for one shard."""
+        per_scene = self.options.views * _MOMENTS
+        scenes = -(-_ROWS // per_scene)
+        found = [row for i in range(scenes) for row in self._scene_rows(shard * scenes + i)]
+        return {name: np.stack([row[name] for row in found[:_ROWS]]) for name in FIELDS}
+
+    def _scene_rows(self, number: int) -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng((self.options.seed, number, 1))
+        props = int(rng.integers(self.options.props + 1))
+        chosen = self.options.model_copy(update={"props": props})
+        scene = sample_scene(chosen, number, self.body, self.library)
+        studio = Studio(scene, self.body)
+        for frame in np.sort(rng.choice(chosen.frames, _MOMENTS, replace=False)):
+            for view, filmed in enumerate(studio.film(int(frame), 1)[0]):
+                yield self._row(scene, studio, int(frame), view, filmed)
+
+    def _row(
+        self, scene: Scene, studio: Studio, frame: int, view: int, filmed: FilmedFrame
+    ) -> dict[str, Any]:
+        time = np.array([frame / scene.options.rate + scene.filming[view].offset_s])
+        shape = np.array(scene.actors[0].shape)
+        xyz = studio.points.at(*scene.moving[0].at(time), shape)[0][0]
+        names = studio.points.keypoints
+        found = self.network(filmed.picture, 0.0) or _nothing()
+        return _row(
+            true={
+                name: map_points(to_camera(filmed.camera, xyz), names, table)
+                for name, table in (("coco", _COCO), ("blaze", _BLAZE))
+            },
+            pixels=filmed.xy[0],
+            sight=filmed.sight[0],
+            names=names,
+            found=found,
+        ) | {
+            "camera_R": filmed.camera.R,
+            "K": filmed.camera.K,
+            "size": np.array(filmed.camera.size),
+            "stature_m": studio.statures[0],
+            "scene": scene.number,
+        }
+
+
+def _nothing() -> Landmarks:
+    J = len(_BLAZE.points)
+    return Landmarks(np.full((J, 2), np.nan), np.zeros(J), np.full((J, 3), np.nan))
+
+
+def _row(
+    true: Mapping[str, FloatArray],
+    pixels: FloatArray,
+    sight: NDArray[np.uint8],
+    names: tuple[str, ...],
+    found: Landmarks,
+) -> dict[str, Any]:
+    """What of a row depends on the person."""
+    from_blaze = [_BLAZE.points.index(name) for name in _COCO.points]
+    unit, scale = unit_torso(true["coco"])
+    known = map_points(sight[:, None].astype(np.float64), names, _BLAZE)[:, 0]
+    return {
+        "pose_2d": found.xy[from_blaze],
+        "projected_2d": map_points(pixels, names, _COCO),
+        "ground_truth": unit,
+        "corrupted": unit_torso(found.body[from_blaze])[0],
+        "visibility": found.score[from_blaze],
+        "gt_scale": scale,
+        "detected_33": found.xy,
+        "score_33": found.score,
+        "world_33": found.body,
+        "true_33": map_points(pixels, names, _BLAZE),
+        "xyz_33": true["blaze"],
+        "sight_33": np.nan_to_num(known).astype(np.uint8),
+    }
+
+
+def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
+    """(17, 3) points of coco17 from the mid-hip in torso lengths, and that length, metres."""
+    hips, shoulders = (
+        xyz[[_COCO.points.index(side + what) for side in "LR"]].mean(axis=0)
+        for what in ("Hip", "Shoulder")
+    )
+    length = float(np.linalg.norm(shoulders - hips))
+    return (xyz - hips) / length, length
+
+
+def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
+    """All rows of a folder's shards, the arrays of `FIELDS`.
+
+    Raises InputError when there are none, or one is damaged.
+    """
+    files = sorted(folder.glob("pairs_*.npz"))
+    if not files:
+        raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
+    parts = []
+    for file in files:
+        stored = read_npz(file)
+        lacking = [name for name in FIELDS if name not in stored]
+        if lacking or len({len(stored[name]) for name in FIELDS}) != 1:
+            reason = f"lacks {lacking[0]}" if lacking else "has arrays of different lengths"
+            raise InputError(file, f"is no shard of pairs: it {reason}", "delete it, make it again")
+        parts.append(stored)
+    return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}

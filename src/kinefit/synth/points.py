@@ -1,0 +1,126 @@
+"""The points of a body that are known exactly: keypoints, laboratory markers, feet.
+
+Markers lie on the mesh and follow its skin, as they do on people: the table of
+`kinefit.fit.marker_places` says from where and in which direction. Keypoints are the body's own,
+and the means that skeletons derive from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from kinefit.body.model import BodyModel
+from kinefit.fit.marker_places import Skin, marker_place
+from kinefit.skeletons import skeleton
+from kinefit.types import FloatArray, IntArray
+
+_MEANS = skeleton("markers22").derived
+
+
+@dataclass(frozen=True, eq=False)
+class BodyPoints:
+    """Named points of a body, each a weighted sum of its vertices and joints.
+
+    keypoints, markers: their names, in the order of the rows. vertices: (n,) that they need.
+    on_vertices: (K + M, n), on_joints: (K + M, B) shares.
+    """
+
+    body: BodyModel
+    keypoints: tuple[str, ...]
+    markers: tuple[str, ...]
+    vertices: IntArray
+    on_vertices: sparse.csr_array
+    on_joints: sparse.csr_array
+
+    @classmethod
+    def of(cls, body: BodyModel) -> BodyPoints:
+        """All keypoints that `body` has, and of the 64-marker set's 43 those that it can carry."""
+        rows = _keypoint_rows(body)
+        skin = Skin.of(body)
+        named = [(name, marker_place(skin, name)) for name in skeleton("augmented43").points]
+        placed = {name: place for name, place in named if place is not None}
+        marks = [(place.index, place.shares, place.on_skin) for place in placed.values()]
+        items = [*rows.values(), *marks]
+        V, B = len(body.vertices), len(body.joint_names)
+        on_skin = _shares([i if i[2] else None for i in items], V)
+        used = np.unique(on_skin.indices)
+        return cls(
+            body=body,
+            keypoints=tuple(rows),
+            markers=tuple(placed),
+            vertices=used.astype(np.int64),
+            on_vertices=on_skin[:, used],
+            on_joints=_shares([None if i[2] else i for i in items], B),
+        )
+
+    def at(
+        self, rotations: FloatArray, translation: FloatArray, shape: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Keypoints (T, K, 3) and markers (T, M, 3), metres, of poses.
+
+        rotations: (T, B, 3, 3) local. translation: (T, 3) metres. shape: (S,).
+        """
+        body = self.body
+        posed = body.posed_vertices(rotations, translation, shape, self.vertices)
+        _, joints = body.pose(rotations, translation, body.rest_joints(shape))
+        xyz = self._sum(posed, joints)
+        return xyz[:, : len(self.keypoints)], xyz[:, len(self.keypoints) :]
+
+    def _sum(self, vertices: FloatArray, joints: FloatArray) -> FloatArray:
+        T = len(vertices)
+        flat = self.on_vertices @ vertices.transpose(1, 0, 2).reshape(-1, 3 * T)
+        flat += self.on_joints @ joints.transpose(1, 0, 2).reshape(-1, 3 * T)
+        return np.asarray(flat.reshape(-1, T, 3).transpose(1, 0, 2))
+
+    def depth_below_skin(self, shape: FloatArray) -> FloatArray:
+        """(K,) metres from each keypoint to the nearest vertex, in the rest pose of `shape`."""
+        rest = np.asarray(self.body.rest_vertices(shape))
+        points = self._sum(rest[None, self.vertices], self.body.rest_joints(shape)[None])[0]
+        distance, _ = cKDTree(rest).query(points[: len(self.keypoints)])
+        return np.asarray(distance)
+
+
+@lru_cache(maxsize=4)
+def body_points(body: BodyModel) -> BodyPoints:
+    """`BodyPoints.of`, remembered: the rays that place markers take half a second."""
+    return BodyPoints.of(body)
+
+
+_Row = tuple[IntArray, FloatArray, bool]  # index, shares, on the skin or on joints
+
+
+def _keypoint_rows(body: BodyModel) -> dict[str, _Row]:
+    """Keypoints of the body, and the means of them that skeletons have."""
+    rows: dict[str, _Row] = {}
+    for name in body.regressors:
+        source = body.regressor(name)
+        if isinstance(source, str):
+            rows[name] = (np.array([body.joint_names.index(source)]), np.ones(1), False)
+        else:
+            rows[name] = (*source, True)
+    for name, parts in _MEANS.items():
+        if name not in rows and all(part in rows and rows[part][2] for part in parts):
+            rows[name] = (
+                np.concatenate([rows[part][0] for part in parts]),
+                np.concatenate([rows[part][1] for part in parts]) / len(parts),
+                True,
+            )
+    return rows
+
+
+def _shares(items: Sequence[_Row | None], columns: int) -> sparse.csr_array:
+    """(len(items), columns) with the shares of each item in its row; None is an empty row."""
+    count = [0 if item is None else len(item[0]) for item in items]
+    some = [item for item in items if item is not None]
+    index = np.concatenate([np.zeros(0, np.int64), *(item[0] for item in some)])
+    value = np.concatenate([np.zeros(0), *(item[1] for item in some)])
+    row = np.repeat(np.arange(len(items)), count)
+    out = sparse.csr_array((value, (row, index)), (len(items), columns))
+    out.sum_duplicates()
+    return out

@@ -1,0 +1,282 @@
+"""A scene before it is filmed: who does what, where, in what light, and who films it with what.
+
+Drawn from a seed, all of it plain values: `Scene.to_json` goes into the folder of its videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.synth.backdrop import Room, sample_room
+from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
+from kinefit.synth.look import Look, sample_look
+from kinefit.synth.motion import Clip
+from kinefit.synth.moving import Moving
+from kinefit.synth.options import SynthOptions
+from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
+from kinefit.synth.people import sample_shape
+from kinefit.synth.placing import placed
+from kinefit.synth.points import body_points
+from kinefit.synth.recombine import joined, mirrored, retimed, spliced
+from kinefit.synth.sensor import Sensor, sample_sensor
+from kinefit.types import Camera, FloatArray, InputError
+
+_PICTURES = (".jpg", ".jpeg", ".png")
+_APART_M = (1.0, 2.2)  # between people
+_JOIN_S = 0.6  # from one motion into the next
+_SAMPLES_A_SECOND = 5.0  # of the motion, when cameras are placed around it
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one person does: motions of the library, by their names, and what is done to them.
+
+    lower, upper: whole motion, and whose upper body is taken instead (None: its own). then: the
+    motion that follows. mirror, speed: left and right exchanged; times as fast. start: share of
+    the way through at which it begins.
+    """
+
+    lower: str
+    upper: str | None
+    then: str | None
+    mirror: bool
+    speed: float
+    start: float
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person. shape: the body's parameters. place: (3,) x, z metres of the middle of the way, and
+    the heading about Y, radians."""
+
+    shape: tuple[float, ...]
+    look: Look
+    act: Act
+    place: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Filming:
+    """A camera and how it films.
+
+    camera: without sway. given: what the calibration says of it. shutter_s: exposure.
+    offset_s: what its clock shows is the scene's time less this.
+    """
+
+    camera: Camera
+    given: Camera
+    sway: Sway | None
+    sensor: Sensor
+    shutter_s: float
+    offset_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that decides what the videos show. moving: the motion of each actor."""
+
+    options: SynthOptions
+    number: int
+    actors: tuple[Actor, ...]
+    moving: tuple[Moving, ...]
+    room: Room
+    light: Light
+    props: tuple[Prop, ...]
+    filming: tuple[Filming, ...]
+
+    @property
+    def seed(self) -> tuple[int, int]:
+        return self.options.seed, self.number
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; files by their names only."""
+        options = self.options.model_dump(mode="json", exclude={"motion", "backgrounds"})
+        for key in ("motion", "backgrounds"):
+            path = getattr(self.options, key)
+            options[key] = None if path is None else path.name
+        return {
+            "options": options,
+            "scene": self.number,
+            "people": [asdict(actor) for actor in self.actors],
+            "room": {**asdict(self.room), "picture": Path(self.room.picture).name}
+            if self.room.picture
+            else asdict(self.room),
+            "light": asdict(self.light),
+            "props": [asdict(prop) for prop in self.props],
+            "cameras": {
+                f.camera.name: {
+                    "sway": None if f.sway is None else asdict(f.sway),
+                    "sensor": asdict(f.sensor),
+                    "shutter_s": f.shutter_s,
+                    "offset_s": f.offset_s,
+                }
+                for f in self.filming
+            },
+        }
+
+
+def sample_scene(
+    options: SynthOptions, number: int, body: BodyModel, library: Mapping[str, Clip]
+) -> Scene:
+    """The scene of that number: everything drawn from the options' seed and it.
+
+    body: Anny. library: motions by name. Raises InputError when no motion has the name asked for,
+    or the folder of backgrounds holds no picture.
+    """
+    rng = np.random.default_rng((options.seed, number))
+    chosen = _chosen(library, options.clip)
+    actors, moving = [], []
+    for p in range(options.people):
+        shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
+        act = _sample_act(rng, options, sorted(chosen))
+        place = _sample_place(rng, p)
+        actors.append(Actor(tuple(shape.tolist()), sample_look(rng), act, place))
+        moving.append(_play(act, library, body, shape, place, options))
+    around = _reach(body, actors, moving, options)
+    filming = _sample_filming(rng, options, np.concatenate(around))
+    far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in filming)
+    room = sample_room(rng, least_m=far + 0.5, picture=_sample_picture(rng, options.backgrounds))
+    return Scene(
+        options=options,
+        number=number,
+        actors=tuple(actors),
+        moving=tuple(moving),
+        room=room,
+        light=sample_light(rng),
+        props=_sample_props(rng, options.props, around[0], filming),
+        filming=filming,
+    )
+
+
+def _chosen(library: Mapping[str, Clip], part: str | None) -> list[str]:
+    names = [name for name in library if part is None or part in name]
+    if not names:
+        known = ", ".join(sorted(library)[:30])
+        raise InputError("--clip", f"no motion has {part!r} in its name", f"there are {known}")
+    return names
+
+
+def _sample_act(rng: np.random.Generator, options: SynthOptions, names: Sequence[str]) -> Act:
+    lower, upper, then = (str(rng.choice(names)) for _ in range(3))
+    if not options.mix:
+        return Act(lower, None, None, mirror=False, speed=1.0, start=0.0)
+    return Act(
+        lower=lower,
+        upper=upper if rng.random() < 0.3 and upper != lower else None,
+        then=then if rng.random() < 0.3 else None,
+        mirror=bool(rng.random() < 0.5),
+        speed=float(rng.uniform(0.75, 1.25)),
+        start=float(rng.random()),
+    )
+
+
+def _sample_place(rng: np.random.Generator, person: int) -> tuple[float, float, float]:
+    """The first person stands in the middle, the others around."""
+    heading = float(rng.uniform(0, 2 * np.pi))
+    if person == 0:
+        return 0.0, 0.0, heading
+    angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*_APART_M)
+    return float(far * np.sin(angle)), float(far * np.cos(angle)), heading
+
+
+def _play(
+    act: Act,
+    library: Mapping[str, Clip],
+    body: BodyModel,
+    shape: FloatArray,
+    place: tuple[float, float, float],
+    options: SynthOptions,
+) -> Moving:
+    """The act on a body, from a little before the first frame to a little after the last."""
+    clip = library[act.lower]
+    if act.upper is not None:
+        clip = spliced(clip, library[act.upper])
+    if act.mirror:
+        clip = mirrored(clip)
+    clip = retimed(clip, act.speed)
+    margin = options.clock_offset + 2 / options.rate
+    needed = options.seconds + 2 * margin
+    following = library[act.then] if act.then is not None else clip
+    while clip.duration_s < needed:
+        clip = joined(clip, following, _JOIN_S)
+        following = library[act.lower] if following is not library[act.lower] else clip
+    begin = act.start * (clip.duration_s - needed)
+    count = round(needed * options.rate) + 1
+    times = np.arange(count) / options.rate
+    rotations, translation = placed(clip, body, shape, clip.times[0] + begin + times)
+    moving = Moving.of(body, shape, times - margin, rotations, translation, clip.name)
+    return moving.turned_to(place)
+
+
+def _reach(
+    body: BodyModel, actors: Sequence[Actor], moving: Sequence[Moving], options: SynthOptions
+) -> list[FloatArray]:
+    """(N, 3) metres per person: all places where the person's points come to be."""
+    points = body_points(body)
+    count = max(2, round(options.seconds * _SAMPLES_A_SECOND))
+    times = np.linspace(0, options.seconds, count)
+    out = []
+    for actor, motion in zip(actors, moving, strict=True):
+        keypoints, _ = points.at(*motion.at(times), np.array(actor.shape))
+        out.append(keypoints.reshape(-1, 3))
+    return out
+
+
+def _sample_filming(
+    rng: np.random.Generator, options: SynthOptions, around: FloatArray
+) -> tuple[Filming, ...]:
+    first, count = rng.uniform(0, 2 * np.pi), options.views
+    out = []
+    for c in range(count):
+        azimuth = first + 2 * np.pi * (c + rng.uniform(-0.2, 0.2)) / count
+        focal = rng.uniform(options.focal_min, options.focal_max)
+        camera = sample_camera(
+            rng, f"cam{c + 1:02d}", options.size, around, azimuth, focal,
+            options.distance, options.lens,
+        )  # fmt: skip
+        given = miscalibrated(
+            camera, rng, options.calibration_turn, options.calibration_shift,
+            options.calibration_focal,
+        )  # fmt: skip
+        offset = rng.uniform(-options.clock_offset, options.clock_offset) if c else 0.0
+        sway = sample_sway(rng)
+        out.append(
+            Filming(
+                camera=camera,
+                given=given,
+                sway=sway if options.handheld else None,
+                sensor=sample_sensor(rng, options.noise),
+                shutter_s=float(rng.uniform(0, options.shutter) / options.rate),
+                offset_s=float(offset),
+            )
+        )
+    return tuple(out)
+
+
+def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None:
+    if folder is None:
+        return None
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in _PICTURES)
+    if not found:
+        raise InputError(folder, "holds no .jpg or .png", "name a folder of pictures")
+    return str(found[int(rng.integers(len(found)))])
+
+
+def _sample_props(
+    rng: np.random.Generator, count: int, around: FloatArray, filming: Sequence[Filming]
+) -> tuple[Prop, ...]:
+    """Objects between the cameras and the subject, each in the way of one camera at least."""
+    middle = (around.min(axis=0) + around.max(axis=0)) / 2
+    out = []
+    for _ in range(count):
+        eye = filming[int(rng.integers(len(filming)))].camera.centre
+        spot = middle + rng.uniform(0.25, 0.6) * (eye - middle)
+        aside = rng.normal(0, 0.25, 2)
+        out.append(sample_prop(rng, (float(spot[0] + aside[0]), float(spot[2] + aside[1]))))
+    return tuple(out)

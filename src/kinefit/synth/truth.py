@@ -1,0 +1,269 @@
+"""Everything that is known of a synthetic scene, and the file that holds it.
+
+`truth.npz` holds plain arrays; their names, shapes and units are in `docs/synthetic.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from kinefit.geometry import rotations as so3
+from kinefit.io.arrays import read_npz
+from kinefit.io.atomic import atomic_path
+from kinefit.skeletons import map_points, skeleton
+from kinefit.synth.masks import LabelRuns
+from kinefit.types import (
+    BodyMotion,
+    BoolArray,
+    Camera,
+    CameraRig,
+    FloatArray,
+    InputError,
+    InvalidData,
+    JointAngles,
+    Keypoints2D,
+    Keypoints3D,
+    Markers,
+    Timeline,
+)
+
+FORMAT = "kinefit truth 1"
+
+
+class Sight(IntEnum):
+    """What of a point is seen in a picture."""
+
+    OUTSIDE = 0  # of the picture, or behind the camera
+    HIDDEN = 1  # by another person or an object
+    SELF_HIDDEN = 2  # by the person's own body
+    SEEN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PersonTruth:
+    """One person. All on the scene's timeline, in its world (metres, Y up, the floor at Y = 0).
+
+    points: every keypoint that the body has. markers: the laboratory's, on the skin. angles: of
+    those markers. motion: of the body. contact: (T, 4) which of `kinefit.synth.placing.FEET` stand
+    on the floor. stature_m, mass_kg: of the body.
+    """
+
+    points: Keypoints3D
+    markers: Markers
+    angles: JointAngles
+    motion: BodyMotion
+    contact: BoolArray
+    stature_m: float
+    mass_kg: float
+
+    def keypoints(self, name: str) -> Keypoints3D:
+        """The points of a skeleton; NaN for those that the body has no place for."""
+        target = skeleton(name)
+        xyz = map_points(self.points.xyz, self.points.names, target)
+        return replace(self.points, names=target.points, xyz=xyz)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewTruth:
+    """One camera.
+
+    camera: as it is in the first frame. R, t: (T, 3, 3), (T, 3) its pose in each frame.
+    timeline: frames and time stamps of its video. time: (T,) seconds of the scene's clock at which
+    they were taken (the middle of the exposure). xy: (P, T, K, 2) pixels of each person's points,
+    also outside the picture; NaN behind the camera. sight: (P, T, K) of `Sight`.
+    masks: what each pixel shows.
+    """
+
+    camera: Camera
+    R: FloatArray
+    t: FloatArray
+    timeline: Timeline
+    time: FloatArray
+    xy: FloatArray
+    sight: NDArray[np.uint8]
+    masks: LabelRuns
+
+    def at(self, frame: int) -> Camera:
+        """The camera in a frame."""
+        return replace(self.camera, R=self.R[frame], t=self.t[frame])
+
+
+@dataclass(frozen=True, eq=False)
+class SceneTruth:
+    """A scene: people and cameras. point_names: K points of `PersonTruth.points`."""
+
+    people: tuple[PersonTruth, ...]
+    views: tuple[ViewTruth, ...]
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        return self.people[0].points.names
+
+    @property
+    def rig(self) -> CameraRig:
+        """The cameras as they are in their first frames."""
+        return CameraRig(tuple(view.camera for view in self.views))
+
+    def view(self, name: str) -> ViewTruth:
+        """The view of that camera; raises InvalidData for an unknown one."""
+        for view in self.views:
+            if view.camera.name == name:
+                return view
+        raise InvalidData(f"No camera {name!r}; there are: {', '.join(self.rig.names)}.")
+
+    def image_points(self, camera: str, name: str, person: int = 0) -> Keypoints2D:
+        """A skeleton's points in a video; the score is 1 where a point is seen, 0.5 where the
+        person's own body hides it, and 0 elsewhere."""
+        view, target = self.view(camera), skeleton(name)
+        score = np.array([0.0, 0.0, 0.5, 1.0])[view.sight[person]]
+        both = np.concatenate([view.xy[person], score[..., None]], axis=-1)
+        mapped = map_points(both, self.point_names, target)
+        return Keypoints2D(
+            view.timeline, target.points, mapped[..., :2], mapped[..., 2], view.camera.size
+        )
+
+
+def write_truth(path: Path, truth: SceneTruth) -> None:
+    """Write `truth.npz`, atomically; equal truth gives equal bytes."""
+    first = truth.people[0]
+    arrays: dict[str, Any] = {
+        "format": np.array(FORMAT),
+        "frame": first.points.timeline.frame,
+        "time": first.points.timeline.time,
+        "point_names": np.array(first.points.names),
+        "marker_names": np.array(first.markers.names),
+        "angle_names": np.array(first.angles.names),
+        "joint_names": np.array(first.motion.joint_names),
+        "shape_names": np.array(first.motion.shape_names),
+        "body": np.array(first.motion.body),
+        "people": np.array(len(truth.people)),
+        "cameras": np.array(truth.rig.names),
+    }
+    for p, person in enumerate(truth.people):
+        arrays |= {f"person{p}_{k}": v for k, v in _person_arrays(person).items()}
+    for view in truth.views:
+        arrays |= {f"{view.camera.name}_{k}": v for k, v in _view_arrays(view).items()}
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def _person_arrays(person: PersonTruth) -> dict[str, Any]:
+    return {
+        "xyz": person.points.xyz,
+        "markers": person.markers.xyz,
+        "degrees": person.angles.degrees,
+        "gimbal": person.angles.gimbal,
+        "rotvec": so3.log(person.motion.rotations),
+        "translation": person.motion.translation,
+        "shape": person.motion.shape,
+        "contact": person.contact,
+        "stature_m": np.array(person.stature_m),
+        "mass_kg": np.array(person.mass_kg),
+    }
+
+
+def _view_arrays(view: ViewTruth) -> dict[str, Any]:
+    return {
+        "size": np.array(view.camera.size),
+        "K": view.camera.K,
+        "distortion": view.camera.distortion,
+        "R": view.R,
+        "t": view.t,
+        "frame": view.timeline.frame,
+        "stamp": view.timeline.time,
+        "time": view.time,
+        "xy": view.xy,
+        "sight": view.sight,
+        "mask_first": view.masks.first,
+        "mask_label": view.masks.label,
+        "mask_length": view.masks.length,
+    }
+
+
+def read_truth(path: Path) -> SceneTruth:
+    """What `write_truth` wrote.
+
+    path: the file, or the scene's folder. Raises InputError for anything else.
+    """
+    file = path / "truth.npz" if path.is_dir() else path
+    stored = read_npz(file)
+    if str(stored.get("format", "")) != FORMAT:
+        raise InputError(file, "is no truth of a synthetic scene", "make one: kinefit synth")
+    try:
+        people = tuple(_person(stored, p) for p in range(int(stored["people"])))
+        views = tuple(_view(stored, str(name)) for name in stored["cameras"])
+        truth = SceneTruth(people, views)
+        _check(truth)
+    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(file, f"is damaged: {reason}", "make the scene again") from error
+    return truth
+
+
+def _person(stored: dict[str, NDArray[Any]], p: int) -> PersonTruth:
+    own = {
+        k.removeprefix(f"person{p}_"): v for k, v in stored.items() if k.startswith(f"person{p}_")
+    }
+    timeline = Timeline(stored["frame"], stored["time"])
+
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(str(name) for name in stored[key])
+
+    motion = BodyMotion(
+        str(stored["body"]), timeline, names("joint_names"), so3.exp(own["rotvec"]),
+        own["translation"], own["shape"], names("shape_names"),
+    )  # fmt: skip
+    return PersonTruth(
+        points=Keypoints3D(timeline, names("point_names"), own["xyz"], "world"),
+        markers=Markers(timeline, names("marker_names"), own["markers"]),
+        angles=JointAngles(timeline, names("angle_names"), own["degrees"], own["gimbal"]),
+        motion=motion,
+        contact=own["contact"],
+        stature_m=float(own["stature_m"]),
+        mass_kg=float(own["mass_kg"]),
+    )
+
+
+def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
+    own = {k.removeprefix(f"{name}_"): v for k, v in stored.items() if k.startswith(f"{name}_")}
+    width, height = (int(n) for n in own["size"])
+    R, t = own["R"], own["t"]
+    return ViewTruth(
+        camera=Camera(name, (width, height), own["K"], R[0], t[0], own["distortion"]),
+        R=R,
+        t=t,
+        timeline=Timeline(own["frame"], own["stamp"]),
+        time=own["time"],
+        xy=own["xy"],
+        sight=own["sight"],
+        masks=LabelRuns((width, height), own["mask_first"], own["mask_label"], own["mask_length"]),
+    )
+
+
+def _check(truth: SceneTruth) -> None:
+    """Raise InvalidData where shapes do not fit together."""
+    K = len(truth.point_names)
+    for view in truth.views:
+        T, P = len(view.timeline), len(truth.people)
+        wanted = {"xy": (P, T, K, 2), "sight": (P, T, K), "R": (T, 3, 3), "t": (T, 3), "time": (T,)}
+        for name, shape in wanted.items():
+            if getattr(view, name).shape != shape:
+                raise InvalidData(f"{view.camera.name}: {name} is not of shape {shape}.")
+        if len(view.masks) != T:
+            raise InvalidData(f"{view.camera.name}: {len(view.masks)} masks for {T} frames.")
+
+
+def interpolated(time: FloatArray, at: FloatArray, values: FloatArray) -> FloatArray:
+    """Truth (T, ...) known at seconds `at` (T,), at other times `time` (N,); NaN outside.
+
+    By cubic splines: at 30 frames a second and more, human motion lies between samples to a
+    fraction of a millimetre.
+    """
+    return np.asarray(CubicSpline(at, values, axis=0, extrapolate=False)(time))
