@@ -14,20 +14,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.fit.cmu import Retargeted, Rig, glitches, read_cmu, retarget
+from kinefit.fit.cmu import CmuTrial, Retargeted, Rig, good_frames, read_cmu, retarget_all
 from kinefit.io.atomic import atomic_path
-from kinefit.types import BoolArray
-
-_REACHED_M = 0.03  # a frame's mean error; ten times the usual one
-_TURNED_DEG = 45.0  # between a joint and the data, where these break the limits of motion
 
 
 def main() -> None:
@@ -38,17 +32,16 @@ def main() -> None:
     chosen = parser.parse_args()
     trials, rig = read_cmu(chosen.motion), Rig.of(load_anny())
     began = time.perf_counter()
-    with Pool(chosen.processes) as pool:
-        done = pool.map(partial(retarget, rig), trials, chunksize=1)
+    done = retarget_all(rig, trials, chosen.processes)
     print(f"{sum(map(len, trials))} frames in {time.perf_counter() - began:.0f} s")
-    jumps = np.concatenate([glitches(rig, trial) for trial in trials])
-    arrays = collect(rig, done, jumps)
+    arrays = collect(rig, trials, done)
     with atomic_path(chosen.out) as partial_path, partial_path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
     report(arrays)
 
 
-def collect(rig: Rig, done: list[Retargeted], jumps: BoolArray) -> dict[str, Any]:
+def collect(rig: Rig, trials: list[CmuTrial], done: list[Retargeted]) -> dict[str, Any]:
+    good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]
     error = np.concatenate([r.error_m.mean(axis=1) for r in done])
     bare = np.concatenate([r.bare_m.mean(axis=1) for r in done])
     off = np.degrees(np.concatenate([r.turned.max(axis=1) for r in done]))
@@ -63,7 +56,7 @@ def collect(rig: Rig, done: list[Retargeted], jumps: BoolArray) -> dict[str, Any
         "error_mm": error * 1000,
         "bare_mm": bare * 1000,
         "off_deg": off,
-        "good": (error < _REACHED_M) & (off < _TURNED_DEG) & ~jumps,
+        "good": np.concatenate(good),
     }
 
 

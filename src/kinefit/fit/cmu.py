@@ -11,8 +11,11 @@ World axes are Y up; frames are the data's, 30 per second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -429,3 +432,25 @@ def glitches(rig: Rig, trial: CmuTrial) -> BoolArray:
         for k in range(T - len(jumped) + 1):
             out[steps + k] = True
     return out
+
+
+_REACHED_M = 0.03  # a frame's mean error; ten times the usual one
+_TURNED_DEG = 45.0  # between a joint and the data, where these break the limits of motion
+
+
+def good_frames(rig: Rig, trial: CmuTrial, done: Retargeted) -> BoolArray:
+    """(T,) False where the data jump, are missing or break the limits of motion, or where the fit
+    does not reach them."""
+    reached = done.error_m.mean(axis=1) < _REACHED_M
+    return np.asarray(reached & (np.degrees(done.turned.max(axis=1)) < _TURNED_DEG)) & ~glitches(
+        rig, trial
+    )
+
+
+def retarget_all(rig: Rig, trials: Sequence[CmuTrial], processes: int = 1) -> list[Retargeted]:
+    """`retarget` of each, in as many processes; in the order of `trials`."""
+    work = partial(retarget, rig)
+    if processes == 1:
+        return [work(trial) for trial in trials]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return list(pool.map(work, trials))

@@ -1,0 +1,223 @@
+"""Motions as tables of joint angles (`motions.toml`): read, checked and turned into rotations."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import CubicSpline, PchipInterpolator
+
+from kinefit.body.anatomy import SIDED, Anatomy
+from kinefit.body.model import BodyModel
+from kinefit.geometry import rotations as so3
+from kinefit.types import FloatArray, InvalidData
+
+# Which joints a row of the table turns, and how much of it is each one's.
+_SHARED = {
+    "Trunk": ("Spine1", "Spine2", "Spine3"),
+    "Neck": ("Neck", "Head"),
+}
+_UNSIDED = ("Pelvis", *_SHARED)
+_NO_MIRROR = np.array([-1.0, -1.0, 1.0])  # of the trunk's angles: bending and turning change sides
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A point that rests `height_m` above the floor from `start_s` to `end_s`.
+
+    slides: whether only its height is held.
+    """
+
+    point: str
+    start_s: float
+    end_s: float
+    height_m: float
+    slides: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A table's motion on a grid of times.
+
+    joints: J of "Pelvis" and `kinefit.body.anatomy.JOINTS`. times: (T,) seconds from zero.
+    angles: (T, J, 3) radians, swing about X and Z and twist about Y. cyclic: whether it repeats.
+    in_place: whether it ends where it began.
+    """
+
+    name: str
+    about: str
+    joints: tuple[str, ...]
+    times: FloatArray
+    angles: FloatArray
+    contacts: tuple[Contact, ...]
+    cyclic: bool
+    in_place: bool
+
+    def rotations(self, body: BodyModel) -> FloatArray:
+        """(T, B, 3, 3) local rotations of a body; joints without a row stay at rest."""
+        limbs = [name for name in self.joints if name != "Pelvis"]
+        anatomy = Anatomy.of(body, limbs)
+        turned = so3.from_swing_twist(self.angles)
+        out = np.tile(np.eye(3), (len(self.times), len(body.joint_names), 1, 1))
+        out[:, anatomy.index] = anatomy.local(turned[:, [self.joints.index(n) for n in limbs]])
+        if "Pelvis" in self.joints:
+            trunk = anatomy.proximal[limbs.index("Spine1")]  # the trunk's axes, as the pelvis's
+            out[:, 0] = trunk @ turned[:, self.joints.index("Pelvis")] @ trunk.T
+        return out
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    return tomllib.loads((files("kinefit.synth") / "motions.toml").read_text("utf-8"))
+
+
+def motion_names() -> tuple[str, ...]:
+    """The motions of the table."""
+    return tuple(name for name in _tables() if name != "standing")
+
+
+def motion(name: str, rate_hz: float) -> Motion:
+    """A motion of the table, sampled; raises InvalidData for one that it does not have."""
+    if name not in motion_names():
+        raise InvalidData(f"No motion {name!r}; there are: {', '.join(motion_names())}.")
+    table = _tables()[name]
+    if "like" in table:
+        table = _tables()[table["like"]] | table
+    return _cycle(name, table, rate_hz) if "cycle_s" in table else _sequence(name, table, rate_hz)
+
+
+def sampled(name: str) -> Motion:
+    """A motion of the table at the rate at which it is fitted."""
+    # A foot rests for 0.27 s in a run; what stands, sits and lies down takes its time.
+    at_30 = motion(name, 30.0)
+    return motion(name, 60.0) if at_30.cyclic else at_30
+
+
+def _cycle(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
+    """Whole cycles, one after the other; times of the table are percent of a cycle."""
+    period, count = float(table["cycle_s"]), int(table["cycles"])
+    steps = round(period * rate_hz)
+    phase = np.arange(count * steps + 1) / steps * 100
+    joints = _joints(table["angles"])
+    angles = np.stack([_periodic(table, joint, phase) for joint in joints], axis=1)
+    contacts = [
+        replace(c, start_s=(c.start_s / 100 + k) * period, end_s=(c.end_s / 100 + k) * period)
+        for c in _contacts(table)
+        for k in range(-1, count + 1)
+    ]
+    times = phase / 100 * period
+    return Motion(
+        name=name,
+        about=table["about"],
+        joints=joints,
+        times=times,
+        angles=np.radians(angles),
+        contacts=tuple(c for c in contacts if c.end_s > 0 and c.start_s < times[-1]),
+        cyclic=True,
+        in_place=bool(table.get("in_place")),
+    )
+
+
+def _periodic(table: Mapping[str, Any], joint: str, phase: FloatArray) -> FloatArray:
+    """(T, 3) degrees of a joint at `phase` percent, along a periodic cubic spline."""
+    at = np.array([*table["at"], table["at"][0] + 100.0])
+    row, share, of_right = _row(table["angles"], joint)
+    curve = CubicSpline(at, np.vstack([row, row[:1]]), bc_type="periodic")
+    if not table.get("alternate"):
+        return np.asarray(curve(phase) * share)
+    if joint in _trunk_joints():
+        # What the table says of the right half of the cycle, the left half mirrors.
+        return np.asarray((curve(phase) + curve(phase + 50) * _NO_MIRROR) / 2 * share)
+    return np.asarray(curve(phase if of_right else phase + 50) * share)
+
+
+def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
+    """Poses one after the other, at rest in each, and back again where the table says so."""
+    at, joints = np.array(table["at"], dtype=np.float64), _joints(table["angles"])
+    contacts, end = _contacts(table), float(table["at"][-1])
+    total = end
+    if "back" in table:
+        total = 2 * end + float(table["back"])
+        contacts = [*contacts, *(_reversed(c, total) for c in contacts)]
+    times = np.linspace(0, total, round(total * rate_hz) + 1)
+    there = np.minimum(times, np.clip(total - times, 0, end) if "back" in table else end)
+    angles = []
+    for joint in joints:
+        row, share, _ = _row(table["angles"], joint)
+        angles.append(PchipInterpolator(at, row)(there) * share)
+    return Motion(
+        name=name,
+        about=table["about"],
+        joints=joints,
+        times=times,
+        angles=np.radians(np.stack(angles, axis=1)),
+        contacts=_joined(contacts, end),
+        cyclic=False,
+        in_place=False,
+    )
+
+
+def _reversed(contact: Contact, total_s: float) -> Contact:
+    return replace(contact, start_s=total_s - contact.end_s, end_s=total_s - contact.start_s)
+
+
+def _joined(contacts: Sequence[Contact], end: float) -> tuple[Contact, ...]:
+    """Contacts of a motion that turns back at `end`: what holds then holds through the turn."""
+    out: list[Contact] = []
+    for contact in sorted(contacts, key=lambda c: (c.point, c.start_s)):
+        if out and out[-1].point == contact.point and np.isclose(out[-1].end_s, end):
+            out[-1] = replace(out[-1], end_s=contact.end_s)
+        else:
+            out.append(contact)
+    return tuple(out)
+
+
+def _contacts(table: Mapping[str, Any]) -> list[Contact]:
+    """With both sides written out; those of an alternating left foot half a cycle later."""
+    out = []
+    for entry in table["contacts"]:
+        height = table["seat"] if entry.get("height") == "seat" else entry.get("height", 0.0)
+        slides = bool(entry.get("slides"))
+        for name in entry["on"]:
+            for side in (name[0],) if name[0] in "LR" else ("R", "L"):
+                late = 50.0 if table.get("alternate") and side == "L" else 0.0
+                point = side + (name[1:] if name[0] in "LR" else name)
+                start, end = entry["from"] + late, entry["to"] + late
+                out.append(Contact(point, start, end, float(height), slides))
+    return out
+
+
+def _trunk_joints() -> tuple[str, ...]:
+    return ("Pelvis", *(joint for shared in _SHARED.values() for joint in shared))
+
+
+def _joints(rows: Mapping[str, Any]) -> tuple[str, ...]:
+    """All joints that the rows or the standing pose turn, and the trunk's."""
+    named = [name for name in (*_tables()["standing"], *rows) if name not in _UNSIDED]
+    bare = dict.fromkeys(n[1:] if n[1:] in SIDED else n for n in named)
+    unknown = [name for name in bare if name not in SIDED]
+    if unknown:
+        raise InvalidData(f"The table of motions turns {', '.join(unknown)}: no such joint.")
+    return (*_trunk_joints(), *(side + name for name in bare for side in "RL"))
+
+
+def _row(rows: Mapping[str, Any], joint: str) -> tuple[FloatArray, float, bool]:
+    """(n, 3) degrees of a joint at the table's times, its share, and whether it is the right's."""
+    count = len(next(iter(next(iter(rows.values())).values())))
+    shared = next((name for name, parts in _SHARED.items() if joint in parts), None)
+    share = 1 / len(_SHARED[shared]) if shared else 1.0
+    bare = shared or (joint if joint in _UNSIDED else joint[1:])
+    given = rows.get(joint, {}) if joint not in _trunk_joints() else {}
+    both, rest = rows.get(bare, {}), _tables()["standing"].get(bare, {})
+    out = np.zeros((count, 3))
+    for i, axis in enumerate("xyz"):
+        values = given.get(axis, both.get(axis, rest.get(axis, 0.0)))
+        if np.ndim(values) and len(values) != count:
+            raise InvalidData(f"The table of motions: {joint} has {len(values)} of {count} values.")
+        out[:, i] = values
+    return out, share, joint.startswith("R")

@@ -1,0 +1,208 @@
+"""New motions from old ones: mirrored, faster or slower, upper bodies exchanged, joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from kinefit.body.anny import load_anny
+from kinefit.body.model import BodyModel
+from kinefit.fit.chain import Chain
+from kinefit.fit.priors import Capsules, Interpenetration, PriorJoints
+from kinefit.geometry import rotations as so3
+from kinefit.synth.motion import Clip, moved, turn_between
+from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
+
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+# Where an upper body begins: all below this joint in the tree, with it.
+_WAIST = "Spine1"
+# Metres that an exchanged upper body may be deeper in the lower one than either source is in
+# itself: capsules are not skin to better than that.
+_DEEPER_M = 0.01
+_EASE_STEPS = 8  # in how many steps arms are drawn back to where they do not enter the body
+
+
+def mirrored(clip: Clip) -> Clip:
+    """Left and right exchanged: the motion as a mirror shows it that stands beside the body."""
+    order = [clip.joint_names.index(_other_side(name)) for name in clip.joint_names]
+    return replace(
+        clip,
+        name=f"{clip.name} mirrored",
+        rotations=_MIRROR @ clip.rotations[:, order] @ _MIRROR,
+        root_path=clip.root_path @ _MIRROR,
+    )
+
+
+def _other_side(name: str) -> str:
+    stem, dot, side = name.rpartition(".")
+    return f"{stem}{dot}{'R' if side == 'L' else 'L'}" if dot and side in "LR" else name
+
+
+def retimed(clip: Clip, factor: float) -> Clip:
+    """The same poses, taking `factor` times as long; raises InvalidData unless that is positive.
+
+    Flights then last longer than gravity lets them: factors of 0.8 to 1.25 do not show.
+    """
+    if not (np.isfinite(factor) and factor > 0):
+        raise InvalidData(f"Clip {clip.name} cannot be retimed by {factor}: give a factor above 0.")
+    times = clip.times[0] + (clip.times - clip.times[0]) * factor
+    return replace(clip, name=f"{clip.name} x{factor:.3g}", times=times)
+
+
+def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
+    """The hips and legs of one clip with the trunk, arms and head of another.
+
+    For as long as both last; poses are those of `lower`'s times. Joints of the upper body are kept
+    within their limits, and where arms would enter legs or hips deeper than in either clip, the
+    whole upper body goes towards that of `lower`, as little as is needed.
+
+    body: whose joints these are, and whose neutral shape says what enters what; None: Anny.
+
+    Raises InvalidData for clips of other joints than `body`'s, or that share less than two frames.
+    """
+    body = body or _anny()
+    for clip in (lower, upper):
+        if clip.joint_names != body.joint_names:
+            raise InvalidData(f"Clip {clip.name} is not of the joints of body {body.name}.")
+    lasting = min(lower.duration_s, upper.duration_s)
+    times = lower.times[lower.times <= lower.times[0] + lasting]
+    own, root = lower.at(times)
+    theirs, _ = upper.at(times - lower.times[0] + upper.times[0])
+    above, allowed = _above_waist(body), _limit(body, own, theirs)
+    for step in range(_EASE_STEPS + 1):
+        mixed = own.copy()
+        mixed[:, above] = _between(theirs[:, above], own[:, above], step / _EASE_STEPS)
+        mixed = _within_limits(body, mixed, above)
+        if depth(body, mixed) <= allowed:
+            break
+    return replace(
+        lower,
+        name=f"{lower.name} + {upper.name}",
+        source=f"{lower.source}; upper body: {upper.source}",
+        times=times,
+        rotations=mixed,
+        root_path=root,
+    )
+
+
+def joined(first: Clip, second: Clip, seconds: float) -> Clip:
+    """`first`, and then `second` from where and as `first` ends, over `seconds` of transition.
+
+    The second clip begins `seconds` before the first ends; it is turned about the vertical and
+    shifted so that both agree best in the middle of that time, and one fades into the other.
+
+    Raises InvalidData for clips of other joints, or shorter than the transition.
+    """
+    if first.joint_names != second.joint_names:
+        raise InvalidData(f"Clips {first.name} and {second.name} are of different joints.")
+    if not 0 < seconds <= min(first.duration_s, second.duration_s):
+        raise InvalidData(
+            f"A transition of {seconds} s does not fit into {first.name} and {second.name}."
+        )
+    begins = first.times[-1] - seconds
+    second = _aligned(first, second, seconds)
+    times, in_first, in_second = _joined_times(first, second, float(begins))
+    overlap = in_first & in_second
+    n_joints = len(first.joint_names)
+    rotations, root = np.empty((len(times), n_joints, 3, 3)), np.empty((len(times), 3))
+    for clip, rows in ((first, in_first), (second, in_second & ~in_first)):
+        rotations[rows], root[rows] = clip.at(np.clip(times[rows], clip.times[0], clip.times[-1]))
+    u = np.clip((times[overlap] - begins) / seconds, 0, 1)
+    share = u * u * (3 - 2 * u)
+    later, later_root = second.at(times[overlap])
+    rotations[overlap] = _between(rotations[overlap], later, share[:, None])
+    root[overlap] += share[:, None] * (later_root - root[overlap])
+    return replace(
+        first,
+        name=f"{first.name}, {second.name}",
+        source=f"{first.source}; {second.source}",
+        times=times,
+        rotations=rotations,
+        root_path=root,
+    )
+
+
+def _aligned(first: Clip, second: Clip, seconds: float) -> Clip:
+    """The second clip in the first's time, place, heading and size."""
+    scale = first.hip_height_m / second.hip_height_m
+    begins = first.times[-1] - seconds
+    out = replace(
+        second,
+        times=second.times - second.times[0] + begins,
+        root_path=second.root_path * scale,
+        hip_height_m=first.hip_height_m,
+    )
+    middle = np.array([begins + seconds / 2])
+    here, place = first.at(middle)
+    there, _ = out.at(middle)
+    out = moved(out, turn_between(here[0, 0], there[0, 0]), np.zeros(3))
+    shift = place[0] - out.at(middle)[1][0]
+    return moved(out, 0.0, shift * np.array([1.0, 0.0, 1.0]))
+
+
+def _joined_times(
+    first: Clip, second: Clip, begins: float
+) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """(T,) seconds, and which of them lie in the first clip and in the second.
+
+    In the transition those of the first clip, which is where it is sampled exactly.
+    """
+    later = second.times[second.times > first.times[-1] + 1e-9]
+    times = np.concatenate([first.times, later])
+    return times, times <= first.times[-1], times >= begins
+
+
+def _between(start: FloatArray, end: FloatArray, share: float | FloatArray) -> FloatArray:
+    """(T, J, 3, 3) rotations on the shortest arcs from `start` to `end`; share 0 to 1."""
+    turn = so3.log(np.swapaxes(start, -1, -2) @ end)
+    return np.asarray(start @ so3.exp(turn * np.asarray(share)[..., None]))
+
+
+@lru_cache(maxsize=1)
+def _anny() -> BodyModel:
+    """One and the same, so that what is worked out of it is kept."""
+    return load_anny()
+
+
+@lru_cache(maxsize=4)
+def _above_waist(body: BodyModel) -> IntArray:
+    """Joints of the upper body."""
+    above = np.zeros(len(body.joint_names), dtype=bool)
+    above[body.joint_names.index(body.anatomy[_WAIST])] = True
+    for b, parent in enumerate(body.parents):
+        above[b] |= parent >= 0 and bool(above[parent])
+    return np.flatnonzero(above)
+
+
+@lru_cache(maxsize=4)
+def _chain(body: BodyModel) -> Chain:
+    """The anatomical joints; it carries one point, because a chain must."""
+    joints = list(dict.fromkeys(body.anatomy.values()))
+    return Chain.of(body, joints, {"Nose": {"Nose": 1.0}})
+
+
+@lru_cache(maxsize=4)
+def _capsules(body: BodyModel) -> Interpenetration:
+    return Interpenetration(Capsules.of(_chain(body)), body.shape.neutral, sigma=1.0, slack=0.0)
+
+
+def depth(body: BodyModel, rotations: FloatArray) -> float:
+    """Metres that the body's capsules are in one another, at most over poses (T, B, 3, 3)."""
+    local = rotations[:, _chain(body).joint_index]
+    return float(_capsules(body).residual(local, slice(None)).max())
+
+
+def _limit(body: BodyModel, *sources: FloatArray) -> float:
+    return max(depth(body, rotations) for rotations in sources) + _DEEPER_M
+
+
+def _within_limits(body: BodyModel, rotations: FloatArray, which: IntArray) -> FloatArray:
+    """(T, B, 3, 3) with the joints `which` in their ranges."""
+    chain = _chain(body)
+    inside = rotations.copy()
+    inside[:, chain.joint_index] = PriorJoints.of(chain).within(rotations[:, chain.joint_index])
+    out = rotations.copy()
+    out[:, which] = inside[:, which]
+    return out
