@@ -13,7 +13,7 @@ over its joints with its skinning weights (linear blend skinning; SMPL, Loper et
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -197,6 +197,19 @@ class BodyModel:
             known = ", ".join(self.regressors)
             raise InvalidData(f"Body {self.name} has no keypoint {name!r}; there are: {known}.")
         return self.regressors[name]
+
+    def fixed(self, shape: FloatArray) -> BodyModel:
+        """The body of one shape (S,), which has no parameters left: quicker to pose again and
+        again."""
+        none = np.zeros((0, len(self.vertices), 3))
+        return replace(
+            self,
+            joints=self.rest_joints(shape),
+            joint_dirs=np.zeros((0, len(self.joints), 3)),
+            vertices=self.rest_vertices(shape),
+            vertex_dirs=none,
+            shape=LinearShape(()),
+        )
 
     def motion_vertices(self, motion: BodyMotion, index: IntArray | None = None) -> FloatArray:
         """(T, V, 3) metres: the mesh of a motion; NaN in frames without a pose."""

@@ -110,13 +110,28 @@ class MediaPipeDetector:
             return _Task(self.model, self.masks)
 
 
+def picture_network(masks: bool = False) -> Network:
+    """The weights in the wheel on single pictures: each is looked at afresh, whatever came before.
+
+    Raises InputError when the installed MediaPipe does not carry them.
+    """
+    _check_bundled()
+    with _quiet():
+        return _Bundled(masks, single=True)
+
+
 class _Bundled:
     """The older interface with the weights in the wheel."""
 
-    def __init__(self, masks: bool) -> None:
+    def __init__(self, masks: bool, single: bool = False) -> None:
         from mediapipe.python.solutions.pose import Pose
 
-        self._pose = Pose(model_complexity=1, smooth_landmarks=False, enable_segmentation=masks)
+        self._pose = Pose(
+            static_image_mode=single,
+            model_complexity=1,
+            smooth_landmarks=False,
+            enable_segmentation=masks,
+        )
         self._warm = False
 
     def __call__(self, rgb: Picture, time: float) -> Landmarks | None:

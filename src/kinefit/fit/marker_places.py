@@ -44,8 +44,8 @@ def marker_points(
     for name in names:
         if (parts := _keypoints(body, name)) is not None:
             points[name] = parts
-        elif (mark := _mark(skin, name)) is not None:
-            marks[f"marker {name}"] = mark
+        elif (place := marker_place(skin, name)) is not None:
+            marks[f"marker {name}"] = place.mark(body)
             points[name] = {f"marker {name}": 1.0}
     keypoints = {part for parts in points.values() for part in parts if part not in marks}
     return with_marks(body, marks, sorted(keypoints)), points
@@ -59,7 +59,28 @@ def _keypoints(body: BodyModel, name: str) -> dict[str, float] | None:
     return dict.fromkeys(parts, 1 / len(parts))
 
 
-def _mark(skin: Skin, name: str) -> Mark | None:
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a marker of the table is: a weighted sum of vertices, or of joints.
+
+    index: vertices or joints. shares: as many, sum 1. on_skin: which of the two. on: the joint that
+    carries it.
+    """
+
+    index: IntArray
+    shares: FloatArray
+    on_skin: bool
+    on: str
+
+    def mark(self, body: BodyModel) -> Mark:
+        """The marker as a point fixed to its joint."""
+        if self.on_skin:
+            return Mark.on_skin(body, self.index, self.shares, self.on)
+        names = [body.joint_names[b] for b in self.index]
+        return Mark.at_joints(body, dict(zip(names, self.shares.tolist(), strict=True)), self.on)
+
+
+def marker_place(skin: Skin, name: str) -> Place | None:
     """A marker of the table; None for one that is not in it or that the body has no place for."""
     body, key = skin.body, name.lower().removesuffix("_study")
     if key not in _table():
@@ -70,7 +91,7 @@ def _mark(skin: Skin, name: str) -> Mark | None:
         return None
     if "like" in row:
         source = body.regressors.get(side + row["like"])
-        return _of_keypoint(body, source, on) if source is not None else None
+        return None if source is None else _of_keypoint(body, source, on)
     at = {_sided(joint, side): share for joint, share in row["at"].items()}
     # Clavicles have the trunk's axes, Z to their side.
     trunk = f"{side}Clavicle" if side else "Neck"
@@ -78,19 +99,20 @@ def _mark(skin: Skin, name: str) -> Mark | None:
     if any(joint not in body.anatomy for joint in (*at, axes)):
         return None
     if "facing" not in row:
-        return Mark.at_joints(body, {body.anatomy[j]: share for j, share in at.items()}, on)
+        joints = [body.joint_names.index(body.anatomy[joint]) for joint in at]
+        return Place(np.array(joints), np.array(list(at.values()), np.float64), False, on)
     vertices, shares = skin.point(at, axes, np.array(row["facing"], dtype=np.float64))
-    return Mark.on_skin(body, vertices, shares, on)
+    return Place(vertices, shares, True, on)
 
 
 def _sided(joint: str, side: str) -> str:
     return side + joint if joint in SIDED else joint
 
 
-def _of_keypoint(body: BodyModel, source: tuple[IntArray, FloatArray] | str, on: str) -> Mark:
+def _of_keypoint(body: BodyModel, source: tuple[IntArray, FloatArray] | str, on: str) -> Place:
     if isinstance(source, str):
-        return Mark.at_joints(body, {source: 1.0}, on)
-    return Mark.on_skin(body, *source, on)
+        return Place(np.array([body.joint_names.index(source)]), np.ones(1), False, on)
+    return Place(*source, True, on)
 
 
 @cache

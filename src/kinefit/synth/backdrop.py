@@ -14,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import undistort
-from kinefit.synth.look import Color, linear
+from kinefit.synth.look import Color, linear, sample_reflectance
 from kinefit.synth.noise import noise_picture
 from kinefit.types import Camera, FloatArray, InputError
 
 Light3 = NDArray[np.float32]  # (H, W, 3) linear light
 Kind = Literal["room", "outdoors", "picture"]
 
-FLOOR = 3  # of the sides, in the order -x, +x, -z, floor, ceiling, +z
+FLOOR, CEILING = 3, 4  # of the sides, in the order -x, +x, -z, floor, ceiling, +z
+_BEHIND, _AHEAD = (0, FLOOR, 2), (1, CEILING, 5)  # the sides of each axis
 _AXIS = (0, 0, 2, 1, 1, 2)  # which coordinate is constant on each side
 _TILE = 768  # pixels of a painted side
+_REPEAT_M = 6.0  # after which the floor repeats
+_BLURRED_M = 14.0  # from here on, nothing of it is seen
 _FAR_M = 40.0  # outdoors, the distance of the horizon's picture
 _BLOCKS = 14  # most pieces of furniture, windows, ... on a wall
 
@@ -42,9 +45,7 @@ class Room:
     picture: str | None = None
 
 
-def sample_room(
-    rng: np.random.Generator, *, least_m: float, picture: str | None = None
-) -> Room:
+def sample_room(rng: np.random.Generator, *, least_m: float, picture: str | None = None) -> Room:
     """A place that reaches at least `least_m` metres from its middle in all directions."""
     kind: Kind = "picture" if picture else ("room" if rng.random() < 0.65 else "outdoors")
     half = least_m + rng.uniform(0.2, 3.0, 2)
@@ -84,58 +85,69 @@ class Backdrop:
         return self._last[1], self._last[2]
 
     def _drawn(self, camera: Camera) -> tuple[Light3, NDArray[np.float32]]:
-        ray = self._directions(camera)
-        side, place = self._meet(ray, camera.centre.astype(np.float32))
-        floor = np.where((side == FLOOR)[..., None], place[..., ::2], np.float32(np.nan))
+        side, far, place = self._meet(self._directions(camera), camera.centre)
+        floor = np.stack([place[0], place[2]], axis=-1)
+        floor[side != FLOOR] = np.nan
         if self._picture is not None:
             return self._turned_picture(camera), floor
         assert self._sides is not None
-        return self._look_up(self._sides, side, place), floor
+        return self._look_up(self._sides, side, far, place), floor
 
     def _directions(self, camera: Camera) -> NDArray[np.float32]:
-        """(H, W, 3) world directions of the pixels' rays."""
+        """(3, H, W) world directions of the pixels' rays, of depth 1."""
         if self._rays is None or not _same_lens(self._rays[0], camera):
             width, height = self.size
             grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
             plane = undistort(camera, grid.reshape(-1, 2).astype(np.float64))
             plane = np.nan_to_num(plane)  # beyond the lens: the middle of the picture
             local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-            self._rays = camera, local.astype(np.float32)
-        turned = self._rays[1] @ camera.R.astype(np.float32)
-        return np.asarray(turned.reshape(self.size[1], self.size[0], 3))
+            self._rays = camera, np.ascontiguousarray(local.T, np.float32)
+        turned = camera.R.T.astype(np.float32) @ self._rays[1]
+        return np.asarray(turned.reshape(3, self.size[1], self.size[0]))
 
     def _meet(
-        self, ray: NDArray[np.float32], eye: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Which side of the box each ray meets (H, W), and where (H, W, 3)."""
+        self, ray: NDArray[np.float32], eye: FloatArray
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """Which side of the box each ray meets (H, W), how far away (H, W), and where (3, H, W)."""
         x, z = self.room.half_m
-        low = np.array([-x, 0.0, -z], np.float32)
-        high = np.array([x, self.room.high_m, z], np.float32)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = (np.where(ray > 0, high, low) - eye) / ray
-        reach = np.where(np.isfinite(reach), reach, np.float32(np.inf))
-        axis = reach.argmin(axis=-1)
-        nearest = np.take_along_axis(reach, axis[..., None], axis=-1)
-        ahead = np.take_along_axis(ray, axis[..., None], axis=-1)[..., 0] > 0
-        side = np.array([[0, 1], [FLOOR, 4], [2, 5]], np.int8)[axis, ahead.astype(np.int8)]
-        return side, eye + nearest * ray
+        far = np.full(ray.shape[1:], np.inf, np.float32)
+        side = np.zeros(ray.shape[1:], np.uint8)
+        for axis, (low, high) in enumerate(((-x, x), (0.0, self.room.high_m), (-z, z))):
+            before, behind = np.float32(high - eye[axis]), np.float32(low - eye[axis])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                reach = np.where(ray[axis] > 0, before, behind) / ray[axis]
+            nearer = reach < far  # a ray along the side never meets it: infinite or NaN
+            far[nearer] = reach[nearer]
+            ahead = ray[axis][nearer] > 0
+            side[nearer] = np.where(ahead, _AHEAD[axis], _BEHIND[axis])
+        return side, far, eye.astype(np.float32)[:, None, None] + far * ray
 
     def _look_up(
-        self, sides: Light3, side: NDArray[np.int8], place: NDArray[np.float32]
+        self,
+        sides: Light3,
+        side: NDArray[np.uint8],
+        far: NDArray[np.float32],
+        place: NDArray[np.float32],
     ) -> Light3:
         """What is painted where; `sides` are the six pictures under each other."""
         x, z = self.room.half_m
-        across = np.where((side < 2)[..., None], place[..., 2:], place[..., :1])[..., 0]
-        flat = (side == FLOOR) | (side == 4)
-        down = np.where(flat, place[..., 2], self.room.high_m - place[..., 1])
-        length = np.where(side < 2, 2 * z, 2 * x).astype(np.float32)
-        height = np.where(flat, 2 * z, self.room.high_m).astype(np.float32)
-        u = np.clip(across / length + 0.5, 0, 1) * (_TILE - 1)
-        v = np.clip(down / height + np.where(flat, 0.5, 0), 0, 1) * (_TILE - 1)
-        v = v + side * np.float32(_TILE)
-        return np.asarray(
-            cv2.remap(sides, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR)
-        )
+        length = np.array([2 * z, 2 * z, 2 * x, _REPEAT_M, 2 * x, 2 * x], np.float32)[side]
+        height = np.array(
+            [self.room.high_m] * 3 + [_REPEAT_M, 2 * z, self.room.high_m], np.float32
+        )[side]
+        flat = (side == FLOOR) | (side == CEILING)
+        u = np.where(side < 2, place[2], place[0]) / length + np.float32(0.5)
+        v = np.where(flat, place[2] / height + np.float32(0.5), 1 - place[1] / height)
+        floor = side == FLOOR
+        u[floor] %= 1
+        v[floor] %= 1
+        u, v = (np.clip(n, 0, 1) * np.float32(_TILE - 1) for n in (u, v))
+        out = cv2.remap(sides, u, v + side * np.float32(_TILE), cv2.INTER_LINEAR)
+        # Far away, a pixel is larger than what is painted on the floor: its mean is seen.
+        mean = sides[FLOOR * _TILE : (FLOOR + 1) * _TILE].mean(axis=(0, 1))
+        share = np.clip(far[floor] / _BLURRED_M, 0, 1)[:, None]
+        out[floor] += share * (mean - out[floor])
+        return np.asarray(out)
 
     def _turned_picture(self, camera: Camera) -> Light3:
         """The picture as something far away, seen by a camera that has turned since the first."""
@@ -187,14 +199,15 @@ def _painted(room: Room) -> Light3:
 
 def _floor(rng: np.random.Generator, room: Room) -> Light3:
     """Boards, tiles, carpet or earth; lines at their true distances."""
-    base = linear(255 * np.clip(rng.beta(2, 2) + rng.normal(0, 0.08, 3), 0.08, 0.9))
+    base = np.array(sample_reflectance(rng, dull=True))
     grain = noise_picture(rng, (_TILE, _TILE), 12)[..., None] - 0.5
     out = base * (1 + rng.uniform(0.2, 1.2) * grain)
     kind = rng.choice(["boards", "tiles", "plain"]) if room.kind == "room" else "plain"
     if kind != "plain":
-        pixel = np.array(room.half_m) * 2 / _TILE  # metres
-        wide = rng.uniform(0.12, 0.25) if kind == "boards" else rng.uniform(0.3, 0.8)
-        x, z = np.arange(_TILE) * pixel[0] / wide, np.arange(_TILE) * pixel[1] / wide
+        pixel = _REPEAT_M / _TILE  # metres
+        # A whole number of them, so that they repeat without a seam.
+        wide = _REPEAT_M / (rng.integers(24, 50) if kind == "boards" else rng.integers(8, 20))
+        x = z = (np.arange(_TILE) + 0.5) * pixel / wide
         column, row = x.astype(int), z.astype(int)
         shade = rng.uniform(0.75, 1.2, (row[-1] + 1, column[-1] + 1))
         if kind == "boards":
@@ -202,8 +215,8 @@ def _floor(rng: np.random.Generator, room: Room) -> Light3:
             out *= shade[row][:, column][..., None]
         else:
             out *= (0.5 + 0.5 * shade)[row][:, column][..., None]
-            out[(z % 1) < pixel[1] / wide] *= 0.6
-        out[:, (x % 1) < pixel[0] / wide] *= 0.6
+            out[(z % 1) < pixel / wide] *= 0.6
+        out[:, (x % 1) < pixel / wide] *= 0.6
     return np.asarray(np.clip(out, 0.005, 1), np.float32)
 
 
@@ -230,22 +243,24 @@ def _wall(rng: np.random.Generator, room: Room) -> Light3:
 def _rectangle(rng: np.random.Generator, out: FloatArray, box: list[int]) -> None:
     """One thing on a wall: a frame, and in it one colour, or parts of several."""
     left, top, right, bottom = box
-    out[top:bottom, left:right] = linear(255 * rng.beta(1.5, 1.5, 3))
+    out[top:bottom, left:right] = sample_reflectance(rng)
     edge = int(rng.integers(2, 8))
     rows, columns = int(rng.integers(1, 6)), int(rng.integers(1, 4))
     if bottom - top < 4 * edge * rows or right - left < 4 * edge * columns:
         return
+    y = np.linspace(top, bottom, rows + 1).astype(int)
+    x = np.linspace(left, right, columns + 1).astype(int)
     for r in range(rows):
         for c in range(columns):
-            y = top + (bottom - top) * r // rows + edge, top + (bottom - top) * (r + 1) // rows
-            x = left + (right - left) * c // columns + edge, left + (right - left) * (c + 1) // columns
-            out[y[0] : y[1] - edge, x[0] : x[1] - edge] = linear(255 * rng.beta(1.5, 1.5, 3))
+            inner = np.s_[y[r] + edge : y[r + 1] - edge, x[c] + edge : x[c + 1] - edge]
+            out[inner] = sample_reflectance(rng)
 
 
 def _horizon(rng: np.random.Generator, room: Room) -> Light3:
     """Sky over a row of houses and trees, of which no one is higher than a quarter."""
     down = np.linspace(0, 1, _TILE)[:, None, None]
-    sky = linear(np.array([120.0, 165, 230])) * (1 - down) + linear(np.array([215.0, 225, 235])) * down
+    high, low = linear(np.array([[120.0, 165, 230], [215, 225, 235]]))
+    sky = high * (1 - down) + low * down
     out = np.broadcast_to(sky, (_TILE, _TILE, 3)).copy()
     cell = 32
     for _ in range(60):

@@ -71,8 +71,14 @@ class Look:
 
 
 # sRGB, as one picks them; skins after the span of the Monk scale, hairs from black to grey.
-_SKINS = ((246, 237, 228), (234, 218, 186), (215, 189, 150), (160, 126, 86), (130, 92, 67), (58, 49, 42))
-_HAIRS = ((20, 17, 15), (48, 33, 24), (89, 57, 35), (148, 106, 62), (190, 160, 110), (150, 148, 145))
+_SKINS = (
+    *((246, 237, 228), (234, 218, 186), (215, 189, 150)),
+    *((160, 126, 86), (130, 92, 67), (58, 49, 42)),
+)
+_HAIRS = (
+    *((20, 17, 15), (48, 33, 24), (89, 57, 35)),
+    *((148, 106, 62), (190, 160, 110), (150, 148, 145)),
+)
 _IRISES = ((60, 40, 25), (90, 70, 40), (70, 95, 120), (80, 100, 70))
 
 
@@ -81,7 +87,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     tone = rng.uniform(0, len(_SKINS) - 1)
     k = min(int(tone), len(_SKINS) - 2)
     skin = linear(np.array(_SKINS[k]) + (tone - k) * (np.array(_SKINS[k + 1]) - _SKINS[k]))
-    top, bottom = _cloth(rng), _cloth(rng, darker=True)
+    top, bottom = sample_reflectance(rng), sample_reflectance(rng, dark=True)
     return Look(
         skin=_color(skin),
         hair=_color(linear(np.array(_HAIRS[int(rng.integers(len(_HAIRS)))]))),
@@ -89,7 +95,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         top_pattern=_pattern(rng, 0.45),
         bottom=bottom,
         bottom_pattern=_pattern(rng, 0.15),
-        shoes=_cloth(rng, darker=bool(rng.random() < 0.6)),
+        shoes=sample_reflectance(rng, dark=bool(rng.random() < 0.6)),
         lips=_color(skin * np.array([0.9, 0.55, 0.55])),
         iris=_color(linear(np.array(_IRISES[int(rng.integers(len(_IRISES)))]))),
         sleeves=float(rng.choice([0.25, rng.uniform(0.4, 0.9), 2.0], p=[0.1, 0.45, 0.45])),
@@ -101,10 +107,12 @@ def sample_look(rng: np.random.Generator) -> Look:
     )
 
 
-def _cloth(rng: np.random.Generator, darker: bool = False) -> Color:
-    """Saturation is low in most clothes, and trousers are darker than shirts."""
-    value = rng.beta(1.3, 2.2) if darker else rng.beta(1.5, 1.5)
-    hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.2, 2.0)
+def sample_reflectance(
+    rng: np.random.Generator, *, dark: bool = False, dull: bool = False
+) -> Color:
+    """A colour of things that people make: saturation is low in most, and lower in dull ones."""
+    value = rng.beta(1.3, 2.2) if dark else rng.beta(1.5, 1.5)
+    hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.0, 6.0 if dull else 2.5)
     wave = np.cos(hue - np.array([0.0, 2 * np.pi / 3, 4 * np.pi / 3]))
     return _color(linear(255 * np.clip(value * (1 + 0.8 * saturation * wave), 0.03, 0.95)))
 
@@ -112,7 +120,8 @@ def _cloth(rng: np.random.Generator, darker: bool = False) -> Color:
 def _pattern(rng: np.random.Generator, chance: float) -> Pattern:
     kinds: tuple[PatternKind, ...] = ("stripes", "bars", "checks", "blotches")
     kind = kinds[int(rng.integers(len(kinds)))] if rng.random() < chance else "plain"
-    return Pattern(kind, float(np.exp(rng.uniform(np.log(0.02), np.log(0.15)))), _cloth(rng))
+    scale = np.exp(rng.uniform(np.log(0.02), np.log(0.15)))
+    return Pattern(kind, float(scale), sample_reflectance(rng))
 
 
 def linear(srgb: FloatArray) -> FloatArray:
@@ -225,8 +234,9 @@ class _Areas:
         apart = self._joint("eye.L")[0] - eyes[0]  # half of the distance between the eyes
         x, y, z = ((at - eyes) / apart).T  # 3 cm: units of a face
         high, back = y / 3.4, -z / 3.4
-        hairline = np.clip(0.75 - 0.55 * back, look.hair_low, None)
-        out[head & (high > hairline) & (high > look.hair_low)] = HAIR
+        # From the forehead down to the ear, and steeply down behind it.
+        hairline = 0.75 - 0.55 * back - 1.2 * np.maximum(back - 1, 0)
+        out[head & (high > np.maximum(hairline, look.hair_low))] = HAIR
         side = np.abs(x) - 1
         front = head & (z > -0.6)
         out[front & (np.abs(side) < 0.75) & (y > 0.55) & (y < 0.95)] = HAIR  # brows

@@ -35,7 +35,7 @@ from kinefit.synth.clips import motion_library
 from kinefit.synth.look import dress
 from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
 from kinefit.synth.options import SynthOptions
-from kinefit.synth.painter import Painter, Shot
+from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.people import mass, stature
 from kinefit.synth.placing import FEET, contacts, standing_heights
 from kinefit.synth.points import body_points
@@ -55,7 +55,6 @@ from kinefit.types import (
 
 _CHUNK = 8  # frames drawn in one go: posing a mesh is quicker in numbers
 _SUBFRAMES = 3  # of an exposure
-_FIRST_PROP = 1000  # what the painter calls the first prop
 
 TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
 
@@ -99,7 +98,7 @@ class Studio:
     def _film_camera(self, c: int, first: int, count: int) -> list[FilmedFrame]:
         filming = self.scene.filming[c]
         step = 1 / self.scene.options.rate
-        times = (first + np.arange(count)) * step + filming.offset_s
+        times = np.asarray(np.arange(first, first + count) * step + filming.offset_s, np.float64)
         shutter = filming.shutter_s / 2
         meshes, points = self._posed(times)
         later, _ = self._posed(times + shutter) if shutter else (meshes, points)
@@ -147,7 +146,7 @@ class Studio:
             mine = shot.surface == p
             head = figure.label[shot.face[mine]] == 2
             labels[mine] = np.where(head, person_label(p, head=True), person_label(p))
-        labels[shot.surface >= _FIRST_PROP] = PROP
+        labels[shot.surface >= PROPS_FROM] = PROP
         return labels
 
     def _seen(
@@ -159,7 +158,7 @@ class Studio:
         width, height = camera.size
         with np.errstate(invalid="ignore"):
             pixel = np.round(np.nan_to_num(xy, nan=-1.0, posinf=-1, neginf=-1))
-        inside = (pixel >= 0).all(axis=-1) & (pixel < (width, height)).all(axis=-1)
+        inside = np.asarray(((pixel >= 0) & (pixel < (width, height))).all(axis=-1))
         u, v = np.where(inside[..., None], pixel, 0).astype(np.int64).transpose(2, 0, 1)
         surface, before = shot.surface[v, u], depth - shot.depth[v, u]
         own = surface == np.arange(len(points))[:, None]

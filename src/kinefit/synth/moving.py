@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion import Clip
 from kinefit.types import FloatArray
+
+# Of the Gaussian whose mean is the way over the floor: a stride. What is left is the sway of steps.
+_TREADMILL_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,3 +63,11 @@ class Moving:
         middle = (path.min(axis=0) + path.max(axis=0)) / 2 * [1, 0, 1]
         moved = (path - middle) @ Q.T + [x, 0.0, z]
         return replace(self, clip=replace(self.clip, rotations=rotations, root_path=moved))
+
+    def in_place(self) -> Moving:
+        """The same motion as on a treadmill: without its way over the floor."""
+        path, times = self.clip.root_path.copy(), self.clip.times
+        step = float(np.median(np.diff(times)))
+        slow = gaussian_filter1d(path[:, [0, 2]], _TREADMILL_S / step, axis=0, mode="nearest")
+        path[:, [0, 2]] -= slow
+        return replace(self, clip=replace(self.clip, root_path=path))

@@ -20,7 +20,7 @@ def _lattice() -> NDArray[np.float32]:
     return np.random.default_rng(0).random((_SIDE, _SIDE, _SIDE)).astype(np.float32)
 
 
-def smooth_noise(at: FloatArray) -> FloatArray:
+def smooth_noise(at: NDArray[np.floating]) -> FloatArray:
     """(N,) 0..1 at places (N, 3), in units of the distance over which it changes."""
     return np.asarray(map_coordinates(_lattice(), at.T, order=1, mode="grid-wrap"), np.float64)
 
@@ -37,4 +37,4 @@ def noise_picture(
         total += share * cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC)
         weight += share
         cells, share = cells * 2, share * 0.6
-    return np.clip(total / weight, 0, 1)
+    return np.asarray(np.clip(total / weight, 0, 1), np.float32)

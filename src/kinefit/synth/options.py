@@ -32,6 +32,7 @@ class SynthOptions(BaseModel):
     mix: bool = Field(
         True, description="Mirror, re-time, join motions and exchange upper bodies between them."
     )
+    treadmill: bool = Field(False, description="Take away the people's way over the floor.")
     props: Annotated[int, Field(ge=0, le=20)] = Field(
         0, description="Boxes, posts and tables that may hide parts of people."
     )
@@ -91,6 +92,9 @@ class SynthOptions(BaseModel):
 class PairOptions(SynthOptions):
     """Flags of `kinefit synth pairs`: scenes that differ in all that `kinefit synth` knows of."""
 
+    treadmill: bool = Field(
+        True, description="Take away the people's way over the floor: they fill the picture more."
+    )
     count: Annotated[int, Field(ge=1)] = Field(10_000, description="Rows, at least.")
 
     views: Annotated[int, Field(ge=1, le=16)] = Field(3, description="Cameras of a scene.")

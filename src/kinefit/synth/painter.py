@@ -19,10 +19,12 @@ from scipy.sparse import csr_array
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, to_camera
 from kinefit.synth.backdrop import Backdrop, Room
-from kinefit.synth.look import Color, Figure, Pattern, linear
+from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance
 from kinefit.synth.noise import smooth_noise
 from kinefit.types import Camera, FloatArray, IntArray
 from kinefit.view.mesh import Visible, rasterise
+
+PropKind = Literal["box", "post", "table"]
 
 PROPS_FROM = 1000  # what `Shot.surface` holds for the first prop
 
@@ -73,7 +75,7 @@ class Prop:
     """A thing that may stand in the way. size: metres along its own x, y, z. place: x, z of its
     middle, metres; it stands on the floor. yaw: radians. color: reflectance."""
 
-    kind: Literal["box", "post", "table"]
+    kind: PropKind
     size: tuple[float, float, float]
     place: tuple[float, float]
     yaw: float
@@ -83,15 +85,26 @@ class Prop:
         """Vertices (V, 3) metres, world, and faces (F, 3)."""
         boxes = [(np.zeros(3), np.array(self.size))]
         if self.kind == "table":
-            x, y, z = self.size
-            thick = 0.04
-            legs = [(sx * (x - thick) / 2, sz * (z - thick) / 2) for sx in (-1, 1) for sz in (-1, 1)]
-            top = (np.array([0, y - thick, 0]), np.array([x, thick, z]))
-            boxes = [top, *((np.array([a, 0, b]), np.array([thick, y, thick])) for a, b in legs)]
+            boxes = _table(*self.size)
         corners = np.concatenate([low + size * (_UNIT - [0.5, 0, 0.5]) for low, size in boxes])
         faces = np.concatenate([_UNIT_FACES + 8 * i for i in range(len(boxes))])
-        turned = corners @ so3.exp(np.array([0.0, self.yaw, 0.0])).T
-        return turned + [self.place[0], 0.0, self.place[1]], faces
+        corners = corners @ so3.exp(np.array([0.0, self.yaw, 0.0])).T
+        corners[:, [0, 2]] += self.place
+        return corners, faces
+
+
+def _table(
+    x: float, y: float, z: float, thick: float = 0.04
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Boxes of a table top and four legs: the middle of each one's underside, and its size."""
+    thick = 0.04
+    top = (np.array([0, y - thick, 0]), np.array([x, thick, z]))
+    legs = [
+        (np.array([i * (x - thick) / 2, 0, k * (z - thick) / 2]), np.array([thick, y, thick]))
+        for i in (-1, 1)
+        for k in (-1, 1)
+    ]
+    return [top, *legs]
 
 
 _UNIT = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
@@ -103,19 +116,19 @@ _UNIT_FACES = np.array(
 
 def sample_prop(rng: np.random.Generator, place: tuple[float, float]) -> Prop:
     """A box to the knee or chest, a post, or a table."""
-    kind: Literal["box", "post", "table"] = rng.choice(["box", "post", "table"])
+    kinds: tuple[PropKind, ...] = ("box", "post", "table")
+    kind = kinds[int(rng.integers(len(kinds)))]
     size = {
         "box": rng.uniform([0.25, 0.3, 0.25], [0.9, 1.2, 0.6]),
         "post": rng.uniform([0.05, 1.5, 0.05], [0.18, 2.5, 0.18]),
         "table": rng.uniform([0.7, 0.6, 0.5], [1.4, 0.95, 0.8]),
-    }[str(kind)]
-    color = linear(255 * np.clip(rng.beta(1.5, 1.5, 3), 0.05, 0.95))
+    }[kind]
     return Prop(
-        kind=str(kind),  # type: ignore[arg-type]
+        kind=kind,
         size=(float(size[0]), float(size[1]), float(size[2])),
         place=place,
         yaw=float(rng.uniform(0, np.pi)),
-        color=(float(color[0]), float(color[1]), float(color[2])),
+        color=sample_reflectance(rng),
     )
 
 
@@ -157,9 +170,9 @@ class Painter:
     def draw(self, cameras: Sequence[Camera], vertices: Sequence[Sequence[FloatArray]]) -> Shot:
         """An exposure.
 
-        cameras: of each sub-frame, three or one. vertices: [sub-frame][person] (V, 3) metres, world,
-        of bare bodies; clothes are put on here. The middle ones are the truth; one alone stands
-        for all. What stands still is drawn as the middle one sees it.
+        cameras: of each sub-frame, three or one. vertices: [sub-frame][person] (V, 3) metres,
+        world, of bare bodies; clothes are put on here. The middle ones are the truth; one alone
+        stands for all. What stands still is drawn as the middle one sees it.
         """
         middle = len(cameras) // 2
         worn, normals = self._scene.dressed(vertices[middle])
@@ -167,7 +180,8 @@ class Painter:
         shade = self._shade(worn, normals, shadow)
         backdrop, floor = self._backdrop.draw(cameras[middle])
         behind = backdrop * shadow.on_floor(floor)[..., None]
-        total, truth = np.zeros_like(behind), None
+        total = np.zeros(behind.shape, np.float32)
+        truth = None
         for s, shift in enumerate(_JITTER):
             k = s if len(cameras) == len(_JITTER) else middle
             at = worn + self._scene.step(vertices[middle], vertices[k]) if k != middle else worn
@@ -177,15 +191,13 @@ class Painter:
             total += light
             truth = seen if s == len(_JITTER) // 2 else truth
         assert truth is not None
-        return self._shot(total / len(_JITTER), truth)
+        return self._shot(total / np.float32(len(_JITTER)), truth)
 
     def _visible(self, camera: Camera, at: FloatArray, shift: FloatArray) -> Visible:
         uv = project(camera, at) + shift
         return rasterise(uv, to_camera(camera, at)[:, 2], self._scene.faces, self._size)
 
-    def _shade(
-        self, at: FloatArray, normals: FloatArray, shadow: _Shadow
-    ) -> NDArray[np.float32]:
+    def _shade(self, at: FloatArray, normals: FloatArray, shadow: _Shadow) -> NDArray[np.float32]:
         """(V, 3) light on each vertex: the triangles are smaller than what would be seen of it."""
         facing = np.maximum(normals @ np.array(self._light.toward), 0)
         facing *= shadow.on_points(at)
@@ -246,14 +258,16 @@ class _Meshes:
         firsts = np.cumsum([0, *lengths])[:-1]
         palettes = [f.palette for f in figures] + [np.array([p.color]) for p in props]
         base = np.cumsum([0, *(len(p) for p in palettes)])
-        parts = [f.part for f in figures] + [np.zeros(len(faces), np.uint8) for _, faces in things]
+        parts = [f.part.astype(np.int64) for f in figures]
+        parts += [np.zeros(len(faces), np.int64) for _, faces in things]
+        offsets = [f.offset for f in figures] + [np.zeros(len(at)) for at, _ in things]
         faces = np.concatenate([f + s for f, s in zip(meshes, start[:-1], strict=True)])
         rows = np.repeat(np.arange(len(faces)), 3)
         return cls(
             faces=faces,
             surface=np.repeat(np.array(ids, np.int16), lengths),
             first=np.repeat(firsts, lengths),
-            part=np.concatenate([p.astype(np.int64) + b for p, b in zip(parts, base[:-1], strict=True)]),
+            part=np.concatenate([p + b for p, b in zip(parts, base[:-1], strict=True)]),
             palette=np.concatenate(palettes).astype(np.float32),
             cloth={
                 int(base[i]) + row: pattern
@@ -263,7 +277,7 @@ class _Meshes:
             },
             rest=np.concatenate(places),
             grain=0.88 + 0.24 * smooth_noise(np.concatenate(places) / _GRAIN_M),
-            offset=np.concatenate([f.offset for f in figures] + [np.zeros(len(at)) for at, _ in things]),
+            offset=np.concatenate(offsets),
             props=np.concatenate([np.zeros((0, 3)), *(at for at, _ in things)]),
             around=csr_array((np.ones(faces.size), (faces.ravel(), rows)), (start[-1], len(faces))),
         )
@@ -323,7 +337,7 @@ def _mixed(
     out = values[corner[0]] * share[0][:, None]
     for k in (1, 2):
         out += values[corner[k]] * share[k][:, None]
-    return out
+    return np.asarray(out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,9 +385,10 @@ class _Shadow:
         place = (floor - self.corner[:2]) / self.corner[2]
         # Outside of the picture, and where there is no floor, there is no shadow.
         x, y = (np.nan_to_num(place[..., i], nan=-9.0) for i in (0, 1))
-        return np.asarray(
-            cv2.remap(self.soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
+        lit = cv2.remap(
+            self.soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0
         )
+        return np.asarray(lit)
 
     def on_points(self, at: FloatArray) -> FloatArray:
         """(N,) share of the key light that reaches points (N, 3) metres."""

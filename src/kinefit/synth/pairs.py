@@ -124,7 +124,7 @@ def _open(options: PairOptions) -> None:
 
 
 def _make_shard(shard: Shard) -> None:
-    arrays = {**_maker.rows(shard.number), "key": np.array(shard.key)}
+    arrays: dict[str, Any] = {**_maker.rows(shard.number), "key": np.array(shard.key)}
     with atomic_path(shard.path) as temporary:
         np.savez_compressed(temporary, **arrays)
 

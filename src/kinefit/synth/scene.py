@@ -15,8 +15,9 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.synth.backdrop import Room, sample_room
 from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
+from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.look import Look, sample_look
-from kinefit.synth.motion import Clip
+from kinefit.synth.motion import Clip, hip_height, part
 from kinefit.synth.moving import Moving
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
@@ -28,6 +29,7 @@ from kinefit.synth.sensor import Sensor, sample_sensor
 from kinefit.types import Camera, FloatArray, InputError
 
 _PICTURES = (".jpg", ".jpeg", ".png")
+_OWN = 0.25  # share of kinefit's own motions among recordings
 _APART_M = (1.0, 2.2)  # between people
 _JOIN_S = 0.6  # from one motion into the next
 _SAMPLES_A_SECOND = 5.0  # of the motion, when cameras are placed around it
@@ -38,8 +40,8 @@ class Act:
     """What one person does: motions of the library, by their names, and what is done to them.
 
     lower, upper: whole motion, and whose upper body is taken instead (None: its own). then: the
-    motion that follows. mirror, speed: left and right exchanged; times as fast. start: share of
-    the way through at which it begins.
+    motion that follows. mirror: whether left and right are exchanged. speed: times as fast. start:
+    share of the way through at which it begins.
     """
 
     lower: str
@@ -134,7 +136,7 @@ def sample_scene(
     actors, moving = [], []
     for p in range(options.people):
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
-        act = _sample_act(rng, options, sorted(chosen))
+        act = _sample_act(rng, options, chosen)
         place = _sample_place(rng, p)
         actors.append(Actor(tuple(shape.tolist()), sample_look(rng), act, place))
         moving.append(_play(act, library, body, shape, place, options))
@@ -154,16 +156,24 @@ def sample_scene(
     )
 
 
-def _chosen(library: Mapping[str, Clip], part: str | None) -> list[str]:
-    names = [name for name in library if part is None or part in name]
+def _chosen(library: Mapping[str, Clip], part: str | None) -> list[list[str]]:
+    """Names of kinefit's own motions, and of recorded ones, that contain `part`."""
+    names = sorted(name for name in library if part is None or part in name)
     if not names:
         known = ", ".join(sorted(library)[:30])
         raise InputError("--clip", f"no motion has {part!r} in its name", f"there are {known}")
-    return names
+    own = built_in_names()
+    groups = [name for name in names if name in own], [name for name in names if name not in own]
+    return [group for group in groups if group]
 
 
-def _sample_act(rng: np.random.Generator, options: SynthOptions, names: Sequence[str]) -> Act:
-    lower, upper, then = (str(rng.choice(names)) for _ in range(3))
+def _sample_act(rng: np.random.Generator, options: SynthOptions, names: list[list[str]]) -> Act:
+    def pick() -> str:
+        # Recordings hardly sit, kneel or lie: kinefit's own motions, which do, are few but often.
+        group = names[0] if rng.random() < _OWN else names[-1]
+        return group[int(rng.integers(len(group)))]
+
+    lower, upper, then = pick(), pick(), pick()
     if not options.mix:
         return Act(lower, None, None, mirror=False, speed=1.0, start=0.0)
     return Act(
@@ -194,24 +204,23 @@ def _play(
     options: SynthOptions,
 ) -> Moving:
     """The act on a body, from a little before the first frame to a little after the last."""
-    clip = library[act.lower]
-    if act.upper is not None:
-        clip = spliced(clip, library[act.upper])
-    if act.mirror:
-        clip = mirrored(clip)
-    clip = retimed(clip, act.speed)
+    lower, upper = library[act.lower], act.upper
+    following = library[act.then] if act.then is not None else lower
+    clip = lower if upper is None else spliced(lower, library[upper])
     margin = options.clock_offset + 2 / options.rate
     needed = options.seconds + 2 * margin
-    following = library[act.then] if act.then is not None else clip
-    while clip.duration_s < needed:
+    # Small people step quicker: pendulums of half the length take 0.7 of the time.
+    slower = np.sqrt(hip_height(body, shape) / clip.hip_height_m) / act.speed
+    while clip.duration_s * slower < needed:
         clip = joined(clip, following, _JOIN_S)
-        following = library[act.lower] if following is not library[act.lower] else clip
-    begin = act.start * (clip.duration_s - needed)
-    count = round(needed * options.rate) + 1
-    times = np.arange(count) / options.rate
-    rotations, translation = placed(clip, body, shape, clip.times[0] + begin + times)
-    moving = Moving.of(body, shape, times - margin, rotations, translation, clip.name)
-    return moving.turned_to(place)
+        following = lower if following is not lower else clip
+    start = clip.times[0] + act.start * (clip.duration_s - needed / slower)
+    clip = retimed(part(clip, start, min(start + needed / slower, clip.times[-1])), slower)
+    clip = mirrored(clip) if act.mirror else clip
+    times = np.linspace(clip.times[0], clip.times[-1], round(needed * options.rate) + 1)
+    rotations, translation = placed(clip, body, shape, times)
+    moving = Moving.of(body, shape, times - times[0] - margin, rotations, translation, clip.name)
+    return (moving.in_place() if options.treadmill else moving).turned_to(place)
 
 
 def _reach(

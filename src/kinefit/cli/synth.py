@@ -1,0 +1,68 @@
+"""`kinefit synth`: videos of people about whom everything is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kinefit.cli.console import errors_exit, out, stage_progress
+from kinefit.cli.options import with_options
+from kinefit.synth.options import PairOptions, SynthOptions
+
+synth = typer.Typer(
+    invoke_without_command=True, help="Videos and detections of people with known truth."
+)
+
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="That draw at the same time [default: one per core].")
+]
+
+
+@synth.callback()
+@with_options(SynthOptions)
+def scenes(
+    context: typer.Context,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Folder to fill.")] = None,
+    count: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes.")] = 1,
+    processes: Processes = None,
+    **options: Any,
+) -> None:
+    """Film a scene: a video per camera, calibration.toml, truth.npz, scene.json.
+
+    With --scenes, each has a folder of its own. The same options and seed give the same bytes.
+    What is in FOLDER already from the same options stays.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with errors_exit():
+        from kinefit.api import make_scenes
+        from kinefit.pipeline.config import checked
+
+        chosen = checked(SynthOptions, {k: v for k, v in options.items() if v is not None})
+        folder = out_folder or Path("kinefit_synth")
+        with stage_progress() as progress:
+            made = make_scenes(folder, chosen, count, processes=processes, progress=progress)
+    for path in made:
+        out.print(str(path), markup=False)
+
+
+@synth.command()
+@with_options(PairOptions)
+def pairs(
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="Folder of the shards; a run that was cut off goes on.")
+    ] = Path("kinefit_pairs"),
+    processes: Processes = None,
+    **options: Any,
+) -> None:
+    """What MediaPipe says beside what is true, picture by picture: training samples."""
+    with errors_exit():
+        from kinefit.api import make_pairs
+        from kinefit.pipeline.config import checked
+
+        chosen = checked(PairOptions, {k: v for k, v in options.items() if v is not None})
+        with stage_progress() as progress:
+            made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
+    out.print(f"{out_folder}: {len(made)} shards", markup=False)
