@@ -35,10 +35,13 @@ from kinefit.view.mask import MaskWriter
 from kinefit.view.overlay import OverlayWriter
 
 if TYPE_CHECKING:
+    from kinefit.angles.compare import DofError
+    from kinefit.evaluate.poses import Alignment
     from kinefit.ik import IkResult
     from kinefit.pipeline.body_fit import BodyResult
     from kinefit.pipeline.image_fit import PictureResult
     from kinefit.pipeline.rig_fit import FramesResult
+    from kinefit.synth.options import PairOptions, SynthOptions
     from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
@@ -435,3 +438,95 @@ def _check_body(path: Path, markers: Markers) -> list[str]:
     if upside_down(markers):
         return ["The upper body is not above the feet along Y: is the vertical axis another one?"]
     return []
+
+
+def make_scenes(
+    out: Path,
+    options: SynthOptions,
+    count: int = 1,
+    *,
+    processes: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> list[Path]:
+    """Videos of people with known truth: the folders of `count` scenes in `out`.
+
+    Scenes are drawn in processes of their own: a script calls this under
+    `if __name__ == "__main__":`. See `kinefit.synth.make.make_scenes`.
+    """
+    from kinefit.synth import make
+
+    return make.make_scenes(
+        options,
+        out,
+        count,
+        processes=processes,
+        progress=lambda done, total: progress("film", done, total),
+    )
+
+
+def make_pairs(
+    out: Path,
+    options: PairOptions,
+    *,
+    processes: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> list[Path]:
+    """What the detector says beside what is true: the shards in `out`.
+
+    In processes of their own, as `make_scenes`. See `kinefit.synth.pairs.make_pairs`.
+    """
+    from kinefit.synth import pairs
+
+    return pairs.make_pairs(
+        out,
+        options,
+        processes=processes,
+        progress=lambda done, total: progress("pairs", done, total),
+    )
+
+
+def evaluate_run(run: Path, scene: Path, person: int = 0) -> dict[str, Any]:
+    """A run's folder against the truth of the scene that it was made from.
+
+    See `kinefit.evaluate.synth.score_run`.
+    """
+    from kinefit.evaluate.synth import score_run
+
+    return score_run(run, scene, person)
+
+
+def evaluate_poses_of_file(
+    file: Path, reference: Path, align: Alignment = "none", person: int = 0
+) -> dict[str, Any]:
+    """Points in space against others of the same names: `kinefit.evaluate.poses.score_poses`."""
+    from kinefit.evaluate.poses import score_poses
+
+    return score_poses(file, reference, align, person)
+
+
+def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dict[str, DofError]:
+    """Joint angles of a file against an OpenSim motion, or a scene's folder or truth.npz.
+
+    See `kinefit.angles.compare.evaluate_file`; person: of the scene.
+    """
+    if reference.is_dir() or reference.suffix.lower() == ".npz":
+        from kinefit.evaluate.joint_angles import score_coordinates
+        from kinefit.evaluate.scenes import read_reference
+
+        return score_coordinates(file, read_reference(reference, person), reference.name)
+    from kinefit.angles.compare import evaluate_file
+
+    return evaluate_file(file, reference)
+
+
+def evaluate_limbs(
+    folder: Path, scene: Path | None = None, person: int = 0, plots: Path | None = None
+) -> dict[str, Any]:
+    """Limb directions of a folder of pairs, or of a run against its `scene`, by camera.
+
+    plots: folder for figures of where the errors come from.
+    See `kinefit.evaluate.limbs.score_limbs`.
+    """
+    from kinefit.evaluate.limbs import score_limbs
+
+    return score_limbs(folder, scene, person, plots)

@@ -6,21 +6,21 @@ should not wait for them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from kinefit import __version__
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.evaluate import evaluate
 from kinefit.cli.export import export
 from kinefit.cli.fit import fit
 from kinefit.cli.ik import ik
 from kinefit.cli.options import with_options
+from kinefit.cli.synth import synth
 from kinefit.cli.triangulate import triangulate
 from kinefit.pipeline.config import RunConfig
 
@@ -30,10 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Metric 3D human motion from ordinary video.",
 )
-evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
 app.add_typer(export, name="export")
+app.add_typer(synth, name="synth")
 app.command()(ik)
 app.command()(calibration)
 app.command()(triangulate)
@@ -182,27 +182,6 @@ def _say(files: list[Path], warnings: list[str]) -> None:
     _warn(warnings)
     for path in files:
         out.print(str(path), markup=False)
-
-
-@evaluate.command("angles")
-def evaluate_angles(
-    file: Annotated[Path, typer.Argument(help="TRC, MOT or kinefit's angle CSV.")],
-    reference: Annotated[Path, typer.Option(help="The reference motion (.mot, degrees).")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
-    with errors_exit():
-        from kinefit.angles.compare import as_json, evaluate_file
-
-        errors = evaluate_file(file, reference)
-    if json_output:
-        typer.echo(json.dumps(as_json(errors), indent=2))
-        return
-    table = Table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
-    for name, error in errors.items():
-        values = (error.rmse, error.mae, error.bias, error.sd, error.r)
-        table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in values))
-    out.print(table)
 
 
 @app.command()

@@ -1,0 +1,182 @@
+"""`kinefit eval`: results against a reference, and against the truth of a synthetic scene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kinefit.cli.console import errors_exit, out
+
+if TYPE_CHECKING:
+    from kinefit.evaluate.report import ScoreTable
+
+_PIPED = 200  # characters, of tables that no terminal shows
+
+evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", help="Write the scores there too: .json or .md.")
+]
+Person = Annotated[int, typer.Option(min=0, help="Of the scene's people, counted from 0.")]
+
+
+class Align(StrEnum):
+    """How the first file's points are moved onto the reference's."""
+
+    NONE = "none"
+    ROOT = "root"
+    RIGID = "rigid"
+    SIMILARITY = "similarity"
+
+
+@evaluate.command("synth")
+def evaluate_synth(
+    run: Annotated[Path, typer.Argument(help="Folder of kinefit run, or of kinefit fit.")],
+    reference: Annotated[Path, typer.Option(help="Folder of the scene: kinefit synth.")],
+    person: Person = 0,
+    json_output: Json = False,
+    out_file: OutFile = None,
+) -> None:
+    """Everything that a run's files allow, against the truth of the scene that it was made from.
+
+    Detected points, limb directions, points in space, joint angles, body, masks, and whether the
+    stated uncertainties are true. The scene's files are checked against their SHA-256 first.
+    """
+    with errors_exit():
+        from kinefit.api import evaluate_run
+        from kinefit.evaluate.report import skipped_notes, synth_tables
+
+        scores = evaluate_run(run, reference, person)
+        title = f"{scores['run']} against {scores['scene']}, person {person}"
+        tables, notes = synth_tables(scores), skipped_notes(scores)
+        _show(title, scores, tables, notes, json_output, out_file)
+
+
+@evaluate.command("angles")
+def evaluate_angles(
+    file: Annotated[Path, typer.Argument(help="TRC, MOT or kinefit's angle CSV.")],
+    reference: Annotated[
+        Path, typer.Option(help="The reference motion (.mot, degrees), or a scene's folder.")
+    ],
+    person: Person = 0,
+    json_output: Json = False,
+) -> None:
+    """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
+    with errors_exit():
+        from kinefit.angles.compare import as_json
+        from kinefit.api import evaluate_angles_of_file
+
+        errors = evaluate_angles_of_file(file, reference, person)
+    if json_output:
+        typer.echo(json.dumps(as_json(errors), indent=2))
+        return
+    table = Table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
+    for name, error in errors.items():
+        values = (error.rmse, error.mae, error.bias, error.sd, error.r)
+        table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in values))
+    out.print(table)
+
+
+@evaluate.command("poses")
+def evaluate_poses(
+    file: Annotated[
+        Path, typer.Argument(help="TRC, C3D, triangulated points or body motion (.npz), scene.")
+    ],
+    reference: Annotated[Path, typer.Option(help="One of the same kinds.")],
+    align: Annotated[
+        Align, typer.Option(help="For the errors by point and of acceleration.")
+    ] = Align.NONE,
+    person: Person = 0,
+    json_output: Json = False,
+    out_file: OutFile = None,
+) -> None:
+    """Points in space against others of the same names, under every usual alignment."""
+    with errors_exit():
+        from kinefit.api import evaluate_poses_of_file
+        from kinefit.evaluate.report import pose_tables
+
+        scores = evaluate_poses_of_file(file, reference, align.value, person)
+        title = f"{file.name} against {reference.name}"
+        _show(title, scores, pose_tables(scores), [], json_output, out_file)
+
+
+@evaluate.command("pof")
+def evaluate_pof(
+    folder: Annotated[Path, typer.Argument(help="Folder of kinefit synth pairs, or of a run.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of the scene that a run was made from.")
+    ] = None,
+    person: Person = 0,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for figures of where the errors come from.")
+    ] = None,
+    json_output: Json = False,
+    out_file: OutFile = None,
+) -> None:
+    """Directions of 14 limbs as the detector has them, against the true ones in camera axes."""
+    with errors_exit():
+        from kinefit.api import evaluate_limbs
+        from kinefit.evaluate.report import pof_notes, pof_tables
+
+        scores = evaluate_limbs(folder, reference, person, plots)
+        tables, notes = pof_tables(scores), pof_notes(scores)
+        _show(f"Limb directions of {folder.name}", scores, tables, notes, json_output, out_file)
+
+
+def _show(
+    title: str,
+    scores: Mapping[str, Any],
+    tables: Sequence[ScoreTable],
+    notes: Sequence[str],
+    json_output: bool,
+    out_file: Path | None,
+) -> None:
+    if out_file is not None:
+        _write(out_file, title, scores, tables, notes)
+    if json_output:
+        typer.echo(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    for table in tables:
+        _print(table)
+    for note in notes:
+        out.print(note, markup=False)
+
+
+def _print(table: ScoreTable) -> None:
+    """In full: a number that is cut off is none. A pipe has no width of its own."""
+    shown = Table()
+    for i, name in enumerate(table.columns):
+        shown.add_column(name, justify="right" if i else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*row)
+    console = out if out.is_terminal else Console(highlight=False, width=_PIPED)
+    console.print(table.title, style="bold", markup=False)
+    console.print(shown)
+
+
+def _write(
+    path: Path,
+    title: str,
+    scores: Mapping[str, Any],
+    tables: Sequence[ScoreTable],
+    notes: Sequence[str],
+) -> None:
+    from kinefit.evaluate.report import markdown
+    from kinefit.io.atomic import write_json, write_text
+    from kinefit.types import InputError
+
+    match path.suffix.lower():
+        case ".json":
+            write_json(path, scores)
+        case ".md":
+            write_text(path, markdown(title, tables, notes))
+        case _:
+            raise InputError("--out", f"{path.name} is neither .json nor .md", "give one of these")

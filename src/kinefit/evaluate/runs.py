@@ -1,0 +1,225 @@
+"""A folder of `kinefit run` or `kinefit fit`, as values that can be scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+from zlib import error as ZlibError  # noqa: N812 - a class
+
+import numpy as np
+
+from kinefit.evaluate.moments import Clock, Room
+from kinefit.evaluate.scenes import SceneFolder
+from kinefit.geometry.projection import intrinsics
+from kinefit.io.body_npz import read_motion
+from kinefit.io.calibration import read_calibration
+from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
+from kinefit.pipeline.multiview import STEM
+from kinefit.pipeline.provenance import sha256_json
+from kinefit.pipeline.store import INTERNAL
+from kinefit.synth.truth import ViewTruth
+from kinefit.types import (
+    BodyMotion,
+    Camera,
+    FloatArray,
+    InputError,
+    InvalidData,
+    JointAngles,
+    Markers,
+    PoseTrack,
+)
+from kinefit.views.bundle import load_triangulation
+from kinefit.views.triangulate import Triangulation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run left; None or absent where it left nothing.
+
+    clock: of everything but the tracks, which have the clocks of their videos. room: of markers,
+    angles and body. cameras: as the run has them, in its room. points: with their evidence, in the
+    calibration's world. masks: files, by camera.
+    """
+
+    clock: Clock
+    room: Room
+    cameras: Mapping[str, Camera]
+    tracks: Mapping[str, PoseTrack]
+    markers: Mapping[str, Markers] = field(default_factory=dict)
+    angles: JointAngles | None = None
+    points: Triangulation | None = None
+    body: BodyMotion | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
+
+
+def read_run(folder: Path, scene: SceneFolder) -> RunResult:
+    """The run in `folder`, which must be of videos of `scene`.
+
+    Raises InputError for a folder that is no run's, a run of other videos, and damaged files.
+    """
+    cameras = _cameras(folder, scene)
+    internal = folder / INTERNAL
+    world = _json(internal / "world.json", "run it again: kinefit run")
+    if (folder / f"{STEM}_triangulated.npz").exists() or len(cameras) > 1:
+        return _several(folder, scene, cameras, world)
+    return _single(folder, scene, cameras[0], world)
+
+
+def _cameras(folder: Path, scene: SceneFolder) -> list[str]:
+    """Cameras whose videos the run was made from."""
+    manifest = folder / "run.json"
+    if manifest.exists():
+        inputs = _json(manifest, "run it again: kinefit run")
+        listed = _entry(manifest, inputs, "inputs")
+        listed = listed if isinstance(listed, list) else []
+        hashes = [_entry(manifest, one, "sha256") for one in listed]
+        found = [scene.camera_of(str(sha256)) for sha256 in hashes]
+        cameras = [name for name in found if name is not None]
+        if cameras and len(cameras) == len(hashes):
+            return cameras
+    else:  # a fit, which writes no run.json
+        claim = folder / INTERNAL / "input.json"
+        sha256 = str(_entry(claim, _json(claim, "give the --out folder of kinefit run"), "sha256"))
+        one = scene.camera_of(sha256)
+        if one is not None:
+            return [one]
+        several = sorted(
+            name for name in scene.videos
+            if any((folder / INTERNAL / f"{kind}_{name}.npz").exists() for kind in _PER_CAMERA)
+        )  # fmt: skip
+        if several and sha256_json({name: scene.videos[name] for name in several}) == sha256:
+            return several
+    raise InputError(
+        folder, f"is no run of the videos in {scene.path}", "give the scene that was filmed in them"
+    )
+
+
+_PER_CAMERA = ("track", "people")
+_DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile, ZlibError)
+
+
+def _single(folder: Path, scene: SceneFolder, camera: str, world: Any) -> RunResult:
+    internal, view = folder / INTERNAL, scene.truth.view(camera)
+    track = _loaded(load_track, internal / "track.npz")
+    source = internal / "world.json"
+    lifted = _entry(source, world, "camera")
+    try:
+        K = intrinsics(float(lifted["focal_px"]), track.image.image_size)
+        R, t = np.asarray(lifted["R"], np.float64), np.asarray(lifted["t_m"], np.float64)
+        posed = Camera(camera, track.image.image_size, K, R, t)
+    except (InvalidData, KeyError, TypeError, ValueError) as error:
+        raise _damaged(source, error) from error
+    stem = next((p.name.removesuffix("_initial.trc") for p in folder.glob("*_initial.trc")), camera)
+    return _with_results(
+        folder, stem,
+        RunResult(
+            clock=Clock.of_view(view),
+            room=room_of_camera(posed, view),
+            cameras={camera: posed},
+            tracks={camera: track},
+            masks=_there({camera: folder / f"{stem}_mask.mp4"}),
+        ),
+    )  # fmt: skip
+
+
+def room_of_camera(camera: Camera, view: ViewTruth) -> Room:
+    """The room in which a result has `camera`, where the true one stands: both see the same.
+
+    x_scene = R_true^T (R x + t - t_true), of each frame.
+    """
+    turned = np.swapaxes(view.R, -1, -2)
+    shift = (turned @ (camera.t - view.t)[..., None])[..., 0]
+    return Room(view.time, turned @ camera.R, shift)
+
+
+def _several(folder: Path, scene: SceneFolder, cameras: list[str], world: Any) -> RunResult:
+    internal, source = folder / INTERNAL, folder / INTERNAL / "world.json"
+    lab = _entry(source, world, "lab_to_world")
+    stored = _loaded(load_arrays, internal / "body.npz")
+    points = load_triangulation(folder / f"{STEM}_triangulated.npz")
+    rig = read_calibration(folder / f"{STEM}_cameras.toml").rig
+    try:
+        turn, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
+        room = Room.fixed(turn.T, -turn.T @ shift)
+        posed = {camera.name: camera for camera in rig.moved(turn, shift)}
+        clock = _common_clock(scene, points, stored["moments"])
+    except (InvalidData, KeyError, TypeError, ValueError) as error:
+        raise _damaged(source, error) from error
+    files = {name: internal / f"track_{name}.npz" for name in cameras}
+    return _with_results(
+        folder, STEM,
+        RunResult(
+            clock=clock,
+            room=room,
+            cameras={name: posed[name] for name in cameras if name in posed},
+            tracks={name: _loaded(load_track, path) for name, path in _there(files).items()},
+            points=points,
+            masks=_there({name: folder / f"{name}_mask.mp4" for name in cameras}),
+        ),
+    )  # fmt: skip
+
+
+def _common_clock(scene: SceneFolder, points: Triangulation, moments: FloatArray) -> Clock:
+    """Of the run. moments: (C, T) seconds of its frames on the clock of each camera, from frame 0.
+
+    Cameras whose offsets were found wrongly disagree about it: their median counts.
+    """
+    shifts = [
+        scene.truth.view(name).time[0] + float(own[0] - points.timeline.time[0])
+        for name, own in zip(points.cameras, moments, strict=True)
+    ]
+    return Clock.shifted(float(np.median(shifts)))
+
+
+def _with_results(folder: Path, stem: str, run: RunResult) -> RunResult:
+    """The run with what its later stages wrote."""
+    internal = folder / INTERNAL
+    stages = _there({name: internal / f"{name}.npz" for name in ("initial", "final")})
+    angles, body = internal / "angles.npz", folder / f"{stem}_body.npz"
+    return RunResult(
+        clock=run.clock,
+        room=run.room,
+        cameras=run.cameras,
+        tracks=run.tracks,
+        points=run.points,
+        masks=run.masks,
+        markers={name: _loaded(load_markers, path) for name, path in stages.items()},
+        angles=_loaded(load_angles, angles) if angles.exists() else None,
+        body=read_motion(body) if body.exists() else None,
+    )
+
+
+def _there(files: Mapping[str, Path]) -> dict[str, Path]:
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def _loaded(load: Callable[[Path], T], path: Path) -> T:
+    """What a stage stored; InputError for a file that is missing or damaged."""
+    try:
+        return load(path)
+    except (*_DAMAGE, InvalidData) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+    return InputError(path, f"cannot be read: {reason}", "make the result again")
+
+
+def _json(path: Path, hint: str) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path.parent, f"holds no readable {path.name}", hint) from error
+
+
+def _entry(path: Path, value: Any, key: str) -> Any:
+    if not isinstance(value, dict) or key not in value:
+        raise InputError(path, f"lacks {key!r}", "make the result again")
+    return value[key]
