@@ -14,36 +14,29 @@ Targets: 100 times as fast, at lower error; under 60 s and 4 GB.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
-import os
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from kinefit.bench.pose2sim import THEIRS, run_triangulation
 from kinefit.geometry.projection import intrinsics, project_rig
-from kinefit.io.calibration import read_calibration, write_calibration
+from kinefit.io.calibration import read_calibration
 from kinefit.io.packages import pose2sim_folder
-from kinefit.io.trc import read_trc
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import Camera, CameraRig, FloatArray, Timeline
 from kinefit.views.options import TriangulationOptions
 from kinefit.views.sides import find_view_swaps, undo_view_swaps
 from kinefit.views.triangulate import triangulate
 
+RATE_HZ = 60.0
 LANDMARKS = Path(__file__).parents[1] / "tests/views/data/demo_views.npz"
 NAMES = skeleton("halpe26").points
-# Pose2Sim reads 26 points and triangulates these: its Halpe-26 has no eyes and ears.
-THEIRS = [i for i, name in enumerate(NAMES) if name[1:] not in ("Eye", "Ear")]
 SPEED_TARGET, SECONDS_TARGET, GIB_TARGET = 100.0, 60.0, 4.0
 
 
@@ -63,62 +56,6 @@ def demo() -> tuple[CameraRig, FloatArray, FloatArray, FloatArray]:
     for side in "LR":
         at[f"{side}SmallToe"][:] = at[f"{side}BigToe"]
     return rig, points[..., :2], points[..., 2], stored["time"][0]
-
-
-def pose2sim_project(
-    root: Path, rig: CameraRig, xy: FloatArray, score: FloatArray
-) -> dict[str, Any]:
-    """A Pose2Sim project with these points; its configuration."""
-    (root / "Config.toml").touch()  # how it knows the project's folder
-    write_calibration(root / "calibration" / "Calib.toml", rig, layout="pose2sim")
-    for c, camera in enumerate(rig):
-        folder = root / "pose" / f"{camera.name}_json"
-        folder.mkdir(parents=True)
-        for t in range(xy.shape[1]):
-            flat = np.nan_to_num(np.column_stack([xy[c, t], score[c, t]])).ravel().tolist()
-            content = {"people": [{"person_id": [-1], "pose_keypoints_2d": flat}]}
-            (folder / f"{camera.name}_{t:06d}.json").write_text(json.dumps(content))
-    triangulation = {
-        "reproj_error_threshold_triangulation": 15,
-        "likelihood_threshold_triangulation": 0.3,
-        "min_cameras_for_triangulation": 2,
-        "interp_if_gap_smaller_than": 20,
-        "interpolation": "none",
-        "fill_large_gaps_with": "nan",
-        "remove_incomplete_frames": False,
-        "sections_to_keep": "all",
-        "show_interp_indices": False,
-        "make_c3d": False,
-    }
-    return {
-        "project": {"project_dir": str(root), "frame_rate": 60, "frame_range": "all"},
-        "pose": {"pose_model": "HALPE_26", "vid_img_extension": "mp4"},
-        "triangulation": triangulation,
-    }
-
-
-def run_pose2sim(
-    rig: CameraRig, xy: FloatArray, score: FloatArray, runs: int
-) -> tuple[float, FloatArray]:
-    """Median seconds of its stage, and its 22 points (T, 22, 3) in the rig's world."""
-    os.environ.update(MPLBACKEND="Agg", QT_QPA_PLATFORM="offscreen")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        from Pose2Sim.triangulation import triangulate_all
-    logging.disable(logging.CRITICAL)
-    seconds = []
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        config = pose2sim_project(root, rig, xy, score)
-        for _ in range(runs + 1):
-            start = time.perf_counter()
-            with contextlib.redirect_stderr(io.StringIO()):
-                triangulate_all(config)
-            seconds.append(time.perf_counter() - start)
-        (trc,) = (root / "pose-3d").glob("*.trc")
-        markers = read_trc(trc)
-    columns = [markers.names.index(NAMES[i]) for i in THEIRS]
-    # The export turned the world to Z up, as Pose2Sim wants it, and its TRC turns it back.
-    return median(seconds[1:] or seconds), markers.xyz[:, columns]
 
 
 def run_kinefit(
@@ -167,7 +104,7 @@ def many_cameras(count: int = 16) -> CameraRig:
 
 
 def error_mm(found: FloatArray, truth: FloatArray) -> str:
-    error = 1000 * np.linalg.norm(found - truth[: len(found)], axis=-1)
+    error = 1000 * np.linalg.norm(found - truth, axis=-1)
     return (
         f"mean {np.nanmean(error):6.2f}  median {np.nanmedian(error):5.2f}  "
         f"most {np.nanmax(error):7.1f} mm, {100 * np.isnan(error).mean():.1f} % missing"
@@ -181,7 +118,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10_000, help="of the 16 cameras")
     arguments = parser.parse_args()
     rig, xy, score, seconds = demo()
-    peer, _ = run_pose2sim(rig, xy, score, arguments.runs)
+    peer, _ = run_triangulation(rig, xy, score, RATE_HZ, arguments.runs)
     own, repaired, _ = run_kinefit(rig, xy, score, seconds, arguments.runs)
     print(f"demo, {xy.shape[1]} frames x {len(THEIRS)} points x {len(rig)} cameras")
     print(f"  Pose2Sim                 {1000 * peer:8.1f} ms")
@@ -190,13 +127,13 @@ def main() -> int:
 
     truth, views = synthetic(rig, 300)
     ones = np.ones(views.shape[:3])
-    _, theirs = run_pose2sim(rig, views, ones, 0)
+    _, theirs = run_triangulation(rig, views, ones, RATE_HZ)
     found = triangulate(rig, Timeline.regular(300, 60.0), NAMES, views, ones).refined[:, THEIRS]
     truth = truth[:, THEIRS]
     print(f"synthetic, 300 frames\n  Pose2Sim  {error_mm(theirs, truth)}")
     print(f"  kinefit   {error_mm(found, truth)}")
     lower = np.nanmean(np.linalg.norm(found - truth, axis=-1)) < np.nanmean(
-        np.linalg.norm(theirs - truth[: len(theirs)], axis=-1)
+        np.linalg.norm(theirs - truth, axis=-1)
     )
 
     ring = many_cameras()

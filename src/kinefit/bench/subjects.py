@@ -1,0 +1,134 @@
+"""Made-up people before made-up cameras: true points in space and in pictures, nothing rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from kinefit.angles import joint_angles
+from kinefit.body.anny import load_anny
+from kinefit.body.model import BodyModel
+from kinefit.geometry.projection import project, to_camera
+from kinefit.skeletons import map_points, skeleton
+from kinefit.synth.cameras import sample_camera
+from kinefit.synth.keyframes import motion
+from kinefit.synth.motion import Clip
+from kinefit.synth.moving import Moving
+from kinefit.synth.people import mass, sample_shape, stature
+from kinefit.synth.placing import placed
+from kinefit.synth.planted import Rig, planted
+from kinefit.synth.points import body_points
+from kinefit.types import CameraRig, FloatArray, JointAngles, Markers, Subject, Timeline
+
+# What detectors find and Pose2Sim, too, triangulates: its Halpe-26 without eyes and ears.
+NAMES = skeleton("markers22").points
+RATE_HZ = 30.0
+_PICTURE = (1920, 1080)
+_FOCAL_MM = 35.0
+_START_S = 0.4  # into the motion: cameras whose clocks are off must find it going on
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who does what. seed: of the body. child: of 5 to 14 years. clip: of kinefit's motions."""
+
+    clip: str
+    seed: int
+    child: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Performer:
+    """A role played, known exactly at any moment.
+
+    shape: (S,). moving: where the body is. timeline: T frames, the scene's clock.
+    stature_m, mass_kg: of the body.
+    """
+
+    body: BodyModel
+    shape: FloatArray
+    moving: Moving
+    timeline: Timeline
+    stature_m: float
+    mass_kg: float
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.stature_m, self.mass_kg)
+
+    def points(self, times: FloatArray) -> FloatArray:
+        """(T, 22, 3) metres, world: `NAMES` at `times` (T,) seconds."""
+        found = body_points(self.body)
+        keypoints, _ = found.at(*self.moving.at(times), self.shape)
+        return map_points(keypoints, found.keypoints, skeleton("markers22"))
+
+    @cached_property
+    def truth(self) -> FloatArray:
+        """(T, 22, 3) metres: `points` on the timeline."""
+        return self.points(self.timeline.time)
+
+    def markers(self) -> Markers:
+        """The 22 and the laboratory's, on the timeline."""
+        found = body_points(self.body)
+        _, marks = found.at(*self.moving.at(self.timeline.time), self.shape)
+        xyz = np.concatenate([self.truth, marks], axis=1)
+        return Markers(self.timeline, (*NAMES, *found.markers), xyz)
+
+    def angles(self) -> JointAngles:
+        """Of the laboratory's markers."""
+        return joint_angles(self.markers())
+
+
+@lru_cache(maxsize=16)
+def perform(role: Role, length_s: float, rate_hz: float = RATE_HZ) -> Performer:
+    """The role for `length_s` seconds, or as long as its motion lasts."""
+    body = load_anny()
+    shape = sample_shape(body, np.random.default_rng(role.seed), child=role.child)
+    clip = _clip(role.clip)
+    grid = np.linspace(clip.times[0], clip.times[-1], round(clip.duration_s * 60) + 1)
+    moving = Moving.of(body, shape, grid - _START_S, *placed(clip, body, shape, grid), role.clip)
+    last = clip.duration_s - 2 * _START_S
+    count = int(min(length_s, last) * rate_hz)
+    timeline = Timeline.regular(count, rate_hz)
+    return Performer(body, shape, moving, timeline, stature(body, shape), mass(body, shape))
+
+
+@lru_cache(maxsize=32)
+def _clip(name: str) -> Clip:
+    return planted(Rig.of(load_anny()), motion(name, RATE_HZ))
+
+
+def ring(performer: Performer, count: int, seed: int = 0) -> CameraRig:
+    """`count` cameras all around, uneven, as phones on tripods: distorting lenses, 35 mm.
+
+    Those of a larger ring are not those of a smaller one: each is spread evenly.
+    """
+    rng = np.random.default_rng((seed, count))
+    around = performer.truth[::5].reshape(-1, 3)
+    # Two that face each other see one outline and no depth: they stand a quarter of a turn apart.
+    turn = np.pi / 2 if count == 2 else 2 * np.pi / count
+    azimuths = [turn * (c + rng.uniform(-0.15, 0.15)) + 0.4 for c in range(count)]
+    return CameraRig(
+        tuple(
+            sample_camera(rng, f"cam{c + 1:02d}", _PICTURE, around, azimuth, _FOCAL_MM, lens=True)
+            for c, azimuth in enumerate(azimuths)
+        )
+    )
+
+
+def heights_px(performer: Performer, rig: CameraRig) -> FloatArray:
+    """(C, T) pixels: the person's stature at the distance of the hips, whatever the pose."""
+    hips = performer.truth[:, NAMES.index("Hip")]
+    depth = np.stack([to_camera(camera, hips)[:, 2] for camera in rig])
+    focal = np.array([camera.K[1, 1] for camera in rig])
+    return np.asarray(performer.stature_m * focal[:, None] / depth)
+
+
+def true_views(performer: Performer, rig: CameraRig, late_s: FloatArray) -> FloatArray:
+    """(C, T, 22, 2) pixels; `late_s` (C,): how much later than it says each camera filmed."""
+    time = performer.timeline.time
+    at = {late: performer.points(time + late) for late in np.unique(late_s) if late}
+    views = zip(rig, late_s.tolist(), strict=True)
+    return np.stack([project(c, at.get(late, performer.truth)) for c, late in views])
