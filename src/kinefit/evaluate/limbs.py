@@ -10,6 +10,7 @@ from kinefit.evaluate.plots import plot_sources
 from kinefit.evaluate.runs import read_run
 from kinefit.evaluate.scenes import check_person, read_scene
 from kinefit.evaluate.sources import ErrorSources, joined, of_pairs, of_track
+from kinefit.synth.pair_files import read_pairs
 from kinefit.types import InputError, InvalidData, TooFewPoints
 
 
@@ -23,8 +24,6 @@ def score_limbs(
     Raises InputError for folders of other kinds, and a run without a detector's own 3D.
     """
     if scene is None:
-        from kinefit.synth.pairs import read_pairs  # which brings the renderer
-
         rows = read_pairs(folder)
         found, sources = {"pairs": score_pairs(rows)}, of_pairs(rows)
     else:

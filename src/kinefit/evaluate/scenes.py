@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinefit.synth.manifest import TRUTH, read_manifest
 from kinefit.synth.truth import PersonTruth, SceneTruth, read_truth
 from kinefit.types import InputError
 
@@ -28,9 +29,7 @@ def read_scene(path: Path) -> SceneFolder:
 
     Raises InputError for what is no scene, or not as it was made.
     """
-    from kinefit.synth.make import read_manifest  # which brings the renderer
-
-    folder = path.parent if path.name == "truth.npz" else path
+    folder = path.parent if path.name == TRUTH else path
     listed = read_manifest(folder)["sha256"]
     truth = read_truth(folder)
     videos = {

@@ -6,7 +6,6 @@ process writes the videos. Nothing depends on how many processes there are.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,6 +32,7 @@ from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
 from kinefit.synth.cameras import moved
 from kinefit.synth.clips import motion_library
 from kinefit.synth.look import dress
+from kinefit.synth.manifest import CALIBRATION, MANIFEST, TRUTH, read_manifest
 from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
@@ -56,7 +56,6 @@ from kinefit.types import (
 _CHUNK = 8  # frames drawn in one go: posing a mesh is quicker in numbers
 _SUBFRAMES = 3  # of an exposure
 
-TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
 
 Progress = Callable[[int, int], None]
 
@@ -286,27 +285,6 @@ def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     except InputError:
         return False
     return manifest.get("key") == scene_key(options, number)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """`scene.json` of a folder whose files are all as they were written.
-
-    Raises InputError for a folder without one, and for a file that is missing or was changed.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-        listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(
-            folder, "is no folder of a synthetic scene", "make one: kinefit synth --out FOLDER"
-        ) from error
-    for name, digest in listed.items():
-        file = folder / Path(name).name
-        if not file.is_file() or sha256_file(file) != digest:
-            what = "was changed" if file.is_file() else "is missing"
-            raise InputError(file, f"it {what} since the scene was made", "make the scene again")
-    return dict(manifest)
 
 
 _NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)

@@ -18,6 +18,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.skeletons import map_points, skeleton
+from kinefit.synth.manifest import TRUTH
 from kinefit.synth.masks import LabelRuns
 from kinefit.types import (
     BodyMotion,
@@ -192,7 +193,7 @@ def read_truth(path: Path) -> SceneTruth:
 
     path: the file, or the scene's folder. Raises InputError for anything else.
     """
-    file = path / "truth.npz" if path.is_dir() else path
+    file = path / TRUTH if path.is_dir() else path
     stored = read_npz(file)
     if str(stored.get("format", "")) != FORMAT:
         raise InputError(file, "is no truth of a synthetic scene", "make one: kinefit synth")
