@@ -26,7 +26,7 @@ def bench(
     ] = None,
     only: Annotated[str | None, typer.Option(help="Only cases whose name contains this.")] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="Compare with this file [default: kinefit's own].")
+        Path | None, typer.Option(help="Compare with this file (else kinefit's own).")
     ] = None,
     write_baseline: Annotated[
         bool, typer.Option("--write-baseline", help="Make the numbers the baseline.")
@@ -36,7 +36,7 @@ def bench(
     ] = True,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for videos and runs, used again [default: temporary]."),
+        typer.Option(help="Folder for videos and runs, used again (else a temporary one)."),
     ] = None,
 ) -> None:
     """Accuracy and speed against known truth, in one table beside a baseline and Pose2Sim.

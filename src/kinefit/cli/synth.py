@@ -12,11 +12,14 @@ from kinefit.cli.options import with_options
 from kinefit.synth.options import PairOptions, SynthOptions
 
 synth = typer.Typer(
-    invoke_without_command=True, help="Videos and detections of people with known truth."
+    invoke_without_command=True,
+    help="Film people about whom everything is known: a video per camera, calibration.toml, "
+    "truth.npz, scene.json. With --scenes, each has a folder of its own. The same options and seed "
+    "give the same bytes; what is in the folder already from the same options stays.",
 )
 
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="That draw at the same time [default: one per core].")
+    int | None, typer.Option(min=1, help="Processes that draw (else one per core).")
 ]
 
 
@@ -24,16 +27,13 @@ Processes = Annotated[
 @with_options(SynthOptions)
 def scenes(
     context: typer.Context,
-    out_folder: Annotated[Path | None, typer.Option("--out", help="Folder to fill.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder to fill (else kinefit_synth).")
+    ] = None,
     count: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes.")] = 1,
     processes: Processes = None,
     **options: Any,
 ) -> None:
-    """Film a scene: a video per camera, calibration.toml, truth.npz, scene.json.
-
-    With --scenes, each has a folder of its own. The same options and seed give the same bytes.
-    What is in FOLDER already from the same options stays.
-    """
     if context.invoked_subcommand is not None:
         return
     with errors_exit():

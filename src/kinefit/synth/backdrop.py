@@ -7,6 +7,7 @@ floors and walls are where they are in the world, through any lens, for any moti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -179,6 +180,7 @@ def _read_picture(path: str, size: tuple[int, int]) -> Light3:
     return np.asarray(linear(cut[..., ::-1].astype(np.float64)), np.float32)
 
 
+@lru_cache(maxsize=2)
 def _painted(room: Room) -> Light3:
     """The six sides under each other, (6 * _TILE, _TILE, 3)."""
     rng = np.random.default_rng(room.seed)

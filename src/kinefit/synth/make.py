@@ -84,8 +84,9 @@ class Studio:
         shapes = [np.array(actor.shape) for actor in scene.actors]
         looks = [actor.look for actor in scene.actors]
         self.statures = [stature(body, shape) for shape in shapes]
-        self._shapes = shapes
+        # Bodies of one shape: with parameters, most of the time would go into the rest pose.
         self._bodies = [body.fixed(shape) for shape in shapes]
+        self._points = [replace(self.points, body=fixed) for fixed in self._bodies]
         self._figures = [dress(body, s, k) for s, k in zip(shapes, looks, strict=True)]
         self._inside = [self.points.depth_below_skin(shape) for shape in shapes]
 
@@ -99,8 +100,8 @@ class Studio:
         step = 1 / self.scene.options.rate
         times = np.asarray(np.arange(first, first + count) * step + filming.offset_s, np.float64)
         shutter = filming.shutter_s / 2
-        meshes, points = self._posed(times)
-        later, _ = self._posed(times + shutter) if shutter else (meshes, points)
+        meshes, points = self._meshes(times), self.keypoints(times)
+        later = self._meshes(times + shutter) if shutter else meshes
         out = []
         for k in range(count):
             moments = times[k] + np.array([-shutter, 0.0, shutter] if shutter else [0.0])
@@ -130,14 +131,19 @@ class Studio:
         s = self.scene
         return [Painter(s.room, s.light, self._figures, s.props, s.options.size) for _ in s.filming]
 
-    def _posed(self, times: FloatArray) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Meshes (N, V, 3) and points (N, K, 3) of each person at `times` (N,)."""
-        meshes, points = [], []
-        for moving, body, shape in zip(self.scene.moving, self._bodies, self._shapes, strict=True):
-            rotations, translation = moving.at(times)
-            meshes.append(body.posed_vertices(rotations, translation, np.zeros(0)))
-            points.append(self.points.at(rotations, translation, shape)[0])
-        return meshes, points
+    def keypoints(self, times: FloatArray) -> list[FloatArray]:
+        """(N, K, 3) metres, world: the points of each person at `times` (N,) seconds."""
+        return [
+            points.at(*moving.at(times), np.zeros(0))[0]
+            for moving, points in zip(self.scene.moving, self._points, strict=True)
+        ]
+
+    def _meshes(self, times: FloatArray) -> list[FloatArray]:
+        """(N, V, 3) of each person at `times` (N,)."""
+        return [
+            body.posed_vertices(*moving.at(times), np.zeros(0))
+            for moving, body in zip(self.scene.moving, self._bodies, strict=True)
+        ]
 
     def _labels(self, shot: Shot) -> Labels:
         labels = np.zeros(shot.surface.shape, np.uint8)

@@ -139,8 +139,7 @@ class _Maker:
         self, scene: Scene, studio: Studio, frame: int, view: int, filmed: FilmedFrame
     ) -> dict[str, Any]:
         time = np.array([frame / scene.options.rate + scene.filming[view].offset_s])
-        shape = np.array(scene.actors[0].shape)
-        xyz = studio.points.at(*scene.moving[0].at(time), shape)[0][0]
+        xyz = studio.keypoints(time)[0][0]
         names = studio.points.keypoints
         found = self.network(filmed.picture, 0.0) or _nothing()
         return _row(
