@@ -81,13 +81,23 @@ def motion_names() -> tuple[str, ...]:
     return tuple(name for name in _tables() if name != "standing")
 
 
+def _table(name: str) -> dict[str, Any]:
+    table = _tables()[name]
+    return _tables()[table["like"]] | table if "like" in table else dict(table)
+
+
+def seat_height(name: str) -> float | None:
+    """Metres of the seat that a motion sits down on, for hips 0.99 m high; None where it does not,
+    and for names that are not of the table."""
+    seat = _table(name).get("seat") if name in motion_names() else None
+    return None if seat is None else float(seat)
+
+
 def motion(name: str, rate_hz: float) -> Motion:
     """A motion of the table, sampled; raises InvalidData for one that it does not have."""
     if name not in motion_names():
         raise InvalidData(f"No motion {name!r}; there are: {', '.join(motion_names())}.")
-    table = _tables()[name]
-    if "like" in table:
-        table = _tables()[table["like"]] | table
+    table = _table(name)
     return _cycle(name, table, rate_hz) if "cycle_s" in table else _sequence(name, table, rate_hz)
 
 

@@ -129,7 +129,8 @@ class Studio:
     def _painters(self) -> list[Painter]:
         """One per camera: each keeps the backdrop that it sees."""
         s = self.scene
-        return [Painter(s.room, s.light, self._figures, s.props, s.options.size) for _ in s.filming]
+        things = [*s.props, *(actor.seat for actor in s.actors if actor.seat is not None)]
+        return [Painter(s.room, s.light, self._figures, things, s.options.size) for _ in s.filming]
 
     def keypoints(self, times: FloatArray) -> list[FloatArray]:
         """(N, K, 3) metres, world: the points of each person at `times` (N,) seconds."""

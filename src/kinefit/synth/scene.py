@@ -16,7 +16,8 @@ from kinefit.body.model import BodyModel
 from kinefit.synth.backdrop import Room, sample_room
 from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
 from kinefit.synth.keyframes import motion_names as built_in_names
-from kinefit.synth.look import Look, sample_look
+from kinefit.synth.keyframes import seat_height
+from kinefit.synth.look import Look, sample_look, sample_reflectance
 from kinefit.synth.motion import Clip, hip_height, part
 from kinefit.synth.moving import Moving
 from kinefit.synth.options import SynthOptions
@@ -31,6 +32,8 @@ from kinefit.types import Camera, FloatArray, InputError
 _PICTURES = (".jpg", ".jpeg", ".png")
 _OWN = 0.25  # share of kinefit's own motions among recordings
 _APART_M = (1.0, 2.2)  # between people
+_TABLE_HIPS_M = 0.99  # height of the hips that heights in the table of motions are for
+_CUSHION_M = 0.01  # by which cloth and skin give way
 _JOIN_S = 0.6  # from one motion into the next
 _SAMPLES_A_SECOND = 5.0  # of the motion, when cameras are placed around it
 
@@ -55,12 +58,13 @@ class Act:
 @dataclass(frozen=True)
 class Actor:
     """A person. shape: the body's parameters. place: (3,) x, z metres of the middle of the way, and
-    the heading about Y, radians."""
+    the heading about Y, radians. seat: what the person sits down on, if the motion does."""
 
     shape: tuple[float, ...]
     look: Look
     act: Act
     place: tuple[float, float, float]
+    seat: Prop | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +142,10 @@ def sample_scene(
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
         act = _sample_act(rng, options, chosen)
         place = _sample_place(rng, p)
-        actors.append(Actor(tuple(shape.tolist()), sample_look(rng), act, place))
+        look = sample_look(rng)
         moving.append(_play(act, library, body, shape, place, options))
+        seat = _seat(rng, act, moving[-1], hip_height(body, shape))
+        actors.append(Actor(tuple(shape.tolist()), look, act, place, seat))
     around = _reach(body, actors, moving, options)
     filming = _sample_filming(rng, options, np.concatenate(around))
     far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in filming)
@@ -221,6 +227,24 @@ def _play(
     rotations, translation = placed(clip, body, shape, times)
     moving = Moving.of(body, shape, times - times[0] - margin, rotations, translation, clip.name)
     return (moving.in_place() if options.treadmill else moving).turned_to(place)
+
+
+def _seat(rng: np.random.Generator, act: Act, moving: Moving, hips_m: float) -> Prop | None:
+    """A stool under the hips where they are lowest, for who only sits down and stands up."""
+    height = seat_height(act.lower)
+    if height is None or act.then is not None:
+        return None
+    path = moving.clip.root_path
+    lowest = int(path[:, 1].argmin())
+    forward = moving.clip.rotations[lowest, 0] @ [0.0, 0.0, 1.0]
+    side = float(rng.uniform(0.3, 0.42))
+    return Prop(
+        kind="table" if rng.random() < 0.5 else "box",
+        size=(side, height * hips_m / _TABLE_HIPS_M - _CUSHION_M, side),
+        place=(float(path[lowest, 0]), float(path[lowest, 2])),
+        yaw=float(np.arctan2(forward[0], forward[2])),
+        color=sample_reflectance(rng),
+    )
 
 
 def _reach(
