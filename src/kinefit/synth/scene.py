@@ -292,12 +292,18 @@ def _sample_filming(
     return tuple(out)
 
 
-def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None:
-    if folder is None:
-        return None
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder of backgrounds, by name; raises InputError when there is none."""
     found = sorted(p for p in folder.glob("*") if p.suffix.lower() in _PICTURES)
     if not found:
         raise InputError(folder, "holds no .jpg or .png", "name a folder of pictures")
+    return found
+
+
+def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None:
+    if folder is None:
+        return None
+    found = pictures_in(folder)
     return str(found[int(rng.integers(len(found)))])
 
 
@@ -309,7 +315,7 @@ def _sample_props(
     out = []
     for _ in range(count):
         eye = filming[int(rng.integers(len(filming)))].camera.centre
-        spot = middle + rng.uniform(0.25, 0.6) * (eye - middle)
+        spot = middle + rng.uniform(0.15, 0.45) * (eye - middle)
         aside = rng.normal(0, 0.25, 2)
         out.append(sample_prop(rng, (float(spot[0] + aside[0]), float(spot[2] + aside[1]))))
     return tuple(out)
