@@ -66,17 +66,17 @@ def sample_room(rng: np.random.Generator, *, least_m: float, picture: str | None
 class Backdrop:
     """Draws a place as cameras see it.
 
-    room: the place. size: (width, height) of pictures. Raises InputError for a picture that
-    cannot be read.
+    room: the place. size: (width, height) of pictures. home: the camera before it sways, behind
+    which a user's picture stands straight; None: it is not turned with the camera. Raises
+    InputError for a picture that cannot be read.
     """
 
-    def __init__(self, room: Room, size: tuple[int, int]) -> None:
-        self.room, self.size = room, size
+    def __init__(self, room: Room, size: tuple[int, int], home: Camera | None = None) -> None:
+        self.room, self.size, self._home = room, size, home
         self._picture = _read_picture(room.picture, size) if room.picture else None
         self._sides = None if self._picture is not None else _painted(room)
         self._rays: tuple[Camera, NDArray[np.float32]] | None = None
         self._last: tuple[Camera, Light3, NDArray[np.float32]] | None = None
-        self._first: Camera | None = None
 
     def draw(self, camera: Camera) -> tuple[Light3, NDArray[np.float32]]:
         """(H, W, 3) linear light, and (H, W, 2) metres x, z of the floor at each pixel, NaN where
@@ -117,7 +117,7 @@ class Backdrop:
             before, behind = np.float32(high - eye[axis]), np.float32(low - eye[axis])
             with np.errstate(divide="ignore", invalid="ignore"):
                 reach = np.where(ray[axis] > 0, before, behind) / ray[axis]
-            nearer = reach < far  # a ray along the side never meets it: infinite or NaN
+            nearer = (reach < far) & (ray[axis] != 0)  # a ray along the side never meets it
             far[nearer] = reach[nearer]
             ahead = ray[axis][nearer] > 0
             side[nearer] = np.where(ahead, _AHEAD[axis], _BEHIND[axis])
@@ -151,17 +151,19 @@ class Backdrop:
         return np.asarray(out)
 
     def _turned_picture(self, camera: Camera) -> Light3:
-        """The picture as something far away, seen by a camera that has turned since the first."""
+        """The picture as something far away, seen by a camera that has turned from home."""
         assert self._picture is not None
-        self._first = self._first or camera
-        H = camera.K @ camera.R @ self._first.R.T @ np.linalg.inv(self._first.K)
+        if self._home is None or np.array_equal(camera.R, self._home.R):
+            return self._picture
+        H = camera.K @ camera.R @ self._home.R.T @ np.linalg.inv(self._home.K)
         return np.asarray(
             cv2.warpPerspective(self._picture, H, self.size, borderMode=cv2.BORDER_REFLECT)
         )
 
 
 def _same_lens(a: Camera, b: Camera) -> bool:
-    return np.array_equal(a.K, b.K) and np.array_equal(a.distortion, b.distortion)
+    same = a.fisheye == b.fisheye and np.array_equal(a.K, b.K)
+    return same and np.array_equal(a.distortion, b.distortion)
 
 
 def _same_pose(a: Camera, b: Camera) -> bool:

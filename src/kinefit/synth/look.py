@@ -21,7 +21,7 @@ Color = tuple[float, float, float]
 PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
 
 # What a triangle shows; the order of `Look.palette`.
-SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES = range(9)
+SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS = range(10)
 BODY, HEAD = 1, 2  # labels of `Figure`
 
 
@@ -62,11 +62,11 @@ class Look:
 
     @property
     def palette(self) -> FloatArray:
-        """(9, 3) reflectance of each part."""
+        """(10, 3) reflectance of each part."""
         white, rubber = (0.75, 0.73, 0.7), (0.6, 0.6, 0.58)
         return np.array(
             [self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips, white, self.iris,
-             rubber]
+             rubber, self.hair]
         )  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _color(rgb: FloatArray) -> Color:
 class Figure:
     """A body that wears a look, ready to be drawn.
 
-    faces: (F, 3). part: (F,) what each shows (`SKIN`, `TOP`, ...). palette: (9, 3). patterns: of
+    faces: (F, 3). part: (F,) what each shows (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
     the parts that have one. rest: (V, 3) metres, the place of each vertex on the body at rest.
     offset: (V,) metres along its normal at which clothes and hair are. label: (F,) BODY or HEAD.
     joint: (F,) the joint that moves it most.
@@ -235,11 +235,11 @@ class _Areas:
         x, y, z = ((at - eyes) / apart).T  # 3 cm: units of a face
         high, back = y / 3.4, -z / 3.4
         # From the forehead down to the ear, and steeply down behind it.
-        hairline = 0.75 - 0.55 * back - 1.2 * np.maximum(back - 1, 0)
+        hairline = 0.75 - 0.55 * back - 5 * np.maximum(back - 0.9, 0)
         out[head & (high > np.maximum(hairline, look.hair_low))] = HAIR
         side = np.abs(x) - 1
         front = head & (z > -0.6)
-        out[front & (np.abs(side) < 0.75) & (y > 0.55) & (y < 0.95)] = HAIR  # brows
+        out[front & (np.abs(side) < 0.75) & (y > 0.55) & (y < 0.95)] = BROWS
         out[front & (np.abs(x) < 0.85) & (y > -2.45) & (y < -1.85) & (z > 0.3)] = LIPS
         eye = _among(body, self.owner, ("eye.",))
         out[eye] = EYES

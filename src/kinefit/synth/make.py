@@ -25,7 +25,7 @@ from kinefit.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
-from kinefit.io.atomic import write_json
+from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import Picture, VideoWriter
 from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
@@ -39,7 +39,7 @@ from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.people import mass, stature
 from kinefit.synth.placing import FEET, contacts, standing_heights
 from kinefit.synth.points import body_points
-from kinefit.synth.scene import Filming, Scene, sample_scene
+from kinefit.synth.scene import Filming, Scene, pictures_in, sample_scene
 from kinefit.synth.sensor import develop
 from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
 from kinefit.types import (
@@ -130,7 +130,8 @@ class Studio:
         """One per camera: each keeps the backdrop that it sees."""
         s = self.scene
         things = [*s.props, *(actor.seat for actor in s.actors if actor.seat is not None)]
-        return [Painter(s.room, s.light, self._figures, things, s.options.size) for _ in s.filming]
+        size = s.options.size
+        return [Painter(s.room, s.light, self._figures, things, size, f.camera) for f in s.filming]
 
     def keypoints(self, times: FloatArray) -> list[FloatArray]:
         """(N, K, 3) metres, world: the points of each person at `times` (N,) seconds."""
@@ -206,9 +207,11 @@ def make_scenes(
     missing = [i for i, folder in enumerate(folders) if not _is_made(folder, options, i)]
     scenes = (sample_scene(options, i, body, library) for i in missing)
     if len(missing) <= 1 or processes == 1:
-        for i, scene in zip(missing, scenes, strict=True):
+        for done, (i, scene) in enumerate(zip(missing, scenes, strict=True)):
             per_frame = progress if count == 1 else lambda done, total: None
             make_scene(scene, folders[i], processes=processes, progress=per_frame)
+            if count > 1:
+                progress(count - len(missing) + done + 1, count)
     else:
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             jobs = [
@@ -236,6 +239,7 @@ def make_scene(
     """
     _refuse_foreign(scene, out)
     out.mkdir(parents=True, exist_ok=True)
+    remove_partial(out)
     body = load_anny()
     frames = _filmed(scene, body, processes or os.cpu_count() or 1)
     rows: list[list[FilmedFrame]] = []
@@ -271,18 +275,31 @@ def _files(scene: Scene) -> list[str]:
 
 def _refuse_foreign(scene: Scene, out: Path) -> None:
     known = {*_files(scene), MANIFEST}
-    foreign = [p for p in out.iterdir() if p.name not in known] if out.is_dir() else []
+    found = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    foreign = [name for name in found if name not in known and not name.startswith(PARTIAL)]
     if foreign:
         raise InputError(
-            out, f"it holds {foreign[0].name}, which is not of this scene", "name a new folder"
+            out, f"it holds {foreign[0]}, which is not of this scene", "name a new folder"
         )
 
 
 def scene_key(options: SynthOptions, number: int) -> str:
     """SHA-256 of all that a scene's files depend on."""
+    return sha256_json({**by_content(options), "scene": number, "code": code_version()})
+
+
+def by_content(options: SynthOptions) -> dict[str, Any]:
+    """The options as plain values, the files that they name by SHA-256: wherever they lie.
+
+    Raises InputError for a folder of backgrounds without a picture.
+    """
     motion = None if options.motion is None else sha256_file(options.motion)
-    chosen = options.model_dump(mode="json", exclude={"motion"})
-    return sha256_json({"options": chosen, "motion": motion, "scene": number, "c": code_version()})
+    pictures = [] if options.backgrounds is None else pictures_in(options.backgrounds)
+    return {
+        "options": options.model_dump(mode="json", exclude={"motion", "backgrounds"}),
+        "motion": motion,
+        "backgrounds": {path.name: sha256_file(path) for path in pictures},
+    }
 
 
 def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:

@@ -93,9 +93,7 @@ class Prop:
         return corners, faces
 
 
-def _table(
-    x: float, y: float, z: float, thick: float = 0.04
-) -> list[tuple[FloatArray, FloatArray]]:
+def _table(x: float, y: float, z: float) -> list[tuple[FloatArray, FloatArray]]:
     """Boxes of a table top and four legs: the middle of each one's underside, and its size."""
     thick = 0.04
     top = (np.array([0, y - thick, 0]), np.array([x, thick, z]))
@@ -151,7 +149,7 @@ class Shot:
 class Painter:
     """Draws the same people, things and place again and again, for one camera.
 
-    size: (width, height) of pictures.
+    size: (width, height) of pictures. home: as in `Backdrop`.
     """
 
     def __init__(
@@ -161,9 +159,10 @@ class Painter:
         figures: Sequence[Figure],
         props: Sequence[Prop],
         size: tuple[int, int],
+        home: Camera | None = None,
     ) -> None:
         self._light, self._size = light, size
-        self._backdrop = Backdrop(room, size)
+        self._backdrop = Backdrop(room, size, home)
         self._scene = _Meshes.of(figures, props)
         self._key = light.key * np.array([1 + light.warmth, 1.0, 1 - light.warmth])
 

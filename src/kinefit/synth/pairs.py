@@ -27,7 +27,7 @@ from kinefit.io.atomic import atomic_path
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.clips import motion_library
-from kinefit.synth.make import FilmedFrame, Studio
+from kinefit.synth.make import FilmedFrame, Studio, by_content
 from kinefit.synth.motion import Clip
 from kinefit.synth.options import PairOptions
 from kinefit.synth.pair_files import FIELDS, unit_torso
@@ -82,8 +82,9 @@ def make_pairs(
 
 
 def _key(options: PairOptions) -> str:
-    chosen = options.model_dump(mode="json", exclude={"count"})
-    return sha256_json({"options": chosen, "code": code_version()})
+    chosen = by_content(options)
+    del chosen["options"]["count"]  # more rows of the same are more shards
+    return sha256_json({**chosen, "code": code_version()})
 
 
 def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:

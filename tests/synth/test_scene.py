@@ -1,0 +1,221 @@
+"""A scene is a function of its options and number, and every option does what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from kinefit.body.anny import load_anny
+from kinefit.geometry.projection import project
+from kinefit.synth.clips import motion_library
+from kinefit.synth.motion import Clip
+from kinefit.synth.options import SynthOptions
+from kinefit.synth.people import ADULT_STATURE, CHILD_STATURE, stature
+from kinefit.synth.points import body_points
+from kinefit.synth.scene import Scene, sample_scene
+from kinefit.types import InputError
+
+SMALL: Mapping[str, Any] = {"views": 2, "seconds": 0.4, "rate": 25, "width": 96, "height": 128}
+
+
+@cache
+def library() -> Mapping[str, Clip]:
+    return motion_library(None)
+
+
+def scene(number: int = 0, **changes: Any) -> Scene:
+    options = SynthOptions(**{**SMALL, **changes})
+    return sample_scene(options, number, load_anny(), library())
+
+
+def text(of: Scene) -> str:
+    return json.dumps(of.to_json(), allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Scene:
+    return scene()
+
+
+@pytest.fixture(scope="module")
+def full() -> Scene:
+    """Everything that is off in `plain`."""
+    return scene(
+        views=3, people=2, children=1.0, props=3, handheld=True, lens=True, clock_offset=0.1,
+        calibration_turn=0.5, calibration_shift=0.01, calibration_focal=0.02, shutter=0.5,
+        focal_min=60, focal_max=70, clip="sit", mix=False,
+    )  # fmt: skip
+
+
+def keypoints(of: Scene, person: int = 0) -> np.ndarray:
+    times = np.linspace(0, of.options.seconds, 5)
+    shape = np.array(of.actors[person].shape)
+    return body_points(load_anny()).at(*of.moving[person].at(times), shape)[0]
+
+
+def test_the_same_options_and_number_are_the_same_scene(plain: Scene) -> None:
+    again = scene()
+    assert text(again) == text(plain)
+    np.testing.assert_array_equal(keypoints(again), keypoints(plain))
+    for a, b in zip(again.filming, plain.filming, strict=True):
+        np.testing.assert_array_equal(a.camera.R, b.camera.R)
+
+
+def test_another_number_or_seed_is_another_scene(plain: Scene) -> None:
+    others = [scene(1), scene(seed=1)]
+    people = {json.dumps(s.to_json()["people"]) for s in (plain, *others)}
+    assert len(people) == 3
+    assert len({s.filming[0].camera.t.tobytes() for s in (plain, *others)}) == 3
+
+
+def test_what_is_off_is_off(plain: Scene) -> None:
+    assert len(plain.filming) == 2
+    assert len(plain.actors) == len(plain.moving) == 1
+    assert plain.props == ()
+    assert plain.room.kind != "picture"
+    for filming in plain.filming:
+        assert filming.sway is None
+        assert filming.offset_s == 0
+        assert not filming.camera.distortion.any()
+        for field in ("K", "R", "t"):
+            given, true = (getattr(c, field) for c in (filming.given, filming.camera))
+            np.testing.assert_allclose(given, true, atol=1e-12)
+
+
+def test_counts_are_as_asked_for(full: Scene) -> None:
+    assert [f.camera.name for f in full.filming] == ["cam01", "cam02", "cam03"]
+    assert len(full.actors) == len(full.moving) == 2
+    assert len(full.props) == 3
+    assert len({prop.place for prop in full.props}) == 3
+
+
+def test_cameras_are_as_asked_for(full: Scene) -> None:
+    focal = np.array([f.camera.K[0, 0] for f in full.filming]) / 128 * 36
+    assert ((focal >= 60) & (focal <= 70)).all()
+    assert len(set(focal)) == 3
+    assert all(f.camera.size == (96, 128) for f in full.filming)
+    assert all(f.camera.distortion.any() for f in full.filming)
+    assert all(f.sway is not None for f in full.filming)
+    assert all(0 <= f.shutter_s <= 0.5 / 25 for f in full.filming)
+    offsets = [f.offset_s for f in full.filming]
+    assert offsets[0] == 0
+    assert all(0 < abs(offset) <= 0.1 for offset in offsets[1:])
+
+
+def test_the_calibration_given_is_wrong_by_about_what_was_asked_for(full: Scene) -> None:
+    for filming in full.filming:
+        given, true = filming.given, filming.camera
+        turn = np.degrees(np.arccos(np.clip((np.trace(given.R @ true.R.T) - 1) / 2, -1, 1)))
+        # 5 SD of the length of a vector of three: seeded, so it cannot fail by chance.
+        assert 0 < turn < 5 * 0.5 * np.sqrt(3)
+        assert 0 < np.linalg.norm(given.centre - true.centre) < 5 * 0.01 * np.sqrt(3)
+        assert 0 < abs(given.K[0, 0] / true.K[0, 0] - 1) < 0.1
+        np.testing.assert_array_equal(given.distortion, true.distortion)
+
+
+def test_children_are_children_and_adults_adults(full: Scene) -> None:
+    body = load_anny()
+    small = [stature(body, np.array(actor.shape)) for actor in full.actors]
+    assert max(small) <= CHILD_STATURE[1]
+    ages = [actor.shape[body.shape.names.index("age")] for actor in full.actors]
+    assert max(ages) <= 0.5  # Anny's age: two thirds is a young adult
+    adult = scene(2, children=0.0).actors[0]
+    assert stature(body, np.array(adult.shape)) >= ADULT_STATURE[0]
+    assert adult.shape[body.shape.names.index("age")] >= 2 / 3
+
+
+def test_only_motions_of_that_name_and_nothing_done_to_them(full: Scene) -> None:
+    for actor in full.actors:
+        act = actor.act
+        assert "sit" in act.lower
+        assert (act.upper, act.then, act.mirror, act.speed, act.start) == (None, None, False, 1, 0)
+
+
+def test_who_sits_down_has_a_seat_below_the_hips(full: Scene) -> None:
+    seated = [(a, m) for a, m in zip(full.actors, full.moving, strict=True) if a.seat is not None]
+    assert seated
+    for actor, moving in seated:
+        lowest = moving.clip.root_path[moving.clip.root_path[:, 1].argmin()]
+        assert 0.2 < actor.seat.size[1] < lowest[1]
+        np.testing.assert_allclose(actor.seat.place, lowest[[0, 2]], atol=1e-9)
+
+
+def test_an_unknown_motion_is_refused_and_known_ones_are_named() -> None:
+    with pytest.raises(InputError, match="'flying'") as caught:
+        scene(clip="flying")
+    assert "walk" in str(caught.value)
+
+
+def test_motions_are_mixed_when_they_may() -> None:
+    acts = [scene(n, seconds=0.1).actors[0].act for n in range(4)]
+    assert len({act.lower for act in acts}) > 2
+    assert len({act.mirror for act in acts}) == 2
+    assert all(0.75 <= act.speed <= 1.25 for act in acts)
+
+
+def test_a_treadmill_keeps_a_walker_in_place() -> None:
+    way, still = (
+        scene(clip="walk", mix=False, seconds=2.0, views=1, treadmill=t).moving[0].clip.root_path
+        for t in (False, True)
+    )
+    length = [np.linalg.norm(np.ptp(path[:, [0, 2]], axis=0)) for path in (way, still)]
+    assert length[0] > 1.0  # two seconds of walking
+    assert length[1] < 0.35 * length[0]  # the filter cannot know how the way goes on at its ends
+
+
+@pytest.mark.parametrize("which", ["plain", "full"])
+def test_the_subject_is_in_all_pictures(which: str, request: pytest.FixtureRequest) -> None:
+    of: Scene = request.getfixturevalue(which)
+    for person in range(len(of.actors)):
+        for filming in of.filming:
+            uv = project(filming.camera, keypoints(of, person))
+            assert (uv >= 0).all()
+            assert (uv <= np.array([95, 127])).all()
+
+
+def test_people_stand_apart(full: Scene) -> None:
+    one, two = (np.array(actor.place[:2]) for actor in full.actors)
+    np.testing.assert_array_equal(one, 0)
+    assert 1.0 <= np.linalg.norm(two) <= 2.2
+
+
+def test_cameras_and_people_are_inside_the_room(full: Scene) -> None:
+    for filming in full.filming:
+        assert (np.abs(filming.camera.centre[[0, 2]]) < full.room.half_m).all()
+
+
+def test_props_are_between_a_camera_and_the_people(full: Scene) -> None:
+    middle = np.concatenate([keypoints(full, p).reshape(-1, 3) for p in range(2)]).mean(axis=0)
+    reach = max(np.linalg.norm((f.camera.centre - middle)[[0, 2]]) for f in full.filming)
+    for prop in full.props:
+        # At most at 0.45 of the way, and 0.25 m (SD) to the side.
+        assert np.linalg.norm(np.array(prop.place) - middle[[0, 2]]) < 0.45 * reach + 1.0
+
+
+def test_backgrounds_are_pictures_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no"):
+        scene(backgrounds=tmp_path)
+    cv2.imwrite(str(tmp_path / "own.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    own = scene(backgrounds=tmp_path)
+    assert own.room.kind == "picture"
+    assert own.room.picture == str(tmp_path / "own.png")
+    assert str(tmp_path) not in text(own)
+    assert own.to_json()["options"]["backgrounds"] == tmp_path.name
+    assert own.to_json()["room"]["picture"] == "own.png"
+
+
+def test_json_holds_plain_values_and_no_paths(full: Scene) -> None:
+    values = json.loads(text(full))
+    assert values["scene"] == 0
+    assert values["options"]["clip"] == "sit"
+    assert set(values["cameras"]) == {"cam01", "cam02", "cam03"}
+    assert str(Path.cwd()) not in text(full)
+    assert str(Path.home()) + "/" not in text(full)
