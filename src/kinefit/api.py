@@ -485,6 +485,16 @@ def make_pairs(
     )
 
 
+def fit_detector_errors(pairs: Path, out: Path) -> int:
+    """Rows that the model of the detector's error in the file `out` was fitted to.
+
+    pairs: a folder of `make_pairs`. The model draws detections: `kinefit.synth.errors.draw`.
+    """
+    from kinefit.synth import error_fit
+
+    return error_fit.fit_file(pairs, out)
+
+
 def evaluate_run(run: Path, scene: Path, person: int = 0) -> dict[str, Any]:
     """A run's folder against the truth of the scene that it was made from.
 

@@ -190,3 +190,22 @@ def test_a_torso_s_length() -> None:
     unit, length = unit_torso(xyz)
     np.testing.assert_allclose(unit_torso(3 * xyz + 1)[0], unit, atol=1e-12)  # scale and place
     assert unit_torso(3 * xyz + 1)[1] == pytest.approx(3 * length)
+
+
+def test_rows_can_be_drawn_without_pictures(tmp_path: Path, rows: dict[str, np.ndarray]) -> None:
+    """The truth is that of the same scene rendered; what is said is drawn, and differs."""
+    drawn = OPTIONS.model_copy(update={"drawn": True})
+    made_here(tmp_path / "a", drawn)
+    made_here(tmp_path / "b", drawn)
+    one, two = read_pairs(tmp_path / "a"), read_pairs(tmp_path / "b")
+    assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in FIELDS)
+    assert set(one) == set(FIELDS)
+    first = one["scene"][0]
+    shape = one["stature_m"][one["scene"] == first]
+    assert shape[0] == rows["stature_m"][rows["scene"] == first][0]
+    found = np.isfinite(one["pose_2d"]).all(axis=(1, 2))
+    assert found.sum() >= ROWS / 2
+    away = np.linalg.norm(one["pose_2d"] - one["projected_2d"], axis=-1)[found]
+    span = np.ptp(one["projected_2d"][..., 1], axis=1)[found, None]
+    # As for real detections: within 5 % of the person's height, and never exact.
+    assert 0.001 < np.median(away / span) < 0.05

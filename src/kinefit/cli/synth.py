@@ -66,3 +66,20 @@ def pairs(
         with stage_progress() as progress:
             made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
     out.print(f"{out_folder}: {len(made)} shards", markup=False)
+
+
+@synth.command()
+def errors(
+    pairs_folder: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Folder of `kinefit synth pairs`.")
+    ],
+    out_file: Annotated[
+        Path, typer.Option("--out", help="Model to write; kinefit.synth.errors.draw uses it.")
+    ] = Path("detector_errors.safetensors"),
+) -> None:
+    """Fit a model of MediaPipe's error, which draws detections without rendering."""
+    with errors_exit():
+        from kinefit.api import fit_detector_errors
+
+        rows = fit_detector_errors(pairs_folder, out_file)
+    out.print(f"{out_file}: fitted to {rows} rows", markup=False)

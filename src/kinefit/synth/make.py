@@ -95,6 +95,17 @@ class Studio:
         by_camera = [self._film_camera(c, first, count) for c in range(len(self.scene.filming))]
         return [list(row) for row in zip(*by_camera, strict=True)]
 
+    def glance(self, frame: int) -> list[FilmedFrame]:
+        """A frame of every camera without its picture: what is where, and what is seen."""
+        out = []
+        for c, filming in enumerate(self.scene.filming):
+            time = np.array([frame / self.scene.options.rate + filming.offset_s])
+            (camera,) = moved(filming.camera, filming.sway, time)
+            shot = self._painters[c].outline(camera, [m[0] for m in self._meshes(time)])
+            seen = self._seen(camera, shot, [p[0] for p in self.keypoints(time)])
+            out.append(FilmedFrame(NO_PICTURE, encode(self._labels(shot)), *seen, camera))
+        return out
+
     def _film_camera(self, c: int, first: int, count: int) -> list[FilmedFrame]:
         filming = self.scene.filming[c]
         step = 1 / self.scene.options.rate
@@ -248,7 +259,7 @@ def make_scene(
         for k, row in enumerate(frames):
             for writer, frame in zip(writers, row, strict=True):
                 writer.add(frame.picture, k / scene.options.rate)
-            rows.append([replace(frame, picture=_NO_PICTURE) for frame in row])
+            rows.append([replace(frame, picture=NO_PICTURE) for frame in row])
             progress(k + 1, scene.options.frames)
     truth = SceneTruth(
         tuple(_person_truth(scene, body, p) for p in range(len(scene.actors))),
@@ -311,7 +322,7 @@ def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     return manifest.get("key") == scene_key(options, number)
 
 
-_NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
+NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
 
 
 def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[FilmedFrame]]:

