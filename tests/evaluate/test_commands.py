@@ -30,9 +30,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_trc(root / "markers.trc", someone.markers)
     write_mot(root / "angles.mot", to_opensim(someone.angles, someone.markers), "truth")
     rows = pair_rows()
-    filler = np.zeros((FRAMES, 1))
+    whole = {k: rows.get(k, np.zeros((FRAMES, *shape))) for k, (shape, _) in FIELDS.items()}
     (root / "pairs").mkdir()
-    np.savez(root / "pairs" / "pairs_00000.npz", **{k: rows.get(k, filler) for k in FIELDS})
+    np.savez(root / "pairs" / "pairs_00000.npz", **whole, key=np.array("made up"))
     return root
 
 

@@ -23,7 +23,7 @@ from kinefit.synth import make
 from kinefit.synth.cameras import looking
 from kinefit.synth.clips import motion_library
 from kinefit.synth.make import FilmedFrame, Studio, make_scene, make_scenes, scene_key
-from kinefit.synth.manifest import read_manifest
+from kinefit.synth.manifest import CLAIM, read_manifest
 from kinefit.synth.moving import Moving
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import Prop
@@ -131,7 +131,7 @@ def test_several_scenes_have_a_folder_each_and_only_lacking_ones_are_made(tmp_pa
     assert [read_manifest(folder)["scene"] for folder in folders] == [0, 1]
     first = contents(folders[0])
     assert first["truth.npz"] != contents(folders[1])["truth.npz"]
-    (folders[0] / "scene.json").unlink()
+    (folders[0] / "scene.json").rename(folders[0] / CLAIM)
     kept = (folders[1] / "cam01.mp4").stat().st_mtime_ns
     made()
     assert told == [(2, 2)]
@@ -148,11 +148,18 @@ def test_a_run_that_was_killed_is_made_again(
     folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(make, "_CHUNK", 3)
-    (copy / "scene.json").unlink()
+    (copy / "scene.json").rename(copy / CLAIM)
     (copy / "cam02.mp4").unlink()
     (copy / f"{PARTIAL}x1y2.mp4").write_bytes(b"half a video")
     make_scenes(OPTIONS, copy, processes=1)
     assert contents(copy) == contents(folder)
+
+
+def test_a_user_s_recording_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "cam01.mp4").write_bytes(b"my own video")
+    with pytest.raises(InputError, match=r"cam01\.mp4"):
+        make_scenes(OPTIONS, tmp_path, processes=1)
+    assert contents(tmp_path) == {"cam01.mp4": b"my own video"}
 
 
 def test_other_options_are_not_taken_for_the_same(folder: Path) -> None:

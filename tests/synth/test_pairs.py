@@ -63,9 +63,8 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 def test_every_array_is_there_in_its_shape(rows: dict[str, np.ndarray]) -> None:
     assert set(rows) == set(FIELDS)
-    for name, meaning in FIELDS.items():
-        shape = meaning[1 : meaning.index(")")].replace("N,", f"{ROWS},").split(",")
-        assert rows[name].shape == tuple(int(n) for n in shape if n.strip()), name
+    for name, (shape, _) in FIELDS.items():
+        assert rows[name].shape == (ROWS, *shape), name
 
 
 def test_the_detector_saw_real_people(rows: dict[str, np.ndarray]) -> None:
@@ -171,7 +170,7 @@ def test_nothing_and_damage_are_refused(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks K"):
         read_pairs(copy)
     np.savez(file, **{**stored, "K": stored["K"][:3]})
-    with pytest.raises(InputError, match="different lengths"):
+    with pytest.raises(InputError, match="K has another shape"):
         read_pairs(copy)
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(InputError, match=r"pairs_00000\.npz"):
@@ -209,3 +208,10 @@ def test_rows_can_be_drawn_without_pictures(tmp_path: Path, rows: dict[str, np.n
     span = np.ptp(one["projected_2d"][..., 1], axis=1)[found, None]
     # As for real detections: within 5 % of the person's height, and never exact.
     assert 0.001 < np.median(away / span) < 0.05
+
+
+def test_shards_of_different_options_are_not_mixed(copy: Path, tmp_path: Path) -> None:
+    made_here(tmp_path / "drawn", OPTIONS.model_copy(update={"drawn": True}))
+    shutil.copy(tmp_path / "drawn" / "pairs_00000.npz", copy / "pairs_00001.npz")
+    with pytest.raises(InputError, match="different options"):
+        read_pairs(copy)

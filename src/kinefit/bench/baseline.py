@@ -18,6 +18,7 @@ from kinefit.types import InputError
 FORMAT = "kinefit bench baseline 1"
 _DIGITS = 6  # significant ones that are kept: far below every tolerance
 _WRITE = "measure it anew: kinefit bench --write-baseline"
+_REMOVE = "delete it, then: kinefit bench --write-baseline"
 
 
 class Verdict(StrEnum):
@@ -127,7 +128,7 @@ def read_baseline(path: Path) -> Baseline:
     except FileNotFoundError as error:
         raise InputError(path, "there is no such baseline", _WRITE) from error
     except (OSError, ValueError) as error:
-        raise InputError(path, "is no JSON file", _WRITE) from error
+        raise InputError(path, "is no JSON file", _REMOVE) from error
     try:
         if stored["format"] != FORMAT:
             raise ValueError("another format")
@@ -142,7 +143,7 @@ def read_baseline(path: Path) -> Baseline:
         motion = None if stored["motion_sha256"] is None else str(stored["motion_sha256"])
         return Baseline(str(stored["tier"]), motion, cases)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(path, f"is no baseline of kinefit bench ({error})", _WRITE) from error
+        raise InputError(path, f"is no baseline of kinefit bench ({error})", _REMOVE) from error
 
 
 def _tolerance(name: str, values: Mapping[str, Any]) -> Tolerance:

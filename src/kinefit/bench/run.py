@@ -79,12 +79,16 @@ def run_bench(
     before = read_baseline(path) if known or path.exists() else None
     motion = None if options.motion is None else sha256_file(options.motion)
     sheet = _measured(chosen, options, motion, out, progress)
-    if options.write:
+    result = _written(judged(sheet, before, options), out)
+    if options.write:  # what was measured is on the disk before this can be refused
         write_baseline(path, sheet, before)
-        before = read_baseline(path)
-    result = judged(sheet, before, options)
+        result = _written(judged(sheet, read_baseline(path), options), out)
+    return result
+
+
+def _written(result: BenchResult, out: Path) -> BenchResult:
     write_text(out / TABLE, result.table)
-    write_json(out / NUMBERS, as_json(sheet, result.compared, result.gone))
+    write_json(out / NUMBERS, as_json(result.sheet, result.compared, result.gone))
     return result
 
 

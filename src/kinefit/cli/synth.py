@@ -34,7 +34,11 @@ def scenes(
     processes: Processes = None,
     **options: Any,
 ) -> None:
-    if context.invoked_subcommand is not None:
+    if (command := context.invoked_subcommand) is not None:
+        given = [name for name, value in options.items() if value is not None]
+        if given:
+            flag = "--" + given[0].replace("_", "-")
+            raise typer.BadParameter(f"{flag} stands before {command}: put it after")
         return
     with errors_exit():
         from kinefit.api import make_scenes

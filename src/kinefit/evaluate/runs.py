@@ -113,9 +113,11 @@ def _single(folder: Path, scene: SceneFolder, camera: str, world: Any) -> RunRes
         K = intrinsics(float(lifted["focal_px"]), track.image.image_size)
         R, t = np.asarray(lifted["R"], np.float64), np.asarray(lifted["t_m"], np.float64)
         posed = Camera(camera, track.image.image_size, K, R, t)
-    except (InvalidData, KeyError, TypeError, ValueError) as error:
+    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(source, error) from error
-    stem = next((p.name.removesuffix("_initial.trc") for p in folder.glob("*_initial.trc")), camera)
+    stem = next(
+        (p.name.removesuffix("_initial.trc") for p in sorted(folder.glob("*_initial.trc"))), camera
+    )
     return _with_results(
         folder, stem,
         RunResult(
@@ -149,7 +151,7 @@ def _several(folder: Path, scene: SceneFolder, cameras: list[str], world: Any) -
         room = Room.fixed(turn.T, -turn.T @ shift)
         posed = {camera.name: camera for camera in rig.moved(turn, shift)}
         clock = _common_clock(scene, points, stored["moments"])
-    except (InvalidData, KeyError, TypeError, ValueError) as error:
+    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(source, error) from error
     files = {name: internal / f"track_{name}.npz" for name in cameras}
     return _with_results(

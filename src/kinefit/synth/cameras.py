@@ -69,6 +69,8 @@ def sample_camera(
 ) -> Camera:
     """A camera in the direction `azimuth` (radians about Y from +Z) that sees all of `around`.
 
+    It stands 14 metres away at most, whatever it sees from there.
+
     size: (width, height) pixels. around: (N, 3) metres, world. focal_mm: for a full frame, i.e.
     of a picture whose longer side is 36 mm. distance: farthest, in those at which `around` fills
     the picture. lens: with a distortion as phones have it.

@@ -32,7 +32,7 @@ from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
 from kinefit.synth.cameras import moved
 from kinefit.synth.clips import motion_library
 from kinefit.synth.look import dress
-from kinefit.synth.manifest import CALIBRATION, MANIFEST, TRUTH, read_manifest
+from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_manifest
 from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
@@ -117,7 +117,7 @@ class Studio:
         for k in range(count):
             moments = times[k] + np.array([-shutter, 0.0, shutter] if shutter else [0.0])
             cameras = moved(filming.camera, filming.sway, moments)
-            # A thousandth of a second is a straight line: the mesh is posed twice, not thrice.
+            # Half an exposure is a straight line, nearly: the mesh is posed twice, not thrice.
             before = [2 * m[k] - n[k] for m, n in zip(meshes, later, strict=True)]
             now, after = [m[k] for m in meshes], [n[k] for n in later]
             shots = [before, now, after] if shutter else [now]
@@ -229,9 +229,13 @@ def make_scenes(
                 pool.submit(make_scene, s, folders[i], processes=1)
                 for i, s in zip(missing, scenes, strict=True)
             ]
-            for done, job in enumerate(as_completed(jobs)):
-                job.result()
-                progress(count - len(missing) + done + 1, count)
+            try:
+                for done, job in enumerate(as_completed(jobs)):
+                    job.result()
+                    progress(count - len(missing) + done + 1, count)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # or the others would all be filmed first
+                raise
     return folders
 
 
@@ -250,6 +254,7 @@ def make_scene(
     """
     _refuse_foreign(scene, out)
     out.mkdir(parents=True, exist_ok=True)
+    (out / CLAIM).touch()
     remove_partial(out)
     body = load_anny()
     frames = _filmed(scene, body, processes or os.cpu_count() or 1)
@@ -271,6 +276,7 @@ def make_scene(
     listed = {name: sha256_file(out / name) for name in _files(scene)}
     about = {"kinefit": __version__, "key": scene_key(scene.options, scene.number)}
     write_json(out / MANIFEST, {**about, **scene.to_json(), "sha256": listed})
+    (out / CLAIM).unlink()
 
 
 def _writer(scene: Scene, filming: Filming, out: Path) -> VideoWriter:
@@ -285,9 +291,10 @@ def _files(scene: Scene) -> list[str]:
 
 
 def _refuse_foreign(scene: Scene, out: Path) -> None:
-    known = {*_files(scene), MANIFEST}
-    found = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
-    foreign = [name for name in found if name not in known and not name.startswith(PARTIAL)]
+    """InputError for files that another program, or a user's camera, left there."""
+    found = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    ours = {*_files(scene), MANIFEST, CLAIM} if {MANIFEST, CLAIM} & found else set()
+    foreign = sorted(n for n in found if n not in ours and not n.startswith(PARTIAL))
     if foreign:
         raise InputError(
             out, f"it holds {foreign[0]}, which is not of this scene", "name a new folder"

@@ -10,6 +10,7 @@ from kinefit.pipeline.provenance import sha256_file
 from kinefit.types import InputError
 
 TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
+CLAIM = ".kinefit-synth"  # in a folder that is being filled: its files are ours to replace
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -21,10 +22,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             folder, "is no folder of a synthetic scene", "make one: kinefit synth --out FOLDER"
         ) from error
+    if not {TRUTH, CALIBRATION} <= listed.keys():
+        raise InputError(path, f"it lists no checksum of {TRUTH}", "make the scene again")
     for name, digest in listed.items():
         file = folder / Path(name).name
         if not file.is_file() or sha256_file(file) != digest:

@@ -16,26 +16,26 @@ from kinefit.io.arrays import read_npz
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError
 
-# Name -> meaning; N rows, 17 points of coco17, 33 of blazepose33. Camera axes; "unit torso": from
-# the middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
-FIELDS: Mapping[str, str] = {
-    "pose_2d": "(N, 17, 2) pixels, detected; NaN where nobody was",
-    "projected_2d": "(N, 17, 2) pixels, true",
-    "ground_truth": "(N, 17, 3) true, camera axes, unit torso",
-    "corrupted": "(N, 17, 3) the detector's own 3D, camera axes, of its own unit torso",
-    "visibility": "(N, 17) 0..1, the detector's; 0 where nobody was detected",
-    "camera_R": "(N, 3, 3) rotation, world (Y up) to camera",
-    "gt_scale": "(N,) metres, true length of the torso",
-    "detected_33": "(N, 33, 2) pixels",
-    "score_33": "(N, 33) 0..1",
-    "world_33": "(N, 33, 3) metres, camera axes, from the mid-hip: the detector's own 3D",
-    "true_33": "(N, 33, 2) pixels; NaN for points that the body has no place for",
-    "xyz_33": "(N, 33, 3) metres, camera axes, from the camera",
-    "sight_33": "(N, 33) what is seen of each point: kinefit.synth.truth.Sight",
-    "K": "(N, 3, 3) intrinsics, pixels",
-    "size": "(N, 2) width, height of the picture",
-    "stature_m": "(N,) metres, standing",
-    "scene": "(N,) number of the scene: rows of one scene share body, clothes and room",
+# Name -> shape of a row, meaning; 17 points of coco17, 33 of blazepose33. "Unit torso": from the
+# middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
+FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
+    "pose_2d": ((17, 2), "pixels, detected; NaN where nobody was"),
+    "projected_2d": ((17, 2), "pixels, true"),
+    "ground_truth": ((17, 3), "true, camera axes, unit torso"),
+    "corrupted": ((17, 3), "the detector's own 3D, camera axes, of its own unit torso"),
+    "visibility": ((17,), "0..1, the detector's; 0 where nobody was detected"),
+    "camera_R": ((3, 3), "rotation, world (Y up) to camera"),
+    "gt_scale": ((), "metres, true length of the torso"),
+    "detected_33": ((33, 2), "pixels"),
+    "score_33": ((33,), "0..1"),
+    "world_33": ((33, 3), "metres, camera axes, from the mid-hip: the detector's own 3D"),
+    "true_33": ((33, 2), "pixels; NaN for points that the body has no place for"),
+    "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
+    "sight_33": ((33,), "what is seen of each point: kinefit.synth.truth.Sight"),
+    "K": ((3, 3), "intrinsics, pixels"),
+    "size": ((2,), "width, height of the picture"),
+    "stature_m": ((), "metres, standing"),
+    "scene": ((), "number of the scene: rows of one scene share body, clothes and room"),
 }
 _COCO = skeleton("coco17")
 
@@ -53,17 +53,28 @@ def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
 def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
     """All rows of a folder's shards, the arrays of `FIELDS`.
 
-    Raises InputError when there are none, or one is damaged.
+    Raises InputError when there are none, when one is damaged, and for shards of different options.
     """
     files = sorted(folder.glob("pairs_*.npz"))
     if not files:
         raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
-    parts = []
-    for file in files:
-        stored = read_npz(file)
-        lacking = [name for name in FIELDS if name not in stored]
-        if lacking or len({len(stored[name]) for name in FIELDS}) != 1:
-            reason = f"lacks {lacking[0]}" if lacking else "has arrays of different lengths"
-            raise InputError(file, f"is no shard of pairs: it {reason}", "delete it, make it again")
-        parts.append(stored)
+    parts = [_read_shard(file) for file in files]
+    if len({str(part["key"]) for part in parts}) > 1:
+        raise InputError(
+            folder,
+            "holds pairs of different options",
+            "delete the older ones",
+        )
     return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
+
+
+def _read_shard(file: Path) -> dict[str, NDArray[Any]]:
+    stored, hint = read_npz(file), "delete it, make it again"
+    lacking = [name for name in (*FIELDS, "key") if name not in stored]
+    if lacking:
+        raise InputError(file, f"is no shard of pairs: it lacks {lacking[0]}", hint)
+    count = stored["pose_2d"].shape[:1]
+    for name, (shape, _) in FIELDS.items():
+        if stored[name].shape != (*count, *shape) or stored[name].dtype.kind not in "fiu":
+            raise InputError(file, f"is no shard of pairs: its {name} has another shape", hint)
+    return stored

@@ -32,7 +32,6 @@ from kinefit.synth.make import FilmedFrame, Studio, by_content
 from kinefit.synth.motion import Clip
 from kinefit.synth.options import PairOptions
 from kinefit.synth.pair_files import FIELDS, unit_torso
-from kinefit.synth.pair_files import read_pairs as read_pairs
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.types import InputError
 

@@ -43,8 +43,8 @@ class Act:
     """What one person does: motions of the library, by their names, and what is done to them.
 
     lower, upper: whole motion, and whose upper body is taken instead (None: its own). then: the
-    motion that follows. mirror: whether left and right are exchanged. speed: times as fast. start:
-    share of the way through at which it begins.
+    motion that follows where the first ends before the film does. mirror: whether left and right
+    are exchanged. speed: times as fast. start: share of the way through at which it begins.
     """
 
     lower: str

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -202,7 +203,7 @@ def read_truth(path: Path) -> SceneTruth:
         views = tuple(_view(stored, str(name)) for name in stored["cameras"])
         truth = SceneTruth(people, views)
         _check(truth)
-    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
+    except (InvalidData, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise InputError(file, f"is damaged: {reason}", "make the scene again") from error
     return truth
@@ -248,15 +249,31 @@ def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
     )
 
 
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes the name of a file
+_LONGEST_SIDE = 8192  # pixels, as in the options: a few runs could fill the memory
+
+
 def _check(truth: SceneTruth) -> None:
-    """Raise InvalidData where shapes do not fit together."""
+    """Raise InvalidData where shapes do not fit together, or values cannot be."""
     K = len(truth.point_names)
+    for person in truth.people:
+        if person.contact.shape != (len(person.points.timeline), 4):
+            raise InvalidData("contact is not of shape (T, 4)")
+        known = person.points.xyz, person.markers.xyz, [person.stature_m, person.mass_kg]
+        if not all(np.isfinite(values).all() for values in known):
+            raise InvalidData("a person's points have a value that is not a number")
     for view in truth.views:
         T, P = len(view.timeline), len(truth.people)
         wanted = {"xy": (P, T, K, 2), "sight": (P, T, K), "R": (T, 3, 3), "t": (T, 3), "time": (T,)}
         for name, shape in wanted.items():
             if getattr(view, name).shape != shape:
                 raise InvalidData(f"{view.camera.name}: {name} is not of shape {shape}.")
+        if not _CAMERA_NAME.fullmatch(view.camera.name) or max(view.camera.size) > _LONGEST_SIDE:
+            raise InvalidData(f"{view.camera.name} of {view.camera.size} pixels is no camera.")
+        if view.sight.dtype.kind not in "iu" or view.sight.max(initial=0) > max(Sight):
+            raise InvalidData(f"{view.camera.name}: sight holds other codes.")
+        if not (np.isfinite(view.time).all() and (np.diff(view.time) > 0).all()):
+            raise InvalidData(f"{view.camera.name}: time does not increase.")
         if len(view.masks) != T:
             raise InvalidData(f"{view.camera.name}: {len(view.masks)} masks for {T} frames.")
 
