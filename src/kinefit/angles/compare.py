@@ -79,7 +79,7 @@ def evaluate_file(path: str | Path, reference: str | Path) -> dict[str, DofError
     """
     path, reference = Path(path), Path(reference)
     try:
-        return compare(_read_coordinates(path), read_mot(reference))
+        return compare(read_coordinates(path), read_mot(reference))
     except (InvalidData, TooFewPoints) as error:
         raise InputError(
             path, f"cannot be compared with {reference.name}: {error}",
@@ -92,16 +92,18 @@ def as_json(errors: dict[str, DofError]) -> dict[str, dict[str, dict[str, float 
     return {"dofs": {name: asdict(error) for name, error in errors.items()}}
 
 
-def _read_coordinates(path: Path) -> MotTable:
+def read_coordinates(path: Path) -> MotTable:
+    """Angles of a file under OpenSim's coordinate names, as `evaluate_file` takes them.
+
+    Raises InputError for a file of another kind, or whose markers give no joint angle.
+    """
     match path.suffix.lower():
         case ".trc":
             markers = read_trc(path)
             try:
                 return to_opensim(joint_angles(markers), markers)
             except MissingMarkers as error:
-                raise InputError(
-                    path, str(error).split(" Next:")[0], "check its markers"
-                ) from error
+                raise InputError(path, error.bare_reason, "check its markers") from error
         case ".csv":
             return to_opensim(read_angles_csv(path))
         case ".mot" | ".sto":

@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.angles import joint_angles, to_opensim
-from kinefit.angles.compare import DofError, compare
+from kinefit.angles import to_opensim
+from kinefit.angles.compare import DofError, compare, read_coordinates
 from kinefit.evaluate.points import columns, common_names, score_deviations
-from kinefit.io.mot import MotTable, read_mot
-from kinefit.io.tables import read_angles_csv
-from kinefit.io.trc import read_trc
 from kinefit.metrics import Agreement, agreement, mean_of, same_turn
 from kinefit.metrics.summary import plain
 from kinefit.synth.truth import PersonTruth
-from kinefit.types import InputError, InvalidData, JointAngles, MissingMarkers, TooFewPoints
+from kinefit.types import InputError, InvalidData, JointAngles, TooFewPoints
 
 
 def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
@@ -68,24 +65,9 @@ def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, D
     """
     reference = to_opensim(person.angles, person.markers)
     try:
-        return compare(_coordinates(path), reference)
+        return compare(read_coordinates(path), reference)
     except (InvalidData, TooFewPoints) as error:
         raise InputError(
             path, f"cannot be compared with {name}: {str(error).partition(' Next:')[0]}",
             "give the scene that it was made from",
         ) from error  # fmt: skip
-
-
-def _coordinates(path: Path) -> MotTable:
-    match path.suffix.lower():
-        case ".trc":
-            markers = read_trc(path)
-            try:
-                return to_opensim(joint_angles(markers), markers)
-            except MissingMarkers as error:
-                raise InputError(path, error.bare_reason, "check its markers") from error
-        case ".csv":
-            return to_opensim(read_angles_csv(path))
-        case ".mot" | ".sto":
-            return read_mot(path)
-    raise InputError(path, "is neither .trc, .csv, .mot nor .sto", "give one of these")

@@ -65,6 +65,3 @@ def motion_library(cmu: Path | None) -> dict[str, Clip]:
     """
     recorded = [] if cmu is None else cmu_clips(cmu, processes=os.cpu_count() or 1)
     return {**built_in(), **{clip.name: clip for clip in recorded}}
-
-
-__all__ = ["Clip", "built_in", "cmu_clips"]

@@ -58,6 +58,7 @@ _SUBFRAMES = 3  # of an exposure
 
 
 Progress = Callable[[int, int], None]
+NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)  # where only the truth is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,9 +330,6 @@ def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     return manifest.get("key") == scene_key(options, number)
 
 
-NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
-
-
 def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[FilmedFrame]]:
     """All frames in order, one row of cameras each."""
     starts = range(0, scene.options.frames, _CHUNK)
@@ -392,7 +390,6 @@ def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
 
 def _view_truth(scene: Scene, filming: Filming, frames: Sequence[FilmedFrame]) -> ViewTruth:
     timeline = Timeline.regular(len(frames), scene.options.rate)
-    size: Any = filming.camera.size
     return ViewTruth(
         camera=frames[0].camera,
         R=np.stack([frame.camera.R for frame in frames]),
@@ -401,5 +398,5 @@ def _view_truth(scene: Scene, filming: Filming, frames: Sequence[FilmedFrame]) -
         time=timeline.time + filming.offset_s,
         xy=np.stack([frame.xy for frame in frames], axis=1),
         sight=np.stack([frame.sight for frame in frames], axis=1),
-        masks=LabelRuns.of(size, (frame.runs for frame in frames)),
+        masks=LabelRuns.of(filming.camera.size, (frame.runs for frame in frames)),
     )
