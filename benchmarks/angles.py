@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kinefit.angles import GROUPS, joint_angles, to_opensim
+from kinefit.biomech.angles import GROUPS, joint_angles, to_opensim
 from kinefit.skeletons.table import skeleton
 from kinefit.types import Markers, Timeline
 

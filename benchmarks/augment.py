@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kinefit.markers.augment import augment
+from kinefit.biomech.markers.augment import augment
 from kinefit.skeletons import skeleton
 from kinefit.types import Markers, Subject, Timeline
 
@@ -34,7 +34,7 @@ def motion(frames: int) -> Markers:
 
 def floor(frames: int) -> tuple[float, float]:
     """`cost` of one pass of both networks over `frames` frames."""
-    session = sys.modules["kinefit.markers.augment"]._session
+    session = sys.modules["kinefit.biomech.markers.augment"]._session
     sizes = {"lower": 47, "upper": 23}
     inputs = {n: np.zeros((1, frames, size), np.float32) for n, size in sizes.items()}
 

@@ -23,13 +23,13 @@ from kinefit.api import DEMO_OPTIONS, demo_views, make_scenes, process_views
 from kinefit.geometry.projection import to_camera
 from kinefit.io.atomic import write_text
 from kinefit.io.calibration import read_calibration
+from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.truth import SceneTruth, read_truth
 from kinefit.types import FloatArray
-from kinefit.views.bundle import load_triangulation
 
 NAMES = skeleton("blazepose33").points
 SHOWN = (

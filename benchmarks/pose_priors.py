@@ -2,7 +2,7 @@
 
     python benchmarks/pose_priors.py motion.npz [--poses 300]
 
-Held-out poses (see `kinefit.learn.poses`) of Anny are seen by one camera: 13 keypoints with 5 px
+Held-out poses (see `kinefit.train.poses`) of Anny are seen by one camera: 13 keypoints with 5 px
 of noise. The camera, the root's place and orientation, and the shape are known; the joints start
 at zero and are fitted with each prior at several weights. The table gives the mean error of
 the joints, mm, and of limbs' lengthwise directions, degrees: what the prior added to the picture.
@@ -35,7 +35,7 @@ from kinefit.fit.state import State, Variables
 from kinefit.fit.terms import Objective, PoseTerm, Reprojection
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project_rig
-from kinefit.learn.poses import Poses, read_poses
+from kinefit.train.poses import Poses, read_poses
 from kinefit.types import Camera, CameraRig, FloatArray
 
 SEEN = ("Nose", *(s + j for s in "LR" for j in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee",

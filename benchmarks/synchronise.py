@@ -18,8 +18,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 
+from kinefit.multiview.sync import Synchronisation, find_offsets
 from kinefit.types import Keypoints2D, Timeline
-from kinefit.views.sync import Synchronisation, find_offsets
 
 JOINTS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
 NAMES = ("Nose", *("L" + j for j in JOINTS), *("R" + j for j in JOINTS))

@@ -28,11 +28,11 @@ from kinefit.bench.pose2sim import THEIRS, run_triangulation
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.io.calibration import read_calibration
 from kinefit.io.packages import pose2sim_folder
+from kinefit.multiview.triangulate import triangulate
+from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import Camera, CameraRig, FloatArray, Timeline
-from kinefit.views.options import TriangulationOptions
-from kinefit.views.sides import find_view_swaps, undo_view_swaps
-from kinefit.views.triangulate import triangulate
 
 RATE_HZ = 60.0
 LANDMARKS = Path(__file__).parents[1] / "tests/views/data/demo_views.npz"

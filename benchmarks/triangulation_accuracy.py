@@ -16,13 +16,13 @@ import numpy as np
 from kinefit.api import demo_views
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.io.calibration import read_calibration
+from kinefit.multiview.rig_checks import fit_rig_to_videos
+from kinefit.multiview.trajectory import body_trajectory
+from kinefit.multiview.triangulate import Triangulation, triangulate
+from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, CameraRig, FloatArray, Timeline
-from kinefit.views.options import TriangulationOptions
-from kinefit.views.rig_checks import fit_rig_to_videos
-from kinefit.views.sides import find_view_swaps, undo_view_swaps
-from kinefit.views.trajectory import body_trajectory
-from kinefit.views.triangulate import Triangulation, triangulate
 
 LANDMARKS = Path(__file__).parents[1] / "tests/views/data/demo_views.npz"
 NAMES = skeleton("blazepose33").points

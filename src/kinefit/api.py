@@ -30,19 +30,20 @@ from kinefit.pipeline.monocular import Monocular, refuse_early
 from kinefit.pipeline.provenance import sha256_file, sha256_json
 from kinefit.pipeline.run import Progress, SinkMaker
 from kinefit.pipeline.store import open_run
+from kinefit.render.mask import MaskWriter
+from kinefit.render.skeleton_overlay import OverlayWriter
 from kinefit.types import InputError, Markers, MissingMarkers, Subject, TooFewPoints
-from kinefit.view.mask import MaskWriter
-from kinefit.view.overlay import OverlayWriter
 
 if TYPE_CHECKING:
-    from kinefit.angles.compare import DofError
+    from kinefit.biomech.angles.compare import DofError
+    from kinefit.biomech.opensim import IkResult
     from kinefit.evaluate.poses import Alignment
-    from kinefit.ik import IkResult
     from kinefit.pipeline.body_fit import BodyResult
     from kinefit.pipeline.image_fit import PictureResult
+    from kinefit.pipeline.publish import RunResult
     from kinefit.pipeline.rig_fit import FramesResult
+    from kinefit.render.rig_overlay import Scene
     from kinefit.synth.options import PairOptions, SynthOptions
-    from kinefit.view.publish import RunResult
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
@@ -79,7 +80,7 @@ def process_video(
         )
     with _one_camera(video, out, config, overwrite, progress) as run:
         run.run()
-        from kinefit.view.publish import publish
+        from kinefit.pipeline.publish import publish
 
         return publish(run)
 
@@ -119,7 +120,7 @@ def process_views(
     """
     with _several_cameras(videos, out, config, overwrite, progress) as run:
         run.run()
-        from kinefit.view.publish import publish
+        from kinefit.pipeline.publish import publish
 
         return publish(run)
 
@@ -208,7 +209,7 @@ def fit_pictures(
 ) -> list[PictureResult]:
     """A body for the person in each picture; see `kinefit.pipeline.image_fit.fit_pictures`."""
     from kinefit.pipeline import image_fit
-    from kinefit.view.fit_overlay import draw_fit
+    from kinefit.render.body_overlay import draw_fit
 
     return image_fit.fit_pictures(
         pictures,
@@ -273,7 +274,7 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
     Raises InputError for a name that ends in neither .npz nor .pkl.
     """
     from kinefit.body.anny import SMPL_JOINTS, load_anny
-    from kinefit.body.smpl_export import as_smpl
+    from kinefit.export.smpl_body import as_smpl
     from kinefit.io.smpl import write_smpl
 
     found = as_smpl(load_anny(), SMPL_JOINTS, shapes, signed=True)
@@ -289,7 +290,7 @@ def _fit_run(run: Monocular | multiview.Multiview, options: FitOptions) -> BodyR
 
     if not run.config.overlay:
         return fit_run(run, options)
-    from kinefit.view.fit_overlay import write_body_overlay
+    from kinefit.render.body_overlay import write_body_overlay
 
     return fit_run(run, options, write_body_overlay)
 
@@ -312,8 +313,8 @@ def _sinks(config: RunConfig) -> dict[str, SinkMaker]:
     return {"_mask.mp4": MaskWriter} if config.save_mask else {}
 
 
-def _draw_views(path: Path, scene: multiview.Scene, progress: Callable[[int, int], None]) -> None:
-    from kinefit.view.views_overlay import write_views_overlay
+def _draw_views(path: Path, scene: Scene, progress: Callable[[int, int], None]) -> None:
+    from kinefit.render.rig_overlay import write_views_overlay
 
     write_views_overlay(path, scene, progress)
 
@@ -349,11 +350,11 @@ def _load_rest() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
     try:
-        from kinefit.markers.augment import load_networks
+        from kinefit.biomech.markers.augment import load_networks
 
         load_networks()
         importlib.import_module("kinefit.pipeline.stages")
-        importlib.import_module("kinefit.view.publish")
+        importlib.import_module("kinefit.pipeline.publish")
     finally:
         sys.setswitchinterval(interval)
 
@@ -364,12 +365,12 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
     Returns the files written and what to know before using them. Raises InputError for a file
     that cannot be read, or from which no joint can be computed.
     """
-    from kinefit.angles import joint_angles, missing_landmarks
+    from kinefit.biomech.angles import joint_angles, missing_landmarks
     from kinefit.io.trc import read_trc
-    from kinefit.motion.quality import assess
-    from kinefit.motion.verdict import warnings
     from kinefit.pipeline.stages import write_joint_angles
-    from kinefit.view.plots import plot_all
+    from kinefit.quality.assessment import assess
+    from kinefit.quality.verdict import warnings
+    from kinefit.report.plots import plot_all
 
     markers = read_trc(trc)
     said = _check_body(trc, markers)
@@ -393,9 +394,9 @@ def augment_file(
     written (the markers, and beside them what is estimated and how uncertain each one is) and
     what to know before using them. Raises InputError for a file without the needed markers.
     """
+    from kinefit.biomech.markers import OUTSIDE_TRAINING, augment, force_complete, within_training
     from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import read_trc, write_trc
-    from kinefit.markers import OUTSIDE_TRAINING, augment, force_complete, within_training
 
     markers = read_trc(trc)
     said = _check_body(trc, markers)
@@ -416,17 +417,17 @@ def inverse_kinematics_of_file(
 ) -> IkResult:
     """Scale an OpenSim model to a TRC or C3D file and find its motion, as files in `out`.
 
-    options: the other fields of `kinefit.ik.Options` (model, static, scaled, setup,
-    allow_missing). Raises as `kinefit.ik.inverse_kinematics_of_file` does.
+    options: the other fields of `kinefit.biomech.opensim.Options` (model, static, scaled, setup,
+    allow_missing). Raises as `kinefit.biomech.opensim.inverse_kinematics_of_file` does.
     """
-    from kinefit import ik
+    from kinefit.biomech.opensim import Options, inverse_kinematics_of_file
 
-    return ik.inverse_kinematics_of_file(markers, out, ik.Options(subject, **options))
+    return inverse_kinematics_of_file(markers, out, Options(subject, **options))
 
 
 def _check_body(path: Path, markers: Markers) -> list[str]:
     """Warnings about the vertical axis; InputError when the markers cannot be one person's."""
-    from kinefit.motion.quality import body_extent, upside_down
+    from kinefit.quality.assessment import body_extent, upside_down
 
     extent = body_extent(markers)
     if not 0.3 < extent < 4.0:  # a crouching child, a man with his arms up
@@ -517,14 +518,14 @@ def evaluate_poses_of_file(
 def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dict[str, DofError]:
     """Joint angles of a file against an OpenSim motion, or a scene's folder or truth.npz.
 
-    See `kinefit.angles.compare.evaluate_file`; person: of the scene.
+    See `kinefit.biomech.angles.compare.evaluate_file`; person: of the scene.
     """
     if reference.is_dir() or reference.suffix.lower() == ".npz":
         from kinefit.evaluate.joint_angles import score_coordinates
         from kinefit.evaluate.scenes import read_reference
 
         return score_coordinates(file, read_reference(reference, person), reference.name)
-    from kinefit.angles.compare import evaluate_file
+    from kinefit.biomech.angles.compare import evaluate_file
 
     return evaluate_file(file, reference)
 

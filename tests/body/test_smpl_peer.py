@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from kinefit.body.anny import SMPL_JOINTS, load_anny
 from kinefit.body.model import BodyModel
 from kinefit.body.smpl import load_smpl
-from kinefit.body.smpl_export import as_smpl
+from kinefit.export.smpl_body import as_smpl
 from kinefit.io.smpl import SmplData, write_smpl
 
 from .synthetic import SMPL_NAMES, tube_body

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from kinefit.cli.commands import app
 from kinefit.io.trc import read_trc
-from kinefit.motion.quality import upside_down
+from kinefit.quality.assessment import upside_down
 
 BODY = ["--height", "1.7", "--mass", "70"]
 Case = Callable[[Path, Path], list[str]]

@@ -20,8 +20,8 @@ SIZE = ["--height", "1.7", "--mass", "70", "--model", "simple"]
 
 def standing() -> Markers:
     """Two frames of the generic model's keypoints, bent at knees and elbows."""
-    from kinefit.ik.model import BodyModel
-    from kinefit.ik.sets import setup_folder
+    from kinefit.biomech.opensim.model import BodyModel
+    from kinefit.biomech.opensim.sets import setup_folder
 
     folder = setup_folder()
     model = BodyModel(folder / "Model_Pose2Sim_simple.osim", folder / "Markers_Halpe26.xml")

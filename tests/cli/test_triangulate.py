@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from kinefit.cli.commands import app
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.io.calibration import write_calibration
+from kinefit.multiview.bundle import load_triangulation, read_bundle
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, CameraRig
-from kinefit.views.bundle import load_triangulation, read_bundle
 
 SIZE = (1280, 720)
 NAMES = skeleton("mhr70").points

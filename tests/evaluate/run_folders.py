@@ -10,10 +10,10 @@ from kinefit.pipeline.config import run_config
 from kinefit.pipeline.monocular import Monocular
 from kinefit.pipeline.multiview import Multiview
 from kinefit.pipeline.provenance import sha256_file, sha256_json
+from kinefit.pipeline.publish import publish
 from kinefit.pipeline.run import Run
 from kinefit.pipeline.store import open_run
 from kinefit.synth.truth import SceneTruth
-from kinefit.view.publish import publish
 
 from .scenes import track
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.angles import joint_angles
+from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project
@@ -19,9 +19,9 @@ from kinefit.io.video import VideoWriter
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.synth.cameras import looking
 from kinefit.synth.masks import LabelRuns, encode, person_label
-from kinefit.synth.people import mass, stature
 from kinefit.synth.placing import FEET, contacts, standing_heights
 from kinefit.synth.points import body_points
+from kinefit.synth.subjects import mass, stature
 from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
 from kinefit.types import (
     BodyMotion,

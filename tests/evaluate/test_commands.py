@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kinefit.angles import to_opensim
+from kinefit.biomech.angles import to_opensim
 from kinefit.cli.commands import app
 from kinefit.io.mot import write_mot
 from kinefit.io.trc import write_trc

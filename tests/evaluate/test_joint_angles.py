@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.angles import to_opensim
+from kinefit.biomech.angles import to_opensim
 from kinefit.evaluate.joint_angles import score_angles, score_coordinates
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import write_angles_csv

@@ -18,13 +18,13 @@ from kinefit.fit.frame_store import FrameStore, content_hash
 from kinefit.fit.rig_frames import fit_frames
 from kinefit.fit.rig_targets import Reason, RigTargets
 from kinefit.fit.rigfit import RigFit, RigFitOptions
+from kinefit.fit.rotation_repair import smooth_rotations
 from kinefit.fit.sequence import SequenceOptions, fit_sequence
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
-from kinefit.motion.repair import smooth_rotations
+from kinefit.multiview.bundle import read_bundle, save_bundle
+from kinefit.multiview.triangulate import triangulate
 from kinefit.types import FloatArray
-from kinefit.views.bundle import read_bundle, save_bundle
-from kinefit.views.triangulate import triangulate
 
 from .rig_scene import POINTS, Scene, off, scene
 from .tubes import ring, tube_chain

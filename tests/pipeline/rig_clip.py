@@ -16,10 +16,10 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.io.sam3d_outputs import Sam3dPerson, write_outputs
 from kinefit.io.smpl import SmplData, write_smpl
+from kinefit.multiview.bundle import save_bundle
+from kinefit.multiview.triangulate import triangulate
 from kinefit.skeletons import skeleton
 from kinefit.types import CameraRig, FloatArray, Timeline
-from kinefit.views.bundle import save_bundle
-from kinefit.views.triangulate import triangulate
 
 from ..body.synthetic import tube_body
 from ..fit.tubes import ring

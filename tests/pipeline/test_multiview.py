@@ -14,10 +14,10 @@ from kinefit.io.calibration import read_calibration
 from kinefit.io.mot import read_mot
 from kinefit.io.trc import read_trc
 from kinefit.io.video import frames, probe
+from kinefit.multiview.bundle import load_triangulation
+from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.pipeline.config import RunConfig, ViewOptions, run_config
 from kinefit.types import InputError, TooFewPoints
-from kinefit.views.bundle import load_triangulation
-from kinefit.views.options import TriangulationOptions
 
 STAGES = ("detect", "triangulate", "initial", "overlay", "final", "angles", "report")
 LIMBS = [
@@ -280,7 +280,7 @@ def people_of_demo(tmp_path, demo_landmarks):
 def test_keypoint_files_of_several_persons(finished, tmp_path):
     from pathlib import Path
 
-    landmarks = Path(__file__).parents[1] / "views/data/demo_views.npz"
+    landmarks = Path(__file__).parents[1] / "multiview/data/demo_views.npz"
     root = people_of_demo(tmp_path, landmarks)
     out = tmp_path / "out"
     process_views(demo_views()[0], out, config(detector="openpose", keypoints=root, overlay=False))

@@ -19,6 +19,7 @@ from kinefit.geometry.projection import intrinsics, project, to_camera
 from kinefit.io.atomic import PARTIAL
 from kinefit.io.calibration import read_calibration
 from kinefit.io.video import frames
+from kinefit.render.mesh import rasterise
 from kinefit.synth import make
 from kinefit.synth.cameras import looking
 from kinefit.synth.clips import motion_library
@@ -31,7 +32,6 @@ from kinefit.synth.points import body_points
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.truth import SceneTruth, Sight, read_truth
 from kinefit.types import Camera, InputError
-from kinefit.view.mesh import rasterise
 
 SIZE = (96, 128)
 OPTIONS = SynthOptions(

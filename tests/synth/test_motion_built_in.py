@@ -8,7 +8,7 @@ import pytest
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, violations
 from kinefit.geometry import rotations as so3
-from kinefit.motion.quality import GAIT_RANGES
+from kinefit.quality.assessment import GAIT_RANGES
 from kinefit.synth.clips import built_in
 from kinefit.synth.keyframes import motion, motion_names, sampled
 from kinefit.synth.motion import Clip, hip_height

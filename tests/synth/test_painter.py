@@ -9,12 +9,12 @@ import pytest
 
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project, to_camera, undistort
+from kinefit.render.mesh import rasterise
 from kinefit.synth.backdrop import Backdrop, Room
 from kinefit.synth.cameras import looking
 from kinefit.synth.look import BODY, SKIN, Figure
 from kinefit.synth.painter import PROPS_FROM, Light, Painter, Prop
 from kinefit.types import Camera
-from kinefit.view.mesh import rasterise
 
 SIZE = (120, 90)
 ROOM = Room("room", (6.0, 6.0), 3.0, 0, (0.5, 0.5, 0.5))

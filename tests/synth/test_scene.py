@@ -17,9 +17,9 @@ from kinefit.geometry.projection import project
 from kinefit.synth.clips import motion_library
 from kinefit.synth.motion import Clip
 from kinefit.synth.options import SynthOptions
-from kinefit.synth.people import ADULT_STATURE, CHILD_STATURE, stature
 from kinefit.synth.points import body_points
 from kinefit.synth.scene import Scene, sample_scene
+from kinefit.synth.subjects import ADULT_STATURE, CHILD_STATURE, stature
 from kinefit.types import InputError
 
 SMALL: Mapping[str, Any] = {"views": 2, "seconds": 0.4, "rate": 25, "width": 96, "height": 128}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.angles import joint_angles
+from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.angles import joint_angles
-from kinefit.angles.compare import compare
-from kinefit.angles.opensim import to_opensim
 from kinefit.bench.measure import Measurement, Tolerance, mean_lines, seconds
 from kinefit.bench.peers import Peers
 from kinefit.bench.subjects import NAMES, Performer, Role, perform
-from kinefit.ik import Options, inverse_kinematics_of_file
+from kinefit.biomech.angles import joint_angles
+from kinefit.biomech.angles.compare import compare
+from kinefit.biomech.angles.coordinates import to_opensim
+from kinefit.biomech.markers import augment
+from kinefit.biomech.opensim import Options, inverse_kinematics_of_file
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.trc import write_trc
-from kinefit.markers import augment
 from kinefit.metrics import mean_of, point_errors
 from kinefit.types import FloatArray, Markers
 

@@ -21,13 +21,13 @@ from kinefit.metrics import (
     summary,
     variation_pct,
 )
+from kinefit.multiview.trajectory import Trajectory, body_trajectory
+from kinefit.multiview.triangulate import Triangulation, triangulate
+from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.skeletons.limbs import LIMBS
-from kinefit.synth.people import stature
+from kinefit.synth.subjects import stature
 from kinefit.types import CameraRig, FloatArray
-from kinefit.views.options import TriangulationOptions
-from kinefit.views.sides import ViewSwaps, find_view_swaps, undo_view_swaps
-from kinefit.views.trajectory import Trajectory, body_trajectory
-from kinefit.views.triangulate import Triangulation, triangulate
 
 _LEVEL = 0.95
 _EVERY = 20  # vertices between two that are compared: the mesh is far denser than its errors

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from kinefit.angles import joint_angles
+from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
@@ -16,10 +16,10 @@ from kinefit.synth.cameras import sample_camera
 from kinefit.synth.keyframes import motion
 from kinefit.synth.motion import Clip
 from kinefit.synth.moving import Moving
-from kinefit.synth.people import mass, sample_shape, stature
 from kinefit.synth.placing import placed
 from kinefit.synth.planted import Rig, planted
 from kinefit.synth.points import body_points
+from kinefit.synth.subjects import mass, sample_shape, stature
 from kinefit.types import CameraRig, FloatArray, JointAngles, Markers, Subject, Timeline
 
 # What detectors find and Pose2Sim, too, triangulates: its Halpe-26 without eyes and ears.

@@ -17,10 +17,10 @@ from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
 from kinefit.metrics import aligned_frames, mean_of, point_errors
+from kinefit.render.skeleton_overlay import SkeletonPainter
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.truth import SceneTruth
 from kinefit.types import FloatArray, InvalidData
-from kinefit.view.overlay import SkeletonPainter
 
 _TABLE = skeleton("markers22")
 _HIGH, _SIDE = 480, 360  # pixels of what is written: height, and width of the view from the side

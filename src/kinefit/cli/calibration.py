@@ -15,7 +15,7 @@ from kinefit.cli.console import err, errors_exit, out
 
 if TYPE_CHECKING:
     from kinefit.io.calibration import Calibration
-    from kinefit.views.rig_checks import RigReport
+    from kinefit.multiview.rig_checks import RigReport
 
 
 class _Layout(StrEnum):
@@ -55,8 +55,8 @@ def calibration(
     with errors_exit():
         from kinefit.io.calibration import read_calibration, write_calibration
         from kinefit.io.video import probe
+        from kinefit.multiview.rig_checks import check_rig, fit_rig_to_videos
         from kinefit.types import InputError
-        from kinefit.views.rig_checks import check_rig, fit_rig_to_videos
 
         sizes = {path.stem: probe(path).size for path in video or []}
         found = read_calibration(

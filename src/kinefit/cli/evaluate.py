@@ -71,8 +71,8 @@ def evaluate_angles(
 ) -> None:
     """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
     with errors_exit():
-        from kinefit.angles.compare import as_json
         from kinefit.api import evaluate_angles_of_file
+        from kinefit.biomech.angles.compare import as_json
 
         errors = evaluate_angles_of_file(file, reference, person)
     if json_output:

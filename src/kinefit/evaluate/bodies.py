@@ -12,11 +12,11 @@ from kinefit.evaluate.moments import Clock, Room, markers_at, nearest, poses_at
 from kinefit.evaluate.points import HIPS, columns, common_names, score_points
 from kinefit.geometry.projection import project, to_camera
 from kinefit.metrics import aligned_frames, mask_iou, point_errors, reprojection, summary
+from kinefit.render.mesh import rasterise
 from kinefit.synth.masks import BACKGROUND
-from kinefit.synth.people import stature
+from kinefit.synth.subjects import stature
 from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
 from kinefit.types import BodyMotion, BoolArray, Camera, FloatArray, IntArray
-from kinefit.view.mesh import rasterise
 
 _MOST_MESHES = 60  # posed for the skin's error, and drawn for the mask's: evenly over the clip
 _MOST_MASKS = 20

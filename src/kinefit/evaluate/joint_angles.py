@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.angles import to_opensim
-from kinefit.angles.compare import DofError, compare, read_coordinates
+from kinefit.biomech.angles import to_opensim
+from kinefit.biomech.angles.compare import DofError, compare, read_coordinates
 from kinefit.evaluate.points import columns, common_names, score_deviations
 from kinefit.metrics import Agreement, agreement, mean_of, same_turn
 from kinefit.metrics.summary import plain
@@ -60,7 +60,8 @@ def _overall(found: Mapping[str, Agreement]) -> dict[str, Any]:
 def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, DofError]:
     """A file's angles against the truth, under OpenSim's coordinate names, in degrees.
 
-    path: as for `kinefit.angles.compare.evaluate_file`. name: of the reference, for messages.
+    path: as for `kinefit.biomech.angles.compare.evaluate_file`. name: the reference's, for
+    messages.
     Raises InputError for a file that cannot be read or compared.
     """
     reference = to_opensim(person.angles, person.markers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.angles import joint_angles
+from kinefit.biomech.angles import joint_angles
 from kinefit.synth.motion import Clip
 from kinefit.synth.truth import PersonTruth, ViewTruth, interpolated
 from kinefit.types import (

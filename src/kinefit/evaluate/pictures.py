@@ -12,9 +12,9 @@ from kinefit.evaluate.moments import nearest
 from kinefit.evaluate.points import columns, common_names
 from kinefit.metrics import correct_points, mean_of, point_errors, summary
 from kinefit.metrics.summary import plain
-from kinefit.motion.sides import SPEED_LIMIT
 from kinefit.skeletons import skeleton
 from kinefit.synth.truth import SceneTruth, Sight, ViewTruth
+from kinefit.tracking.sides import SPEED_LIMIT
 from kinefit.types import FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
 
 PCK_SHARES = (0.02, 0.05, 0.1)  # of the longer side of the person's box

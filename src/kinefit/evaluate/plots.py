@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kinefit.evaluate.sources import ErrorSources
+from kinefit.render.palette import GRID, QUIET, SIDE_COLOR
+from kinefit.report.charts import Frame, nice_ticks, number
+from kinefit.report.drawing import Sheet
+from kinefit.report.png import write_png
 from kinefit.synth.truth import Sight
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints
-from kinefit.view.charts import Frame, nice_ticks, number
-from kinefit.view.draw import Sheet
-from kinefit.view.palette import GRID, QUIET, SIDE_COLOR
-from kinefit.view.png import write_png
 
 _WIDTH, _PANEL, _SCALE = 680.0, 190.0, 2.0
 _NAMES = 80.0  # below the last panel, for names that stand upright

@@ -26,9 +26,9 @@ from kinefit.metrics import (
     summary,
 )
 from kinefit.metrics.summary import plain
+from kinefit.multiview.bundle import read_bundle
 from kinefit.synth.truth import interpolated
 from kinefit.types import FloatArray, InputError, InvalidData, Markers, TooFewPoints
-from kinefit.views.bundle import read_bundle
 
 Alignment = Literal["none", "root", "rigid", "similarity"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)

@@ -17,6 +17,8 @@ from kinefit.evaluate.scenes import SceneFolder
 from kinefit.geometry.projection import intrinsics
 from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
+from kinefit.multiview.bundle import load_triangulation
+from kinefit.multiview.triangulate import Triangulation
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
 from kinefit.pipeline.multiview import STEM
 from kinefit.pipeline.provenance import sha256_json
@@ -32,8 +34,6 @@ from kinefit.types import (
     Markers,
     PoseTrack,
 )
-from kinefit.views.bundle import load_triangulation
-from kinefit.views.triangulate import Triangulation
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipFit
 from kinefit.fit.markers import MarkerFit
-from kinefit.motion.quality import frame_pairs
+from kinefit.quality.assessment import frame_pairs
 from kinefit.types import BodyMotion, BoolArray, FloatArray
 
 # Bones of the body whose lengths are told, by their anatomical joints.

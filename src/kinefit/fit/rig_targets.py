@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from kinefit.multiview.bundle import Bundle
+from kinefit.multiview.triangulate import Triangulation
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, Timeline, all_finite
 from kinefit.types.arrays import check_names, freeze
-from kinefit.views.bundle import Bundle
-from kinefit.views.triangulate import Triangulation
 
 _FAR_M = 1e4  # no camera films a person at ten kilometres: such a number is no measurement
 # How much more certain than the typical point one may count as: a covariance knows the noise of

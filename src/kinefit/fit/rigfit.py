@@ -30,13 +30,13 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.chain import Chain
 from kinefit.fit.rig_targets import Reason, RigTargets
 from kinefit.fit.rig_terms import Pull, ScaledPoints
+from kinefit.fit.rotation_repair import slerp
 from kinefit.fit.solver import Options, minimise
 from kinefit.fit.state import State, Variables
 from kinefit.fit.terms import Objective
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.robust import Huber
-from kinefit.motion.repair import slerp
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData
 
 _ROUND = 10  # solver steps between two looks at the loss

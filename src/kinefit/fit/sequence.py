@@ -24,9 +24,7 @@ from kinefit.fit.frame_store import FrameStore
 from kinefit.fit.rig_frames import Progress, fit_frames
 from kinefit.fit.rig_targets import Reason
 from kinefit.fit.rigfit import Past, RigFit
-from kinefit.fit.state import State
-from kinefit.geometry import rotations as so3
-from kinefit.motion.repair import (
+from kinefit.fit.rotation_repair import (
     SpikeRule,
     bridge,
     repair_rotations,
@@ -35,6 +33,8 @@ from kinefit.motion.repair import (
     smooth_rotations,
     smooth_vectors,
 )
+from kinefit.fit.state import State
+from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, BoolArray, FloatArray, InputError, IntArray, InvalidData
 
 _CHUNK = 512  # frames measured at a time: 100 MB with the 126 joints of MHR

@@ -89,7 +89,7 @@ class Points2D:
 
 @dataclass(frozen=True, eq=False)
 class People2D:
-    """Several persons per picture, who is who not yet known; see `kinefit.views.people`.
+    """Several persons per picture, who is who not yet known; see `kinefit.tracking.identity`.
 
     cameras, timeline, names, image_size, assumed: as in Points2D.
     views: (C, T) arrays (N, J, 3) of x, y px and score; NaN where missing.

@@ -3,7 +3,7 @@
 The estimator lists people in any order, so the first of a list is nobody in particular. Persons
 are followed through the pictures of each camera by place, size and shape, and the paths of the
 cameras are compared by their poses in 3D, which need no calibration: two views of one body are
-the same points, turned. With calibrated cameras `kinefit.views.people` does this in metres.
+the same points, turned. With calibrated cameras `kinefit.tracking.identity` does this in metres.
 """
 
 from __future__ import annotations

@@ -11,15 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from kinefit.body.anatomy import violations
-from kinefit.body.export import (
+from kinefit.body.load import load_body
+from kinefit.body.model import BodyModel
+from kinefit.export.motion_files import (
     at_constant_rate,
     export_amass,
     export_bvh,
     export_glb,
     export_obj_frames,
 )
-from kinefit.body.load import load_body
-from kinefit.body.model import BodyModel
 from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip
 from kinefit.fit.markers import fit_markers
 from kinefit.fit.report import clip_report, marker_report
@@ -27,6 +27,7 @@ from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc, write_trc
+from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline import stages, view_stages
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import FitOptions, MarkerFileOptions
@@ -43,7 +44,6 @@ from kinefit.types import (
     MissingMarkers,
     TooFewPoints,
 )
-from kinefit.views.bundle import load_triangulation
 
 # MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
 # where the person is 750 px high (triangulation's residuals).

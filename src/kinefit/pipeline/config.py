@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.types import InputError, Subject
-from kinefit.views.options import TriangulationOptions
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
@@ -28,8 +28,9 @@ Positive = Annotated[float, Field(gt=0)]
 class ViewOptions(BaseModel):
     """How several cameras' points become points in space: flags of `run` and of `triangulate`.
 
-    Defaults and meaning are those of `kinefit.views.options.TriangulationOptions`; pixels are
-    those of pictures that are 1,920 long.
+    Defaults and meaning are those of
+    `kinefit.multiview.triangulation_options.TriangulationOptions`; pixels are those of pictures
+    that are 1,920 long.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinefit.biomech.cutoff import check_cutoff
 from kinefit.detect import Detector, make_detector
 from kinefit.io.packages import pose2sim_folder
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
-from kinefit.motion.cutoff import check_cutoff
 from kinefit.pipeline.artifacts import save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.provenance import code_version

@@ -13,37 +13,23 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinefit.biomech.cutoff import check_cutoff
 from kinefit.detect import Detector, PeopleDetector, make_detector
 from kinefit.io.packages import pose2sim_folder
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
-from kinefit.motion.cutoff import check_cutoff
 from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.provenance import code_version
 from kinefit.pipeline.run import Run, SinkMaker, fan_out, option_hash, sink_files
 from kinefit.pipeline.store import INTERNAL
-from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.render.rig_overlay import Scene
+from kinefit.types import InputError
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import SynchronizedArray
 
 STEM = "multiview"  # how the names of a run's files begin that are no single camera's
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A result and the videos that it came from.
-
-    videos: C files in the order of `rig`. moments: (C, T) seconds of each frame on each camera's
-    own clock, from its first frame. names, xyz: J points, (T, J, 3) metres in the rig's world.
-    """
-
-    videos: tuple[Path, ...]
-    rig: CameraRig
-    moments: FloatArray
-    names: tuple[str, ...]
-    xyz: FloatArray
 
 
 # (file to write, what to draw, called with frames done and in all)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kinefit.io.calibration import Calibration, read_calibration
 from kinefit.io.video import probe
+from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.config import RunConfig
 from kinefit.types import CameraRig, InputError
-from kinefit.views.rig_checks import fit_rig_to_videos
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from kinefit.io.body_npz import write_motion
 from kinefit.io.sam3d_outputs import write_outputs
 from kinefit.io.text import refused_as_input
 from kinefit.io.trc import write_trc
+from kinefit.multiview.bundle import load_triangulation, read_bundle
 from kinefit.pipeline import rig_views
 from kinefit.pipeline.body_fit import export_as
 from kinefit.pipeline.config import FrameOptions
@@ -37,7 +38,6 @@ from kinefit.pipeline.run import Progress, option_hash
 from kinefit.pipeline.store import RunFolder, open_run
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
-from kinefit.views.bundle import load_triangulation, read_bundle
 
 STAGE = "frames"
 _NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr46", "mhr70")}

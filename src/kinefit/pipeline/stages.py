@@ -9,20 +9,20 @@ import math
 from pathlib import Path
 from typing import Any
 
-from kinefit.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.biomech.filter import butterworth
+from kinefit.biomech.gaps import at_constant_rate, fill_gaps
+from kinefit.biomech.markers import augment, estimate_missing, force_complete, initial_markers
 from kinefit.detect.depth import with_depth
 from kinefit.io.atomic import write_json
 from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import write_angles_csv, write_uncertainty_csv
 from kinefit.io.trc import write_trc
-from kinefit.lift import WorldMotion, place_in_world
-from kinefit.markers import augment, estimate_missing, force_complete, initial_markers
-from kinefit.motion.filter import butterworth
-from kinefit.motion.gaps import at_constant_rate, fill_gaps
-from kinefit.motion.sides import SideSwaps, find_side_swaps, undo_side_swaps
+from kinefit.metric import WorldMotion, place_in_world
 from kinefit.pipeline.artifacts import load_markers, load_track, save_angles, save_markers
 from kinefit.pipeline.run import Run
+from kinefit.tracking.sides import SideSwaps, find_side_swaps, undo_side_swaps
 from kinefit.types import JointAngles, Markers, MissingMarkers, PoseTrack, TooFewPoints
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20

@@ -10,13 +10,13 @@ import numpy as np
 
 from kinefit.io.calibration import read_calibration
 from kinefit.io.points2d import People2D, read_points
+from kinefit.multiview.bundle import save_bundle
+from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
+from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.multiview import check_views
+from kinefit.tracking.identity import choose_person, find_people
 from kinefit.types import CameraRig, FloatArray, InputError
-from kinefit.views.bundle import save_bundle
-from kinefit.views.people import choose_person, find_people
-from kinefit.views.sides import ViewSwaps, find_view_swaps, undo_view_swaps
-from kinefit.views.triangulate import Reason, Triangulation, triangulate
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,17 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.biomech.markers import estimate_missing, standard_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import AXES, Calibration, write_calibration
 from kinefit.io.trc import write_trc
-from kinefit.lift.upright import floor_height
-from kinefit.lift.world import SOLE_BELOW_LANDMARK, turn_to_face_x
-from kinefit.markers import estimate_missing, standard_markers
-from kinefit.motion.quality import frame_pairs
+from kinefit.metric.gravity import floor_height
+from kinefit.metric.placement import SOLE_BELOW_LANDMARK, turn_to_face_x
+from kinefit.multiview.bundle import load_triangulation, save_bundle
+from kinefit.multiview.clock import CommonPoints, on_common_clock
+from kinefit.multiview.rig_checks import check_rig
+from kinefit.multiview.sync import find_offsets
+from kinefit.multiview.trajectory import Trajectory, body_trajectory
+from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
+from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.artifacts import load_arrays, save_arrays, save_markers
-from kinefit.pipeline.multiview import Multiview, Scene
+from kinefit.pipeline.multiview import Multiview
 from kinefit.pipeline.rig import RunRig, rig_of
 from kinefit.pipeline.view_tracks import chosen_tracks, first_tracks
+from kinefit.quality.assessment import frame_pairs
+from kinefit.render.rig_overlay import Scene
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -32,13 +40,6 @@ from kinefit.types import (
     PoseTrack,
     TooFewPoints,
 )
-from kinefit.views.bundle import load_triangulation, save_bundle
-from kinefit.views.clock import CommonPoints, on_common_clock
-from kinefit.views.rig_checks import check_rig
-from kinefit.views.sides import ViewSwaps, find_view_swaps, undo_view_swaps
-from kinefit.views.sync import find_offsets
-from kinefit.views.trajectory import Trajectory, body_trajectory
-from kinefit.views.triangulate import Reason, Triangulation, triangulate
 
 _HIGH = np.array([0.0, 1000.0, 0.0])  # metres: from there, a line of sight is a vertical
 _LEAST_SHARE = 0.1  # of points seen twice; the demo with poses read the wrong way has 0.002

@@ -11,6 +11,7 @@ from kinefit.io.people import People
 from kinefit.io.video import frame_times, probe
 from kinefit.pipeline.artifacts import load_people, load_track
 from kinefit.pipeline.multiview import Multiview
+from kinefit.tracking.identity import choose_person, find_people
 from kinefit.types import (
     CameraRig,
     FloatArray,
@@ -19,7 +20,6 @@ from kinefit.types import (
     PoseTrack,
     Timeline,
 )
-from kinefit.views.people import choose_person, find_people
 
 
 def first_tracks(run: Multiview) -> dict[str, PoseTrack]:

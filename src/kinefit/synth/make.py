@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit import __version__
-from kinefit.angles import joint_angles
+from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
@@ -36,11 +36,11 @@ from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_man
 from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
-from kinefit.synth.people import mass, stature
 from kinefit.synth.placing import FEET, contacts, standing_heights
 from kinefit.synth.points import body_points
 from kinefit.synth.scene import Filming, Scene, pictures_in, sample_scene
 from kinefit.synth.sensor import develop
+from kinefit.synth.subjects import mass, stature
 from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
 from kinefit.types import (
     BodyMotion,

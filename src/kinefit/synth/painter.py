@@ -19,11 +19,11 @@ from scipy.sparse import csr_array
 
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, to_camera
+from kinefit.render.mesh import Visible, rasterise
 from kinefit.synth.backdrop import Backdrop, Room
 from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance
 from kinefit.synth.noise import smooth_noise
 from kinefit.types import Camera, FloatArray, IntArray
-from kinefit.view.mesh import Visible, rasterise
 
 PropKind = Literal["box", "post", "table"]
 

@@ -22,11 +22,11 @@ from kinefit.synth.motion import Clip, hip_height, part
 from kinefit.synth.moving import Moving
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
-from kinefit.synth.people import sample_shape
 from kinefit.synth.placing import placed
 from kinefit.synth.points import body_points
 from kinefit.synth.recombine import joined, mirrored, retimed, spliced
 from kinefit.synth.sensor import Sensor, sample_sensor
+from kinefit.synth.subjects import sample_shape
 from kinefit.types import Camera, FloatArray, InputError
 
 _PICTURES = (".jpg", ".jpeg", ".png")

@@ -46,7 +46,7 @@ class Calibration:
         converted or left out.
     up: the axis of the file that was taken as up; None where nothing says which one is.
     residuals: what the file states about its own error, per camera, in `residual_unit`; such a
-        number cannot prove a calibration (`kinefit.views.rig_checks`).
+        number cannot prove a calibration (`kinefit.multiview.rig_checks`).
     """
 
     rig: CameraRig

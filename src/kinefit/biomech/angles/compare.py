@@ -1,0 +1,145 @@
+"""How far joint angles are from a reference motion, per degree of freedom."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.biomech.angles.coordinates import to_opensim
+from kinefit.biomech.angles.groups import joint_angles
+from kinefit.io.mot import MotTable, read_mot
+from kinefit.io.tables import read_angles_csv
+from kinefit.io.trc import read_trc
+from kinefit.metrics.agreement import agreement, same_turn
+from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
+
+# Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.
+_NO_ANGLE = ("_tx", "_ty", "_tz", "_beta")
+
+
+@dataclass(frozen=True)
+class DofError:
+    """Errors of one coordinate in degrees, `a - reference`; None where there is nothing to say.
+
+    rmse, mae, bias: of the difference (root mean square, mean absolute, mean).
+    sd: of the difference about its mean, i.e. what a constant offset of the frames cannot explain.
+    r: Pearson's correlation; None also when one of the two curves is constant.
+    """
+
+    rmse: float | None
+    mae: float | None
+    bias: float | None
+    sd: float | None
+    r: float | None
+
+
+def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
+    """Errors of every joint angle that both tables name, in the order of the reference.
+
+    Both are compared at the sample times of `table` that lie inside the reference, which is
+    interpolated linearly, never across a missing value. Whole turns between the two do not count.
+
+    Raises InvalidData when they share no coordinate, and TooFewPoints when they share no time.
+    """
+    names = [n for n in reference.names if n in table.names and not n.endswith(_NO_ANGLE)]
+    if not names:
+        raise InvalidData(
+            f"No common coordinate: one has {', '.join(table.names)}; "
+            f"the reference has {', '.join(reference.names)}."
+        )
+    time, span = table.timeline.time, reference.timeline.time
+    common = (time >= span[0] - _slack(span)) & (time <= span[-1] + _slack(span))
+    if not common.any():
+        raise TooFewPoints(
+            "Times inside those of the reference",
+            found=0,
+            needed=1,
+            hint="check that both files are of the same recording",
+        )
+    return {
+        name: _errors(
+            _degrees(table, name)[common],
+            _interpolate(time[common], span, _degrees(reference, name)),
+        )
+        for name in names
+    }
+
+
+def evaluate_file(path: str | Path, reference: str | Path) -> dict[str, DofError]:
+    """Errors of the joint angles in a file against an OpenSim motion.
+
+    path: markers (.trc, whose angles are computed), kinefit's angle table (.csv), or coordinates
+        (.mot, .sto).
+    reference: .mot or .sto with the coordinates of OpenSim's full-body models.
+
+    Raises InputError for a file that cannot be read or compared, MissingMarkers when the markers
+    give no joint angle.
+    """
+    path, reference = Path(path), Path(reference)
+    try:
+        return compare(read_coordinates(path), read_mot(reference))
+    except (InvalidData, TooFewPoints) as error:
+        raise InputError(
+            path, f"cannot be compared with {reference.name}: {error}",
+            "give the reference of the same recording",
+        ) from error  # fmt: skip
+
+
+def as_json(errors: dict[str, DofError]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """{"dofs": {name: {"rmse", "mae", "bias", "sd", "r"}}}, ready for `json.dumps`."""
+    return {"dofs": {name: asdict(error) for name, error in errors.items()}}
+
+
+def read_coordinates(path: Path) -> MotTable:
+    """Angles of a file under OpenSim's coordinate names, as `evaluate_file` takes them.
+
+    Raises InputError for a file of another kind, or whose markers give no joint angle.
+    """
+    match path.suffix.lower():
+        case ".trc":
+            markers = read_trc(path)
+            try:
+                return to_opensim(joint_angles(markers), markers)
+            except MissingMarkers as error:
+                raise InputError(path, error.bare_reason, "check its markers") from error
+        case ".csv":
+            return to_opensim(read_angles_csv(path))
+        case ".mot" | ".sto":
+            return read_mot(path)
+    raise InputError(path, "is neither .trc, .csv, .mot nor .sto", "give one of these")
+
+
+def _degrees(table: MotTable, name: str) -> FloatArray:
+    """A column in degrees; a table that does not say is in radians, as OpenSim takes it."""
+    values = table.column(name)
+    return values if table.in_degrees else np.degrees(values)
+
+
+def _slack(time: FloatArray) -> float:
+    """Half a millisecond, so that time stamps rounded to it still meet at the ends."""
+    return 5e-4 if len(time) > 1 else 0.0
+
+
+def _interpolate(time: FloatArray, at: FloatArray, values: FloatArray) -> FloatArray:
+    """`values` (T,) degrees known at `at`, at other times; NaN beside a missing value.
+
+    Unwrapped first: between 179 and -179 degrees lies 180.
+    """
+    good = np.isfinite(values)
+    if not good.any():
+        return np.full(len(time), np.nan)
+    level = np.unwrap(values[good], period=360.0)
+    out = np.interp(time, at[good], level)
+    # A sample counts when the reference has a value on both sides of it, or exactly at it.
+    before = np.clip(np.searchsorted(at, time, side="right") - 1, 0, len(at) - 1)
+    after = np.clip(np.searchsorted(at, time, side="left"), 0, len(at) - 1)
+    out[~(good[before] & good[after])] = np.nan
+    return out
+
+
+def _errors(values: FloatArray, reference: FloatArray) -> DofError:
+    found = agreement(reference + same_turn(values - reference), reference)
+    numbers = {name: getattr(found, name) for name in ("rmse", "mae", "bias", "sd", "r")}
+    return DofError(**{name: None if np.isnan(n) else n for name, n in numbers.items()})

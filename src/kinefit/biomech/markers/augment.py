@@ -1,0 +1,319 @@
+"""43 anatomical markers from the initial ones, by the OpenCap marker augmenter (LSTM, v0.3)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import onnxruntime as ort
+
+from kinefit.biomech.gaps import resample
+from kinefit.biomech.markers.initial import standard_markers
+from kinefit.io.packages import pose2sim_folder
+from kinefit.skeletons import skeleton
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    InvalidData,
+    Markers,
+    MissingMarkers,
+    Subject,
+    Timeline,
+    TooFewPoints,
+)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """One of the two networks: what it takes, in order, and what it gives, in order."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+_TRUNK = ("Neck", "RShoulder", "LShoulder")
+_LEGS = tuple(s + p for p in ("Hip", "Knee", "Ankle", "Heel", "SmallToe", "BigToe") for s in "RL")
+_ARMS = tuple(s + p for p in ("Elbow", "Wrist") for s in "RL")
+_NEW = skeleton("augmented43").points
+_BODIES = (
+    _Body("lower", (*_TRUNK, *_LEGS), _NEW[:35]),
+    _Body("upper", (*_TRUNK, *_ARMS), _NEW[35:]),
+)
+_FINAL = (*skeleton("markers22").points, *_NEW)
+
+NOISE_M = 0.001  # standard deviation of the perturbation of each cycle, per axis
+
+# The networks count in frames and lag by about half of one, so slow clips suffer. Spread of the
+# error about its mean, 3D, lower / upper body, four opencap clips: at 30 Hz 15.5 / 29.0 mm, the
+# same samples brought to 60 Hz 10.1 / 17.4 mm. Faster is not worse (100 Hz 9.4 / 15.6, 250 Hz
+# 9.1 / 15.3 mm), so faster clips keep their rate, though 60 Hz is said to be that of the training.
+# Bringing slow clips to 120 Hz would give 9.3 / 15.4 mm for twice the time.
+_MIN_RATE_HZ = 60.0
+
+# The networks start from a zero state. The first frame of a clip differs from the same frame with
+# its history by 10.6 (lower) and 24.1 mm (upper); with the first pose held in front by 3.6 and
+# 7.9 mm, with the clip reflected in front by 5.3 and 11.9 mm. 30 frames do on those clips, but on
+# a synthetic standing pose the upper network needs 120 to settle to 1 mm.
+_WARM_UP = 120
+
+# Height and mass enter as features with a training spread of 6.6 cm and 8 kg. Beyond two of those
+# they are held: a 1.70 m subject said to weigh 120 kg gets 33.9 mm of error instead of 30.3, held
+# at two spreads 30.7; a 1.1 m child (opencap scaled) 30.8 instead of 30.4. Lengths
+# always scale with the true height.
+_MAX_SPREADS = 2.0
+
+OUTSIDE_TRAINING = (
+    "Height or mass lies outside what the marker augmenter was trained on (1.57-1.83 m, "
+    "50-83 kg): it was told the nearest it knows, and its markers are less certain."
+)
+
+_MOST_STEPS = 10_000_000  # two days at 60 Hz; beyond it a time stamp is wrong
+_FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
+
+
+def augment(markers: Markers, subject: Subject, *, cycles: int = 20, seed: int = 0) -> Markers:
+    """The 22 initial markers followed by the 43 of the skeleton "augmented43": 65 columns.
+
+    (The usual "64 markers" are 21 + 43; Head, the 22nd, is no input of the networks.)
+
+    markers: any set that `standard_markers` understands. The lower body's 35 need shoulders and
+        legs, the upper body's 8 shoulders and arms, both the hips. Where an input is missing its
+        outputs are NaN, in those frames only: the network itself is fed interpolated values.
+        A body of which an input never appears is NaN throughout (`missing_inputs` names it).
+    cycles: passes that are averaged. Each adds its own Gaussian noise (`NOISE_M`) to the inputs
+        and turns them about the vertical by its own part of a full circle, because the networks
+        depend on the heading. 1 is one plain pass.
+    seed: of the noise. The same input gives the same bytes on one machine (on the CPU).
+
+    The result's `sd` is that of the passes for the 43 (NaN with one pass, the input's own for the
+    22). It covers heading and noise, not what the networks never learnt: on four opencap clips
+    the error about its mean is 1.9-2.1 (lower) and 0.8-3 times (upper) as large. `estimated` is
+    set for an output where one of its inputs, small toes aside, was estimated.
+
+    The person is first turned to face +x on average over the clip, so that the result turns with
+    the clip. Averaging over headings, not only over noise, lowers the spread of the error by 8
+    (lower) and 6 % (upper). Passes in reversed time are not averaged in: they lower it for squats,
+    rising and jumps (5-30 %) but raise it for walking (lower body 9.5 to 11.1 mm).
+
+    Model: Uhlrich et al. 2023, PLoS Comput Biol 19:e1011462 (weights v0.3, Apache-2.0), read as
+    data from the installed package Pose2Sim.
+
+    Raises InputError for fewer than one cycle, MissingMarkers or TooFewPoints when neither body
+    has all its inputs in some frame, MissingDependency without Pose2Sim.
+    """
+    if cycles < 1:
+        raise InputError("--augmentation-cycles", f"{cycles} is less than 1", "give 1 or more")
+    initial = standard_markers(markers)
+    bodies = [body for body in _BODIES if _complete(body, initial).any()]
+    if not bodies:
+        _refuse(initial)
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        jobs = [pool.submit(_augment_body, b, initial, subject, cycles, seed) for b in bodies]
+        return _joined(initial, [job.result() for job in jobs])
+
+
+def missing_inputs(markers: Markers) -> dict[str, tuple[str, ...]]:
+    """{"lower": names, "upper": names}: inputs of each network that no frame of `markers` has."""
+    initial = standard_markers(markers)
+    seen = {n for i, n in enumerate(initial.names) if initial.present[:, i].any()}
+    return {b.name: tuple(n for n in (*b.inputs, "Hip") if n not in seen) for b in _BODIES}
+
+
+def _refuse(initial: Markers) -> NoReturn:
+    absent = sorted({name for names in missing_inputs(initial).values() for name in names})
+    if absent:
+        hint = "name hips, shoulders, and legs or arms as Pose2Sim does (RHip, LKnee, ...)"
+        raise MissingMarkers("augmentation", absent, hint)
+    raise TooFewPoints("frames in which augmentation has all its markers", found=0, needed=1)
+
+
+def _complete(body: _Body, initial: Markers) -> BoolArray:
+    """(T,) True where the network has all its inputs."""
+    return np.asarray(initial.select((*body.inputs, "Hip")).present.all(axis=1))
+
+
+def within_training(subject: Subject) -> bool:
+    """Whether height and mass lie within the networks' training range; they are held to it.
+
+    The range is two standard deviations about the training mean: 1.57-1.83 m and 50-83 kg for
+    the lower body, and much the same for the upper.
+    """
+    mean, spread = _scaling("lower")
+    features = np.array([subject.height_m, subject.mass_kg])
+    return bool((np.abs(features - mean[-2:]) <= _MAX_SPREADS * spread[-2:]).all())
+
+
+def model_files() -> tuple[Path, ...]:
+    """The files that the result depends on, for provenance; raises MissingDependency."""
+    kinds = ("model.onnx", "mean.npy", "std.npy")
+    return tuple(_model_dir(body.name) / kind for body in _BODIES for kind in kinds)
+
+
+def load_networks() -> None:
+    """Load both networks now, e.g. while something else keeps another core busy."""
+    for body in _BODIES:
+        _session(body.name)
+
+
+def _joined(initial: Markers, parts: list[Markers]) -> Markers:
+    frames = len(initial.timeline)
+    xyz, sd = (np.full((frames, len(_FINAL), 3), np.nan) for _ in range(2))
+    estimated = np.zeros((frames, len(_FINAL)), bool)
+    for part in (initial, *parts):
+        columns = [_FINAL.index(name) for name in part.names]
+        xyz[:, columns], estimated[:, columns] = part.xyz, part.estimated
+        if part.sd is not None:
+            sd[:, columns] = part.sd
+    known = any(part.sd is not None for part in (initial, *parts))
+    return Markers(initial.timeline, _FINAL, xyz, estimated, sd if known else None)
+
+
+def _augment_body(
+    body: _Body, initial: Markers, subject: Subject, cycles: int, seed: int
+) -> Markers:
+    """The outputs of one network on the timeline of `initial`."""
+    time, grid = initial.timeline.time, _grid(initial.timeline)
+    needed = initial.select((*body.inputs, "Hip"))
+    hip = needed.xyz[:, -1:]
+    # Gaps are bridged relative to the hip, so that a lost limb stays with the walking body.
+    relative = resample(time, needed.xyz[:, :-1] - hip, grid)
+    mean, sd = _averaged(body, relative, _heading(initial), subject, cycles, seed)
+    if not np.array_equal(grid, time):
+        mean = resample(grid, mean, time)
+        sd = None if sd is None else resample(grid, sd, time)
+    known = _complete(body, initial)[:, None]
+    # Small toes are estimated from the foot in every frame of most detectors: as a reason to flag
+    # they would flag everything, and they move little else.
+    counted = [i for i, name in enumerate(needed.names) if not name.endswith("SmallToe")]
+    guessed = needed.estimated[:, counted].any(axis=1, keepdims=True) & known
+    return Markers(
+        initial.timeline,
+        body.outputs,
+        np.where(known[..., None], mean + hip, np.nan),
+        np.repeat(guessed, len(body.outputs), axis=1),
+        None if sd is None else np.where(known[..., None], sd, np.nan),
+    )
+
+
+def _grid(timeline: Timeline) -> FloatArray:
+    """The times the networks see: the timeline's own, or an even grid over it of 60 Hz or more.
+
+    The grid of an even timeline has all of its times among its own.
+    """
+    time, rate = timeline.time, timeline.rate_hz
+    if len(time) < 2 or (timeline.is_uniform and rate >= 0.99 * _MIN_RATE_HZ):
+        return time
+    if timeline.is_uniform:
+        steps = (len(time) - 1) * int(np.ceil(_MIN_RATE_HZ / rate - 0.01))
+    else:
+        steps = int(np.ceil((time[-1] - time[0]) * max(rate, _MIN_RATE_HZ)))
+    if steps > _MOST_STEPS:
+        raise InvalidData(
+            f"The times span {time[-1] - time[0]:.3g} s: too long for the augmenter. "
+            "Next: check the time column, or cut the recording."
+        )
+    return np.linspace(time[0], time[-1], steps + 1)
+
+
+def _heading(initial: Markers) -> float:
+    """Angle (rad) about +y that turns the clip's mean forward direction onto +x; 0 if it has none.
+
+    Forward is up x (left to right): a person who faces +x has the right hip at +z.
+    """
+    hips = initial.select(("RHip", "LHip")).xyz
+    across = np.nansum(hips[:, 0] - hips[:, 1], axis=0)
+    return float(np.arctan2(-across[0], across[2]))
+
+
+def _averaged(
+    body: _Body,
+    relative: FloatArray,
+    heading: float,
+    subject: Subject,
+    cycles: int,
+    seed: int,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Mean and sd (None with one cycle) of the passes: (T, M, 3) metres from the mid-hip.
+
+    relative: (T, n, 3) metres from the mid-hip, no gaps.
+    """
+    session = _session(body.name)
+    held = np.concatenate([np.repeat(relative[:1], _WARM_UP, axis=0), relative])
+    turns = _rotations(heading + 2 * np.pi * np.arange(cycles) / cycles)
+    noise = np.random.default_rng([seed, _BODIES.index(body)])
+    scale = NOISE_M if cycles > 1 else 0.0
+    at_once = max(1, _FRAMES_AT_ONCE // len(held))
+    shape = (len(relative), len(body.outputs), 3)
+    first, total, squares = None, np.zeros(shape), np.zeros(shape)
+    for start in range(0, cycles, at_once):
+        turn = turns[start : start + at_once]
+        turned = (held.reshape(-1, 3) @ np.swapaxes(turn, 1, 2)).reshape(len(turn), *held.shape)
+        turned += scale * noise.standard_normal(turned.shape, dtype=np.float32)
+        (out,) = session.run(None, {"inputs": _features(body.name, turned, subject)})
+        back = (turn * subject.height_m).astype(np.float32)  # the networks' own precision
+        passes = (out[:, _WARM_UP:].reshape(len(turn), -1, 3) @ back).reshape(-1, *shape)
+        # Sums of differences from one pass: no cancellation in the variance.
+        first = passes[0].copy() if first is None else first
+        passes -= first
+        total += passes.sum(axis=0)
+        squares += np.einsum("i...,i...->...", passes, passes)
+    assert first is not None
+    mean = first + total / cycles
+    if cycles == 1:
+        return mean, None
+    return mean, np.sqrt(np.maximum(squares - total**2 / cycles, 0.0) / (cycles - 1))
+
+
+def _features(name: str, relative: FloatArray, subject: Subject) -> np.ndarray[Any, Any]:
+    """float32 (N, T, 3 n + 2): what the network takes, standardised as in training."""
+    mean, spread = _scaling(name)
+    body = np.array([subject.height_m, subject.mass_kg])
+    limit = _MAX_SPREADS * spread[-2:]
+    out = np.empty((*relative.shape[:2], len(mean)), np.float32)
+    flat = relative.reshape(*relative.shape[:2], -1) / subject.height_m
+    out[..., :-2] = (flat - mean[:-2]) / spread[:-2]
+    out[..., -2:] = np.clip(body - mean[-2:], -limit, limit) / spread[-2:]
+    return out
+
+
+def _rotations(angles: FloatArray) -> FloatArray:
+    """(N, 3, 3) turns by `angles` (N,) rad about +y."""
+    turn = np.zeros((len(angles), 3, 3))
+    turn[:, 0, 0] = turn[:, 2, 2] = np.cos(angles)
+    turn[:, 0, 2] = np.sin(angles)
+    turn[:, 2, 0] = -turn[:, 0, 2]
+    turn[:, 1, 1] = 1.0
+    return turn
+
+
+def _model_dir(name: str) -> Path:
+    root = pose2sim_folder("Marker augmentation")
+    return root / "MarkerAugmenter" / "LSTM" / f"v0.3_{name}"
+
+
+@cache
+def _scaling(name: str) -> tuple[FloatArray, FloatArray]:
+    """Training mean and spread of the features."""
+    folder = _model_dir(name)
+    mean, spread = (np.load(folder / f"{k}.npy", allow_pickle=False) for k in ("mean", "std"))
+    return mean, spread
+
+
+@cache
+def _session(name: str) -> ort.InferenceSession:
+    """The network on the GPU where onnxruntime has one, else on one thread.
+
+    One thread each: the two networks run side by side, a thread more inside one of them gains
+    nothing (2.9 instead of 2.5 s for 20 x 3000 frames), and sums keep their order.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [p for p in wanted if p in ort.get_available_providers()]
+    return ort.InferenceSession(_model_dir(name) / "model.onnx", options, providers=providers)

@@ -1,0 +1,114 @@
+"""Which coordinates the markers of a file determine, and which they would leave to chance.
+
+A solver returns a number for every coordinate, determined or not: a knee without markers keeps
+its starting value for the whole clip and the marker errors look better than ever. So it is asked
+beforehand what the markers that are there can tell, and afterwards in each frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.biomech.opensim.model import BodyModel, Joint
+from kinefit.biomech.opensim.sets import table
+from kinefit.biomech.opensim.solve import spread
+from kinefit.types import BoolArray, FloatArray
+
+# rad or m, under solve.NOISE_M of marker noise. Random poses of Pose2Sim's model with its own
+# marker sets: coordinates that markers determine have 0.03-0.28 in their best pose; pronation
+# from a single wrist marker 0.8, toes 0.35-0.5, a foot without toes 0.84, all others 1.0.
+LIMIT = 0.33
+
+_POSES = 30
+_BEND = (-0.6, 1.2)  # rad, m around the defaults: straight limbs say nothing about their twist
+
+
+@dataclass(frozen=True)
+class Undetermined:
+    """A joint that the markers leave open.
+
+    coordinates: those of the joint that are open.
+    markers: of which any would help, as far as known; the file lacks them.
+    optional: a result can do without this joint.
+    """
+
+    joint: str
+    coordinates: tuple[str, ...]
+    markers: tuple[str, ...]
+    optional: bool
+
+    def __str__(self) -> str:
+        lack = f" (no {', '.join(self.markers)})" if self.markers else ""
+        return f"{self.joint}: {', '.join(self.coordinates)}{lack}"
+
+
+def undetermined(
+    model: BodyModel, present: BoolArray, known_bodies: Mapping[str, str]
+) -> list[Undetermined]:
+    """Joints with coordinates that the markers do not determine, in the model's order.
+
+    present: (M,) True for the model's markers that the file has and that weigh something.
+    known_bodies: marker -> body of markers that files can have, also of other marker sets.
+
+    Two ways to be open: no pose exists in which the markers tell the coordinate (`LIMIT`); or a
+    body that has markers in the set has none in the file. The second is stricter where a chain
+    closes by its ends: without LKnee, the distance from hip to ankle still tells how much the
+    knee bends, at an error that grows without bound as the leg straightens.
+    """
+    bodies = {**known_bodies, **dict(zip(model.markers, model.marker_bodies, strict=True))}
+    lacking = set(bodies) - {m for m, p in zip(model.markers, present, strict=True) if p}
+    bare = {b for b in bodies.values() if all(m in lacking for m, o in bodies.items() if o == b)}
+    open_ = best_spread(model, present) > LIMIT
+    found = []
+    for joint in model.joints:
+        names = [c.name for c in model.coordinates if c.joint == joint.name and not c.fixed]
+        exposed = joint.parent in bare or joint.body in bare
+        chosen = [n for n in names if exposed or open_[model.names.index(n)]]
+        if not chosen or all(model.coordinates[model.names.index(n)].tied_to for n in chosen):
+            continue
+        helpful = (
+            _helpful(model, joint, {bodies[m] for m in lacking})
+            if not exposed
+            else {joint.parent, joint.body} & bare
+        )
+        markers = sorted(m for m, b in bodies.items() if b in helpful and m in lacking)
+        optional = is_optional(joint.name)
+        found.append(Undetermined(joint.name, tuple(chosen), tuple(markers), optional))
+    return found
+
+
+def _helpful(model: BodyModel, joint: Joint, lacking: set[str]) -> set[str]:
+    """Of the bodies that lack markers, the nearest below the joint."""
+    chains = [model.chain(body) for body in lacking]
+    depths = {chain[0]: chain.index(joint.body) for chain in chains if joint.body in chain}
+    return {body for body, depth in depths.items() if depth == min(depths.values())}
+
+
+def is_optional(joint: str) -> bool:
+    """Whether a result can do without the joint (toes, hands, head)."""
+    return any(joint.startswith(start) for start in table()["joints"]["optional"])
+
+
+def best_spread(model: BodyModel, present: BoolArray) -> FloatArray:
+    """(C,) the smallest standard deviation of each coordinate over random bent poses."""
+    rng = np.random.default_rng(0)
+    free = model.free
+    low = np.array([max(c.low, c.default + _BEND[0]) for c in model.coordinates])[free]
+    high = np.array([min(c.high, c.default + _BEND[1]) for c in model.coordinates])[free]
+    best = np.full(len(model.names), np.inf)
+    for _ in range(_POSES):
+        q = model.default.copy()
+        q[free] = rng.uniform(np.minimum(low, high), high)
+        q = model.tie(q)
+        tie = model.tie_jacobian(q)[:, free]
+        best = np.minimum(best, spread((model.jacobian(q) @ tie)[present], tie))
+    return best
+
+
+def locked(model: BodyModel, joints: Sequence[Undetermined]) -> BoolArray:
+    """(C,) True for the coordinates of `joints`."""
+    names = {name for joint in joints for name in joint.coordinates}
+    return np.array([name in names for name in model.names])

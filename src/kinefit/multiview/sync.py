@@ -1,0 +1,284 @@
+"""One clock for several cameras, from the points of one person; or a plain refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components, shortest_path
+from scipy.special import erf
+
+from kinefit.multiview.lags import LEAST_SD_S, PairLag, compare
+from kinefit.multiview.velocities import Motion, body_motion, shared_joints
+from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D
+from kinefit.types.arrays import check_names, freeze, frozen_array
+
+
+@dataclass(frozen=True, eq=False)
+class Synchronisation:
+    """The clocks of C cameras.
+
+    names: C cameras.
+    reference: index of the camera whose clock the offsets lead to.
+    offset_s: (C,) seconds to add to a camera's `own_clock` to get the reference's; NaN where not
+        determined.
+    sd_s: (C,) standard deviation; NaN where no lag was found, else also where it is too wide.
+    confidence: (C,) in 0..1: the probability that the offset is right to within the tolerance, if
+        some lag is: that of the right peak times that of so small an error. 1 for the reference.
+    determined: (C,) True where two standard deviations lie within the tolerance and no lag far
+        away explains the motion nearly as well. True for the reference.
+    reasons: C texts, why a camera's offset is not determined; empty where it is.
+    pairs: one entry for every two cameras.
+    """
+
+    names: tuple[str, ...]
+    reference: int
+    offset_s: FloatArray
+    sd_s: FloatArray
+    confidence: FloatArray
+    determined: BoolArray
+    reasons: tuple[str, ...]
+    pairs: tuple[PairLag, ...]
+
+    def __post_init__(self) -> None:
+        names = check_names("Synchronisation", self.names)
+        shape = (len(names),)
+        freeze(
+            self,
+            names=names,
+            offset_s=frozen_array("Synchronisation", "offset_s", self.offset_s, shape),
+            sd_s=frozen_array("Synchronisation", "sd_s", self.sd_s, shape),
+            confidence=frozen_array("Synchronisation", "confidence", self.confidence, shape),
+            determined=frozen_array(
+                "Synchronisation", "determined", self.determined, shape, np.bool_
+            ),
+            reasons=tuple(self.reasons),
+            pairs=tuple(self.pairs),
+        )
+
+
+def find_offsets(
+    tracks: Sequence[Keypoints2D],
+    names: Sequence[str],
+    *,
+    max_offset_s: float = 10.0,
+    within_frames: float = 0.25,
+    trust_stamps: bool = False,
+) -> Synchronisation:
+    """The clocks of cameras that saw the same person, from how the points move.
+
+    tracks: C views of one person, any frame rates, starts and gaps; at least shoulders, hips
+        and one more pair of joints in common.
+    names: C names of the cameras.
+    max_offset_s: largest offset between two clocks that is considered.
+    within_frames: tolerance: two standard deviations must lie within this part of a frame interval
+        (of the slower of the camera and the reference).
+    trust_stamps: as in `own_clock`.
+
+    All pairs of cameras are compared; then one offset per camera follows by weighted least squares
+    over the pairs that have a lag. Where these contradict each other around a loop the
+    pair that does is left out if it is the only one that can be, else none is believed.
+
+    Raises InputError for fewer than two tracks, a count of names that differs, options
+    that are not positive, and too few joints in common.
+    """
+    _check(tracks, names, max_offset_s, within_frames)
+    joints = shared_joints(tracks)
+    motions = [body_motion(t, joints, trust_stamps) for t in tracks]
+    pairs = [
+        compare((names[i], names[j]), motions[i], motions[j], max_offset_s)
+        for i, j in combinations(range(len(tracks)), 2)
+    ]
+    return _one_clock(tuple(names), motions, pairs, within_frames)
+
+
+def _check(
+    tracks: Sequence[Keypoints2D], names: Sequence[str], max_offset_s: float, within: float
+) -> None:
+    if len(tracks) < 2:
+        raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
+    if len(names) != len(tracks):
+        raise InputError(
+            "cameras", f"{len(names)} names for {len(tracks)} tracks", "give one name per camera"
+        )
+    for option, value in (("largest offset", max_offset_s), ("tolerance", within)):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(option, f"{value} is not positive", "give a number above 0")
+
+
+class _Solution(NamedTuple):
+    """offset: (C,) seconds; sd: (C,); closure: (P,) seconds of the pairs used; misfit: whether one
+    of these is too large."""
+
+    offset: FloatArray
+    sd: FloatArray
+    closure: FloatArray
+    misfit: bool
+
+
+def _one_clock(
+    names: tuple[str, ...], motions: list[Motion], pairs: list[PairLag], within_frames: float
+) -> Synchronisation:
+    """One offset per camera from the lags of the pairs."""
+    count = len(names)
+    good = [p for p in pairs if not p.reason]
+    members = _largest_group(names, good)
+    reference = members[0]
+    offset, sd, confidence = (np.full(count, np.nan) for _ in range(3))
+    used, contradiction = _consistent(names, members, good, motions)
+    if not contradiction and len(members) > 1:
+        solution = _solve(names, members, used, motions)
+        offset[members], sd[members] = solution.offset[members], solution.sd[members]
+        pairs = _with_closure(names, pairs, used, good, offset)
+    interval = np.array([m.interval for m in motions])
+    tolerance = within_frames * np.fmax(interval, interval[reference])
+    confidence = _confidence(names, reference, pairs, sd, tolerance)
+    offset[reference], sd[reference], confidence[reference] = 0.0, 0.0, 1.0
+    with np.errstate(invalid="ignore"):
+        determined = (2 * sd <= tolerance) & np.isfinite(offset)
+    determined[reference] = True
+    reasons = tuple(
+        "" if determined[c] else _why(c, names, pairs, sd, tolerance, contradiction, members)
+        for c in range(count)
+    )
+    offset[~determined] = np.nan
+    return Synchronisation(
+        names, reference, offset, sd, confidence, determined, reasons, tuple(pairs)
+    )
+
+
+def _index(names: tuple[str, ...], pair: PairLag) -> tuple[int, int]:
+    return names.index(pair.cameras[0]), names.index(pair.cameras[1])
+
+
+def _groups(names: tuple[str, ...], pairs: Sequence[PairLag]) -> NDArray[np.int64]:
+    """(C,) number of the group of cameras that pairs connect."""
+    linked = np.zeros((len(names), len(names)))
+    for pair in pairs:
+        linked[_index(names, pair)] = 1
+    return np.asarray(connected_components(linked, directed=False)[1])
+
+
+def _largest_group(names: tuple[str, ...], pairs: Sequence[PairLag]) -> list[int]:
+    """The cameras of the largest connected group; the one of the first camera where equal."""
+    label = _groups(names, pairs)
+    first = max(range(len(names)), key=lambda c: (int((label == label[c]).sum()), -c))
+    return [int(c) for c in np.flatnonzero(label == label[first])]
+
+
+def _consistent(
+    names: tuple[str, ...], members: list[int], good: list[PairLag], motions: list[Motion]
+) -> tuple[list[PairLag], str]:
+    """The pairs within `members` that agree around every loop, or what contradicts what.
+
+    Three cameras tell that one of three lags is wrong, not which; a fourth does.
+    """
+    inside = [p for p in good if set(_index(names, p)) <= set(members)]
+    if len(members) < 2 or not _solve(names, members, inside, motions).misfit:
+        return inside, ""
+    ways = []
+    for left_out in inside:
+        rest = [p for p in inside if p is not left_out]
+        connected = len(set(_groups(names, rest)[members])) == 1
+        if connected and not _solve(names, members, rest, motions).misfit:
+            ways.append(rest)
+    if len(ways) == 1:
+        return ways[0], ""
+    closure = _solve(names, members, inside, motions).closure
+    worst = inside[int(np.abs(closure).argmax())]
+    return inside, (
+        f"the lags of the pairs contradict each other: between {worst.cameras[0]} and "
+        f"{worst.cameras[1]} by {abs(closure).max():.3f} s"
+    )
+
+
+def _solve(
+    names: tuple[str, ...], members: list[int], pairs: Sequence[PairLag], motions: list[Motion]
+) -> _Solution:
+    """Weighted least squares for the offsets of connected cameras; the first of them has 0.
+
+    The lags of two pairs that share a camera are not independent: half of each variance comes
+    from that camera. So the deviations do not shrink as they would by averaging over pairs.
+    """
+    design = np.zeros((len(pairs), len(names)))
+    for row, pair in enumerate(pairs):
+        i, j = _index(names, pair)
+        design[row, i], design[row, j] = -1.0, 1.0
+    lag, sd = np.array([[p.lag_s, p.sd_s] for p in pairs]).T
+    free = members[1:]
+    solver = np.linalg.pinv(design[:, free] / sd[:, None]) / sd
+    offset, spread = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    offset[members[0]], spread[members[0]] = 0.0, 0.0
+    offset[free] = solver @ lag
+    shared = design @ design.T / 2  # 1 for a pair with itself, +-1/2 where one camera is shared
+    covariance = solver @ (shared * np.outer(sd, sd)) @ solver.T
+    spread[free] = np.sqrt(np.maximum(np.diag(covariance), LEAST_SD_S**2))
+    closure = lag - design[:, members] @ offset[members]
+    half = [max(motions[c].interval for c in _index(names, p)) / 2 for p in pairs]
+    misfit = bool((np.abs(closure) > np.maximum(3 * sd, half)).any())
+    return _Solution(offset, spread, closure, misfit)
+
+
+def _with_closure(
+    names: tuple[str, ...],
+    pairs: Sequence[PairLag],
+    used: Sequence[PairLag],
+    good: Sequence[PairLag],
+    offset: FloatArray,
+) -> list[PairLag]:
+    """The pairs with their closure, and a reason where one was left out for it."""
+    out = []
+    for pair in pairs:
+        i, j = _index(names, pair)
+        closure = pair.lag_s - float(offset[j] - offset[i])
+        reason = pair.reason
+        if pair in good and pair not in used:
+            reason = f"its lag contradicts those of the other pairs by {abs(closure):.3f} s"
+        out.append(replace(pair, closure_s=closure, reason=reason))
+    return out
+
+
+def _confidence(
+    names: tuple[str, ...],
+    reference: int,
+    pairs: Sequence[PairLag],
+    sd: FloatArray,
+    tolerance: FloatArray,
+) -> FloatArray:
+    """(C,) see `Synchronisation`: along the surest chain of pairs to the reference."""
+    doubt = np.zeros((len(names), len(names)))
+    for pair in pairs:
+        if np.isfinite(pair.lag_s):
+            right = 1 / (1 + np.exp(-np.clip(pair.margin, -30, 30)))
+            doubt[_index(names, pair)] = 1e-6 - np.log(right)  # up to 1e-8 would mean no connection
+    peak = np.exp(-shortest_path(doubt, directed=False, indices=reference))
+    near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
+    return np.where(np.isfinite(sd), peak * near, 0.0)
+
+
+def _why(
+    camera: int,
+    names: tuple[str, ...],
+    pairs: Sequence[PairLag],
+    sd: FloatArray,
+    tolerance: FloatArray,
+    contradiction: str,
+    members: list[int],
+) -> str:
+    """Why the offset of a camera is not determined, in plain words."""
+    if camera in members and contradiction:
+        return contradiction
+    if np.isfinite(sd[camera]):
+        return (
+            f"its offset is known to {2 * sd[camera] * 1000:.1f} ms only (two standard "
+            f"deviations), {tolerance[camera] * 1000:.1f} ms are wanted: more motion would tell"
+        )
+    mine = [p for p in pairs if names[camera] in p.cameras]
+    best = max(mine, key=lambda p: (p.margin, p.overlap_s))
+    if not best.reason:
+        return f"it agrees with {' and '.join(best.cameras)} only, not with the reference"
+    return best.reason

@@ -1,0 +1,310 @@
+"""Left and right exchanged by the detector in some views: found by all views together, undone.
+
+Within one view a swap is a jump (`kinefit.tracking.sides`); between views it is a contradiction:
+the rays of the left knee of one camera pass by those of the others, and meet their right knee's.
+Both are used. Arms and legs are first put right as wholes, the labels of all views together, by a
+shortest path through time; then each pair of points by itself, against what the views agree on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinefit.geometry.projection import RigOptics, project_rig
+from kinefit.multiview.candidates import Observations, camera_pairs, hypotheses
+from kinefit.multiview.triangulate import triangulate
+from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.skeletons import Skeleton
+from kinefit.tracking.sides import GROUPS, SPEED_LIMIT, cheapest_states, label_jumps
+from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, Keypoints2D, Timeline
+from kinefit.types.arrays import freeze, frozen_array
+
+# What is exchanged together, finest: a unit is a pair of joints with what hangs on them. Words
+# that occur in the names of the points; the first unit with such a word is the point's.
+UNITS = {
+    "feet": ("Ankle", "Heel", "Toe"),
+    "knees": ("Knee",),
+    "hips": ("Hip",),
+    "face": ("Eye", "Ear", "Mouth"),
+    "hands": ("Wrist", "Thumb", "Index", "Middle", "Ring", "Pinky"),
+    "elbows": ("Elbow", "Olecranon", "CubitalFossa"),
+    "shoulders": ("Shoulder", "Acromion"),
+}
+_GROUP_OF = {"feet": "legs", "knees": "legs", "hips": "legs"}  # the others go with the arms
+
+_EXHAUSTIVE = 5  # cameras up to which all 2^C labelings of a frame are tried
+_ROUNDS = 3  # of agreeing and relabelling, with more cameras
+_CHANGE = 0.1  # cost of a view that changes its labels; a contradicting view costs up to 1
+_PRIOR = 0.05  # 1/s per view claimed as swapped: decides between a labeling and its opposite
+# A pair is only exchanged by itself where that brings it nearer by this share of the inlier
+# threshold on average: limbs that cross in a picture lie as near to either label.
+_GAIN, _PAIR_CHANGE = 0.25, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSwaps:
+    """Where each view's detector exchanged left and right.
+
+    timeline: T frames. cameras: C names. swapped: (C, T, U) True where the labels of the unit
+        (`UNITS`, in its order) are exchanged.
+    """
+
+    timeline: Timeline
+    cameras: tuple[str, ...]
+    swapped: BoolArray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.cameras), len(self.timeline), len(UNITS))
+        freeze(self, swapped=frozen_array("ViewSwaps", "swapped", self.swapped, shape, np.bool_))
+
+    def of_points(self, names: Sequence[str]) -> BoolArray:
+        """(C, T, J) where each named point carries its twin's label."""
+        unit = _unit_columns(names)
+        return np.asarray(np.where(unit >= 0, self.swapped[:, :, np.maximum(unit, 0)], False))
+
+    def of_camera(self, name: str) -> dict[str, BoolArray]:
+        """(T,) frames per group, and per unit where it differs from its group; none empty."""
+        swapped, found = self.swapped[self.cameras.index(name)], {}
+        for group in GROUPS:
+            units = [u for u, n in enumerate(UNITS) if _GROUP_OF.get(n, "arms") == group]
+            joints = [u for u in units if list(UNITS)[u] != "face"]
+            whole = swapped[:, joints].all(axis=1)
+            found[group] = whole
+            for u in units:
+                found[list(UNITS)[u]] = swapped[:, u] & ~whole
+        return {k: v for k, v in found.items() if v.any()}
+
+
+def find_view_swaps(
+    rig: CameraRig,
+    timeline: Timeline,
+    names: tuple[str, ...],
+    xy: FloatArray,
+    score: FloatArray,
+    options: TriangulationOptions,
+) -> ViewSwaps:
+    """Per view, frame and limb, whether left and right are exchanged.
+
+    xy: (C, T, J, 2) px, score: (C, T, J); as in `triangulate`. With up to five cameras all
+    labelings of each frame are tried, with more each view is held against what the others agree
+    on. Costs per frame: how badly the rays of arms or legs meet (0 to 1), and for every view
+    that changes its labels between frames the part of its jump that the change does not explain.
+    The labels of all views may be wrong together: then continuity and the shorter claim decide.
+    """
+    whole = np.zeros((len(rig), len(timeline), len(UNITS)), bool)
+    score = np.where(score >= options.score_min, score, 0.0)
+    jumps = _all_jumps(rig, timeline, names, xy, score)
+    for g, group in enumerate(GROUPS):
+        columns = _twins(names, tuple(SPEED_LIMIT[group]))
+        if not len(columns):
+            continue
+        search = _joint_search if len(rig) <= _EXHAUSTIVE else _view_search
+        labels = search(
+            rig, timeline, xy[:, :, columns], score[:, :, columns], jumps[:, :, g], options
+        )
+        units = [u for u, n in enumerate(UNITS) if _GROUP_OF.get(n, "arms") == group]
+        whole[:, :, units] = labels[..., None]
+    swaps = ViewSwaps(timeline, rig.names, whole)
+    pairs = _pair_swaps(rig, timeline, names, *undo_view_swaps(names, xy, score, swaps), options)
+    return replace(swaps, swapped=whole ^ pairs)
+
+
+def undo_view_swaps(
+    names: Sequence[str], xy: FloatArray, score: FloatArray, swaps: ViewSwaps
+) -> tuple[FloatArray, FloatArray]:
+    """xy (C, T, J, 2) and score (C, T, J) with left and right exchanged back."""
+    swapped = swaps.of_points(names)
+    source = np.where(swapped, Skeleton("", tuple(names)).mirror(), np.arange(len(names)))
+    return (
+        np.take_along_axis(xy, source[..., None], axis=2),
+        np.take_along_axis(score, source, axis=2),
+    )
+
+
+def _unit_columns(names: Sequence[str]) -> IntArray:
+    """(J,) the unit of each point, -1 for points without sides."""
+    mirror = Skeleton("", tuple(names)).mirror()
+    found = np.full(len(names), -1)
+    for j, name in enumerate(names):
+        if mirror[j] != j:
+            words = enumerate(UNITS.values())
+            found[j] = next((u for u, w in words if any(n in name for n in w)), -1)
+    return found
+
+
+def _twins(names: tuple[str, ...], joints: Sequence[str]) -> IntArray:
+    """(P, 2) columns of the left and right points of the joints that `names` has."""
+    both = [(f"L{j}", f"R{j}") for j in joints if {f"L{j}", f"R{j}"} <= set(names)]
+    return np.array([[names.index(n) for n in pair] for pair in both], dtype=np.int64)
+
+
+def _all_jumps(
+    rig: CameraRig, timeline: Timeline, names: tuple[str, ...], xy: FloatArray, score: FloatArray
+) -> FloatArray:
+    """(C, T, G, 2) as `label_jumps`, of every view."""
+    views = zip(rig, xy, score, strict=True)
+    return np.stack(
+        [label_jumps(Keypoints2D(timeline, names, p, s, camera.size)) for camera, p, s in views]
+    )
+
+
+def _joint_search(
+    rig: CameraRig,
+    timeline: Timeline,
+    xy: FloatArray,
+    score: FloatArray,
+    jumps: FloatArray,
+    options: TriangulationOptions,
+) -> BoolArray:
+    """(C, T) labels of one group by a Viterbi search over the labelings of all views.
+
+    xy: (C, T, P, 2, 2) px of P pairs of twins (left, right); score: (C, T, P, 2); jumps:
+    (C, T, 2). State s exchanges view c where its bit c is set.
+    """
+    C = len(xy)
+    states = np.arange(2**C)
+    bits = states[:, None] >> np.arange(C) & 1  # (S, C)
+    half = _labeling_costs(rig, xy, score, bits[: len(states) // 2], options)
+    # The last view's bit is clear in the first half; exchanging every view changes nothing.
+    node = np.concatenate([half, half[::-1]]).T
+    step = _median_step(timeline)
+    node = node + _PRIOR * step * bits.sum(axis=1)
+    # Cost of going over with change d: each view's jump, with or without an exchange.
+    change = (
+        _CHANGE * bits.sum(axis=1)
+        + np.einsum("sc,ct->ts", 1 - bits, jumps[..., 0])
+        + np.einsum("sc,ct->ts", bits, jumps[..., 1])
+    )
+    path = cheapest_states(node, change)
+    return np.asarray(bits[path].T == 1)
+
+
+def _labeling_costs(
+    rig: CameraRig,
+    xy: FloatArray,
+    score: FloatArray,
+    bits: IntArray,
+    options: TriangulationOptions,
+) -> FloatArray:
+    """(S, T) in 0..1: how badly the views' rays meet under each labeling `bits` (S, C)."""
+    optics = RigOptics.of(rig)
+    pairs = camera_pairs(np.stack([camera.centre for camera in rig]), options.max_pairs)
+    options = replace(options.for_images(rig), score_type="huber", reseed_from_inliers=False)
+    C, T = xy.shape[:2]
+    out = np.empty((len(bits), T))
+    for s, row in enumerate(bits):
+        pixels, weight = _exchanged(xy, score, row[:, None])
+        seen = Observations.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
+        best = hypotheses(seen, pairs, options).cost.min(axis=0)
+        known = seen.valid.sum(axis=0) >= 2
+        cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
+        out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)
+    return out
+
+
+def _view_search(
+    rig: CameraRig,
+    timeline: Timeline,
+    xy: FloatArray,
+    score: FloatArray,
+    jumps: FloatArray,
+    options: TriangulationOptions,
+) -> BoolArray:
+    """(C, T) labels of one group as in `_joint_search`, each view against what all agree on."""
+    C, T, P = xy.shape[:3]
+    names = tuple(f"{side}{p}" for p in range(P) for side in "LR")
+    labels = np.zeros((C, T), bool)
+    step = _median_step(timeline)
+    for _ in range(_ROUNDS):
+        pixels, weight = _exchanged(xy, score, labels)
+        pixels, weight = pixels.reshape(C, T, 2 * P, 2), weight.reshape(C, T, 2 * P)
+        gain = _exchange_gain(rig, timeline, names, pixels, weight, options)
+        gain = gain.mean(axis=2)
+        # State 0: as the detector labels it. `gain` speaks of labels as they are now.
+        loss = np.maximum(np.where(labels, -gain, gain), 0.0)
+        back = np.maximum(np.where(labels, gain, -gain), 0.0)
+        node = np.stack([loss, back + _PRIOR * step], axis=-1)
+        change = jumps + np.array([0.0, _CHANGE])
+        new = np.stack([cheapest_states(n, c) == 1 for n, c in zip(node, change, strict=True)])
+        if (new == labels).all():
+            break
+        labels = new
+    return labels
+
+
+def _exchanged(
+    xy: FloatArray, score: FloatArray, labels: IntArray | BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """`xy` (C, T, P, 2, 2) and `score` (C, T, P, 2) with twins exchanged where `labels` says so.
+
+    labels: broadcast to (C, T).
+    """
+    flip = np.asarray(labels, dtype=bool)[:, :, None, None]
+    pixels = np.where(flip[..., None], xy[..., ::-1, :], xy)
+    return pixels, np.where(flip, score[..., ::-1], score)
+
+
+def _median_step(timeline: Timeline) -> float:
+    """Seconds from one frame to the next; 0 for a single frame."""
+    return float(np.median(np.diff(timeline.time))) if len(timeline) > 1 else 0.0
+
+
+def _exchange_gain(
+    rig: CameraRig,
+    timeline: Timeline,
+    names: tuple[str, ...],
+    xy: FloatArray,
+    score: FloatArray,
+    options: TriangulationOptions,
+) -> FloatArray:
+    """(C, T, P) in -1..1: how much nearer, in inlier thresholds, each pair of twins comes to what
+    the views agree on when a view's labels are exchanged; 0 where that cannot be told.
+
+    names: L and R alternate: 2 P points.
+    """
+    plain = replace(options, adaptive=False, lm_iters=0)
+    found = triangulate(rig, timeline, names, xy, score, plain)
+    pixels = project_rig(rig, found.refined)  # (C, T, 2P, 2)
+    cap = options.for_images(rig).inlier_thresh
+    both = pixels.reshape(*pixels.shape[:2], -1, 2, 2)
+    mine = xy.reshape(both.shape)
+    kept = np.minimum(np.linalg.norm(both - mine, axis=-1), cap).sum(axis=-1)
+    crossed = np.minimum(np.linalg.norm(both - mine[..., ::-1, :], axis=-1), cap).sum(axis=-1)
+    return np.asarray(np.nan_to_num((kept - crossed) / (2 * cap)))
+
+
+def _pair_swaps(
+    rig: CameraRig,
+    timeline: Timeline,
+    names: tuple[str, ...],
+    xy: FloatArray,
+    score: FloatArray,
+    options: TriangulationOptions,
+) -> BoolArray:
+    """(C, T, U) units exchanged by themselves, after arms and legs were put right as wholes."""
+    mirror = Skeleton("", names).mirror()
+    left = [j for j, m in enumerate(mirror) if j < m]
+    columns = np.array([[j, mirror[j]] for j in left], dtype=np.int64).reshape(-1, 2)
+    out = np.zeros((len(rig), len(timeline), len(UNITS)), bool)
+    if not len(columns):
+        return out
+    order = columns.ravel()
+    seen = np.where(np.isfinite(xy).all(axis=-1), score, 0.0)[:, :, order]
+    twins = tuple(names[j] for j in order)
+    gain = _exchange_gain(rig, timeline, twins, xy[:, :, order], seen, options)
+    known = np.asarray((seen.reshape(*seen.shape[:2], -1, 2) > 0).all(axis=-1))
+    unit = _unit_columns(names)[columns[:, 0]]
+    for u in range(len(UNITS)):
+        pairs = np.flatnonzero(unit == u)
+        if not len(pairs):
+            continue
+        share = known[:, :, pairs].sum(axis=2)
+        mean = (gain * known)[:, :, pairs].sum(axis=2) / np.maximum(share, 1)
+        for c in range(len(rig)):
+            node = np.stack([np.zeros(len(timeline)), _GAIN - mean[c]], axis=-1)
+            change = np.tile([0.0, _PAIR_CHANGE], (len(timeline), 1))
+            out[c, :, u] = cheapest_states(node, change) == 1
+    return out

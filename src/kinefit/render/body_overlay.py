@@ -1,0 +1,146 @@
+"""Fitted bodies on the videos and the photo that they were fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kinefit.body.model import BodyModel
+from kinefit.geometry import rotations as so3
+from kinefit.io.atomic import atomic_path
+from kinefit.io.video import Picture
+from kinefit.render.mesh import MeshPainter
+from kinefit.render.palette import PAPER, rgb
+from kinefit.render.tiles import Tiles, label
+from kinefit.types import (
+    BodyMotion,
+    Camera,
+    CameraRig,
+    FloatArray,
+    IntArray,
+    InvalidData,
+    all_finite,
+)
+
+_NO_POSE = "no pose"
+_WARNING = (255, 140, 120)  # the palette's ALERT, light enough to read on a dark rim
+_PANEL_SIDE = 1280  # pixels: the longer side of a photo's panels, at most
+_TOGETHER = 32  # frames whose meshes are made at once: 4 ms each with Anny, one by one 21 ms
+
+Vertices = Callable[[int], FloatArray | None]
+
+
+def meshes_of(body: BodyModel, motion: BodyMotion) -> Vertices:
+    """The posed mesh (V, 3) metres of each frame of a motion, or None where there is no pose.
+
+    Made some frames at a time, as they are asked for in order: memory does not grow with the clip.
+    """
+    posed = all_finite(motion.translation)
+
+    @lru_cache(maxsize=1)
+    def together(first: int) -> FloatArray:
+        rows = slice(first, first + _TOGETHER)
+        return body.posed_vertices(motion.rotations[rows], motion.translation[rows], motion.shape)
+
+    def vertices(t: int) -> FloatArray | None:
+        if not posed[t]:
+            return None
+        return np.asarray(together(t // _TOGETHER * _TOGETHER)[t % _TOGETHER])
+
+    return vertices
+
+
+def write_body_overlay(
+    path: Path,
+    videos: Sequence[Path],
+    rig: CameraRig,
+    moments: FloatArray,
+    body: BodyModel,
+    motion: BodyMotion,
+    progress: Callable[[int, int], None],
+) -> None:
+    """`write_fit_overlay` of a body's motion."""
+    meshes = meshes_of(body, motion)
+    write_fit_overlay(path, videos, rig, moments, meshes, body.faces, progress)
+
+
+def write_fit_overlay(
+    path: Path,
+    videos: Sequence[Path],
+    rig: CameraRig,
+    moments: FloatArray,
+    vertices_of: Vertices,
+    faces: IntArray,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write one video that shows every camera with the body on it, one camera or many.
+
+    videos: C files in the order of `rig`. moments: (C, T) seconds of each frame on each camera's
+    own clock, from its first frame. vertices_of: (V, 3) metres, world, of frame t, or None; those
+    frames say so. faces: (F, 3). progress: called with frames done and in all.
+    Errors are those of `Tiles.write` and `MeshPainter`.
+    """
+    painter = MeshPainter(faces)
+
+    def paint(t: int, pictures: list[Picture]) -> None:
+        vertices = vertices_of(t)
+        for camera, picture in zip(rig, pictures, strict=True):
+            if vertices is None:
+                label(picture, _NO_POSE, line=2, color=_WARNING)
+            else:
+                painter.draw(picture, camera, vertices)
+
+    Tiles.of(rig).write(path, videos, moments, paint, progress)
+
+
+def picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray) -> Picture:
+    """The photo, the body on it, and the body seen from its side, next to each other.
+
+    photo: (height, width, 3) uint8 RGB, scaled down where it is large. camera: that took it.
+    vertices: (V, 3) metres, world, Y up. faces: (F, 3).
+    The side view is what the same camera would see had the body turned by 90 degrees where it
+    stands: leaning and depth, which the photo hides, show there.
+    """
+    plain = _shrunk(photo)
+    fitted, side = plain.copy(), np.full_like(plain, rgb(PAPER))
+    MeshPainter(faces).draw(fitted, camera, vertices)
+    MeshPainter(faces, opacity=1.0).draw(side, camera, turned(vertices))
+    return np.concatenate([plain, fitted, side], axis=1)
+
+
+def draw_fit(
+    path: Path, photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray
+) -> None:
+    """`picture`, written."""
+    write_picture(path, picture(photo, camera, vertices, faces))
+
+
+def write_picture(path: Path, image: Picture) -> None:
+    """Write (height, width, 3) RGB as PNG or JPEG, by the suffix.
+
+    Raises InvalidData for any other suffix.
+    """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InvalidData(f"{path}: pictures are written as .png or .jpg.")
+    with atomic_path(path) as temporary:
+        _, coded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        temporary.write_bytes(coded.tobytes())
+
+
+def turned(vertices: FloatArray) -> FloatArray:
+    """(V, 3) a quarter turn to the left about the vertical through the middle of the mesh."""
+    middle = (np.nanmin(vertices, axis=0) + np.nanmax(vertices, axis=0)) / 2
+    quarter = so3.exp(np.array([0.0, np.pi / 2, 0.0]))
+    return np.asarray((vertices - middle) @ quarter.T + middle)
+
+
+def _shrunk(photo: Picture) -> Picture:
+    """A copy of the photo that is no larger than a panel."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, _PANEL_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,339 @@
+"""Charts on a `Sheet`: joint angles over time, and the way of the pelvis over the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.render.palette import ALERT, GRID, PAPER, QUIET, SHADE, SIDE_COLOR, Side, side_of
+from kinefit.report.drawing import Sheet
+from kinefit.report.joint_labels import angle_words, groups_of
+from kinefit.types import BoolArray, FloatArray, IntArray, JointAngles, all_finite
+
+BAND_LABEL = "95 % of the augmenter's noise"  # not of the error, which is mostly of other kinds
+Z95 = 1.96  # two-sided 95 % of a normal distribution, in standard deviations
+
+_MOST_POINTS = 900  # per line; more cannot be told apart on paper
+_LEAST_SPAN_DEG = 20.0  # a still joint must not look like a moving one
+_MARGIN = 0.06  # of the span, above and below the curves
+_BAND_REACH = 0.5  # of the span: how far a band may widen the axis; beyond, it is cut off
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle of a chart on its sheet and the values at its edges."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    @property
+    def bottom(self) -> float:
+        """Sheet y of the lower edge."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> float:
+        """Sheet x of the right edge."""
+        return self.left + self.width
+
+    def points(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """(N, 2) sheet coordinates; values beyond the upper and lower edge lie on it."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        inside = np.clip(y, y0, y1)
+        return np.stack(
+            [
+                self.left + (x - x0) / (x1 - x0) * self.width,
+                self.bottom - (inside - y0) / (y1 - y0) * self.height,
+            ],
+            axis=-1,
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One angle over time as it is drawn: (N,) arrays, NaN where missing."""
+
+    side: Side
+    degrees: FloatArray
+    reach: FloatArray | None  # half width of the 95 % interval, degrees
+    gimbal: BoolArray
+
+
+def nice_ticks(low: float, high: float, most: int) -> FloatArray:
+    """At most `most` + 1 round values (1, 2, 5 x 10^n apart) within low..high."""
+    rough = (high - low) / max(most, 1)
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = power * next(m for m in (1.0, 2.0, 5.0, 10.0) if m * power >= rough * (1 - 1e-9))
+    return _multiples(step, low, high)
+
+
+def curves(angles: JointAngles, columns: Sequence[str]) -> list[Curve]:
+    """The named columns of a table, ready to draw."""
+    found = []
+    for name in columns:
+        i = angles.names.index(name)
+        reach = None if angles.sd is None else Z95 * angles.sd[:, i]
+        side = side_of(name.rpartition("_")[0])
+        found.append(Curve(side, angles.degrees[:, i], reach, angles.gimbal[:, i]))
+    return found
+
+
+def angle_range(angles: JointAngles, columns: Sequence[str]) -> tuple[float, float]:
+    """Limits of an axis, in degrees, that shows the named columns whole.
+
+    A band widens it by at most half the span of the values: near gimbal lock a band can reach
+    hundreds of degrees, and would squeeze the curve into a line. Without any value: +-10.
+    """
+    lines = curves(angles, columns)
+    values = np.concatenate([line.degrees for line in lines])
+    if not np.isfinite(values).any():
+        return -_LEAST_SPAN_DEG / 2, _LEAST_SPAN_DEG / 2
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    reserve = _BAND_REACH * max(high - low, _LEAST_SPAN_DEG)
+    for line in lines:
+        if line.reach is not None:
+            reach = np.minimum(np.nan_to_num(line.reach), reserve)
+            low = min(low, float(np.nanmin(np.append(line.degrees - reach, low))))
+            high = max(high, float(np.nanmax(np.append(line.degrees + reach, high))))
+    span = max(high - low, _LEAST_SPAN_DEG)
+    middle, half = (low + high) / 2, span * (0.5 + _MARGIN)
+    return middle - half, middle + half
+
+
+def angle_panel(
+    sheet: Sheet,
+    box: tuple[float, float, float, float],
+    angles: JointAngles,
+    columns: Sequence[str],
+    *,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    time_label: bool = True,
+) -> None:
+    """Draw one angle, right and left together, into `box` (left, top, width, height).
+
+    The box includes the labels. A line stops where values are missing; the band is the 95 %
+    interval (1.96 standard deviations); grey stretches are near gimbal lock.
+    """
+    words = angle_words(columns[0])
+    left, top, width, height = box
+    times = angles.timeline.time
+    frame = Frame(
+        left + 46,
+        top + 18,
+        width - 54,
+        height - 18 - (32 if time_label else 18),
+        _time_range(times),
+        limits or angle_range(angles, columns),
+    )
+    sheet.text(frame.left, top + 11, title or words.name.capitalize(), size=11.5, bold=True)
+    sheet.text(frame.right, top + 11, words.directions, size=9.5, anchor="end", color=QUIET)
+    lines = curves(angles, columns)
+    _shade(sheet, frame, times, np.asarray(np.stack([line.gimbal for line in lines]).any(axis=0)))
+    _grid(sheet, frame, time_label)
+    middle = frame.top + frame.height / 2
+    sheet.text(left + 12, middle, "degrees", size=10, anchor="middle", color=QUIET, upright=True)
+    for line in lines:
+        _band(sheet, frame, times, line)
+    for line in lines:
+        x, y = _thin(times, line.degrees)
+        sheet.line(frame.points(x, y), SIDE_COLOR[line.side], 1.6)
+    if not any(np.isfinite(line.degrees).any() for line in lines):
+        sheet.text(frame.left + frame.width / 2, middle, "no values", anchor="middle", color=QUIET)
+
+
+def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
+    """One line that explains the colours, the band and the shading, from (x, y) rightwards."""
+    sides = {side_of(group) for group in groups_of(angles.names)}
+    named = [side for side in SIDE_COLOR if side in sides]
+    for side in named:
+        sheet.line(np.array([[x, y - 4], [x + 20, y - 4]]), SIDE_COLOR[side], 2.2)
+        x = _word(sheet, x + 26, y, "midline" if side == "middle" else side)
+    if angles.sd is not None:
+        sheet.box(x, y - 9, 20, 10, SIDE_COLOR[named[0]], 0.22)
+        x = _word(sheet, x + 26, y, BAND_LABEL)
+    if angles.gimbal.any():
+        sheet.box(x, y - 9, 20, 10, SHADE, 0.6)
+        _word(sheet, x + 26, y, "near gimbal lock: do not interpret")
+
+
+def plan_view(
+    sheet: Sheet, box: tuple[float, float, float, float], track: FloatArray, time: FloatArray
+) -> None:
+    """Draw the way of a point over the floor, seen from above, at equal scales.
+
+    track: (T, 2) metres: across (to the right on the sheet) and along (up on the sheet).
+    A dot marks each half second, a ring the start.
+    """
+    left, top, width, height = box
+    seen = all_finite(track)
+    if not seen.any():
+        sheet.text(left + width / 2, top + height / 2, "no values", anchor="middle", color=QUIET)
+        return
+    inner_width, inner_height = width - 60, height - 54
+    low, high = track[seen].min(axis=0), track[seen].max(axis=0)
+    per_px = max((high - low)[0] / inner_width, (high - low)[1] / inner_height, 0.5 / inner_height)
+    per_px *= 1.15
+    x, y = (low + high).tolist()
+    across, along = inner_width * per_px, inner_height * per_px
+    frame = Frame(
+        left + 50,
+        top + 8,
+        inner_width,
+        inner_height,
+        ((x - across) / 2, (x + across) / 2),
+        ((y - along) / 2, (y + along) / 2),
+    )
+    _metre_grid(sheet, frame)
+    points = frame.points(track[:, 0], track[:, 1])
+    sheet.line(points, SIDE_COLOR["middle"], 1.8)
+    beat = np.searchsorted(time, np.arange(time[0], time[-1], 0.5))
+    for i in beat[seen[beat]]:
+        sheet.line(points[i : i + 1], SIDE_COLOR["middle"], 6)
+    first = points[np.argmax(seen)]
+    sheet.line(first[None], SIDE_COLOR["middle"], 11)
+    sheet.line(first[None], "#ffffff", 7)
+
+
+def frame_chart(
+    sheet: Sheet,
+    box: tuple[float, float, float, float],
+    frame_number: IntArray,
+    percent: FloatArray,
+    rows: Sequence[tuple[str, BoolArray]],
+) -> None:
+    """Draw a share in 0..100 (T,) along the frame numbers (T,), and rows of flagged frames (T,)."""
+    left, top, width, height = box
+    x = frame_number.astype(float)
+    ends = (float(x[0]) - 0.5, float(x[-1]) + 0.5) if len(x) else (-0.5, 0.5)
+    label = 150.0
+    chart = height - 34 - 22 * len(rows)
+    frame = Frame(left + label, top + 6, width - label - 6, chart - 20, ends, (0.0, 100.0))
+    sheet.text(frame.left - 34, top + 14, "visibility, %", size=11, anchor="end")
+    for value in (0.0, 50.0, 100.0):
+        y = frame.points(np.zeros(1), np.array([value]))[0, 1]
+        sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
+        sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+    sheet.line(frame.points(*_thin(x, percent)), SIDE_COLOR["middle"], 1.6)
+    for i, (name, flags) in enumerate(rows):
+        y = top + chart + 22 * i
+        sheet.text(frame.left - 5, y + 11, name, size=11, anchor="end")
+        sheet.box(frame.left, y + 2, frame.width, 12, PAPER)
+        for first, last in _runs(flags):
+            at = frame.points(np.array([x[first] - 0.5, x[last] + 0.5]), np.zeros(2))[:, 0]
+            sheet.box(at[0], y + 2, max(at[1] - at[0], 1.0), 12, ALERT)
+    bottom = top + chart + 22 * len(rows)
+    for value in nice_ticks(*ends, most=6):
+        at_x = frame.points(np.array([value]), np.zeros(1))[0, 0]
+        sheet.text(at_x, bottom + 12, number(value), size=10, anchor="middle", color=QUIET)
+    sheet.text(frame.right, bottom + 26, "frame", size=10, anchor="end", color=QUIET)
+
+
+def number(value: float) -> str:
+    """A tick's number: no trailing zeros, a true minus sign."""
+    return f"{value + 0.0:g}".replace("-", "−")  # + 0.0 turns -0.0 into 0
+
+
+def _metre_grid(sheet: Sheet, frame: Frame) -> None:
+    step = nice_ticks(0, min(frame.x[1] - frame.x[0], frame.y[1] - frame.y[0]), 4)[1]
+    for value in _multiples(step, *frame.x):
+        x = frame.points(np.array([value]), np.zeros(1))[0, 0]
+        sheet.line(np.array([[x, frame.top], [x, frame.bottom]]), GRID)
+        sheet.text(x, frame.bottom + 14, number(value), size=10, anchor="middle", color=QUIET)
+    for value in _multiples(step, *frame.y):
+        y = frame.points(np.zeros(1), np.array([value]))[0, 1]
+        sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
+        sheet.text(frame.left - 6, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+    sheet.text(frame.right, frame.bottom + 28, "metres", size=10, anchor="end", color=QUIET)
+
+
+def _multiples(step: float, low: float, high: float) -> FloatArray:
+    """Whole multiples of `step` within low..high, without the dust of 0.1 + 0.2."""
+    counts = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return np.round(counts * step, 9)
+
+
+def _time_range(times: FloatArray) -> tuple[float, float]:
+    if len(times) == 0:
+        return 0.0, 1.0
+    return (float(times[0]), float(times[-1])) if len(times) > 1 else (times[0], times[0] + 1.0)
+
+
+def _word(sheet: Sheet, x: float, y: float, text: str) -> float:
+    """Write one entry of the legend; the x where the next one starts."""
+    sheet.text(x, y, text, size=10.5, color=QUIET)
+    return x + 6.2 * len(text) + 18
+
+
+def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> None:
+    """Grey, half a frame to both sides of each flagged stretch."""
+    if not flags.any():
+        return
+    middle = (times[1:] + times[:-1]) / 2
+    start = np.concatenate([times[:1], middle])
+    stop = np.concatenate([middle, times[-1:]])
+    for first, last in _runs(flags):
+        ends = frame.points(np.array([start[first], stop[last]]), np.zeros(2))[:, 0]
+        sheet.box(ends[0], frame.top, max(ends[1] - ends[0], 1.0), frame.height, SHADE, 0.6)
+
+
+def _grid(sheet: Sheet, frame: Frame, time_label: bool) -> None:
+    for value in nice_ticks(*frame.y, most=max(2, int(frame.height / 28))):
+        (_, y), (_, _) = frame.points(np.zeros(2), np.array([value, value]))
+        strong = value == 0
+        ends = np.array([[frame.left, y], [frame.right, y]])
+        sheet.line(ends, QUIET if strong else GRID, 0.8 if strong else 1.0)
+        sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+    for value in nice_ticks(*frame.x, most=max(2, int(frame.width / 55))):
+        x = frame.points(np.array([value]), np.zeros(1))[0, 0]
+        sheet.line(np.array([[x, frame.bottom], [x, frame.bottom + 4]]), QUIET)
+        sheet.text(x, frame.bottom + 14, number(value), size=10, anchor="middle", color=QUIET)
+    corner = [[frame.left, frame.top], [frame.left, frame.bottom], [frame.right, frame.bottom]]
+    sheet.line(np.array(corner), QUIET)
+    if time_label:
+        sheet.text(frame.right, frame.bottom + 27, "time (s)", size=10, anchor="end", color=QUIET)
+
+
+def _band(sheet: Sheet, frame: Frame, times: FloatArray, line: Curve) -> None:
+    if line.reach is None:
+        return
+    low, high = line.degrees - line.reach, line.degrees + line.reach
+    shown = np.isfinite(low) & ~line.gimbal  # near gimbal lock it fills the panel, and says nothing
+    for first, last in _runs(shown):
+        run = slice(first, last + 1)
+        x, below = _bins(times[run], low[run], np.fmin)
+        _, above = _bins(times[run], high[run], np.fmax)
+        outline = np.concatenate([frame.points(x, above), frame.points(x, below)[::-1]])
+        sheet.area(outline, SIDE_COLOR[line.side], 0.22)
+
+
+def _bins(x: FloatArray, y: FloatArray, keep: np.ufunc) -> tuple[FloatArray, FloatArray]:
+    """At most `_MOST_POINTS` points, each the extreme of its bin as `keep` has it."""
+    if len(x) <= _MOST_POINTS:
+        return x, y
+    starts = np.arange(0, len(x), -(-len(x) // _MOST_POINTS))
+    return x[starts], keep.reduceat(y, starts)
+
+
+def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A line with far more points than pixels, as lowest and highest value per bin in turn.
+
+    No extreme is lost; a bin with a missing value inside keeps the gap.
+    """
+    if len(x) <= 2 * _MOST_POINTS:
+        return x, y
+    starts = np.arange(0, len(x), -(-len(x) // _MOST_POINTS))
+    low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)  # NaN spreads
+    return np.repeat(x[starts], 2), np.stack([low, high], axis=1).ravel()
+
+
+def _runs(flags: BoolArray) -> list[tuple[int, int]]:
+    """First and last index of every run of True in `flags` (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,0 +1,107 @@
+"""Errors per degree of freedom, against numbers made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.biomech.angles import compare, evaluate_file
+from kinefit.biomech.angles.compare import as_json
+from kinefit.io.mot import MotTable, write_mot
+from kinefit.types import FloatArray, InputError, InvalidData, Timeline, TooFewPoints
+
+
+def table(
+    values: FloatArray | list[float], name: str = "knee_angle_r", *, rate: float = 100.0,
+    start: int = 0, degrees: bool = True,
+) -> MotTable:  # fmt: skip
+    columns = np.asarray(values, dtype=float).reshape(len(values), -1)
+    timeline = Timeline.regular(len(columns), rate, start)
+    return MotTable(timeline, (name,), columns, degrees)
+
+
+CURVE = 30 + 20 * np.sin(np.linspace(0, 6, 201))
+
+
+def test_offset_and_noise_are_told_apart() -> None:
+    error = np.tile([1.0, 3.0], 100)
+    found = compare(table(CURVE[:200] + error), table(CURVE[:200]))["knee_angle_r"]
+    assert found.bias == pytest.approx(2)
+    assert found.sd == pytest.approx(1)
+    assert found.rmse == pytest.approx(np.sqrt(5))
+    assert found.mae == pytest.approx(2)
+    assert found.r == pytest.approx(np.corrcoef(CURVE[:200], CURVE[:200] + error)[0, 1])
+
+
+def test_times_are_matched_not_rows() -> None:
+    slow = table(CURVE[::2], rate=50.0)
+    # The slow curve starts 20 rows later than the fast one and ends with it.
+    late = MotTable(Timeline.regular(181, 100.0, 20), ("knee_angle_r",), CURVE[20:, None], True)
+    assert compare(slow, late)["knee_angle_r"].rmse == pytest.approx(0, abs=1e-9)
+    assert compare(late, slow)["knee_angle_r"].rmse == pytest.approx(0, abs=0.01)  # linear
+
+
+def test_whole_turns_do_not_count() -> None:
+    around = np.linspace(150, 210, 61)
+    wrapped = (around + 180) % 360 - 180
+    found = compare(table(wrapped, "pelvis_rotation"), table(around + 720, "pelvis_rotation"))
+    assert found["pelvis_rotation"].rmse == pytest.approx(0, abs=1e-9)
+    assert found["pelvis_rotation"].r == pytest.approx(1)
+    # Interpolating a wrapped reference between 179 and -179 must not pass through 0.
+    shifted = compare(table(around, "x", rate=50.0), table(np.repeat(wrapped, 2), "x"))
+    assert shifted["x"].rmse < 1
+
+
+def test_radians_are_understood() -> None:
+    found = compare(table(np.radians(CURVE), degrees=False), table(CURVE))
+    assert found["knee_angle_r"].rmse == pytest.approx(0, abs=1e-9)
+
+
+def test_gaps_are_left_out_and_never_bridged() -> None:
+    holed = CURVE.copy()
+    holed[50:150] = np.nan
+    found = compare(table(CURVE), table(holed))["knee_angle_r"]
+    assert found.rmse == pytest.approx(0, abs=1e-12)
+    assert compare(table(holed), table(CURVE))["knee_angle_r"].rmse == pytest.approx(0, abs=1e-12)
+    # Between two samples of which one is missing there is nothing, on either side of the gap.
+    beside = MotTable(Timeline([0, 1], [0.495, 1.495]), ("knee_angle_r",), [[0.0], [0.0]], True)
+    assert compare(beside, table(holed))["knee_angle_r"].rmse is None
+
+
+def test_nothing_is_invented() -> None:
+    nothing = compare(table(np.full(201, np.nan)), table(CURVE))["knee_angle_r"]
+    assert (nothing.rmse, nothing.mae, nothing.bias, nothing.sd, nothing.r) == (None,) * 5
+    constant = compare(table(np.full(201, 5.0)), table(CURVE))["knee_angle_r"]
+    assert constant.r is None
+    assert constant.rmse is not None
+    one = compare(table(CURVE[:1]), table(CURVE))["knee_angle_r"]
+    assert (one.rmse, one.r) == (pytest.approx(0), None)
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(InvalidData, match="No common coordinate"):
+        compare(table(CURVE), table(CURVE, "hip_flexion_r"))
+    with pytest.raises(TooFewPoints):
+        compare(table(CURVE, start=500), table(CURVE))
+    # Places and the patella's dependent angle are no joint angles.
+    for name in ("pelvis_tx", "knee_angle_r_beta"):
+        with pytest.raises(InvalidData):
+            compare(table(CURVE, name), table(CURVE, name))
+
+
+def test_files(tmp_path: Path) -> None:
+    first, second, wrong = (tmp_path / n for n in ("a.mot", "b.mot", "a.txt"))
+    write_mot(first, table(CURVE + 1), "a")
+    write_mot(second, table(CURVE), "b")
+    found = as_json(evaluate_file(first, second))
+    assert list(found) == ["dofs"]
+    assert list(found["dofs"]["knee_angle_r"]) == ["rmse", "mae", "bias", "sd", "r"]
+    assert found["dofs"]["knee_angle_r"]["bias"] == pytest.approx(1)
+    wrong.write_text("no table")
+    with pytest.raises(InputError, match=r"neither \.trc"):
+        evaluate_file(wrong, second)
+    write_mot(second, table(CURVE, "hip_flexion_r"), "b")
+    with pytest.raises(InputError, match="No common coordinate"):
+        evaluate_file(first, second)

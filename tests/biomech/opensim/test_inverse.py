@@ -1,0 +1,282 @@
+"""The whole job on files: what is written, what is refused, what OpenSim reads back."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinefit.biomech.opensim import IkResult, Options, inverse_kinematics_of_file
+from kinefit.biomech.opensim.model import load_opensim
+from kinefit.io.c3d import write_c3d
+from kinefit.io.mot import read_mot
+from kinefit.io.trc import write_trc
+from kinefit.types import InputError, Markers, Subject, Timeline
+
+PERSON = Subject(1.72, 68.0)
+SIMPLE = Options(PERSON, "simple")
+
+
+@pytest.fixture(scope="module")
+def done(augmented: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IkResult]:
+    """The job done once on exact augmented markers."""
+    folder = tmp_path_factory.mktemp("ik")
+    file = folder / "walk.trc"
+    write_trc(file, study(augmented.markers))
+    return folder / "out", inverse_kinematics_of_file(file, folder / "out", SIMPLE)
+
+
+def study(markers: Markers) -> Markers:
+    return markers.select([n for n in markers.names if n.endswith("_study")])
+
+
+def run(tmp_path: Path, markers: Markers, options: Options = SIMPLE) -> IkResult:
+    file = tmp_path / "trial.trc"
+    write_trc(file, markers)
+    return inverse_kinematics_of_file(file, tmp_path / "out", options)
+
+
+def refused(tmp_path: Path, markers: Markers, options: Options = SIMPLE) -> str:
+    """The message; and that nothing was written."""
+    with pytest.raises(InputError) as error:
+        run(tmp_path, markers, options)
+    assert not (tmp_path / "out").exists()
+    return str(error.value)
+
+
+def test_angles_of_a_known_person_are_found(augmented: Any, done: tuple[Path, IkResult]) -> None:
+    motion = read_mot(done[0] / "walk.mot")
+    assert motion.in_degrees
+    for name in motion.names:
+        i = augmented.model.names.index(name)
+        if augmented.model.coordinates[i].rotates:
+            truth = np.degrees(augmented.q[:, i])
+            # From sizes that are 2 % off in pelvis and trunk (see test_scaling).
+            limit = 1.0 if name.startswith(("hip", "knee", "ankle", "pelvis")) else 4.0
+            assert np.abs(motion.column(name) - truth).max() < limit, name
+
+
+def test_every_frame_is_there_at_its_own_time(augmented: Any, done: tuple[Path, IkResult]) -> None:
+    motion = read_mot(done[0] / "walk.mot")
+    # Eight decimals in the file.
+    np.testing.assert_allclose(motion.timeline.time, augmented.markers.timeline.time, atol=1e-8)
+
+
+def test_coordinates_that_nothing_determines_are_not_in_the_motion(
+    done: tuple[Path, IkResult],
+) -> None:
+    motion = read_mot(done[0] / "walk.mot")
+    assert "knee_angle_l" in motion.names
+    for name in ("mtp_angle_r", "neck_flexion", "wrist_flex_l"):
+        assert name not in motion.names
+        assert any(name in warning for warning in done[1].warnings)
+
+
+def test_opensim_reads_both_files_and_finds_the_errors_in_the_table(
+    augmented: Any, done: tuple[Path, IkResult]
+) -> None:
+    """An independent way to the marker errors: the files, and OpenSim's own objects."""
+    opensim = load_opensim()
+    model = opensim.Model(str(done[0] / "walk_scaled.osim"))
+    state = model.initSystem()
+    assert model.getTotalMass(state) == pytest.approx(PERSON.mass_kg)
+    table = opensim.TimeSeriesTable(str(done[0] / "walk.mot"))
+    assert table.getTableMetaDataString("inDegrees") == "yes"
+    motion, coordinates = read_mot(done[0] / "walk.mot"), model.getCoordinateSet()
+    rows = list(csv.DictReader((done[0] / "walk_ik_errors.csv").open()))
+    markers = study(augmented.markers)
+    for k in (0, 11, 23):
+        for name in motion.names:
+            value = motion.column(name)[k]
+            rotates = coordinates.get(name).getMotionType() != 2
+            coordinates.get(name).setValue(state, np.radians(value) if rotates else value, False)
+        model.realizePosition(state)
+        for i, name in enumerate(markers.names):
+            place = model.getMarkerSet().get(name).getLocationInGround(state).to_numpy()
+            error = 1000 * np.linalg.norm(place - markers.xyz[k, i])
+            # A hundredth of a millimetre in the table, micrometres in the TRC.
+            assert float(rows[k][f"{name}_mm"]) == pytest.approx(error, abs=0.01)
+
+
+def test_the_summary_says_what_was_done(done: tuple[Path, IkResult]) -> None:
+    summary = json.loads((done[0] / "walk_ik_summary.json").read_text())
+    assert summary == done[1].summary
+    assert summary["frames"] == {"in_file": 24, "in_mot": 24}
+    assert summary["marker_set"]["name"] == "augmented"
+    assert summary["marker_weights"]["r_calc_study"] == 60
+    assert summary["scale_factors"]["femur_r"][1] == pytest.approx(1.08, abs=0.02)
+    assert summary["verdict"].startswith("good")
+    assert summary["rms_mm"]["mean"] < 5
+    assert set(summary["markers"]) == set(summary["marker_weights"])
+
+
+def test_the_peers_frozen_knees_are_refused(tmp_path: Path, augmented: Any) -> None:
+    """The upper half of the augmented set, as Pose2Sim makes it of BlazePose: no legs."""
+    upper = ("C7", "shoulder", "elbow", "wrist", "r.ASIS")
+    kept = [n for n in study(augmented.markers).names if any(u in n for u in upper)]
+    message = refused(tmp_path, augmented.markers.select(kept))
+    assert "walker_knee_r: knee_angle_r (no r_ankle_study, r_knee_study" in message
+    assert "--allow-missing" in message
+
+
+def test_a_missing_left_knee_is_refused(tmp_path: Path, keypoints: Any) -> None:
+    message = refused(tmp_path, keypoints.only("LKnee"))
+    assert "walker_knee_l: knee_angle_l (no LKnee)" in message
+    assert "hip_l" in message
+
+
+def test_a_column_without_any_value_is_a_missing_marker(tmp_path: Path, keypoints: Any) -> None:
+    xyz = keypoints.markers.xyz.copy()
+    xyz[:, keypoints.markers.names.index("LKnee")] = np.nan
+    assert "(no LKnee)" in refused(tmp_path, replace(keypoints.markers, xyz=xyz))
+
+
+def test_the_peers_spelling_of_the_left_knee_is_understood(tmp_path: Path, keypoints: Any) -> None:
+    names = tuple("Lknee" if n == "LKnee" else n for n in keypoints.markers.names)
+    result = run(tmp_path, replace(keypoints.markers, names=names))
+    assert result.summary["renamed_markers"] == {"Lknee": "LKnee"}
+    knee = read_mot(tmp_path / "out" / "trial.mot").column("knee_angle_l")
+    truth = np.degrees(keypoints.q[:, keypoints.model.names.index("knee_angle_l")])
+    assert np.abs(knee - truth).max() < 1.0
+
+
+def test_without_small_toes_the_legs_move(tmp_path: Path, keypoints: Any) -> None:
+    """The peer's other case: BlazePose has no small toes, and its legs were frozen."""
+    run(tmp_path, keypoints.only("SmallToe"))
+    motion = read_mot(tmp_path / "out" / "trial.mot")
+    for name in ("knee_angle_r", "hip_flexion_l", "ankle_angle_r"):
+        truth = np.degrees(keypoints.q[:, keypoints.model.names.index(name)])
+        assert np.abs(motion.column(name) - truth).max() < 2.0
+    assert "mtp_angle_r" not in motion.names
+
+
+def test_missing_joints_are_left_out_when_asked(tmp_path: Path, keypoints: Any) -> None:
+    result = run(tmp_path, keypoints.only("LKnee"), replace(SIMPLE, allow_missing=True))
+    motion = read_mot(tmp_path / "out" / "trial.mot")
+    assert "knee_angle_l" not in motion.names
+    assert "knee_angle_r" in motion.names
+    assert {"joint": "walker_knee_l", "coordinates": ["knee_angle_l"], "markers": ["LKnee"]} in (
+        result.summary["not_determined"]
+    )
+    assert any("knee_angle_l" in warning for warning in result.warnings)
+
+
+def test_no_pelvis_no_result(tmp_path: Path, keypoints: Any) -> None:
+    message = refused(tmp_path, keypoints.only("Hip"), replace(SIMPLE, allow_missing=True))
+    assert "do not say where the model is" in message
+
+
+def test_frames_without_a_leg_are_left_out(tmp_path: Path, keypoints: Any) -> None:
+    xyz = keypoints.markers.xyz.copy()
+    gone = [
+        i
+        for i, n in enumerate(keypoints.markers.names)
+        if n in ("LAnkle", "LHeel", "LBigToe", "LSmallToe")
+    ]
+    xyz[5:9, gone] = np.nan
+    result = run(tmp_path, replace(keypoints.markers, xyz=xyz))
+    motion = read_mot(tmp_path / "out" / "trial.mot")
+    assert len(motion.timeline) == 20
+    first = int(keypoints.markers.timeline.frame[5])
+    assert result.summary["frames_left_out"] == list(range(first, first + 4))
+    assert any(f"frames {first}-{first + 3} (4 of 24)" in w for w in result.warnings)
+    rows = list(csv.DictReader((tmp_path / "out" / "trial_ik_errors.csv").open()))
+    assert [row["in_mot"] for row in rows[4:10]] == ["1", "0", "0", "0", "0", "1"]
+    assert rows[5]["LAnkle_mm"] == ""
+
+
+def test_c3d_gives_the_same_as_trc(
+    tmp_path: Path, augmented: Any, done: tuple[Path, IkResult]
+) -> None:
+    file = tmp_path / "walk.c3d"
+    write_c3d(file, study(augmented.markers))
+    result = inverse_kinematics_of_file(file, tmp_path / "out", SIMPLE)
+    a, b = read_mot(done[0] / "walk.mot"), read_mot(tmp_path / "out" / "walk.mot")
+    # 32-bit floats in the one, micrometres in the other: some 1e-3 degrees after scaling.
+    np.testing.assert_allclose(a.values, b.values, atol=0.02)
+    assert result.summary["source"] == "walk.c3d"
+
+
+def test_a_model_of_ones_own_as_it_is(
+    tmp_path: Path, augmented: Any, done: tuple[Path, IkResult]
+) -> None:
+    """The scaled model that was written, given back with --scaled, finds the same motion."""
+    model = done[0] / "walk_scaled.osim"
+    options = Options(None, model, scaled=True)
+    result = run(tmp_path, study(augmented.markers), options)
+    assert result.summary["scale_factors"] == {}
+    assert any("same weight" in warning for warning in result.warnings)
+    knee = read_mot(tmp_path / "out" / "trial.mot").column("knee_angle_r")
+    np.testing.assert_allclose(
+        knee, read_mot(done[0] / "walk.mot").column("knee_angle_r"), atol=1.0
+    )
+
+
+def test_scaling_from_another_file(
+    tmp_path: Path, augmented: Any, done: tuple[Path, IkResult]
+) -> None:
+    static = tmp_path / "static.trc"
+    write_trc(static, study(augmented.markers))
+    times = augmented.markers.timeline
+    few = Markers(
+        Timeline(times.frame[:3], times.time[:3]),
+        augmented.markers.names,
+        augmented.markers.xyz[:3],
+    )
+    result = run(tmp_path, study(few), replace(SIMPLE, static=static))
+    assert result.summary["scaled_from"] == "static.trc"
+    assert result.summary["scale_factors"] == done[1].summary["scale_factors"]
+
+
+def test_a_wrong_height_is_noticed(tmp_path: Path, augmented: Any) -> None:
+    result = run(tmp_path, study(augmented.markers), Options(Subject(2.1, 68.0), "simple"))
+    assert any("the height given is 2.10 m" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("units", [0.3, 3.0])
+def test_markers_of_nobodys_size_are_refused(tmp_path: Path, keypoints: Any, units: float) -> None:
+    message = refused(tmp_path, replace(keypoints.markers, xyz=units * keypoints.markers.xyz))
+    assert "of a size that nobody has" in message
+
+
+def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None:
+    assert "height and mass" in refused(tmp_path, keypoints.markers, Options(None, "simple"))
+    assert "--model" in refused(tmp_path, keypoints.markers, replace(SIMPLE, scaled=True))
+
+
+def test_unknown_markers_are_refused(tmp_path: Path) -> None:
+    markers = Markers(Timeline.regular(3, 10.0), ("M1", "M2"), np.ones((3, 2, 3)))
+    assert "none of its markers" in refused(tmp_path, markers)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".mot"])
+def test_files_that_hold_no_markers_are_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match="neither TRC nor C3D"):
+        inverse_kinematics_of_file(tmp_path / f"a{suffix}", tmp_path, SIMPLE)
+
+
+def test_nothing_is_printed_and_no_file_left_behind(
+    elsewhere: Path, tmp_path: Path, keypoints: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = run(tmp_path, keypoints.markers)
+    assert capfd.readouterr() == ("", "")
+    assert not list(elsewhere.iterdir())
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in result.files
+    )
+
+
+def test_the_muscles_stay_in_the_model(tmp_path: Path, augmented: Any) -> None:
+    run(tmp_path, study(augmented.markers), Options(PERSON, "muscles"))
+    opensim = load_opensim()
+    model = opensim.Model(str(tmp_path / "out" / "trial_scaled.osim"))
+    assert model.getMuscles().getSize() > 80
+    motion = read_mot(tmp_path / "out" / "trial.mot")
+    beta, knee = motion.column("knee_angle_r_beta"), motion.column("knee_angle_r")
+    # A motion of coupled type: the patella follows the knee, in the same unit.
+    np.testing.assert_allclose(beta, knee, atol=1e-6)

@@ -1,0 +1,80 @@
+"""AMASS files of SMPL-like bodies: the same mesh, in a world with Z up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from kinefit.body import BodyModel
+from kinefit.export.motion_files import export_amass, load_amass
+from kinefit.types import InputError, Timeline
+
+from ..body.moving import swinging
+from ..body.synthetic import tube_body
+
+CLOCK = Timeline.regular(20, 120.0)
+
+
+@pytest.fixture
+def body() -> BodyModel:
+    return replace(tube_body(pose_dirs=True), name="smpl-female")
+
+
+def test_the_file_poses_the_same_mesh_with_z_up(tmp_path: Path, body: BodyModel) -> None:
+    motion = swinging(body, CLOCK)
+    assert export_amass(tmp_path / "a.npz", body, motion) == ()
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    turns = Rotation.from_rotvec(arrays["poses"].reshape(-1, 3)).as_matrix()
+    posed = body.posed_vertices(turns.reshape(20, 24, 3, 3), arrays["trans"], arrays["betas"])
+    x, y, z = np.moveaxis(body.motion_vertices(motion), -1, 0)
+    np.testing.assert_allclose(posed, np.stack([x, -z, y], axis=-1), atol=1e-12)  # rounding
+    assert str(arrays["gender"]) == "female"
+
+
+@pytest.mark.parametrize("up", ["Y", "Z"])
+def test_a_motion_comes_back(tmp_path: Path, body: BodyModel, up: str) -> None:
+    motion = swinging(body, CLOCK)
+    export_amass(tmp_path / "a.npz", body, motion, up=up)
+    read = load_amass(tmp_path / "a.npz", body, up=up)
+    np.testing.assert_allclose(read.rotations, motion.rotations, atol=1e-13)  # rounding
+    np.testing.assert_allclose(read.translation, motion.translation, atol=1e-13)
+    np.testing.assert_array_equal(read.shape, motion.shape)
+    assert (read.body, read.timeline.rate_hz) == (motion.body, pytest.approx(120))
+
+
+def test_gaps_are_bridged_and_named(tmp_path: Path, body: BodyModel) -> None:
+    (note,) = export_amass(tmp_path / "a.npz", body, swinging(body, CLOCK, without=[4, 5]))
+    assert note.endswith(": 4-5.")
+    assert np.isfinite(load_amass(tmp_path / "a.npz", body).rotations).all()
+
+
+def test_coefficients_that_the_body_lacks_are_not_dropped(tmp_path: Path, body: BodyModel) -> None:
+    export_amass(tmp_path / "a.npz", body, swinging(body, CLOCK))
+    fewer = replace(tube_body(shape_count=2), name="smpl-female")
+    with pytest.raises(InputError, match="it has 4 shape coefficients, the body 2"):
+        load_amass(tmp_path / "a.npz", fewer)
+    more = replace(tube_body(shape_count=6), name="smpl-female")
+    read = load_amass(tmp_path / "a.npz", more)
+    assert read.shape[4:].tolist() == [0, 0]
+    motion = replace(swinging(body, CLOCK), shape=np.array([1.0, 2.0, 0.0, 0.0]))
+    export_amass(tmp_path / "b.npz", body, motion)
+    assert load_amass(tmp_path / "b.npz", fewer).shape.tolist() == [1, 2]
+
+
+def test_genders_and_families_must_agree(tmp_path: Path, body: BodyModel) -> None:
+    motion, path = swinging(body, CLOCK), tmp_path / "a.npz"
+    with pytest.raises(InputError, match="is male, the body is smpl-female"):
+        export_amass(path, body, motion, gender="male")
+    assert not path.exists()
+    export_amass(path, body, motion)
+    with pytest.raises(InputError, match="is female, the body is smpl-male"):
+        load_amass(path, replace(body, name="smpl-male"))
+    assert load_amass(path, replace(body, name="smpl")).body == "smpl"
+    other, motion = replace(body, name="anny"), replace(motion, body="anny")
+    with pytest.raises(InputError, match="holds SMPL bodies, not anny"):
+        export_amass(path, other, motion)

@@ -1,0 +1,85 @@
+"""Several videos on one sheet."""
+
+import numpy as np
+import pytest
+
+from kinefit.io.video import VideoWriter, frames
+from kinefit.render.tiles import Tiles, label
+from kinefit.types import CameraRig, InvalidData
+
+from .shapes import camera
+
+
+def rig(count, size=(160, 120)):
+    return CameraRig(tuple(camera(name=f"c{i}", size=size) for i in range(count)))
+
+
+def grey_video(path, levels, rate=10.0, size=(160, 120)):
+    with VideoWriter(path, size, rate_hz=rate, quality=10) as writer:
+        for i, level in enumerate(levels):
+            writer.add(np.full((size[1], size[0], 3), level, np.uint8), i / rate)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "columns", "tile"),
+    [
+        (1, (640, 360), 1, (1280, 720)),
+        (1, (1080, 1920), 1, (720, 1280)),
+        (4, (1920, 1080), 2, (640, 360)),
+        (4, (1080, 1920), 4, (320, 568)),  # 568.9, to an even number
+        (3, (641, 361), 2, (640, 360)),
+    ],
+)
+def test_the_sheet_is_nearest_to_wide_screen(count, size, columns, tile):
+    tiles = Tiles.of(rig(count, size))
+    assert (tiles.columns, tiles.size) == (columns, tile)
+    assert max(tiles.sheet_size) <= 1280
+    assert tiles.sheet_size[0] == columns * tile[0]
+
+
+def test_each_camera_shows_the_picture_nearest_to_the_moment(tmp_path):
+    slow = grey_video(tmp_path / "slow.mp4", [40, 80, 120, 160, 200])
+    late = grey_video(tmp_path / "late.mp4", [60, 100, 140], rate=20.0)
+    moments = np.array([[0.0, 0.1, 0.2, 0.34], [0.0, 0.024, 0.026, 0.3]])
+    told, done = [], []
+    out = tmp_path / "o.mp4"
+
+    def paint(t, pictures):
+        assert t == len(told)
+        told.append([int(picture[-5, -5, 0]) for picture in pictures])
+        label(pictures[0], "x", line=3)
+
+    Tiles.of(rig(2)).write(out, [slow, late], moments, paint, lambda *count: done.append(count))
+    # Levels come back within 2 of what was written (video range and 4:2:0).
+    np.testing.assert_allclose(told, [[40, 60], [80, 60], [120, 100], [160, 140]], atol=2)
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    shown = list(frames(out))
+    np.testing.assert_allclose([f.time for f in shown], moments[0], atol=1e-4)
+    first = shown[0].rgb.astype(int)
+    width = first.shape[1] // 2
+    for left, line in ((0, 1), (width, 1), (0, 3)):  # names, and what was drawn
+        assert np.ptp(first[20 * line - 12 : 20 * line + 2, left + 6 : left + 20]) > 100
+    assert np.ptp(first[50:62, width + 6 : width + 20]) < 10  # nothing was drawn on the other
+
+
+def test_what_does_not_fit_together_is_refused_and_leaves_nothing(tmp_path):
+    video = grey_video(tmp_path / "v.mp4", [40, 80])
+    before = sorted(tmp_path.iterdir())
+    two = [video, video]
+    wrong = (([video], (2, 1)), (two, (1, 1)), (two, (2,)), (two, (2, 0)))
+    for videos, shape in wrong:
+        moments = np.zeros(shape)
+        with pytest.raises(InvalidData):
+            Tiles.of(rig(2)).write(
+                tmp_path / "o.mp4", videos, moments, lambda *_: None, lambda *_: None
+            )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_one_moment_is_a_video_too(tmp_path):
+    video = grey_video(tmp_path / "v.mp4", [40, 80])
+    out = tmp_path / "o.mp4"
+    Tiles.of(rig(1)).write(out, [video], np.array([[0.1]]), lambda *_: None, lambda *_: None)
+    (shown,) = frames(out)
+    assert abs(int(shown.rgb[-5, -5, 0]) - 80) <= 3
