@@ -41,7 +41,7 @@ from scipy.optimize import least_squares
 
 from kinefit.body.anny import ANATOMY, MEASURES, PHENOTYPES, AnnyShape, load_anny
 from kinefit.fit.chain import Chain
-from kinefit.fit.clip import ClipData, fit_clip
+from kinefit.fit.clip import fit_clip
 from kinefit.fit.initial import from_points
 from kinefit.fit.solver import Options, cost, minimise
 from kinefit.fit.state import State, Variables
@@ -50,7 +50,7 @@ from kinefit.fit.terms import Objective, PullTo, Reprojection, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.geometry.robust import GemanMcClure
-from kinefit.types import Camera, CameraRig, FloatArray, Timeline
+from kinefit.types import Camera, CameraRig, FloatArray, Observations, Timeline
 
 FRAMES, RATE, NOISE_PX, WRONG = 100, 30.0, 3.0, 0.1
 KERNEL_SD = 10.0  # standard deviations at which an outlier's pull has fallen to a quarter
@@ -447,11 +447,11 @@ def where_the_time_goes(task: Problem) -> None:
 # --- whole clips ---------------------------------------------------------------------------------
 
 
-def clip_data(frames: int) -> ClipData:
+def clip_data(frames: int) -> Observations:
     task = problem(frames)
     xyz = task.truth.posed(task.chain).points
     xyz = xyz + np.random.default_rng(2).normal(0, 0.02, xyz.shape)
-    return ClipData(Timeline.regular(frames, RATE), task.rig, NAMES, task.xy,
+    return Observations(Timeline.regular(frames, RATE), task.rig, NAMES, task.xy,
                     np.full(task.xy.shape[:3], NOISE_PX), xyz)  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from kinefit.export.motion_files import export_glb
 from kinefit.io.gltf import SkinnedMesh, strongest_influences, write_glb
 from kinefit.types import BodyMotion, InputError, InvalidData, Timeline
 
-from .glb import Glb
 from ..body.moving import swinging, widely_skinned
 from ..body.synthetic import tube_body
+from .glb import Glb
 
 # Single precision keeps 6e-8 of a number: of places up to 3 m, of rotations and of shares, added
 # over a chain of ten joints.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.body import BodyModel
-from kinefit.fit.clip import ClipData
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
-from kinefit.types import BodyMotion, Camera, CameraRig, FloatArray, Timeline
+from kinefit.types import BodyMotion, Camera, CameraRig, FloatArray, Observations, Timeline
 
 from ..body.synthetic import tube_body
 
@@ -26,7 +25,7 @@ class MadeUp:
     body: BodyModel
     motion: BodyMotion
     points: FloatArray  # (T, J, 3) metres: NAMES
-    data: ClipData
+    data: Observations
 
 
 def ring(count: int, size: tuple[int, int] = (1280, 960)) -> CameraRig:
@@ -81,4 +80,4 @@ def clip(
     )
     sigma = np.full(xy.shape[:3], max(noise_px, 1.0))
     start = points + 0.02 * rng.standard_normal(points.shape)
-    return MadeUp(body, motion, points, ClipData(timeline, rig, NAMES, xy, sigma, start))
+    return MadeUp(body, motion, points, Observations(timeline, rig, NAMES, xy, sigma, start))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from kinefit.body.anatomy import violations
-from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip, shot_changes
 from kinefit.fit.priors import Mixture
 from kinefit.fit.report import clip_report
 from kinefit.geometry import rotations as so3
-from kinefit.types import CameraRig, FloatArray, InvalidData, Timeline, TooFewPoints
+from kinefit.metric import limb_directions
+from kinefit.types import CameraRig, FloatArray, InvalidData, Observations, Timeline, TooFewPoints
 
 from .clips import NAMES, MadeUp, clip
 
@@ -243,7 +244,7 @@ def test_a_bridged_frame_is_not_said_to_be_known() -> None:
     assert fit.sd_m[:8].max() < 0.1
 
 
-def _in_space(made: MadeUp, points: FloatArray, sd_m: float) -> ClipData:
+def _in_space(made: MadeUp, points: FloatArray, sd_m: float) -> Observations:
     """Points with covariances, and no camera."""
     T, J = points.shape[:2]
     return replace(
@@ -281,7 +282,11 @@ def test_a_cut_is_not_smoothed_over() -> None:
 
 def test_one_camera_is_helped_by_the_poses_of_people() -> None:
     made = clip(frames=10, cameras=1, noise_px=2.0)
-    data = replace(made.data, directions=True)
+    limbs = (("LHip", "LKnee"), ("RHip", "RKnee"))
+    directions = limb_directions(made.data.xyz, NAMES, limbs)
+    data = replace(
+        made.data, limbs=limbs, directions=directions, direction_sd=np.full((10, 2), 0.25)
+    )
     alone = fit_clip(made.body, data, ClipOptions(pose_prior=0))
     helped = fit_clip(made.body, data, ClipOptions(pose_prior=2))
     prior = Mixture.of(helped.chain)

@@ -12,7 +12,7 @@ from kinefit.bench.ladders import Detections, Errors, Rung, detected
 from kinefit.bench.measure import COUNTED, ROUNDING, Measurement, mean_lines, seconds
 from kinefit.bench.peers import Peers
 from kinefit.bench.subjects import NAMES, Performer, Role, perform, ring
-from kinefit.fit.clip import ClipData, ClipFit, fit_clip
+from kinefit.fit.clip import ClipFit, fit_clip
 from kinefit.metrics import (
     bone_lengths,
     mean_of,
@@ -27,7 +27,7 @@ from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.synth.subjects import stature
-from kinefit.types import CameraRig, FloatArray
+from kinefit.types import CameraRig, FloatArray, Observations
 
 _LEVEL = 0.95
 _EVERY = 20  # vertices between two that are compared: the mesh is far denser than its errors
@@ -213,11 +213,11 @@ def _fit_lines(performer: Performer, rig: CameraRig) -> tuple[Measurement, ...]:
     )
 
 
-def _clip_data(performer: Performer, rig: CameraRig, found: Solved) -> ClipData:
+def _clip_data(performer: Performer, rig: CameraRig, found: Solved) -> Observations:
     xy, score = found.xy.swapaxes(0, 1), found.score.swapaxes(0, 1)
     sigma = np.broadcast_to(found.points.sd_px, score.shape)
     xyz = found.trajectory.keypoints.xyz
-    return ClipData(performer.timeline, rig, NAMES, xy, np.where(score > 0, sigma, np.nan), xyz)
+    return Observations(performer.timeline, rig, NAMES, xy, np.where(score > 0, sigma, np.nan), xyz)
 
 
 def _vertices(performer: Performer, fit: ClipFit) -> FloatArray:

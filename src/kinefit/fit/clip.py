@@ -39,7 +39,6 @@ from kinefit.fit.terms import (
     ShapeTerm,
     Stature,
 )
-from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import Logarithm
 from kinefit.types import (
@@ -48,7 +47,7 @@ from kinefit.types import (
     CameraRig,
     FloatArray,
     IntArray,
-    InvalidData,
+    Observations,
     Timeline,
     TooFewPoints,
     all_finite,
@@ -57,20 +56,6 @@ from kinefit.types.arrays import freeze
 
 FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
-# Limbs whose direction one camera's landmarks tell. Not the face: its depth is a guess.
-_SIDE_LIMBS = (
-    ("Shoulder", "Elbow"),
-    ("Elbow", "Wrist"),
-    ("Hip", "Knee"),
-    ("Knee", "Ankle"),
-    ("Heel", "BigToe"),
-    ("Shoulder", "Hip"),
-)
-_LIMBS = (
-    ("LShoulder", "RShoulder"),
-    ("LHip", "RHip"),
-    *((side + a, side + b) for side in "LR" for a, b in _SIDE_LIMBS),
-)
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
 _ANYWHERE_M, _ANYHOW_RAD = 10.0, np.pi
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
@@ -90,7 +75,6 @@ class ClipOptions:
     acceleration_m_s2, acceleration_rad_s2: one standard deviation of what people do.
     rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
     else does. joint_limits: whether joints are kept within the ranges of healthy adults.
-    direction_rad: of a limb's direction in one camera's landmarks.
     pose_prior: weight of the mixture of poses where one camera is all there is: it does not see
     depth. (PA-MPJPE of the demo's four cameras, each alone: 63-71 mm without, 57-68 with 0.5,
     55-70 with 1, 51-78 with 2.)
@@ -110,7 +94,6 @@ class ClipOptions:
     rest_rad: float = 1.5
     joint_limits: bool = True
     pose_prior: float = 0.5
-    direction_rad: float = 0.25
     hold_feet: bool = True
     contact_m: float = 0.002
     floor_m: float = 0.01
@@ -120,42 +103,12 @@ class ClipOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class ClipData:
-    """What is known of one person over T frames.
-
-    rig: C cameras. names: J keypoints. xy: (T, C, J, 2) pixels, NaN where not seen.
-    sigma: (T, C, J) pixels, one standard deviation.
-    xyz: (T, J, 3) metres, world: where the fit begins; NaN where unknown.
-    covariance: (T, J, 3, 3) square metres: then `xyz` is evidence too. None: only a beginning.
-    directions: whether limbs' directions in `xyz` are evidence (one camera's landmarks).
-    stature_m: height of the person, if known.
-    """
-
-    timeline: Timeline
-    rig: CameraRig
-    names: tuple[str, ...]
-    xy: FloatArray
-    sigma: FloatArray
-    xyz: FloatArray
-    covariance: FloatArray | None = None
-    directions: bool = False
-    stature_m: float | None = None
-
-    def __post_init__(self) -> None:
-        T, C, J = len(self.timeline), len(self.rig), len(self.names)
-        wanted = {"xy": (T, C, J, 2), "sigma": (T, C, J), "xyz": (T, J, 3)}
-        for name, shape in wanted.items():
-            if getattr(self, name).shape != shape:
-                got = getattr(self, name).shape
-                raise InvalidData(f"ClipData.{name} has shape {got}, expected {shape}.")
-
-
-@dataclass(frozen=True, eq=False)
 class ClipFit:
     """A body through a clip.
 
     motion: NaN in frames without a pose; `reason` says why ("" where there is one).
     chain, state: as they were fitted; state has a pose in every frame, also in those.
+    rig: the C cameras as they were fitted, in the world of the motion.
     reprojection: (T, C, K) pixels, through the lens, from the keypoints seen to the body's, which
         have the detector's offsets; NaN elsewhere.
     off_m: (T, K) metres, the same from the points in space that the fit began with.
@@ -172,7 +125,7 @@ class ClipFit:
     chain: Chain
     state: State
     names: tuple[str, ...]
-    cameras: tuple[str, ...]
+    rig: CameraRig
     reprojection: FloatArray
     off_m: FloatArray
     contacts: Contacts
@@ -182,12 +135,16 @@ class ClipFit:
     converged: bool
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        return self.rig.names
+
+    @property
     def points(self) -> FloatArray:
         """(T, K, 3) metres, world: the keypoints `names` on the body."""
         return self.state.posed(self.chain).points[:, : len(self.names)]
 
 
-def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None) -> ClipFit:
+def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = None) -> ClipFit:
     """One body through the clip; see the module.
 
     Raises TooFewPoints when no frame, or no keypoint that the body has, is seen.
@@ -197,7 +154,7 @@ def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None
     seen = _evidence(data)
     if not (seen >= _FEWEST).any():
         raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
-    work = _Work(clip_chain(body, data.names, data.directions), data, options)
+    work = _Work(clip_chain(body, data.names, data.limbs), data, options)
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
@@ -213,51 +170,38 @@ def fit_clip(body: BodyModel, data: ClipData, options: ClipOptions | None = None
     return _result(work, state, contacts, missing, steps, converged)
 
 
-def clip_chain(body: BodyModel, names: Sequence[str], directions: bool) -> Chain:
-    """The body's anatomical joints, the keypoints `names`, and limbs as differences of these."""
+def clip_chain(
+    body: BodyModel, names: Sequence[str], limbs: Sequence[tuple[str, str]] = ()
+) -> Chain:
+    """The body's anatomical joints, the keypoints `names`, and `limbs` as differences of these."""
     points: dict[str, PointSum] = {name: {name: 1.0} for name in names}
     for foot in FEET:
         if foot in body.regressors:
             points.setdefault(foot, {foot: 1.0})
-    if directions:
-        for a, b in _limbs(names):
-            points[f"{a}>{b}"] = {b: 1.0, a: -1.0}
+    for a, b in limbs:
+        points[f"{a}>{b}"] = {b: 1.0, a: -1.0}
     return Chain.of(body, list(body.anatomy.values()), points)
 
 
-def _limbs(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(a, b) for a, b in _LIMBS if a in names and b in names]
-
-
-def _known_to(body: BodyModel, data: ClipData, options: ClipOptions) -> ClipData:
+def _known_to(body: BodyModel, data: Observations, options: ClipOptions) -> Observations:
     """Only the keypoints that the body has, and of the face only if wanted, with its weight."""
-    kept = [
-        j
-        for j, name in enumerate(data.names)
-        if name in body.regressors and (options.head or name not in FACE)
-    ]
-    names = tuple(data.names[j] for j in kept)
-    factor = np.array([options.face_weight**-0.5 if n in FACE else 1.0 for n in names])
-    return replace(
-        data,
-        names=names,
-        xy=data.xy[:, :, kept],
-        sigma=data.sigma[:, :, kept] * factor,
-        xyz=data.xyz[:, kept],
-        covariance=None if data.covariance is None else data.covariance[:, kept],
+    data = data.select(
+        [n for n in data.names if n in body.regressors and (options.head or n not in FACE)]
     )
+    factor = np.array([options.face_weight**-0.5 if n in FACE else 1.0 for n in data.names])
+    return replace(data, sigma=data.sigma * factor)
 
 
-def _evidence(data: ClipData) -> IntArray:
+def _evidence(data: Observations) -> IntArray:
     """(T,) keypoints that are seen by some camera, or known in space."""
-    seen = (all_finite(data.xy) & np.isfinite(data.sigma)).any(axis=1)
+    seen = data.seen.any(axis=1)
     if data.covariance is not None:
         known = np.isfinite(_roots(data.covariance)).all(axis=(-1, -2))
         seen |= all_finite(data.xyz) & known
     return np.asarray(seen.sum(axis=1))
 
 
-def shot_changes(data: ClipData) -> BoolArray:
+def shot_changes(data: Observations) -> BoolArray:
     """(T - 1,) True where the next frame is of another shot, or too late to hang together.
 
     Between two frames a person moves by a tenth of their size (running, 30 frames per second: by
@@ -298,7 +242,7 @@ class _Work:
     """The terms of one clip, made once."""
 
     chain: Chain
-    data: ClipData
+    data: Observations
     options: ClipOptions
     evidence: tuple[PointTerm, ...] = field(init=False)
     poses: tuple[PoseTerm, ...] = field(init=False)
@@ -313,7 +257,7 @@ class _Work:
         poses: list[PoseTerm] = [AngleMagnitude.of(chain, self.options.rest_rad)]
         if self.options.joint_limits:
             poses.append(Limits.of(chain))
-        if data.directions and self.options.pose_prior > 0:
+        if data.limbs and self.options.pose_prior > 0:
             poses.append(Mixture.of(chain, self.options.pose_prior))
         freeze(
             self,
@@ -326,20 +270,16 @@ class _Work:
     def _evidence(self) -> tuple[PointTerm, ...]:
         data, kernel = self.data, Logarithm(self.options.outlier_sd)
         at = np.arange(len(data.names))
-        seen = all_finite(data.xy) & np.isfinite(data.sigma)
+        seen = data.seen
         terms: list[PointTerm] = []
         if seen.any():
             xy = np.where(seen[..., None], data.xy, np.nan)
             terms.append(Reprojection(data.rig, xy, data.sigma, at, kernel))
         if data.covariance is not None:
             terms.append(Position(data.xyz, _roots(data.covariance), at, kernel))
-        if data.directions:
-            pairs = _limbs(data.names)
-            a, b = ([data.names.index(p[i]) for p in pairs] for i in (0, 1))
-            unit = so3.unit(data.xyz[:, b] - data.xyz[:, a])
-            sigma = np.full(unit.shape[:2], self.options.direction_rad)
-            columns = np.array([self.chain.column(f"{p}>{q}") for p, q in pairs])
-            terms.append(Direction(unit, sigma, columns, kernel))
+        if data.limbs:
+            columns = np.array([self.chain.column(f"{a}>{b}") for a, b in data.limbs])
+            terms.append(Direction(data.directions, data.direction_sd, columns, kernel))
         return tuple(terms)
 
     def start(self) -> State:
@@ -468,7 +408,7 @@ def _result(
         chain=chain,
         state=state,
         names=data.names,
-        cameras=data.rig.names,
+        rig=data.rig,
         reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
         off_m=np.linalg.norm(points - data.xyz, axis=-1),
         contacts=contacts,

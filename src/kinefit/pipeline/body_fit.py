@@ -20,13 +20,14 @@ from kinefit.export.motion_files import (
     export_glb,
     export_obj_frames,
 )
-from kinefit.fit.clip import ClipData, ClipFit, ClipOptions, fit_clip
+from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip
 from kinefit.fit.markers import fit_markers
 from kinefit.fit.report import clip_report, marker_report
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc, write_trc
+from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline import stages, view_stages
 from kinefit.pipeline.artifacts import load_arrays
@@ -42,12 +43,10 @@ from kinefit.types import (
     InputError,
     Markers,
     MissingMarkers,
+    Observations,
     TooFewPoints,
 )
 
-# MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
-# where the person is 750 px high (triangulation's residuals).
-_NOISE = 0.012
 _LEAST_SCORE = 0.05  # a landmark that is hardly visible counts a twentieth, never nothing
 
 
@@ -163,7 +162,7 @@ def fit_bundle(
     body = load_body(options.body, options.gender, child=options.child)
     rig = CameraRig(())
     none = np.empty((len(points.timeline), 0, len(points.names)))
-    data = ClipData(
+    data = Observations(
         points.timeline, rig, points.names, np.empty((*none.shape, 2)), none,
         points.refined, points.covariance, stature_m=stature_m,
     )  # fmt: skip
@@ -196,36 +195,25 @@ def _fit(run: Monocular | Multiview, body: BodyModel, options: FitOptions) -> _F
     return _Fitted(body, data.rig, fit, videos, moments)
 
 
-def _video_data(run: Monocular) -> tuple[ClipData, tuple[Path, ...], FloatArray]:
-    track, _, world = stages.in_the_room(run)
-    score = np.where(track.image.score >= run.config.visibility_min, track.image.score, 0.0)
-    xy = np.where((score > 0)[..., None], track.image.xy, np.nan)
-    with np.errstate(all="ignore"):
-        tall = np.nanmax(xy[..., 1], axis=1, initial=0) - np.nanmin(xy[..., 1], axis=1, initial=1e9)
-    height = float(np.median(tall[tall > 0])) if (tall > 0).any() else 1.0
-    sigma = _NOISE * height / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
-    data = ClipData(
-        track.image.timeline,
-        CameraRig((world.camera,)),
-        track.image.names,
-        xy[:, None],
-        sigma[:, None],
-        world.keypoints.xyz,
-        directions=True,
-        stature_m=run.config.height,
-    )
+def _video_data(run: Monocular) -> tuple[Observations, tuple[Path, ...], FloatArray]:
+    track, _ = stages.observed(run)
+    config = run.config
+    data, _ = observe_camera(
+        track, config.height, focal_px=config.focal_px, fov_deg=config.fov, tilt_deg=config.tilt,
+        roll_deg=config.roll, visibility_min=config.visibility_min,
+    )  # fmt: skip
     time = track.image.timeline.time
     return data, (run.video,), (time - time[0])[None]
 
 
-def _views_data(run: Multiview) -> tuple[ClipData, tuple[Path, ...], FloatArray]:
+def _views_data(run: Multiview) -> tuple[Observations, tuple[Path, ...], FloatArray]:
     points = load_triangulation(run.file("_triangulated.npz"))
     views = load_arrays(run.folder.internal("views.npz"))
     scene = view_stages.scene(run)
     xy, score = (views[name].swapaxes(0, 1).astype(np.float64) for name in ("xy", "score"))
     xy = np.where((score > 0)[..., None], xy, np.nan)
     sigma = points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
-    data = ClipData(points.timeline, scene.rig, points.names, xy, sigma, scene.xyz)
+    data = Observations(points.timeline, scene.rig, points.names, xy, sigma, scene.xyz)
     return data, scene.videos, scene.moments
 
 

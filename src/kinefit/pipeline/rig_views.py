@@ -18,7 +18,7 @@ from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import flip_axes
 from kinefit.body.mhr_pose import pose_of_parameters
 from kinefit.fit.chain import Chain
-from kinefit.fit.clip import ClipData, ClipOptions, fit_clip
+from kinefit.fit.clip import ClipOptions, fit_clip
 from kinefit.fit.initial import from_points
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.rig_frames import as_view
@@ -29,7 +29,15 @@ from kinefit.io.sam3d import SUFFIXES, frames_of, match_cameras
 from kinefit.io.sam3d_choice import choose_person
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs
 from kinefit.skeletons import skeleton
-from kinefit.types import CameraRig, FloatArray, InputError, IntArray, Timeline, all_finite
+from kinefit.types import (
+    CameraRig,
+    FloatArray,
+    InputError,
+    IntArray,
+    Observations,
+    Timeline,
+    all_finite,
+)
 
 POINTS = "points"  # what stands for a camera where poses begin at the points themselves
 # Of an output only what tells who it is and how the body is bent: meshes of a clip fill memory.
@@ -161,7 +169,7 @@ def shape_of_points(work: RigFit) -> FloatArray:
     covariance = np.broadcast_to(_POINT_SD_M**2 * np.eye(3), (len(rows), M, 3, 3))
     clock = Timeline(targets.timeline.frame[rows], targets.timeline.time[rows])
     none = np.empty((len(rows), 0, M))
-    data = ClipData(
+    data = Observations(
         clock, CameraRig(()), targets.names, np.empty((*none.shape, 2)), none, xyz, covariance
     )
     # No offsets: a rig fit has none, so that bones have to make up for what keypoints are off.

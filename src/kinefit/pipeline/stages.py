@@ -51,15 +51,7 @@ def initial(run: Run) -> list[Path]:
 def in_the_room(run: Run) -> tuple[PoseTrack, SideSwaps, WorldMotion]:
     """What was detected, sides put right, which were not, and the person in the room."""
     config = run.config
-    track = load_track(run.folder.internal("track.npz"))
-    swaps = find_side_swaps(track.image)
-    if config.repair_side_swaps:
-        track = undo_side_swaps(track, swaps)
-    if track.body is None:
-        depth = load_track(run.folder.internal("depth.npz"))
-        if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
-            depth = undo_side_swaps(depth, find_side_swaps(depth.image))
-        track = with_depth(track, depth)
+    track, swaps = observed(run)
     world = place_in_world(
         track,
         config.subject,
@@ -70,6 +62,21 @@ def in_the_room(run: Run) -> tuple[PoseTrack, SideSwaps, WorldMotion]:
         visibility_min=config.visibility_min,
     )
     return track, swaps, world
+
+
+def observed(run: Run) -> tuple[PoseTrack, SideSwaps]:
+    """What was detected with its depth, sides put right, and which were not."""
+    config = run.config
+    track = load_track(run.folder.internal("track.npz"))
+    swaps = find_side_swaps(track.image)
+    if config.repair_side_swaps:
+        track = undo_side_swaps(track, swaps)
+    if track.body is None:
+        depth = load_track(run.folder.internal("depth.npz"))
+        if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
+            depth = undo_side_swaps(depth, find_side_swaps(depth.image))
+        track = with_depth(track, depth)
+    return track, swaps
 
 
 def final(run: Run) -> list[Path]:
