@@ -2,51 +2,57 @@
 
 >>> from kinefit.pipeline.config import run_config
 >>> config = run_config({"height": 1.78, "mass": 75})
->>> result = process_video(Path("walk.mp4"), Path("out"), config)  # doctest: +SKIP
-
-What a function needs beyond detection is imported inside it; see `_load_rest`.
+>>> result = process(Path("walk.mp4"), Path("out"), config)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
-from kinefit.pipeline import multiview
 from kinefit.pipeline.config import (
-    FitOptions,
     FrameOptions,
     MarkerFileOptions,
     PictureOptions,
     RunConfig,
 )
-from kinefit.pipeline.monocular import Monocular, refuse_early
-from kinefit.pipeline.provenance import sha256_file, sha256_json
-from kinefit.pipeline.run import Progress, SinkMaker
-from kinefit.pipeline.store import open_run
-from kinefit.render.mask import MaskWriter
-from kinefit.render.skeleton_overlay import OverlayWriter
+from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
+from kinefit.pipeline.execute import read_manifest, run_plan
+from kinefit.pipeline.plan import MARKERS_AND_ANGLES
+from kinefit.pipeline.preflight import check_job
+from kinefit.pipeline.results import files_of
 from kinefit.types import InputError, Markers, MissingMarkers, Subject, TooFewPoints
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
     from kinefit.biomech.opensim import IkResult
     from kinefit.evaluate.poses import Alignment
-    from kinefit.pipeline.body_fit import BodyResult
     from kinefit.pipeline.image_fit import PictureResult
-    from kinefit.pipeline.publish import RunResult
+    from kinefit.pipeline.marker_fit import MarkerFitResult
     from kinefit.pipeline.rig_fit import FramesResult
-    from kinefit.render.rig_overlay import Scene
     from kinefit.synth.options import PairOptions, SynthOptions
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run of the plan left.
+
+    folder: where. verdict: "good", "caution" or "unusable", from the files that were written.
+    findings: what to know before using the numbers, worst first.
+    files: (name in the folder, what it is).
+    """
+
+    folder: Path
+    verdict: str
+    findings: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
 
 
 def demo_video() -> Path:
@@ -61,141 +67,95 @@ def demo_views() -> tuple[tuple[Path, ...], Path]:
     return videos, folder / "calibration" / "Calib.qca.txt"
 
 
-def process_video(
-    video: Path,
+def process(
+    videos: Path | Sequence[Path],
     out: Path,
     config: RunConfig,
     *,
+    until: str | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
+    cancel: CancelToken | None = None,
 ) -> RunResult:
-    """Video to markers, joint angles and a report in the folder `out`.
-
-    What is there already from the same input, options and version is reused. Raises InputError
-    and its kin for input that cannot be used; folders made by this call are then removed again.
-    """
-    if config.calibration is not None:
-        raise InputError(
-            "--calibration", "it is for several cameras", "give two or more videos, or leave it out"
-        )
-    with _one_camera(video, out, config, overwrite, progress) as run:
-        run.run()
-        from kinefit.pipeline.publish import publish
-
-        return publish(run)
-
-
-@contextmanager
-def _one_camera(
-    video: Path, out: Path, config: RunConfig, overwrite: bool, progress: Progress
-) -> Iterator[Monocular]:
-    """The run of one video, its folder open."""
-    refuse_early(video, config)
-    sinks = _sinks(config)
-    if config.overlay:
-        sinks["_overlay.mp4"] = OverlayWriter
-    sha256 = sha256_file(video)
-    with (
-        open_run(out, source=video, input_sha256=sha256, overwrite=overwrite) as folder,
-        _blamed_on(video, "film the whole person, or lower --visibility-min"),
-    ):
-        source = ((video.name, sha256),)
-        progress = _loading_beside(progress)
-        yield Monocular(folder, config, video.stem, source, progress, video, sinks)
-
-
-def process_views(
-    videos: Sequence[Path],
-    out: Path,
-    config: RunConfig,
-    *,
-    overwrite: bool = False,
-    progress: Progress = lambda stage, done, total: None,
-) -> RunResult:
-    """Videos of several calibrated cameras to markers, joint angles and a report in `out`.
+    """The whole plan: video, or videos of calibrated cameras, to everything, in the folder `out`.
 
     A video belongs to the camera of the calibration that has its name (without the suffix); the
-    order of the files means nothing. The videos are looked at in processes of their own: a script
-    calls this under `if __name__ == "__main__":`. Otherwise as `process_video`.
+    order of the files means nothing. Several are looked at in processes of their own: a script
+    calls this under `if __name__ == "__main__":`. What is there already from the same input,
+    options and version is reused; what is not, and is in the way of nothing, stays.
+
+    until: the last stage to do. cancel: asked between frames; then Cancelled is raised.
+    Raises InputError and its kin for input that cannot be used.
     """
-    with _several_cameras(videos, out, config, overwrite, progress) as run:
-        run.run()
-        from kinefit.pipeline.publish import publish
-
-        return publish(run)
+    job = _job(videos, config, progress, cancel)
+    return _done(job, out, until=until, overwrite=overwrite)
 
 
-@contextmanager
-def _several_cameras(
-    videos: Sequence[Path], out: Path, config: RunConfig, overwrite: bool, progress: Progress
-) -> Iterator[multiview.Multiview]:
-    """The run of several videos, its folder open."""
-    named = _by_camera(videos)
-    multiview.refuse_early(named, config)
-    hashes = {camera: sha256_file(video) for camera, video in named.items()}
-    sources = tuple((video.name, hashes[camera]) for camera, video in named.items())
-    source = videos[0].parent / f"{len(named)} videos"
-    hint = "film the whole person from all sides, or lower --visibility-min"
-    with (
-        open_run(
-            out, source=source, input_sha256=sha256_json(hashes), overwrite=overwrite
-        ) as folder,
-        _blamed_on(videos[0].parent, hint),
-    ):
-        yield multiview.Multiview(
-            folder,
-            config,
-            multiview.STEM,
-            sources,
-            _loading_beside(progress),
-            named,
-            _sinks(config),
-            _draw_views if config.overlay else None,
-        )
-
-
-def fit_video(
-    video: Path,
+def fit(
+    sources: Path | Sequence[Path],
     out: Path,
     config: RunConfig,
-    options: FitOptions,
     *,
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
-) -> BodyResult:
-    """One body through the video of one camera; raises as `process_video`, and for a body."""
-    with _one_camera(video, out, config, overwrite, progress) as run:
-        return _fit_run(run, options)
+    cancel: CancelToken | None = None,
+) -> RunResult:
+    """The plan without markers and angles: the body, what it is exported as, overlay and report.
+
+    sources: as for `process`; or one bundle (.npz) of triangulated points with their covariances.
+    """
+    job = _job(sources, config, progress, cancel)
+    return _done(job, out, without=MARKERS_AND_ANGLES, overwrite=overwrite)
 
 
-def fit_views(
-    videos: Sequence[Path],
-    out: Path,
+def _job(
+    sources: Path | Sequence[Path],
     config: RunConfig,
-    options: FitOptions,
-    *,
-    overwrite: bool = False,
-    progress: Progress = lambda stage, done, total: None,
-) -> BodyResult:
-    """One body through the videos of calibrated cameras; raises as `process_views`."""
-    with _several_cameras(videos, out, config, overwrite, progress) as run:
-        return _fit_run(run, options)
+    progress: Progress,
+    cancel: CancelToken | None,
+) -> Job:
+    """What the plan is run for; InputError for input that it would refuse later."""
+    files = [sources] if isinstance(sources, Path) else list(sources)
+    if len(files) == 1 and files[0].suffix == ".npz":
+        job = Job("bundle", files[0].stem, {"bundle": files[0]}, config, progress, cancel)
+    elif len(files) == 1:
+        job = Job("video", files[0].stem, {files[0].stem: files[0]}, config, progress, cancel)
+    else:
+        job = Job("rig", RIG_STEM, _by_camera(files), config, progress, cancel)
+    check_job(job)
+    return job
 
 
-def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> BodyResult:
+def _done(job: Job, out: Path, **how: Any) -> RunResult:
+    folder = run_plan(job, out, **how)
+    manifest = read_manifest(out)
+    return RunResult(
+        out,
+        str(manifest.get("verdict", "")),
+        tuple(manifest.get("warnings", ())),
+        tuple(files_of(folder)),
+    )
+
+
+def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
+    """Camera name -> video, sorted by name; raises InputError for two of one name."""
+    named: dict[str, Path] = {}
+    for video in sorted(videos, key=lambda path: path.stem):
+        if video.stem in named:
+            raise InputError(
+                video,
+                f"{named[video.stem]} is camera {video.stem!r} already",
+                "name each video as its camera is named in the calibration",
+            )
+        named[video.stem] = video
+    return named
+
+
+def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> MarkerFitResult:
     """One body through the markers of a TRC or C3D file, as files in `out`."""
-    from kinefit.pipeline import body_fit
+    from kinefit.pipeline import marker_fit
 
-    return body_fit.fit_marker_file(file, out, options)
-
-
-def fit_bundle(
-    bundle: Path, out: Path, options: FitOptions, stature_m: float | None = None
-) -> BodyResult:
-    """One body through triangulated points with their covariances, as files in `out`."""
-    from kinefit.pipeline import body_fit
-
-    return body_fit.fit_bundle(bundle, out, options, stature_m)
+    return marker_fit.fit_marker_file(file, out, options)
 
 
 def fit_pictures(
@@ -228,7 +188,6 @@ def fit_frames(
     options: FrameOptions,
     views: Path | None = None,
     *,
-    overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> FramesResult:
     """Poses of a body frame by frame, from triangulated points and SAM 3D Body's outputs.
@@ -238,7 +197,7 @@ def fit_frames(
     """
     from kinefit.pipeline.rig_fit import fit_bundle_frames
 
-    return fit_bundle_frames(bundle, out, options, views, overwrite=overwrite, progress=progress)
+    return fit_bundle_frames(bundle, out, options, views, progress=progress)
 
 
 def export_motion(
@@ -251,7 +210,7 @@ def export_motion(
     """
     from kinefit.body.load import load_body
     from kinefit.io.body_npz import read_motion
-    from kinefit.pipeline.body_fit import check_kinds, export_as
+    from kinefit.pipeline.stages.export import check_kinds, export_as
 
     moving, model = read_motion(motion), load_body(body)
     if moving.body != model.name:
@@ -285,52 +244,6 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
     )
 
 
-def _fit_run(run: Monocular | multiview.Multiview, options: FitOptions) -> BodyResult:
-    from kinefit.pipeline.body_fit import fit_run
-
-    if not run.config.overlay:
-        return fit_run(run, options)
-    from kinefit.render.body_overlay import write_body_overlay
-
-    return fit_run(run, options, write_body_overlay)
-
-
-def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
-    """Camera name -> video, sorted by name; raises InputError for two of one name."""
-    named: dict[str, Path] = {}
-    for video in sorted(videos, key=lambda path: path.stem):
-        if video.stem in named:
-            raise InputError(
-                video,
-                f"{named[video.stem]} is camera {video.stem!r} already",
-                "name each video as its camera is named in the calibration",
-            )
-        named[video.stem] = video
-    return named
-
-
-def _sinks(config: RunConfig) -> dict[str, SinkMaker]:
-    return {"_mask.mp4": MaskWriter} if config.save_mask else {}
-
-
-def _draw_views(path: Path, scene: Scene, progress: Callable[[int, int], None]) -> None:
-    from kinefit.render.rig_overlay import write_views_overlay
-
-    write_views_overlay(path, scene, progress)
-
-
-def _loading_beside(progress: Progress) -> Progress:
-    """`progress`, which also starts to load what follows detection at its first frame."""
-    loader = Thread(target=_load_rest, daemon=True)
-
-    def report(stage: str, done: int, total: int) -> None:
-        if stage == "detect" and done and loader.ident is None:
-            loader.start()
-        progress(stage, done, total)
-
-    return report
-
-
 @contextmanager
 def _blamed_on(path: Path, hint: str) -> Iterator[None]:
     """Name the file in errors about its content."""
@@ -338,25 +251,6 @@ def _blamed_on(path: Path, hint: str) -> Iterator[None]:
         yield
     except (MissingMarkers, TooFewPoints) as error:
         raise InputError(path, error.bare_reason, hint) from error
-
-
-def _load_rest() -> None:
-    """Load what comes after detection while the detector works on the first frames.
-
-    The libraries take about as long to load as the demo's video takes to look at. Loading holds
-    Python's lock, which the detector needs for a moment a few times per frame: a short switch
-    interval keeps it from waiting.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)
-    try:
-        from kinefit.biomech.markers.augment import load_networks
-
-        load_networks()
-        importlib.import_module("kinefit.pipeline.stages")
-        importlib.import_module("kinefit.pipeline.publish")
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:
@@ -367,7 +261,7 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
     """
     from kinefit.biomech.angles import joint_angles, missing_landmarks
     from kinefit.io.trc import read_trc
-    from kinefit.pipeline.stages import write_joint_angles
+    from kinefit.pipeline.stages.angles import write_joint_angles
     from kinefit.quality.assessment import assess
     from kinefit.quality.verdict import warnings
     from kinefit.report.plots import plot_all

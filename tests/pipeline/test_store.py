@@ -1,41 +1,35 @@
-"""A stage is reused exactly when nothing it depends on has changed."""
+"""A results folder reuses what holds, replaces only its own files, and loses nothing."""
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from kinefit.pipeline import store
-from kinefit.pipeline.store import open_run
+from kinefit.pipeline.store import Folder, open_folder
 from kinefit.types import InputError
 
-
-class Counter:
-    """Stage work that writes its files and counts how often it was done."""
-
-    def __init__(self, *files: Path, text: str = "x") -> None:
-        self.files, self.text, self.done = list(files), text, 0
-
-    def __call__(self) -> list[Path]:
-        self.done += 1
-        for file in self.files:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(self.text)
-        return self.files
+INPUTS = {"v.mp4": "a" * 64}
 
 
-def _refuses() -> list[Path]:
-    raise InputError("v.mp4", "nobody in it", "film somebody")
+def stage(folder: Folder, name: str, files: dict[str, str], key: str = "k", after=()) -> bool:
+    """Do a stage unless it is valid; whether it was done."""
+    key = f"{key}{name}".ljust(64, "0")
+    if folder.valid(name, key) is not None:
+        return False
+    staged = folder.staging(name, key)
+    for file, text in files.items():
+        (staged / file).parent.mkdir(parents=True, exist_ok=True)
+        (staged / file).write_text(text)
+    folder.commit(name, key, 0.1, {a: folder.records[a].digest for a in after}, {})
+    return True
 
 
-def run(path, *works, sha="a", overwrite=False, parameters=None):
-    """Run one stage after the other, each depending on the one before."""
-    with open_run(path, source=Path("v.mp4"), input_sha256=sha, overwrite=overwrite) as folder:
-        done = ()
-        for name, work in works:
-            folder.stage(name, work, parameters=parameters or {}, after=done[-1:])
-            done += (name,)
-        return folder
+def claim(folder: Folder, sha: str = "a", overwrite: bool = False) -> None:
+    folder.claim("v", {"v.mp4": sha * 64}, overwrite=overwrite)
 
 
 @pytest.fixture
@@ -43,151 +37,181 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def test_second_run_reuses_and_changes_do_not(out, monkeypatch):
-    first, second = Counter(out / "1.txt"), Counter(out / "2.txt")
-    works = [("one", first), ("two", second)]
-    run(out, *works)
-    assert all(r.reused for r in run(out, *works).records.values())
-    assert (first.done, second.done) == (1, 1)
-
-    run(out, *works, parameters={"cutoff": 5})
-    assert (first.done, second.done) == (2, 2)
-
-    monkeypatch.setattr(store, "code_version", lambda: "other")
-    run(out, *works, parameters={"cutoff": 5})
-    assert (first.done, second.done) == (3, 3)
+def names(folder: Path) -> set[str]:
+    """The user's files."""
+    return {
+        p.relative_to(folder).as_posix()
+        for p in folder.rglob("*")
+        if p.is_file() and ".kinefit" not in p.parts
+    }
 
 
-def test_a_changed_result_upstream_reaches_downstream(out):
-    second = Counter(out / "2.txt")
-    run(out, ("one", Counter(out / "1.txt", text="old")), ("two", second))
+def test_a_stage_is_reused_until_its_key_or_its_files_change(out):
+    with open_folder(out) as folder:
+        assert stage(folder, "one", {"1.txt": "x"})
+    with open_folder(out) as folder:
+        assert not stage(folder, "one", {"1.txt": "x"})
+        assert stage(folder, "one", {"1.txt": "y"}, key="other")
     (out / "1.txt").unlink()
-    run(out, ("one", Counter(out / "1.txt", text="new")), ("two", second))
-    assert second.done == 2
+    with open_folder(out) as folder:
+        assert stage(folder, "one", {"1.txt": "y"}, key="other")
+    assert (out / "1.txt").read_text() == "y"
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda p: p.write_text("edited")])
-def test_a_lost_or_edited_file_is_made_again(out, damage):
-    work = Counter(out / "1.txt")
-    run(out, ("one", work))
-    damage(out / "1.txt")
-    run(out, ("one", work))
-    assert work.done == 2
-    assert (out / "1.txt").read_text() == "x"
+def test_what_followed_from_an_earlier_result_stays_and_is_stale(out):
+    with open_folder(out) as folder:
+        stage(folder, "one", {"1.txt": "old"})
+        stage(folder, "two", {"2.txt": "of old"}, after=["one"])
+        stage(folder, "three", {"3.txt": "of 2"}, after=["two"])
+        stage(folder, "beside", {"4.txt": "x"})
+        stage(folder, "one", {"1.txt": "new"}, key="other")
+        stale = {name: folder.is_stale(name) for name in folder.records}
+    assert stale == {"one": False, "two": True, "three": True, "beside": False}
+    assert names(out) == {"1.txt", "2.txt", "3.txt", "4.txt"}
 
 
-def test_a_stage_that_died_half_way_is_done_again(out):
-    def dies() -> list[Path]:
-        (out / "1.txt").write_text("half")
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        run(out, ("zero", Counter(out / "0.txt")), ("one", dies))
-    zero, one = Counter(out / "0.txt"), Counter(out / "1.txt")
-    run(out, ("zero", zero), ("one", one))
-    assert (zero.done, one.done) == (0, 1)
-
-
-def test_files_a_new_result_lacks_are_removed(out):
-    run(out, ("one", Counter(out / "1.txt", out / "extra.txt")))
-    run(out, ("one", Counter(out / "1.txt")), parameters={"extra": False})
-    assert not (out / "extra.txt").exists()
+def test_an_edited_file_is_made_again_and_the_edit_is_kept(out):
+    for text in ("mine", "mine too"):
+        with open_folder(out) as folder:
+            stage(folder, "one", {"a.trc": "x"})
+        (out / "a.trc").write_text(text)
+    with open_folder(out) as folder:
+        stage(folder, "one", {"a.trc": "x"})
+        assert folder.kept == ["a.edited2.trc"]
+    assert (out / "a.trc").read_text() == "x"
+    assert (out / "a.edited.trc").read_text() == "mine"
+    assert (out / "a.edited2.trc").read_text() == "mine too"
 
 
-def test_another_input_is_refused_then_overwritten_without_touching_foreign_files(out):
-    run(out, ("one", Counter(out / "sub" / "1.txt")))
+@pytest.mark.parametrize("owner", ["another stage", "the user"])
+def test_a_file_of_somebody_else_is_never_replaced(out, owner):
+    with open_folder(out) as folder:
+        stage(folder, "zero", {"z.txt": "z"})
+        if owner == "the user":
+            (out / "1.txt").write_text("theirs")
+        else:
+            stage(folder, "other", {"1.txt": "theirs"})
+        with pytest.raises(InputError, match="choose another --out"):
+            stage(folder, "one", {"1.txt": "x"})
+    assert (out / "1.txt").read_text() == "theirs"
+    with open_folder(out) as folder:
+        assert "one" not in folder.records
+    assert not list(out.rglob("*staging*"))
+
+
+def test_half_done_work_is_dropped_and_half_done_moves_are_finished(out):
+    with open_folder(out) as folder:
+        stage(folder, "one", {"1.txt": "x", "2.txt": "y"})
+        staged = folder.staging("two", "k" * 64)
+        (staged / "3.txt").write_text("half")
+        again = folder.staging("one", folder.records["one"].key)
+        os.replace(out / "1.txt", again / "1.txt")  # killed between the two moves
+    with open_folder(out) as folder:
+        assert not stage(folder, "one", {"1.txt": "x", "2.txt": "y"})
+    assert names(out) == {"1.txt", "2.txt"}
+    assert not (out / ".kinefit" / "staging").exists()
+
+
+def test_partial_work_is_kept_until_the_stage_is_recorded(out):
+    with open_folder(out) as folder:
+        stage(folder, "zero", {"z.txt": "z"})
+        folder.partial("one").mkdir(parents=True)
+        (folder.partial("one") / "chunk").write_text("1")
+    with open_folder(out) as folder:
+        assert (folder.partial("one") / "chunk").exists()
+        stage(folder, "one", {"1.txt": "x"})
+    assert not (out / ".kinefit" / "partial").exists()
+
+
+def test_another_input_is_refused_then_overwritten_without_touching_other_files(out):
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"sub/1.txt": "x", "edited.txt": "x"})
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="another input"):
-        run(out, sha="b")
-    run(out, ("two", Counter(out / "2.txt")), sha="b", overwrite=True)
+    (out / "edited.txt").write_text("mine")
+    with open_folder(out) as folder, pytest.raises(InputError, match="another input"):
+        claim(folder, "b")
+    with open_folder(out) as folder:
+        claim(folder, "b", overwrite=True)
+        stage(folder, "two", {"2.txt": "x"})
+    assert names(out) == {"notes.txt", "edited.txt", "2.txt"}
     assert not (out / "sub").exists()
-    assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_a_folder_kinefit_did_not_make_is_refused_even_with_overwrite(out):
     out.mkdir()
     (out / "thesis.doc").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="did not write"):
-            run(out, overwrite=overwrite)
+        with open_folder(out) as folder, pytest.raises(InputError, match="did not write"):
+            claim(folder, overwrite=overwrite)
     assert [p.name for p in out.iterdir()] == ["thesis.doc"]
 
 
-def test_a_refused_input_leaves_nothing_behind(out):
-    with pytest.raises(InputError):
-        run(out, ("one", _refuses))
-    assert not out.exists()
+@pytest.mark.parametrize("text", ["[1]", "3", "{", '{"stem": 1}'])
+def test_a_claim_that_is_none_is_foreign(out, text):
+    (out / ".kinefit").mkdir(parents=True)
+    (out / ".kinefit" / "input.json").write_text(text)
+    (out / "thesis.doc").write_text("mine")
+    with open_folder(out) as folder, pytest.raises(InputError, match="did not write"):
+        claim(folder)
 
 
-def test_an_earlier_result_survives_a_later_refusal(out):
-    work = Counter(out / "1.txt")
-    run(out, ("one", work))
-    with pytest.raises(InputError):
-        run(out, ("one", work), ("two", _refuses))
-    run(out, ("one", work))
-    assert work.done == 1
-
-
-def test_an_empty_folder_of_the_user_stays_and_stays_empty(out):
-    out.mkdir()
-    with pytest.raises(InputError):
-        run(out, ("one", _refuses))
-    assert list(out.iterdir()) == []
-
-
-def test_a_forged_record_deletes_nothing_outside(out, tmp_path):
-    precious = tmp_path / "precious.txt"
-    precious.write_text("mine")
-    run(out, ("one", Counter(out / "1.txt")))
-    record = out / ".kinefit" / "one.json"
-    value = json.loads(record.read_text())
-    value["files"]["../precious.txt"] = "0"
-    record.write_text(json.dumps(value))
-    run(out, ("one", Counter(out / "1.txt")))
-    record.write_text(json.dumps(value))
-    run(out, sha="b", overwrite=True)
-    assert precious.read_text() == "mine"
-
-
-def test_half_written_files_of_a_killed_run_are_removed(out):
-    run(out, ("one", Counter(out / "1.txt")))
-    leftover = out / "sub" / ".kinefit-part-abc.trc"
-    leftover.parent.mkdir()
-    leftover.write_text("half")
-    run(out, ("one", Counter(out / "1.txt")))
-    assert not leftover.exists()
-
-
-def test_what_other_options_left_behind_goes(out):
-    run(out, ("one", Counter(out / "1.txt")), ("two", Counter(out / "sub" / "2.txt")))
-    folder = run(out, ("one", Counter(out / "1.txt")))
-    folder.forget_stages_not_run()
-    assert (out / "1.txt").exists()
-    assert not (out / "sub").exists()
-    assert not (out / ".kinefit" / "two.json").exists()
-
-
-def test_folders_made_for_a_refused_run_go_too(tmp_path):
-    with pytest.raises(InputError):
-        run(tmp_path / "a" / "b", ("one", _refuses))
+def test_nothing_finished_leaves_nothing_behind(tmp_path):
+    with open_folder(tmp_path / "a" / "b") as folder:
+        claim(folder)
+        (folder.staging("one", "k" * 64) / "half").write_text("x")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("claim", ["[1]", "3", "{"])
-def test_a_claim_that_is_none_is_foreign(out, claim):
-    (out / ".kinefit").mkdir(parents=True)
-    (out / ".kinefit" / "input.json").write_text(claim)
-    (out / "thesis.doc").write_text("mine")
-    with pytest.raises(InputError, match="did not write"):
-        run(out)
+def test_what_was_finished_survives_a_refusal(out):
+    with suppress(InputError), open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x"})
+        raise InputError("v.mp4", "nobody in it", "film somebody")
+    with open_folder(out) as folder:
+        assert not stage(folder, "one", {"1.txt": "x"})
 
 
-def test_a_stage_done_again_takes_what_followed_from_the_old_one_with_it(out):
-    run(out, ("one", Counter(out / "1.txt")), ("two", Counter(out / "2.txt")))
-    (out / "run.json").write_text("{}")
-    (out / "1.txt").unlink()
-    with pytest.raises(InputError):
-        run(out, ("one", Counter(out / "1.txt", text="new")), ("two", _refuses))
-    assert (out / "1.txt").read_text() == "new"
-    assert not (out / "2.txt").exists()
-    assert not (out / "run.json").exists()
+def test_a_forged_record_reaches_nothing_outside(out, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x"})
+        digest = folder.records["one"].files["1.txt"]
+    precious.write_text("x")  # the hash of the forged record is right, too
+    record = out / ".kinefit" / "stages" / "one.json"
+    value = json.loads(record.read_text())
+    (out / "link").symlink_to(tmp_path, target_is_directory=True)
+    value["files"] |= {"link/precious.txt": digest}
+    record.write_text(json.dumps(value))
+    with open_folder(out) as folder, pytest.raises(InputError, match="link"):
+        claim(folder, "b", overwrite=True)
+    value["files"] = {"../precious.txt": digest}
+    record.write_text(json.dumps(value))
+    with open_folder(out) as folder:
+        assert folder.records == {}
+    assert precious.exists()
+
+
+def test_an_internal_folder_that_is_a_link_is_refused(out, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    out.mkdir()
+    (out / ".kinefit").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(InputError, match="link"), open_folder(out):
+        pass
+
+
+def test_two_processes_never_write_one_folder(out):
+    code = (
+        "import sys; from pathlib import Path; from kinefit.pipeline.store import open_folder\n"
+        "from kinefit.types import InputError\n"
+        f"try:\n    with open_folder(Path({str(out)!r})): pass\n"
+        "except InputError as error: sys.exit(str(error))"
+    )
+    command = [sys.executable, "-c", code]
+    with open_folder(out) as folder:
+        stage(folder, "one", {"1.txt": "x"})
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another process is writing" in other.stderr
+    assert subprocess.run(command, check=False).returncode == 0

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from kinefit import api
 from kinefit.io.calibration import read_calibration
-from kinefit.pipeline.config import FitOptions, RunConfig, checked, run_config
+from kinefit.pipeline.config import RunConfig, checked, run_config
 from kinefit.synth.options import SynthOptions
 from kinefit.synth.truth import PersonTruth, read_truth
-
-_NO_EXPORTS = checked(FitOptions, {"export": ""})
 
 
 @dataclass(frozen=True)
@@ -62,31 +60,31 @@ class Film:
         """With the person's true height and mass, as a user measures them."""
         subject = {"height": self.person.stature_m, "mass": self.person.mass_kg}
         given = {"calibration": self.scene / "calibration.toml"} if several else {}
-        return run_config({**subject, "overlay": overlay, **given})
+        return run_config({**subject, "overlay": overlay, "export": "", **given})
 
     def run_one(self, camera: str) -> Path:
         """`kinefit run` on one video; its folder."""
         out = self.runs / f"run_{camera}"
-        api.process_video(self.video(camera), out, self.config())
+        api.process(self.video(camera), out, self.config())
         return out
 
     def run_several(self, cameras: Sequence[str]) -> Path:
         """`kinefit run` on several videos; its folder."""
         out = self.runs / f"run_{len(cameras)}_views"
-        api.process_views([self.video(n) for n in cameras], out, self.config(several=True))
+        api.process([self.video(n) for n in cameras], out, self.config(several=True))
         return out
 
     def fit_one(self, camera: str) -> Path:
         """`kinefit fit video`; its folder."""
         out = self.runs / f"fit_{camera}"
-        api.fit_video(self.video(camera), out, self.config(overlay=False), _NO_EXPORTS)
+        api.fit(self.video(camera), out, self.config(overlay=False))
         return out
 
     def fit_several(self, cameras: Sequence[str]) -> Path:
         """`kinefit fit multiview`; its folder."""
         out = self.runs / f"fit_{len(cameras)}_views"
         videos = [self.video(name) for name in cameras]
-        api.fit_views(videos, out, self.config(several=True, overlay=False), _NO_EXPORTS)
+        api.fit(videos, out, self.config(several=True, overlay=False))
         return out
 
 

@@ -111,7 +111,7 @@ def film_frames(setting: FilmSetting) -> int:
 def _process(film: Film, out: Path) -> tuple[float, int]:
     """Seconds of `kinefit run`, and the largest memory of this process, bytes."""
     start = time.perf_counter()
-    api.process_video(film.video(film.cameras[0]), out, film.config(), overwrite=True)
+    api.process(film.video(film.cameras[0]), out, film.config(), overwrite=True)
     took = time.perf_counter() - start
     return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 

@@ -6,7 +6,7 @@ should not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ import typer
 from kinefit import __version__
 from kinefit.cli.bench import bench
 from kinefit.cli.calibration import calibration
-from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
 from kinefit.cli.evaluate import evaluate
 from kinefit.cli.export import export
 from kinefit.cli.fit import fit
@@ -57,14 +57,17 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="TOML file with any of these options; flags win over it.")
     ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this stage: detect, observe, fit, markers, ...")
+    ] = None,
     overwrite: Overwrite = False,
     **options: Any,
 ) -> None:
-    """Video, or videos of calibrated cameras, to markers, joint angles and a report.
+    """Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.
 
     Several videos are matched to the cameras of --calibration by their names. Results go to
     kinefit_output/VIDEO (or kinefit_output/multiview) unless --out says otherwise. A second run
-    with the same input and options reuses what is there; a killed run goes on where it was.
+    with the same input and options reuses what is there; a stopped run goes on where it was.
     """
     with errors_exit():
         from kinefit.pipeline.config import read_config, run_config
@@ -79,7 +82,7 @@ def run(
             raise typer.BadParameter("name a video, or give --config with a `video` entry")
         settings = run_config(values, source=str(config or "options"))
         name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
-        _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite)
+        _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
 
 
 @app.command()
@@ -107,21 +110,16 @@ def demo(
             _process([demo_video()], out_folder or Path("kinefit_demo"), settings, overwrite)
 
 
-def _process(videos: Sequence[Path], folder: Path, settings: Any, overwrite: bool) -> None:
-    from kinefit.api import process_video, process_views
+def _process(
+    videos: Sequence[Path], folder: Path, settings: Any, overwrite: bool, until: str | None = None
+) -> None:
+    from kinefit.api import process
 
     with stage_progress() as progress:
-        if len(videos) == 1:
-            result = process_video(
-                videos[0], folder, settings, overwrite=overwrite, progress=progress
-            )
-        else:
-            result = process_views(videos, folder, settings, overwrite=overwrite, progress=progress)
-    err.print(f"verdict: {result.verdict}")
-    _warn(result.warnings)
-    out.print(f"{folder}", markup=False)
-    for name, about in result.files:
-        out.print(f"  {name:<44} {about}", markup=False)
+        result = process(
+            videos, folder, settings, until=until, overwrite=overwrite, progress=progress
+        )
+    show_result(result)
 
 
 @app.command()
@@ -173,15 +171,9 @@ def augment(
         _say(files, said)
 
 
-def _warn(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        err.print("[yellow]warning:[/]", end=" ")
-        err.print(warning, markup=False)
-
-
 def _say(files: list[Path], warnings: list[str]) -> None:
     """What to know on stderr, the files that were written on stdout."""
-    _warn(warnings)
+    show_warnings(warnings)
     for path in files:
         out.print(str(path), markup=False)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -19,10 +20,14 @@ from rich.progress import (
 
 from kinefit.types import KinefitError
 
+if TYPE_CHECKING:
+    from kinefit.api import RunResult
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 USAGE_ERROR = 2
+INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 
 
 @contextmanager
@@ -32,6 +37,9 @@ def errors_exit() -> Iterator[None]:
         yield
     except KinefitError as error:
         message = str(error)
+    except KeyboardInterrupt:
+        err.print("Stopped. Next: the same command goes on where it was.", markup=False)
+        raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
         place = error.filename or "the disk"
         reason = error.strerror or error
@@ -41,6 +49,23 @@ def errors_exit() -> Iterator[None]:
     err.print("[bold red]error:[/]", end=" ")
     err.print(message, markup=False)
     raise typer.Exit(USAGE_ERROR)
+
+
+def show_warnings(warnings: Iterable[str]) -> None:
+    """A line on stderr for each."""
+    for warning in warnings:
+        err.print("[yellow]warning:[/]", end=" ")
+        err.print(warning, markup=False)
+
+
+def show_result(result: RunResult) -> None:
+    """Verdict and findings of a run on stderr, its files on stdout."""
+    if result.verdict:
+        err.print(f"verdict: {result.verdict}")
+    show_warnings(result.findings)
+    out.print(f"{result.folder}", markup=False)
+    for name, about in result.files:
+        out.print(f"  {name:<44} {about}", markup=False)
 
 
 class StageProgress:

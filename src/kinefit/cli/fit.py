@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kinefit.cli.console import err, errors_exit, out, stage_progress
+from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
 from kinefit.cli.fit_frames import fit_frames
 from kinefit.cli.options import with_options
-from kinefit.pipeline.config import FitOptions, MarkerFileOptions, PictureOptions, RunConfig
+from kinefit.pipeline.config import MarkerFileOptions, PictureOptions, RunConfig
 
 fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
 fit.command("frames")(fit_frames)
@@ -20,7 +20,6 @@ OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the re
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
 ]
-_MASS_KG = 70.0  # of no effect on a body: only the marker augmenter asks
 
 
 @fit.command("image")
@@ -66,30 +65,25 @@ def fit_image(
 
 
 @fit.command("video")
-@with_options(RunConfig, FitOptions)
+@with_options(RunConfig)
 def fit_video(
     video: Annotated[Path, typer.Argument(help="The video of one camera that stands still.")],
     out_folder: OutFolder = None,
     overwrite: Overwrite = False,
     **options: Any,
 ) -> None:
-    """One body through a video: one shape, all frames together, feet that stand held.
+    """One body through a video: one shape, all frames together, standing feet kept in place.
 
-    Needs --height. Results go to kinefit_output/VIDEO unless --out says otherwise; what `kinefit
-    run` left there from the same video and options is reused.
+    The plan of `kinefit run` without markers and angles, in the same folder: what either left
+    there from the same video is used by the other. Needs --height. Results go to
+    kinefit_output/VIDEO unless --out says otherwise.
     """
     with errors_exit():
-        from kinefit.api import fit_video as job
-
-        settings, chosen = _settings(options)
-        folder = out_folder or Path("kinefit_output") / video.stem
-        with stage_progress() as progress:
-            result = job(video, folder, settings, chosen, overwrite=overwrite, progress=progress)
-        _print(result)
+        _fit([video], out_folder or Path("kinefit_output") / video.stem, options, overwrite)
 
 
 @fit.command("multiview")
-@with_options(RunConfig, FitOptions)
+@with_options(RunConfig)
 def fit_multiview(
     sources: Annotated[
         list[Path],
@@ -102,24 +96,23 @@ def fit_multiview(
     """One body through the videos of several cameras, or through triangulated points.
 
     Videos: every camera's landmarks are evidence. A bundle of `kinefit triangulate`: its points
-    with their covariances, and of the options of a run only --height. Results go to
+    with their covariances, and of the options only those of the body. Results go to
     kinefit_output/multiview (those of a bundle to BUNDLE_body) unless --out says otherwise.
     """
     with errors_exit():
-        from kinefit.api import fit_bundle, fit_views
-
+        folder = out_folder or Path("kinefit_output") / "multiview"
         if len(sources) == 1 and sources[0].suffix == ".npz":
             folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
-            chosen, height = _bundle_options(_given(options) | {"overwrite": overwrite or None})
-            _print(fit_bundle(sources[0], folder, chosen, height))
-            return
-        settings, chosen = _settings(options)
-        folder = out_folder or Path("kinefit_output") / "multiview"
-        with stage_progress() as progress:
-            result = fit_views(
-                sources, folder, settings, chosen, overwrite=overwrite, progress=progress
-            )
-        _print(result)
+        _fit(sources, folder, options, overwrite)
+
+
+def _fit(sources: list[Path], folder: Path, options: dict[str, Any], overwrite: bool) -> None:
+    from kinefit.api import fit as job
+    from kinefit.pipeline.config import run_config
+
+    settings = run_config(_given(options))
+    with stage_progress() as progress:
+        show_result(job(sources, folder, settings, overwrite=overwrite, progress=progress))
 
 
 @fit.command("markers")
@@ -146,36 +139,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _bundle_options(given: dict[str, Any]) -> tuple[FitOptions, float | None]:
-    """Options of a fit to points, and the stature; InputError for what only videos have."""
-    from kinefit.pipeline.config import checked
-    from kinefit.types import InputError
-
-    for name, value in given.items():
-        if value is not None and name != "height" and name not in FitOptions.model_fields:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
-    checked(MarkerFileOptions, {n: v for n, v in given.items() if n == "height"})
-    return _fit_options(given), given.get("height")
-
-
-def _settings(options: dict[str, Any]) -> tuple[RunConfig, FitOptions]:
-    from kinefit.pipeline.config import run_config
-
-    given = _given(options)
-    chosen = _fit_options(given)
-    run = {name: value for name, value in given.items() if name not in FitOptions.model_fields}
-    return run_config({"mass": _MASS_KG, **run}, source="options"), chosen
-
-
-def _fit_options(options: dict[str, Any]) -> FitOptions:
-    from kinefit.pipeline.config import checked
-
-    names = FitOptions.model_fields
-    given = {n: v for n, v in options.items() if n in names and v is not None}
-    return checked(FitOptions, given)
-
-
 def _print(result: Any) -> None:
     report = result.report
     table = Table("", "", show_header=False)
@@ -194,8 +157,6 @@ def _print(result: Any) -> None:
         words = "-" if slides is None else f"{slides:.1f} mm at most"
         table.add_row("standing feet slide", words)
     out.print(table)
-    for warning in result.warnings:
-        err.print("[yellow]warning:[/]", end=" ")
-        err.print(warning, markup=False)
+    show_warnings(result.warnings)
     for path in result.files:
         out.print(str(path), markup=False)

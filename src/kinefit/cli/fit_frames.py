@@ -30,9 +30,6 @@ def fit_frames(
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Folder; by default BUNDLE_frames.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results of another bundle.")
-    ] = False,
     **options: Any,
 ) -> None:
     """Rig poses frame by frame: each camera's own pose, made to fit the triangulated points.
@@ -48,7 +45,7 @@ def fit_frames(
         chosen = checked(FrameOptions, given)
         folder = out_folder or bundle.with_name(f"{bundle.stem}_frames")
         with stage_progress() as progress:
-            result = job(bundle, folder, chosen, views, overwrite=overwrite, progress=progress)
+            result = job(bundle, folder, chosen, views, progress=progress)
         _print(result, folder)
 
 

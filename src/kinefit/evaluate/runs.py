@@ -14,19 +14,17 @@ import numpy as np
 
 from kinefit.evaluate.moments import Clock, Room
 from kinefit.evaluate.scenes import SceneFolder
-from kinefit.geometry.projection import intrinsics
 from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
-from kinefit.pipeline.multiview import STEM
-from kinefit.pipeline.provenance import sha256_json
-from kinefit.pipeline.store import INTERNAL
+from kinefit.pipeline.context import INTERNAL, RIG_STEM
 from kinefit.synth.truth import ViewTruth
 from kinefit.types import (
     BodyMotion,
     Camera,
+    CameraRig,
     FloatArray,
     InputError,
     InvalidData,
@@ -64,60 +62,34 @@ def read_run(folder: Path, scene: SceneFolder) -> RunResult:
     Raises InputError for a folder that is no run's, a run of other videos, and damaged files.
     """
     cameras = _cameras(folder, scene)
-    internal = folder / INTERNAL
-    world = _json(internal / "world.json", "run it again: kinefit run")
-    if (folder / f"{STEM}_triangulated.npz").exists() or len(cameras) > 1:
-        return _several(folder, scene, cameras, world)
-    return _single(folder, scene, cameras[0], world)
+    if len(cameras) > 1:
+        return _several(folder, scene, list(cameras))
+    ((camera, stem),) = cameras.items()
+    return _single(folder, scene, camera, stem)
 
 
-def _cameras(folder: Path, scene: SceneFolder) -> list[str]:
-    """Cameras whose videos the run was made from."""
+def _cameras(folder: Path, scene: SceneFolder) -> dict[str, str]:
+    """Cameras whose videos the run was made from -> the names of their files in the run."""
     manifest = folder / "run.json"
-    if manifest.exists():
-        inputs = _json(manifest, "run it again: kinefit run")
-        listed = _entry(manifest, inputs, "inputs")
-        listed = listed if isinstance(listed, list) else []
-        hashes = [_entry(manifest, one, "sha256") for one in listed]
-        found = [scene.camera_of(str(sha256)) for sha256 in hashes]
-        cameras = [name for name in found if name is not None]
-        if cameras and len(cameras) == len(hashes):
-            return cameras
-    else:  # a fit, which writes no run.json
-        claim = folder / INTERNAL / "input.json"
-        sha256 = str(_entry(claim, _json(claim, "give the --out folder of kinefit run"), "sha256"))
-        one = scene.camera_of(sha256)
-        if one is not None:
-            return [one]
-        several = sorted(
-            name for name in scene.videos
-            if any((folder / INTERNAL / f"{kind}_{name}.npz").exists() for kind in _PER_CAMERA)
-        )  # fmt: skip
-        if several and sha256_json({name: scene.videos[name] for name in several}) == sha256:
-            return several
+    listed = _entry(manifest, _json(manifest, "give the --out folder of kinefit run"), "inputs")
+    listed = listed if isinstance(listed, list) else []
+    named = {str(_entry(manifest, one, "sha256")): str(_entry(manifest, one, "name"))
+             for one in listed}  # fmt: skip
+    found = {scene.camera_of(sha256): name for sha256, name in named.items()}
+    if found and None not in found:
+        return {str(camera): name for camera, name in found.items()}
     raise InputError(
         folder, f"is no run of the videos in {scene.path}", "give the scene that was filmed in them"
     )
 
 
-_PER_CAMERA = ("track", "people")
 _DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile, ZlibError)
 
 
-def _single(folder: Path, scene: SceneFolder, camera: str, world: Any) -> RunResult:
+def _single(folder: Path, scene: SceneFolder, camera: str, stem: str) -> RunResult:
     internal, view = folder / INTERNAL, scene.truth.view(camera)
-    track = _loaded(load_track, internal / "track.npz")
-    source = internal / "world.json"
-    lifted = _entry(source, world, "camera")
-    try:
-        K = intrinsics(float(lifted["focal_px"]), track.image.image_size)
-        R, t = np.asarray(lifted["R"], np.float64), np.asarray(lifted["t_m"], np.float64)
-        posed = Camera(camera, track.image.image_size, K, R, t)
-    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
-        raise _damaged(source, error) from error
-    stem = next(
-        (p.name.removesuffix("_initial.trc") for p in sorted(folder.glob("*_initial.trc"))), camera
-    )
+    track = _loaded(load_track, internal / f"track_{stem}.npz")
+    (posed,) = _fitted_cameras(internal)
     return _with_results(
         folder, stem,
         RunResult(
@@ -130,6 +102,10 @@ def _single(folder: Path, scene: SceneFolder, camera: str, world: Any) -> RunRes
     )  # fmt: skip
 
 
+def _fitted_cameras(internal: Path) -> CameraRig:
+    return read_calibration(internal / "fitted_cameras.toml").rig
+
+
 def room_of_camera(camera: Camera, view: ViewTruth) -> Room:
     """The room in which a result has `camera`, where the true one stands: both see the same.
 
@@ -140,26 +116,25 @@ def room_of_camera(camera: Camera, view: ViewTruth) -> Room:
     return Room(view.time, turned @ camera.R, shift)
 
 
-def _several(folder: Path, scene: SceneFolder, cameras: list[str], world: Any) -> RunResult:
+def _several(folder: Path, scene: SceneFolder, cameras: list[str]) -> RunResult:
     internal, source = folder / INTERNAL, folder / INTERNAL / "world.json"
-    lab = _entry(source, world, "lab_to_world")
-    stored = _loaded(load_arrays, internal / "body.npz")
-    points = load_triangulation(folder / f"{STEM}_triangulated.npz")
-    rig = read_calibration(folder / f"{STEM}_cameras.toml").rig
+    lab = _entry(source, _json(source, "run it again: kinefit run"), "lab_to_world")
+    stored = _loaded(load_arrays, internal / "moments.npz")
+    points = load_triangulation(folder / f"{RIG_STEM}_triangulated.npz")
+    rig = _fitted_cameras(internal)
     try:
         turn, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
         room = Room.fixed(turn.T, -turn.T @ shift)
-        posed = {camera.name: camera for camera in rig.moved(turn, shift)}
         clock = _common_clock(scene, points, stored["moments"])
     except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(source, error) from error
     files = {name: internal / f"track_{name}.npz" for name in cameras}
     return _with_results(
-        folder, STEM,
+        folder, RIG_STEM,
         RunResult(
             clock=clock,
             room=room,
-            cameras={name: posed[name] for name in cameras if name in posed},
+            cameras={camera.name: camera for camera in rig if camera.name in cameras},
             tracks={name: _loaded(load_track, path) for name, path in _there(files).items()},
             points=points,
             masks=_there({name: folder / f"{name}_mask.mp4" for name in cameras}),

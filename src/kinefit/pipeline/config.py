@@ -242,17 +242,23 @@ class FrameOptions(MotionChoice):
         return {name: value for name, value in self if value is not None}
 
 
-class RunConfig(ViewOptions):
-    """Parameters of a run. Every field is a flag of `kinefit run`.
+class RunConfig(ViewOptions, FitOptions):
+    """Parameters of the plan. Every field is a flag of `kinefit run`.
 
     Constructed through `run_config`, which turns a refused value into an InputError.
     """
 
-    height: Annotated[float, Field(ge=0.5, le=2.5)] = Field(
-        description="Stature of the subject in metres; sets the scale of everything."
+    height: Annotated[float, Field(ge=0.5, le=2.5)] | None = Field(
+        None, description="Stature of the subject in metres; sets the scale of everything."
     )
-    mass: Annotated[float, Field(ge=5, le=400)] = Field(
-        description="Body mass of the subject in kilograms; an input of the marker augmenter."
+    mass: Annotated[float, Field(ge=5, le=400)] | None = Field(
+        None,
+        description="Body mass of the subject in kilograms, an input of the marker augmenter; "
+        "else that of a body mass index of 24.",
+    )
+    markers: Literal["lstm", "mesh"] = Field(
+        "lstm",
+        description="Anatomical markers from OpenCap's LSTM augmenter, or from the body's skin.",
     )
 
     detector: Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"] = Field(
@@ -371,9 +377,22 @@ class RunConfig(ViewOptions):
         return found
 
     @property
+    def stature_m(self) -> float:
+        """The height; raises InputError where none is given."""
+        if self.height is None:
+            raise InputError(
+                "--height", "is missing, and it sets the scale", "give the stature in metres"
+            )
+        return self.height
+
+    @property
     def subject(self) -> Subject:
-        """Height and mass as the type that the stages take."""
-        return Subject(self.height, self.mass)
+        """Height and mass as the type that the stages take; raises as `stature_m`."""
+        return Subject(self.stature_m, self.mass or _MASS_INDEX * self.stature_m**2)
+
+
+# kg/m^2: about the mean of the people whom the augmenter was trained on (1.70 m, 67 kg: 23).
+_MASS_INDEX = 24.0
 
 
 def run_config(values: Mapping[str, Any], source: str = "options") -> RunConfig:

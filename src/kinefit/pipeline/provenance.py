@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cache
 from importlib import metadata
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +61,56 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_version() -> str:
-    """Hex SHA-256 over kinefit's own source and data files and the library versions.
+def code_version(module: str = "kinefit.api") -> str:
+    """Hex SHA-256 over the source of `module` and of all of kinefit that it imports, and data.
 
-    Any edit of the package counts: a stale result costs more than a repeated computation.
+    Imports are found by name in the source, those inside functions too; every file of another
+    kind in the folders of these modules counts, and all weights. With the versions of the
+    libraries, it is what a stage's result depends on besides its inputs and options.
     """
+    root = Path(str(files("kinefit")))
+    reached, waiting = set[Path](), [_source_of(root, module)]
+    while waiting:
+        path = waiting.pop()
+        if path is None or path in reached:
+            continue
+        reached.add(path)
+        waiting += [_source_of(root, name) for name in _imported(path)]
+    data = {
+        file
+        for folder in {path.parent for path in reached} | {root / "weights"}
+        for file in folder.glob("*")
+        if file.is_file() and file.suffix not in (".py", ".pyc", ".md")
+    }
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
-    for name, content in sorted(_package_files(files("kinefit"), "")):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    for path in sorted(reached | data):
+        name = path.relative_to(root).as_posix()
+        digest.update(name.encode() + b"\0" + _hash_of(path).encode())
     return digest.hexdigest()
 
 
-def _package_files(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found = []
-    for entry in folder.iterdir():
-        if entry.is_dir() and entry.name != "__pycache__":
-            found += _package_files(entry, f"{prefix}{entry.name}/")
-        elif entry.is_file():
-            found.append((prefix + entry.name, entry.read_bytes()))
-    return found
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from|import)\s+(kinefit[\w.]*)(?:\s+import\s+(\([^)]*\)|[^\n]*))?", re.MULTILINE
+)
+
+
+@cache
+def _hash_of(path: Path) -> str:
+    return sha256_file(path)
+
+
+@cache
+def _imported(path: Path) -> frozenset[str]:
+    """Names that may be modules: `from a.b import c, d` gives a.b, a.b.c and a.b.d."""
+    names = set()
+    for module, imported in _IMPORT.findall(path.read_text("utf-8")):
+        names.add(module)
+        names |= {f"{module}.{word}" for word in re.findall(r"\w+", imported)}
+    return frozenset(names)
+
+
+@cache
+def _source_of(root: Path, module: str) -> Path | None:
+    """The file of a module or package of kinefit; None where there is none of that name."""
+    base = root.parent.joinpath(*module.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)

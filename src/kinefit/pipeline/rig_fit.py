@@ -30,12 +30,12 @@ from kinefit.io.text import refused_as_input
 from kinefit.io.trc import write_trc
 from kinefit.multiview.bundle import load_triangulation, read_bundle
 from kinefit.pipeline import rig_views
-from kinefit.pipeline.body_fit import export_as
 from kinefit.pipeline.config import FrameOptions
-from kinefit.pipeline.provenance import code_version, sha256_file
+from kinefit.pipeline.context import Progress
+from kinefit.pipeline.execute import run_job
+from kinefit.pipeline.provenance import code_version
 from kinefit.pipeline.rig_files import RigClip, as_rig, file_names, frame_output
-from kinefit.pipeline.run import Progress, option_hash
-from kinefit.pipeline.store import RunFolder, open_run
+from kinefit.pipeline.stages.export import export_as
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
 
@@ -64,7 +64,6 @@ def fit_bundle_frames(
     options: FrameOptions,
     views: Path | None = None,
     *,
-    overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> FramesResult:
     """Fit a body to each frame of a bundle; files in the folder `out`.
@@ -76,18 +75,19 @@ def fit_bundle_frames(
     and a folder with other results.
     """
     job = _Job.of(bundle, options, views)
-    parameters = options.model_dump(mode="json") | {
-        "body_sha256": None if options.body == "anny" else option_hash(Path(options.body)),
-        "mapping_sha256": option_hash(options.keypoint_mapping),
-        "views_sha256": option_hash(views),
-    }
-    with open_run(
-        out, source=bundle, input_sha256=sha256_file(bundle), overwrite=overwrite
-    ) as folder:
-        record = folder.stage(STAGE, lambda: job.run(folder, progress), parameters=parameters)
-        files = tuple(folder.path / name for name in record.files)
-        report = json.loads((out / f"{job.stem}.json").read_text("utf-8"))
-    return FramesResult(report, files)
+    read = {"bundle": bundle, "views": views, "keypoint_mapping": options.keypoint_mapping}
+    read["body"] = None if options.body == "anny" else Path(options.body)
+    record, _ = run_job(
+        out,
+        STAGE,
+        {name: path for name, path in read.items() if path is not None},
+        options.model_dump(mode="json"),
+        lambda staging, partial: job.run(staging, partial, progress),
+        stem=bundle.stem,
+        reuse=True,
+    )
+    report = json.loads((out / f"{job.stem}.json").read_text("utf-8"))
+    return FramesResult(report, tuple(out / name for name in record.files))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,20 +117,20 @@ class _Job:
     def stem(self) -> str:
         return f"{self.bundle.stem}_frames"
 
-    def run(self, folder: RunFolder, progress: Progress) -> list[Path]:
-        """Fit and write; the files."""
+    def run(self, out: Path, partial: Path, progress: Progress) -> None:
+        """Fit and write below `out`; finished frames are kept in `partial` until all are."""
         work, starts = self._starts()
         progress(STAGE, 0, len(work.targets))
         found = fit_sequence(
             work,
             starts,
             self.sequence,
-            store=FrameStore(folder.internal("frames")),
+            store=FrameStore(partial),
             version=code_version(),
             progress=lambda done, total: progress(STAGE, done, total),
         )
         rig = None if self.model is None else as_rig(self.model, found)
-        return self._write(folder.path, found if rig is None else rig.found, rig, progress)
+        self._write(out, found if rig is None else rig.found, rig, progress)
 
     def _starts(self) -> tuple[RigFit, dict[str, State]]:
         """The fit, and each camera's initial poses."""
@@ -157,38 +157,32 @@ class _Job:
 
     def _write(
         self, out: Path, found: SequenceFit, rig: RigClip | None, progress: Progress
-    ) -> list[Path]:
+    ) -> None:
         files, T = file_names(found, out / "frames"), len(found.reports)
         for t, file in enumerate(files):
             person = frame_output(self.body, found, t, rig, self.options.meshes)
             write_outputs(file, [person])
             progress("files", t + 1, T)
-        moving, notes = self._write_motion(out / self.stem, found)
-        report = out / f"{self.stem}.json"
-        write_json(report, self._report(found, rig, [*self.notes, *notes]))
-        return [*files, *moving, report]
+        notes = self._write_motion(out / self.stem, found)
+        write_json(out / f"{self.stem}.json", self._report(found, rig, [*self.notes, *notes]))
 
-    def _write_motion(self, stem: Path, found: SequenceFit) -> tuple[list[Path], list[str]]:
+    def _write_motion(self, stem: Path, found: SequenceFit) -> list[str]:
         """The points on the body, and the clip as one body where it is one; what to know."""
-        files: list[Path] = []
         notes: list[str] = []
         if not np.isfinite(found.scale).any():
-            return files, ["No frame has a pose that can be used: there is no motion."]
+            return ["No frame has a pose that can be used: there is no motion."]
         if len(found.reports) > 1:  # one frame has no rate, which TRC must state
-            files.append(stem.with_name(f"{stem.name}.trc"))
             targets = found.work.targets
-            write_trc(files[0], Markers(targets.timeline, targets.names, found.points))
+            points = Markers(targets.timeline, targets.names, found.points)
+            write_trc(stem.with_name(f"{stem.name}.trc"), points)
         try:
             motion = found.motion
         except InvalidData:
-            return files, ["No motion was written: its frames have several shapes or scales."]
-        files.append(stem.with_name(f"{stem.name}.npz"))
-        write_motion(files[-1], motion)
+            return ["No motion was written: its frames have several shapes or scales."]
+        write_motion(stem.with_name(f"{stem.name}.npz"), motion)
         for kind in self.options.exports:
-            written, said = export_as(stem, kind, self.body, motion)
-            files += written
-            notes += said
-        return files, notes
+            notes += export_as(stem, kind, self.body, motion)[1]
+        return notes
 
     def _report(
         self, found: SequenceFit, rig: RigClip | None, notes: Sequence[str]

@@ -1,140 +1,262 @@
-"""A run folder: what was computed, from what, and whether it still holds.
+"""A results folder: what was computed, from what, and whether it still holds.
 
-Each stage leaves a record `.kinefit/<stage>.json` with a key (hash of its input hashes, its
-parameters and the code version) and the SHA-256 of every file it wrote. A stage is reused only
-when the key is the same and each of its files is still what was written. The record is written
-last, so that a stage killed half-way has none and is done again.
+Nothing that a user was given disappears unasked. A stage works in a staging folder of its own;
+its files are moved into place once all of them are whole. The record of the stage, with its key
+and the SHA-256 of every file, is written just before the first move, so that a process killed in
+between is finished by the next one. A stage that is done again replaces its own files and no
+others; what was computed from its earlier result stays, and `is_stale` says so.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kinefit.io.atomic import remove_partial, write_json
-from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
-from kinefit.types import InputError, KinefitError
+from filelock import FileLock, Timeout
 
-INTERNAL = ".kinefit"
+from kinefit.io.atomic import write_json
+from kinefit.pipeline.context import INTERNAL
+from kinefit.pipeline.provenance import sha256_file, sha256_json
+from kinefit.types import InputError
 
 
 @dataclass(frozen=True)
-class StageRecord:
-    """One finished stage: its key, seconds of work, and files (relative name -> SHA-256)."""
+class Record:
+    """One finished stage.
+
+    stage: its name, unique in the folder. key: hash of everything that the result depends on.
+    files: name relative to the folder -> SHA-256. after: id of each stage that was read -> hash
+    of its files then. about: inputs and options, for people. seconds: of work.
+    """
 
     stage: str
     key: str
     seconds: float
     files: dict[str, str]
+    after: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
     reused: bool = False
 
+    @property
+    def digest(self) -> str:
+        """Hash of the files, for the stages that read them."""
+        return sha256_json(self.files)
 
-@dataclass
-class RunFolder:
-    """The output folder of one run. Open it with `open_run`."""
 
-    path: Path
-    input_sha256: str
-    records: dict[str, StageRecord] = field(default_factory=dict)
+class Folder:
+    """The results folder at `path`. Open it with `open_folder`.
 
-    def internal(self, name: str) -> Path:
-        """Path of a file that only kinefit reads."""
-        return self.path / INTERNAL / name
+    records: by id, of all stages ever finished here, whatever command they belonged to.
+    kept: names of copies of files that the user had edited before they were made again.
+    """
 
-    def stage(
-        self,
-        name: str,
-        work: Callable[[], list[Path]],
-        *,
-        parameters: Mapping[str, Any],
-        after: tuple[str, ...] = (),
-    ) -> StageRecord:
-        """Do `work` unless its result is here already; it returns the files it wrote.
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        read = map(_read_record, self._internal("stages").glob("*.json"))
+        self.records = {record.stage: record for record in read if record is not None}
+        self.kept: list[str] = []
+        self.finish_moves()
 
-        parameters: everything besides the input and the stages in `after` that the result
-            depends on; JSON values or paths.
+    def file(self, name: str) -> Path:
+        """Path of a file of a stage; InputError where a link leads out of the folder."""
+        at = self.path
+        for part in PurePosixPath(name).parent.parts:
+            at = at / part
+            if at.is_symlink():
+                raise InputError(at, "is a link to another folder", "choose another --out")
+        return self.path / name
+
+    def claim(self, stem: str, inputs: Mapping[str, str], *, overwrite: bool) -> None:
+        """Make this the folder of the inputs (name -> SHA-256) whose files begin with `stem`.
+
+        A folder of other inputs is refused with InputError unless `overwrite`, which removes what
+        kinefit wrote there and nothing else; one with files that kinefit did not make is refused.
         """
-        upstream = {stage: self.records[stage].files for stage in after}
-        key = sha256_json(
-            {
-                "stage": name,
-                "code": code_version(),
-                "input": self.input_sha256,
-                "parameters": dict(parameters),
-                "after": upstream,
-            }
-        )
-        record = self._reusable(name, key)
-        if record is None:
-            self.forget_stages_not_run()  # what follows from an older result goes with it
-            (self.path / "run.json").unlink(missing_ok=True)
-            start = time.perf_counter()
-            written = sorted(work())
-            files = {p.relative_to(self.path).as_posix(): sha256_file(p) for p in written}
-            record = StageRecord(name, key, round(time.perf_counter() - start, 3), files)
-            write_json(self._record_path(name), _as_json(record))
-        self.records[name] = record
-        return record
+        wanted = {"stem": stem, "inputs": dict(inputs)}
+        claim = _read_json(self._internal("input.json"))
+        if claim is not None and not _is_claim(claim):
+            claim = None  # damaged, or not ours: as if there were none
+        if claim is None and (foreign := self._foreign()):
+            raise InputError(
+                self.path,
+                f"holds files that kinefit did not write ({foreign[0]})",
+                "choose a new or empty --out",
+            )
+        if claim is not None and claim != wanted:
+            if not overwrite:
+                others = ", ".join(claim["inputs"])
+                raise InputError(
+                    self.path,
+                    f"holds the results of another input ({others}), not of {', '.join(inputs)}",
+                    "choose another --out, or --overwrite to replace them",
+                )
+            self._remove_all()
+        elif overwrite:
+            self._remove_all()
+        write_json(self._internal("input.json"), wanted)
 
-    def forget_stages_not_run(self) -> None:
-        """Remove what an earlier run left of stages that this one has not reached (or has not)."""
-        for path in self.path.glob(f"{INTERNAL}/*.json"):
-            record = _read_record(path)
-            if record is not None and record.stage not in self.records:
-                _remove_files(self.path, record.files)
-                path.unlink()
-
-    def _record_path(self, stage: str) -> Path:
-        return self.internal(f"{stage}.json")
-
-    def _reusable(self, stage: str, key: str) -> StageRecord | None:
-        record = _read_record(self._record_path(stage))
+    def valid(self, stage: str, key: str) -> Record | None:
+        """The record of a stage whose result is here and still what was written."""
+        record = self.records.get(stage)
         if record is None or record.key != key:
             return None
         for name, digest in record.files.items():
-            file = self.path / name
+            file = self.file(name)
             if not file.is_file() or sha256_file(file) != digest:
                 return None
-        return StageRecord(stage, key, record.seconds, record.files, reused=True)
+        return replace(record, reused=True)
+
+    def is_stale(self, stage: str) -> bool:
+        """Whether a stage was computed from an earlier result of a stage that it reads."""
+        return any(
+            other not in self.records
+            or self.records[other].digest != digest
+            or self.is_stale(other)
+            for other, digest in self.records[stage].after.items()
+        )
+
+    def staging(self, stage: str, key: str) -> Path:
+        """An empty folder for the files of a stage, laid out as they shall lie in this one."""
+        path = self._staging_of(stage, key)
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+    def partial(self, stage: str) -> Path:
+        """Where a stage may keep unfinished work for its next try; gone once it is recorded."""
+        return self._internal("partial") / stage
+
+    def commit(
+        self, stage: str, key: str, seconds: float,
+        after: Mapping[str, str], about: Mapping[str, Any],
+    ) -> Record:  # fmt: skip
+        """Move what a stage left in its staging folder into place, and remember it.
+
+        Raises InputError for a file that belongs to another command, or to the user.
+        """
+        staged = self._staging_of(stage, key)
+        paths = sorted(p for p in staged.rglob("*") if p.is_file())
+        files = {p.relative_to(staged).as_posix(): sha256_file(p) for p in paths}
+        earlier = self.records.get(stage)
+        self._refuse_foreign(stage, files)
+        if earlier is not None:
+            self._keep_edited(earlier, files)
+        record = Record(stage, key, round(seconds, 3), files, dict(after), dict(about))
+        value = asdict(record)
+        value.pop("reused")
+        write_json(self._record_path(stage), value)
+        self.records[stage] = record
+        self._move(staged, record)
+        shutil.rmtree(self.partial(stage), ignore_errors=True)
+        _remove_if_empty(self._internal("partial"))
+        return record
+
+    def _refuse_foreign(self, stage: str, names: Mapping[str, str]) -> None:
+        owner = {name: r.stage for r in self.records.values() for name in r.files}
+        for name in names:
+            target = self.file(name)
+            if target.exists() and owner.get(name, "") != stage:
+                by = f"was written by {owner[name]!r}" if name in owner else "is not kinefit's"
+                raise InputError(target, by, "choose another --out, or move that file away")
+
+    def _keep_edited(self, earlier: Record, files: Mapping[str, str]) -> None:
+        """Copy away what the user changed since it was written, before it is made again."""
+        for name in files.keys() & earlier.files.keys():
+            target = self.file(name)
+            if not target.is_file():
+                continue
+            if sha256_file(target) in (earlier.files[name], files[name]):
+                continue
+            copy = next(c for c in _edited_names(target) if not c.exists())
+            target.rename(copy)
+            self.kept.append(copy.relative_to(self.path).as_posix())
+
+    def _move(self, staged: Path, record: Record) -> None:
+        for name, digest in record.files.items():
+            source, target = staged / name, self.file(name)
+            if source.is_file() and sha256_file(source) == digest:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+        shutil.rmtree(staged, ignore_errors=True)
+        _remove_if_empty(staged.parent)
+
+    def finish_moves(self) -> None:
+        """Finish what a killed process was moving; drop what it had not finished computing."""
+        by_place = {self._staging_of(r.stage, r.key): r for r in self.records.values()}
+        for staged in self._internal("staging").glob("*"):
+            if staged in by_place:
+                self._move(staged, by_place[staged])
+            else:
+                shutil.rmtree(staged, ignore_errors=True)
+        _remove_if_empty(self._internal("staging"))
+
+    def _foreign(self) -> list[str]:
+        """Entries of the folder that no record lists."""
+        known = {PurePosixPath(name).parts[0] for r in self.records.values() for name in r.files}
+        known |= {INTERNAL, "run.json"} if self.records else {INTERNAL}
+        return sorted(e.name for e in self.path.iterdir() if e.name not in known)
+
+    def _remove_all(self) -> None:
+        """Remove every file that a record lists, but for those that the user has changed."""
+        for record in self.records.values():
+            for name, digest in record.files.items():
+                file = self.file(name)
+                if file.is_file() and sha256_file(file) == digest:
+                    file.unlink()
+                    if file.parent != self.path:
+                        _remove_if_empty(file.parent)
+        for entry in ("stages", "partial", "input.json"):
+            path = self._internal(entry)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (self.path / "run.json").unlink(missing_ok=True)
+        self.records.clear()
+
+    def _internal(self, name: str) -> Path:
+        return self.path / INTERNAL / name
+
+    def _record_path(self, stage: str) -> Path:
+        return self._internal("stages") / f"{stage}.json"
+
+    def _staging_of(self, stage: str, key: str) -> Path:
+        return self._internal("staging") / f"{stage}.{key[:16]}"
 
 
 @contextmanager
-def open_run(
-    path: Path, *, source: Path, input_sha256: str, overwrite: bool
-) -> Iterator[RunFolder]:
-    """The run folder at `path`, claimed for the input with `input_sha256`.
+def open_folder(path: Path) -> Iterator[Folder]:
+    """The results folder at `path`, made if need be, locked against other processes.
 
-    A folder of another input is refused with InputError unless `overwrite`, which removes what
-    kinefit wrote there and nothing else; one with files that kinefit did not make is refused in
-    any case. A run that is refused (KinefitError) leaves nothing behind: folders made by this
-    call go again.
+    Raises InputError where it cannot be a folder or another process is writing it. Folders made
+    by this call are gone again if nothing was finished in them.
     """
-    fresh, claimed = not path.exists(), (path / INTERNAL).is_dir()
-    made = [parent for parent in path.parents if not parent.exists()]
-    if overwrite and claimed:
-        _clear(path)
-    else:
-        _check_claim(path, source, input_sha256)
-    remove_partial(path)
-    folder = RunFolder(path, input_sha256)
+    check_folder(path)
+    internal = path / INTERNAL
+    if internal.is_symlink():
+        raise InputError(internal, "is a link to another folder", "choose another --out")
+    made = [p for p in (internal, path, *path.parents) if not p.exists()]
+    internal.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(internal / "lock", timeout=0)
     try:
-        write_json(folder.internal("input.json"), {"file": source.name, "sha256": input_sha256})
-        yield folder
-    except KinefitError:
-        if fresh:
-            shutil.rmtree(path, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):  # not empty: somebody else uses it by now
-                    parent.rmdir()
-        elif not folder.records and not claimed:
-            shutil.rmtree(path / INTERNAL, ignore_errors=True)
-        raise
+        with lock:
+            folder = Folder(path)
+            try:
+                yield folder
+            finally:
+                folder.finish_moves()
+                if not folder.records:
+                    for name in ("input.json", "lock"):
+                        (internal / name).unlink(missing_ok=True)
+    except Timeout as error:
+        hint = "wait until it is done, or choose another --out"
+        raise InputError(path, "another process is writing this folder", hint) from error
+    finally:
+        for folder_made in made:
+            _remove_if_empty(folder_made)
 
 
 def check_folder(out: Path) -> None:
@@ -144,49 +266,18 @@ def check_folder(out: Path) -> None:
         raise InputError(taken, "is a file, not a folder", "choose another --out")
 
 
-def _check_claim(path: Path, source: Path, input_sha256: str) -> None:
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise InputError(path, "is a file, not a folder", "choose another --out")
-    claim = _read_json(path / INTERNAL / "input.json")
-    if not isinstance(claim, dict):
-        if any(entry.name != INTERNAL for entry in path.iterdir()):
-            raise InputError(
-                path, "holds files that kinefit did not write", "choose a new or empty --out"
-            )
-    elif claim.get("sha256") != input_sha256:
-        raise InputError(
-            path,
-            f"holds the results of another input ({claim.get('file')}), not of {source.name}",
-            "choose another --out, or --overwrite to replace them",
-        )
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):  # not empty, or not there
+        folder.rmdir()
 
 
-def _clear(path: Path) -> None:
-    """Remove every file that a stage record of this folder lists, and the records."""
-    for record_path in (path / INTERNAL).glob("*.json"):
-        record = _read_record(record_path)
-        _remove_files(path, record.files if record else ())
-    (path / "run.json").unlink(missing_ok=True)
-    shutil.rmtree(path / INTERNAL)
-
-
-def _remove_files(root: Path, names: Iterable[str]) -> None:
-    """Delete files below `root`, and the sub-folders that this empties."""
-    for file in (root / name for name in names):
-        file.unlink(missing_ok=True)
-        if file.parent != root and file.parent.is_dir() and not any(file.parent.iterdir()):
-            file.parent.rmdir()
-
-
-def _as_json(record: StageRecord) -> dict[str, Any]:
-    return {
-        "stage": record.stage,
-        "key": record.key,
-        "seconds": record.seconds,
-        "files": record.files,
-    }
+def _edited_names(path: Path) -> Iterator[Path]:
+    """`name.edited.suffix`, `name.edited2.suffix`, ..."""
+    yield path.with_name(f"{path.stem}.edited{path.suffix}")
+    number = 2
+    while True:
+        yield path.with_name(f"{path.stem}.edited{number}{path.suffix}")
+        number += 1
 
 
 def _read_json(path: Path) -> Any:
@@ -196,14 +287,25 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _read_record(path: Path) -> StageRecord | None:
-    """The record at `path`; None when absent or not one (then the stage is simply done again)."""
+def _is_claim(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("stem"), str)
+        and isinstance(value.get("inputs"), dict)
+    )
+
+
+def _read_record(path: Path) -> Record | None:
+    """The record at `path`; None when it is not one (then the stage is simply done again)."""
     value = _read_json(path)
     try:
         files = {str(k): str(v) for k, v in value["files"].items()}
-        paths = [PurePath(name) for name in files]
-        if any(p.is_absolute() or ".." in p.parts or not p.parts for p in paths):
-            return None  # forged: it would reach outside the folder
-        return StageRecord(str(value["stage"]), str(value["key"]), float(value["seconds"]), files)
+        after = {str(k): str(v) for k, v in value["after"].items()}
+        stage, key, seconds = str(value["stage"]), str(value["key"]), float(value["seconds"])
+        about = dict(value["about"])
     except (TypeError, KeyError, AttributeError, ValueError):
         return None
+    names = [PurePosixPath(name) for name in files]
+    if stage != path.stem or any(n.is_absolute() or ".." in n.parts or not n.parts for n in names):
+        return None  # forged: it would reach outside the folder
+    return Record(stage, key, seconds, files, after, about)

@@ -14,7 +14,7 @@ from kinefit.multiview.bundle import save_bundle
 from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.config import ViewOptions
-from kinefit.pipeline.multiview import check_views
+from kinefit.pipeline.preflight import check_views
 from kinefit.tracking.identity import choose_person, find_people
 from kinefit.types import CameraRig, FloatArray, InputError
 

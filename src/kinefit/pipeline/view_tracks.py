@@ -10,7 +10,7 @@ from kinefit.detect import choose_person as choose_in_view
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, probe
 from kinefit.pipeline.artifacts import load_people, load_track
-from kinefit.pipeline.multiview import Multiview
+from kinefit.pipeline.context import Context
 from kinefit.tracking.identity import choose_person, find_people
 from kinefit.types import (
     CameraRig,
@@ -22,39 +22,39 @@ from kinefit.types import (
 )
 
 
-def first_tracks(run: Multiview) -> dict[str, PoseTrack]:
+def first_tracks(context: Context) -> dict[str, PoseTrack]:
     """Camera -> one person's points; where a detector found several, who is the subject in that
     view alone (`chosen_tracks` asks all views).
     """
-    return {name: _first(run, name) for name in run.videos}
+    return {name: _first(context, name) for name in context.job.inputs}
 
 
 def chosen_tracks(
-    run: Multiview, rig: CameraRig, offsets: FloatArray
+    context: Context, rig: CameraRig, offsets: FloatArray
 ) -> tuple[dict[str, PoseTrack], list[str]]:
     """Camera -> the points of the one person that is asked for, and what was chosen, in words.
 
     offsets: (C,) seconds to add to each camera's clock. With a detector that finds one person
     there is nothing to choose.
     """
-    if not _people_file(run, rig.names[0]).exists():
-        return first_tracks(run), []
-    everybody = {name: load_people(_people_file(run, name)) for name in rig.names}
-    times = {name: frame_times(run.videos[name]) for name in rig.names}
+    if not context.has_internal(f"people_{rig.names[0]}.npz"):
+        return first_tracks(context), []
+    everybody = {name: load_people(_people_file(context, name)) for name in rig.names}
+    times = {name: frame_times(context.job.inputs[name]) for name in rig.names}
     clocks = [times[n] - times[n][0] + o for n, o in zip(rig.names, offsets, strict=True)]
     grid = _grid(clocks)
     rows = {name: _nearest(clock, grid) for name, clock in zip(rig.names, clocks, strict=True)}
     views = [_lists(everybody[name], rows[name]) for name in rig.names]
     names = everybody[rig.names[0]].names
     paths = find_people(rig, names, views, grid)
-    path = choose_person(paths, run.config.person)
+    path = choose_person(paths, context.config.person)
     tracks = {}
     for c, name in enumerate(rig.names):
         chosen = np.full(len(times[name]), -1)
         seen = (rows[name] >= 0) & (path.place[c] >= 0)  # of two moments in a frame one may miss
         chosen[rows[name][seen]] = path.place[c][seen]
-        tracks[name] = _track(run.videos[name], everybody[name], chosen, times[name])
-    number = run.config.person or 1
+        tracks[name] = _track(context.job.inputs[name], everybody[name], chosen, times[name])
+    number = context.config.person or 1
     return tracks, [
         f"{len(paths)} {'person' if len(paths) == 1 else 'persons'} in the scene; this is number "
         f"{number}, seen in {', '.join(_shares(path.seen, rig.names))}."
@@ -65,18 +65,20 @@ def _shares(seen: FloatArray, names: tuple[str, ...]) -> list[str]:
     return [f"{name} {100 * share:.0f} %" for name, share in zip(names, seen, strict=True)]
 
 
-def _people_file(run: Multiview, camera: str) -> Path:
-    return run.folder.internal(f"people_{camera}.npz")
+def _people_file(context: Context, camera: str) -> Path:
+    return context.read_internal(f"people_{camera}.npz")
 
 
-def _first(run: Multiview, camera: str) -> PoseTrack:
-    stored = run.folder.internal(f"track_{camera}.npz")
-    if stored.exists():
-        return load_track(stored)
-    people, time = load_people(_people_file(run, camera)), frame_times(run.videos[camera])
+def _first(context: Context, camera: str) -> PoseTrack:
+    if context.has_internal(f"track_{camera}.npz"):
+        return load_track(context.read_internal(f"track_{camera}.npz"))
+    people, time = (
+        load_people(_people_file(context, camera)),
+        frame_times(context.job.inputs[camera]),
+    )
     chosen = np.full(len(time), -1)
     chosen[people.frame] = choose_in_view(people.points, time[people.frame])
-    return _track(run.videos[camera], people, chosen, time)
+    return _track(context.job.inputs[camera], people, chosen, time)
 
 
 def _grid(clocks: list[FloatArray]) -> FloatArray:

@@ -8,6 +8,7 @@ from kinefit.types.arrays import all_finite as all_finite
 from kinefit.types.body import BodyMotion as BodyMotion
 from kinefit.types.camera import Camera as Camera
 from kinefit.types.camera import CameraRig as CameraRig
+from kinefit.types.errors import Cancelled as Cancelled
 from kinefit.types.errors import InputError as InputError
 from kinefit.types.errors import InvalidData as InvalidData
 from kinefit.types.errors import KinefitError as KinefitError

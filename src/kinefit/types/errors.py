@@ -54,6 +54,10 @@ class NobodyFound(InputError):
         super().__init__(source, f"no person was found in {what}", hint)
 
 
+class Cancelled(KinefitError):
+    """Work that was stopped because the user asked for it."""
+
+
 class InvalidData(KinefitError):
     """Values that contradict a type's contract (shape, range, order); found at construction."""
 

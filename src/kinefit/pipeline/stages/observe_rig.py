@@ -1,20 +1,18 @@
-"""What follows detection with several cameras: from each view's points to the markers of a body."""
+"""Stages `triangulate` and `observe` of a rig: from each view's points to one person."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kinefit.biomech.markers import estimate_missing, standard_markers
 from kinefit.io.atomic import write_json
-from kinefit.io.calibration import AXES, Calibration, write_calibration
-from kinefit.io.trc import write_trc
+from kinefit.io.calibration import AXES, Calibration, read_calibration, write_calibration
 from kinefit.metric.gravity import floor_height
 from kinefit.metric.placement import SOLE_BELOW_LANDMARK, turn_to_face_x
 from kinefit.multiview.bundle import load_triangulation, save_bundle
@@ -24,19 +22,18 @@ from kinefit.multiview.sync import find_offsets
 from kinefit.multiview.trajectory import Trajectory, body_trajectory
 from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
-from kinefit.pipeline.artifacts import load_arrays, save_arrays, save_markers
-from kinefit.pipeline.multiview import Multiview
+from kinefit.pipeline.artifacts import load_arrays, save_arrays
+from kinefit.pipeline.context import Context
 from kinefit.pipeline.rig import RunRig, rig_of
+from kinefit.pipeline.stages.observe import save
 from kinefit.pipeline.view_tracks import chosen_tracks, first_tracks
 from kinefit.quality.assessment import frame_pairs
-from kinefit.render.rig_overlay import Scene
 from kinefit.types import (
-    BoolArray,
     CameraRig,
     FloatArray,
     InputError,
     Keypoints3D,
-    Markers,
+    Observations,
     PoseTrack,
     TooFewPoints,
 )
@@ -45,12 +42,12 @@ _HIGH = np.array([0.0, 1000.0, 0.0])  # metres: from there, a line of sight is a
 _LEAST_SHARE = 0.1  # of points seen twice; the demo with poses read the wrong way has 0.002
 
 
-def triangulate_views(run: Multiview) -> list[Path]:
+def triangulated(context: Context) -> None:
     """One clock, sides put right, points in space with their evidence."""
-    config = run.config
-    found = rig_of(run.videos, config)
-    offsets, clock = _offsets(run, first_tracks(run))
-    tracks, said = chosen_tracks(run, found.rig, offsets)
+    config = context.config
+    found = rig_of(context.job.inputs, config)
+    offsets, clock = _offsets(context, first_tracks(context))
+    tracks, said = chosen_tracks(context, found.rig, offsets)
     clock["notes"] += said
     common = on_common_clock([t.image for t in tracks.values()], offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
@@ -62,25 +59,26 @@ def triangulate_views(run: Multiview) -> list[Path]:
     points = triangulate(found.rig, common.timeline, common.names, xy, score, options)
     _refuse_unusable(points, config.calibration)
     if not found.up_known:
-        found = _upright(found, points, run)
+        found = _upright(found, points, context)
         points = triangulate(found.rig, common.timeline, common.names, xy, score, options)
-    bundle, views = run.file("_triangulated.npz"), run.folder.internal("views.npz")
-    cameras, facts = run.file("_cameras.toml"), run.folder.internal("views.json")
+    bundle, views = context.new("_triangulated.npz"), context.internal("views.npz")
+    cameras, facts = context.new("_cameras.toml"), context.internal("views.json")
     save_bundle(bundle, points, found.rig)
     save_arrays(views, {"xy": xy, "score": score})
     write_calibration(cameras, found.rig, layout="caliscope")
     write_json(facts, _views_facts(found, tracks, common, swaps, points, clock))
-    return [bundle, views, cameras, facts]
 
 
-def _offsets(run: Multiview, tracks: Mapping[str, PoseTrack]) -> tuple[FloatArray, dict[str, Any]]:
+def _offsets(
+    context: Context, tracks: Mapping[str, PoseTrack]
+) -> tuple[FloatArray, dict[str, Any]]:
     """(C,) seconds to add to each camera's clock, and how they came about, in words.
 
     Raises InputError when they are asked for and the motion does not determine them.
     """
-    given = run.config.offset_s
+    given = context.config.offset_s
     offsets = np.array([given.get(name, 0.0) for name in tracks])
-    if not run.config.sync:
+    if not context.config.sync:
         how = "given" if given else "taken as one: the cameras are said to be synchronised"
         return offsets, {"notes": [f"Clocks {how}."], "offset_s": offsets.tolist()}
     images = [track.image for track in tracks.values()]
@@ -120,7 +118,7 @@ def _refuse_unusable(points: Triangulation, calibration: Path | None) -> None:
     )
 
 
-def _upright(found: RunRig, points: Triangulation, run: Multiview) -> RunRig:
+def _upright(found: RunRig, points: Triangulation, context: Context) -> RunRig:
     """The rig in a world with Y up, the vertical taken from the person: the file does not say it.
 
     The axis of the file's world nearest to the way from feet to head, on average over the clip.
@@ -131,7 +129,7 @@ def _upright(found: RunRig, points: Triangulation, run: Multiview) -> RunRig:
     lean = math.degrees(math.acos(min(1.0, float(np.abs(way).max()))))
     if not lean < _MOST_LEAN_DEG:
         raise InputError(
-            run.config.calibration or "calibration",
+            context.config.calibration or "calibration",
             f"its world has no axis along which the person stands (the nearest is {lean:.0f} "
             "degrees off), and it does not say which one is up",
             "give --world-up, or set the calibration's origin on the floor",
@@ -174,26 +172,30 @@ def _turn_between(before: Calibration, after: Calibration) -> FloatArray:
     return np.asarray(after.rig.cameras[0].R.T @ before.rig.cameras[0].R)
 
 
-def initial(run: Multiview) -> list[Path]:
-    """The 22 markers in the room: constant bones, floor, heading."""
-    points = load_triangulation(run.file("_triangulated.npz"))
-    views = load_arrays(run.folder.internal("views.npz"))
-    facts = json.loads(run.folder.internal("views.json").read_text("utf-8"))
-    rig = _posed(run, *([pose[k] for pose in facts["poses"]] for k in ("R", "t")))
-    keypoints, sd, few, notes = _body(run, rig, points, views)
-    turn, shift, said = _room(keypoints, run.config.lab_frame)
-    rig = rig.moved(turn, shift)
+def rig(context: Context) -> None:
+    """Constant bones, floor, heading: one person in the world, seen by all cameras."""
+    points = load_triangulation(context.read_user("_triangulated.npz"))
+    views = load_arrays(context.read_internal("views.npz"))
+    facts = json.loads(context.read_internal("views.json").read_text("utf-8"))
+    cameras = read_calibration(context.read_user("_cameras.toml")).rig.select(points.cameras)
+    keypoints, notes = _body(context, cameras, points, views)
+    turn, shift, said = _room(keypoints, context.config.lab_frame)
+    cameras = cameras.moved(turn, shift)
     keypoints = replace(keypoints, xyz=keypoints.xyz @ turn.T + shift)
-    markers = standard_markers(Markers(keypoints.timeline, keypoints.names, keypoints.xyz, few, sd))
-    if run.config.estimate_missing:
-        markers = estimate_missing(markers)
+    score = views["score"].swapaxes(0, 1)
+    xy = np.where((score > 0)[..., None], views["xy"].swapaxes(0, 1), np.nan)
+    sigma = points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
+    found = Observations(
+        points.timeline, cameras, points.names, xy, sigma, keypoints.xyz,
+        stature_m=context.config.height,
+    )  # fmt: skip
     report = check_rig(
-        rig,
-        {name: tuple(size) for name, size in zip(rig.names, facts["sizes"], strict=True)},
+        cameras,
+        {name: tuple(size) for name, size in zip(cameras.names, facts["sizes"], strict=True)},
         keypoints,
-        run.config.height,
+        context.config.stature_m,
     )
-    world = {
+    save(context, found, np.array(facts["moments"]), {
         "detector": facts["detector"],
         "doubts": [_sentence(text) for text in (*facts["doubts"], *report.warnings)],
         "notes": [*facts["notes"], *notes, *said],
@@ -201,37 +203,22 @@ def initial(run: Multiview) -> list[Path]:
         "cameras": facts["cameras"],
         "rig": report.as_json(),
         "lab_to_world": {"R": turn.tolist(), "t_m": shift.tolist()},
-    }
-    stored, file = run.folder.internal("initial.npz"), run.folder.internal("world.json")
-    body = run.folder.internal("body.npz")
-    save_markers(stored, markers)
-    save_arrays(
-        body,
-        {
-            "xyz": keypoints.xyz,
-            "names": np.array(keypoints.names),
-            "R": np.stack([c.R for c in rig]),
-            "t": np.stack([c.t for c in rig]),
-            "moments": np.array(facts["moments"]),
-        },
-    )
-    write_json(file, world)
-    write_trc(run.file("_initial.trc"), markers)
-    return [stored, body, file, run.file("_initial.trc")]
+    })  # fmt: skip
+
+
+_LEAST_SCORE = 0.05  # a landmark that is hardly visible counts a twentieth, never nothing
 
 
 def _body(
-    run: Multiview, rig: CameraRig, points: Triangulation, views: Mapping[str, FloatArray]
-) -> tuple[Keypoints3D, FloatArray, BoolArray, list[str]]:
-    """Keypoints in the calibration's world, sd per axis, where they are not measured, words."""
-    if not run.config.trajectory:
-        sd = np.sqrt(np.einsum("tjii->tji", points.covariance))
-        return points.keypoints, sd, np.zeros(sd.shape[:2], bool), []
+    context: Context, rig: CameraRig, points: Triangulation, views: Mapping[str, FloatArray]
+) -> tuple[Keypoints3D, list[str]]:
+    """Keypoints in the calibration's world, and what they rest on, in words."""
+    if not context.config.trajectory:
+        return points.keypoints, []
     found = body_trajectory(
-        rig, points, views["xy"], views["score"], max_unseen_s=run.config.max_unseen
+        rig, points, views["xy"], views["score"], max_unseen_s=context.config.max_unseen
     )
-    sd = np.sqrt(np.einsum("tjii->tji", found.covariance))
-    return found.keypoints, sd, found.seen < 2, [_trajectory_words(found)]
+    return found.keypoints, [_trajectory_words(found)]
 
 
 def _trajectory_words(found: Trajectory) -> str:
@@ -320,7 +307,6 @@ def _views_facts(
         "detector": next(iter(tracks.values())).source,
         "sizes": [list(track.image.image_size) for track in tracks.values()],
         "moments": [_own_moments(common, o) for o in clock["offset_s"]],
-        "poses": [{"R": c.R.tolist(), "t": c.t.tolist()} for c in found.rig],
         "cameras": cameras,
         "side_swaps": side_swaps,
         "doubts": [*found.doubts, *_left_out(tracks, common), *_doubts(points)],
@@ -379,30 +365,3 @@ def _sentence(text: str) -> str:
 
 def _pct(share: float) -> float:
     return round(100 * float(share), 1)
-
-
-def _posed(run: Multiview, R: Iterable[Any], t: Iterable[Any]) -> CameraRig:
-    """The run's cameras in another world, where their poses are (C, 3, 3) and (C, 3)."""
-    poses = zip(rig_of(run.videos, run.config).rig, R, t, strict=True)
-    cameras = (replace(c, R=np.asarray(Rc), t=np.asarray(tc)) for c, Rc, tc in poses)
-    return CameraRig(tuple(cameras))
-
-
-def scene(run: Multiview) -> Scene:
-    """The result in the room, and the videos that it came from."""
-    stored = load_arrays(run.folder.internal("body.npz"))
-    return Scene(
-        tuple(run.videos.values()),
-        _posed(run, stored["R"], stored["t"]),
-        stored["moments"],
-        tuple(stored["names"].tolist()),
-        stored["xyz"],
-    )
-
-
-def overlay(run: Multiview) -> list[Path]:
-    """The videos side by side with the result drawn on them."""
-    assert run.overlay is not None
-    path = run.file("_overlay.mp4")
-    run.overlay(path, scene(run), lambda done, total: run.progress("overlay", done, total))
-    return [path]

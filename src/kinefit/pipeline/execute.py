@@ -1,0 +1,352 @@
+"""Doing the stages of a plan: reuse, staging, processes for several videos, run.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kinefit.io.atomic import write_json
+from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.context import Context, Job, check_cancel, missing_input
+from kinefit.pipeline.plan import Stage, stages_of
+from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
+from kinefit.pipeline.stages.report import read_assessment
+from kinefit.pipeline.store import Folder, Record, open_folder
+from kinefit.types import InputError, KinefitError, MissingMarkers, TooFewPoints
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import SynchronizedArray
+
+T = TypeVar("T")
+
+_POLL_S = 0.1  # how often progress is shown while other processes work
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A stage, or a stage for one camera, with its key."""
+
+    stage: Stage
+    camera: str
+    id: str
+    key: str
+    after: dict[str, str]
+    about: dict[str, Any]
+
+
+def run_plan(
+    job: Job, out: Path, *, until: str | None = None, without: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Folder:  # fmt: skip
+    """Do what is not done yet of the job's plan in the folder `out`, and describe it in run.json.
+
+    Raises what the stages raise; what was finished until then stays, and the next call goes on
+    from there.
+    """
+    stages = stages_of(job, until=until, without=without)
+    hashes = {name: sha256_path(path) for name, path in job.inputs.items()}
+    with open_folder(out) as folder:
+        named = {job.inputs[name].name: digest for name, digest in hashes.items()}
+        folder.claim(job.stem, named, overwrite=overwrite)
+        plan = _Execution(job, folder, hashes)
+        try:
+            with _naming(job.source):
+                for stage in stages:
+                    plan.do(stage)
+        except BaseException as error:
+            if folder.records:
+                plan.write_manifest(str(error) or type(error).__name__)
+            raise
+        plan.write_manifest("")
+    return folder
+
+
+@dataclass(eq=False)
+class _Execution:
+    job: Job
+    folder: Folder
+    hashes: dict[str, str]
+
+    def __post_init__(self) -> None:
+        self.done: dict[str, list[Record]] = {}  # by stage, of this plan
+        self.started = False
+
+    def do(self, stage: Stage) -> None:
+        """All units of a stage that are not there already."""
+        check_cancel(self.job)
+        self.job.progress(stage.name, 0, 0)
+        units = [self._unit(stage, camera) for camera in self._cameras(stage)]
+        todo = [u for u in units if self.folder.valid(u.id, u.key) is None]
+        if todo and not self.started:
+            self.started = True
+            if self.folder.records:
+                self.write_manifest("at work")
+        if len(todo) > 1:
+            self._side_by_side(todo)
+        else:
+            for unit in todo:
+                self._one(unit)
+        self.done[stage.name] = [
+            self.folder.records[u.id] if u in todo else self._valid(u) for u in units
+        ]
+        if not (todo and stage.per_camera):
+            self.job.progress(stage.name, 1, 1)
+
+    def _valid(self, unit: _Unit) -> Record:
+        record = self.folder.valid(unit.id, unit.key)
+        assert record is not None
+        return record
+
+    def _cameras(self, stage: Stage) -> list[str]:
+        return list(self.job.inputs) if stage.per_camera else [""]
+
+    def _unit(self, stage: Stage, camera: str) -> _Unit:
+        several = stage.per_camera and self.job.kind == "rig"
+        name = f"{self.job.stem}.{stage.name}" + (f" {camera}" if several else "")
+        after = {r.stage: r.digest for r in self._records_for(stage)}
+        about = {
+            "inputs": {camera: self.hashes[camera]} if camera else self.hashes,
+            "options": _option_values(self.job.config, stage.options),
+        }
+        code = code_version(stage.work.__module__)
+        key = sha256_json({"stage": name, "code": code, "after": after, **about})
+        return _Unit(stage, camera, name, key, after, about)
+
+    def _records_for(self, stage: Stage) -> list[Record]:
+        """Of the stages that it reads."""
+        found = []
+        for name in stage.reads:
+            earlier = self.folder.records.get(f"{self.job.stem}.{name}")
+            if name in self.done:
+                found += self.done[name]
+            elif (
+                stage.of_folder and earlier is not None and not self.folder.is_stale(earlier.stage)
+            ):
+                found.append(earlier)
+        return found
+
+    def _context(self, unit: _Unit) -> Context:
+        readable = {
+            name: self.folder.file(name)
+            for record in self._records_for(unit.stage)
+            for name in record.files
+        }
+        return Context(
+            self.job, unit.stage.name, unit.stage.options,
+            self.folder.staging(unit.id, unit.key), self.folder.partial(unit.id),
+            readable, unit.camera,
+        )  # fmt: skip
+
+    def _one(self, unit: _Unit) -> None:
+        start = time.perf_counter()
+        unit.stage.work(self._context(unit))
+        self._commit(unit, time.perf_counter() - start)
+
+    def _commit(self, unit: _Unit, seconds: float) -> None:
+        for name in [unit.camera] if unit.camera else self.job.inputs:
+            if sha256_path(self.job.inputs[name]) != self.hashes[name]:
+                raise InputError(
+                    self.job.inputs[name],
+                    "changed while it was being read",
+                    "wait until it is whole and run the command again",
+                )
+        self.folder.commit(unit.id, unit.key, seconds, unit.after, unit.about)
+
+    def _side_by_side(self, units: list[_Unit]) -> None:
+        """Several videos at once, one process per core: inference keeps a core busy.
+
+        (Threads would share Python's lock: the four videos of the demo take twice as long.) Each
+        is recorded as soon as it is done, whatever becomes of the others.
+        """
+        spawn = get_context("spawn")  # a fork would copy the threads' locks
+        done = spawn.Array("q", 2 * len(units))
+        workers = min(len(units), os.cpu_count() or 1)
+        with ProcessPoolExecutor(workers, spawn, _start_worker, (done,)) as pool:
+            pending: dict[Future[float], _Unit] = {
+                pool.submit(
+                    _work_in_process, i, unit.stage.work, _portable(self._context(unit))
+                ): unit
+                for i, unit in enumerate(units)
+            }
+            try:
+                while pending:
+                    self._collect(pending)
+                    check_cancel(self.job)
+                    counts = done[:]
+                    self.job.progress(units[0].stage.name, sum(counts[::2]), sum(counts[1::2]))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+                raise
+
+    def _collect(self, pending: dict[Future[float], _Unit]) -> None:
+        """Record what is finished; raises what a worker raised once the others are recorded."""
+        finished, _ = wait(pending, timeout=_POLL_S)
+        errors = []
+        for future in finished:
+            unit = pending.pop(future)
+            try:
+                self._commit(unit, future.result())
+            except BrokenProcessPool as error:
+                raise InputError(
+                    unit.stage.name,
+                    "a process that looks at a video has died",
+                    "in a script of your own, call it under `if __name__ == '__main__':`; "
+                    "else see whether the memory was full",
+                ) from error
+            except KinefitError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def write_manifest(self, incomplete: str) -> None:
+        """run.json. Only the seconds differ between two runs of one input."""
+        job = self.job
+        inputs = [
+            {"name": name, "file": path.name, "sha256": self.hashes[name]}
+            for name, path in job.inputs.items()
+        ]
+        write_manifest(
+            self.folder,
+            {
+                "inputs": inputs,
+                "parameters": job.config.model_dump(mode="json"),
+                "incomplete": incomplete,
+                **read_assessment(self.folder, job.stem),
+            },
+        )
+
+
+def write_manifest(folder: Folder, about: Mapping[str, Any]) -> None:
+    """run.json: `about` what was asked for, and every stage that was ever finished here."""
+    stages = {
+        stage: {
+            "seconds": record.seconds,
+            "key": record.key,
+            **record.about,
+            "files": record.files,
+            "stale": folder.is_stale(stage),
+        }
+        for stage, record in sorted(folder.records.items())
+    }
+    manifest = {**about, "versions": versions(), "stages": stages, "edited_copies": folder.kept}
+    write_json(folder.path / "run.json", manifest)
+
+
+def run_job(
+    out: Path,
+    command: str,
+    inputs: Mapping[str, Path],
+    options: Mapping[str, Any],
+    work: Callable[[Path, Path], T],
+    *,
+    stem: str,
+    reuse: bool = False,
+) -> tuple[Record, T | None]:
+    """One step into the results folder `out`, beside whatever other commands left there.
+
+    work: writes its files below its first argument, may keep unfinished work in the second, and
+    returns what it likes; with `reuse` it is not done, and None returned, where its result is
+    there. Raises InputError for a file of the same name that another command or the user put
+    there.
+    """
+    about = {
+        "inputs": {name: sha256_path(path) for name, path in inputs.items()},
+        "options": json.loads(json.dumps(dict(options), default=str)),
+    }
+    stage = f"{stem}.{command}"
+    key = sha256_json({"stage": stage, "code": code_version(work.__module__), **about})
+    with open_folder(out) as folder:
+        record = folder.valid(stage, key) if reuse else None
+        if record is not None:
+            return record, None
+        start = time.perf_counter()
+        result = work(folder.staging(stage, key), folder.partial(stage))
+        record = folder.commit(stage, key, time.perf_counter() - start, {}, about)
+        earlier = read_manifest(out)
+        write_manifest(folder, {k: v for k, v in earlier.items() if k not in _OF_FOLDER})
+    return record, result
+
+
+_OF_FOLDER = ("versions", "stages", "edited_copies")
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """run.json of a results folder; empty where there is none."""
+    try:
+        value = json.loads((out / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Option -> JSON value; for a file or folder the hash of its content."""
+    values = config.model_dump(mode="json", include=set(names))
+    for name in names:
+        value = getattr(config, name)
+        if name == "body" and value != "anny":
+            value = Path(value)
+        if isinstance(value, Path):
+            if not value.exists():
+                raise missing_input(value)
+            values[name] = sha256_path(value)
+    return values
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Name the file in errors about its content."""
+    hint = "film the whole person, or lower --visibility-min"
+    try:
+        yield
+    except (MissingMarkers, TooFewPoints) as error:
+        raise InputError(source, error.bare_reason, hint) from error
+
+
+def _portable(context: Context) -> Context:
+    """A context as it goes to another process: without what cannot be sent."""
+    return replace(context, job=replace(context.job, progress=_count, cancel=None))
+
+
+_counts: SynchronizedArray[int]  # frames done and in all, of each unit; set in each worker
+_index = 0
+
+
+def _start_worker(counts: SynchronizedArray[int]) -> None:
+    """A worker leaves Ctrl-C to its parent, and ends with it however that ends."""
+    global _counts
+    _counts = counts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _count(stage: str, done: int, total: int) -> None:
+    _counts[2 * _index], _counts[2 * _index + 1] = done, total
+
+
+def _work_in_process(index: int, work: Any, context: Context) -> float:
+    """Do a unit in a worker process; seconds."""
+    global _index
+    _index, start = index, time.perf_counter()
+    work(context)
+    return time.perf_counter() - start

@@ -1,0 +1,144 @@
+"""The plan: which stages there are, in which order, and what each depends on.
+
+This table is the only place that knows the order. A stage is handed the options it declares and
+the files of the stages it reads, and its cache key is made of these, its inputs and its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kinefit.pipeline.context import Context, Job
+from kinefit.pipeline.stages import (
+    angles,
+    body,
+    detect,
+    export,
+    markers,
+    observe,
+    observe_rig,
+    overlay,
+    report,
+)
+from kinefit.types import InputError
+
+Work = Callable[[Context], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step.
+
+    work: writes its files below `Context.staging`. reads: stages whose files it uses; those that
+    are not in the job's plan are left out. options: of RunConfig. writes: what the user gets, in
+    words. when: whether the job needs it. per_camera: done once for each video, side by side.
+    of_folder: it also reads what an earlier command left of the stages that are not in this plan,
+    unless that is stale.
+    """
+
+    name: str
+    work: Work
+    reads: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    writes: str = ""
+    when: Callable[[Job], bool] = lambda job: True
+    per_camera: bool = False
+    of_folder: bool = False
+
+
+def _filmed(job: Job) -> bool:
+    return job.kind != "bundle"
+
+
+_DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
+_TRIANGULATION = (
+    *("calibration", "units", "world_up", "invert_extrinsics", "sync", "offsets", "person"),
+    *("score_type", "huber_delta", "inlier_thresh", "min_views", "min_angle_deg", "max_pairs"),
+    *("adaptive", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps"),
+    *("robust_lm", "robust_lm_delta", "repair_side_swaps", "visibility_min"),
+)
+_BODY = ("body", "gender", "child")
+
+PLAN: tuple[Stage, ...] = (
+    Stage(
+        "detect", detect.detect, (), _DETECTION, "raw landmarks, person masks",
+        when=_filmed, per_camera=True,
+    ),
+    Stage(
+        "depth", detect.lend_depth, (), (), "",
+        when=lambda job: job.kind == "video" and job.config.detector != "mediapipe",
+    ),
+    Stage(
+        "observe", observe.one_camera, ("detect", "depth"),
+        ("height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll"),
+        when=lambda job: job.kind == "video",
+    ),
+    Stage(
+        "triangulate", observe_rig.triangulated, ("detect",), _TRIANGULATION,
+        "triangulated points with their evidence, cameras",
+        when=lambda job: job.kind == "rig",
+    ),
+    Stage(
+        "observe", observe_rig.rig, ("triangulate",),
+        ("height", "trajectory", "max_unseen", "lab_frame"),
+        when=lambda job: job.kind == "rig",
+    ),
+    Stage(
+        "observe", observe.bundle, (), ("height",),
+        when=lambda job: job.kind == "bundle",
+    ),
+    Stage(
+        "fit", body.fit, ("observe",), (*_BODY, "head", "hold_feet"),
+        "the body's motion, its keypoints, how well it fits",
+    ),
+    Stage(
+        "markers", markers.markers, ("observe", "fit"),
+        (*_BODY, "height", "mass", "markers", "max_gap", "cutoff_hz", "augmentation_cycles", "seed",
+         "estimate_missing", "force_complete"),
+        "initial and final markers, their uncertainty",
+        when=_filmed,
+    ),
+    Stage(
+        "angles", angles.angles, ("markers",), (),
+        "joint angles, OpenSim motion",
+        when=lambda job: _filmed(job) and job.config.compute_all_joint_angles,
+    ),
+    Stage(
+        "figures", angles.figures, ("angles",), (), "figures of the joint angles",
+        when=lambda job: _filmed(job) and job.config.plot_all_joint_angles,
+    ),
+    *(
+        Stage(
+            f"export {kind}", export.exporter(kind), ("fit",), _BODY, f"the motion as {kind}",
+            when=lambda job, kind=kind: kind in job.config.exports,  # type: ignore[misc]
+        )
+        for kind in export.KINDS
+    ),
+    Stage(
+        "overlay", overlay.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
+        when=lambda job: _filmed(job) and job.config.overlay,
+    ),
+    Stage(
+        "report", report.report,
+        ("detect", "observe", "fit", "markers", "angles", "figures", "overlay", "triangulate",
+         *(f"export {kind}" for kind in export.KINDS)),
+        report.OPTIONS, "the report", of_folder=True,
+    ),
+)  # fmt: skip
+
+MARKERS_AND_ANGLES = ("markers", "angles", "figures")
+
+
+def stages_of(job: Job, *, until: str | None = None, without: Sequence[str] = ()) -> list[Stage]:
+    """The stages that a job needs, in order: those before and at `until`, without some.
+
+    Raises InputError for a stage that there is not.
+    """
+    chosen = [stage for stage in PLAN if stage.when(job) and stage.name not in without]
+    names = [stage.name for stage in chosen]
+    if until is None:
+        return chosen
+    if until not in names:
+        raise InputError("--until", f"there is no stage {until!r}", f"choose of {', '.join(names)}")
+    return chosen[: names.index(until) + 1]

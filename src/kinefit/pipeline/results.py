@@ -1,0 +1,63 @@
+"""What the files of a results folder are, in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kinefit.pipeline.store import Folder
+
+# End of the name -> words.
+_ABOUT = {
+    "report.html": "the report: open it in a browser",
+    "_final.trc": "all markers, filtered and augmented (metres, Y up)",
+    "_final.c3d": "the same markers for motion-capture software",
+    "_final_uncertainty.csv": "per marker: measured or estimated, and its standard deviation",
+    "_angles_all.csv": "all joint angles in one table (degrees)",
+    ".mot": "the angles as OpenSim coordinates",
+    "_overlay.mp4": "the video with the body drawn on it",
+    "_body.npz": "the motion of the body: shape, joint rotations, translation",
+    "_body.glb": "the body as an animated mesh (glTF)",
+    "_body.bvh": "the body's skeleton and its motion",
+    "_body.trc": "keypoints of the body (metres, Y up)",
+    "_body.json": "how well the body fits, frame by frame",
+    "_initial.trc": "the 22 initial markers, unfiltered",
+    "_raw_landmarks.csv": "what the detector saw: pixels, visibility, its own 3D",
+    "_triangulated.npz": "every point with its evidence: views used, errors, covariance",
+    "_cameras.toml": "the cameras, in the world of the triangulated points",
+    "_mask.mp4": "the person mask",
+    "run.json": "provenance: hashes, versions, options, seconds and files of every stage",
+}
+_FOLDERS = {
+    "_obj/": "a mesh for each frame",
+    "joint_angles/*.csv": "the same per joint group",
+    "joint_angles/*.png": "figures of the joint angles",
+}
+
+
+def files_of(folder: Folder) -> list[tuple[str, str]]:
+    """The files for the user, each with what it is; earlier results are marked."""
+    stale = {
+        name: folder.is_stale(record.stage)
+        for record in folder.records.values()
+        for name in record.files
+    }
+    return words_about(stale | {"run.json": False})
+
+
+def words_about(stale: Mapping[str, bool]) -> list[tuple[str, str]]:
+    """Name -> whether it is of an earlier result; kinefit's own files are left out."""
+    names = sorted(name for name in stale if not name.startswith("."))
+    listed = [
+        (name, about + (" (of an earlier fit)" if stale[name] else ""))
+        for end, about in _ABOUT.items()
+        for name in names
+        if name.endswith(end)
+    ]
+    rest = [name for name in names if name not in dict(listed)]
+    for pattern, about in _FOLDERS.items():
+        head, _, tail = pattern.partition("*")
+        members = [n for n in rest if head in n and n.endswith(tail)]
+        if members:
+            listed.append((f"{members[0].rpartition('/')[0]}/*{tail}", f"{about} ({len(members)})"))
+        rest = [n for n in rest if n not in members]
+    return listed + [(name, "") for name in rest]

@@ -1,0 +1,60 @@
+"""Stages `angles` and `figures`: joint angles as tables, as a motion for OpenSim, as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.io.mot import write_mot
+from kinefit.io.tables import read_angles_csv, write_angles_csv
+from kinefit.pipeline.artifacts import load_markers, save_angles
+from kinefit.pipeline.context import Context
+from kinefit.report.plots import plot_all
+from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
+
+FOLDER = "joint_angles"
+
+
+def angles(context: Context) -> None:
+    """Joint angles of the final markers."""
+    markers = load_markers(context.read_internal("final.npz"))
+    try:
+        angles = joint_angles(markers)
+    except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
+        return
+    save_angles(context.internal("angles.npz"), angles)
+    write_joint_angles(angles, markers, context.staging / FOLDER, context.job.stem)
+
+
+def figures(context: Context) -> None:
+    """A picture per joint group, of the table that was written."""
+    name = f"{FOLDER}/{context.job.stem}_angles_all.csv"
+    if name not in context.readable:
+        return
+    folder = context.staging / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    plot_all(read_angles_csv(context.read(name)), folder, f"{context.job.stem}_angles")
+
+
+def write_joint_angles(
+    angles: JointAngles, markers: Markers, folder: Path, stem: str
+) -> list[Path]:
+    """`<stem>_angles_<group>.csv` per joint group, `<stem>_angles_all.csv`, and `<stem>.mot`.
+
+    The motion holds consecutive frames and coordinates without a missing value, since OpenSim
+    reads none: as much of both as there is. Without any it is left out.
+    """
+    files = []
+    for group in GROUPS:
+        if names := [name for name in group_names(group) if name in angles.names]:
+            files.append(folder / f"{stem}_angles_{group}.csv")
+            write_angles_csv(files[-1], angles, names)
+    files.append(folder / f"{stem}_angles_all.csv")
+    write_angles_csv(files[-1], angles)
+    try:
+        motion = to_opensim(angles, markers).largest_complete()
+    except TooFewPoints:
+        return files
+    files.append(folder / f"{stem}.mot")
+    write_mot(files[-1], motion, stem)
+    return files

@@ -1,0 +1,64 @@
+"""Stage `fit`: one body through everything that was observed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.anatomy import violations
+from kinefit.body.load import load_body
+from kinefit.body.model import BodyModel
+from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.report import clip_report
+from kinefit.io.atomic import write_json
+from kinefit.io.body_npz import write_motion
+from kinefit.io.calibration import write_calibration
+from kinefit.io.observations import load_observations
+from kinefit.io.trc import write_trc
+from kinefit.pipeline.artifacts import save_markers
+from kinefit.pipeline.context import Context
+from kinefit.types import BodyMotion, BoolArray, FloatArray, Markers, Observations, all_finite
+
+
+def fit(context: Context) -> None:
+    """The body's motion, its keypoints, and how well it fits."""
+    config = context.config
+    observations = load_observations(context.read_internal("observations.npz"))
+    body = load_body(config.body, config.gender, child=config.child)
+    found = fit_clip(body, observations, ClipOptions(head=config.head, hold_feet=config.hold_feet))
+    save_markers(context.internal("keypoints.npz"), keypoints_of(found, observations))
+    write_calibration(context.internal("fitted_cameras.toml"), found.rig, layout="caliscope")
+    write_fit(context.new("_body"), body, found)
+
+
+def write_fit(stem: Path, body: BodyModel, found: ClipFit) -> None:
+    """`<stem>.npz` (motion), `<stem>.trc` (keypoints) and `<stem>.json` (how well it fits)."""
+    write_motion(stem.with_name(f"{stem.name}.npz"), found.motion)
+    write_trc(stem.with_name(f"{stem.name}.trc"), _keypoints(found))
+    report: dict[str, Any] = clip_report(body, found, beyond_limits(body, found.motion))
+    write_json(stem.with_name(f"{stem.name}.json"), report)
+
+
+def keypoints_of(found: ClipFit, observations: Observations) -> Markers:
+    """Keypoints of the body with their deviations; estimated where no camera saw them."""
+    points = _keypoints(found)
+    at = [observations.names.index(name) for name in found.names]
+    seen: BoolArray = np.asarray(observations.seen[:, :, at].any(axis=1))
+    if observations.covariance is not None:
+        seen |= all_finite(observations.xyz[:, at])
+    sd = np.broadcast_to(found.sd_m[..., None], points.xyz.shape)
+    return Markers(points.timeline, points.names, points.xyz, ~seen, sd)
+
+
+def beyond_limits(body: BodyModel, motion: BodyMotion) -> dict[str, FloatArray]:
+    """Joint -> (T,) degrees outside its limits."""
+    joints, degrees = violations(body, motion)
+    return dict(zip(joints, degrees.T, strict=True))
+
+
+def _keypoints(found: ClipFit) -> Markers:
+    lost = np.array([bool(reason) for reason in found.reason])
+    xyz = np.where(lost[:, None, None], np.nan, found.points)
+    return Markers(found.motion.timeline, found.names, xyz)

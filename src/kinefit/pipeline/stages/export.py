@@ -1,0 +1,86 @@
+"""Stages `export ...`: the fitted motion as files for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from kinefit.body.load import load_body
+from kinefit.body.model import BodyModel
+from kinefit.export.motion_files import (
+    at_constant_rate,
+    export_amass,
+    export_bvh,
+    export_glb,
+    export_obj_frames,
+)
+from kinefit.io.atomic import write_json
+from kinefit.io.body_npz import read_motion
+from kinefit.pipeline.context import Context
+from kinefit.types import BodyMotion, InputError
+
+KINDS = ("glb", "bvh", "obj")
+
+
+def exporter(kind: str) -> Callable[[Context], None]:
+    """The work of the stage that writes one kind of file."""
+    return {"glb": glb, "bvh": bvh, "obj": obj}[kind]
+
+
+def glb(context: Context) -> None:
+    """`<stem>_body.glb`: the skinned, animated mesh."""
+    _export(context, "glb")
+
+
+def bvh(context: Context) -> None:
+    """`<stem>_body.bvh`: the skeleton and its motion."""
+    _export(context, "bvh")
+
+
+def obj(context: Context) -> None:
+    """`<stem>_body_obj/`: a mesh for each frame."""
+    _export(context, "obj")
+
+
+def _export(context: Context, kind: str) -> None:
+    config = context.config
+    body = load_body(config.body, config.gender, child=config.child)
+    motion = read_motion(context.read_user("_body.npz"))
+    _, notes = export_as(context.new("_body"), kind, body, motion)
+    write_json(context.internal(f"export_{kind}.json"), {"notes": list(notes)})
+
+
+def check_kinds(kinds: Sequence[str], body: BodyModel, motion: BodyMotion) -> None:
+    """InputError for a kind of file that `export_as` cannot make of this motion."""
+    for kind in kinds:
+        if kind not in ("glb", "bvh", "obj", "amass"):
+            raise InputError("--to", f"no such kind: {kind}", "choose from glb, bvh, obj, amass")
+        if kind == "amass" and not body.name.startswith("smpl"):
+            hint = "leave amass out of --to"
+            raise InputError("--to", f"AMASS holds SMPL bodies, not {body.name}", hint)
+        if kind in ("bvh", "amass") and len(motion.timeline) < 2:
+            raise InputError("--to", f"one frame is no motion for {kind}", "choose glb or obj")
+
+
+def export_as(
+    stem: Path, kind: str, body: BodyModel, motion: BodyMotion, influences: int = 4
+) -> tuple[list[Path], tuple[str, ...]]:
+    """A motion as `<stem>.glb`, `.bvh`, `<stem>_obj/` or `<stem>_amass.npz`; and notes.
+
+    influences: joints per vertex in the .glb, 0: all. A motion on an uneven clock gets an even one
+    for BVH and AMASS, which have no other. Raises InputError as `check_kinds`.
+    """
+    check_kinds([kind], body, motion)
+    path = stem.with_name(f"{stem.name}.{kind}")
+    if kind == "glb":
+        most: dict[int, Literal[4, 8] | None] = {4: 4, 8: 8, 0: None}
+        return [path], export_glb(path, body, motion, most[influences])
+    if kind == "obj":
+        folder = stem.with_name(f"{stem.name}_obj")
+        return list(export_obj_frames(folder, stem.name, body, motion)), ()
+    even = motion if motion.timeline.is_uniform else at_constant_rate(motion)
+    if kind == "bvh":
+        return [path], export_bvh(path, body, even)
+    path = stem.with_name(f"{stem.name}_amass.npz")
+    return [path], export_amass(path, body, even)

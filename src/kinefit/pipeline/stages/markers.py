@@ -1,0 +1,60 @@
+"""Stage `markers`: from the fitted body to the initial markers and the anatomical ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kinefit.biomech.filter import butterworth
+from kinefit.biomech.gaps import at_constant_rate, fill_gaps
+from kinefit.biomech.markers import augment, force_complete, standard_markers
+from kinefit.fit.contact import runs
+from kinefit.io.c3d import MAX_FRAMES, write_c3d
+from kinefit.io.tables import write_uncertainty_csv
+from kinefit.io.trc import write_trc
+from kinefit.pipeline.artifacts import load_markers, save_markers
+from kinefit.pipeline.context import Context
+from kinefit.types import BoolArray, FloatArray, Markers
+
+# A limb that no camera sees is where the body model puts it. Within an arm's swing that is an
+# interpolation; beyond a second it is a guess, given only if asked for.
+_LONGEST_UNSEEN_S = 1.0
+
+
+def markers(context: Context) -> None:
+    """The 22 initial markers of the body, and the 43 anatomical ones; C3D on a constant clock."""
+    config = context.config
+    keypoints = load_markers(context.read_internal("keypoints.npz"))
+    if not config.estimate_missing:
+        keypoints = _without_guesses(keypoints)
+    initial = standard_markers(keypoints)
+    smooth = butterworth(fill_gaps(initial, config.max_gap), config.cutoff_hz)
+    final = augment(smooth, config.subject, cycles=config.augmentation_cycles, seed=config.seed)
+    if config.force_complete:
+        final = force_complete(final)
+    save_markers(context.internal("initial.npz"), initial)
+    save_markers(context.internal("final.npz"), final)
+    write_trc(context.new("_initial.trc"), initial)
+    write_trc(context.new("_final.trc"), final)
+    write_uncertainty_csv(context.new("_final_uncertainty.csv"), final)
+    even = at_constant_rate(final, config.max_gap)  # a C3D file has one clock, from frame 1 on
+    if len(even.timeline) <= MAX_FRAMES:
+        write_c3d(context.new("_final.c3d"), even)
+
+
+def _without_guesses(keypoints: Markers) -> Markers:
+    """Keypoints unseen for longer than `_LONGEST_UNSEEN_S`, or never seen, are missing."""
+    xyz = keypoints.xyz.copy()
+    for j in range(len(keypoints.names)):
+        xyz[_guessed(keypoints.timeline.time, keypoints.estimated[:, j]), j] = np.nan
+    return replace(keypoints, xyz=xyz)
+
+
+def _guessed(time: FloatArray, unseen: BoolArray) -> BoolArray:
+    """(T,) frames in stretches without sight of a point that are too long, or all there is."""
+    out = np.zeros(len(time), dtype=bool)
+    for first, last in runs(unseen):
+        if time[last - 1] - time[first] > _LONGEST_UNSEEN_S or unseen.all():
+            out[first:last] = True
+    return out
