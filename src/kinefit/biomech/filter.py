@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.signal import butter, sosfiltfilt
+from scipy.linalg import lapack
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.biomech.gaps import by_pattern
@@ -93,9 +93,38 @@ def _filtered(block: FloatArray, rate: float, cutoff_hz: float, order: int) -> F
     off (measured on opencap clips at 100 Hz), and the ends of a walk are moving ends.
     """
     warped = np.tan(np.pi * cutoff_hz / rate) / (np.sqrt(2) - 1) ** (1 / order)
-    sos = butter(order // 2, 2 * np.arctan(warped) / np.pi, output="sos")
     line = block[0] + np.linspace(0, 1, len(block))[:, None] * (block[-1] - block[0])
+    rest = block - line
     # Three periods of the cut-off: the start-up of the filter has faded to 1e-6 by then.
     pad = min(len(block) - 1, int(np.ceil(3 * rate / cutoff_hz)))
-    smooth = sosfiltfilt(sos, block - line, axis=0, padtype="odd", padlen=pad)
-    return np.asarray(line + smooth)
+    before, after = 2 * rest[0] - rest[pad:0:-1], 2 * rest[-1] - rest[-2 : -pad - 2 : -1]
+    smooth = np.concatenate([before, rest, after])
+    for _ in range(2):
+        smooth = _one_pass(smooth, warped, order // 2)[::-1]
+    return np.asarray(line + smooth[pad : pad + len(block)])
+
+
+def _one_pass(signal: FloatArray, warped: float, order: int) -> FloatArray:
+    """`signal` (n, C) through a Butterworth low-pass, as if its first row had always lasted.
+
+    `warped` is tan(pi f / rate) of the -3 dB frequency f. Each pair of the filter's poles is one
+    second-order section (bilinear transform; Oppenheim & Schafer, Discrete-Time Signal Processing,
+    3rd ed., section 7.2). A section's recursion is a triangular system with three diagonals,
+    which LAPACK solves: a loop over samples is slow in Python, and `scipy.signal` takes a second
+    to import, because it loads all of `scipy.stats`.
+    """
+    out = signal - signal[0]  # at rest before the first sample, because the gain at 0 Hz is 1
+    for pair in range((order + 1) // 2):
+        real = 2 * np.sin(np.pi * (2 * pair + 1) / (2 * order)) * warped
+        if 2 * pair + 1 == order:  # the real pole of an odd order
+            numerator = np.array([warped, warped, 0]) / (1 + warped)
+            recursion = [1, (warped - 1) / (warped + 1), 0]
+        else:
+            scale = 1 + real + warped**2
+            numerator = warped**2 * np.array([1, 2, 1]) / scale
+            recursion = [1, 2 * (warped**2 - 1) / scale, (1 - real + warped**2) / scale]
+        early = np.pad(out, ((2, 0), (0, 0)))
+        driven = numerator[0] * out + numerator[1] * early[1:-1] + numerator[2] * early[:-2]
+        diagonals = np.repeat(np.array(recursion)[:, None], len(out), axis=1)
+        out, _ = lapack.dtbtrs(diagonals, driven, uplo="L")
+    return out + signal[0]

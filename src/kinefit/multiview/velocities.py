@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import convolve1d, median_filter
-from scipy.signal import oaconvolve
 
 from kinefit.multiview.clock import own_clock
 from kinefit.types import FloatArray, InputError, Keypoints2D, all_finite
@@ -140,8 +140,9 @@ def _window(sigma_s: float) -> tuple[FloatArray, FloatArray]:
 
 def _running(values: FloatArray, window: FloatArray) -> FloatArray:
     """Weighted sum over the window around each moment; same shape."""
-    weights = window.reshape(-1, *(1,) * (values.ndim - 1))
-    full = oaconvolve(values, weights, mode="full", axes=0)
+    count = fft.next_fast_len(len(values) + len(window) - 1, real=True)
+    weights = fft.rfft(window, count).reshape(-1, *(1,) * (values.ndim - 1))
+    full = fft.irfft(fft.rfft(values, count, axis=0) * weights, count, axis=0)
     return np.asarray(full[len(window) // 2 :][: len(values)])
 
 
