@@ -20,9 +20,9 @@ from kinefit.export.motion_files import (
     export_glb,
     export_obj_frames,
 )
-from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip
-from kinefit.fit.markers import fit_markers
-from kinefit.fit.report import clip_report, marker_report
+from kinefit.fit.fit_report import clip_report, marker_report
+from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.c3d import read_c3d
