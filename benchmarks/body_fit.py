@@ -40,13 +40,13 @@ from scipy import sparse
 from scipy.optimize import least_squares
 
 from kinefit.body.anny import ANATOMY, MEASURES, PHENOTYPES, AnnyShape, load_anny
-from kinefit.fit.chain import Chain
-from kinefit.fit.clip import fit_clip
-from kinefit.fit.initial import from_points
-from kinefit.fit.solver import Options, cost, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity
-from kinefit.fit.terms import Objective, PullTo, Reprojection, ShapePrior
+from kinefit.fit.recipes.clip import fit_clip
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, cost, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity
+from kinefit.fit.solver.terms import Objective, Reprojection, RotationPrior, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.geometry.robust import GemanMcClure
@@ -134,7 +134,7 @@ def problem(frames: int = FRAMES) -> Problem:
             Reprojection(rig, xy, np.full(xy.shape[:3], NOISE_PX), np.arange(K),
                          GemanMcClure(KERNEL_SD)),
         ),
-        poses=(PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, PULL_RAD)),),
+        poses=(RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, PULL_RAD)),),
         shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread),),
         times=(_smoothness(time_s, F),),
     )  # fmt: skip
@@ -468,7 +468,7 @@ def whole_clip(frames: int) -> None:
 
 
 def long_clips(lengths: list[int]) -> list[dict[str, float]]:
-    print("\nwhole clips (kinefit.fit.clip), a process each")
+    print("\nwhole clips (kinefit.fit.recipes.clip), a process each")
     rows = []
     for frames in lengths:
         command = [sys.executable, __file__, "--clip", str(frames)]

@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.fit.cmu import CmuTrial, Retargeted, Rig, good_frames, read_cmu, retarget_all
+from kinefit.fit.recipes.cmu import (
+    CmuTrial,
+    RetargetBody,
+    Retargeted,
+    good_frames,
+    read_cmu,
+    retarget_all,
+)
 from kinefit.io.atomic import atomic_path
 
 
@@ -30,7 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     chosen = parser.parse_args()
-    trials, rig = read_cmu(chosen.motion), Rig.of(load_anny())
+    trials, rig = read_cmu(chosen.motion), RetargetBody.of(load_anny())
     began = time.perf_counter()
     done = retarget_all(rig, trials, chosen.processes)
     print(f"{sum(map(len, trials))} frames in {time.perf_counter() - began:.0f} s")
@@ -40,7 +47,7 @@ def main() -> None:
     report(arrays)
 
 
-def collect(rig: Rig, trials: list[CmuTrial], done: list[Retargeted]) -> dict[str, Any]:
+def collect(rig: RetargetBody, trials: list[CmuTrial], done: list[Retargeted]) -> dict[str, Any]:
     good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]
     error = np.concatenate([r.error_m.mean(axis=1) for r in done])
     bare = np.concatenate([r.bare_m.mean(axis=1) for r in done])

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors import (
     AngleMagnitude,
     Limits,
@@ -30,9 +29,10 @@ from kinefit.fit.priors import (
     PoseMixture,
     Variational,
 )
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PoseTerm, Reprojection
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, PoseTerm, Reprojection
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.train.poses import Poses, read_poses

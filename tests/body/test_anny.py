@@ -10,11 +10,18 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anny import ANATOMY, MEASURES, PHENOTYPES, _anny, load_anny
-from kinefit.fit.chain import Chain
-from kinefit.fit.initial import from_points
-from kinefit.fit.solver import minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PointTerm, Position, PullTo, Reprojection, ShapePrior
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import (
+    Objective,
+    PointTerm,
+    Position,
+    Reprojection,
+    RotationPrior,
+    ShapePrior,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.projection import project_rig
@@ -244,7 +251,7 @@ def test_bodies_without_noise_are_recovered(data: str, seed: int) -> None:
         if data == "points"
         else Reprojection(ring(), xy, np.full(xy.shape[:3], 2.0), every)
     )
-    weak = PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 1e3))
+    weak = RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 1e3))
     prior = ShapePrior(space.neutral, space.spread, 1e-2)
     start = from_points(chain, space.neutral, points, np.ones(points.shape[:2]))
     found = minimise(Objective((term,), (weak,), (prior,)), Variables.poses(chain, "shared"),

@@ -13,8 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from kinefit.cli.commands import app
-from kinefit.fit.rigfit import RigFitOptions
-from kinefit.fit.sequence import SequenceOptions
+from kinefit.fit.recipes.frames.rigfit import RigFitOptions
+from kinefit.fit.recipes.frames.sequence import SequenceOptions
 from kinefit.io.sam3d_outputs import read_outputs
 from kinefit.pipeline.config import FrameOptions
 from kinefit.types import KinefitError

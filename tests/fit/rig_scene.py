@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kinefit.fit.rig_targets import RigTargets
-from kinefit.fit.rigfit import RigFit, RigFitOptions
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.rig_targets import RigTargets
+from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, Timeline
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.chain import Chain
-from kinefit.fit.state import State, Variables
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State, Variables
 from kinefit.types import FloatArray, InvalidData
 
 from ..body.synthetic import tube_body

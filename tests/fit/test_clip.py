@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from kinefit.body.anatomy import violations
-from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.fit.fit_report import clip_report
 from kinefit.fit.priors import Mixture
-from kinefit.fit.report import clip_report
+from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip, shot_changes
 from kinefit.geometry import rotations as so3
 from kinefit.metric import limb_directions
 from kinefit.types import CameraRig, FloatArray, InvalidData, Observations, Timeline, TooFewPoints
@@ -19,7 +19,11 @@ from .clips import NAMES, MadeUp, clip
 
 # The truth keeps to no prior: what pulls to rest and neutral is made weak where exactness counts.
 _EXACT = ClipOptions(
-    offset_m=0, rest_rad=1e3, acceleration_m_s2=1e4, acceleration_rad_s2=1e5, hold_feet=False
+    offset_m=0,
+    pose_regularization_rad=1e3,
+    acceleration_m_s2=1e4,
+    acceleration_rad_s2=1e5,
+    hold_feet=False,
 )
 
 

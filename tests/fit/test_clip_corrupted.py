@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.clip import fit_clip
-from kinefit.fit.report import clip_report
+from kinefit.fit.fit_report import clip_report
+from kinefit.fit.recipes.clip import fit_clip
 from kinefit.types import Observations, TooFewPoints
 
 from .clips import NAMES, MadeUp, clip

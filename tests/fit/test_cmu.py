@@ -11,8 +11,15 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
-from kinefit.fit.cmu import CmuTrial, Orientation, Rig, glitches, read_cmu, retarget
-from kinefit.fit.state import State
+from kinefit.fit.recipes.cmu import (
+    CmuTrial,
+    Orientation,
+    RetargetBody,
+    glitches,
+    read_cmu,
+    retarget,
+)
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.types import BoolArray, FloatArray, InputError, TooFewPoints
 
@@ -82,18 +89,18 @@ def anny() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def rig(anny: BodyModel) -> Rig:
-    return Rig.of(anny)
+def rig(anny: BodyModel) -> RetargetBody:
+    return RetargetBody.of(anny)
 
 
-def _angles(body: BodyModel, rig: Rig, state: State, names: tuple[str, ...]) -> FloatArray:
+def _angles(body: BodyModel, rig: RetargetBody, state: State, names: tuple[str, ...]) -> FloatArray:
     """(T, J, 3) radians."""
     anatomy = Anatomy.of(body, names)
     column = [rig.chain.joint_names.index(body.anatomy[name]) for name in names]
     return Ranges.of(names).angles(anatomy.rotations(state.rotations[:, column]))
 
 
-def test_poses_of_the_recording(anny: BodyModel, rig: Rig) -> None:
+def test_poses_of_the_recording(anny: BodyModel, rig: RetargetBody) -> None:
     trial, knee, elbow = _recording()
     done = retarget(rig, trial)
     # Another skeleton than Anny's: what is left after its shape and offsets were fitted.
@@ -111,7 +118,7 @@ def test_poses_of_the_recording(anny: BodyModel, rig: Rig) -> None:
     np.testing.assert_allclose(elbows[:, 0], elbows[:, 1], atol=2)
 
 
-def test_frames_without_data_have_no_pose(rig: Rig) -> None:
+def test_frames_without_data_have_no_pose(rig: RetargetBody) -> None:
     trial, _, _ = _recording()
     trial.xyz[5, trial.joints.index("lknee")] = np.nan
     trial.turned[9, trial.joints.index("head")] = np.nan
@@ -124,7 +131,7 @@ def test_frames_without_data_have_no_pose(rig: Rig) -> None:
         retarget(rig, trial)
 
 
-def test_a_foot_that_the_data_twist_stays_in_its_range(anny: BodyModel, rig: Rig) -> None:
+def test_a_foot_that_the_data_twist_stays_in_its_range(anny: BodyModel, rig: RetargetBody) -> None:
     trial, _, _ = _recording()
     ankle = trial.joints.index("lankle")
     trial.turned[20:30, ankle] = trial.turned[20:30, ankle] @ so3.exp(np.array([0, 2.5, 0]))
@@ -137,7 +144,7 @@ def test_a_foot_that_the_data_twist_stays_in_its_range(anny: BodyModel, rig: Rig
     assert np.degrees(done.turned[:20, foot]).max() < 45
 
 
-def test_glitches_are_where_the_data_jump(rig: Rig) -> None:
+def test_glitches_are_where_the_data_jump(rig: RetargetBody) -> None:
     trial, _, _ = _recording()
     assert not glitches(rig, trial).any()
     trial.xyz[12:] += [0.5, 0, 0]
@@ -151,7 +158,7 @@ def _flagged(flags: BoolArray) -> set[int]:
     return set(np.flatnonzero(flags).tolist())
 
 
-def test_orientation_jacobian(rig: Rig) -> None:
+def test_orientation_jacobian(rig: RetargetBody) -> None:
     rng = np.random.default_rng(2)
     chain, F = rig.chain, len(rig.chain.joint_names)
     local = so3.exp(0.4 * rng.standard_normal((3, F, 3)))

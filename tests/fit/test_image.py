@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kinefit.fit.image import (
+from kinefit.fit.priors import PriorJoints
+from kinefit.fit.recipes.image import (
     DEFAULT_FOCAL_PX,
     FACE,
     ImageFit,
@@ -17,17 +18,16 @@ from kinefit.fit.image import (
     SmplifyPrior,
     fit_image,
 )
-from kinefit.fit.image_start import (
+from kinefit.fit.recipes.image_start import (
     FACING,
     GEMAN_MCCLURE_PX,
     TORSO,
+    NormalizedKeypoints,
     Pixels,
-    Sight,
     image_chain,
     torso_depth,
 )
-from kinefit.fit.priors import PriorJoints
-from kinefit.fit.state import State
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.types import FloatArray, InvalidData, Keypoints2D, Timeline
@@ -149,7 +149,7 @@ def test_from_the_side_the_loss_says_which_way_a_person_faces() -> None:
     winner = np.where(fit.turned, fit.loss[:, 1], fit.loss[:, 0])
     assert (winner == fit.loss.min(axis=1)).all()
     # Control: with one way only, more end facing the other one.
-    once = fit_image(BODY, seen(truth), ImageOptions(both_ways_px=0))
+    once = fit_image(BODY, seen(truth), ImageOptions(orientation_ambiguity_px=0))
     assert np.isnan(once.loss[:, 1]).all()
     assert not once.turned.any()
     assert (facing_error(once, truth) > 45).sum() > wrong
@@ -369,8 +369,8 @@ def test_depth_by_similar_triangles() -> None:
 def test_a_point_of_little_confidence_costs_little_at_most() -> None:
     xy = np.array([[[0.0, 0], [0, 0]]])
     weight = np.array([[1.0, 0.1**2]])
-    sight = Sight(("a", "b"), xy, weight, np.array([4.0]), np.array([1e-3]))
-    term = Pixels.of(sight, np.arange(2))
+    keypoints = NormalizedKeypoints(("a", "b"), xy, weight, np.array([4.0]), np.array([1e-3]))
+    term = Pixels.of(keypoints, np.arange(2))
     far = np.array([[[4.0, 0, -4], [4.0, 0, -4]]])  # a thousand standard pixels away
     r = term.residual(far, slice(None))
     assert np.allclose(so3.norm(np.concatenate([r, 0 * r[..., :1]], axis=-1)), 1000)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.chain import Chain
-from kinefit.fit.initial import from_points
-from kinefit.fit.state import State
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.types import BoolArray, FloatArray, TooFewPoints
 

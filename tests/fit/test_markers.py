@@ -10,11 +10,11 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
-from kinefit.fit.chain import Chain
-from kinefit.fit.marker_places import Skin, _table, marker_points
-from kinefit.fit.markers import MarkerFit, MarkerOptions, fit_markers
-from kinefit.fit.report import marker_report
-from kinefit.fit.state import State
+from kinefit.fit.fit_report import marker_report
+from kinefit.fit.recipes.marker_places import Skin, _table, marker_points
+from kinefit.fit.recipes.markers import MarkerFit, MarkerOptions, fit_markers
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.io.trc import read_trc
 from kinefit.types import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.fit.normal import Normal
+from kinefit.fit.solver.normal import Normal
 from kinefit.types import FloatArray
 
 SIZES = [(1, 0), (1, 2), (2, 1), (2, 2), (3, 2), (9, 1), (12, 2), (7, 0)]  # poses, reach

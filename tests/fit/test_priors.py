@@ -13,7 +13,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from kinefit.body.anatomy import SIDED
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors import (
     AngleMagnitude,
     Bending,
@@ -28,9 +27,10 @@ from kinefit.fit.priors import (
 )
 from kinefit.fit.priors.variational import Network
 from kinefit.fit.priors.weights import read_safetensors
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PoseTerm, PullTo
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, PoseTerm, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, InputError, InvalidData, MissingDependency
 
@@ -186,7 +186,7 @@ def test_limits_bring_a_knee_back_in_a_fit() -> None:
     chain = _chain()
     wrong = _bent(chain, "LKnee", (0, 0, 60))
     start = replace(State.rest(chain, 1), rotations=wrong)
-    pull = PullTo(wrong, np.full(len(chain.joint_names), 10.0))
+    pull = RotationPrior(wrong, np.full(len(chain.joint_names), 10.0))
     term = Limits.of(chain)
     done = minimise(Objective(poses=(pull, term)), Variables.poses(chain), start, Options())
     beyond = np.degrees(term.joints.angles(done.state.rotations)[0])
@@ -361,7 +361,7 @@ def test_an_arm_through_the_chest_is_seen_and_pushed_out(chain: Callable[[], Cha
     start = replace(State.rest(made, 1), rotations=_crossed(made))
     before = term.residual(start.rotations, ALL[:1]).max()
     assert before > 2  # two centimetres beyond the slack
-    pull = PullTo(start.rotations, np.full(len(made.joint_names), 3.0))
+    pull = RotationPrior(start.rotations, np.full(len(made.joint_names), 3.0))
     done = minimise(Objective(poses=(pull, term)), Variables.poses(made), start, Options())
     # A slack of 1 cm and a pull of three radians leave a few millimetres.
     assert term.residual(done.state.rotations, ALL[:1]).max() < 0.5

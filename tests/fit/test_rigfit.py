@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinefit.fit.rig_targets import Reason, RigTargets
-from kinefit.fit.rig_terms import Pull, ScaledPoints
-from kinefit.fit.rigfit import Past, Placed, RigFit, RigFitOptions, best_cameras, rig_chain
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
+from kinefit.fit.recipes.frames.rig_terms import Pull, ScaledPoints
+from kinefit.fit.recipes.frames.rigfit import (
+    AlignedStart,
+    History,
+    RigFit,
+    RigFitOptions,
+    best_cameras,
+    rig_chain,
+)
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import Huber
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
@@ -29,33 +36,33 @@ def clip() -> Scene:
     return scene(8)
 
 
-def fitted(work: RigFit, view: State, past: Past | None = None) -> Any:
-    placed = work.place(view, ROWS)
-    return placed, work.fit(placed, ROWS, past)
+def fitted(work: RigFit, view: State, past: History | None = None) -> Any:
+    aligned = work.align(view, ROWS)
+    return aligned, work.fit(aligned, ROWS, past)
 
 
 def test_a_true_pose_is_placed_exactly_from_anywhere(clip: Scene) -> None:
     view = replace(clip.truth, rotations=clip.truth.rotations.copy())
     view.rotations[:, 0] = so3.exp(np.array([1.0, -2.0, 0.5])) @ view.rotations[:, 0]
     view = replace(view, translation=view.translation + 50.0)
-    placed = clip.work().place(view, ROWS)
-    assert placed.score.max() < 1e-12  # metres: rounding at 50 m
-    np.testing.assert_allclose(placed.state.rotations, clip.truth.rotations, atol=1e-12)
-    np.testing.assert_allclose(placed.state.translation, clip.truth.translation, atol=1e-12)
+    aligned = clip.work().align(view, ROWS)
+    assert aligned.score.max() < 1e-12  # metres: rounding at 50 m
+    np.testing.assert_allclose(aligned.state.rotations, clip.truth.rotations, atol=1e-12)
+    np.testing.assert_allclose(aligned.state.translation, clip.truth.translation, atol=1e-12)
 
 
 def test_the_score_is_what_the_pose_itself_is_off(clip: Scene) -> None:
     work = clip.work()
     better, worse = (scene(8, wrong=w).views["cam0"] for w in (0.1, 0.4))
-    scores = [work.place(view, ROWS).score for view in (better, worse)]
+    scores = [work.align(view, ROWS).score for view in (better, worse)]
     assert (scores[0] < scores[1]).all()
 
 
 def test_one_wrong_point_does_not_turn_a_true_pose(clip: Scene) -> None:
     xyz = clip.xyz.copy()
     xyz[:, 5] += [1.0, 0.0, 0.0]
-    placed = clip.work(clip.targets(xyz)).place(clip.truth, ROWS)
-    points = placed.state.posed(tube_chain()).points
+    aligned = clip.work(clip.targets(xyz)).align(clip.truth, ROWS)
+    points = aligned.state.posed(tube_chain()).points
     columns = clip.work().columns
     # Huber's pull of one point in sixteen, 3 cm: 2 mm, and the lever of a hand. Without it: 6 cm.
     assert np.delete(off(clip, points[:, columns]), 5, axis=1).max() < 0.012
@@ -68,15 +75,15 @@ def test_what_is_no_pose_scores_nothing(clip: Scene) -> None:
     view.rotations[1] *= 1.5  # no rotations
     view.rotations[2, 4] *= -1  # a reflection
     view.translation[3] = 1e300
-    placed = clip.work().place(view, ROWS)
-    np.testing.assert_array_equal(np.isnan(placed.score), ROWS < 4)
-    np.testing.assert_array_equal(placed.sound, ROWS >= 4)
-    assert np.isfinite(placed.state.rotations).all()
+    aligned = clip.work().align(view, ROWS)
+    np.testing.assert_array_equal(np.isnan(aligned.score), ROWS < 4)
+    np.testing.assert_array_equal(aligned.sound, ROWS >= 4)
+    assert np.isfinite(aligned.state.rotations).all()
 
 
 def test_rotations_in_single_precision_become_proper(clip: Scene) -> None:
     rough = replace(clip.truth, rotations=clip.truth.rotations.astype(np.float32).astype(float))
-    R = clip.work().place(rough, ROWS).state.rotations
+    R = clip.work().align(rough, ROWS).state.rotations
     np.testing.assert_allclose(R @ np.swapaxes(R, -1, -2), np.broadcast_to(np.eye(3), R.shape),
                                atol=1e-9)  # fmt: skip
 
@@ -84,9 +91,9 @@ def test_rotations_in_single_precision_become_proper(clip: Scene) -> None:
 def test_points_on_a_line_place_nobody(clip: Scene) -> None:
     xyz = clip.xyz.copy()
     xyz[0] = np.linspace(0, 1, len(POINTS))[:, None] * [0.3, 1.0, 0.0]
-    placed = clip.work(clip.targets(xyz)).place(clip.truth, ROWS)
-    np.testing.assert_array_equal(np.isnan(placed.score), ROWS == 0)
-    assert placed.sound.all()
+    aligned = clip.work(clip.targets(xyz)).align(clip.truth, ROWS)
+    np.testing.assert_array_equal(np.isnan(aligned.score), ROWS == 0)
+    assert aligned.sound.all()
 
 
 def test_cameras_by_score_and_ties_by_reprojection() -> None:
@@ -120,8 +127,8 @@ def test_losses_are_what_their_names_say(clip: Scene) -> None:
                             w_temporal_accel=0.4, temporal_extrapolation=0.7)  # fmt: skip
     work, F = clip.work(targets, options), len(tube_chain().joint_names)
     one, two = (so3.exp(rng.normal(0, 0.3, (8, F, 3))) for _ in range(2))
-    past = Past(one, two, np.full(8, 2.0))
-    placed, found = fitted(work, clip.views["cam0"], past)
+    past = History(one, two, np.full(8, 2.0))
+    aligned, found = fitted(work, clip.views["cam0"], past)
 
     points = found.state.posed(tube_chain()).points[:, work.columns]
     r = np.linalg.norm(points - targets.xyz, axis=-1)
@@ -133,7 +140,7 @@ def test_losses_are_what_their_names_say(clip: Scene) -> None:
         return (turn**2).sum(-1).mean(1)
 
     velocity = so3.log(np.swapaxes(two, -1, -2) @ one)
-    expected["pose_reg"] = 0.3 * mean_square(placed.state.rotations)
+    expected["pose_reg"] = 0.3 * mean_square(aligned.state.rotations)
     expected["temporal"] = 0.2 * mean_square(one)
     expected["temporal_velocity"] = 0.1 * mean_square(one @ so3.exp(0.7 * 2.0 * velocity))
     expected["temporal_accel"] = 0.4 * mean_square(one @ so3.exp(2.0 * velocity))
@@ -210,13 +217,13 @@ def test_frozen_joints_keep_the_rotations_of_the_initial_pose() -> None:
         RigFit.of(chain, clip.targets(), frozen=("pelvis",))
 
 
-def two_steps(clip: Scene) -> tuple[Past, FloatArray]:
+def two_steps(clip: Scene) -> tuple[History, FloatArray]:
     """A past whose joints turn on by (0.2, 0, 0) per step, and where they are two steps on."""
     F = len(tube_chain().joint_names)
     turn = so3.exp(np.tile([0.2, 0.0, 0.0], (8, F, 1)))
     before = clip.truth.rotations.copy()
     previous = before @ turn
-    return Past(previous, before, np.full(8, 2.0)), previous @ turn @ turn
+    return History(previous, before, np.full(8, 2.0)), previous @ turn @ turn
 
 
 @pytest.mark.parametrize("term", ["w_temporal", "w_temporal_velocity", "w_temporal_accel"])
@@ -264,7 +271,7 @@ def test_the_initial_pose_is_turned_towards_the_past(clip: Scene, blend: float) 
 
 def test_extrapolation_has_a_gain(clip: Scene) -> None:
     past, _ = two_steps(clip)
-    turned = [so3.norm(so3.log(np.swapaxes(past.previous, -1, -2) @ past.ahead(g)))
+    turned = [so3.norm(so3.log(np.swapaxes(past.previous, -1, -2) @ past.extrapolated(g)))
               for g in (0.0, 0.5, 1.0)]  # fmt: skip
     for gain, turn in zip((0.0, 0.5, 1.0), turned, strict=True):
         np.testing.assert_allclose(turn, gain * 2.0 * 0.2, atol=1e-12)  # two steps of 0.2
@@ -292,19 +299,21 @@ def test_gates_look_at_the_pose_that_they_are_given(clip: Scene) -> None:
     work = clip.work(options=ALONE)
     _, found = fitted(work, clip.views["cam0"])
     args = found.losses, found.residual, ROWS, found.best_loss
-    assert (work.judged(*args) == Reason.OK).all()
+    assert (work.judged(*args) == FrameOutcome.OK).all()
     gates = {
-        "bad_loss_threshold": Reason.BAD_LOSS,
-        "bad_data_loss_threshold": Reason.BAD_DATA_LOSS,
+        "bad_loss_threshold": FrameOutcome.BAD_LOSS,
+        "bad_data_loss_threshold": FrameOutcome.BAD_DATA_LOSS,
     }
     for name, reason in gates.items():
         strict = replace(work, options=replace(ALONE, **{name: 1e-12}))
         assert (strict.judged(*args) == reason).all()
     grown = {name: 5 * value + 1e-5 for name, value in found.losses.items()}
-    assert (work.judged(grown, *args[1:]) == Reason.LOSS_GREW).all()
-    assert (work.judged(found.losses, found.residual + 0.1, *args[2:]) == Reason.FEW_NEAR).all()
+    assert (work.judged(grown, *args[1:]) == FrameOutcome.LOSS_GREW).all()
+    assert (
+        work.judged(found.losses, found.residual + 0.1, *args[2:]) == FrameOutcome.FEW_NEAR
+    ).all()
     lost = {name: np.full(8, np.nan) for name in found.losses}
-    assert (work.judged(lost, *args[1:]) != Reason.OK).all()
+    assert (work.judged(lost, *args[1:]) != FrameOutcome.OK).all()
 
 
 def test_uncertain_directions_count_less(clip: Scene) -> None:
@@ -361,7 +370,7 @@ def test_a_body_without_the_points_is_refused(clip: Scene) -> None:
 
 
 def test_placed_rows_are_the_rows_asked_for(clip: Scene) -> None:
-    placed = clip.work().place(clip.views["cam0"], ROWS)
-    some: Placed = placed.at(np.array([5, 2]))
-    np.testing.assert_array_equal(some.score, placed.score[[5, 2]])
-    np.testing.assert_array_equal(some.state.rotations, placed.state.rotations[[5, 2]])
+    aligned = clip.work().align(clip.views["cam0"], ROWS)
+    some: AlignedStart = aligned.at(np.array([5, 2]))
+    np.testing.assert_array_equal(some.score, aligned.score[[5, 2]])
+    np.testing.assert_array_equal(some.state.rotations, aligned.state.rotations[[5, 2]])

@@ -10,10 +10,10 @@ import pytest
 from kinefit.body.mhr import load_mhr
 from kinefit.body.mhr_params import PARAMETERS
 from kinefit.body.mhr_pose import parameters_of_pose, pose_of_parameters
-from kinefit.fit.rig_frames import as_view
-from kinefit.fit.rig_targets import RigTargets
-from kinefit.fit.rigfit import RigFit, rig_chain
-from kinefit.fit.sequence import SequenceOptions, fit_sequence
+from kinefit.fit.recipes.frames.rig_frames import as_view
+from kinefit.fit.recipes.frames.rig_targets import RigTargets
+from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
+from kinefit.fit.recipes.frames.sequence import SequenceOptions, fit_sequence
 from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import Timeline

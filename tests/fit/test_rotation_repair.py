@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.fit.rotation_repair import (
+from kinefit.fit.recipes.frames.rotation_repair import (
     SpikeRule,
     bridge,
     repair_rotations,

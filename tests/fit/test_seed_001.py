@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.fit.frame_store import FrameStore, content_hash
-from kinefit.fit.rig_frames import fit_frames
-from kinefit.fit.rig_targets import Reason, RigTargets
-from kinefit.fit.rigfit import RigFit, RigFitOptions
-from kinefit.fit.rotation_repair import smooth_rotations
-from kinefit.fit.sequence import SequenceOptions, fit_sequence
+from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
+from kinefit.fit.recipes.frames.rig_frames import fit_frames
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
+from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
+from kinefit.fit.recipes.frames.rotation_repair import smooth_rotations
+from kinefit.fit.recipes.frames.sequence import SequenceOptions, fit_sequence
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.multiview.bundle import read_bundle, save_bundle
@@ -51,7 +51,7 @@ def test_bug_1_a_point_that_is_not_there_does_not_stop_the_frame(
     with pytest.raises(np.linalg.LinAlgError):  # naive: every point goes in
         np.linalg.svd(np.cov(holes[4].T))
     found = fit_frames(clip.work(clip.targets(holes), ALONE), clip.views)
-    assert all(fit.reason == Reason.OK for fit in found)
+    assert all(fit.reason == FrameOutcome.OK for fit in found)
     assert [fit.weighted for fit in found[4:7]] == [15] * 3
     assert all(np.isfinite(fit.rotations).all() for fit in found)
 
@@ -67,14 +67,14 @@ def test_bug_2_no_inliers_are_no_perfect_fit(clip: Scene, noisy: FloatArray) -> 
     assert naive(np.full(len(POINTS), 2.0), weight[3]) == 0  # metres off, and "perfect"
     found = fit_frames(clip.work(targets, ALONE), clip.views)
     for t in (3, 7):
-        assert found[t].reason == Reason.NO_WEIGHT
+        assert found[t].reason == FrameOutcome.NO_WEIGHT
         assert np.isnan(found[t].loss)
         assert np.isnan(found[t].rotations).all()
         diagnostics = found[t].opt_arrays(targets.cameras)
         assert diagnostics["opt_is_unusable"]
         assert np.isnan(diagnostics["opt_best_loss"])
         assert diagnostics["opt_inlier_points"] == 0
-    assert sum(fit.reason == Reason.OK for fit in found) == 10
+    assert sum(fit.reason == FrameOutcome.OK for fit in found) == 10
 
 
 def own_data_loss(clip: Scene, work: RigFit, rotations: FloatArray, place: FloatArray,
@@ -104,7 +104,7 @@ def test_bug_3_the_final_loss_is_that_of_the_pose_that_is_written(
     stale = {"data": np.array([fit.history[0] for fit in found])}
     best = np.array([fit.best_loss for fit in found])
     residual = np.stack([fit.residual for fit in found])
-    assert (work.judged(stale, residual, np.arange(12), best) == Reason.LOSS_GREW).all()
+    assert (work.judged(stale, residual, np.arange(12), best) == FrameOutcome.LOSS_GREW).all()
 
 
 def test_bug_3_holds_after_smoothing(noisy: FloatArray) -> None:
@@ -172,9 +172,9 @@ def test_bug_5_what_triangulation_leaves_out_is_left_out_here(clip: Scene, tmp_p
     for targets in (RigTargets.of_bundle(bundle), RigTargets.of_triangulation(found)):
         fits = fit_frames(RigFit.of(tube_chain(), targets, ALONE), clip.views)
         reasons = [fit.reason for fit in fits]
-        assert reasons[2] == Reason.NO_WEIGHT
-        assert reasons[4] == Reason.TOO_FEW_POINTS
-        assert sum(r == Reason.OK for r in reasons) == 10
+        assert reasons[2] == FrameOutcome.NO_WEIGHT
+        assert reasons[4] == FrameOutcome.TOO_FEW_POINTS
+        assert sum(r == FrameOutcome.OK for r in reasons) == 10
         # Contract: both stages count the same points.
         np.testing.assert_array_equal([fit.weighted for fit in fits], bundle.finite)
         work = RigFit.of(tube_chain(), targets, ALONE)
@@ -265,8 +265,12 @@ def test_issue_d_a_camera_is_its_whole_name(clip: Scene, noisy: FloatArray) -> N
         np.testing.assert_array_equal(np.isnan(fit.scores), [True, False, True, True])
 
 
-@pytest.mark.parametrize(("count", "expected"), [(5, Reason.TOO_FEW_POINTS), (6, Reason.OK)])
-def test_priority_0_at_least_six_finite_points(clip: Scene, count: int, expected: Reason) -> None:
+@pytest.mark.parametrize(
+    ("count", "expected"), [(5, FrameOutcome.TOO_FEW_POINTS), (6, FrameOutcome.OK)]
+)
+def test_priority_0_at_least_six_finite_points(
+    clip: Scene, count: int, expected: FrameOutcome
+) -> None:
     """Which six does not matter here, as long as they are not in one limb."""
     some = np.random.default_rng(4).permutation(len(POINTS))[:count]
     xyz = np.full(clip.xyz.shape, np.nan)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.fit.frame_fit import PREVIOUS
-from kinefit.fit.frame_store import FrameStore
-from kinefit.fit.rig_frames import as_view, fit_frames
-from kinefit.fit.rig_targets import Reason
-from kinefit.fit.rigfit import RigFit, RigFitOptions
-from kinefit.fit.sequence import SequenceFit, SequenceOptions, fit_sequence
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.frame_fit import PREVIOUS
+from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_frames import as_view, fit_frames
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
+from kinefit.fit.recipes.frames.sequence import SequenceFit, SequenceOptions, fit_sequence
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs, write_outputs
 from kinefit.types import BoolArray, FloatArray, InputError, InvalidData, Timeline
@@ -94,7 +94,7 @@ def test_a_bad_start_is_tried_again_from_other_cameras_and_the_previous_pose(
     assert off(clip, found.points)[10].max() < 0.05
     alone = fit_frames(clip.work(clip.targets(noisy), replace(options, w_temporal_velocity=0.0)),
                        views)  # fmt: skip
-    assert alone[10].reason != Reason.OK  # the control: without a past there is no second try
+    assert alone[10].reason != FrameOutcome.OK  # the control: without a past there is no second try
 
 
 def test_short_gaps_are_turned_through_and_flagged(clip: Scene, noisy: FloatArray) -> None:
@@ -103,7 +103,7 @@ def test_short_gaps_are_turned_through_and_flagged(clip: Scene, noisy: FloatArra
     found = fit_sequence(clip.work(clip.targets(lost)), clip.views)
     expected = ["good"] * 10 + ["recovered"] * 3 + ["good"] * 11
     assert statuses(found) == expected
-    assert found.reports[11].reason == Reason.NO_WEIGHT.words
+    assert found.reports[11].reason == FrameOutcome.NO_WEIGHT.words
     # A tenth of a second of swings at half a hertz, from noisy ends.
     assert off(clip, found.points)[10:13].max() < 0.05
     assert all(np.isnan(found.reports[t].loss) for t in (10, 11, 12))  # no points to judge it by
@@ -181,7 +181,7 @@ def test_summary_as_table_and_json(clip: Scene, noisy: FloatArray) -> None:
     found = fit_sequence(clip.work(clip.targets(lost)), clip.views)
     stored = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert stored["status"] == {"good": 22, "recovered": 2}
-    assert stored["reasons"] == {Reason.NO_WEIGHT.words: 2}
+    assert stored["reasons"] == {FrameOutcome.NO_WEIGHT.words: 2}
     assert [f["finite_points"] for f in stored["per_frame"]] == [16] * 3 + [0] * 2 + [16] * 15 + [
         15, 16, 16, 16,
     ]  # fmt: skip
@@ -190,7 +190,7 @@ def test_summary_as_table_and_json(clip: Scene, noisy: FloatArray) -> None:
     lines = found.table().splitlines()
     assert len(lines) == 25
     assert lines[4].split()[2] == "recovered"
-    assert lines[4].endswith(Reason.NO_WEIGHT.words)
+    assert lines[4].endswith(FrameOutcome.NO_WEIGHT.words)
 
 
 def test_diagnostics_go_into_files_of_arrays(

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from kinefit.body import LinearShape
-from kinefit.fit.initial import from_points
-from kinefit.fit.solver import Options, Solution, cost, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity
-from kinefit.fit.terms import Objective, Position, PullTo, Reprojection, ShapePrior
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.minimise import Options, Solution, cost, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity
+from kinefit.fit.solver.terms import Objective, Position, Reprojection, RotationPrior, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.projection import project_rig
-from kinefit.geometry.robust import GemanMcClure, Huber, Kernel, Logarithm, Squares
+from kinefit.geometry.robust import L2, Cauchy, GemanMcClure, Huber, Kernel
 from kinefit.types import CameraRig, FloatArray, IntArray, InvalidData, TooFewPoints
 
 from .tubes import motion, poses, ring, rms, tube_chain
@@ -26,7 +26,7 @@ Shape = Literal["fixed", "shared", "each"]
 CHAIN = tube_chain()
 F, K = len(CHAIN.joint_names), len(CHAIN.point_names)
 ALL = np.arange(K)
-WEAK = PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 10.0))
+WEAK = RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 10.0))
 PRIOR = ShapePrior(CHAIN.shape.neutral, CHAIN.shape.spread, 1e-3)
 
 
@@ -40,11 +40,11 @@ def views(state: State, *, lens: bool = False) -> FloatArray:
 
 
 def seen(xy: FloatArray, kernel: Kernel | None = None, sigma: float = 2.0) -> Reprojection:
-    return Reprojection(ring(), xy, np.full(xy.shape[:3], sigma), ALL, kernel or Squares())
+    return Reprojection(ring(), xy, np.full(xy.shape[:3], sigma), ALL, kernel or L2())
 
 
 def placed(xyz: FloatArray, kernel: Kernel | None = None) -> Position:
-    return Position(xyz, np.eye(3) / 0.01, ALL, kernel or Squares())
+    return Position(xyz, np.eye(3) / 0.01, ALL, kernel or L2())
 
 
 def nearby(state: State, *, turn: float, shift: float, seed: int = 9) -> State:
@@ -71,7 +71,7 @@ def clip(count: int, seed: int = 0) -> State:
 # --- only downhill -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kernel", [Squares(), Huber(2.0), GemanMcClure(20.0), Logarithm(5.0)])
+@pytest.mark.parametrize("kernel", [L2(), Huber(2.0), GemanMcClure(20.0), Cauchy(5.0)])
 @pytest.mark.parametrize("shape", ["fixed", "each", "shared"])
 def test_the_objective_never_rises(
     kernel: Kernel, shape: Literal["fixed", "each", "shared"]
@@ -164,7 +164,7 @@ def test_smoothness_too_weak_to_matter_changes_nothing() -> None:
         Variables.poses(CHAIN),
         Options(80, 1e-14),
     )
-    pull = PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 0.5))
+    pull = RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 0.5))
     loose = (ConstantVelocity(np.arange(10) / 30, np.full(1 + F, 1e9), np.ones(9)),)
     apart = minimise(Objective((seen(xy),), (pull,)), v, start, options)
     whole = minimise(Objective((seen(xy),), (pull,), times=loose), v, start, options)
@@ -233,7 +233,7 @@ def with_outliers(truth: State, share: float) -> FloatArray:
     return xy
 
 
-@pytest.mark.parametrize("kernel", [GemanMcClure(10.0), Logarithm(3.0), Squares()])
+@pytest.mark.parametrize("kernel", [GemanMcClure(10.0), Cauchy(3.0), L2()])
 @pytest.mark.parametrize(("share", "smooth"), [(0.3, False), (0.5, True)])
 def test_robust_kernels_ignore_outliers(kernel: Kernel, share: float, smooth: bool) -> None:
     truth = clip(20)
@@ -243,7 +243,7 @@ def test_robust_kernels_ignore_outliers(kernel: Kernel, share: float, smooth: bo
     objective = Objective((term,), (WEAK,), times=times if smooth else ())
     found = minimise(objective, Variables.poses(CHAIN), start).state
     error = so3.norm(points_of(found) - points_of(truth))
-    if isinstance(kernel, Squares):
+    if isinstance(kernel, L2):
         assert np.median(error) > 0.2  # else they were no outliers
         return
     # A pixel is 4.4 mm at 4 m; four views halve it. Apart, a point of which all but one view are
@@ -268,7 +268,7 @@ def far_starts(count: int) -> tuple[State, State, FloatArray]:
     return truth, start, views(truth)
 
 
-@pytest.mark.parametrize("kernel", [Squares(), Huber(5.0), Logarithm(50.0)])
+@pytest.mark.parametrize("kernel", [L2(), Huber(5.0), Cauchy(50.0)])
 def test_a_start_800_pixels_off_converges(kernel: Kernel) -> None:
     """A fit that began with errors of up to 791 px used to end in NaN, taken for a loss of zero."""
     truth, start, xy = far_starts(60)
@@ -456,7 +456,7 @@ def test_a_body_behind_its_only_camera_comes_before_it() -> None:
     one = CameraRig(ring().cameras[:1])
     xy = np.moveaxis(project_rig(one, points_of(truth)), 0, 1)
     term = Reprojection(one, xy, np.full(xy.shape[:3], 2.0), ALL)
-    pull = PullTo(np.broadcast_to(np.eye(3), (F, 3, 3)), np.ones(F))
+    pull = RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.ones(F))
     axis = one.cameras[0].R[2]
     start = replace(truth, translation=truth.translation - 6 * axis)
     found = minimise(Objective((term,), (pull,)), Variables.poses(CHAIN), start, Options(200))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantPose, ConstantVelocity
-from kinefit.fit.terms import Objective, Position, TimeTerm
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantPose, ConstantVelocity
+from kinefit.fit.solver.terms import Objective, Position, TimeTerm
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.state import State
-from kinefit.fit.temporal import ConstantPose, ConstantVelocity
-from kinefit.fit.terms import (
+from kinefit.fit.solver.state import State
+from kinefit.fit.solver.temporal import ConstantPose, ConstantVelocity
+from kinefit.fit.solver.terms import (
     Direction,
     PointTerm,
     PoseTerm,
     Position,
-    PullTo,
     Reprojection,
+    RotationPrior,
     ShapePrior,
     ShapeTerm,
     TimeTerm,
@@ -83,12 +83,12 @@ def _direction() -> Direction:
     return Direction(unit, np.full((COUNT, 2), 0.1), point)
 
 
-def _pull(each: bool) -> PullTo:
+def _pull(each: bool) -> RotationPrior:
     rng = np.random.default_rng(5)
     shape = (COUNT, len(CHAIN.joint_names), 3) if each else (len(CHAIN.joint_names), 3)
     sigma = rng.uniform(0.1, 1, len(CHAIN.joint_names))
     sigma[4] = np.inf
-    return PullTo(so3.exp(rng.normal(0, 0.5, shape)), sigma)
+    return RotationPrior(so3.exp(rng.normal(0, 0.5, shape)), sigma)
 
 
 def _spread() -> FloatArray:
@@ -258,6 +258,6 @@ def test_pull_is_the_angle_between_in_deviations() -> None:
     state, turn = poses(CHAIN, COUNT), so3.exp(np.array([0.0, 0.3, 0]))
     sigma = np.full(len(CHAIN.joint_names), 0.1)
     sigma[2] = np.inf
-    r = PullTo(state.rotations, sigma).residual(state.rotations @ turn, ALL)
+    r = RotationPrior(state.rotations, sigma).residual(state.rotations @ turn, ALL)
     np.testing.assert_allclose(r[:, 0], np.tile([0, 3, 0], (COUNT, 1)), atol=1e-13)
     assert (r[:, 2] == 0).all()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
-from kinefit.fit.state import State, Variables
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State, Variables
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
 from kinefit.types import Camera, CameraRig, FloatArray

@@ -50,7 +50,7 @@ def frames(out: Path) -> list[Sam3dPerson]:
     return [person for file in files for person in read_outputs(file)]
 
 
-def placed(person: Sam3dPerson) -> np.ndarray:
+def aligned(person: Sam3dPerson) -> np.ndarray:
     """(J, 3) metres, world: keypoints of an output."""
     points = person.require("pred_keypoints_3d") + person.require("pred_cam_t")
     return flip_axes(points) * float(person.extra["opt_scale"])
@@ -59,7 +59,7 @@ def placed(person: Sam3dPerson) -> np.ndarray:
 def off(clip: Clip, out: Path, names: tuple[str, ...]) -> np.ndarray:
     """(T, M) metres of the keypoints in the files, called `names`, from the true points."""
     at = [names.index(name) for name in clip.names]
-    points = np.stack([placed(person)[at] for person in frames(out)])
+    points = np.stack([aligned(person)[at] for person in frames(out)])
     return np.linalg.norm(points - clip.xyz, axis=-1)
 
 
@@ -115,7 +115,7 @@ def test_losses_are_those_of_the_written_pose(
         at = [NAMES.index(name) for name in names]
         points = [clip.names.index(name) for name in names]
         left = np.linalg.norm(
-            placed(person)[at] - clip.xyz[report["frame"] - FIRST][points], axis=1
+            aligned(person)[at] - clip.xyz[report["frame"] - FIRST][points], axis=1
         )
         # Triangulated without noise: 1e-6 m is what its refinement stops at.
         np.testing.assert_allclose(extra["opt_residual_m"], left, atol=1e-5)
@@ -352,7 +352,7 @@ def test_a_bundle_of_an_earlier_program(
     assert result.report["status"] == {"good": 1}
     (person,) = read_outputs(tmp_path / "out" / "frames" / "000000.npz")
     at = [NAMES.index(name) for name in clip.names]
-    assert np.linalg.norm(placed(person)[at] - clip.xyz[0], axis=-1).max() < 0.01
+    assert np.linalg.norm(aligned(person)[at] - clip.xyz[0], axis=-1).max() < 0.01
 
 
 # ---- Real outputs ----

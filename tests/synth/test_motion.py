@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.fit.cmu import read_cmu
+from kinefit.fit.recipes.cmu import read_cmu
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion import Clip, from_origin, moved, part, turn_between
 from kinefit.types import FloatArray, InvalidData

@@ -12,7 +12,7 @@ from kinefit.bench.ladders import Detections, Errors, Rung, detected
 from kinefit.bench.measure import COUNTED, ROUNDING, Measurement, mean_lines, seconds
 from kinefit.bench.peers import Peers
 from kinefit.bench.subjects import NAMES, Performer, Role, perform, ring
-from kinefit.fit.clip import ClipFit, fit_clip
+from kinefit.fit.recipes.clip import ClipFit, fit_clip
 from kinefit.metrics import (
     bone_lengths,
     mean_of,

@@ -26,7 +26,7 @@ class Kernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Squares:
+class L2:
     """rho = s: least squares."""
 
     def rho(self, s: FloatArray) -> FloatArray:
@@ -38,7 +38,7 @@ class Squares:
 
 @dataclass(frozen=True)
 class Huber:
-    """Squares up to `delta` (units of the residual), linear beyond: 2 delta sqrt(s) - delta^2."""
+    """Quadratic up to `delta` (units of the residual), linear beyond: 2 delta sqrt(s) - delta^2."""
 
     delta: float
 
@@ -64,8 +64,8 @@ class GemanMcClure:
 
 
 @dataclass(frozen=True)
-class Logarithm:
-    """sigma^2 log(1 + s / sigma^2): grows without end, but ever more slowly (Cauchy's)."""
+class Cauchy:
+    """sigma^2 log(1 + s / sigma^2): grows without end, but ever more slowly."""
 
     sigma: float
 

@@ -162,8 +162,8 @@ class FitOptions(MotionChoice):
 class FrameOptions(MotionChoice):
     """How the poses of a rig are fitted frame by frame: flags of `kinefit fit frames`.
 
-    What is None has the default of `kinefit.fit.rigfit.RigFitOptions` or, the last five, of
-    `kinefit.fit.sequence.SequenceOptions`, which also know the ranges.
+    What is None has the default of `kinefit.fit.recipes.frames.rigfit.RigFitOptions` or, the last
+    five, of `kinefit.fit.recipes.frames.sequence.SequenceOptions`, which also know the ranges.
     """
 
     keypoint_mapping: Path | None = Field(

@@ -12,7 +12,7 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.detect import make_detector
-from kinefit.fit.image import (
+from kinefit.fit.recipes.image import (
     DEFAULT_FOCAL_PX,
     ImageFit,
     ImageOptions,

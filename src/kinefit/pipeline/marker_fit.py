@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kinefit.body.load import load_body
-from kinefit.fit.markers import fit_markers
-from kinefit.fit.report import marker_report
+from kinefit.fit.fit_report import marker_report
+from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.c3d import read_c3d

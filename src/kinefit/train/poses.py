@@ -14,8 +14,8 @@ import numpy as np
 
 from kinefit.body.anatomy import SIDED
 from kinefit.body.anny import load_anny
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors.joints import PriorJoints
+from kinefit.fit.solver.chain import Chain
 from kinefit.io.arrays import read_npz
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 
 from kinefit.body.model import forward_kinematics
-from kinefit.fit.chain import Chain, nearest_kept
-from kinefit.fit.terms import Rows
+from kinefit.fit.solver.chain import Chain, nearest_kept
+from kinefit.fit.solver.terms import Rows
 from kinefit.geometry import rotations as so3
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import BoolArray, FloatArray, IntArray
 from kinefit.types.arrays import freeze
 
@@ -195,7 +195,7 @@ class Interpenetration:
     shape: FloatArray
     sigma: float = _SOFT_M
     slack: float = _SOFT_M
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
     _ends: FloatArray = field(init=False)
     _radius: FloatArray = field(init=False)
     _heads: FloatArray = field(init=False)

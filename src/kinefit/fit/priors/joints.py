@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.body.anatomy import Anatomy, Ranges
-from kinefit.fit.chain import Chain
+from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.types import FloatArray, IntArray, InvalidData

@@ -11,10 +11,10 @@ from typing import Self
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors.joints import PriorJoints
-from kinefit.fit.terms import Rows
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.terms import Rows
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import FloatArray, InvalidData
 
 _HINGES = {"LElbow": 1.0, "RElbow": 1.0, "LKnee": -1.0, "RKnee": -1.0}  # sign of flexion about Z
@@ -29,7 +29,7 @@ class Limits:
 
     joints: PriorJoints
     softness: float = float(np.radians(5))
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     @classmethod
     def of(cls, chain: Chain) -> Self:
@@ -64,7 +64,7 @@ class Bending:
     joints: PriorJoints
     weight: float = 1.0
     alpha: float = 10.0
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     @classmethod
     def of(cls, chain: Chain, weight: float = 1.0) -> Self:
@@ -94,12 +94,12 @@ class AngleMagnitude:
     """Angles towards zero, the fundamental standing position, in standard deviations.
 
     sigma: (J,) radians, infinite for joints left alone. For a pull to any other pose there is
-    `kinefit.fit.terms.PullTo`.
+    `kinefit.fit.solver.terms.RotationPrior`.
     """
 
     joints: PriorJoints
     sigma: FloatArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     @classmethod
     def of(

@@ -9,11 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.weights import read_weights
-from kinefit.fit.terms import Rows
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.terms import Rows
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import FloatArray, IntArray, InvalidData
 
 
@@ -103,7 +103,7 @@ class Mixture:
     joints: PriorJoints
     density: PoseMixture
     weight: float = 1.0
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     @classmethod
     def of(cls, chain: Chain, weight: float = 1.0, density: PoseMixture | None = None) -> Self:

@@ -14,13 +14,13 @@ from typing import Self
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.weights import read_weights
-from kinefit.fit.terms import Rows
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.terms import Rows
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian, skew
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import FloatArray, InvalidData
 
 _AXES = np.eye(3)
@@ -154,7 +154,7 @@ class Variational:
     joints: PriorJoints
     model: PoseAutoencoder
     weight: float = 1.0
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     @classmethod
     def of(cls, chain: Chain, weight: float = 1.0, model: PoseAutoencoder | None = None) -> Self:

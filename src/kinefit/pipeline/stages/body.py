@@ -10,8 +10,8 @@ import numpy as np
 from kinefit.body.anatomy import violations
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
-from kinefit.fit.clip import ClipFit, ClipOptions, fit_clip
-from kinefit.fit.report import clip_report
+from kinefit.fit.fit_report import clip_report
+from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.calibration import write_calibration

@@ -27,13 +27,13 @@ from functools import cached_property
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
-from kinefit.fit.rig_targets import Reason, RigTargets
-from kinefit.fit.rig_terms import Pull, ScaledPoints
-from kinefit.fit.rotation_repair import slerp
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
+from kinefit.fit.recipes.frames.rig_terms import Pull, ScaledPoints
+from kinefit.fit.recipes.frames.rotation_repair import slerp
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.robust import Huber
@@ -123,7 +123,7 @@ class RigFitOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
+class History:
     """The last two usable poses before each of R frames.
 
     previous, before: (R, F, 3, 3) local rotations, NaN where there is none.
@@ -135,14 +135,14 @@ class Past:
     ratio: FloatArray
 
     @classmethod
-    def none(cls, count: int, joints: int) -> Past:
+    def none(cls, count: int, joints: int) -> History:
         nothing = np.full((count, joints, 3, 3), np.nan)
         return cls(nothing, nothing, np.full(count, np.nan))
 
-    def at(self, rows: IntArray) -> Past:
-        return Past(self.previous[rows], self.before[rows], self.ratio[rows])
+    def at(self, rows: IntArray) -> History:
+        return History(self.previous[rows], self.before[rows], self.ratio[rows])
 
-    def ahead(self, gain: float) -> FloatArray:
+    def extrapolated(self, gain: float) -> FloatArray:
         """(R, F, 3, 3) where the two lead, the turn between them times `gain`; else NaN."""
         known = _finite(self.before) & np.isfinite(self.ratio)
         out = np.full(self.previous.shape, np.nan)
@@ -151,13 +151,13 @@ class Past:
         return out
 
     def target(self, gain: float) -> FloatArray:
-        """`ahead`, or the previous pose where there is only one; NaN where there is none."""
-        ahead = self.ahead(gain)
-        return np.where(np.isfinite(ahead), ahead, self.previous)
+        """`extrapolated`, or the previous pose where there is only one; NaN where there is none."""
+        extrapolated = self.extrapolated(gain)
+        return np.where(np.isfinite(extrapolated), extrapolated, self.previous)
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class AlignedStart:
     """R initial poses brought to the points of their frames.
 
     state: with a shape for each; the rest pose where what was given is no pose.
@@ -171,8 +171,10 @@ class Placed:
     sound: BoolArray
     score: FloatArray
 
-    def at(self, rows: IntArray) -> Placed:
-        return Placed(self.state.at(rows), self.scale[rows], self.sound[rows], self.score[rows])
+    def at(self, rows: IntArray) -> AlignedStart:
+        return AlignedStart(
+            self.state.at(rows), self.scale[rows], self.sound[rows], self.score[rows]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +255,7 @@ class RigFit:
         """(M,) places of the targets among the chain's points."""
         return np.array([self.chain.column(name) for name in self.targets.names])
 
-    def place(self, state: State, rows: IntArray) -> Placed:
+    def align(self, state: State, rows: IntArray) -> AlignedStart:
         """Each pose of `state` (R) brought to the points of frame `rows` (R,), turned and moved.
 
         Poses that are not finite, and those that the points do not determine, score NaN.
@@ -267,17 +269,17 @@ class RigFit:
         weight = _shares(self.targets.weight[rows])
         mean = (weight * off).sum(axis=1)
         score = np.where(there, mean / np.maximum(weight.sum(axis=1), 1.0), np.nan)
-        return Placed(self._turned(safe, R, shift / scale[:, None]), scale, whole, score)
+        return AlignedStart(self._turned(safe, R, shift / scale[:, None]), scale, whole, score)
 
-    def fit(self, start: Placed, rows: IntArray, past: Past | None = None) -> Found:
-        """From placed poses (R) to the points of frames `rows` (R,); a frame may come repeatedly.
+    def fit(self, start: AlignedStart, rows: IntArray, past: History | None = None) -> Found:
+        """From aligned poses (R) to the points of frames `rows` (R,); a frame may come repeatedly.
 
-        Every start must have a score: `Placed.score` is finite.
+        Every start must have a score: `AlignedStart.score` is finite.
         """
-        past = past or Past.none(len(rows), len(self.free))
+        past = past or History.none(len(rows), len(self.free))
         return _Descent(self, rows, start.state.rotations, past).run(start)
 
-    def blended(self, start: State, past: Past) -> State:
+    def blended(self, start: State, past: History) -> State:
         """Free joints of `start` turned by `temporal_init_blend` to where the past leads."""
         target = past.target(self.options.temporal_extrapolation)
         turn = _finite(target)[:, None] & self.free
@@ -288,7 +290,7 @@ class RigFit:
         return replace(start, rotations=rotations)
 
     def losses(
-        self, state: State, scale: FloatArray, rows: IntArray, initial: FloatArray, past: Past
+        self, state: State, scale: FloatArray, rows: IntArray, initial: FloatArray, past: History
     ) -> dict[str, FloatArray]:
         """Every loss of R poses, from the poses themselves; see `Found.losses`."""
         return _Descent(self, rows, initial, past).losses(_each_shape(state), scale)
@@ -307,19 +309,19 @@ class RigFit:
         rows: IntArray,
         best: FloatArray,
     ) -> IntArray:
-        """(R,) `Reason` of poses by what they themselves leave.
+        """(R,) `FrameOutcome` of poses by what they themselves leave.
 
         losses, residual: theirs, see `losses` and `residual`. best: (R,) the least loss found.
         """
         o, total = self.options, np.asarray(sum(losses.values()))
-        reason = np.where(np.isfinite(total), Reason.OK, Reason.BAD_LOSS)
+        reason = np.where(np.isfinite(total), FrameOutcome.OK, FrameOutcome.BAD_LOSS)
         grown = total + _REFERENCE_M2 > o.bad_loss_growth_ratio * (best + _REFERENCE_M2)
         weight = _shares(self.targets.weight[rows])
         near = (weight * self.near(residual)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1.0)
-        reason[grown] = Reason.LOSS_GREW
-        reason[near < o.bad_near_share] = Reason.FEW_NEAR
-        reason[total > o.bad_loss_threshold] = Reason.BAD_LOSS
-        reason[losses["data"] > o.bad_data_loss_threshold] = Reason.BAD_DATA_LOSS
+        reason[grown] = FrameOutcome.LOSS_GREW
+        reason[near < o.bad_near_share] = FrameOutcome.FEW_NEAR
+        reason[total > o.bad_loss_threshold] = FrameOutcome.BAD_LOSS
+        reason[losses["data"] > o.bad_data_loss_threshold] = FrameOutcome.BAD_DATA_LOSS
         return reason.astype(np.int64)
 
     def near(self, residual: FloatArray) -> BoolArray:
@@ -384,9 +386,9 @@ class _Descent:
     work: RigFit
     rows: IntArray
     initial: FloatArray
-    past: Past
+    past: History
 
-    def run(self, start: Placed) -> Found:
+    def run(self, start: AlignedStart) -> Found:
         options, R = self.work.options, len(self.rows)
         state, scale = start.state, start.scale.copy()
         losses = self.losses(state, scale)
@@ -493,7 +495,7 @@ class _Descent:
             target = past.previous
         else:
             gain = options.temporal_extrapolation if prior == "temporal_velocity" else 1.0
-            target = past.ahead(gain)
+            target = past.extrapolated(gain)
         moves = self.work.free.copy()
         moves[0] = False
         known = _finite(target)

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
-from kinefit.fit.initial import from_points
-from kinefit.fit.marker_places import marker_points
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity, windows
-from kinefit.fit.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
-from kinefit.geometry.robust import Logarithm
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.recipes.marker_places import marker_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity, windows
+from kinefit.fit.solver.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
+from kinefit.geometry.robust import Cauchy
 from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
 
 _FAR_RATIO, _FAR_MM = 3.0, 20.0
@@ -46,8 +46,8 @@ class MarkerOptions:
     most_keyframes: frames that shape and offsets are fitted to.
     effective_frames: as how many frames those count against the priors of shape, stature and
     offsets: a marker that is badly guessed is so in all of them.
-    rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
-    else does.
+    pose_regularization_rad: one standard deviation of joint angles from standing upright: a weak
+    prior that determines what no other term does.
     acceleration_m_s2, acceleration_rad_s2: one standard deviation, of the translation and of each
     joint, at 60 frames per second. pause_s: across longer gaps nothing is smooth.
     window, overlap: frames that are solved together, and shared with each neighbour.
@@ -60,7 +60,7 @@ class MarkerOptions:
     fewest: int = 6
     most_keyframes: int = 200
     effective_frames: float = 4.0
-    rest_rad: float = 1.5
+    pose_regularization_rad: float = 1.5
     acceleration_m_s2: float = 20.0
     acceleration_rad_s2: float = 150.0
     pause_s: float = 0.2
@@ -193,9 +193,9 @@ class _Work:
             rows=rows,
             options=options,
             placed=Position(
-                markers.xyz, np.eye(3) / sigma[..., None], at, Logarithm(options.outlier_sd)
+                markers.xyz, np.eye(3) / sigma[..., None], at, Cauchy(options.outlier_sd)
             ),
-            poses=(AngleMagnitude.of(chain, options.rest_rad), Limits.of(chain)),
+            poses=(AngleMagnitude.of(chain, options.pose_regularization_rad), Limits.of(chain)),
             stature=stature,
         )
 

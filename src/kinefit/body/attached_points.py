@@ -12,7 +12,7 @@ from kinefit.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Mark:
+class AttachedPoint:
     """A point that one joint carries.
 
     place: (3,) metres, where it is at rest in the template. dirs: (C, 3) metres, how it moves with
@@ -24,7 +24,7 @@ class Mark:
     on: str
 
     @classmethod
-    def at_joints(cls, body: BodyModel, shares: Mapping[str, float], on: str) -> Mark:
+    def at_joints(cls, body: BodyModel, shares: Mapping[str, float], on: str) -> AttachedPoint:
         """A weighted sum of joints."""
         index = [body.joint_names.index(name) for name in shares]
         weight = np.array(list(shares.values()), dtype=np.float64)
@@ -35,7 +35,9 @@ class Mark:
         )
 
     @classmethod
-    def on_skin(cls, body: BodyModel, vertices: IntArray, shares: FloatArray, on: str) -> Mark:
+    def on_skin(
+        cls, body: BodyModel, vertices: IntArray, shares: FloatArray, on: str
+    ) -> AttachedPoint:
         """A weighted sum of vertices."""
         return cls(
             shares @ body.vertices[vertices],
@@ -44,8 +46,8 @@ class Mark:
         )
 
 
-def with_marks(
-    body: BodyModel, marks: Mapping[str, Mark], keypoints: Sequence[str] = ()
+def with_attached_points(
+    body: BodyModel, marks: Mapping[str, AttachedPoint], keypoints: Sequence[str] = ()
 ) -> BodyModel:
     """The body with marks as keypoints of their names, for use in a `Chain`.
 

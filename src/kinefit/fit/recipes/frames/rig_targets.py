@@ -24,7 +24,7 @@ _FAR_M = 1e4  # no camera films a person at ten kilometres: such a number is no 
 _MOST_CERTAIN = 3.0
 
 
-class Reason(IntEnum):
+class FrameOutcome(IntEnum):
     """Why a frame has no pose that can be used; OK where it has one."""
 
     OK = 0
@@ -43,15 +43,15 @@ class Reason(IntEnum):
 
 
 _WORDS = {
-    Reason.OK: "",
-    Reason.NO_WEIGHT: "no finite point has a positive weight",
-    Reason.TOO_FEW_POINTS: "too few finite points with a positive weight",
-    Reason.NO_INITIAL_POSE: "no camera has an initial pose",
-    Reason.NOT_ALIGNED: "the points do not determine how the body is turned",
-    Reason.BAD_LOSS: "the loss is above its threshold",
-    Reason.BAD_DATA_LOSS: "the body is too far from the points",
-    Reason.LOSS_GREW: "the pose that was written is worse than the one that was found",
-    Reason.FEW_NEAR: "too few of the points are near the body",
+    FrameOutcome.OK: "",
+    FrameOutcome.NO_WEIGHT: "no finite point has a positive weight",
+    FrameOutcome.TOO_FEW_POINTS: "too few finite points with a positive weight",
+    FrameOutcome.NO_INITIAL_POSE: "no camera has an initial pose",
+    FrameOutcome.NOT_ALIGNED: "the points do not determine how the body is turned",
+    FrameOutcome.BAD_LOSS: "the loss is above its threshold",
+    FrameOutcome.BAD_DATA_LOSS: "the body is too far from the points",
+    FrameOutcome.LOSS_GREW: "the pose that was written is worse than the one that was found",
+    FrameOutcome.FEW_NEAR: "too few of the points are near the body",
 }
 
 
@@ -176,10 +176,10 @@ class RigTargets:
         )
 
     def reasons(self, min_points: int) -> IntArray:
-        """(T,) `Reason` of each frame as far as the points alone tell."""
+        """(T,) `FrameOutcome` of each frame as far as the points alone tell."""
         count = self.usable.sum(axis=1)
-        few = np.where(count < min_points, Reason.TOO_FEW_POINTS, Reason.OK)
-        return np.where(count == 0, Reason.NO_WEIGHT, few).astype(np.int64)
+        few = np.where(count < min_points, FrameOutcome.TOO_FEW_POINTS, FrameOutcome.OK)
+        return np.where(count == 0, FrameOutcome.NO_WEIGHT, few).astype(np.int64)
 
 
 def _camera_error(error_px: FloatArray, inliers: BoolArray) -> FloatArray:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.anatomy import SIDED, Anatomy
+from kinefit.body.attached_points import AttachedPoint, with_attached_points
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import PointSum
-from kinefit.fit.marks import Mark, with_marks
+from kinefit.fit.solver.chain import PointSum
 from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray, InvalidData
@@ -40,7 +40,7 @@ def marker_points(
     """
     skin = Skin.of(body)
     points: dict[str, dict[str, float]] = {}
-    marks: dict[str, Mark] = {}
+    marks: dict[str, AttachedPoint] = {}
     for name in names:
         if (parts := _keypoints(body, name)) is not None:
             points[name] = parts
@@ -48,7 +48,7 @@ def marker_points(
             marks[f"marker {name}"] = place.mark(body)
             points[name] = {f"marker {name}": 1.0}
     keypoints = {part for parts in points.values() for part in parts if part not in marks}
-    return with_marks(body, marks, sorted(keypoints)), points
+    return with_attached_points(body, marks, sorted(keypoints)), points
 
 
 def _keypoints(body: BodyModel, name: str) -> dict[str, float] | None:
@@ -72,12 +72,14 @@ class Place:
     on_skin: bool
     on: str
 
-    def mark(self, body: BodyModel) -> Mark:
+    def mark(self, body: BodyModel) -> AttachedPoint:
         """The marker as a point fixed to its joint."""
         if self.on_skin:
-            return Mark.on_skin(body, self.index, self.shares, self.on)
+            return AttachedPoint.on_skin(body, self.index, self.shares, self.on)
         names = [body.joint_names[b] for b in self.index]
-        return Mark.at_joints(body, dict(zip(names, self.shares.tolist(), strict=True)), self.on)
+        return AttachedPoint.at_joints(
+            body, dict(zip(names, self.shares.tolist(), strict=True)), self.on
+        )
 
 
 def marker_place(skin: Skin, name: str) -> Place | None:
@@ -118,7 +120,7 @@ def _of_keypoint(body: BodyModel, source: tuple[IntArray, FloatArray] | str, on:
 @cache
 def _table() -> dict[str, tuple[str, dict[str, Any]]]:
     """Marker name in lower case -> side ("L", "R" or "") and row of `marker_places.toml`."""
-    text = (files("kinefit.fit") / "marker_places.toml").read_text("utf-8")
+    text = (files("kinefit.fit.recipes") / "marker_places.toml").read_text("utf-8")
     out: dict[str, tuple[str, dict[str, Any]]] = {}
     for row in tomllib.loads(text)["place"]:
         for pattern in row["names"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.fit.state import State
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.types import FloatArray

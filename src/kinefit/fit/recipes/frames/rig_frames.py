@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from kinefit import __version__
-from kinefit.fit.chain import Chain
-from kinefit.fit.frame_fit import LOSSES, PREVIOUS, FrameFit
-from kinefit.fit.frame_store import FrameStore, content_hash
-from kinefit.fit.rig_targets import Reason
-from kinefit.fit.rigfit import Found, Past, RigFit, best_cameras
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.frame_fit import LOSSES, PREVIOUS, FrameFit
+from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import Found, History, RigFit, best_cameras
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.types import FloatArray, IntArray, InvalidData
 
 _BLOCK = 256  # frames solved together where none depends on another
@@ -92,7 +92,7 @@ class _Before:
 class _Frames:
     """views: V cameras' poses with a shape for each frame. base: hash of what all frames share.
 
-    reasons: (T,) `Reason` as far as the points alone tell.
+    reasons: (T,) `FrameOutcome` as far as the points alone tell.
     """
 
     work: RigFit
@@ -152,7 +152,7 @@ class _Frames:
         frames, now = [-1, -1], time[row]
         last = row - 1
         for i in range(2):
-            while last >= 0 and done[last].reason != Reason.OK and now - time[last] <= gap:
+            while last >= 0 and done[last].reason != FrameOutcome.OK and now - time[last] <= gap:
                 last -= 1
             if last < 0 or now - time[last] > gap:
                 break
@@ -173,22 +173,24 @@ class _Tries:
         self.past = _past(self.work, rows, before)
         n, V = len(rows), len(frames.views)
         i, camera = np.repeat(np.arange(n), V), np.tile(np.arange(V), n)
-        placed = self.work.place(self._poses(i, camera), rows[i])
-        self.sound = np.asarray(placed.sound.reshape(n, V).any(axis=1))
-        self.scores = placed.score.reshape(n, V)
+        aligned = self.work.align(self._poses(i, camera), rows[i])
+        self.sound = np.asarray(aligned.sound.reshape(n, V).any(axis=1))
+        self.scores = aligned.score.reshape(n, V)
         error = self.work.targets.error_px[rows]
         self.order = best_cameras(self.scores, error, self.work.options.tie_m)
-        self.best = [self._nothing(k, Reason(int(r))) for k, r in enumerate(frames.reasons[rows])]
+        self.best = [
+            self._nothing(k, FrameOutcome(int(r))) for k, r in enumerate(frames.reasons[rows])
+        ]
 
     def run(self) -> list[FrameFit]:
-        open_ = [k for k, fit in enumerate(self.best) if fit.reason == Reason.OK]
+        open_ = [k for k, fit in enumerate(self.best) if fit.reason == FrameOutcome.OK]
         first, second = [], []
         for k in open_:
             cameras = [int(c) for c in self.order[k] if c >= 0]
             if self.before.fits[0] is not None:
                 cameras.append(_PREVIOUS)
             if not cameras:
-                reason = Reason.NOT_ALIGNED if self.sound[k] else Reason.NO_INITIAL_POSE
+                reason = FrameOutcome.NOT_ALIGNED if self.sound[k] else FrameOutcome.NO_INITIAL_POSE
                 self.best[k] = self._nothing(k, reason)
                 continue
             first.append((k, cameras[0]))
@@ -197,7 +199,9 @@ class _Tries:
             again = cameras if turned else cameras[1:]
             second += [(k, camera) for camera in again]
         self._try(first, blend=True)
-        self._try([(k, c) for k, c in second if self.best[k].reason != Reason.OK], blend=False)
+        self._try(
+            [(k, c) for k, c in second if self.best[k].reason != FrameOutcome.OK], blend=False
+        )
         return self.best
 
     def _try(self, starts: list[tuple[int, int]], *, blend: bool) -> None:
@@ -208,20 +212,22 @@ class _Tries:
         start = self._poses(k, camera)
         if blend:
             start = self.work.blended(start, self.past.at(k))
-        placed = self.work.place(start, self.rows[k])
-        there = np.flatnonzero(np.isfinite(placed.score))
+        aligned = self.work.align(start, self.rows[k])
+        there = np.flatnonzero(np.isfinite(aligned.score))
         if len(there):
-            placed, past = placed.at(there), self.past.at(k[there])
+            aligned, past = aligned.at(there), self.past.at(k[there])
             rows = self.rows[k[there]]
-            found = self.work.fit(placed, rows, past)
+            found = self.work.fit(aligned, rows, past)
             reasons = self.work.judged(found.losses, found.residual, rows, found.best_loss)
             for n, j in enumerate(there):
-                fit = self._frame(int(k[j]), int(camera[j]), found, n, Reason(int(reasons[n])))
-                fit = replace(fit, initial=placed.state.rotations[n])
+                fit = self._frame(
+                    int(k[j]), int(camera[j]), found, n, FrameOutcome(int(reasons[n]))
+                )
+                fit = replace(fit, initial=aligned.state.rotations[n])
                 self.best[k[j]] = _better(self.best[k[j]], fit)
         for n in np.unique(k):
-            if not self.best[n].fitted:  # tried, and not even placed
-                self.best[n] = replace(self.best[n], reason=Reason.NOT_ALIGNED)
+            if not self.best[n].fitted:  # tried, and not even aligned
+                self.best[n] = replace(self.best[n], reason=FrameOutcome.NOT_ALIGNED)
 
     def _poses(self, k: IntArray, camera: IntArray) -> State:
         """Initial poses of frames `k` from these cameras."""
@@ -243,7 +249,7 @@ class _Tries:
             poses = poses.with_rows(mine, view)
         return poses
 
-    def _frame(self, k: int, camera: int, found: Found, n: int, reason: Reason) -> FrameFit:
+    def _frame(self, k: int, camera: int, found: Found, n: int, reason: FrameOutcome) -> FrameFit:
         name = PREVIOUS if camera == _PREVIOUS else self.work.targets.cameras[camera]
         counts = self._counts(k)
         return FrameFit(
@@ -267,7 +273,7 @@ class _Tries:
             stopped=found.stopped[n],
         )
 
-    def _nothing(self, k: int, reason: Reason) -> FrameFit:
+    def _nothing(self, k: int, reason: FrameOutcome) -> FrameFit:
         F, S = len(self.work.free), len(self.work.chain.shape.names)
         return FrameFit.nothing(F, S, reason, self.scores[k], self._counts(k))
 
@@ -280,14 +286,14 @@ class _Tries:
 def _better(old: FrameFit, new: FrameFit) -> FrameFit:
     """A usable pose before one that is not, and then the one with the lower loss."""
     attempts = old.attempts + 1
-    ranks = [(f.reason != Reason.OK, f.loss) for f in (old, new)]
+    ranks = [(f.reason != FrameOutcome.OK, f.loss) for f in (old, new)]
     take_new = not old.fitted or ranks[1] < ranks[0]
     return replace(new if take_new else old, attempts=attempts)
 
 
-def _past(work: RigFit, rows: IntArray, before: _Before) -> Past:
+def _past(work: RigFit, rows: IntArray, before: _Before) -> History:
     time, count = work.targets.timeline.time, len(rows)
-    out = Past.none(count, len(work.free))
+    out = History.none(count, len(work.free))
     previous, earlier = before.fits
     if previous is None:
         return out

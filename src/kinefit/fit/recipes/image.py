@@ -18,20 +18,6 @@ from typing import Protocol
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
-from kinefit.fit.image_start import (
-    FACING,
-    TORSO,
-    Pixels,
-    Sight,
-    depth_spring,
-    image_chain,
-    joined,
-    place,
-    shoulders_apart,
-    torso_depth,
-    turned_round,
-)
 from kinefit.fit.priors import (
     AngleMagnitude,
     Bending,
@@ -40,9 +26,23 @@ from kinefit.fit.priors import (
     Mixture,
     PriorJoints,
 )
-from kinefit.fit.solver import Options, Solution, cost, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PoseTerm, ShapePrior
+from kinefit.fit.recipes.image_start import (
+    FACING,
+    TORSO,
+    NormalizedKeypoints,
+    Pixels,
+    align_torso,
+    depth_spring,
+    facing_away,
+    image_chain,
+    joined,
+    shoulders_apart,
+    torso_depth,
+)
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, Solution, cost, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, PoseTerm, ShapePrior
 from kinefit.geometry.projection import project
 from kinefit.types import (
     BodyMotion,
@@ -106,17 +106,17 @@ class ImageOptions:
     """How a picture is fitted.
 
     stages: one after the other, each from where the last ended.
-    both_ways_px: shoulders nearer to each other than this do not say which way the person faces;
-    both are fitted and the better one is kept. SMPLify's 25 pixels are a sixth of the height of its
-    persons (LSP: about 150 pixels), so 167 standard ones. Of 60 made-up bodies seen from the side,
-    5 end facing the other way with 25 standard pixels, 1 with 75, none with 167.
+    orientation_ambiguity_px: shoulders nearer to each other than this do not say which way the
+    person faces; both are fitted and the better one is kept. SMPLify's 25 pixels are a sixth of the
+    height of its persons (LSP: about 150 pixels), so 167 standard ones. Of 60 made-up bodies seen
+    from the side, 5 end facing the other way with 25 standard pixels, 1 with 75, none with 167.
     face_weight: how much keypoints of the face count (hair and hats deceive detectors).
     most_off_px, least_share: at least this share of the points seen must lie this near to the
     body, in standard pixels, or the fit is refused.
     """
 
     stages: tuple[Stage, ...] = SMPLIFY_STAGES
-    both_ways_px: float = 167.0
+    orientation_ambiguity_px: float = 167.0
     face_weight: float = 0.3
     most_off_px: float = 50.0
     least_share: float = 0.5
@@ -255,7 +255,7 @@ class ImageFit:
 class PosePrior(Protocol):
     """What is known of poses before a picture is seen.
 
-    mean: (F, 3, 3) local rotations of the chain's joints while the body is being placed.
+    mean: (F, 3, 3) local rotations of the chain's joints while the body is being aligned.
     starts: (M, F, 3, 3) those that stages may begin with: of each person, the one that is nearest
     to the keypoints.
     """
@@ -339,25 +339,27 @@ def fit_image(
     names = tuple(name for name in points.names if name in body.regressors)
     names = (*names, *(name for name in TORSO if name not in names))
     chain = image_chain(body, names)
-    sight = _sight(chain, names, points, options)
-    reason = _reasons(sight, points.focal_px)
+    keypoints = _normalized(chain, names, points, options)
+    reason = _reasons(keypoints, points.focal_px)
     rows = np.flatnonzero([not why for why in reason])
-    result = _Result.empty(chain, sight, points, reason)
+    result = _Result.empty(chain, keypoints, points, reason)
     if len(rows):
         known = prior(chain)
-        start = place(chain, sight.at(rows), known.mean)
-        near = np.flatnonzero(shoulders_apart(sight.at(rows)) < options.both_ways_px)
-        start = joined(start, turned_round(start.at(near)))
+        start = align_torso(chain, keypoints.at(rows), known.mean)
+        near = np.flatnonzero(
+            shoulders_apart(keypoints.at(rows)) < options.orientation_ambiguity_px
+        )
+        start = joined(start, facing_away(start.at(near)))
         rows_of = np.append(rows, rows[near])
-        start = _nearest(chain, sight.at(rows_of), start, known.starts)
-        found = _staged(chain, sight.at(rows_of), start, known, options)
+        start = _nearest(chain, keypoints.at(rows_of), start, known.starts)
+        found = _staged(chain, keypoints.at(rows_of), start, known, options)
         result.put(rows, near, found, options)
     return result.fit(body)
 
 
-def _sight(
+def _normalized(
     chain: Chain, names: tuple[str, ...], points: ImagePoints, options: ImageOptions
-) -> Sight:
+) -> NormalizedKeypoints:
     """The points that are usable, on the plane z = 1; depth NaN where the torso shows none."""
     N, K = len(points), len(names)
     xy, weight = np.full((N, K, 2), np.nan), np.zeros((N, K))
@@ -375,14 +377,14 @@ def _sight(
             weight[:, k] = np.where(used[:, j], (share * points.score[:, j]) ** 2, 0)
     depth = torso_depth(chain, xy)
     tall = np.ptp(chain.body.rest_vertices(chain.shape.neutral)[:, 1])
-    return Sight(names, xy, weight, depth, tall / 1000 / depth)
+    return NormalizedKeypoints(names, xy, weight, depth, tall / 1000 / depth)
 
 
-def _reasons(sight: Sight, focal_px: FloatArray) -> list[str]:
+def _reasons(keypoints: NormalizedKeypoints, focal_px: FloatArray) -> list[str]:
     """Why each row cannot be fitted; "" where it can."""
-    seen = all_finite(sight.xy)
-    torso = seen[:, [sight.names.index(name) for name in TORSO]].sum(axis=1)
-    tall = 1000 * sight.pixel * focal_px
+    seen = all_finite(keypoints.xy)
+    torso = seen[:, [keypoints.names.index(name) for name in TORSO]].sum(axis=1)
+    tall = 1000 * keypoints.pixel * focal_px
     out = []
     for i in range(len(seen)):
         why = ""
@@ -392,37 +394,43 @@ def _reasons(sight: Sight, focal_px: FloatArray) -> list[str]:
             why = f"{seen[i].sum()} keypoints are seen, {_FEWEST} are needed"
         elif not tall[i] >= _LEAST_TALL_PX:
             why = "shoulders and hips are in one place"
-        elif sight.depth[i] < _NEAREST_M:
+        elif keypoints.depth[i] < _NEAREST_M:
             why = "shoulders and hips are too far apart for a person in front of the camera"
         out.append(why)
     return out
 
 
-def _nearest(chain: Chain, sight: Sight, placed: State, starts: FloatArray) -> State:
-    """Bodies as placed, each in the one of the poses `starts` that lies nearest to its points."""
-    pixels = Objective((Pixels.of(sight, np.arange(len(sight.names))),))
+def _nearest(
+    chain: Chain, keypoints: NormalizedKeypoints, aligned: State, starts: FloatArray
+) -> State:
+    """Bodies as aligned, each in the one of the poses `starts` that lies nearest to its points."""
+    pixels = Objective((Pixels.of(keypoints, np.arange(len(keypoints.names))),))
     tried = []
     for pose in starts:
-        rotations = np.broadcast_to(pose, placed.rotations.shape).copy()
-        rotations[:, 0] = placed.rotations[:, 0]
-        tried.append(replace(placed, rotations=rotations))
+        rotations = np.broadcast_to(pose, aligned.rotations.shape).copy()
+        rotations[:, 0] = aligned.rotations[:, 0]
+        tried.append(replace(aligned, rotations=rotations))
     losses = np.stack([cost(pixels, chain, state)[0] for state in tried])
     rotations = np.stack([state.rotations for state in tried])
-    best = rotations[losses.argmin(axis=0), np.arange(len(placed))]
-    return replace(placed, rotations=best)
+    best = rotations[losses.argmin(axis=0), np.arange(len(aligned))]
+    return replace(aligned, rotations=best)
 
 
 def _staged(
-    chain: Chain, sight: Sight, start: State, known: PosePrior, options: ImageOptions
+    chain: Chain,
+    keypoints: NormalizedKeypoints,
+    start: State,
+    known: PosePrior,
+    options: ImageOptions,
 ) -> Solution:
-    """All stages, of one body per row of the sight."""
+    """All stages, of one body per row of `keypoints`."""
     space = chain.shape
-    pixels = Pixels.of(sight, np.arange(len(sight.names)))
+    pixels = Pixels.of(keypoints, np.arange(len(keypoints.names)))
     everything = Variables.poses(chain, "each")
     state = start
     for stage in options.stages:
         objective = Objective(
-            (pixels,) if stage.held else (pixels, depth_spring(chain, sight)),
+            (pixels,) if stage.held else (pixels, depth_spring(chain, keypoints)),
             known.terms(stage, state.shape),
             (ShapePrior(space.neutral, space.spread, stage.shape),),
         )
@@ -436,7 +444,7 @@ class _Result:
     """Arrays of an `ImageFit` while they are filled."""
 
     chain: Chain
-    sight: Sight
+    keypoints: NormalizedKeypoints
     points: ImagePoints
     reason: list[str]
     rotations: FloatArray
@@ -447,15 +455,17 @@ class _Result:
     converged: BoolArray
 
     @classmethod
-    def empty(cls, chain: Chain, sight: Sight, points: ImagePoints, reason: list[str]) -> _Result:
+    def empty(
+        cls, chain: Chain, keypoints: NormalizedKeypoints, points: ImagePoints, reason: list[str]
+    ) -> _Result:
         N, B = len(points), len(chain.body.joint_names)
 
         def lost(*shape: int) -> FloatArray:
             return np.full((N, *shape), np.nan)
 
         return cls(
-            chain, sight, points, reason, lost(B, 3, 3), lost(3), lost(len(chain.shape.names)),
-            lost(len(sight.names)), lost(2), np.zeros(N, dtype=bool),
+            chain, keypoints, points, reason, lost(B, 3, 3), lost(3), lost(len(chain.shape.names)),
+            lost(len(keypoints.names)), lost(2), np.zeros(N, dtype=bool),
         )  # fmt: skip
 
     def put(self, rows: IntArray, near: IntArray, found: Solution, options: ImageOptions) -> None:
@@ -468,7 +478,7 @@ class _Result:
         best[near[second]] = n + second
         state = found.state.at(best)
         off = self._off(state, rows)
-        self.residual_px[rows] = off * (self.sight.pixel * self.points.focal_px)[rows, None]
+        self.residual_px[rows] = off * (self.keypoints.pixel * self.points.focal_px)[rows, None]
         self.converged[rows] = found.converged[best]
         good = np.zeros(n, dtype=bool)
         for i, row in enumerate(rows):
@@ -482,8 +492,8 @@ class _Result:
 
     def _off(self, state: State, rows: IntArray) -> FloatArray:
         """(n, K) standard pixels between points and body; NaN where not seen."""
-        K = len(self.sight.names)
-        here = self.sight.at(rows)
+        K = len(self.keypoints.names)
+        here = self.keypoints.at(rows)
         xyz = state.posed(self.chain).points[:, :K] @ FACING
         xyz = np.where(xyz[..., 2:] > 0, xyz, np.inf)
         with np.errstate(invalid="ignore"):
@@ -492,9 +502,9 @@ class _Result:
 
     def fit(self, body: BodyModel) -> ImageFit:
         return ImageFit(
-            body, self.sight.names, self.points.image_size, self.points.focal_px, self.rotations,
-            self.translation, self.shape, self.residual_px, self.loss, self.converged,
-            tuple(self.reason),
+            body, self.keypoints.names, self.points.image_size, self.points.focal_px,
+            self.rotations, self.translation, self.shape, self.residual_px, self.loss,
+            self.converged, tuple(self.reason),
         )  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain, PointSum
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, Position, Reprojection, Rows
+from kinefit.fit.solver.chain import Chain, PointSum
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, Position, Reprojection, Rows
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import GemanMcClure, Kernel
 from kinefit.types import Camera, CameraRig, FloatArray, IntArray, InvalidData
@@ -43,8 +43,8 @@ GEMAN_MCCLURE_PX = 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """What is seen of n persons, ready to be fitted.
+class NormalizedKeypoints:
+    """The keypoints of n persons in normalized image coordinates, ready to be fitted.
 
     names: K keypoints, the torso's among them. xy: (n, K, 2) on the plane z = 1, y down; NaN where
     not seen. weight: (n, K) of squared residuals. depth: (n,) metres to the middle of the torso.
@@ -57,8 +57,8 @@ class Sight:
     depth: FloatArray
     pixel: FloatArray
 
-    def at(self, rows: IntArray) -> Sight:
-        return Sight(
+    def at(self, rows: IntArray) -> NormalizedKeypoints:
+        return NormalizedKeypoints(
             self.names, self.xy[rows], self.weight[rows], self.depth[rows], self.pixel[rows]
         )
 
@@ -76,12 +76,12 @@ class Pixels:
     weight: FloatArray
 
     @classmethod
-    def of(cls, sight: Sight, keypoint: IntArray) -> Pixels:
-        """Of the points in columns `keypoint` of the sight, which are those of the chain."""
-        xy = sight.xy[:, None, keypoint]
-        sigma = np.broadcast_to(sight.pixel[:, None, None], xy.shape[:3])
-        seen = Reprojection(_PICTURE, xy, sigma, keypoint, GemanMcClure(GEMAN_MCCLURE_PX))
-        return cls(seen, seen.weight * sight.weight[:, keypoint])
+    def of(cls, keypoints: NormalizedKeypoints, columns: IntArray) -> Pixels:
+        """Of the keypoints in `columns`, which are also their places in the chain."""
+        xy = keypoints.xy[:, None, columns]
+        sigma = np.broadcast_to(keypoints.pixel[:, None, None], xy.shape[:3])
+        seen = Reprojection(_PICTURE, xy, sigma, columns, GemanMcClure(GEMAN_MCCLURE_PX))
+        return cls(seen, seen.weight * keypoints.weight[:, columns])
 
     @property
     def point(self) -> IntArray:
@@ -129,14 +129,16 @@ def torso_depth(chain: Chain, xy: FloatArray) -> FloatArray:
     return depth
 
 
-def shoulders_apart(sight: Sight) -> FloatArray:
+def shoulders_apart(keypoints: NormalizedKeypoints) -> FloatArray:
     """(n,) standard pixels between the shoulders; zero where one is not seen."""
-    left, right = (sight.names.index(name) for name in TORSO[:2])
-    apart = np.linalg.norm(sight.xy[:, left] - sight.xy[:, right], axis=-1) / sight.pixel
+    left, right = (keypoints.names.index(name) for name in TORSO[:2])
+    apart = (
+        np.linalg.norm(keypoints.xy[:, left] - keypoints.xy[:, right], axis=-1) / keypoints.pixel
+    )
     return np.asarray(np.nan_to_num(apart))
 
 
-def turned_round(state: State) -> State:
+def facing_away(state: State) -> State:
     """The bodies turned by half a turn about their own vertical."""
     rotations = state.rotations.copy()
     rotations[:, 0] = rotations[:, 0] @ so3.exp(np.array([0, np.pi, 0]))
@@ -152,50 +154,52 @@ def joined(first: State, second: State) -> State:
     return State(rotations, translation, shape, first.offset)
 
 
-def place(chain: Chain, sight: Sight, pose: FloatArray) -> State:
+def align_torso(chain: Chain, keypoints: NormalizedKeypoints, pose: FloatArray) -> State:
     """Translation and orientation by the torso, its depth held by a spring; one shape per pose.
 
     pose: (F, 3, 3) local rotations of the free joints; the root's is found here.
     """
-    n, m = len(sight.xy), len(_TURNS)
+    n, m = len(keypoints.xy), len(_TURNS)
     rows = np.repeat(np.arange(n), m)
     torso = np.array([chain.column(name) for name in TORSO])
-    objective = Objective(points=(Pixels.of(sight, torso), depth_spring(chain, sight)))
+    objective = Objective(points=(Pixels.of(keypoints, torso), depth_spring(chain, keypoints)))
     root = np.arange(len(chain.joint_names)) == 0
-    found = minimise(objective, Variables(chain, root), _starts(chain, sight, pose), _STEPS, rows)
+    found = minimise(
+        objective, Variables(chain, root), _starts(chain, keypoints, pose), _STEPS, rows
+    )
     best = found.cost.reshape(n, m).argmin(axis=1) + m * np.arange(n)
     return found.state.at(best)
 
 
-def depth_spring(chain: Chain, sight: Sight) -> Position:
+def depth_spring(chain: Chain, keypoints: NormalizedKeypoints) -> Position:
     """The torso's middle towards the depth that similar triangles tell: see `_SPRING_PX_PER_M`."""
-    xyz = np.zeros((len(sight.xy), 1, 3))
-    xyz[:, 0, 2] = -sight.depth
+    xyz = np.zeros((len(keypoints.xy), 1, 3))
+    xyz[:, 0, 2] = -keypoints.depth
     along = np.diag([0.0, 0.0, _SPRING_PX_PER_M])
     return Position(xyz, along, np.array([chain.column(_MIDDLE)]))
 
 
-def _starts(chain: Chain, sight: Sight, pose: FloatArray) -> State:
+def _starts(chain: Chain, keypoints: NormalizedKeypoints, pose: FloatArray) -> State:
     """Upright along the torso, in each of the turns, where the torso's middle is seen."""
-    rows = np.repeat(np.arange(len(sight.xy)), len(_TURNS))
+    rows = np.repeat(np.arange(len(keypoints.xy)), len(_TURNS))
     turn = np.zeros((len(rows), 3))
-    turn[:, 1] = np.tile(_TURNS, len(sight.xy))
+    turn[:, 1] = np.tile(_TURNS, len(keypoints.xy))
     roll = np.zeros((len(rows), 3))
-    roll[:, 2] = _lean(sight)[rows]
+    roll[:, 2] = _lean(keypoints)[rows]
     state = State.rest(chain, len(rows), shape_each=True)
     rotations = state.rotations
     rotations[:] = pose
     rotations[:, 0] = so3.exp(roll) @ so3.exp(turn)
     middle = state.posed(chain).points[:, chain.column(_MIDDLE)]
-    xy = np.nanmean(sight.xy[:, [sight.names.index(name) for name in TORSO]], axis=1)
-    aim = np.stack([xy[:, 0], -xy[:, 1], -np.ones(len(xy))], axis=-1) * sight.depth[:, None]
+    xy = np.nanmean(keypoints.xy[:, [keypoints.names.index(name) for name in TORSO]], axis=1)
+    aim = np.stack([xy[:, 0], -xy[:, 1], -np.ones(len(xy))], axis=-1) * keypoints.depth[:, None]
     return State(rotations, aim[rows] - middle, state.shape, state.offset)
 
 
-def _lean(sight: Sight) -> FloatArray:
+def _lean(keypoints: NormalizedKeypoints) -> FloatArray:
     """(n,) radians, anticlockwise in the picture, from upright to the line hips - shoulders."""
     shoulder, hip = (
-        np.nanmean(sight.xy[:, [sight.names.index(name) for name in pair]], axis=1)
+        np.nanmean(keypoints.xy[:, [keypoints.names.index(name) for name in pair]], axis=1)
         for pair in (TORSO[:2], TORSO[2:])
     )
     right, down = np.moveaxis(shoulder - hip, -1, 0)

@@ -19,16 +19,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain, PointSum
 from kinefit.fit.contact import Contacts, find_contacts
-from kinefit.fit.initial import from_points
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
-from kinefit.fit.solver import Options, information, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.temporal import ConstantVelocity, windows
-from kinefit.fit.terms import (
+from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.solver.chain import Chain, PointSum
+from kinefit.fit.solver.minimise import Options, information, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity, windows
+from kinefit.fit.solver.terms import (
     Direction,
     Objective,
     PointTerm,
@@ -40,7 +40,7 @@ from kinefit.fit.terms import (
     Stature,
 )
 from kinefit.geometry.projection import project_rig
-from kinefit.geometry.robust import Logarithm
+from kinefit.geometry.robust import Cauchy
 from kinefit.types import (
     BodyMotion,
     BoolArray,
@@ -57,7 +57,7 @@ from kinefit.types.arrays import freeze
 FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
-_ANYWHERE_M, _ANYHOW_RAD = 10.0, np.pi
+_WEAK_PRIOR_M, _WEAK_PRIOR_RAD = 10.0, np.pi
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
 _FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
 _NO_POSE = "fewer than six keypoints, for longer than a gap is bridged or at an end of the clip"
@@ -73,8 +73,9 @@ class ClipOptions:
     offset_m: one standard deviation of where a keypoint is against the body's own; 0 holds it.
     outlier_sd: standard deviations from which a keypoint's pull falls off.
     acceleration_m_s2, acceleration_rad_s2: one standard deviation of what people do.
-    rest_rad: one standard deviation of joint angles from standing upright; settles what nothing
-    else does. joint_limits: whether joints are kept within the ranges of healthy adults.
+    pose_regularization_rad: one standard deviation of joint angles from standing upright: a weak
+    prior that determines what no other term does. joint_limits: whether joints are kept within the
+    ranges of healthy adults.
     pose_prior: weight of the mixture of poses where one camera is all there is: it does not see
     depth. (PA-MPJPE of the demo's four cameras, each alone: 63-71 mm without, 57-68 with 0.5,
     55-70 with 1, 51-78 with 2.)
@@ -91,7 +92,7 @@ class ClipOptions:
     outlier_sd: float = 3.0
     acceleration_m_s2: float = 6.0
     acceleration_rad_s2: float = 40.0
-    rest_rad: float = 1.5
+    pose_regularization_rad: float = 1.5
     joint_limits: bool = True
     pose_prior: float = 0.5
     hold_feet: bool = True
@@ -254,7 +255,7 @@ class _Work:
         shapes: list[ShapeTerm] = [ShapePrior(chain.shape.neutral, chain.shape.spread)]
         if data.stature_m is not None:
             shapes.append(Stature.of(chain.body, data.stature_m))
-        poses: list[PoseTerm] = [AngleMagnitude.of(chain, self.options.rest_rad)]
+        poses: list[PoseTerm] = [AngleMagnitude.of(chain, self.options.pose_regularization_rad)]
         if self.options.joint_limits:
             poses.append(Limits.of(chain))
         if data.limbs and self.options.pose_prior > 0:
@@ -268,7 +269,7 @@ class _Work:
         )
 
     def _evidence(self) -> tuple[PointTerm, ...]:
-        data, kernel = self.data, Logarithm(self.options.outlier_sd)
+        data, kernel = self.data, Cauchy(self.options.outlier_sd)
         at = np.arange(len(data.names))
         seen = data.seen
         terms: list[PointTerm] = []
@@ -349,7 +350,7 @@ class _Work:
         variables, T, K = Variables.poses(self.chain), len(state), len(self.data.names)
         out = np.empty((T, K))
         weak = np.diag(
-            np.repeat([_ANYWHERE_M**-2, *([_ANYHOW_RAD**-2] * len(variables.joints))], 3)
+            np.repeat([_WEAK_PRIOR_M**-2, *([_WEAK_PRIOR_RAD**-2] * len(variables.joints))], 3)
         )
         for first in range(0, T, _TOGETHER):
             rows = np.arange(first, min(first + _TOGETHER, T))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kinefit.body.model import ShapeSpace
-from kinefit.fit.chain import Chain, Posed
+from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.geometry import rotations as so3
 from kinefit.types import BoolArray, FloatArray, IntArray
 

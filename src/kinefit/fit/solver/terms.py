@@ -5,7 +5,7 @@ A term is one of four kinds, by what it depends on:
     PointTerm   keypoints of the chain, one per residual    derivative by the keypoint
     PoseTerm    local rotations of one pose                 derivative by their increments
     SharedTerm  shape, offsets                              derivative by these
-    TimeTerm    rotations and translations of neighbours    see `kinefit.fit.temporal`
+    TimeTerm    rotations and translations of neighbours    see `kinefit.fit.solver.temporal`
 
 Residuals have the shape (T, M, d): M residuals of d components per pose. A robust kernel sees
 the squared length over the last axis. Missing data has weight zero and residual zero.
@@ -20,11 +20,11 @@ from typing import Protocol
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.state import State
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.projection import undistort
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, InvalidData, all_finite
 from kinefit.types.arrays import freeze
 
@@ -126,7 +126,7 @@ class Reprojection:
     xy: FloatArray
     sigma: FloatArray
     keypoint: IntArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
     point: IntArray = field(init=False)
     weight: FloatArray = field(init=False)
     _ideal: FloatArray = field(init=False)  # (T, C, K', 2) on the plane z = 1
@@ -192,7 +192,7 @@ class Position:
     xyz: FloatArray
     root: FloatArray
     point: IntArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
     weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -224,7 +224,7 @@ class Direction:
     unit: FloatArray
     sigma: FloatArray
     point: IntArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
     weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -247,7 +247,7 @@ class Direction:
 
 
 @dataclass(frozen=True, eq=False)
-class PullTo:
+class RotationPrior:
     """Rotations towards given ones, e.g. those a fit began with, in standard deviations.
 
     target: (T, F, 3, 3) or (F, 3, 3). sigma: (F,) radians, infinite for joints left alone.
@@ -255,7 +255,7 @@ class PullTo:
 
     target: FloatArray
     sigma: FloatArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         return self._rotvec(rotations, rows) / self.sigma[:, None]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kinefit.fit.terms import Rows, block_diagonal
+from kinefit.fit.solver.terms import Rows, block_diagonal
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
-from kinefit.geometry.robust import Kernel, Squares
+from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import FloatArray, IntArray
 
 
@@ -44,7 +44,7 @@ class Pull:
 
     target: FloatArray
     factor: FloatArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         return np.asarray(self._turn(rotations, rows) * self.factor[rows][..., None])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.fit.rig_targets import Reason
-from kinefit.fit.rigfit import PRIORS
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import PRIORS
 from kinefit.types import FloatArray
 
 LOSSES = ("data", *PRIORS)
@@ -25,7 +25,7 @@ class FrameFit:
         looking at, and is not to be used.
     initial: (F, 3, 3) rotations that `pose_reg` pulled to. past: (2,) the frames of the clip that
         the temporal terms looked at (previous, the one before), -1 for none.
-    reason: see `Reason`. camera: whose initial pose started it, `PREVIOUS` or "".
+    reason: see `FrameOutcome`. camera: whose initial pose started it, `PREVIOUS` or "".
     attempts: starts that were fitted.
     losses: (5,) m^2, of the pose as it stands here, in the order of `LOSSES`.
     best_loss: the least total met, in round best_round. history: (n,) total after each round.
@@ -41,7 +41,7 @@ class FrameFit:
     scale: float
     initial: FloatArray
     past: tuple[int, int]
-    reason: Reason
+    reason: FrameOutcome
     camera: str
     attempts: int
     losses: FloatArray
@@ -56,7 +56,12 @@ class FrameFit:
 
     @classmethod
     def nothing(
-        cls, joints: int, shapes: int, reason: Reason, scores: FloatArray, counts: tuple[int, ...]
+        cls,
+        joints: int,
+        shapes: int,
+        reason: FrameOutcome,
+        scores: FloatArray,
+        counts: tuple[int, ...],
     ) -> FrameFit:
         """A frame that could not be fitted. counts: finite and weighted points, M."""
         finite, weighted, M = counts
@@ -126,18 +131,18 @@ class FrameFit:
             values |= {n: float(arrays[n]) for n in ("scale", "best_loss")}
             values |= {n: int(arrays[n]) for n in ("attempts", "best_round", "finite", "weighted")}
             values |= {n: str(arrays[n]) for n in ("camera", "stopped")}
-            past, reason = arrays["past"], Reason(int(arrays["reason"]))
+            past, reason = arrays["past"], FrameOutcome(int(arrays["reason"]))
             fit = cls(**values | {"past": (int(past[0]), int(past[1])), "reason": reason})
         except (ValueError, TypeError, OverflowError):
             return None
-        return fit if fit.reason != Reason.OK or fit.is_pose else None
+        return fit if fit.reason != FrameOutcome.OK or fit.is_pose else None
 
     def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """Diagnostics by the names of earlier programs, for files that hold arrays by name.
 
         Losses are those of the pose that stands here: `opt_final_loss` is never of another one.
         """
-        bad = self.fitted and self.reason != Reason.OK
+        bad = self.fitted and self.reason != FrameOutcome.OK
         values: dict[str, Any] = {
             "loss_history": self.history,
             "best_loss": self.best_loss,
@@ -147,7 +152,7 @@ class FrameFit:
             **{f"final_{name}_loss": self.losses[1 + i] for i, name in enumerate(PRIORS)},
             "best_iter": self.best_round,
             "is_bad": bad,
-            "is_unusable": self.reason != Reason.OK,
+            "is_unusable": self.reason != FrameOutcome.OK,
             "reason": self.reason.words,
             "best_cam": self.camera,
             "cameras": np.array(cameras),

@@ -19,12 +19,12 @@ from typing import Any, Literal
 import numpy as np
 
 from kinefit import __version__
-from kinefit.fit.frame_fit import LOSSES, FrameFit
-from kinefit.fit.frame_store import FrameStore
-from kinefit.fit.rig_frames import Progress, fit_frames
-from kinefit.fit.rig_targets import Reason
-from kinefit.fit.rigfit import Past, RigFit
-from kinefit.fit.rotation_repair import (
+from kinefit.fit.recipes.frames.frame_fit import LOSSES, FrameFit
+from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_frames import Progress, fit_frames
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import History, RigFit
+from kinefit.fit.recipes.frames.rotation_repair import (
     SpikeRule,
     bridge,
     repair_rotations,
@@ -33,7 +33,7 @@ from kinefit.fit.rotation_repair import (
     smooth_rotations,
     smooth_vectors,
 )
-from kinefit.fit.state import State
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, BoolArray, FloatArray, InputError, IntArray, InvalidData
 
@@ -204,7 +204,7 @@ class _Clip:
 
     @classmethod
     def of(cls, work: RigFit, fits: list[FrameFit]) -> _Clip:
-        good = np.array([fit.reason == Reason.OK for fit in fits], dtype=bool)
+        good = np.array([fit.reason == FrameOutcome.OK for fit in fits], dtype=bool)
         arrays = [
             np.array([getattr(fit, name) for fit in fits]).reshape(len(fits), *shape)
             for name, shape in (
@@ -303,7 +303,7 @@ def _judged(
     good = np.flatnonzero(found.there)
     best = np.array([fits[t].best_loss for t in good])
     by_name = {name: measured.losses[good, i] for i, name in enumerate(LOSSES)}
-    worse = work.judged(by_name, measured.residual[good], good, best) != Reason.OK
+    worse = work.judged(by_name, measured.residual[good], good, best) != FrameOutcome.OK
     reverted = np.zeros(len(fits), dtype=bool)
     reverted[good[worse]] = True
     written = found.where(reverted, mended)
@@ -327,7 +327,7 @@ class _Measured:
     def of(cls, work: RigFit, fits: list[FrameFit], clip: _Clip) -> _Measured:
         losses = np.full((len(fits), len(LOSSES)), np.nan)
         residual = np.full(work.targets.weight.shape, np.nan)
-        enough = work.targets.reasons(work.options.min_points) == Reason.OK
+        enough = work.targets.reasons(work.options.min_points) == FrameOutcome.OK
         rows = np.flatnonzero(clip.there & enough)
         state = clip.state(work)
         for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
@@ -341,7 +341,7 @@ def _losses(
     work: RigFit, fits: list[FrameFit], poses: State, scale: FloatArray, rows: IntArray
 ) -> FloatArray:
     """(R, 5) losses of poses of frames `rows` that have enough points."""
-    fitted = np.array([fits[t].reason == Reason.OK for t in rows])
+    fitted = np.array([fits[t].reason == FrameOutcome.OK for t in rows])
     begun = np.stack([fits[t].initial for t in rows])
     initial = np.where(fitted[:, None, None, None], begun, poses.rotations)
     found = work.losses(poses, scale, rows, initial, _past_of(work, fits, rows))
@@ -350,10 +350,10 @@ def _losses(
     return values
 
 
-def _past_of(work: RigFit, fits: list[FrameFit], rows: IntArray) -> Past:
+def _past_of(work: RigFit, fits: list[FrameFit], rows: IntArray) -> History:
     """What the fits of these frames looked back on."""
     time = work.targets.timeline.time
-    past = Past.none(len(rows), len(work.free))
+    past = History.none(len(rows), len(work.free))
     previous, before, ratio = past.previous.copy(), past.before.copy(), past.ratio.copy()
     for n, t in enumerate(rows):
         a, b = fits[t].past
@@ -362,7 +362,7 @@ def _past_of(work: RigFit, fits: list[FrameFit], rows: IntArray) -> Past:
         if b >= 0:
             before[n] = fits[b].rotations
             ratio[n] = (time[t] - time[a]) / (time[a] - time[b])
-    return Past(previous, before, ratio)
+    return History(previous, before, ratio)
 
 
 def _reports(
@@ -398,7 +398,7 @@ def _reports(
 def _status(fit: FrameFit, recovered: bool) -> Status:
     if recovered:
         return "recovered"
-    if fit.reason != Reason.OK:
+    if fit.reason != FrameOutcome.OK:
         return "unusable"
     return "good" if fit.attempts == 1 else "retried"
 

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt for poses: damped Gauss-Newton that only ever goes down.
 
 Rotations are varied on their group, robust kernels by iteratively re-weighted least squares, and
-derivatives are the geometric ones of `kinefit.fit.chain`. With nothing shared and no term that
-couples neighbours, poses are independent: each has its own damping, takes or refuses its own
+derivatives are the geometric ones of `kinefit.fit.solver.chain`. With nothing shared and no term
+that couples neighbours, poses are independent: each has its own damping, takes or refuses its own
 step, and leaves when it is done. Otherwise all poses are one problem, block-banded over time.
 
 A trial step is taken only when the objective is finite and lower: a step that leads to NaN is a
@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from kinefit.fit.chain import Chain, Posed
-from kinefit.fit.normal import Normal
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, PointTerm
+from kinefit.fit.solver.chain import Chain, Posed
+from kinefit.fit.solver.normal import Normal
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, PointTerm
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, TooFewPoints
 
 # Poses whose derivatives are held at once: 25 keypoints with 75 columns are 45 kB a pose, and

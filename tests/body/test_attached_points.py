@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
-from kinefit.fit.marks import Mark, with_marks
-from kinefit.fit.state import State
+from kinefit.body.attached_points import AttachedPoint, with_attached_points
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 
 from ..body.synthetic import tube_body
@@ -26,7 +26,7 @@ def _posed(body, names):  # type: ignore[no-untyped-def]
 
 def test_keypoints_are_where_the_whole_body_has_them() -> None:
     body = tube_body(1)
-    small = with_marks(body, {}, SEEN)
+    small = with_attached_points(body, {}, SEEN)
     assert len(small.vertices) < 20 < len(body.vertices)
     # The same sums in the same order of magnitude: rounding.
     np.testing.assert_allclose(
@@ -38,10 +38,10 @@ def test_marks_move_with_their_joint_alone() -> None:
     body = tube_body(1)
     knee = body.joint_names.index("left_knee")
     marks = {
-        "knee": Mark.at_joints(body, {"left_knee": 1.0}, "left_hip"),
-        "skin": Mark.on_skin(body, np.array([5, 9]), np.array([0.25, 0.75]), "left_knee"),
+        "knee": AttachedPoint.at_joints(body, {"left_knee": 1.0}, "left_hip"),
+        "skin": AttachedPoint.on_skin(body, np.array([5, 9]), np.array([0.25, 0.75]), "left_knee"),
     }
-    small = with_marks(body, marks)
+    small = with_attached_points(body, marks)
     state, posed = _posed(small, ("knee", "skin"))
     heads = body.rest_joints(state.shape)
     G, c = body.pose(state.rotations, state.translation, heads)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.clip import ClipFit
-from kinefit.fit.markers import MarkerFit
+from kinefit.fit.recipes.clip import ClipFit
+from kinefit.fit.recipes.markers import MarkerFit
 from kinefit.quality.assessment import frame_pairs
 from kinefit.types import BodyMotion, BoolArray, FloatArray
 

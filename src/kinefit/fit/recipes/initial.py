@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinefit.fit.chain import Chain
-from kinefit.fit.state import State
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.state import State
 from kinefit.types import BoolArray, FloatArray, TooFewPoints, all_finite
 
 # A keypoint this near to a joint at rest says where that joint is, and so turns its parent.

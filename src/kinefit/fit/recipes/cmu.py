@@ -21,16 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.body.anatomy import Anatomy
+from kinefit.body.attached_points import AttachedPoint, with_attached_points
 from kinefit.body.model import BodyModel
-from kinefit.fit.chain import Chain
-from kinefit.fit.marks import Mark, with_marks
 from kinefit.fit.priors.limits import Limits
-from kinefit.fit.solver import Options, minimise
-from kinefit.fit.state import State, Variables
-from kinefit.fit.terms import Objective, Position, ShapePrior
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective, Position, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
-from kinefit.geometry.robust import Huber, Kernel, Squares
+from kinefit.geometry.robust import L2, Huber, Kernel
 from kinefit.io.arrays import read_npz
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, TooFewPoints
 
@@ -181,7 +181,7 @@ def _limb_frame(name: str, bone: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Rig:
+class RetargetBody:
     """Anny as the data see it.
 
     chain: its free joints, and the data's joints as points. segment: (F,) which of the data's
@@ -196,13 +196,15 @@ class Rig:
     free: tuple[int, ...]
 
     @classmethod
-    def of(cls, body: BodyModel) -> Rig:
+    def of(cls, body: BodyModel) -> RetargetBody:
         marks = {
-            name: Mark.at_joints(body, dict.fromkeys(p.near, 1 / len(p.near)), p.carrier)
+            name: AttachedPoint.at_joints(body, dict.fromkeys(p.near, 1 / len(p.near)), p.carrier)
             for name, p in POINTS.items()
         }
         joints = list(dict.fromkeys(body.anatomy.values()))
-        chain = Chain.of(with_marks(body, marks), joints, {name: {name: 1.0} for name in POINTS})
+        chain = Chain.of(
+            with_attached_points(body, marks), joints, {name: {name: 1.0} for name in POINTS}
+        )
         segment, sigma = zip(*(_segment_of(name) for name in chain.joint_names), strict=True)
         return cls(
             chain=chain,
@@ -223,7 +225,7 @@ def _segment_of(joint: str) -> tuple[str, float]:
     return side.lower() + _LIMBS[name][1], _LIMBS[name][2]
 
 
-def _ties(rig: Rig, trial: CmuTrial) -> FloatArray:
+def _ties(rig: RetargetBody, trial: CmuTrial) -> FloatArray:
     """(F, 3, 3) from Anny's rest pose to the data's, of each free joint's segment."""
     anatomy = Anatomy.of(rig.chain.body)
     distal = dict(zip(anatomy.names, anatomy.distal, strict=True))
@@ -257,7 +259,7 @@ class Orientation:
     chain: Chain
     target: FloatArray
     sigma: FloatArray
-    kernel: Kernel = field(default_factory=Squares)
+    kernel: Kernel = field(default_factory=L2)
 
     def residual(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
         return self._rotvec(self._world(rotations), rows) / self.sigma[:, None]
@@ -308,7 +310,7 @@ class Retargeted:
     turned: FloatArray
 
 
-def retarget(rig: Rig, trial: CmuTrial, frames: int = 60) -> Retargeted:
+def retarget(rig: RetargetBody, trial: CmuTrial, frames: int = 60) -> Retargeted:
     """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
 
     Frames are fitted one by one: orientations leave nothing open that could flip between them.
@@ -340,7 +342,7 @@ class _Work:
     orientations. whole: frames where all of that is known.
     """
 
-    rig: Rig
+    rig: RetargetBody
     xyz: FloatArray
     world: FloatArray
     whole: IntArray
@@ -349,7 +351,7 @@ class _Work:
     limits: Limits
 
     @classmethod
-    def of(cls, rig: Rig, trial: CmuTrial) -> _Work:
+    def of(cls, rig: RetargetBody, trial: CmuTrial) -> _Work:
         xyz = trial.xyz[:, [trial.joints.index(name) for name in rig.chain.point_names]]
         segments = [trial.joints.index(name) for name in rig.segment]
         world = trial.turned[:, segments] @ _ties(rig, trial)
@@ -419,7 +421,7 @@ _MOST_TURN = np.radians(60)
 _MOST_PELVIS_M, _MOST_JOINT_M = 0.1, 0.3
 
 
-def glitches(rig: Rig, trial: CmuTrial) -> BoolArray:
+def glitches(rig: RetargetBody, trial: CmuTrial) -> BoolArray:
     """(T,) True where the data jump: frames around a step that is too far."""
     T = len(trial)
     turned = trial.turned[:, [trial.joints.index(name) for name in set(rig.segment)]]
@@ -438,7 +440,7 @@ _REACHED_M = 0.03  # a frame's mean error; ten times the usual one
 _TURNED_DEG = 45.0  # between a joint and the data, where these break the limits of motion
 
 
-def good_frames(rig: Rig, trial: CmuTrial, done: Retargeted) -> BoolArray:
+def good_frames(rig: RetargetBody, trial: CmuTrial, done: Retargeted) -> BoolArray:
     """(T,) False where the data jump, are missing or break the limits of motion, or where the fit
     does not reach them."""
     reached = done.error_m.mean(axis=1) < _REACHED_M
@@ -447,7 +449,9 @@ def good_frames(rig: Rig, trial: CmuTrial, done: Retargeted) -> BoolArray:
     )
 
 
-def retarget_all(rig: Rig, trials: Sequence[CmuTrial], processes: int = 1) -> list[Retargeted]:
+def retarget_all(
+    rig: RetargetBody, trials: Sequence[CmuTrial], processes: int = 1
+) -> list[Retargeted]:
     """`retarget` of each, in as many processes; in the order of `trials`."""
     work = partial(retarget, rig)
     if processes == 1:

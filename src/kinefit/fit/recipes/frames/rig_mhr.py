@@ -15,9 +15,9 @@ import numpy as np
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import LENGTH_PARAMETERS, PARAMETERS, POSE_COUNT
 from kinefit.body.mhr_pose import parameters_of_pose, pose_of_parameters
-from kinefit.fit.rig_frames import as_view
-from kinefit.fit.rigfit import Past, RigFit
-from kinefit.fit.state import State
+from kinefit.fit.recipes.frames.rig_frames import as_view
+from kinefit.fit.recipes.frames.rigfit import History, RigFit
+from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import Huber
 from kinefit.types import FloatArray, IntArray
@@ -86,7 +86,7 @@ class _Descent:
 
     def _loss(self, state: State) -> FloatArray:
         """(R,) of the points, and of the pull."""
-        past = Past.none(len(self.rows), len(self.work.free))
+        past = History.none(len(self.rows), len(self.work.free))
         initial = self.fitted.rotations
         losses = self.work.losses(state, self.scale, self.rows, initial, past)
         return np.asarray(sum(losses.values()))

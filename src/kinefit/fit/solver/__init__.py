@@ -1,0 +1,1 @@
+"""The one least-squares solver: chain, state, terms, normal equations, minimisation."""
