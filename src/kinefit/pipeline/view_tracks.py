@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.detect import choose_person as choose_in_view
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, probe
 from kinefit.pipeline.artifacts import load_people, load_track
 from kinefit.pipeline.multiview import Multiview
 from kinefit.tracking.identity import choose_person, find_people
+from kinefit.tracking.image_subject import subject_in_view
 from kinefit.types import (
     CameraRig,
     FloatArray,
@@ -75,7 +75,7 @@ def _first(run: Multiview, camera: str) -> PoseTrack:
         return load_track(stored)
     people, time = load_people(_people_file(run, camera)), frame_times(run.videos[camera])
     chosen = np.full(len(time), -1)
-    chosen[people.frame] = choose_in_view(people.points, time[people.frame])
+    chosen[people.frame] = subject_in_view(people.points, time[people.frame])
     return _track(run.videos[camera], people, chosen, time)
 
 
