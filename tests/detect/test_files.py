@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from kinefit.detect import FrameResult, PeopleDetector, lay_over, make_detector
+from kinefit.detect import FrameResult, PeopleDetector, make_detector, track_from_people
 from kinefit.io.video import VideoWriter
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
@@ -63,13 +63,13 @@ def test_everybody_and_a_choice_made_elsewhere(video: Path, tmp_path: Path) -> N
     assert [len(p) for p in people.points] == [2, 2, 2, 2, 1, 2, 2, 2, 2, 2]
     chosen = np.zeros(10, int)  # the other, who is never the subject
     chosen[7] = -1
-    track = lay_over(video, people, chosen, detector.source)
+    track = track_from_people(video, people, chosen, detector.source)
     expected = np.broadcast_to(OTHER, (10, 17, 2)).copy()
     expected[7] = np.nan
     np.testing.assert_allclose(track.image.xy, expected)
     assert track.source == detector.source
     with pytest.raises(InputError, match="no person was found"):
-        lay_over(video, people, np.full(10, -1), detector.source)
+        track_from_people(video, people, np.full(10, -1), detector.source)
     assert not isinstance(make_detector("mediapipe"), PeopleDetector)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.skeletons import skeleton
-from kinefit.tracking.identity import PersonPath
+from kinefit.tracking.identity import TrackedPerson
 from kinefit.types import Camera, CameraRig
 
 NAMES = skeleton("coco17").points
@@ -154,7 +154,7 @@ class Scene:
         """Who stands at that place of the last `views`; -1 for a false one."""
         return self.lists[camera][frame][place][0]
 
-    def errors(self, path: PersonPath, number: int) -> tuple[float, float]:
+    def errors(self, path: TrackedPerson, number: int) -> tuple[float, float]:
         """Of 1,000 frames and views: how many show somebody else, and how many were missed."""
         wrong = missed = total = 0
         for c, view in enumerate(self.lists):
@@ -166,7 +166,7 @@ class Scene:
                 missed += place < 0 and there
         return 1000 * wrong / total, 1000 * missed / total
 
-    def shown(self, path: PersonPath) -> int:
+    def shown(self, path: TrackedPerson) -> int:
         """The number of the person that the path mostly shows."""
         cells = zip(*np.nonzero(path.place >= 0), strict=True)
         numbers = [self.number(c, t, path.place[c, t]) for c, t in cells]

@@ -7,19 +7,13 @@ import pytest
 
 from kinefit.geometry.projection import project_rig
 from kinefit.multiview import trajectory as module
-from kinefit.multiview.bones import acceleration_density, bones_among
 from kinefit.multiview.trajectory import body_trajectory
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.skeletons import skeleton
+from kinefit.skeletons.limbs import LONG_BONES
 from kinefit.types import Timeline
-
-LIMBS = [
-    (side + a, side + b)
-    for side in "LR"
-    for a, b in (("Shoulder", "Elbow"), ("Elbow", "Wrist"), ("Hip", "Knee"), ("Knee", "Ankle"))
-]
 
 
 class Scene:
@@ -54,7 +48,7 @@ class Scene:
 def variation(xyz, names):
     """Coefficient of variation of each of the 8 arm and leg bones."""
     at = {name: xyz[:, i] for i, name in enumerate(names)}
-    lengths = [np.linalg.norm(at[a] - at[b], axis=-1) for a, b in LIMBS]
+    lengths = [np.linalg.norm(at[b.start] - at[b.end], axis=-1) for b in LONG_BONES]
     return np.array([np.nanstd(length) / np.nanmean(length) for length in lengths])
 
 
@@ -208,17 +202,6 @@ def test_the_demo_moves_as_a_body_does(demo):
     moved = np.linalg.norm(found.keypoints.xyz - points.refined, axis=-1)
     assert np.nanmedian(moved) < 0.02
     assert np.isfinite(found.keypoints.xyz).mean() > 0.98
-
-
-def test_bones_are_found_by_name_in_every_skeleton():
-    for name in ("blazepose33", "coco17", "halpe26", "body25", "mhr70"):
-        points = skeleton(name).points
-        bones = bones_among(points)
-        assert {"left forearm", "right thigh", "hips"} <= set(bones.names)
-        for i, twin in enumerate(bones.twin):
-            assert bones.twin[twin] == i
-        assert acceleration_density(points).shape == (len(points),)
-    assert bones_among(("Nose", "Tail")).names == ()
 
 
 def test_points_without_bones_are_only_smoothed(scene):

@@ -8,7 +8,7 @@ import pytest
 
 from kinefit.io.people import People
 from kinefit.skeletons import skeleton
-from kinefit.tracking.identity import PersonPath, choose_person, common_frames, find_people
+from kinefit.tracking.identity import TrackedPerson, choose_person, common_frames, find_people
 from kinefit.types import Camera, CameraRig, InputError, InvalidData
 
 from ..multiview.scene import NAMES, Scene, ring, walker
@@ -21,11 +21,11 @@ def line(start: tuple[float, float], end: tuple[float, float], count: int) -> np
     return np.linspace(start, end, count)
 
 
-def find(scene: Scene) -> tuple[PersonPath, ...]:
+def find(scene: Scene) -> tuple[TrackedPerson, ...]:
     return find_people(scene.rig, NAMES, scene.views(), scene.time)
 
 
-def worst(scene: Scene, paths: tuple[PersonPath, ...]) -> tuple[float, float]:
+def worst(scene: Scene, paths: tuple[TrackedPerson, ...]) -> tuple[float, float]:
     """Of 1,000 frames and views: wrong and missed ones of the person for whom it is worst."""
     shown = [scene.shown(path) for path in paths]
     assert sorted(shown) == list(range(len(scene.bodies)))
@@ -247,7 +247,7 @@ def test_bad_input() -> None:
     assert paths == ()
     with pytest.raises(InputError, match="no two cameras see the same person"):
         choose_person(paths)
-    some = [PersonPath(np.zeros((2, 4)), np.zeros((4, 3)), 1.0)] * 3
+    some = [TrackedPerson(np.zeros((2, 4)), np.zeros((4, 3)), 1.0)] * 3
     with pytest.raises(InputError, match="no person 4; 3 found"):
         choose_person(some, 4)
 
@@ -312,7 +312,7 @@ def demo() -> tuple[CameraRig, list[list[np.ndarray]], np.ndarray, np.ndarray]:
 
 
 def test_two_real_persons(demo) -> None:
-    """Pose2Sim's demo with two persons: `tests/views/data/README.md`."""
+    """Pose2Sim's demo with two persons: `tests/multiview/data/README.md`."""
     rig, views, time, truth = demo
     names = skeleton("blazepose33").points
     paths = find_people(rig, names, views, time)

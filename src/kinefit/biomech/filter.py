@@ -127,4 +127,4 @@ def _one_pass(signal: FloatArray, warped: float, order: int) -> FloatArray:
         driven = numerator[0] * out + numerator[1] * early[1:-1] + numerator[2] * early[:-2]
         diagonals = np.repeat(np.array(recursion)[:, None], len(out), axis=1)
         out, _ = lapack.dtbtrs(diagonals, driven, uplo="L")
-    return out + signal[0]
+    return np.asarray(out + signal[0])

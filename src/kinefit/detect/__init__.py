@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from kinefit.detect.files import FileDetector
-from kinefit.detect.files import lay_over as lay_over
+from kinefit.detect.files import track_from_people as track_from_people
 from kinefit.detect.mediapipe import MediaPipeDetector
-from kinefit.detect.people import choose_person as choose_person
 from kinefit.detect.protocol import Detector as Detector
 from kinefit.detect.protocol import FrameResult as FrameResult
 from kinefit.detect.protocol import FrameSink as FrameSink

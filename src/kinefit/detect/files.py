@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from kinefit.detect.overlap import ahead, behind
-from kinefit.detect.people import choose_person
 from kinefit.detect.protocol import FrameResult, FrameSink, Progress
 from kinefit.io.alphapose import read_alphapose
 from kinefit.io.coco import read_coco
@@ -17,6 +16,7 @@ from kinefit.io.mmpose import read_mmpose
 from kinefit.io.openpose import read_openpose
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, frames, probe
+from kinefit.tracking.image_subject import subject_in_view
 from kinefit.types import InputError, IntArray, Keypoints2D, NobodyFound, PoseTrack, Timeline
 
 Format = Literal["openpose", "mmpose", "alphapose", "coco"]
@@ -51,12 +51,14 @@ class FileDetector:
         progress: Progress | None = None,
         checkpoint: Path | None = None,
     ) -> PoseTrack:
-        """As `Detector.track`, the subject as `choose_person` says; `checkpoint` is ignored.
+        """As `Detector.track`, the subject as `subject_in_view` says; `checkpoint` is ignored.
 
         Raises InputError too when the files name a frame that the video does not have.
         """
         people = self.people(video)
-        return lay_over(video, people, subject(video, people), self.source, on_frame, progress)
+        return track_from_people(
+            video, people, subject(video, people), self.source, on_frame, progress
+        )
 
     def people(self, video: Path, *, progress: Progress | None = None) -> People:
         """As `PeopleDetector.people`; nothing is worked out, so `progress` is ignored.
@@ -75,10 +77,10 @@ class FileDetector:
 
 def subject(video: Path, people: People) -> IntArray:
     """(F,) the places of the subject among `people`, who are all of one video."""
-    return choose_person(people.points, frame_times(video)[people.frame])
+    return subject_in_view(people.points, frame_times(video)[people.frame])
 
 
-def lay_over(
+def track_from_people(
     video: Path,
     people: People,
     chosen: IntArray,

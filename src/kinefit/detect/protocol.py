@@ -82,7 +82,7 @@ class PeopleDetector(Detector, Protocol):
     """A detector that finds everybody in the picture.
 
     With several cameras, who the subject is comes out of all of them together
-    (`kinefit.tracking.identity`); `kinefit.detect.lay_over` then makes the track of each video.
+    (`kinefit.tracking.identity`); `kinefit.detect.track_from_people` then makes each video's track.
     """
 
     def people(self, video: Path, *, progress: Progress | None = None) -> People:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.files import lay_over, subject
+from kinefit.detect.files import subject, track_from_people
 from kinefit.detect.overlap import ahead
 from kinefit.detect.protocol import FrameSink, Progress
 from kinefit.io.people import People
@@ -71,7 +71,7 @@ class RtmDetector:
         frames from a second pass over it.
         """
         people = self.people(video, progress=progress)
-        return lay_over(video, people, subject(video, people), self.source, on_frame)
+        return track_from_people(video, people, subject(video, people), self.source, on_frame)
 
     def people(self, video: Path, *, progress: Progress | None = None) -> People:
         """As `PeopleDetector.people`."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.detect import choose_person as choose_in_view
 from kinefit.io.people import People
 from kinefit.io.video import frame_times, probe
 from kinefit.pipeline.artifacts import load_people, load_track
 from kinefit.pipeline.context import Context
 from kinefit.tracking.identity import choose_person, find_people
+from kinefit.tracking.image_subject import subject_in_view
 from kinefit.types import (
     CameraRig,
     FloatArray,
@@ -77,7 +77,7 @@ def _first(context: Context, camera: str) -> PoseTrack:
         frame_times(context.job.inputs[camera]),
     )
     chosen = np.full(len(time), -1)
-    chosen[people.frame] = choose_in_view(people.points, time[people.frame])
+    chosen[people.frame] = subject_in_view(people.points, time[people.frame])
     return _track(context.job.inputs[camera], people, chosen, time)
 
 

@@ -51,7 +51,7 @@ def mirror_name(name: str) -> str:
 def skeleton(name: str) -> Skeleton:
     """The skeleton stored as `name`.toml beside this module; KeyError for an unknown name."""
     path = files("kinefit.skeletons") / f"{name}.toml"
-    if not path.is_file():
+    if name not in skeleton_names():
         raise KeyError(f"no skeleton {name!r}; there are: {', '.join(skeleton_names())}")
     table = tomllib.loads(path.read_text("utf-8"))
     return Skeleton(
@@ -65,7 +65,8 @@ def skeleton(name: str) -> Skeleton:
 def skeleton_names() -> tuple[str, ...]:
     """Names of all stored skeletons, sorted."""
     entries = (p.name for p in files("kinefit.skeletons").iterdir())
-    return tuple(sorted(n.removesuffix(".toml") for n in entries if n.endswith(".toml")))
+    tables = (n.removesuffix(".toml") for n in entries if n.endswith(".toml"))
+    return tuple(sorted(name for name in tables if name != "limbs"))
 
 
 def map_points(values: NDArray[Any], source: Sequence[str], target: Skeleton) -> NDArray[Any]:

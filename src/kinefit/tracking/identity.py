@@ -1,8 +1,8 @@
 """Who is who among several people, across cameras and over time.
 
 A detector lists people in any order, drops some, and invents others; and who is largest in one
-picture may only stand near that camera. So nobody is chosen in a picture: persons are followed
-through space (`kinefit.tracking.tracks`), where one who walks behind another is a metre away, and
+picture may only stand near that camera. So nobody is chosen in a picture: persons are tracked
+in space (`kinefit.tracking.tracks`), where one who walks behind another is a metre away, and
 the subject is chosen among these.
 """
 
@@ -14,12 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.io.people import People
-from kinefit.tracking.person_detections import Sightings
-from kinefit.tracking.tracks import Body, follow_bodies
-from kinefit.types import CameraRig, FloatArray, InputError, IntArray, InvalidData
+from kinefit.skeletons.limbs import ends, limbs, limbs_among
+from kinefit.tracking.person_detections import PersonDetections
+from kinefit.tracking.track import Entry, Track
+from kinefit.tracking.tracks import track_people
+from kinefit.types import (
+    CameraRig,
+    FloatArray,
+    InputError,
+    IntArray,
+    InvalidData,
+    all_finite,
+    true_runs,
+)
 from kinefit.types.arrays import freeze, frozen_array
 
-# A body that was lost goes on as the one that begins nearest to where it was expected: within this
+# A track that was lost goes on as the one that begins nearest to where it was expected: within this
 # many metres, and as many more for each second unseen (a brisk walk)...
 _NEAR = 0.6
 _NEAR_PER_S = 1.8
@@ -27,23 +37,19 @@ _NEAR_PER_S = 1.8
 # adults differ by 5 % in stature one time in two, and more in proportions.
 _SAME_BONES = 0.10
 _BRIEF_S = 0.5  # over shorter gaps, nearness alone decides
-_TOGETHER = 0.8  # metres between two bodies that can hide each other
+_TOGETHER = 0.8  # metres between two persons who can hide each other
 # By how much bones must speak for an exchange (sum of two persons' differences): each length from
 # some seconds with people in the way is 5 to 10 % off, the sum over all of them less.
 _SURE, _CLEARLY = 0.04, 0.6
 _BONES_OVER_S, _BONE_FRAMES = 4.0, 5
-_ONE_BODY = 0.2  # metres between two bodies, seen by different cameras, that are one person
+_ONE_PERSON = 0.2  # metres between two tracks, of different cameras, that are one person
 # For so long two cameras must see a person; less is chance, or the meeting of two in one pose.
 _FEWEST, _FEWEST_S = 3, 0.3
-_BONES = (
-    ("LShoulder", "RShoulder"), ("LHip", "RHip"), ("LShoulder", "LHip"), ("RShoulder", "RHip"),
-    ("LShoulder", "LElbow"), ("RShoulder", "RElbow"), ("LElbow", "LWrist"), ("RElbow", "RWrist"),
-    ("LHip", "LKnee"), ("RHip", "RKnee"), ("LKnee", "LAnkle"), ("RKnee", "RAnkle"),
-)  # fmt: skip
+_BONES = limbs("long", "girdle", "trunk")
 
 
 @dataclass(frozen=True, eq=False)
-class PersonPath:
+class TrackedPerson:
     """One person in all cameras.
 
     place: (C, T) where the person stands in the list of each camera and frame; -1: not seen.
@@ -56,9 +62,11 @@ class PersonPath:
     weight: float
 
     def __post_init__(self) -> None:
-        place = frozen_array("PersonPath", "place", self.place, (None, None), np.int64)
+        place = frozen_array("TrackedPerson", "place", self.place, (None, None), np.int64)
         shape = (place.shape[1], 3)
-        freeze(self, place=place, centre=frozen_array("PersonPath", "centre", self.centre, shape))
+        freeze(
+            self, place=place, centre=frozen_array("TrackedPerson", "centre", self.centre, shape)
+        )
 
     @property
     def seen(self) -> FloatArray:
@@ -79,7 +87,7 @@ def find_people(
     names: Sequence[str],
     views: Sequence[Sequence[FloatArray]],
     time: FloatArray,
-) -> tuple[PersonPath, ...]:
+) -> tuple[TrackedPerson, ...]:
     """Everybody whom two cameras or more see at the same time, the subject first.
 
     names: J points as in `kinefit.skeletons`; only those with sides known by their names can be
@@ -96,35 +104,35 @@ def find_people(
     Raises InvalidData when the shapes do not fit or the rig has fewer than two cameras.
     """
     _check(rig, names, views, time)
-    seen = Sightings.of(rig, names, views)
-    bodies = _joined(follow_bodies(seen, np.asarray(time, np.float64)), seen)
+    seen = PersonDetections.of(rig, names, views)
+    tracks = _joined([*track_people(seen, np.asarray(time, np.float64))], seen.names)
     step = float(np.median(np.diff(time))) if len(time) > 1 else np.inf
     fewest = min(max(_FEWEST, round(_FEWEST_S / step)), len(time))
-    bodies = [b for b in bodies if sum(n >= 2 for n in b.views) >= fewest]
-    weights = np.array([_weight(body, seen) for body in bodies])
+    tracks = [t for t in tracks if sum(e.is_sure for e in t.entries) >= fewest]
+    weights = np.array([_weight(track, seen) for track in tracks])
     share = weights / weights.sum() if weights.sum() else weights
     order = np.argsort(-share, kind="stable")
-    return tuple(_path(bodies[i], seen, len(rig), len(time), float(share[i])) for i in order)
+    return tuple(_person(tracks[i], seen, len(rig), len(time), float(share[i])) for i in order)
 
 
-def choose_person(paths: Sequence[PersonPath], person: int | None = None) -> PersonPath:
-    """The subject (None), or the person of that number, counted from 1 in the order of `paths`.
+def choose_person(people: Sequence[TrackedPerson], person: int | None = None) -> TrackedPerson:
+    """The subject (None), or the person of that number, counted from 1 in the order of `people`.
 
     Raises InputError when there is nobody, or nobody of that number.
     """
-    if not paths:
+    if not people:
         raise InputError(
             "people",
             "no two cameras see the same person at the same time",
             "check that calibration, synchronisation and videos belong together",
         )
-    if person is not None and not 1 <= person <= len(paths):
+    if person is not None and not 1 <= person <= len(people):
         raise InputError(
             "--person",
-            f"there is no person {person}; {len(paths)} found",
-            f"give a number from 1 to {len(paths)}, or leave it out",
+            f"there is no person {person}; {len(people)} found",
+            f"give a number from 1 to {len(people)}, or leave it out",
         )
-    return paths[(person or 1) - 1]
+    return people[(person or 1) - 1]
 
 
 def common_frames(people: Sequence[People]) -> tuple[IntArray, list[list[FloatArray]]]:
@@ -162,115 +170,101 @@ def _check(
                 )
 
 
-def _weight(body: Body, seen: Sightings) -> float:
-    """How much a body is the subject; see `find_people`."""
+def _weight(track: Track, seen: PersonDetections) -> float:
+    """How much a track is the subject; see `find_people`."""
     total = 0.0
-    for rows in body.sightings:
-        if len(rows) >= 2:
-            score = seen.weight[rows].mean(axis=1).sum()
-            total += float(score / np.mean(1 / np.maximum(seen.size[rows], 1e-6)))
+    for rows in (entry.rows for entry in track.entries if entry.is_sure):
+        score = seen.weight[rows].mean(axis=1).sum()
+        total += float(score / np.mean(1 / np.maximum(seen.size[rows], 1e-6)))
     return total
 
 
-def _path(body: Body, seen: Sightings, cameras: int, frames: int, weight: float) -> PersonPath:
+def _person(
+    track: Track, seen: PersonDetections, cameras: int, frames: int, weight: float
+) -> TrackedPerson:
     place = np.full((cameras, frames), -1, np.int64)
-    rows = np.concatenate(body.sightings)
+    rows = np.concatenate([entry.rows for entry in track.entries])
     place[seen.camera[rows], seen.frame[rows]] = seen.place[rows]
     centre = np.full((frames, 3), np.nan)
-    centre[body.frames] = _centres(body)
-    return PersonPath(place, centre, weight)
+    centre[track.frames] = [_centre(entry) for entry in track.entries]
+    return TrackedPerson(place, centre, weight)
 
 
-def _centres(body: Body) -> FloatArray:
-    """(F, 3) metres: the mean of the points."""
-    return np.asarray(np.nanmean(np.stack(body.points), axis=1))
+def _centre(entry: Entry) -> FloatArray:
+    """(3,) metres: the mean of the points."""
+    return np.asarray(entry.points[all_finite(entry.points)].mean(axis=0))
 
 
-def _joined(bodies: list[Body], seen: Sightings) -> list[Body]:
+def _joined(tracks: list[Track], names: tuple[str, ...]) -> list[Track]:
     """Pieces of one person put together: side by side first, then one after the other."""
-    bodies = _side_by_side(sorted(bodies, key=lambda body: body.frames[0]))
-    bodies = _in_series(bodies, seen.names)
-    _untangle(bodies, seen.names)
-    return bodies
-
-
-def _side_by_side(bodies: list[Body]) -> list[Body]:
-    """Bodies that different cameras see in the same place at the same time, made one."""
-    kept: list[Body] = []
-    for body in bodies:
-        for other in kept:
-            if other.frames[-1] >= body.frames[0] and _is_one(other, body):
-                _merge(other, body)
-                break
+    kept: list[Track] = []
+    for track in sorted(tracks, key=lambda track: track.first.frame):
+        same = (other for other in kept if _is_same_person(other, track))
+        if (other := next(same, None)) is None:
+            kept.append(track)
         else:
-            kept.append(body)
+            _merge(other, track)
+    kept = _in_series(kept, names)
+    _undo_exchanges(kept, names)
     return kept
 
 
-def _is_one(a: Body, b: Body) -> bool:
-    common, in_a, in_b = np.intersect1d(a.frames, b.frames, return_indices=True)
-    if not len(common):
-        return False
-    away = np.stack([a.points[i] for i in in_a]) - np.stack([b.points[i] for i in in_b])
-    distance = np.linalg.norm(away, axis=-1)
-    return bool(np.isfinite(distance).any() and np.nanmean(distance) < _ONE_BODY)
+def _common(a: Track, b: Track) -> list[tuple[Entry, Entry]]:
+    """The entries of two tracks in the frames that both have."""
+    there = {entry.frame: entry for entry in b.entries}
+    return [(entry, there[entry.frame]) for entry in a.entries if entry.frame in there]
 
 
-def _merge(a: Body, b: Body) -> None:
+def _is_same_person(a: Track, b: Track) -> bool:
+    """Whether different cameras see these two in the same place at the same time."""
+    away = [np.linalg.norm(one.points - other.points, axis=-1) for one, other in _common(a, b)]
+    known = np.concatenate([np.zeros(0), *away])
+    known = known[np.isfinite(known)]
+    return bool(len(known) and known.mean() < _ONE_PERSON)
+
+
+def _merge(a: Track, b: Track) -> None:
     """Add to `a` what `b` has; where both have a frame, `a` stays and gets the other views."""
-    rows = {row[0]: list(row) for row in zip(*b.columns, strict=True)}
-    for row in zip(*a.columns, strict=True):
-        frame, time, sightings, points, views, doubt = row
-        if frame in rows:
-            sightings = np.concatenate([sightings, rows[frame][2]])
-            views += rows[frame][4]
-        rows[frame] = [frame, time, sightings, points, views, doubt]
-    for column, merged in zip(
-        a.columns, zip(*(rows[f] for f in sorted(rows)), strict=True), strict=True
-    ):
-        column[:] = merged
+    entries = {entry.frame: entry for entry in b.entries}
+    for entry in a.entries:
+        other = entries.get(entry.frame)
+        rows = entry.rows if other is None else np.concatenate([entry.rows, other.rows])
+        entries[entry.frame] = entry._replace(rows=rows)
+    a.entries = [entries[frame] for frame in sorted(entries)]
 
 
-def _untangle(bodies: list[Body], names: tuple[str, ...]) -> None:
-    """Exchange what follows a close encounter of two bodies where their bones say so.
+def _undo_exchanges(tracks: list[Track], names: tuple[str, ...]) -> None:
+    """Exchange what follows a close encounter of two tracks where their bones say so.
 
     Who hides behind whom can come out as the other. The one thing that stays with a person is the
     length of their bones, over a few seconds before and after.
     """
     meetings = [
         (frame, i, j)
-        for i, a in enumerate(bodies)
-        for j, b in enumerate(bodies[:i])
+        for i, a in enumerate(tracks)
+        for j, b in enumerate(tracks[:i])
         for frame in _encounters(a, b)
     ]
     for frame, i, j in sorted(meetings):
-        a, b = bodies[i], bodies[j]
+        a, b = tracks[i], tracks[j]
         here = [_bone_lengths(x, names, before=frame) for x in (a, b)]
         there = [_bone_lengths(x, names, after=frame) for x in (a, b)]
         kept = _unlike(here[0], there[0]) + _unlike(here[1], there[1])
         exchanged = _unlike(here[0], there[1]) + _unlike(here[1], there[0])
         if exchanged < _CLEARLY * kept and kept - exchanged > _SURE:
-            _exchange(a, b, frame)
+            m, n = (int(np.searchsorted(x.frames, frame)) for x in (a, b))
+            a.entries[m:], b.entries[n:] = b.entries[n:], a.entries[m:]
 
 
-def _encounters(a: Body, b: Body) -> list[int]:
-    """Frames, one for each time that two bodies were together: the one that shows least of them."""
-    common, in_a, in_b = np.intersect1d(a.frames, b.frames, return_indices=True)
-    if not len(common):
-        return []
-    away = np.linalg.norm(_centres(a)[in_a] - _centres(b)[in_b], axis=1)
-    close = away < _TOGETHER
-    views = np.array(a.views)[in_a] + np.array(b.views)[in_b] + away / _TOGETHER
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], close, [False]]).astype(int)))
-    spans = edges.reshape(-1, 2)
-    return [int(common[start + views[start:end].argmin()]) for start, end in spans]
-
-
-def _exchange(a: Body, b: Body, frame: int) -> None:
-    """Give each of two bodies what the other has from `frame` on."""
-    i, j = (int(np.searchsorted(x.frames, frame)) for x in (a, b))
-    for in_a, in_b in zip(a.columns, b.columns, strict=True):
-        in_a[i:], in_b[j:] = in_b[j:], in_a[i:]
+def _encounters(a: Track, b: Track) -> list[int]:
+    """One frame for each time that two persons were together: the one that shows least of them."""
+    both = _common(a, b)
+    away = np.array([np.linalg.norm(_centre(x) - _centre(y)) for x, y in both])
+    views = np.array([len(x.rows) + len(y.rows) for x, y in both]) + away / _TOGETHER
+    return [
+        both[start + int(views[start:stop].argmin())][0].frame
+        for start, stop in true_runs(away < _TOGETHER)
+    ]
 
 
 def _unlike(one: FloatArray, other: FloatArray) -> float:
@@ -280,73 +274,64 @@ def _unlike(one: FloatArray, other: FloatArray) -> float:
     return float(ratio[known].mean()) if known.any() else float("nan")
 
 
-def _in_series(bodies: list[Body], names: tuple[str, ...]) -> list[Body]:
-    """Bodies that go on, after a gap, as another one, made one; the nearest first.
+def _in_series(tracks: list[Track], names: tuple[str, ...]) -> list[Track]:
+    """Tracks that go on, after a gap, as another one, made one; the nearest first.
 
     What a single camera shows of the first during the second is given up: its depth is a guess.
     """
-    bones = [_bone_lengths(body, names) for body in bodies]
-    links = []
-    for i, a in enumerate(bodies):
-        for j, b in enumerate(bodies):
-            if b.frames[0] > a.last_sure:
-                cost = _gap_cost(a, b, bones[i], bones[j])
-                if cost is not None:
-                    links.append((cost, i, j))
+    bones = [_bone_lengths(track, names) for track in tracks]
+    costs = [
+        (_gap_cost(a, b, bones[i], bones[j]), i, j)
+        for i, a in enumerate(tracks)
+        for j, b in enumerate(tracks)
+    ]
     following: dict[int, int] = {}
-    for _, i, j in sorted(links):
+    for _, i, j in sorted(cost for cost in costs if np.isfinite(cost[0])):
         if i not in following and j not in following.values():
             following[i] = j
-    heads = [i for i in range(len(bodies)) if i not in following.values()]
-    return [_chain(bodies, following, i) for i in heads]
+    heads = [i for i in range(len(tracks)) if i not in following.values()]
+    return [_chain(tracks, following, i) for i in heads]
 
 
-def _chain(bodies: list[Body], following: dict[int, int], i: int) -> Body:
-    whole = bodies[i]
+def _chain(tracks: list[Track], following: dict[int, int], i: int) -> Track:
+    whole = tracks[i]
     while i in following:
         i = following[i]
-        whole.cut(int(np.searchsorted(whole.frames, bodies[i].frames[0])))
-        _merge(whole, bodies[i])
+        del whole.entries[int(np.searchsorted(whole.frames, tracks[i].first.frame)) :]
+        _merge(whole, tracks[i])
     return whole
 
 
-def _gap_cost(a: Body, b: Body, bones_a: FloatArray, bones_b: FloatArray) -> float | None:
-    """How unlike it is that `b` is `a` again; None where it cannot be."""
-    end = a.frames.index(a.last_sure)
-    gap = b.times[0] - a.times[end]
-    here, there = np.nanmean(a.points[end], axis=0), np.nanmean(b.points[0], axis=0)
-    away = float(np.linalg.norm(there - here))
-    if away > _NEAR + _NEAR_PER_S * gap:
-        return None
-    if gap > _BRIEF_S and not _unlike(bones_a, bones_b) <= _SAME_BONES:
-        return None
-    return away + gap
+def _gap_cost(a: Track, b: Track, bones_a: FloatArray, bones_b: FloatArray) -> float:
+    """How unlike it is that `b` is `a` again; infinite where it cannot be."""
+    end = next(entry for entry in reversed(a.entries) if entry.is_sure)
+    if b.first.frame <= end.frame:
+        return np.inf
+    gap = b.first.time - end.time
+    away = float(np.linalg.norm(_centre(b.first) - _centre(end)))
+    alike = gap <= _BRIEF_S or _unlike(bones_a, bones_b) <= _SAME_BONES
+    return away + gap if away <= _NEAR + _NEAR_PER_S * gap and alike else np.inf
 
 
 def _bone_lengths(
-    body: Body, names: tuple[str, ...], before: float = np.inf, after: float = -np.inf
+    track: Track, names: tuple[str, ...], before: float = np.inf, after: float = -np.inf
 ) -> FloatArray:
     """(B,) metres: medians over the frames that two cameras see.
 
     before, after: only frames on this side of one, and within `_BONES_OVER_S` of it. NaN for bones
     that fewer than `_BONE_FRAMES` frames show.
     """
-    frames, times = np.array(body.frames), np.array(body.times)
-    pick = (np.array(body.views) >= 2) & (frames < before) & (frames > after)
-    if np.isfinite(before) and pick.any():
-        pick &= times > times[pick][-1] - _BONES_OVER_S
-    if np.isfinite(after) and pick.any():
-        pick &= times < times[pick][0] + _BONES_OVER_S
-    pairs = [(names.index(a), names.index(b)) for a, b in _BONES if {a, b} <= set(names)]
-    if not pick.any() or not pairs:
+    sure = [entry for entry in track.entries if entry.is_sure and after < entry.frame < before]
+    if sure and np.isfinite(before):
+        sure = [entry for entry in sure if entry.time > sure[-1].time - _BONES_OVER_S]
+    if sure and np.isfinite(after):
+        sure = [entry for entry in sure if entry.time < sure[0].time + _BONES_OVER_S]
+    pairs = ends(names, limbs_among(names, _BONES))
+    if not sure or not len(pairs):
         return np.full(max(len(pairs), 1), np.nan)
-    points = np.stack([body.points[i] for i in np.flatnonzero(pick)])
-    a, b = np.array(pairs).T
-    length = np.linalg.norm(points[:, a] - points[:, b], axis=-1)
-    return np.array([_median(column) for column in length.T])
-
-
-def _median(values: FloatArray) -> float:
-    """NaN for fewer than `_BONE_FRAMES` values."""
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) >= _BONE_FRAMES else float("nan")
+    points = np.stack([entry.points for entry in sure])
+    length = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1)
+    known = np.isfinite(length).sum(axis=0) >= _BONE_FRAMES
+    out = np.full(len(pairs), np.nan)
+    out[known] = np.nanmedian(length[:, known], axis=0)
+    return out

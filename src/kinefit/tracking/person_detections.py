@@ -1,4 +1,4 @@
-"""Everybody that any camera shows, as rays, and how far rays and bodies are from one another.
+"""The persons that all cameras detect, as rays, and how far rays and bodies are from one another.
 
 Distances are metres in the world: a ray that passes a joint by 3 cm is that near whichever camera
 it comes from, while pixels mean something else in every camera and at every depth. A detector may
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.geometry.projection import RigOptics
+from kinefit.geometry.projection import undistort
+from kinefit.geometry.rays import meeting
 from kinefit.skeletons import Skeleton
+from kinefit.tracking.track import ENOUGH, FAR
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray
 
 # Points that tell persons apart. Fingers and the details of a face lie so close together that they
@@ -22,13 +24,11 @@ from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray
 _CORE = (
     "Nose", "Ear", "Neck", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "BigToe",
 )  # fmt: skip
-ENOUGH = 3  # points that make a person, or tell one from another
-FAR = 1e6  # metres; further than any true distance
 _PARALLEL = 1e-6  # squared sine between two rays (0.06 degrees) below which they meet nowhere
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
+class PersonDetections:
     """D persons in pictures, in the order of frame and camera, and K points of each.
 
     frame, camera, place: (D,) where each is found: `views[camera][frame][place]`.
@@ -36,7 +36,7 @@ class Sightings:
     origin: (D, 3) metres, the camera's centre.
     weight: (D, K) the points' scores, 0 where missing.
     size: (D,) diagonal of the box around all points, as a share of the picture's diagonal.
-    starts: (T + 1,) the first sighting of each frame.
+    starts: (T + 1,) the first detection of each frame.
     names: K points. twin: (K,) the same point on the other side.
     """
 
@@ -54,26 +54,25 @@ class Sightings:
     @classmethod
     def of(
         cls, rig: CameraRig, names: Sequence[str], views: Sequence[Sequence[FloatArray]]
-    ) -> Sightings:
+    ) -> PersonDetections:
         """views: (C, T) arrays (N, J, 3) of x, y px and score; see `find_people`.
 
         Persons with fewer than `ENOUGH` points are left out.
         """
         keep = _core(names)
-        camera, frame, place = _index(views)
+        cells = [(t, c, p) for c, view in enumerate(views) for t, poses in enumerate(view)
+                 for p in range(len(poses))]  # fmt: skip
+        frame, camera, place = np.array(cells, np.int64).reshape(-1, 3).T
         poses = [pose for view in views for pose in view if len(pose)]
         points = np.concatenate(poses) if poses else np.empty((0, len(names), 3))
         seen = np.isfinite(points).all(axis=-1) & (points[..., 2] > 0)
-        size = _sizes(points, seen, rig, camera)
         core, valid = points[:, keep], seen[:, keep]
-        enough = valid.sum(axis=1) >= ENOUGH
         # Within a camera by where they are in the picture, not by their order in the file.
         key = np.where(valid, core[..., 0], 0.0).sum(axis=1)
         order = np.lexsort((key, camera, frame))
-        order = order[enough[order]]
+        order = order[valid[order].sum(axis=1) >= ENOUGH]
         core, valid, camera, frame = core[order], valid[order], camera[order], frame[order]
         rays, centres = _rays(rig, core, valid, camera)
-        frames = len(views[0]) if len(views) else 0
         kept = tuple(names[k] for k in keep)
         return cls(
             frame,
@@ -82,8 +81,8 @@ class Sightings:
             rays,
             centres[camera],
             np.where(valid, core[..., 2], 0.0),
-            size[order],
-            np.searchsorted(frame, np.arange(frames + 1)),
+            _sizes(points[order, :, :2], seen[order], rig, camera),
+            np.searchsorted(frame, np.arange(len(views[0]) + 1)),
             kept,
             Skeleton("", kept).mirror(),
         )
@@ -96,27 +95,12 @@ def _core(names: Sequence[str]) -> list[int]:
     return found if len(found) >= ENOUGH else list(range(len(names)))
 
 
-def _index(views: Sequence[Sequence[FloatArray]]) -> tuple[IntArray, IntArray, IntArray]:
-    """(D,) camera, frame and place of each person, in the order of `views`."""
-    counts = np.array([[len(pose) for pose in view] for view in views], dtype=np.int64)
-    total = counts.ravel()
-    cell = np.repeat(np.arange(len(total)), total)
-    place = np.arange(len(cell)) - np.repeat(np.cumsum(total) - total, total)
-    frames = max(counts.shape[-1], 1)
-    return cell // frames, cell % frames, place
-
-
-def _sizes(points: FloatArray, seen: BoolArray, rig: CameraRig, camera: IntArray) -> FloatArray:
-    """(D,) diagonals of the boxes around the points, by the diagonal of the picture."""
-    if not len(points):
-        return np.zeros(0)
-    xy = points[..., :2]
+def _sizes(xy: FloatArray, seen: BoolArray, rig: CameraRig, camera: IntArray) -> FloatArray:
+    """(D,) diagonals of the boxes around the points (D, J, 2), by the diagonal of the picture."""
     low = np.where(seen[..., None], xy, np.inf).min(axis=1)
     high = np.where(seen[..., None], xy, -np.inf).max(axis=1)
-    some = np.asarray(seen.any(axis=1))
     diagonal = np.array([np.hypot(*c.size) for c in rig])
-    box = np.where(some[:, None], high - low, 0.0)
-    return np.asarray(np.linalg.norm(box, axis=-1) / diagonal[camera])
+    return np.asarray(np.linalg.norm(high - low, axis=-1) / diagonal[camera])
 
 
 def _rays(
@@ -127,10 +111,9 @@ def _rays(
     for c, one in enumerate(rig):
         rows = camera == c
         xy = np.where(valid[rows, :, None], points[rows, :, :2], np.nan)
-        x, y = RigOptics.of(CameraRig((one,))).undistort(xy.reshape(1, -1, 2))
-        local = np.stack([x[0], y[0], np.ones_like(x[0])], axis=-1)
-        local /= np.linalg.norm(local, axis=-1, keepdims=True)
-        rays[rows] = (local @ one.R).reshape(*xy.shape[:2], 3)
+        plane = undistort(one, xy)
+        local = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+        rays[rows] = local / np.linalg.norm(local, axis=-1, keepdims=True) @ one.R
     return rays, np.stack([one.centre for one in rig])
 
 
@@ -206,20 +189,11 @@ def _crossing(
     da: FloatArray, ca: FloatArray, db: FloatArray, cb: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """(P, K, 3) points half-way between two rays where they are nearest, (P, K) half the gap."""
-    base = (cb - ca)[:, None]
-    cosine = (da * db).sum(axis=-1)
-    along_a, along_b = (base * da).sum(axis=-1), (base * db).sum(axis=-1)
-    sine2 = 1 - cosine * cosine
-    sine2 = np.where(sine2 > _PARALLEL, sine2, np.nan)
-    reach_a = (along_a - cosine * along_b) / sine2
-    reach_b = (cosine * along_a - along_b) / sine2
-    front = (reach_a > 0) & (reach_b > 0)
-    on_a, on_b = ca[:, None] + reach_a[..., None] * da, cb[:, None] + reach_b[..., None] * db
-    gap = np.linalg.norm(on_a - on_b, axis=-1) / 2
-    return (
-        np.where(front[..., None], (on_a + on_b) / 2, np.nan),
-        np.where(front, gap, np.nan),
+    on_a, on_b = meeting(
+        ca.T[..., None], da.transpose(2, 0, 1), cb.T[..., None], db.transpose(2, 0, 1), _PARALLEL
     )
+    gap = np.linalg.norm(on_a - on_b, axis=0) / 2
+    return ((on_a + on_b) / 2).transpose(1, 2, 0), gap
 
 
 def place_bodies(

@@ -39,6 +39,12 @@ def all_finite(points: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(points).all(axis=-1))
 
 
+def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
+    """First index and one past the last of each run of True in `flags` (T,)."""
+    edges = np.flatnonzero(np.diff(flags.astype(bool), prepend=False, append=False))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
+
+
 def freeze(instance: object, **values: object) -> None:
     """Set fields of a frozen dataclass from its `__post_init__`."""
     for name, value in values.items():

@@ -9,13 +9,12 @@ import numpy as np
 from kinefit.biomech.filter import butterworth
 from kinefit.biomech.gaps import at_constant_rate, fill_gaps
 from kinefit.biomech.markers import augment, force_complete, standard_markers
-from kinefit.fit.contact import runs
 from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.tables import write_uncertainty_csv
 from kinefit.io.trc import write_trc
 from kinefit.pipeline.artifacts import load_markers, save_markers
 from kinefit.pipeline.context import Context
-from kinefit.types import BoolArray, FloatArray, Markers
+from kinefit.types import BoolArray, FloatArray, Markers, true_runs
 
 # A limb that no camera sees is where the body model puts it. Within an arm's swing that is an
 # interpolation; beyond a second it is a guess, given only if asked for.
@@ -54,7 +53,7 @@ def _without_guesses(keypoints: Markers) -> Markers:
 def _guessed(time: FloatArray, unseen: BoolArray) -> BoolArray:
     """(T,) frames in stretches without sight of a point that are too long, or all there is."""
     out = np.zeros(len(time), dtype=bool)
-    for first, last in runs(unseen):
+    for first, last in true_runs(unseen):
         if time[last - 1] - time[first] > _LONGEST_UNSEEN_S or unseen.all():
             out[first:last] = True
     return out

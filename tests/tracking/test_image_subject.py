@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinefit.detect.people import choose_person
+from kinefit.tracking.image_subject import subject_in_view
 
 RATE = 30.0
 FIGURE = np.random.default_rng(0).uniform((-50, -200), (50, 200), (17, 2))
@@ -37,11 +37,11 @@ class Scene:
             self.people[frame].append((name, pose))
 
     def chosen(self) -> list[str | None]:
-        """The names that `choose_person` picks, with everybody in random order."""
+        """The names that `subject_in_view` picks, with everybody in random order."""
         for people in self.people:
             self.random.shuffle(people)
         poses = [np.array([p for _, p in people]).reshape(-1, 17, 3) for people in self.people]
-        picked = choose_person(poses, self.time)
+        picked = subject_in_view(poses, self.time)
         return [
             people[i][0] if i >= 0 else None for people, i in zip(self.people, picked, strict=True)
         ]
@@ -110,4 +110,6 @@ def test_missing_points_and_empty_frames() -> None:
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_nobody(count: int) -> None:
-    assert choose_person([np.empty((0, 17, 3))] * count, np.arange(count)).tolist() == [-1] * count
+    assert (
+        subject_in_view([np.empty((0, 17, 3))] * count, np.arange(count)).tolist() == [-1] * count
+    )
