@@ -11,6 +11,8 @@ from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import InputError
 
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+
 
 @pytest.mark.parametrize("name", ["Model_Pose2Sim_simple.osim", "Model_Pose2Sim_muscles_flex.osim"])
 def test_the_jacobian_is_the_derivative_of_the_positions(name: str) -> None:
@@ -86,3 +88,82 @@ def test_opensim_neither_prints_nor_leaves_files(
     BodyModel(folder / "Model_Pose2Sim_simple.osim", folder / "Markers_Halpe26.xml")
     assert capfd.readouterr() == ("", "")
     assert not list(elsewhere.iterdir())
+
+
+def chain_model(path: Path, lower: str) -> Path:
+    """Two bodies of three markers: one free in the world, and `lower` between the two.
+
+    lower: "ball", "pin" (clamped to a full turn), or "slide", where the coordinate counts double.
+    """
+    osim = load_opensim()
+    model = osim.Model()
+    upper_body, lower_body = (
+        osim.Body(name, 1.0, osim.Vec3(0), osim.Inertia(1)) for name in ("upper", "lower")
+    )
+    at, none = osim.Vec3(0, -0.4, 0), osim.Vec3(0)
+    root = osim.FreeJoint("root", model.getGround(), none, none, upper_body, none, none)
+    between = ("lower", upper_body, at, none, lower_body, none, none)
+    if lower == "slide":
+        transform = osim.SpatialTransform()
+        axis = transform.updTransformAxis(3)
+        axis.setCoordinateNames(osim.ArrayStr("slide", 1))
+        axis.set_function(osim.LinearFunction(2.0, 0.0))  # a copy
+        joint = osim.CustomJoint(*between, transform)
+    else:
+        joint = {"ball": osim.BallJoint, "pin": osim.PinJoint}[lower](*between)
+    if lower == "pin":
+        joint.updCoordinate().setRangeMin(-3.1416)
+        joint.updCoordinate().setRangeMax(3.1416)
+        joint.updCoordinate().setDefaultClamped(True)
+    for body in (upper_body, lower_body):
+        model.addBody(body)
+    model.addJoint(root)
+    model.addJoint(joint)
+    for body in (upper_body, lower_body):
+        for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
+            model.addMarker(osim.Marker(f"{body.getName()}{i}", body, osim.Vec3(*place)))
+    model.finalizeConnections()
+    assert model.printToXML(str(path))
+    return path
+
+
+def test_the_jacobian_of_joints_whose_speeds_are_no_derivatives(tmp_path: Path) -> None:
+    model = BodyModel(chain_model(tmp_path / "ball.osim", "ball"))
+    q = np.random.default_rng(3).uniform(-0.6, 0.6, len(model.names))
+    jacobian = model.jacobian(q)
+    for i, step in enumerate(1e-6 * np.eye(len(q))):
+        rise = model.positions(q + step) - model.positions(q - step)
+        np.testing.assert_allclose(rise / 2e-6, jacobian[..., i], atol=1e-7)  # as above
+
+
+def test_a_full_turn_has_no_end(tmp_path: Path) -> None:
+    pin = BodyModel(chain_model(tmp_path / "pin.osim", "pin")).coordinates[-1]
+    assert (pin.motion, pin.low, pin.high) == ("rotation", -np.inf, np.inf)
+
+
+def test_a_translation_that_counts_double_is_coupled(tmp_path: Path) -> None:
+    """As pelvis translations of some models: OpenSim converts no such number into radians."""
+    model = BodyModel(chain_model(tmp_path / "slide.osim", "slide"))
+    motions = [c.motion for c in model.coordinates]
+    assert motions == ["rotation"] * 3 + ["translation"] * 3 + ["coupled"]
+
+
+def test_a_joint_with_more_numbers_than_coordinates(tmp_path: Path) -> None:
+    """The shoulder girdle of OpenSim's own models: 18 numbers of the state, 17 coordinates."""
+    path = SHARED / "cases" / "ik_more_q_than_coordinates_crash" / "model.osim"
+    if not path.exists():
+        pytest.skip("shared recordings are not beside the repository")
+    osim = load_opensim().Model(str(path))
+    osim.updConstraintSet().clearAndDestroy()  # it also has a closed loop, which is refused
+    osim.finalizeConnections()
+    osim.printToXML(str(tmp_path / "open.osim"))
+    model = BodyModel(tmp_path / "open.osim")
+    assert len(model.names) == 17
+    q = model.tie(model.default)
+    i = model.names.index("scapula_winging")
+    step = np.zeros(17)
+    step[i] = 1e-6
+    rise = model.positions(q + step) - model.positions(q - step)
+    np.testing.assert_allclose(rise / 2e-6, model.jacobian(q)[..., i], atol=1e-7)
+    with pytest.raises(InputError, match="closed loops"):
+        BodyModel(path)

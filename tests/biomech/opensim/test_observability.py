@@ -99,3 +99,15 @@ def test_one_missing_keypoint_names_its_joints(dropped: str, joints: set[str]) -
     _, found = left_open([n for n in HALPE if n != dropped])
     assert set(refused(found)) == joints
     assert all(markers == (dropped,) for markers in refused(found).values())
+
+
+def test_a_virtual_joint_centre_is_not_needed_between_two_whole_bodies() -> None:
+    """Gait laboratories' models have a computed ankle centre, alone on the talus."""
+    chosen = next(shipped_sets(AUGMENTED, "simple"))
+    model = BodyModel(chosen.model, chosen.markers)
+    present = np.array([n in AUGMENTED for n in model.markers])
+    virtual = {"RAJC": "talus_r"}
+    assert refused(undetermined(model, present, virtual)) == {}
+    no_cluster = present & np.array([not n.startswith("r_sh") for n in model.markers])
+    without = undetermined(model, no_cluster, virtual)
+    assert "ankle_r" in refused(without)

@@ -361,9 +361,14 @@ def _write(
 
 
 def _motion(job: _Job, solution: Solution, kept: BoolArray) -> MotTable:
-    """Reported coordinates of the kept frames, rotations in degrees."""
+    """Reported coordinates of the kept frames, in the units in which OpenSim reads them.
+
+    In a table with inDegrees=yes OpenSim turns what it calls rotations into radians, and leaves
+    coupled coordinates alone (SimbodyEngine::convertDegreesToRadians): those stay in radians or
+    metres, as OpenSim's own inverse kinematics writes them.
+    """
     reported = _reported(job)
-    rotates = np.array([c.rotates for c in job.model.coordinates])
+    rotates = np.array([c.motion == "rotation" for c in job.model.coordinates])
     values = np.where(rotates, np.degrees(solution.q), solution.q)[kept][:, reported]
     timeline = job.markers.timeline
     names = tuple(n for n, r in zip(job.model.names, reported, strict=True) if r)

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from kinefit.types import FloatArray, InputError, IntArray, InvalidData, Missing
 
 _MAX_BYTES = 64 << 20  # the largest model that Pose2Sim ships has 2 MB
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
+_FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
+
+# OpenSim's Coordinate::MotionType, by its numbers.
+Motion = Literal["undefined", "rotation", "translation", "coupled"]
+_MOTIONS: tuple[Motion, ...] = ("undefined", "rotation", "translation", "coupled")
 
 
 @cache
@@ -44,8 +49,10 @@ class Coordinate:
     """One coordinate of a model: an angle in radians or a translation in metres.
 
     joint, body: the joint that it belongs to, and the body which that joint moves.
-    rotates: whether it is an angle.
-    default, low, high: its default, and the range it is kept in (infinite when not clamped).
+    motion: what OpenSim calls it. "coupled": it moves more than one axis, or one through a function
+        that is not the identity (a patella); such a number has no unit that OpenSim would convert.
+    default, low, high: its default, and the range it is kept in (infinite when not clamped, and
+        for a rotation whose range is a full turn: its ends are one pose, no wall).
     tied_to: the coordinates that a constraint computes it from; empty for a free coordinate.
     fixed: the model holds it at its default (locked or prescribed).
     """
@@ -53,7 +60,7 @@ class Coordinate:
     name: str
     joint: str
     body: str
-    rotates: bool
+    motion: Motion
     default: float
     low: float
     high: float
@@ -101,6 +108,8 @@ class BodyModel:
         self.coordinates = tuple(_coordinates(self._osim, self._state))
         self.names = tuple(c.name for c in self.coordinates)
         self.default = np.array([c.default for c in self.coordinates])
+        # Some joints (ScapulothoracicJoint) have more numbers in the state than coordinates.
+        self._state_q = self._state.getQ().to_numpy().copy()
         self._q_index = _q_indices(self._osim, self._state)
         couplers = _couplers(self._osim)
         place = {name: i for i, name in enumerate(self.names)}
@@ -110,6 +119,12 @@ class BodyModel:
         ]
         self._linear = None
         self._linear = self._linear_ties()
+        self._plain_speeds = self._has_plain_speeds()
+
+    def _has_plain_speeds(self) -> bool:
+        """Whether speeds are the coordinates' derivatives: N is the identity in a bent pose."""
+        self._pose(self.tie(self.default + 0.3 * self.free))
+        return np.array_equal(self._speeds(), np.eye(len(self._state_q)))
 
     def _linear_ties(self) -> tuple[FloatArray, FloatArray] | None:
         """(C, C) and (C,) of `tie(q) = A @ q + b`, or None when a coupler is no straight line.
@@ -191,7 +206,7 @@ class BodyModel:
     def _pose(self, q: FloatArray) -> None:
         if self._posed is not None and np.array_equal(q, self._posed):
             return  # positions and Jacobian of a pose are asked for one after the other
-        values = np.empty(len(q))
+        values = self._state_q.copy()
         values[self._q_index] = q
         self._state.setQ(load_opensim().Vector.createFromMat(values))
         self._osim.realizePosition(self._state)
@@ -205,15 +220,29 @@ class BodyModel:
     def jacobian(self, q: FloatArray) -> FloatArray:
         """(M, 3, C) derivatives of `positions` by each coordinate alone.
 
-        OpenSim's station Jacobian is by speeds; in joints made of axes these are the
-        coordinates' own derivatives (checked against finite differences in the tests).
+        OpenSim's station Jacobian is by speeds u. In joints made of axes these are the coordinates'
+        own derivatives; in others (ball, ellipsoid) q' = N(q) u, so that d/dq = d/du N^-1 (Sherman,
+        Seth & Delp 2011, Simbody, Procedia IUTAM 2, eq. 2). Checked by finite differences.
         """
         self._pose(q)
         matrix = load_opensim().Matrix()
         self._osim.getMatterSubsystem().calcStationJacobian(
             self._state, self._mobilized, self._stations, matrix
         )
-        return np.asarray(matrix.to_numpy()[:, self._q_index]).reshape(len(self.markers), 3, -1)
+        by_speed = matrix.to_numpy()
+        by_q = by_speed if self._plain_speeds else by_speed @ self._speeds()
+        return np.asarray(by_q[:, self._q_index]).reshape(len(self.markers), 3, -1)
+
+    def _speeds(self) -> FloatArray:
+        """(U, Q) N^-1: the speeds that a change of each number of the state means, as posed."""
+        vector = load_opensim().Vector
+        columns = []
+        for unit in np.eye(len(self._state_q)):
+            speeds = vector(self._state.getNU(), 0.0)
+            change = vector.createFromMat(unit)
+            self._osim.getMatterSubsystem().multiplyByNInv(self._state, False, change, speeds)
+            columns.append(speeds.to_numpy())
+        return np.column_stack(columns)
 
     def chain(self, body: str) -> tuple[str, ...]:
         """Bodies from `body` up to the one that is free in the world."""
@@ -315,12 +344,14 @@ def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
         coordinate = coordinates.get(i)
         joint, name = coordinate.getJoint(), coordinate.getName()
         low, high = coordinate.getRangeMin(), coordinate.getRangeMax()
-        clamped = coordinate.getClamped(state) and low < high
+        motion = _MOTIONS[coordinate.getMotionType()]
+        turns = motion == "rotation" and high - low >= _FULL_TURN
+        clamped = coordinate.getClamped(state) and low < high and not turns
         yield Coordinate(
             name=name,
             joint=joint.getName(),
             body=joint.getChildFrame().findBaseFrame().getName(),
-            rotates=coordinate.getMotionType() != 2,
+            motion=motion,
             default=coordinate.getDefaultValue(),
             low=low if clamped else -np.inf,
             high=high if clamped else np.inf,

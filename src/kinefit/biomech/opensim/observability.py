@@ -22,6 +22,7 @@ from kinefit.types import BoolArray, FloatArray
 # from a single wrist marker 0.8, toes 0.35-0.5, a foot without toes 0.84, all others 1.0.
 LIMIT = 0.33
 
+_OFF_LINE_M = 0.02  # root sum of squares from the best line: twice the noise of a marker
 _POSES = 30
 _BEND = (-0.6, 1.2)  # rad, m around the defaults: straight limbs say nothing about their twist
 
@@ -61,6 +62,7 @@ def undetermined(
     bodies = {**known_bodies, **dict(zip(model.markers, model.marker_bodies, strict=True))}
     lacking = set(bodies) - {m for m, p in zip(model.markers, present, strict=True) if p}
     bare = {b for b in bodies.values() if all(m in lacking for m, o in bodies.items() if o == b)}
+    bare -= _between(model, _whole(model, present))
     open_ = best_spread(model, present) > LIMIT
     found = []
     for joint in model.joints:
@@ -77,6 +79,27 @@ def undetermined(
         markers = sorted(m for m, b in bodies.items() if b in helpful and m in lacking)
         optional = is_optional(joint.name)
         found.append(Undetermined(joint.name, tuple(chosen), tuple(markers), optional))
+    return found
+
+
+def _whole(model: BodyModel, present: BoolArray) -> set[str]:
+    """Bodies whose place and orientation their own markers give: three that are on no line."""
+    at = model.positions(model.tie(model.default))
+    found = set()
+    for body in set(model.marker_bodies):
+        own = at[present & (np.array(model.marker_bodies) == body)]
+        if len(own) >= 3 and np.linalg.svd(own - own.mean(0), compute_uv=False)[1] > _OFF_LINE_M:
+            found.add(body)
+    return found
+
+
+def _between(model: BodyModel, whole: set[str]) -> set[str]:
+    """Bodies with joints on both sides, to `whole` bodies alone."""
+    found = set()
+    for joint in model.joints:
+        below = {other.body for other in model.joints if other.parent == joint.body}
+        if below and {joint.parent, *below} <= whole:
+            found.add(joint.body)
     return found
 
 

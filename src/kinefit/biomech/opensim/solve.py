@@ -195,7 +195,8 @@ def _first_pose(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
     root = np.array([c.joint == model.coordinates[0].joint for c in model.coordinates])
     rigid = Task(task.weights, task.free & root, 0.0 * task.goals)
     starts = [model.tie(model.default)]
-    for i in np.flatnonzero(rigid.free & np.array([c.rotates for c in model.coordinates])):
+    turns = np.array([c.motion != "translation" for c in model.coordinates])
+    for i in np.flatnonzero(rigid.free & turns):
         for turn in (0.5, 1.0, -0.5):
             start = starts[0].copy()
             start[i] += turn * np.pi
