@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from kinefit.geometry.banded import BlockPentadiagonal, acceleration_bands
 from kinefit.geometry.projection import RigOptics
-from kinefit.geometry.robust import Logarithm
+from kinefit.geometry.robust import Cauchy
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.skeletons.limbs import (
     Limb,
@@ -39,7 +39,7 @@ from kinefit.types import CameraRig, FloatArray, IntArray, Keypoints3D
 from kinefit.types.arrays import freeze, frozen_array
 
 _RIGID = tuple(limb for limb in limbs() if limb.length_sd > 0)
-_VIEWS = Logarithm(3.0)  # standard deviations at which a view's pull stops growing
+_VIEWS = Cauchy(3.0)  # standard deviations at which a view's pull stops growing
 _MOST_STEPS, _MOST_DAMPING = 25, 1e6
 _SMALL_M, _SETTLED = 2e-4, 1e-5  # a step, and a share of the cost, not worth another
 _WINDOW, _OVERLAP = 400, 60  # frames; a point's memory is a fifth of a second
