@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.api import DEMO_OPTIONS, demo_views, make_scenes, process_views
+from kinefit.api import DEMO_OPTIONS, demo_views, make_scenes, process
 from kinefit.geometry.projection import to_camera
 from kinefit.io.atomic import write_text
 from kinefit.io.calibration import read_calibration
@@ -73,7 +73,7 @@ def look(
 ) -> Seen:
     """Run kinefit on the videos and read what it left."""
     subject = {"height": stature, "mass": mass, "overlay": False}
-    process_views(videos, out, run_config({**subject, "calibration": calibration}))
+    process(videos, out, run_config({**subject, "calibration": calibration}))
     points = load_triangulation(out / "multiview_triangulated.npz")
     views = load_arrays(out / ".kinefit" / "views.npz")
     rig = read_calibration(out / "multiview_cameras.toml").rig.select(points.cameras)

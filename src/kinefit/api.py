@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from kinefit.pipeline.config import (
     RunConfig,
 )
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
-from kinefit.pipeline.execute import read_manifest, run_plan
+from kinefit.pipeline.execute import read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
@@ -169,7 +169,6 @@ def fit_pictures(
 ) -> list[PictureResult]:
     """A body for the person in each picture; see `kinefit.pipeline.image_fit.fit_pictures`."""
     from kinefit.pipeline import image_fit
-    from kinefit.render.body_overlay import draw_fit
 
     return image_fit.fit_pictures(
         pictures,
@@ -177,7 +176,6 @@ def fit_pictures(
         options,
         focal_px=focal_px,
         fov_deg=fov_deg,
-        draw=draw_fit,
         progress=lambda done, total: progress("detect", done, total),
     )
 
@@ -270,9 +268,14 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
     said = _check_body(trc, markers)
     with _blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
         angles = joint_angles(markers)
-    files = write_joint_angles(angles, markers, out, trc.stem)
-    if plots:
-        files += plot_all(angles, out, f"{trc.stem}_angles")
+
+    def write(folder: Path, _: Path) -> None:
+        write_joint_angles(angles, markers, folder, trc.stem)
+        if plots:
+            plot_all(angles, folder, f"{trc.stem}_angles")
+
+    record, _ = run_job(out, "angles", {"markers": trc}, {"plots": plots}, write, stem=trc.stem)
+    files = [out / name for name in record.files]
     said += warnings(assess(markers, angles=angles))
     lacking = missing_landmarks(markers).items()
     said += [f"Not computed: {group} (no {', '.join(marks)})." for group, marks in lacking]
@@ -314,9 +317,21 @@ def inverse_kinematics_of_file(
     options: the other fields of `kinefit.biomech.opensim.Options` (model, static, scaled, setup,
     allow_missing). Raises as `kinefit.biomech.opensim.inverse_kinematics_of_file` does.
     """
-    from kinefit.biomech.opensim import Options, inverse_kinematics_of_file
+    from kinefit.biomech import opensim
 
-    return inverse_kinematics_of_file(markers, out, Options(subject, **options))
+    chosen = opensim.Options(subject, **options)
+    read = {"markers": markers, "setup": chosen.setup, "static": chosen.static}
+    read["model"] = Path(chosen.model) if Path(chosen.model).exists() else None
+    record, found = run_job(
+        out,
+        "ik",
+        {name: path for name, path in read.items() if path is not None},
+        asdict(chosen),
+        lambda folder, _: opensim.inverse_kinematics_of_file(markers, folder, chosen),
+        stem=markers.stem,
+    )
+    assert found is not None
+    return replace(found, files=[out / name for name in record.files])
 
 
 def _check_body(path: Path, markers: Markers) -> list[str]:

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
-from kinefit.pipeline import stages, view_stages
+from kinefit.pipeline import plan
 from kinefit.pipeline.artifacts import save_track
 from kinefit.pipeline.config import run_config
-from kinefit.pipeline.monocular import Monocular
-from kinefit.pipeline.multiview import Multiview
-from kinefit.pipeline.provenance import sha256_file, sha256_json
-from kinefit.pipeline.publish import publish
-from kinefit.pipeline.run import Run
-from kinefit.pipeline.store import open_run
+from kinefit.pipeline.context import RIG_STEM, Context, Job, Kind
+from kinefit.pipeline.execute import run_plan
+from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.synth.truth import SceneTruth
 
 from .scenes import track
 
 
-def silent(stage: str, done: int, total: int) -> None:
-    pass
-
-
 def one_camera(scene: Path, truth: SceneTruth, out: Path, camera: str = "cam01") -> Path:
     """As `kinefit run cam01.mp4` leaves it."""
-    video = scene / f"{camera}.mp4"
-    sha256 = sha256_file(video)
-    someone = truth.people[0]
-    config = run_config({"height": someone.stature_m, "mass": someone.mass_kg, "overlay": False})
-    with open_run(out, source=video, input_sha256=sha256, overwrite=False) as folder:
-        run = Monocular(folder, config, camera, ((video.name, sha256),), silent, video, {})
-
-        def detect() -> list[Path]:
-            stored = folder.internal("track.npz")
-            save_track(stored, track(truth, camera))
-            return [stored]
-
-        run.stage("detect", detect, {})
-        run.stage("initial", lambda: stages.initial(run), {}, ("detect",))
-        run.finish()
-        publish(run)
-    return out
+    return _run("video", camera, {camera: scene / f"{camera}.mp4"}, truth, out)
 
 
 def several_cameras(
@@ -53,37 +33,37 @@ def several_cameras(
 ) -> Path:
     """As `kinefit run *.mp4 --calibration ...` leaves it; not `whole`: as a fit does."""
     videos = {name: scene / f"{name}.mp4" for name in truth.rig.names}
-    hashes = {name: sha256_file(path) for name, path in videos.items()}
-    sources = tuple((path.name, hashes[name]) for name, path in videos.items())
+    options = {"calibration": scene / "calibration.toml", "offsets": offsets}
+    without = () if whole else MARKERS_AND_ANGLES
+    return _run("rig", RIG_STEM, videos, truth, out, without, **options)
+
+
+def _run(
+    kind: Kind,
+    stem: str,
+    videos: Mapping[str, Path],
+    truth: SceneTruth,
+    out: Path,
+    without: tuple[str, ...] = (),
+    **options: object,
+) -> Path:
     someone = truth.people[0]
-    config = run_config(
-        {
-            "height": someone.stature_m,
-            "mass": someone.mass_kg,
-            "overlay": False,
-            "calibration": scene / "calibration.toml",
-            "offsets": offsets,
-        }
+    subject = {"height": someone.stature_m, "mass": someone.mass_kg}
+    config = run_config({**subject, "overlay": False, "export": "", **options})
+    stages = tuple(
+        replace(stage, work=_true_detection(truth), per_camera=False)
+        if stage.name == "detect"
+        else stage
+        for stage in plan.PLAN
     )
-    key = sha256_json(hashes)
-    with open_run(out, source=scene, input_sha256=key, overwrite=False) as folder:
-        run = Multiview(folder, config, "multiview", sources, silent, videos, {}, None)
-
-        def detect() -> list[Path]:
-            files = []
-            for name in videos:
-                files.append(folder.internal(f"track_{name}.npz"))
-                save_track(files[-1], track(truth, name))
-            return files
-
-        run.stage("detect", detect, {})
-        run.stage("triangulate", lambda: view_stages.triangulate_views(run), {}, ("detect",))
-        run.stage("initial", lambda: view_stages.initial(run), {}, ("triangulate",))
-        if whole:
-            _finish(run)
+    with patch.object(plan, "PLAN", stages):
+        run_plan(Job(kind, stem, videos, config), out, without=without)
     return out
 
 
-def _finish(run: Run) -> None:
-    run.finish()
-    publish(run)
+def _true_detection(truth: SceneTruth) -> Callable[[Context], None]:
+    def work(context: Context) -> None:
+        for name in context.job.inputs:
+            save_track(context.internal(f"track_{name}.npz"), track(truth, name))
+
+    return work

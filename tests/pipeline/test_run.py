@@ -14,17 +14,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.api import process_video
+from kinefit.api import process
 from kinefit.io.c3d import read_c3d
 from kinefit.io.mot import read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
 from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
+from kinefit.types import InputError
 
 OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
 ARGUMENTS = ["--height", "1.68", "--mass", "70", "--plot-all-joint-angles"]
-STAGES = ("detect", "initial", "final", "angles", "plots", "report")
+STAGES = (
+    *("detect", "observe", "fit", "markers", "angles", "figures", "export glb", "export bvh"),
+    *("overlay", "report"),
+)
 
 
 def command(video: Path, out: Path) -> list[str]:
@@ -39,11 +43,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         data = path.read_bytes()
-        if path.name == "run.json" or (path.parent.name == ".kinefit" and path.suffix == ".json"):
+        if path.name == "run.json" or path.parent.name == "stages":
             value = json.loads(data)
             for record in [value, *value.get("stages", {}).values()]:
                 record.pop("seconds", None)
-            data = json.dumps(value).encode()
+            data = json.dumps(value, sort_keys=True).encode()
         found[str(path.relative_to(folder))] = data
     return found
 
@@ -52,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def finished(demo_clip, tmp_path_factory):
     """A finished run of the short clip."""
     out = tmp_path_factory.mktemp("run") / "out"
-    process_video(demo_clip, out, run_config(OPTIONS))
+    process(demo_clip, out, run_config(OPTIONS))
     return out
 
 
@@ -61,7 +65,7 @@ def walk(demo_videos, tmp_path_factory):
     """A finished run of the demo's whole camera 1, without video and figures."""
     out = tmp_path_factory.mktemp("walk") / "out"
     config = run_config({"height": 1.68, "mass": 70.0, "overlay": False})
-    process_video(demo_videos / "cam01.mp4", out, config)
+    process(demo_videos / "cam01.mp4", out, config)
     return out
 
 
@@ -77,9 +81,10 @@ def test_the_folder_holds_what_was_promised(finished):
         *("clip_final.trc", "clip_initial.trc", "clip_raw_landmarks.csv", "clip_final.c3d"),
         *("clip_final_uncertainty.csv", "clip_overlay.mp4", "joint_angles/clip.mot"),
         *("joint_angles/clip_angles_all.csv", "report.html", "run.json"),
+        *(f"clip_body.{kind}" for kind in ("npz", "trc", "json", "glb", "bvh")),
     }
     assert expected <= names
-    assert not [n for n in names if "part" in n or "partial" in n]
+    assert not [n for n in names if "part" in n or "staging" in n]
 
 
 def test_files_agree_with_each_other(finished):
@@ -101,7 +106,10 @@ def test_files_agree_with_each_other(finished):
 
 def test_run_json_says_where_everything_came_from(finished):
     manifest = json.loads((finished / "run.json").read_text())
-    assert tuple(manifest["stages"]) == STAGES
+    assert set(manifest["stages"]) == {f"clip.{stage}" for stage in STAGES}
+    assert not any(stage["stale"] for stage in manifest["stages"].values())
+    assert manifest["incomplete"] == ""
+    assert manifest["stages"]["clip.fit"]["options"]["hold_feet"] is True
     assert [len(source["sha256"]) for source in manifest["inputs"]] == [64]
     assert manifest["parameters"]["height"] == 1.68
     assert len(manifest["quality"]["frames"]["points_found"]) == 40
@@ -109,13 +117,13 @@ def test_run_json_says_where_everything_came_from(finished):
 
 
 def test_a_second_run_gives_the_same_files(finished, demo_clip, tmp_path):
-    process_video(demo_clip, tmp_path / "again", run_config(OPTIONS))
+    process(demo_clip, tmp_path / "again", run_config(OPTIONS))
     assert contents(tmp_path / "again") == contents(finished)
 
 
 def test_a_second_run_in_the_same_folder_touches_nothing(finished, demo_clip):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*.*") if p.name != "run.json"}
-    process_video(demo_clip, finished, run_config(OPTIONS))
+    process(demo_clip, finished, run_config(OPTIONS))
     after = {p: p.stat().st_mtime_ns for p in before}
     changed = {p.name for p in before if before[p] != after[p]}
     assert changed <= {"input.json", ".kinefit"}
@@ -125,17 +133,18 @@ def test_a_second_run_in_the_same_folder_touches_nothing(finished, demo_clip):
 def test_a_killed_run_goes_on_to_the_same_result(stage, finished, demo_clip, tmp_path):
     """Kill -9 as soon as the stage before is recorded, that is, at work on `stage`."""
     out = tmp_path / "out"
-    before = {"detect": "input"}.get(stage) or STAGES[STAGES.index(stage) - 1]
+    records = out / ".kinefit" / "stages"
+    before = STAGES[STAGES.index(stage) - 1]
+    awaited = out / ".kinefit/input.json" if stage == "detect" else records / f"clip.{before}.json"
     process = subprocess.Popen(
         command(demo_clip, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while process.poll() is None and not (out / ".kinefit" / f"{before}.json").exists():
+    while process.poll() is None and not awaited.exists():
         time.sleep(0.002)
     if stage == "detect":
         time.sleep(1.0)  # into the first frames
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (out / "run.json").exists()
     done = subprocess.run(command(demo_clip, out), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert contents(out) == contents(finished)
@@ -186,23 +195,25 @@ def test_feet_meet_the_floor(walk):
     assert abs(np.median(heights.min(axis=1))) < 0.08
 
 
-def test_other_options_leave_no_stale_files(finished, demo_clip, tmp_path):
+def test_other_options_take_nothing_away(finished, demo_clip, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished, out)
+    before = {name for name in contents(out) if not name.startswith(".kinefit")}
     options = {**OPTIONS, "compute_all_joint_angles": False, "plot_all_joint_angles": False}
-    process_video(demo_clip, out, run_config(options))
-    assert not (out / "joint_angles").exists()
-    assert (out / "clip_final.trc").exists()
+    process(demo_clip, out, run_config({**options, "cutoff_hz": 5}))
+    assert before <= set(contents(out))
+    stages = json.loads((out / "run.json").read_text())["stages"]
+    stale = {name for name, stage in stages.items() if stage["stale"]}
+    assert stale == {"clip.angles", "clip.figures"}  # of the markers before
 
 
-def test_a_copy_under_another_name_gets_files_of_its_own_name(finished, demo_clip, tmp_path):
+def test_a_copy_under_another_name_is_another_input(finished, demo_clip, tmp_path):
     out, copy = tmp_path / "out", tmp_path / "copy.mp4"
     shutil.copytree(finished, out)
     shutil.copy(demo_clip, copy)
-    process_video(copy, out, run_config(OPTIONS))
-    names = {p.name for p in out.rglob("*") if p.is_file()}
-    assert "copy_final.trc" in names
-    assert not [n for n in names if n.startswith("clip")]
+    with pytest.raises(InputError, match=r"clip\.mp4"):
+        process(copy, out, run_config(OPTIONS))
+    assert contents(out).keys() == contents(finished).keys()
 
 
 def test_all_points_bring_uncertainty(finished):
@@ -216,7 +227,7 @@ def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, t
     """COCO keypoints made from MediaPipe's own: the 17 points land where MediaPipe's do."""
     from kinefit.pipeline.artifacts import load_track
 
-    track = load_track(finished / ".kinefit" / "track.npz")
+    track = load_track(finished / ".kinefit" / "track_clip.npz")
     pick = [track.image.names.index(n) for n in skeleton("coco17").points]
     rows = [
         {
@@ -235,7 +246,7 @@ def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, t
     (tmp_path / "points.json").write_text(json.dumps(rows))
     options = {**OPTIONS, "plot_all_joint_angles": False}
     options |= {"detector": "coco", "keypoints": tmp_path / "points.json"}
-    process_video(demo_clip, tmp_path / "out", run_config(options))
+    process(demo_clip, tmp_path / "out", run_config(options))
     ours = read_trc(tmp_path / "out" / "clip_initial.trc")
     reference = read_trc(finished / "clip_initial.trc")
     knee = ours.names.index("RKnee")
@@ -253,6 +264,6 @@ def test_an_upside_down_video_is_not_called_good(demo_clip, tmp_path):
     with VideoWriter(path, (540, 960), rate_hz=60.0) as writer:
         for frame in frames(demo_clip):
             writer.add(cv2.rotate(frame.rgb, cv2.ROTATE_180), frame.time)
-    result = process_video(path, tmp_path / "out", run_config({"height": 1.68, "mass": 70.0}))
+    result = process(path, tmp_path / "out", run_config({"height": 1.68, "mass": 70.0}))
     assert result.verdict == "care"
     assert any("upside down" in warning for warning in result.warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,17 @@ from kinefit.geometry.projection import focal_from_fov
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
-from kinefit.io.video import Picture, frames, probe
+from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import PictureOptions
+from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.store import check_folder
+from kinefit.render.body_overlay import draw_fit
 from kinefit.types import (
-    Camera,
-    FloatArray,
     InputError,
-    IntArray,
     Keypoints2D,
     NobodyFound,
     Timeline,
 )
-
-# (file, photo, camera, vertices (V, 3), faces)
-PictureWriter = Callable[[Path, Picture, Camera, FloatArray, IntArray], None]
 
 
 @dataclass(frozen=True)
@@ -57,13 +53,13 @@ def fit_pictures(
     *,
     focal_px: float | None = None,
     fov_deg: float | None = None,
-    draw: PictureWriter | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[PictureResult]:
     """A body for the person in each picture; files in `out`, named like the pictures.
 
-    focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. draw: writes
-    the body on the photo. Pictures without a person, or whose body cannot be found, have a reason.
+    focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. Pictures
+    without a person, or whose body cannot be found, have a reason.
+
     Raises InputError for a file that is no picture, two of one name, contradicting options, and
     when no picture has a body: then nothing is written.
     """
@@ -89,10 +85,19 @@ def fit_pictures(
         said = f"none of {len(pictures)} pictures has a body" if len(pictures) > 1 else reasons[0]
         hint = "show a whole person, upright and well lit"
         raise InputError(pictures[0], said, hint)
-    out.mkdir(parents=True, exist_ok=True)
-    return [
-        _write(out / f"{p.stem}_body", p, fit, i, reasons[i], draw) for i, p in enumerate(pictures)
-    ]
+
+    def write(folder: Path, _: Path) -> list[PictureResult]:
+        stems = [folder / f"{picture.stem}_body" for picture in pictures]
+        return [
+            _write(stem, picture, fit, i, reasons[i])
+            for i, (stem, picture) in enumerate(zip(stems, pictures, strict=True))
+        ]
+
+    inputs = {picture.name: picture for picture in pictures}
+    settings = options.model_dump(mode="json") | {"focal_px": focal_px, "fov_deg": fov_deg}
+    _, found = run_job(out, "fit image", inputs, settings, write, stem=pictures[0].stem)
+    assert found is not None
+    return [replace(one, files=tuple(out / file.name for file in one.files)) for one in found]
 
 
 _NOBODY = "no person was found in it"
@@ -141,7 +146,6 @@ def _write(
     fit: ImageFit,
     i: int,
     reason: str,
-    draw: PictureWriter | None,
 ) -> PictureResult:
     """`<stem>.json`, and with a pose `<stem>.npz`, `.obj` and `.png`."""
     body = fit.body
@@ -154,11 +158,10 @@ def _write(
         vertices = body.motion_vertices(motion)[0]
         write_motion(files[1], motion)
         write_obj(files[2], vertices, body.faces)
-        if draw is not None:
-            files.append(stem.with_name(f"{stem.name}.png"))
-            photo = next(iter(frames(picture))).rgb
-            assert photo is not None  # it was decoded for the detector
-            draw(files[3], photo, fit.view(i), vertices, body.faces)
+        files.append(stem.with_name(f"{stem.name}.png"))
+        photo = next(iter(frames(picture))).rgb
+        assert photo is not None  # it was decoded for the detector
+        draw_fit(files[3], photo, fit.view(i), vertices, body.faces)
     write_json(files[0], report)
     return PictureResult(picture, reason, report, tuple(files))
 

@@ -18,6 +18,7 @@ from kinefit.pipeline.config import MarkerFileOptions
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
+from kinefit.pipeline.store import check_folder
 from kinefit.types import InputError, MissingMarkers, TooFewPoints
 
 _FAR_MM, _STATURE_OFF_M = 25.0, 0.05
@@ -54,6 +55,7 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
 
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
+    check_folder(out)
     markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
     body = load_body(options.body, options.gender, child=options.child)
     try:

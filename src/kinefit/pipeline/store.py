@@ -61,6 +61,7 @@ class Folder:
         read = map(_read_record, self._internal("stages").glob("*.json"))
         self.records = {record.stage: record for record in read if record is not None}
         self.kept: list[str] = []
+        self.claimed = False  # by this process, and not before
         self.finish_moves()
 
     def file(self, name: str) -> Path:
@@ -99,6 +100,7 @@ class Folder:
             self._remove_all()
         elif overwrite:
             self._remove_all()
+        self.claimed = claim is None
         write_json(self._internal("input.json"), wanted)
 
     def valid(self, stage: str, key: str) -> Record | None:
@@ -248,9 +250,10 @@ def open_folder(path: Path) -> Iterator[Folder]:
                 yield folder
             finally:
                 folder.finish_moves()
-                if not folder.records:
-                    for name in ("input.json", "lock"):
-                        (internal / name).unlink(missing_ok=True)
+                if folder.claimed and not folder.records:
+                    (internal / "input.json").unlink(missing_ok=True)
+                if not any(p.name != "lock" for p in internal.iterdir()):
+                    (internal / "lock").unlink(missing_ok=True)
     except Timeout as error:
         hint = "wait until it is done, or choose another --out"
         raise InputError(path, "another process is writing this folder", hint) from error
