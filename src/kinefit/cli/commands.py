@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from kinefit import __version__
-from kinefit.cli.bench import bench
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
 from kinefit.cli.evaluate import evaluate
@@ -34,7 +33,6 @@ app.add_typer(synth, name="synth")
 app.command()(ik)
 app.command()(calibration)
 app.command()(triangulate)
-app.command()(bench)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
 Overwrite = Annotated[
