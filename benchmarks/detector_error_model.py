@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.io.atomic import atomic_path
-from kinefit.synth.error_check import (
+from benchmarks.error_check import (
     Auc,
     drawn_by,
     energy_distance,
@@ -26,6 +25,7 @@ from kinefit.synth.error_check import (
     scene_folds,
     tell_apart,
 )
+from kinefit.io.atomic import atomic_path
 from kinefit.synth.error_features import EXCHANGED, NAMES
 from kinefit.synth.error_fit import Sample, exchanged_sides, fit_detector_errors
 from kinefit.synth.errors import XY, DetectorErrors, apply_errors, find_errors

@@ -24,7 +24,7 @@ from statistics import median
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from kinefit.bench.pose2sim import THEIRS, run_triangulation
+from benchmarks.suite.pose2sim import THEIRS, run_triangulation
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.io.calibration import read_calibration
 from kinefit.io.packages import pose2sim_folder

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from benchmarks.error_check import auc, drawn_by, energy_distance, held_out, tell_apart
 from kinefit.cli.commands import app
-from kinefit.synth.error_check import auc, drawn_by, energy_distance, held_out, tell_apart
 from kinefit.synth.error_features import BLAZE, EXCHANGED, KNOWN, NAMES, Views, columns, twins
 from kinefit.synth.error_fit import Sample, exchanged_sides, fit_detector_errors, fit_logistic
 from kinefit.synth.errors import (

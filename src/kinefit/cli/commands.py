@@ -13,24 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from kinefit import __version__
-from kinefit.cli.bench import bench
 from kinefit.cli.calibration import calibration
 from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
 from kinefit.cli.evaluate import evaluate
 from kinefit.cli.export import export
 from kinefit.cli.fit import fit
+from kinefit.cli.front_page import new_app
 from kinefit.cli.ik import ik
 from kinefit.cli.options import with_options
 from kinefit.cli.synth import synth
 from kinefit.cli.triangulate import triangulate
 from kinefit.pipeline.config import RunConfig
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Metric 3D human motion from ordinary video.",
-)
+app = new_app()
 app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
 app.add_typer(export, name="export")
@@ -38,7 +33,6 @@ app.add_typer(synth, name="synth")
 app.command()(ik)
 app.command()(calibration)
 app.command()(triangulate)
-app.command()(bench)
 
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
 Overwrite = Annotated[
@@ -182,8 +176,3 @@ def _say(files: list[Path], warnings: list[str]) -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-def main() -> None:
-    """Entry point of the `kinefit` command."""
-    app()

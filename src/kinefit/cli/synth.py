@@ -1,4 +1,4 @@
-"""`kinefit synth`: videos of people about whom everything is known."""
+"""`kinefit synth`: videos of people with known ground truth, and training data from them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from kinefit.synth.options import PairOptions, SynthOptions
 
 synth = typer.Typer(
     invoke_without_command=True,
-    help="Film people about whom everything is known: a video per camera, calibration.toml, "
-    "truth.npz, scene.json. With --scenes, each has a folder of its own. The same options and seed "
-    "give the same bytes; what is in the folder already from the same options stays.",
+    short_help="Render video of people with known ground truth, and training data from it.",
+    help="Render video of people with known ground truth: a video per camera, calibration.toml, "
+    "truth.npz and scene.json. With --scenes, each scene has a folder of its own. The same options "
+    "and seed give the same bytes; scenes of the same options that are in the folder are kept.",
 )
 
 Processes = Annotated[

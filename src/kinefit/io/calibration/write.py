@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from kinefit.io.atomic import write_text
 from kinefit.io.calibration.aniposelib import NOT_CAMERAS
@@ -82,8 +83,6 @@ def _caliscope(rig: CameraRig) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _fields(camera: Camera) -> dict[str, Any]:
-    from scipy.spatial.transform import Rotation  # half a second that reading does not need
-
     return {
         "size": list(camera.size),
         "matrix": camera.K.tolist(),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kinefit.bench.baseline import (
+from benchmarks.suite.baseline import (
     Baseline,
     Compared,
     cases_gone,
@@ -17,27 +17,25 @@ from kinefit.bench.baseline import (
     read_baseline,
     write_baseline,
 )
-from kinefit.bench.films import Films
-from kinefit.bench.measure import CaseResult, Measurement, Sheet
-from kinefit.bench.peers import Peers
-from kinefit.bench.suite import Bench, Case, Tier, suite
-from kinefit.bench.table import as_json, markdown, passed
-from kinefit.bench.worst import Pictures
+from benchmarks.suite.cases import Bench, Case, Tier, suite
+from benchmarks.suite.measure import CaseResult, Measurement, Sheet
+from benchmarks.suite.peers import Peers
+from benchmarks.suite.rendered_scenes import RenderedScenes
+from benchmarks.suite.table import as_json, markdown, passed
+from benchmarks.suite.worst_frames import Pictures
 from kinefit.io.atomic import write_json, write_text
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.types import InputError
 
 TABLE, NUMBERS, PICTURES = "bench.md", "bench.json", "bench_worst"
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
-class BenchOptions:
+class SuiteOptions:
     """What a run can be told.
 
     only: part of the names of the cases to run; None: all. motion: CMU's file for the videos.
-    baseline: None: the one that comes with kinefit. write: make the result the baseline.
+    baseline: None: the committed one. write: make the result the baseline.
     peers: whether other programs are asked. work: folder for videos and runs, which stay and are
     used again; None: a temporary one.
     """
@@ -52,7 +50,7 @@ class BenchOptions:
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class SuiteResult:
     """sheet: what was measured. compared: beside the baseline. gone: cases that were not run.
     table: as Markdown. passed: whether nothing is worse, missing or new."""
 
@@ -63,15 +61,17 @@ class BenchResult:
     passed: bool
 
 
-def run_bench(
-    options: BenchOptions,
+def run_suite(
+    options: SuiteOptions,
     out: Path,
-    progress: Progress = lambda case, done, total: None,
-) -> BenchResult:
+    progress: Callable[[str], None] = lambda case: None,
+) -> SuiteResult:
     """Run the suite; write `bench.md`, `bench.json` and pictures of the worst frames into `out`.
 
-    Raises InputError when no case has the name asked for, for a baseline that is none (a missing
-    one is no error: every line is then new), and when the result cannot become the baseline.
+    progress: is given the name of each case before it begins.
+
+    Without a committed baseline every line is new. Raises InputError when no case has the name
+    asked for, when a baseline cannot be read, and when the result cannot become the baseline.
     """
     chosen = chosen_cases(options)
     path = options.baseline or committed(options.tier)
@@ -86,29 +86,29 @@ def run_bench(
     return result
 
 
-def _written(result: BenchResult, out: Path) -> BenchResult:
+def _written(result: SuiteResult, out: Path) -> SuiteResult:
     write_text(out / TABLE, result.table)
     write_json(out / NUMBERS, as_json(result.sheet, result.compared, result.gone))
     return result
 
 
-def judged(sheet: Sheet, baseline: Baseline | None, options: BenchOptions) -> BenchResult:
+def judged(sheet: Sheet, baseline: Baseline | None, options: SuiteOptions) -> SuiteResult:
     """The sheet beside a baseline. With a choice of cases, the others are not missed."""
     compared = tuple(compare(sheet, baseline))
     gone = () if options.only is not None else tuple(cases_gone(sheet, baseline))
     table = markdown(sheet, compared, gone, command(options), PICTURES)
-    return BenchResult(sheet, compared, gone, table, passed(sheet, compared, gone))
+    return SuiteResult(sheet, compared, gone, table, passed(sheet, compared, gone))
 
 
-def command(options: BenchOptions) -> str:
+def command(options: SuiteOptions) -> str:
     """The command line that gives the same numbers, without paths."""
-    words = ["kinefit bench", f"--tier {options.tier}"]
-    words += [f"--only '{options.only}'"] if options.only is not None else []
-    words += [f"--motion {options.motion.name}"] if options.motion is not None else []
-    return " ".join(words if options.peers else [*words, "--no-peers"])
+    parts = ["python -m benchmarks.suite", f"--tier {options.tier}"]
+    parts += [f"--only '{options.only}'"] if options.only is not None else []
+    parts += [f"--motion {options.motion.name}"] if options.motion is not None else []
+    return " ".join(parts if options.peers else [*parts, "--no-peers"])
 
 
-def chosen_cases(options: BenchOptions) -> tuple[Case, ...]:
+def chosen_cases(options: SuiteOptions) -> tuple[Case, ...]:
     """The cases asked for; raises InputError when there is none."""
     cases = suite(options.tier)
     found = tuple(case for case in cases if options.only is None or options.only in case.name)
@@ -123,19 +123,18 @@ def chosen_cases(options: BenchOptions) -> tuple[Case, ...]:
 
 def _measured(
     cases: tuple[Case, ...],
-    options: BenchOptions,
+    options: SuiteOptions,
     motion: str | None,
     out: Path,
-    progress: Progress,
+    progress: Callable[[str], None],
 ) -> Sheet:
     results = []
     with tempfile.TemporaryDirectory() as folder, Peers(options.peers) as peers:
-        films = Films(options.work or Path(folder), options.motion)
-        bench = Bench(peers, films, Pictures(out / PICTURES))
+        scenes = RenderedScenes(options.work or Path(folder), options.motion)
+        bench = Bench(peers, scenes, Pictures(out / PICTURES))
         for case in cases:
-            progress(case.name, 0, 1)
+            progress(case.name)
             results.append(run_case(case, bench))
-            progress(case.name, 1, 1)
         return Sheet(
             options.tier, motion, dict(peers.versions), tuple(results), bench.pictures.worst
         )

@@ -17,26 +17,26 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from kinefit import api
-from kinefit.bench.films import Film, Films, FilmSetting
-from kinefit.bench.measure import TIMED, Measurement, seconds
+from benchmarks.suite.measure import TIMED, Measurement, seconds
+from benchmarks.suite.rendered_scenes import RenderedScene, RenderedScenes, SceneSetting
 
-_RENDERED = FilmSetting(1, 1, 4.0, 540, 720)
+_RENDERED = SceneSetting(1, 1, 4.0, 540, 720)
 _MIB = 2**20
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
 
 
-def stages_case(films: Films, setting: FilmSetting, views: int) -> tuple[Measurement, ...]:
+def stages_case(
+    scenes: RenderedScenes, setting: SceneSetting, views: int
+) -> tuple[Measurement, ...]:
     """Each stage of `kinefit run`, for one camera and for several, over bare detection."""
-    film = films.made(setting)[0]
+    scene = scenes.made(setting)[0]
     lines = []
     for label, cameras in (
-        ("one camera", [film.cameras[0]]),
-        (f"{views} cameras", film.spread(views)),
+        ("one camera", [scene.cameras[0]]),
+        (f"{views} cameras", scene.spread(views)),
     ):
-        several = len(cameras) > 1
-        run = film.run_several(cameras) if several else film.run_one(cameras[0])
-        floor = _bare([film.video(name) for name in cameras])
+        run = scene.run(cameras)
+        floor = _bare([scene.video(name) for name in cameras])
         lines.append(seconds(f"{label}: decoding and bare MediaPipe", floor))
         stages = json.loads((run / "run.json").read_text("utf-8"))["stages"]
         lines += [
@@ -47,17 +47,19 @@ def stages_case(films: Films, setting: FilmSetting, views: int) -> tuple[Measure
 
 
 def _bare(videos: Sequence[Path]) -> float:
-    """Seconds to decode videos and put every frame through MediaPipe, one process per core, which
-    load what they need first: a run has to do that, too."""
+    """Seconds to decode videos and detect with MediaPipe in every frame, one process per core.
+
+    The processes load MediaPipe first, as a run has to do.
+    """
     workers = min(os.cpu_count() or 1, len(videos))
     start = time.perf_counter()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _without_words) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _silent) as pool:
         list(pool.map(_look, videos))
     return time.perf_counter() - start
 
 
-def _without_words() -> None:
-    """In a worker: what MediaPipe says on every start goes nowhere."""
+def _silent() -> None:
+    """In a worker: drop what MediaPipe prints at every start."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -75,23 +77,24 @@ def rendering_case(motion: Path | None) -> tuple[Measurement, ...]:
     """Frames per second of `kinefit synth` on all cores, from nothing to the file of the truth."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        api.make_scenes(Path(folder) / "scene", _RENDERED.options(motion))
+        _RENDERED.render(Path(folder) / "scene", motion)
         took = time.perf_counter() - start
-    rate = _RENDERED.options(motion).frames / took
     return (
-        Measurement("frames of 540 x 720", rate, "1/s", "none", TIMED),
+        Measurement("frames of 540 x 720", _RENDERED.frames / took, "1/s", "none", TIMED),
         seconds("4 s of one camera", took),
     )
 
 
-def long_case(films: Films, short: FilmSetting, long: FilmSetting) -> tuple[Measurement, ...]:
+def long_case(
+    scenes: RenderedScenes, short: SceneSetting, long: SceneSetting
+) -> tuple[Measurement, ...]:
     """A long video against a short one: seconds a frame, and memory of the process."""
-    found = {}
+    measured = {}
     for name, setting in (("short", short), ("long", long)):
-        film = films.made(setting)[0]
-        took, memory = _alone(_process, film, film.runs / "memory")
-        found[name] = (film_frames(setting), took, memory)
-    (few, quick, small), (many, slow, large) = found["short"], found["long"]
+        scene = scenes.made(setting)[0]
+        took, memory = _alone(_run_anew, scene)
+        measured[name] = (setting.frames, took, memory)
+    (few, quick, small), (many, slow, large) = measured["short"], measured["long"]
     per_frame = (slow - quick) / (many - few)
     return (
         Measurement("frames", many, "", "none", TIMED),
@@ -104,14 +107,10 @@ def long_case(films: Films, short: FilmSetting, long: FilmSetting) -> tuple[Meas
     )  # fmt: skip
 
 
-def film_frames(setting: FilmSetting) -> int:
-    return setting.options(None).frames
-
-
-def _process(film: Film, out: Path) -> tuple[float, int]:
+def _run_anew(scene: RenderedScene) -> tuple[float, int]:
     """Seconds of `kinefit run`, and the largest memory of this process, bytes."""
     start = time.perf_counter()
-    api.process(film.video(film.cameras[0]), out, film.config(), overwrite=True)
+    scene.run(scene.cameras[:1], "memory", overwrite=True)
     took = time.perf_counter() - start
     return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 

@@ -1,4 +1,4 @@
-"""Made-up people before made-up cameras: true points in space and in pictures, nothing rendered."""
+"""Subjects with known ground truth before computed cameras: points in 3D and in the image."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _START_S = 0.4  # into the motion: cameras whose clocks are off must find it goi
 
 
 @dataclass(frozen=True)
-class Role:
-    """Who does what. seed: of the body. child: of 5 to 14 years. clip: of kinefit's motions."""
+class SubjectSpec:
+    """seed: of the body. child: of 5 to 14 years. clip: of kinefit's motions."""
 
     clip: str
     seed: int
@@ -40,8 +40,8 @@ class Role:
 
 
 @dataclass(frozen=True, eq=False)
-class Performer:
-    """A role played, known exactly at any moment.
+class KnownSubject:
+    """A body in motion, known exactly at any time.
 
     shape: (S,). moving: where the body is. timeline: T frames, the scene's clock.
     stature_m, mass_kg: of the body.
@@ -82,17 +82,17 @@ class Performer:
 
 
 @lru_cache(maxsize=16)
-def perform(role: Role, length_s: float, rate_hz: float = RATE_HZ) -> Performer:
-    """The role for `length_s` seconds, or as long as its motion lasts."""
+def known_subject(spec: SubjectSpec, length_s: float, rate_hz: float = RATE_HZ) -> KnownSubject:
+    """The subject, for `length_s` seconds or as long as the motion lasts."""
     body = load_anny()
-    shape = sample_shape(body, np.random.default_rng(role.seed), child=role.child)
-    clip = _clip(role.clip)
+    shape = sample_shape(body, np.random.default_rng(spec.seed), child=spec.child)
+    clip = _clip(spec.clip)
     grid = np.linspace(clip.times[0], clip.times[-1], round(clip.duration_s * 60) + 1)
-    moving = Moving.of(body, shape, grid - _START_S, *placed(clip, body, shape, grid), role.clip)
+    moving = Moving.of(body, shape, grid - _START_S, *placed(clip, body, shape, grid), spec.clip)
     last = clip.duration_s - 2 * _START_S
     count = int(min(length_s, last) * rate_hz)
     timeline = Timeline.regular(count, rate_hz)
-    return Performer(body, shape, moving, timeline, stature(body, shape), mass(body, shape))
+    return KnownSubject(body, shape, moving, timeline, stature(body, shape), mass(body, shape))
 
 
 @lru_cache(maxsize=32)
@@ -100,13 +100,13 @@ def _clip(name: str) -> Clip:
     return planted(Rig.of(load_anny()), motion(name, RATE_HZ))
 
 
-def ring(performer: Performer, count: int, seed: int = 0) -> CameraRig:
+def ring(known: KnownSubject, count: int, seed: int = 0) -> CameraRig:
     """`count` cameras all around, uneven, as phones on tripods: distorting lenses, 35 mm.
 
     Those of a larger ring are not those of a smaller one: each is spread evenly.
     """
     rng = np.random.default_rng((seed, count))
-    around = performer.truth[::5].reshape(-1, 3)
+    around = known.truth[::5].reshape(-1, 3)
     # Two that face each other see one outline and no depth: they stand a quarter of a turn apart.
     turn = np.pi / 2 if count == 2 else 2 * np.pi / count
     azimuths = [turn * (c + rng.uniform(-0.15, 0.15)) + 0.4 for c in range(count)]
@@ -118,17 +118,17 @@ def ring(performer: Performer, count: int, seed: int = 0) -> CameraRig:
     )
 
 
-def heights_px(performer: Performer, rig: CameraRig) -> FloatArray:
+def heights_px(known: KnownSubject, rig: CameraRig) -> FloatArray:
     """(C, T) pixels: the person's stature at the distance of the hips, whatever the pose."""
-    hips = performer.truth[:, NAMES.index("Hip")]
+    hips = known.truth[:, NAMES.index("Hip")]
     depth = np.stack([to_camera(camera, hips)[:, 2] for camera in rig])
     focal = np.array([camera.K[1, 1] for camera in rig])
-    return np.asarray(performer.stature_m * focal[:, None] / depth)
+    return np.asarray(known.stature_m * focal[:, None] / depth)
 
 
-def true_views(performer: Performer, rig: CameraRig, late_s: FloatArray) -> FloatArray:
+def true_views(known: KnownSubject, rig: CameraRig, late_s: FloatArray) -> FloatArray:
     """(C, T, 22, 2) pixels; `late_s` (C,): how much later than it says each camera filmed."""
-    time = performer.timeline.time
-    at = {late: performer.points(time + late) for late in np.unique(late_s) if late}
+    time = known.timeline.time
+    at = {late: known.points(time + late) for late in np.unique(late_s) if late}
     views = zip(rig, late_s.tolist(), strict=True)
-    return np.stack([project(c, at.get(late, performer.truth)) for c, late in views])
+    return np.stack([project(c, at.get(late, known.truth)) for c, late in views])

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.bench.films import Film, FilmSetting
-from kinefit.bench.rendered import Line, measured
-from kinefit.bench.subjects import NAMES, Performer, Role, perform, ring
-from kinefit.bench.worst import Pictures, worst_frame
+from benchmarks.suite.known_subjects import NAMES, KnownSubject, SubjectSpec, known_subject, ring
+from benchmarks.suite.rendered_scenes import RenderedScene, SceneSetting
+from benchmarks.suite.video_cases import Line, measured
+from benchmarks.suite.worst_frames import Pictures, worst_frame
 from kinefit.evaluate.moments import Clock, Room
 from kinefit.evaluate.runs import RunResult
 from kinefit.geometry.projection import project_rig
@@ -56,34 +56,34 @@ def test_a_signed_error_counts_by_its_size() -> None:
 
 
 def test_cameras_are_chosen_around_the_scene() -> None:
-    film = Film(Path("scene"), Path("runs"))
-    film.__dict__["cameras"] = tuple(f"cam{i:02d}" for i in range(1, 9))
-    assert film.spread(1) == ["cam01"]
-    assert film.spread(2) == ["cam01", "cam03"]
-    assert film.spread(4) == ["cam01", "cam03", "cam05", "cam07"]
-    assert film.spread(8) == list(film.cameras)
+    scene = RenderedScene(Path("scene"), Path("runs"))
+    scene.__dict__["cameras"] = tuple(f"cam{i:02d}" for i in range(1, 9))
+    assert scene.spread(1) == ["cam01"]
+    assert scene.spread(2) == ["cam01", "cam03"]
+    assert scene.spread(4) == ["cam01", "cam03", "cam05", "cam07"]
+    assert scene.spread(8) == list(scene.cameras)
 
 
 def test_film_options_are_those_of_synth() -> None:
-    options = FilmSetting(3, 8, 4.0, 540, 720).options(None)
+    options = SceneSetting(3, 8, 4.0, 540, 720).options(None)
     assert (options.frames, options.size, options.views) == (120, (540, 720), 8)
 
 
 @pytest.fixture(scope="module")
-def performer() -> Performer:
-    return perform(Role("walk", 1), 0.5)
+def known() -> KnownSubject:
+    return known_subject(SubjectSpec("walk", 1), 0.5)
 
 
 @pytest.fixture(scope="module")
-def rig(performer: Performer) -> CameraRig:
-    return ring(performer, 2)
+def rig(known: KnownSubject) -> CameraRig:
+    return ring(known, 2)
 
 
 @pytest.fixture(scope="module")
-def scene(performer: Performer, rig: CameraRig) -> SceneTruth:
+def scene(known: KnownSubject, rig: CameraRig) -> SceneTruth:
     """What `kinefit synth` would write of it, without pictures."""
-    body, timeline, shape = performer.body, performer.timeline, performer.shape
-    rotations, translation = performer.moving.at(timeline.time)
+    body, timeline, shape = known.body, known.timeline, known.shape
+    rotations, translation = known.moving.at(timeline.time)
     points = body_points(body)
     xyz, marks = points.at(rotations, translation, shape)
     markers = Markers(
@@ -92,13 +92,13 @@ def scene(performer: Performer, rig: CameraRig) -> SceneTruth:
     person = PersonTruth(
         Keypoints3D(timeline, points.keypoints, xyz, "world"),
         markers,
-        performer.angles(),
+        known.angles(),
         BodyMotion(
             body.name, timeline, body.joint_names, rotations, translation, shape, body.shape.names
         ),
         np.zeros((len(timeline), 4), bool),
-        performer.stature_m,
-        performer.mass_kg,
+        known.stature_m,
+        known.mass_kg,
     )
     T = len(timeline)
     blank = LabelRuns(
@@ -116,42 +116,42 @@ def scene(performer: Performer, rig: CameraRig) -> SceneTruth:
     return SceneTruth((person,), views)
 
 
-def run_with(performer: Performer, rig: CameraRig, xyz: FloatArray) -> RunResult:
-    markers = Markers(performer.timeline, NAMES, xyz)
+def run_with(known: KnownSubject, rig: CameraRig, xyz: FloatArray) -> RunResult:
+    markers = Markers(known.timeline, NAMES, xyz)
     cameras = {camera.name: camera for camera in rig}
     return RunResult(Clock.shifted(), Room.fixed(), cameras, {}, markers={"final": markers})
 
 
 def test_worst_frame_is_the_one_that_was_spoiled(
-    performer: Performer, rig: CameraRig, scene: SceneTruth
+    known: KnownSubject, rig: CameraRig, scene: SceneTruth
 ) -> None:
     # Along the first camera's line of sight: the second shows it.
     towards = rig.cameras[0].R[2]
-    xyz = performer.truth.copy()
+    xyz = known.truth.copy()
     xyz[9] += 0.3 * towards
-    worst = worst_frame(run_with(performer, rig, xyz), scene)
+    worst = worst_frame(run_with(known, rig, xyz), scene)
     assert (worst.frame, worst.camera) == (9, "cam02")
     assert worst.error_mm == pytest.approx(300, abs=0.1)  # the truth is a spline through samples
-    pixels = project_rig(rig, performer.truth)[1, 9]
+    pixels = project_rig(rig, known.truth)[1, 9]
     np.testing.assert_allclose(worst.true, pixels, atol=1e-6)
     assert np.linalg.norm(worst.found - worst.true, axis=-1).min() > 10
 
 
 def test_one_camera_is_judged_by_the_pose_alone(
-    performer: Performer, rig: CameraRig, scene: SceneTruth
+    known: KnownSubject, rig: CameraRig, scene: SceneTruth
 ) -> None:
-    xyz = 1.1 * performer.truth + [0.0, 0.2, 0.5]  # a similarity is no error
+    xyz = 1.1 * known.truth + [0.0, 0.2, 0.5]  # a similarity is no error
     xyz[4, NAMES.index("LWrist")] += 0.5
     alone = CameraRig(rig.cameras[:1])
-    worst = worst_frame(run_with(performer, alone, xyz), scene)
+    worst = worst_frame(run_with(known, alone, xyz), scene)
     assert worst.frame == 4
 
 
 def test_a_run_without_points_has_no_worst_frame(
-    performer: Performer, rig: CameraRig, scene: SceneTruth
+    known: KnownSubject, rig: CameraRig, scene: SceneTruth
 ) -> None:
     with pytest.raises(InvalidData, match="no worst frame"):
-        worst_frame(run_with(performer, rig, np.full_like(performer.truth, np.nan)), scene)
+        worst_frame(run_with(known, rig, np.full_like(known.truth, np.nan)), scene)
     empty = RunResult(Clock.shifted(), Room.fixed(), {}, {})
     with pytest.raises(InvalidData, match="no worst frame"):
         worst_frame(empty, scene)

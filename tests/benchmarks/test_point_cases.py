@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.bench.ladders import Errors, Rung
-from kinefit.bench.measure import Measurement
-from kinefit.bench.peers import Peers
-from kinefit.bench.points import PointScores, PointSetting, fit_case, ladder_case, views_case
-from kinefit.bench.subjects import Role, perform
+from benchmarks.suite.known_subjects import SubjectSpec, known_subject
+from benchmarks.suite.measure import Measurement
+from benchmarks.suite.noise_levels import Errors, NoiseLevel
+from benchmarks.suite.peers import Peers
+from benchmarks.suite.point_cases import (
+    PointScores,
+    PointSetting,
+    fit_case,
+    levels_case,
+    views_case,
+)
 
-SETTING = PointSetting((Role("walk", 1),), 1.0, 4)
+SETTING = PointSetting((SubjectSpec("walk", 1),), 1.0, 4)
 PEERS = Peers(wanted=False)
 
 
@@ -23,7 +29,7 @@ def values(lines: tuple[Measurement, ...]) -> dict[str, float]:
 
 
 def test_scores_of_the_truth_and_of_a_shift() -> None:
-    truth = perform(Role("walk", 1), 1.0).truth
+    truth = known_subject(SubjectSpec("walk", 1), 1.0).truth
     assert PointScores.of(truth, truth).mean == 0.0
     moved = truth + np.array([0.03, 0.0, 0.04])
     moved[:, 0] = np.nan
@@ -37,27 +43,27 @@ def test_scores_of_the_truth_and_of_a_shift() -> None:
 
 
 def test_exact_views_give_exact_points() -> None:
-    rung = Rung("exact", Errors(noise=0.0, tail=0.0))
-    found = values(ladder_case(SETTING, [rung], PEERS))
+    level = NoiseLevel("exact", Errors(noise=0.0, tail=0.0))
+    found = values(levels_case(SETTING, [level], PEERS))
     # Double precision through a lens: a hundredth of a millimetre is far above it.
     assert found["exact: triangulated"] == pytest.approx(0.0, abs=0.01)
     assert found["exact: trajectory, missing"] == 0.0
 
 
 def test_more_noise_is_more_error_and_more_cameras_less() -> None:
-    rungs = [Rung(str(noise), Errors(noise=noise)) for noise in (0.005, 0.02)]
-    found = values(ladder_case(SETTING, rungs, PEERS))
+    levels = [NoiseLevel(str(noise), Errors(noise=noise)) for noise in (0.005, 0.02)]
+    found = values(levels_case(SETTING, levels, PEERS))
     few, much = found["0.005: triangulated"], found["0.02: triangulated"]
     assert 2.5 < much / few < 6  # four times the noise; gates and tails make it not quite so
     with_2, with_8 = (
-        values(views_case(PointSetting(SETTING.roles, 1.0, n), PEERS))["triangulated, mean error"]
+        values(views_case(PointSetting(SETTING.specs, 1.0, n), PEERS))["triangulated, mean error"]
         for n in (2, 8)
     )
     assert with_8 < with_2
 
 
 def test_swaps_are_counted_against_what_was_done() -> None:
-    found = values(ladder_case(SETTING, [Rung("s", Errors(swapped=0.2))], PEERS))
+    found = values(levels_case(SETTING, [NoiseLevel("s", Errors(swapped=0.2))], PEERS))
     assert found["s: swaps found"] > 90
     assert found["s: called swapped wrongly"] < 10
 
@@ -72,9 +78,9 @@ def test_every_line_has_a_value_and_peers_that_are_not_asked_have_none() -> None
 
 
 def test_several_subjects_are_averaged() -> None:
-    roles = (Role("walk", 1), Role("squat", 2))
-    both = values(views_case(PointSetting(roles, 1.0), PEERS))
-    alone = [values(views_case(PointSetting((role,), 1.0), PEERS)) for role in roles]
+    specs = (SubjectSpec("walk", 1), SubjectSpec("squat", 2))
+    both = values(views_case(PointSetting(specs, 1.0), PEERS))
+    alone = [values(views_case(PointSetting((spec,), 1.0), PEERS)) for spec in specs]
     name = "triangulated, mean error"
     first, second = (one[name] for one in alone)
     assert first != second

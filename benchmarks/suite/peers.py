@@ -1,7 +1,7 @@
 """Other programs on the same data: columns of the table, where they are installed.
 
-They run in a process of their own: what they set, log or crash stays there. A peer that fails is
-said in the table's head and leaves its cells empty; it never stops the bench.
+They run in a process of their own: what they set, log or crash stays there. The head of the table
+names a peer that fails, and its cells stay empty; it never stops the suite.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from kinefit.bench.ladders import Detections
-from kinefit.bench.pose2sim import (
+from benchmarks.suite.known_subjects import NAMES
+from benchmarks.suite.noise_levels import Detections
+from benchmarks.suite.pose2sim import (
     POINTS,
     run_augmentation,
     run_kinematics,
     run_triangulation,
 )
-from kinefit.bench.subjects import NAMES
 from kinefit.io.mot import MotTable
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import FloatArray, Markers, Subject, Timeline

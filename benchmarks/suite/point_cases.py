@@ -1,4 +1,4 @@
-"""Cases on points: from detections with known errors to a body in space, and how far off it is."""
+"""Cases on points: the error of 3D points and of a fitted body from detections of known error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.bench.ladders import Detections, Errors, Rung, detected
-from kinefit.bench.measure import COUNTED, ROUNDING, Measurement, mean_lines, seconds
-from kinefit.bench.peers import Peers
-from kinefit.bench.subjects import NAMES, Performer, Role, perform, ring
+from benchmarks.suite.known_subjects import NAMES, KnownSubject, SubjectSpec, known_subject, ring
+from benchmarks.suite.measure import COUNTED, ROUNDING, Measurement, mean_lines, seconds
+from benchmarks.suite.noise_levels import Detections, Errors, NoiseLevel, detected
+from benchmarks.suite.peers import Peers
 from kinefit.fit.recipes.clip import ClipFit, fit_clip
 from kinefit.metrics import (
     bone_lengths,
@@ -41,21 +41,21 @@ _BONES = [
 
 @dataclass(frozen=True)
 class PointSetting:
-    """roles: each is played; numbers are averaged. length_s: of each. cameras: in the ring."""
+    """specs: of the subjects, whose numbers are averaged. length_s: of each. cameras: in the ring."""
 
-    roles: tuple[Role, ...]
+    specs: tuple[SubjectSpec, ...]
     length_s: float
     cameras: int = 4
 
-    def played(self) -> Iterator[tuple[Performer, CameraRig]]:
-        for role in self.roles:
-            performer = perform(role, self.length_s)
-            yield performer, ring(performer, self.cameras)
+    def subjects(self) -> Iterator[tuple[KnownSubject, CameraRig]]:
+        for spec in self.specs:
+            known = known_subject(spec, self.length_s)
+            yield known, ring(known, self.cameras)
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What kinefit made of detections, with the seconds of its stages."""
+    """kinefit's result on detections, with the seconds of its stages."""
 
     swaps: ViewSwaps
     xy: FloatArray
@@ -67,9 +67,9 @@ class Solved:
     trajectory_s: float
 
 
-def solve(performer: Performer, given: Detections) -> Solved:
+def solve(known: KnownSubject, given: Detections) -> Solved:
     """As a run with several cameras does: sides, triangulation, trajectory."""
-    timeline, options = performer.timeline, TriangulationOptions()
+    timeline, options = known.timeline, TriangulationOptions()
     clock = [time.perf_counter()]
     swaps = find_view_swaps(given.rig, timeline, NAMES, given.xy, given.score, options)
     xy, score = undo_view_swaps(NAMES, given.xy, given.score, swaps)
@@ -103,19 +103,19 @@ class PointScores:
 
 
 def views_case(setting: PointSetting, peers: Peers) -> tuple[Measurement, ...]:
-    """The usual errors, and everything that is known of the result."""
-    return mean_lines(_views_lines(p, rig, peers) for p, rig in setting.played())
+    """The usual errors, and every measure of the result."""
+    return mean_lines(_views_lines(p, rig, peers) for p, rig in setting.subjects())
 
 
-def _views_lines(performer: Performer, rig: CameraRig, peers: Peers) -> tuple[Measurement, ...]:
-    given = detected(performer, rig, Errors())
-    found = solve(performer, given)
-    xyz, their_s = peers.triangulated(given, performer.timeline)
+def _views_lines(known: KnownSubject, rig: CameraRig, peers: Peers) -> tuple[Measurement, ...]:
+    given = detected(known, rig, Errors())
+    found = solve(known, given)
+    xyz, their_s = peers.triangulated(given, known.timeline)
     own, theirs, smooth = (
-        PointScores.of(points, performer.truth)
+        PointScores.of(points, known.truth)
         for points in (found.points.refined, xyz, found.trajectory.keypoints.xyz)
     )
-    inside, peer = _coverage_pct(found.trajectory, performer), peers.triangulation
+    inside, peer = _coverage_pct(found.trajectory, known), peers.triangulation
     return (
         Measurement("triangulated, mean error", own.mean, "mm", "lower", ROUNDING,
                     {peer: theirs.mean}),
@@ -137,73 +137,73 @@ def _views_lines(performer: Performer, rig: CameraRig, peers: Peers) -> tuple[Me
     )  # fmt: skip
 
 
-def ladder_case(
-    setting: PointSetting, rungs: Sequence[Rung], peers: Peers
+def levels_case(
+    setting: PointSetting, levels: Sequence[NoiseLevel], peers: Peers
 ) -> tuple[Measurement, ...]:
-    """One kind of error, rung by rung."""
-    played = list(setting.played())
+    """One kind of error, level by level."""
+    subjects = list(setting.subjects())
     return tuple(
         line
-        for rung in rungs
-        for line in mean_lines(_rung_lines(p, rig, rung, peers) for p, rig in played)
+        for level in levels
+        for line in mean_lines(_level_lines(p, rig, level, peers) for p, rig in subjects)
     )
 
 
-def _rung_lines(
-    performer: Performer, rig: CameraRig, rung: Rung, peers: Peers
+def _level_lines(
+    known: KnownSubject, rig: CameraRig, level: NoiseLevel, peers: Peers
 ) -> tuple[Measurement, ...]:
-    given = detected(performer, rig, rung.errors)
-    found = solve(performer, given)
-    xyz, _ = peers.triangulated(given, performer.timeline)
+    given = detected(known, rig, level.errors)
+    found = solve(known, given)
+    xyz, _ = peers.triangulated(given, known.timeline)
     own, theirs, smooth = (
-        PointScores.of(points, performer.truth)
+        PointScores.of(points, known.truth)
         for points in (found.points.refined, xyz, found.trajectory.keypoints.xyz)
     )
-    inside, peer = _coverage_pct(found.trajectory, performer), peers.triangulation
+    inside, peer = _coverage_pct(found.trajectory, known), peers.triangulation
     lines = (
-        Measurement(f"{rung.label}: triangulated", own.mean, "mm", "lower", ROUNDING,
+        Measurement(f"{level.label}: triangulated", own.mean, "mm", "lower", ROUNDING,
                     {peer: theirs.mean}),
-        Measurement(f"{rung.label}: triangulated, missing", own.missing, "%", "lower", COUNTED,
+        Measurement(f"{level.label}: triangulated, missing", own.missing, "%", "lower", COUNTED,
                     {peer: theirs.missing}),
-        Measurement(f"{rung.label}: trajectory", smooth.mean, "mm", "lower"),
-        Measurement(f"{rung.label}: trajectory, missing", smooth.missing, "%", "lower", COUNTED),
-        Measurement(f"{rung.label}: within 95 % regions", inside, "%", "none"),
+        Measurement(f"{level.label}: trajectory", smooth.mean, "mm", "lower"),
+        Measurement(f"{level.label}: trajectory, missing", smooth.missing, "%", "lower", COUNTED),
+        Measurement(f"{level.label}: within 95 % regions", inside, "%", "none"),
     )  # fmt: skip
-    return lines + (_swap_lines(rung, given, found.swaps) if rung.errors.swapped else ())
+    return lines + (_swap_lines(level, given, found.swaps) if level.errors.swapped else ())
 
 
-def _coverage_pct(found: Trajectory, performer: Performer) -> float:
+def _coverage_pct(found: Trajectory, known: KnownSubject) -> float:
     """Percent of the true points within the 95 % regions of the trajectory's."""
-    errors = found.keypoints.xyz - performer.truth
+    errors = found.keypoints.xyz - known.truth
     return 100 * region_coverage(errors, found.covariance, _LEVEL).share
 
 
-def _swap_lines(rung: Rung, given: Detections, swaps: ViewSwaps) -> tuple[Measurement, ...]:
-    """Camera-frames: of those with exchanged legs and arms how many were found, and of the others
-    how many were taken for exchanged."""
+def _swap_lines(level: NoiseLevel, given: Detections, swaps: ViewSwaps) -> tuple[Measurement, ...]:
+    """Of camera-frames with swapped sides the share that was found; of the others the share that
+    was called swapped."""
     called = swaps.swapped.mean(axis=-1) > 0.5
     found = float(mean_of(called[given.swapped]))
     wrong = float(mean_of(called[~given.swapped]))
     return (
-        Measurement(f"{rung.label}: swaps found", 100 * found, "%", "higher", COUNTED),
-        Measurement(f"{rung.label}: called swapped wrongly", 100 * wrong, "%", "lower", COUNTED),
+        Measurement(f"{level.label}: swaps found", 100 * found, "%", "higher", COUNTED),
+        Measurement(f"{level.label}: called swapped wrongly", 100 * wrong, "%", "lower", COUNTED),
     )
 
 
 def fit_case(setting: PointSetting) -> tuple[Measurement, ...]:
     """One body through the same views: joints, mesh, stature."""
-    return mean_lines(_fit_lines(p, rig) for p, rig in setting.played())
+    return mean_lines(_fit_lines(p, rig) for p, rig in setting.subjects())
 
 
-def _fit_lines(performer: Performer, rig: CameraRig) -> tuple[Measurement, ...]:
-    found = solve(performer, detected(performer, rig, Errors()))
+def _fit_lines(known: KnownSubject, rig: CameraRig) -> tuple[Measurement, ...]:
+    found = solve(known, detected(known, rig, Errors()))
     start = time.perf_counter()
-    fit = fit_clip(performer.body, _clip_data(performer, rig, found))
+    fit = fit_clip(known.body, _observations(known, rig, found))
     took = time.perf_counter() - start
-    truth = performer.truth[:, [NAMES.index(n) for n in fit.names]]
+    truth = known.truth[:, [NAMES.index(n) for n in fit.names]]
     joints = 1000 * point_errors(fit.points, truth)
-    skin = 1000 * point_errors(_vertices(performer, fit), _true_vertices(performer))
-    tall = 1000 * abs(stature(performer.body, fit.motion.shape) - performer.stature_m)
+    skin = 1000 * point_errors(_vertices(known, fit), _true_vertices(known))
+    tall = 1000 * abs(stature(known.body, fit.motion.shape) - known.stature_m)
     return (
         Measurement("keypoints, mean error", summary(joints).mean, "mm", "lower"),
         Measurement("keypoints, 95th percentile", summary(joints).p95, "mm", "lower"),
@@ -213,19 +213,19 @@ def _fit_lines(performer: Performer, rig: CameraRig) -> tuple[Measurement, ...]:
     )
 
 
-def _clip_data(performer: Performer, rig: CameraRig, found: Solved) -> Observations:
+def _observations(known: KnownSubject, rig: CameraRig, found: Solved) -> Observations:
     xy, score = found.xy.swapaxes(0, 1), found.score.swapaxes(0, 1)
     sigma = np.broadcast_to(found.points.sd_px, score.shape)
     xyz = found.trajectory.keypoints.xyz
-    return Observations(performer.timeline, rig, NAMES, xy, np.where(score > 0, sigma, np.nan), xyz)
+    return Observations(known.timeline, rig, NAMES, xy, np.where(score > 0, sigma, np.nan), xyz)
 
 
-def _vertices(performer: Performer, fit: ClipFit) -> FloatArray:
-    m, index = fit.motion, np.arange(0, len(performer.body.vertices), _EVERY)
-    return performer.body.posed_vertices(m.rotations, m.translation, m.shape, index)
+def _vertices(known: KnownSubject, fit: ClipFit) -> FloatArray:
+    m, index = fit.motion, np.arange(0, len(known.body.vertices), _EVERY)
+    return known.body.posed_vertices(m.rotations, m.translation, m.shape, index)
 
 
-def _true_vertices(performer: Performer) -> FloatArray:
-    index = np.arange(0, len(performer.body.vertices), _EVERY)
-    moved = performer.moving.at(performer.timeline.time)
-    return performer.body.posed_vertices(*moved, performer.shape, index)
+def _true_vertices(known: KnownSubject) -> FloatArray:
+    index = np.arange(0, len(known.body.vertices), _EVERY)
+    moved = known.moving.at(known.timeline.time)
+    return known.body.posed_vertices(*moved, known.shape, index)

@@ -7,31 +7,27 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from kinefit.bench.baseline import committed, read_baseline
-from kinefit.bench.films import Films
-from kinefit.bench.measure import Measurement
-from kinefit.bench.peers import Peers
-from kinefit.bench.run import (
+from benchmarks.suite.__main__ import app
+from benchmarks.suite.baseline import committed, read_baseline
+from benchmarks.suite.cases import Bench, Case, suite
+from benchmarks.suite.measure import Measurement
+from benchmarks.suite.peers import Peers
+from benchmarks.suite.rendered_scenes import RenderedScenes
+from benchmarks.suite.run import (
     NUMBERS,
     TABLE,
-    BenchOptions,
+    SuiteOptions,
     chosen_cases,
-    run_bench,
     run_case,
+    run_suite,
 )
-from kinefit.bench.suite import Bench, Case, suite
-from kinefit.bench.table import complaints
-from kinefit.bench.worst import Pictures
-from kinefit.cli.bench import bench
+from benchmarks.suite.table import problems
+from benchmarks.suite.worst_frames import Pictures
 from kinefit.types import InputError
 
 CASE = "clock"  # the quickest to run alone
-
-app = typer.Typer()
-app.command()(bench)
 
 
 @pytest.fixture
@@ -49,8 +45,8 @@ def test_small_tier_is_as_good_as_its_baseline(tmp_path: Path) -> None:
     lacking = [name for name in ("Pose2Sim", "opensim") if find_spec(name) is None]
     if lacking:
         pytest.skip(f"{lacking[0]}, whose networks and models the suite measures, is not installed")
-    result = run_bench(BenchOptions("small", peers=False), tmp_path)
-    assert complaints(result.sheet, result.compared, result.gone) == []
+    result = run_suite(SuiteOptions("small", peers=False), tmp_path)
+    assert problems(result.sheet, result.compared, result.gone) == []
     assert result.passed
     # Not passed for want of anything to judge.
     judged = [c for c in result.compared if c.line is not None and c.line.direction != "none"]
@@ -80,14 +76,14 @@ def test_missing_baseline_is_an_error_unless_it_is_to_be_written(tmp_path: Path)
 
 
 def test_same_seed_same_numbers() -> None:
-    (case,) = chosen_cases(BenchOptions(only=CASE))
+    (case,) = chosen_cases(SuiteOptions(only=CASE))
     first, again = (run_case(case, nothing_else()).lines for _ in range(2))
     assert [line.value for line in first] == [line.value for line in again]
 
 
 def nothing_else() -> Bench:
     nowhere = Path("nowhere")
-    return Bench(Peers(wanted=False), Films(nowhere, None), Pictures(nowhere))
+    return Bench(Peers(wanted=False), RenderedScenes(nowhere, None), Pictures(nowhere))
 
 
 def test_a_case_that_raises_or_is_empty_is_a_failure() -> None:
@@ -105,7 +101,7 @@ def test_a_case_that_raises_or_is_empty_is_a_failure() -> None:
 
 def test_unknown_case_is_refused_with_the_names() -> None:
     with pytest.raises(InputError, match="points, 2 cameras"):
-        chosen_cases(BenchOptions(only="telepathy"))
+        chosen_cases(SuiteOptions(only="telepathy"))
 
 
 def test_tiers_name_each_case_once_and_full_holds_small() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinefit.bench.baseline import (
+from benchmarks.suite.baseline import (
     Baseline,
     Entry,
     Verdict,
@@ -17,7 +17,7 @@ from kinefit.bench.baseline import (
     read_baseline,
     write_baseline,
 )
-from kinefit.bench.measure import CaseResult, Measurement, Sheet, Tolerance, mean_lines
+from benchmarks.suite.measure import CaseResult, Measurement, Sheet, Tolerance, mean_lines
 from kinefit.types import InputError, InvalidData
 
 EXACT = Tolerance("exact", 0.0, 0.0, "nothing is allowed")

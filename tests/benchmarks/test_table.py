@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from kinefit.bench.baseline import Baseline, Entry, compare
-from kinefit.bench.measure import CaseResult, Measurement, Sheet, Tolerance
-from kinefit.bench.table import as_json, complaints, markdown, number, passed, verdict_words
+from benchmarks.suite.baseline import Baseline, Entry, compare
+from benchmarks.suite.measure import CaseResult, Measurement, Sheet, Tolerance
+from benchmarks.suite.table import as_json, markdown, number, outcome, passed, problems
 
 ONE_PERCENT = Tolerance("one percent", 0.01, 0.0, "a reason")
 
@@ -36,18 +36,18 @@ def test_verdict_is_marked_and_decides(
 ) -> None:
     sheet, baseline = made(value, base)
     found = compare(sheet, baseline)
-    text = markdown(sheet, found, (), "kinefit bench", "pictures")
+    text = markdown(sheet, found, (), "the command", "pictures")
     (row,) = (line for line in text.splitlines() if line.startswith("| error"))
     assert row.split(" | ")[-1] == f"{mark} |"
     assert "12.5" in row  # the peer's
     assert passed(sheet, found, ()) is ok
-    assert bool(complaints(sheet, found, ())) is not ok
-    assert verdict_words(sheet, found, ()) in text
+    assert bool(problems(sheet, found, ())) is not ok
+    assert outcome(sheet, found, ()) in text
 
 
 def test_regression_is_named_with_both_numbers() -> None:
     sheet, baseline = made(11.0)
-    (said,) = complaints(sheet, compare(sheet, baseline), ())
+    (said,) = problems(sheet, compare(sheet, baseline), ())
     assert said == "case: error: 11.0 mm is worse than 10.0 (allowed: 0.10 more or less)"
 
 
@@ -55,8 +55,8 @@ def test_failed_case_and_case_not_run_fail_the_bench() -> None:
     sheet, baseline = made(10.0)
     broken = Sheet("small", None, {}, (*sheet.results, CaseResult("other", (), "it broke")))
     found = compare(broken, baseline)
-    assert complaints(broken, found, ()) == ["other: failed: it broke"]
-    assert "**Failed**: it broke" in markdown(broken, found, (), "kinefit bench", "pictures")
+    assert problems(broken, found, ()) == ["other: failed: it broke"]
+    assert "**Failed**: it broke" in markdown(broken, found, (), "the command", "pictures")
     assert not passed(broken, found, ())
     assert not passed(sheet, compare(sheet, baseline), ["gone"])
     empty = Sheet("small", None, {}, ())
@@ -81,5 +81,5 @@ def test_numbers_have_three_digits_and_no_exponent() -> None:
 def test_pictures_are_shown_beside_the_table() -> None:
     sheet, baseline = made(10.0)
     drawn = Sheet("small", None, {}, sheet.results, {"a.png": "one camera: frame 3"})
-    text = markdown(drawn, compare(drawn, baseline), (), "kinefit bench", "bench_worst")
+    text = markdown(drawn, compare(drawn, baseline), (), "the command", "bench_worst")
     assert "![one camera: frame 3](bench_worst/a.png)" in text

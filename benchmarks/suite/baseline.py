@@ -7,18 +7,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
-from kinefit.bench.measure import Direction, Measurement, Sheet, Tolerance
+from benchmarks.suite.measure import Direction, Measurement, Sheet, Tolerance
 from kinefit.io.atomic import write_json
 from kinefit.types import InputError
 
 FORMAT = "kinefit bench baseline 1"
 _DIGITS = 6  # significant ones that are kept: far below every tolerance
-_WRITE = "measure it anew: kinefit bench --write-baseline"
-_REMOVE = "delete it, then: kinefit bench --write-baseline"
+_WRITE = "measure it anew: python -m benchmarks.suite --write-baseline"
+_REMOVE = "delete it, then: python -m benchmarks.suite --write-baseline"
 
 
 class Verdict(StrEnum):
@@ -71,8 +70,8 @@ class Compared:
 
 
 def committed(tier: str) -> Path:
-    """The file of the baseline that comes with kinefit."""
-    return Path(str(files("kinefit.bench") / f"baseline_{tier}.json"))
+    """The file of the committed baseline."""
+    return Path(__file__).with_name(f"baseline_{tier}.json")
 
 
 def compare(sheet: Sheet, baseline: Baseline | None) -> list[Compared]:
@@ -143,7 +142,7 @@ def read_baseline(path: Path) -> Baseline:
         motion = None if stored["motion_sha256"] is None else str(stored["motion_sha256"])
         return Baseline(str(stored["tier"]), motion, cases)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(path, f"is no baseline of kinefit bench ({error})", _REMOVE) from error
+        raise InputError(path, f"is no baseline of the suite ({error})", _REMOVE) from error
 
 
 def _tolerance(name: str, values: Mapping[str, Any]) -> Tolerance:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kinefit.bench.baseline import Compared, Verdict
-from kinefit.bench.measure import CaseResult, Sheet
+from benchmarks.suite.baseline import Compared, Verdict
+from benchmarks.suite.measure import CaseResult, Sheet
 
 FORMAT = "kinefit bench 1"
 _MARK = {Verdict.WORSE: "**worse**", Verdict.NO_VALUE: "**no value**", Verdict.NEW: "*new*",
@@ -28,8 +28,8 @@ def markdown(
         lines += _case(result, [c for c in compared if c.case == result.case])
     if sheet.pictures:
         lines += ["", "## Worst frames", "", _WORST]
-    for name, words in sheet.pictures.items():
-        lines += ["", f"{words}:", "", f"![{words}]({folder}/{name})"]
+    for name, caption in sheet.pictures.items():
+        lines += ["", f"{caption}:", "", f"![{caption}]({folder}/{name})"]
     return "\n".join(lines) + "\n"
 
 
@@ -47,13 +47,13 @@ def _head(
     yield ""
     motion = "kinefit's own" if sheet.motion is None else f"SHA-256 {sheet.motion[:12]}"
     yield f"Written by `{command}` (tier: {sheet.tier}; motions: {motion})."
-    others = ", ".join(f"{name}: {words}" for name, words in sheet.peers.items())
+    others = ", ".join(f"{name}: {state}" for name, state in sheet.peers.items())
     yield f"Peers: {others}." if others else "No peers."
     yield ""
     yield "↓: less is better. ↑: more is better. Lines without an arrow, and peers, are not judged."
     yield ""
-    yield f"**{verdict_words(sheet, compared, gone)}**"
-    yield from (f"- {words}" for words in complaints(sheet, compared, gone))
+    yield f"**{outcome(sheet, compared, gone)}**"
+    yield from (f"- {problem}" for problem in problems(sheet, compared, gone))
 
 
 def _case(result: CaseResult, compared: Sequence[Compared]) -> Iterator[str]:
@@ -100,10 +100,10 @@ def number(value: float | None) -> str:
 
 def passed(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> bool:
     """Whether every case ran, and every line is in the baseline and not worse than it."""
-    return bool(compared) and not complaints(sheet, compared, gone)
+    return bool(compared) and not problems(sheet, compared, gone)
 
 
-def verdict_words(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> str:
+def outcome(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> str:
     """The outcome in a sentence."""
     if not compared and not sheet.failures:
         return "Nothing was measured."
@@ -112,26 +112,26 @@ def verdict_words(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str
     if passed(sheet, compared, gone):
         gained = f", {better} better" if better else ""
         return f"Passed: none of {judged} judged lines is worse than the baseline{gained}."
-    said = complaints(sheet, compared, gone)
-    return f"Failed: {len(said)} complaint{'s' if len(said) > 1 else ''} ({judged} judged lines)."
+    count = len(problems(sheet, compared, gone))
+    return f"Failed: {count} problem{'s' if count > 1 else ''} ({judged} judged lines)."
 
 
-def complaints(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> list[str]:
+def problems(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> list[str]:
     """Why the bench fails, a sentence each: cases that failed, and lines that do not pass."""
-    said = [f"{result.case}: failed: {result.failure}" for result in sheet.failures]
-    said += [f"{case}: is in the baseline and was not run" for case in gone]
+    out = [f"{result.case}: failed: {result.failure}" for result in sheet.failures]
+    out += [f"{case}: is in the baseline and was not run" for case in gone]
     failed = {result.case for result in sheet.failures}
     for case in dict.fromkeys(one.case for one in compared):
         here = [c for c in compared if c.case == case and not c.verdict.passes]
-        said += [f"{case}: {c.name}: {_why(c)}" for c in here if c.verdict not in _TOGETHER]
+        out += [f"{case}: {c.name}: {_why(c)}" for c in here if c.verdict not in _TOGETHER]
         for verdict in _TOGETHER:
             names = [c.name for c in here if c.verdict is verdict]
             if names and not (case in failed and verdict is Verdict.GONE):
-                said.append(f"{case}: {verdict}: {_listed(names)}")
-    return said
+                out.append(f"{case}: {verdict}: {_listed(names)}")
+    return out
 
 
-# Said of a case's lines together: a case that is new has many.
+# Reported for all lines of a case together: a new case has many.
 _TOGETHER = (Verdict.NEW, Verdict.GONE)
 _MOST_NAMES = 3
 
@@ -167,7 +167,7 @@ def as_json(sheet: Sheet, compared: Sequence[Compared], gone: Sequence[str]) -> 
         "motion_sha256": sheet.motion,
         "peers": dict(sheet.peers),
         "passed": passed(sheet, compared, gone),
-        "complaints": complaints(sheet, compared, gone),
+        "problems": problems(sheet, compared, gone),
         "cases": cases,
         "pictures": dict(sheet.pictures),
     }

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from kinefit import api
-from kinefit.bench.films import Film, Films, FilmSetting
-from kinefit.bench.measure import DETECTED, Direction, Measurement, Tolerance, mean_lines
-from kinefit.bench.worst import Pictures
+from benchmarks.suite.measure import DETECTED, Direction, Measurement, Tolerance, mean_lines
+from benchmarks.suite.rendered_scenes import (
+    RenderedScene,
+    RenderedScenes,
+    SceneSetting,
+    fit_pictures,
+)
+from benchmarks.suite.worst_frames import Pictures
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.bodies import body_keypoints, score_vertices
 from kinefit.evaluate.moments import Clock, markers_at
@@ -21,7 +25,6 @@ from kinefit.evaluate.synth import score_run
 from kinefit.io.body_npz import read_motion
 from kinefit.io.video import frames
 from kinefit.metrics import mean_of, pa_mpjpe
-from kinefit.pipeline.config import PictureOptions, checked
 from kinefit.synth.truth import read_truth
 from kinefit.types import InvalidData
 
@@ -44,17 +47,17 @@ class Line(NamedTuple):
     signed: bool = False
 
     def value(self, scores: Mapping[str, Any]) -> float | None:
-        found = _at(scores, self.path.split("/"))
-        if found is None:
+        score = _at(scores, self.path.split("/"))
+        if score is None:
             return None
-        return self.scale * (abs(found) if self.signed else found)
+        return self.scale * (abs(score) if self.signed else score)
 
 
 _DETECTION = (
     Line("detected points, mean error", "cameras/*/detected/error_pct/mean", "% of size", "lower"),
     Line("points in sight", "cameras/*/detected/by_sight/seen/pct/mean", "% of size", "lower"),
     Line("frames without a person", "cameras/*/detected/dropped/frames", "%", "lower", 100),
-    Line("legs exchanged", "cameras/*/detected/swapped/legs", "%", "lower", 100),
+    Line("legs swapped", "cameras/*/detected/swapped/legs", "%", "lower", 100),
     Line("limb directions", "cameras/*/pof/all/angle/mean", "°", "lower"),
     Line("limb directions, median", "cameras/*/pof/all/angle/median", "°", "lower"),
     Line("z-sign of those in depth", "cameras/*/pof/all/sign_deep", "%", "higher", 100),
@@ -94,48 +97,45 @@ _BODY = (
 
 
 def one_camera_case(
-    films: Films, setting: FilmSetting, pictures: Pictures
+    scenes: RenderedScenes, setting: SceneSetting, pictures: Pictures
 ) -> tuple[Measurement, ...]:
     """`kinefit run` on each video alone: of the first and the third camera."""
     runs = [
-        (film, film.run_one(camera))
-        for film in films.made(setting)
-        for camera in dict.fromkeys([film.cameras[0], film.cameras[min(2, setting.views - 1)]])
+        (scene, scene.run([camera]))
+        for scene in scenes.made(setting)
+        for camera in dict.fromkeys([scene.cameras[0], scene.cameras[min(2, setting.views - 1)]])
     ]
     return _scored(runs, _ONE_CAMERA, pictures, "one camera")
 
 
 def views_case(
-    films: Films, setting: FilmSetting, count: int, pictures: Pictures
+    scenes: RenderedScenes, setting: SceneSetting, count: int, pictures: Pictures
 ) -> tuple[Measurement, ...]:
     """`kinefit run` on `count` of the cameras."""
-    runs = [(film, film.run_several(film.spread(count))) for film in films.made(setting)]
+    runs = [(scene, scene.run(scene.spread(count))) for scene in scenes.made(setting)]
     return _scored(runs, _VIEWS, pictures, f"{count} cameras")
 
 
 def body_case(
-    films: Films, setting: FilmSetting, count: int, pictures: Pictures
+    scenes: RenderedScenes, setting: SceneSetting, count: int, pictures: Pictures
 ) -> tuple[Measurement, ...]:
     """`kinefit fit video` (count 1) or `multiview`: a body."""
-    runs = [
-        (
-            film,
-            film.fit_one(film.cameras[0]) if count == 1 else film.fit_several(film.spread(count)),
-        )
-        for film in films.made(setting)
-    ]
+    runs = [(scene, scene.fit(scene.spread(count))) for scene in scenes.made(setting)]
     return _scored(runs, _BODY, pictures, f"body, {count} camera{'s' if count > 1 else ''}")
 
 
 def _scored(
-    runs: Sequence[tuple[Film, Path]], lines: Iterable[Line], pictures: Pictures, label: str
+    runs: Sequence[tuple[RenderedScene, Path]],
+    lines: Iterable[Line],
+    pictures: Pictures,
+    label: str,
 ) -> tuple[Measurement, ...]:
     """Lines averaged over runs; the worst frame of each run as a picture."""
-    found = []
-    for film, run in runs:
-        found.append(measured(score_run(run, film.scene), lines))
-        pictures.add(run, film.scene, label)
-    return mean_lines(found)
+    parts = []
+    for scene, run in runs:
+        parts.append(measured(score_run(run, scene.folder), lines))
+        pictures.add(run, scene.folder, label)
+    return mean_lines(parts)
 
 
 def measured(scores: Mapping[str, Any], lines: Iterable[Line]) -> tuple[Measurement, ...]:
@@ -162,30 +162,25 @@ def _at(scores: Any, path: Sequence[str]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def pictures_case(films: Films, setting: FilmSetting) -> tuple[Measurement, ...]:
+def pictures_case(scenes: RenderedScenes, setting: SceneSetting) -> tuple[Measurement, ...]:
     """`kinefit fit image` on single frames, whose focal length is known."""
-    return mean_lines(_picture_lines(film) for film in films.made(setting))
+    return mean_lines(_picture_lines(scene) for scene in scenes.made(setting))
 
 
-def _picture_lines(film: Film) -> tuple[Measurement, ...]:
-    camera = film.cameras[0]
-    folder = film.runs / "pictures"
-    times = _stills(film.video(camera), folder)
-    view = read_truth(film.scene).view(camera)
-    found = api.fit_pictures(
-        sorted(times),
-        folder / "fitted",
-        checked(PictureOptions, {}),
-        focal_px=float(view.camera.K[0, 0]),
-    )
+def _picture_lines(scene: RenderedScene) -> tuple[Measurement, ...]:
+    camera = scene.cameras[0]
+    folder = scene.runs / "pictures"
+    times = _stills(scene.video(camera), folder)
+    view = read_truth(scene.folder).view(camera)
+    results = fit_pictures(sorted(times), folder / "fitted", float(view.camera.K[0, 0]))
     errors = [
         (np.nan, np.nan)
         if result.reason
-        else _body_errors(film, result.files, times[result.picture])
-        for result in found
+        else _body_errors(scene, result.files, times[result.picture])
+        for result in results
     ]
     joints, skin = np.array(errors).T
-    lost = float(np.mean([bool(result.reason) for result in found]))
+    lost = float(np.mean([bool(result.reason) for result in results]))
     return (
         Measurement("joints, PA", float(mean_of(joints)), "mm", "lower", DETECTED),
         Measurement("vertices, PA", float(mean_of(skin)), "mm", "lower", DETECTED),
@@ -206,11 +201,11 @@ def _stills(video: Path, folder: Path) -> dict[Path, float]:
     return out
 
 
-def _body_errors(film: Film, files: Sequence[Path], stamp: float) -> tuple[float, float]:
+def _body_errors(scene: RenderedScene, files: Sequence[Path], stamp: float) -> tuple[float, float]:
     """Millimetres of joints and vertices after the best similarity."""
-    body, person = load_anny(), film.person
+    body, person = load_anny(), scene.person
     motion = read_motion(next(path for path in files if path.suffix == ".npz"))
-    view = read_truth(film.scene).view(film.cameras[0])
+    view = read_truth(scene.folder).view(scene.cameras[0])
     time = Clock.of_view(view).to_scene(np.array([stamp]))
     names, xyz = body_keypoints(body, motion)
     both = common_names(names, person.markers.names)

@@ -139,7 +139,7 @@ def _body_project(root: Path, subject: Subject) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither windows nor words: it logs to the root logger, and imports graphical libraries."""
+    """No windows and no output: it logs to the root logger, and imports graphical libraries."""
     os.environ.update(MPLBACKEND="Agg", QT_QPA_PLATFORM="offscreen")
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.bench.measure import Measurement, Tolerance, mean_lines, seconds
-from kinefit.bench.peers import Peers
-from kinefit.bench.subjects import NAMES, Performer, Role, perform
+from benchmarks.suite.known_subjects import NAMES, KnownSubject, SubjectSpec, known_subject
+from benchmarks.suite.measure import Measurement, Tolerance, mean_lines, seconds
+from benchmarks.suite.peers import Peers
 from kinefit.biomech.angles import joint_angles
 from kinefit.biomech.angles.compare import compare
 from kinefit.biomech.angles.coordinates import to_opensim
@@ -36,18 +36,20 @@ _NETWORK = Tolerance(
 _OPTIMISER = Tolerance("optimiser", 0.05, 0.2, "OpenSim's optimiser stops within its own tolerance")
 
 
-def augment_case(roles: Sequence[Role], length_s: float, peers: Peers) -> tuple[Measurement, ...]:
+def augment_case(
+    specs: Sequence[SubjectSpec], length_s: float, peers: Peers
+) -> tuple[Measurement, ...]:
     """The 43 markers from the true 22, against those on the skin."""
-    return mean_lines(_augment_lines(perform(r, length_s, _RATE_HZ), peers) for r in roles)
+    return mean_lines(_augment_lines(known_subject(s, length_s, _RATE_HZ), peers) for s in specs)
 
 
-def _augment_lines(performer: Performer, peers: Peers) -> tuple[Measurement, ...]:
-    truth = performer.markers()
+def _augment_lines(known: KnownSubject, peers: Peers) -> tuple[Measurement, ...]:
+    truth = known.markers()
     initial = truth.select(NAMES)
     start = time.perf_counter()
-    own = augment(initial, performer.subject)
+    own = augment(initial, known.subject)
     took = time.perf_counter() - start
-    theirs, their_s = peers.augmented(initial, performer.subject)
+    theirs, their_s = peers.augmented(initial, known.subject)
     added = [name for name in truth.names if name not in NAMES]
     angles = to_opensim(joint_angles(truth))
     far, peer_far = (_error_mm(m, truth, added) for m in (own, theirs))
@@ -63,18 +65,18 @@ def _augment_lines(performer: Performer, peers: Peers) -> tuple[Measurement, ...
 
 
 def kinematics_case(
-    roles: Sequence[Role], length_s: float, peers: Peers
+    specs: Sequence[SubjectSpec], length_s: float, peers: Peers
 ) -> tuple[Measurement, ...]:
     """Scaling and inverse kinematics on the true 65 markers, against their ISB angles."""
-    return mean_lines(_kinematics_lines(perform(r, length_s, _RATE_HZ), peers) for r in roles)
+    return mean_lines(_kinematics_lines(known_subject(s, length_s, _RATE_HZ), peers) for s in specs)
 
 
-def _kinematics_lines(performer: Performer, peers: Peers) -> tuple[Measurement, ...]:
-    truth = performer.markers()
+def _kinematics_lines(known: KnownSubject, peers: Peers) -> tuple[Measurement, ...]:
+    truth = known.markers()
     start = time.perf_counter()
-    own = _own_motion(performer, truth)
+    own = _own_motion(known, truth)
     took = time.perf_counter() - start
-    theirs, their_s = peers.moved(truth, performer.subject)
+    theirs, their_s = peers.moved(truth, known.subject)
     angles = to_opensim(joint_angles(truth))
     peer = peers.kinematics
     lines = [
@@ -88,11 +90,11 @@ def _kinematics_lines(performer: Performer, peers: Peers) -> tuple[Measurement, 
     return (*lines, seconds("scaling and inverse kinematics", took, **{peer: their_s}))
 
 
-def _own_motion(performer: Performer, markers: Markers) -> MotTable:
+def _own_motion(known: KnownSubject, markers: Markers) -> MotTable:
     with tempfile.TemporaryDirectory() as folder:
         trc = Path(folder) / "clip.trc"
         write_trc(trc, markers)
-        options = Options(performer.subject, model="simple")
+        options = Options(known.subject, model="simple")
         found = inverse_kinematics_of_file(trc, Path(folder) / "ik", options)
         (mot,) = (path for path in found.files if path.suffix == ".mot")
         return read_mot(mot)

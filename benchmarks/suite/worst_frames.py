@@ -46,7 +46,7 @@ class WorstFrame:
     found_xyz: FloatArray
 
     @property
-    def words(self) -> str:
+    def caption(self) -> str:
         return f"{self.camera}, frame {self.frame}, {self.error_mm:.0f} mm on average"
 
 
@@ -61,13 +61,13 @@ class Pictures:
         """Draw the worst frame of a run, one of those called `label`; see `draw_worst`."""
         name = f"{label}_{scene.name}_{run.name}.png".replace(" ", "_").replace(",", "")
         worst = draw_worst(run, scene, self.folder / name)
-        words = f"{label}, {scene.name}, {worst.words}"
-        self._drawn.setdefault(label, []).append((worst.error_mm, name, words))
+        caption = f"{label}, {scene.name}, {worst.caption}"
+        self._drawn.setdefault(label, []).append((worst.error_mm, name, caption))
 
     @property
     def worst(self) -> dict[str, str]:
         """Name of the file -> what it shows, of the worst run of each label."""
-        return {name: words for _, name, words in map(max, self._drawn.values())}
+        return {name: caption for _, name, caption in map(max, self._drawn.values())}
 
 
 def draw_worst(run: Path, scene: Path, target: Path) -> WorstFrame:
@@ -82,7 +82,7 @@ def draw_worst(run: Path, scene: Path, target: Path) -> WorstFrame:
     picture = _picture(known.path / f"{worst.camera}.mp4", worst.frame)
     parts = [
         _captioned(_drawn(picture, worst.true), "truth"),
-        _captioned(_drawn(picture, worst.found), worst.words),
+        _captioned(_drawn(picture, worst.found), worst.caption),
         _captioned(_from_side(worst), "from the camera's right; truth pale"),
     ]
     with atomic_path(target) as temporary:
@@ -175,8 +175,8 @@ def _painter() -> SkeletonPainter:
     return SkeletonPainter(_TABLE.points, _HIGH)
 
 
-def _captioned(picture: Picture, words: str) -> Picture:
+def _captioned(picture: Picture, caption: str) -> Picture:
     band = np.zeros((_BAND, picture.shape[1], 3), np.uint8)
     at, font = (8, _BAND - 9), cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(band, words, at, font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(band, caption, at, font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate([band, picture])
