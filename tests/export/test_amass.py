@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kinefit.body import BodyModel
-from kinefit.export.motion_files import export_amass, load_amass
+from kinefit.export.motion_files import export_amass
 from kinefit.types import InputError, Timeline
 
 from ..body.moving import swinging
@@ -36,34 +36,10 @@ def test_the_file_poses_the_same_mesh_with_z_up(tmp_path: Path, body: BodyModel)
     assert str(arrays["gender"]) == "female"
 
 
-@pytest.mark.parametrize("up", ["Y", "Z"])
-def test_a_motion_comes_back(tmp_path: Path, body: BodyModel, up: str) -> None:
-    motion = swinging(body, CLOCK)
-    export_amass(tmp_path / "a.npz", body, motion, up=up)
-    read = load_amass(tmp_path / "a.npz", body, up=up)
-    np.testing.assert_allclose(read.rotations, motion.rotations, atol=1e-13)  # rounding
-    np.testing.assert_allclose(read.translation, motion.translation, atol=1e-13)
-    np.testing.assert_array_equal(read.shape, motion.shape)
-    assert (read.body, read.timeline.rate_hz) == (motion.body, pytest.approx(120))
-
-
 def test_gaps_are_bridged_and_named(tmp_path: Path, body: BodyModel) -> None:
     (note,) = export_amass(tmp_path / "a.npz", body, swinging(body, CLOCK, without=[4, 5]))
     assert note.endswith(": 4-5.")
-    assert np.isfinite(load_amass(tmp_path / "a.npz", body).rotations).all()
-
-
-def test_coefficients_that_the_body_lacks_are_not_dropped(tmp_path: Path, body: BodyModel) -> None:
-    export_amass(tmp_path / "a.npz", body, swinging(body, CLOCK))
-    fewer = replace(tube_body(shape_count=2), name="smpl-female")
-    with pytest.raises(InputError, match="it has 4 shape coefficients, the body 2"):
-        load_amass(tmp_path / "a.npz", fewer)
-    more = replace(tube_body(shape_count=6), name="smpl-female")
-    read = load_amass(tmp_path / "a.npz", more)
-    assert read.shape[4:].tolist() == [0, 0]
-    motion = replace(swinging(body, CLOCK), shape=np.array([1.0, 2.0, 0.0, 0.0]))
-    export_amass(tmp_path / "b.npz", body, motion)
-    assert load_amass(tmp_path / "b.npz", fewer).shape.tolist() == [1, 2]
+    assert np.isfinite(np.load(tmp_path / "a.npz")["poses"]).all()
 
 
 def test_genders_and_families_must_agree(tmp_path: Path, body: BodyModel) -> None:
@@ -72,9 +48,6 @@ def test_genders_and_families_must_agree(tmp_path: Path, body: BodyModel) -> Non
         export_amass(path, body, motion, gender="male")
     assert not path.exists()
     export_amass(path, body, motion)
-    with pytest.raises(InputError, match="is female, the body is smpl-male"):
-        load_amass(path, replace(body, name="smpl-male"))
-    assert load_amass(path, replace(body, name="smpl")).body == "smpl"
     other, motion = replace(body, name="anny"), replace(motion, body="anny")
     with pytest.raises(InputError, match="holds SMPL bodies, not anny"):
         export_amass(path, other, motion)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kinefit.io.body_npz import read_amass, read_motion, write_amass, write_motion
+from kinefit.io.body_npz import read_motion, write_motion
 from kinefit.types import BodyMotion, InputError, Timeline
 
 ROUNDING = 1e-14  # a rotation to a vector and back: a few roundings of numbers up to pi
@@ -126,83 +125,3 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(InputError):
         read_motion(tmp_path / "a.npz")
-
-
-def even(T: int = 12) -> BodyMotion:
-    return replace(motion(T, body="smplh-female"), timeline=Timeline.regular(T, 120.0))
-
-
-def test_amass_files_have_the_names_that_others_read(tmp_path: Path) -> None:
-    given = even()
-    write_amass(tmp_path / "a.npz", given, np.arange(16.0), "female")
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
-        assert set(arrays) == {"poses", "trans", "betas", "mocap_framerate", "gender"}
-        assert arrays["poses"].shape == (12, 15)
-        assert float(arrays["mocap_framerate"]) == pytest.approx(120, rel=1e-12)
-        assert str(arrays["gender"]) == "female"
-        turns = Rotation.from_rotvec(arrays["poses"].reshape(-1, 3)).as_matrix()
-    np.testing.assert_allclose(turns.reshape(12, 5, 3, 3), given.rotations, atol=ROUNDING)
-    read = read_amass(tmp_path / "a.npz", 5)
-    np.testing.assert_allclose(read.rotations, given.rotations, atol=ROUNDING)
-    np.testing.assert_array_equal(read.translation, given.translation)
-    assert read.betas.tolist() == list(range(16))
-    assert read.gender == "female"
-    assert read.timeline.rate_hz == pytest.approx(120)
-
-
-AMASS = {
-    "poses": np.zeros((4, 6)),
-    "trans": np.zeros((4, 3)),
-    "betas": np.zeros(16),
-    "mocap_framerate": np.array(60.0),
-    "gender": np.array("male"),
-}
-
-
-@pytest.mark.parametrize("gender", ["male", b"male", "b'male'", "MALE"])
-@pytest.mark.parametrize("rate", ["mocap_framerate", "mocap_frame_rate"])
-def test_amass_files_as_they_are_found(tmp_path: Path, gender: Any, rate: str) -> None:
-    arrays = {k: v for k, v in AMASS.items() if k != "mocap_framerate"}
-    arrays |= {"gender": np.array(gender), rate: np.array(100), "dmpls": np.zeros((4, 8))}
-    arrays["marker_data"] = _object(Evil())  # of no use, so never opened
-    np.savez(tmp_path / "a.npz", **arrays)
-    read = read_amass(tmp_path / "a.npz", 2)
-    assert read.gender == "male"
-    assert read.timeline == Timeline.regular(4, 100.0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"poses": np.zeros((4, 9))}, "its poses have 3 joints, the body has 2"),
-        ({"poses": np.full((4, 6), np.nan)}, "not finite"),
-        ({"poses": np.zeros((0, 6)), "trans": np.zeros((0, 3))}, "no frames"),
-        ({"poses": np.full((4, 6), 1e9)}, "million radians"),
-        ({"trans": np.zeros((5, 3))}, r"expected \(4, 3\)"),
-        ({"mocap_framerate": np.array(0.0)}, "frame rate is 0"),
-        ({"mocap_framerate": np.array(np.nan)}, "frame rate is nan"),
-        ({"mocap_framerate": None}, "no array 'mocap_framerate'"),
-        ({"gender": np.array("robot")}, "gender is 'robot'"),
-        ({"gender": None}, "no array 'gender'"),
-    ],
-)
-def test_damaged_amass_files_are_refused(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
-    arrays = AMASS | changes
-    np.savez(tmp_path / "a.npz", **{k: v for k, v in arrays.items() if v is not None})
-    with pytest.raises(InputError, match=reason):
-        read_amass(tmp_path / "a.npz", 2)
-
-
-def test_what_amass_cannot_say_is_refused(tmp_path: Path) -> None:
-    path, betas = tmp_path / "a.npz", np.zeros(10)
-    with pytest.raises(InputError, match="holds SMPL bodies, not anny"):
-        write_amass(path, replace(even(), body="anny"), betas, "male")
-    with pytest.raises(InputError, match="unknown gender 'm'"):
-        write_amass(path, even(), betas, "m")
-    with pytest.raises(InputError, match="frame 32 has no pose"):
-        write_amass(path, motion(body="smpl", without=(2,)), betas, "male")
-    with pytest.raises(InputError, match="constant rate first"):
-        write_amass(path, motion(body="smpl"), betas, "male")
-    assert not path.exists()

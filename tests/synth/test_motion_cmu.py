@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kinefit.geometry import rotations as so3
-from kinefit.synth.cmu import cmu_clips
+from kinefit.synth.cmu import recorded_clips
 from kinefit.synth.motion import Clip
 from kinefit.types import InputError
 
@@ -23,8 +24,10 @@ FRAMES, LOST = 110, 40
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Squats with one frame that has no data, and a jump of the whole body later."""
     trial, _, _ = _recording(FRAMES)
-    trial.xyz[LOST] = np.nan
-    trial.xyz[85:] += [0.0, 0.0, 1.0]
+    positions = trial.positions.copy()
+    positions[LOST] = np.nan
+    positions[85:] += [0.0, 0.0, 1.0]
+    trial = replace(trial, positions=positions)
     path = tmp_path_factory.mktemp("cmu") / "cmu.npz"
     np.savez(path, **_arrays(trial))
     return path
@@ -37,7 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(recording: Path, cache: Path) -> list[Clip]:
-    return cmu_clips(recording, cache)
+    return recorded_clips(recording, cache)
 
 
 def test_runs_of_good_frames_become_clips(clips: list[Clip]) -> None:
@@ -60,7 +63,7 @@ def test_clips_begin_at_the_origin_facing_forward(clips: list[Clip]) -> None:
 def test_what_was_found_is_kept(recording: Path, cache: Path, clips: list[Clip]) -> None:
     (kept,) = cache.iterdir()
     written = kept.stat().st_mtime_ns
-    again = cmu_clips(recording, cache)
+    again = recorded_clips(recording, cache)
     assert kept.stat().st_mtime_ns == written
     for a, b in zip(clips, again, strict=True):
         np.testing.assert_array_equal(a.rotations, b.rotations)
@@ -70,10 +73,10 @@ def test_what_was_found_is_kept(recording: Path, cache: Path, clips: list[Clip])
 def test_a_damaged_cache_is_made_anew(recording: Path, clips: list[Clip], tmp_path: Path) -> None:
     for content in (b"not an archive", b""):
         (tmp_path / "sub").mkdir(exist_ok=True)
-        cmu_clips(recording, tmp_path / "sub")
+        recorded_clips(recording, tmp_path / "sub")
         (kept,) = (tmp_path / "sub").iterdir()
         kept.write_bytes(content)
-        again = cmu_clips(recording, tmp_path / "sub")
+        again = recorded_clips(recording, tmp_path / "sub")
         np.testing.assert_array_equal(again[0].rotations, clips[0].rotations)
 
 
@@ -81,11 +84,11 @@ def test_another_file_has_another_place(recording: Path, cache: Path, clips: lis
     trial, _, _ = _recording(35)
     other = recording.parent / "other.npz"
     np.savez(other, **_arrays(trial))
-    (clip,) = cmu_clips(other, cache)
+    (clip,) = recorded_clips(other, cache)
     assert len(clip) == 35
     assert len(list(cache.iterdir())) == 2
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
-        cmu_clips(tmp_path / "nowhere.npz", tmp_path)
+        recorded_clips(tmp_path / "nowhere.npz", tmp_path)

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from kinefit.body.model import BodyModel, LinearShape
+from kinefit.body.model import BodyModel
 from kinefit.geometry.rotations import exp, log
-from kinefit.io.body_npz import GENDERS, read_amass, write_amass
+from kinefit.io.amass import GENDERS, write_amass
 from kinefit.io.bvh import PER_METRE, write_bvh
 from kinefit.io.gltf import SkinnedMesh, strongest_influences, write_glb
 from kinefit.io.obj import write_obj, write_obj_frames
@@ -128,33 +128,6 @@ def export_amass(
     betas = body.shape.coefficients(motion.shape)
     write_amass(path, whole, betas, gender or _gender(body) or "neutral")
     return notes
-
-
-def load_amass(path: str | Path, body: BodyModel, up: Literal["Y", "Z"] = "Z") -> BodyMotion:
-    """The motion in an AMASS file of the same SMPL model as `body`, Y up.
-
-    up: of the file. Coefficients that the file lacks are zero; its soft tissue is left out.
-
-    Raises InputError as `read_amass`, for a body that is no SMPL or of another gender, and when
-    the file has coefficients, other than zero, that the body does not have.
-    """
-    if not isinstance(body.shape, LinearShape):
-        raise InputError(path, f"AMASS holds SMPL bodies, not {body.name}", "load an SMPL body")
-    read = read_amass(path, len(body.joint_names))
-    _check_gender(path, body, read.gender)
-    count = len(body.shape.names)
-    if read.betas[count:].any():
-        raise InputError(
-            path, f"it has {len(read.betas)} shape coefficients, the body {count}",
-            f"load the body with {len(read.betas)}",
-        )  # fmt: skip
-    shape = np.zeros(count)
-    shape[: len(read.betas)] = read.betas[:count]
-    motion = BodyMotion(
-        body.name, read.timeline, body.joint_names, read.rotations, read.translation, shape,
-        body.shape.names,
-    )  # fmt: skip
-    return turned(body, motion, _Z_UP.T) if up == "Z" else motion
 
 
 def turned(body: BodyModel, motion: BodyMotion, R: FloatArray) -> BodyMotion:

@@ -7,23 +7,26 @@ file holds is refused before it is allocated, and object arrays go through
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 - a class
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import loads
-from kinefit.io.text import read_bytes
-from kinefit.types import InputError
+from kinefit.io.text import check_file, read_bytes
+from kinefit.types import FloatArray, InputError
 
-MAX_BYTES = 2**31  # 16 cameras x 10,000 frames x 70 points take a fifth of it
+MAX_BYTES = 2**30  # 16 cameras x 10,000 frames x 70 points take two fifths of it
+_LONGEST_HEADER = 2**17  # numpy itself refuses 10,000 characters
 _PLAIN = "biufUS"
 _HINT = "write it again with numpy.save or numpy.savez"
 
@@ -33,27 +36,36 @@ def read_npy(path: Path) -> NDArray[Any]:
 
     Raises InputError for anything that is not one whole array of numbers, text or plain objects.
     """
-    return _parse(read_bytes(path, MAX_BYTES), path)
+    return _parse(bytearray(read_bytes(path, MAX_BYTES)), path)
 
 
 def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
     """The arrays in a `.npz` file; `only`: those of these names, where they are there.
 
-    Raises InputError as `read_npy`, and for an archive that unpacks to more than 2 GiB.
+    Raises InputError as `read_npy`, and for an archive that unpacks to more than 1 GiB.
     """
-    content = read_bytes(path, MAX_BYTES)
+    with _opened(path) as archive:
+        entries = {
+            name: entry for name, entry in _entries(archive).items() if only is None or name in only
+        }
+        if sum(entry.file_size for entry in entries.values()) > MAX_BYTES:
+            raise InputError(path, "it unpacks to more than 1 GiB", "split it")
+        return {name: _parse(_unpacked(archive, e), path) for name, e in entries.items()}
+
+
+def npz_names(path: Path) -> frozenset[str]:
+    """Names of the arrays in a `.npz` file; raises InputError."""
+    with _opened(path) as archive:
+        return frozenset(_entries(archive))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ZipFile]:
+    """The archive; whatever is wrong with it is an InputError."""
+    check_file(path, MAX_BYTES)
     try:
-        with ZipFile(BytesIO(content)) as archive:
-            entries = {
-                entry.filename.removesuffix(".npy"): entry
-                for entry in archive.infolist()
-                if only is None or entry.filename.removesuffix(".npy") in only
-            }
-            if sum(entry.file_size for entry in entries.values()) > MAX_BYTES:
-                raise InputError(path, "it unpacks to more than 2 GiB", "split it")
-            return {name: _parse(archive.read(entry), path) for name, entry in entries.items()}
-    except InputError:
-        raise
+        with ZipFile(path) as archive:
+            yield archive
     except (
         *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
         *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
@@ -61,8 +73,60 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArr
         raise InputError(path, f"is no archive of arrays ({error})", _HINT) from error
 
 
-def _parse(content: bytes, path: Path) -> NDArray[Any]:
-    stream = BytesIO(content)
+def _entries(archive: ZipFile) -> dict[str, ZipInfo]:
+    return {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+
+
+def _unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:
+    """The entry, in memory once: the array is made on top of it."""
+    content = bytearray(entry.file_size)
+    with archive.open(entry) as stream:
+        view, filled = memoryview(content), 0
+        while count := stream.readinto(view[filled:]):  # type: ignore[attr-defined]
+            filled += count
+    if filled != entry.file_size:
+        raise EOFError(f"{entry.filename} is cut off")
+    return content
+
+
+def save_npz(path: Path, **arrays: Any) -> None:
+    """Write a compressed archive, whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def numbers(
+    path: Path, arrays: Mapping[str, NDArray[Any]], key: str, shape: Sequence[int | None]
+) -> FloatArray:
+    """`field` of any kind of number."""
+    return field(path, arrays, key, shape, "fiu").astype(np.float64)
+
+
+def field(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    key: str,
+    shape: Sequence[int | None],
+    kinds: str,
+) -> NDArray[Any]:
+    """The array of that name, of one of the dtype `kinds` and that shape (None: any length)."""
+    if key not in arrays:
+        raise InputError(path, f"it has no array {key!r}", "check that this is the right file")
+    array = arrays[key]
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for got, want in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype.kind not in kinds or not fits:
+        wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
+        raise InputError(
+            path, f"its {key!r} is {array.shape} of type {array.dtype}, expected {wanted}",
+            "check that this is the right file",
+        )  # fmt: skip
+    return array
+
+
+def _parse(content: bytearray, path: Path) -> NDArray[Any]:
+    stream = BytesIO(memoryview(content)[:_LONGEST_HEADER])
     try:
         version = npy.read_magic(stream)
         if version == (1, 0):
@@ -74,14 +138,16 @@ def _parse(content: bytes, path: Path) -> NDArray[Any]:
     except (ValueError, OSError, TypeError, SyntaxError, RecursionError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise InputError(path, f"is no NumPy array ({reason})", _HINT) from error
-    data = content[stream.tell() :]
+    start = stream.tell()
     if dtype.hasobject:
-        value = loads(data, source=path)
+        value = loads(bytes(content[start:]), source=path)
         return value if isinstance(value, np.ndarray) else np.array(value, dtype=object)
     if dtype.kind not in _PLAIN or dtype.names is not None:
         raise InputError(path, f"its numbers are of type {dtype}", _HINT)
-    if prod(shape) * dtype.itemsize != len(data):
-        raise InputError(
-            path, f"it says {shape} {dtype} and holds {len(data)} bytes", "copy it again"
-        )
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()
+    held = len(content) - start
+    if prod(shape) * dtype.itemsize != held:
+        raise InputError(path, f"it says {shape} {dtype} and holds {held} bytes", "copy it again")
+    if not held:
+        return np.empty(shape, dtype)
+    flat = np.frombuffer(content, dtype, offset=start)  # no copy, and it can be written to
+    return flat.reshape(shape, order="F" if fortran else "C")

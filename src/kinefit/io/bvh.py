@@ -22,23 +22,42 @@ Frame Time: 0.01666667
 
 Rotations are degrees about the axes in the order of the channels, each turning with those before:
 R = Rz Rx Ry. With all of them zero the skeleton stands at rest, its joints' axes along the
-world's, which is how `kinefit.types.BodyMotion` counts rotations too. Y is up.
+world's, which is how `kinefit.types.BodyMotion` counts rotations too. Y is up in what is written;
+what is read says neither its vertical nor its unit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from kinefit.geometry.rotations import continuous, decompose
+from kinefit.geometry.rotations import continuous, decompose, exp
 from kinefit.io.atomic import write_text
-from kinefit.io.text import check_writable, format_rows
+from kinefit.io.mocap import MAX_POSES, MocapClip, posed, rest_joints
+from kinefit.io.text import (
+    Line,
+    check_writable,
+    format_rows,
+    parse_rows,
+    read_lines,
+    refused_as_input,
+)
 from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData, Timeline
 
 SEQUENCE = "ZXY"  # what motion capture software writes; a pitch (X) of 90 degrees is the rare one
 PER_METRE = 100.0  # the files of most studios and engines are in centimetres
 _DECIMALS = 6  # 10 nm in centimetres; a millionth of a degree moves a hand by 20 nm
+
+_MOST_JOINTS = 1000
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
+# Metres of a unit that files are in, and its name. The last is that of the CMU database's
+# conversions: ASF files with length 0.45, whose numbers are inches times 0.45.
+_UNITS = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254,
+          "CMU's units of 56.4 mm": 0.0254 / 0.45}  # fmt: skip
+_HEIGHTS_M = (0.8, 2.3)  # from child to giant, without what is above the head's joint
+_USUAL_HEIGHT_M = 1.65
 
 
 def write_bvh(
@@ -141,3 +160,168 @@ def _kind(depth: int) -> str:
 
 def _offset(vector: FloatArray) -> str:
     return "OFFSET " + " ".join(f"{v:.{_DECIMALS}f}" for v in vector.tolist())
+
+
+@dataclass
+class _Skeleton:
+    """HIERARCHY as lists, one entry per joint; end sites are joints without channels."""
+
+    names: list[str] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    offsets: list[list[float]] = field(default_factory=list)
+    channels: list[list[str]] = field(default_factory=list)
+
+
+def read_bvh(path: Path) -> MocapClip:
+    """The skeleton and motion of a BVH file, in the file's axes.
+
+    End sites are joints called NAMEEnd. Position channels stand for the joint's OFFSET, as in what
+    MotionBuilder writes. The unit is the one in which the skeleton is of a person's height.
+
+    Raises InputError, with the line, for another layout, a table that is cut off, and a skeleton
+    of nobody's height in any unit.
+    """
+    lines = read_lines(path)
+    starts = [i for i, line in enumerate(lines) if line.text.strip().upper() == "MOTION"]
+    if not starts or lines[0].text.strip().upper() != "HIERARCHY":
+        raise InputError(path, "is not a BVH file (no HIERARCHY, then MOTION)", "check the file")
+    skeleton = _read_hierarchy(path, lines[1 : starts[0]])
+    rate, table = _read_motion(path, lines[starts[0] + 1 :], sum(map(len, skeleton.channels)))
+    if len(table) * len(skeleton.names) > MAX_POSES:
+        raise InputError(path, f"it has {len(table)} frames", "split it by time")
+    offsets, local = _moving(skeleton, table)
+    rest = rest_joints(skeleton.parents, np.array(skeleton.offsets))
+    unit, metres = _unit(path, rest)
+    positions, rotations = posed(skeleton.parents, offsets * metres, local, offsets[:, 0] * metres)
+    with refused_as_input(path):
+        return MocapClip(
+            name=path.stem,
+            format="bvh",
+            rate_hz=rate,
+            names=tuple(skeleton.names),
+            parents=np.array(skeleton.parents),
+            positions=positions,
+            rotations=rotations,
+            rest=rest * metres,
+            notes=(f"lengths are {unit}, by the skeleton's height",),
+        )
+
+
+def _read_hierarchy(path: Path, lines: list[Line]) -> _Skeleton:
+    out, stack, opening = _Skeleton(), [-1], -1
+    for number, text in lines:
+        for word, *rest in _statements(text):
+            kind = word.upper()
+            if kind in ("ROOT", "JOINT", "END"):
+                _add_joint(path, number, out, kind, " ".join(rest), stack[-1])
+                opening = len(out.names) - 1
+            elif kind == "{" and opening > stack[-1]:
+                stack.append(opening)
+            elif kind == "}" and len(stack) > 1:
+                stack.pop()
+            elif kind == "OFFSET" and len(stack) > 1:
+                out.offsets[stack[-1]] = _three(path, number, rest)
+            elif kind == "CHANNELS" and len(stack) > 1:
+                out.channels[stack[-1]] = _channels(path, number, rest)
+            else:
+                raise _wrong(path, number, f"{text.strip()[:60]!r} is out of place")
+    if len(stack) > 1 or not out.names:
+        raise InputError(path, "the HIERARCHY is cut off: a brace is open", "export it again")
+    return out
+
+
+def _statements(text: str) -> list[list[str]]:
+    """Words of a line, braces as statements of their own."""
+    spaced = text.replace("{", "\n{\n").replace("}", "\n}\n")
+    return [part.split() for part in spaced.split("\n") if part.strip()]
+
+
+def _add_joint(path: Path, number: int, out: _Skeleton, kind: str, name: str, parent: int) -> None:
+    if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and out.names):
+        raise _wrong(path, number, "a file has one ROOT, and joints inside it")
+    if len(out.names) >= _MOST_JOINTS:
+        raise _wrong(path, number, f"over {_MOST_JOINTS} joints")
+    name = f"{out.names[parent]}End" if kind == "END" else name
+    while not name or name in out.names:  # two end sites of one joint, or a name twice
+        name += "_"
+    out.names.append(name)
+    out.parents.append(parent)
+    out.offsets.append([0.0, 0.0, 0.0])
+    out.channels.append([])
+
+
+def _three(path: Path, number: int, words: list[str]) -> list[float]:
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        values = []
+    if len(values) != 3 or not np.isfinite(values).all():
+        raise _wrong(path, number, "an OFFSET is three numbers")
+    return values
+
+
+def _channels(path: Path, number: int, words: list[str]) -> list[str]:
+    names = [word.lower() for word in words[1:]]
+    if not words or words[0] != str(len(names)) or not set(names) <= _CHANNELS:
+        raise _wrong(path, number, "CHANNELS are their number, then Xposition, Yrotation and so on")
+    return names
+
+
+def _wrong(path: Path, number: int, reason: str) -> InputError:
+    return InputError(path, f"line {number}: {reason}", "export it again")
+
+
+def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, FloatArray]:
+    """Frames per second and (T, columns) numbers."""
+    filled = [line for line in lines if line.text.strip()]
+    header = {}
+    for line in filled[:2]:
+        key, _, value = line.text.partition(":")
+        header[key.strip().lower()] = value.strip()
+    rows = [Line(number, "\t".join(text.split())) for number, text in filled[2:]]
+    try:
+        frames, step = int(header["frames"]), float(header["frame time"])
+    except (KeyError, ValueError) as error:
+        reason = "MOTION does not begin with Frames: and Frame Time:"
+        raise InputError(path, reason, "export it again") from error
+    if not 1e-5 < step < 1e3:
+        raise InputError(path, f"its Frame Time is {step:g} s", "write the seconds of a frame")
+    if not rows or frames != len(rows):
+        raise InputError(
+            path, f"it states {frames} frames and has {len(rows)}",
+            "the file is cut off or was edited: export it again",
+        )  # fmt: skip
+    table = parse_rows(path, rows, columns, "\t")
+    if not np.isfinite(table).all():
+        raise _wrong(path, rows[int(np.argwhere(~np.isfinite(table))[0, 0])].number, "no number")
+    return 1 / step, table
+
+
+def _moving(skeleton: _Skeleton, table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Offsets (T, J, 3) and local rotations (T, J, 3, 3)."""
+    T, J = len(table), len(skeleton.names)
+    offsets = np.broadcast_to(np.array(skeleton.offsets), (T, J, 3)).copy()
+    local = np.broadcast_to(np.eye(3), (T, J, 3, 3)).copy()
+    column = 0
+    for j, channels in enumerate(skeleton.channels):
+        for channel in channels:
+            axis = "xyz".index(channel[0])
+            if channel.endswith("position"):
+                offsets[:, j, axis] = table[:, column]
+            else:
+                angle = np.radians(table[:, column])
+                local[:, j] = local[:, j] @ exp(angle[:, None] * np.eye(3)[axis])
+            column += 1
+    return offsets, local
+
+
+def _unit(path: Path, rest: FloatArray) -> tuple[str, float]:
+    """Name and metres of the unit in which the skeleton's longest extent is a person's height."""
+    extent = float(np.ptp(rest, axis=0).max())
+    likely = min(_UNITS, key=lambda name: abs(np.log(extent * _UNITS[name] / _USUAL_HEIGHT_M)))
+    if not _HEIGHTS_M[0] < extent * _UNITS[likely] < _HEIGHTS_M[1]:
+        raise InputError(
+            path, f"its skeleton is {extent:.4g} units tall, which is no person in any unit",
+            "export it in centimetres",
+        )  # fmt: skip
+    return likely, _UNITS[likely]

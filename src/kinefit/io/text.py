@@ -11,7 +11,8 @@ import numpy as np
 
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
-MAX_BYTES = 2**30  # far above an hour of 64 markers at 100 Hz; a larger file is a mistake
+MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memory five times that
+MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
 _LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
 TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
@@ -24,31 +25,51 @@ class Line(NamedTuple):
     text: str
 
 
-def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """The file's content; InputError when it is absent, unreadable, empty or over `limit`."""
+def check_file(path: Path, limit: int = MAX_BYTES) -> None:
+    """Raises InputError unless `path` is a file of 1 to `limit` bytes.
+
+    Not a folder, and no device or pipe either: those state no size and may never end.
+    """
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise InputError(path, "is a folder, not a file", "name the file inside it")
-        if size > limit:
-            raise InputError(
-                path, f"is {size / 2**20:.0f} MiB, over {limit / 2**20:.0f} MiB", "split it"
-            )
-        content = path.read_bytes()
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
+    if path.is_dir():
+        raise InputError(path, "is a folder, not a file", "name the file inside it")
+    if not path.is_file():
+        raise InputError(path, "is a device or a pipe, not a file", "save it as a file first")
+    if status.st_size > limit:
+        raise InputError(
+            path, f"is {status.st_size / 2**20:.0f} MiB, over {limit / 2**20:.0f} MiB", "split it"
+        )
+    if not status.st_size:
+        raise InputError(path, "the file is empty", "export it again")
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """The file's content; InputError as `check_file`, and where it is unreadable."""
+    check_file(path, limit)
+    try:
+        return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(path, f"cannot be read ({reason})", "check the path") from error
-    if not content:
-        raise InputError(path, "the file is empty", "export it again")
-    return content
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The file's lines without line ends (Unix, Windows or old Mac); raises InputError."""
+    """The file's lines without line ends (Unix, Windows or old Mac), but for empty ones behind
+    the last; raises InputError."""
     content = read_bytes(path)
-    if b"\0" in content:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what Excel calls Unicode text
+        text = content.decode("utf-16", errors="replace")
+    elif b"\0" in content:
         raise InputError(path, "is a binary file, not text", "check that this is the right file")
-    text = decode(content).replace("\r\n", "\n").replace("\r", "\n")
+    else:
+        text = decode(content)
+    text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    if text.count("\n") > MOST_LINES:
+        raise InputError(path, f"has over {MOST_LINES} lines", "split it by time")
     return [Line(i, line) for i, line in enumerate(text.split("\n"), start=1)]
 
 

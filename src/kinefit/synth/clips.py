@@ -12,7 +12,7 @@ import numpy as np
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
-from kinefit.synth.cmu import cmu_clips
+from kinefit.synth.cmu import recorded_clips
 from kinefit.synth.kept import kept, key_of
 from kinefit.synth.keyframes import motion, motion_names, sampled
 from kinefit.synth.motion import Clip, hip_height
@@ -58,10 +58,10 @@ def _clips(body: BodyModel, arrays: dict[str, Any]) -> dict[str, Clip]:
     return out
 
 
-def motion_library(cmu: Path | None) -> dict[str, Clip]:
-    """Every motion by its name: kinefit's own, and those of the CMU file, if there is one.
+def motion_library(recorded: Path | None) -> dict[str, Clip]:
+    """Every motion by its name: kinefit's own, and those of a motion capture file or folder.
 
     Raises InputError for another file, MissingDependency without Anny.
     """
-    recorded = [] if cmu is None else cmu_clips(cmu, processes=os.cpu_count() or 1)
-    return {**built_in(), **{clip.name: clip for clip in recorded}}
+    clips = [] if recorded is None else recorded_clips(recorded, processes=os.cpu_count() or 1)
+    return {**built_in(), **{clip.name: clip for clip in clips}}

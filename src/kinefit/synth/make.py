@@ -28,7 +28,7 @@ from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import Picture, VideoWriter
-from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json
+from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json, sha256_path
 from kinefit.synth.cameras import moved
 from kinefit.synth.clips import motion_library
 from kinefit.synth.look import dress
@@ -312,7 +312,7 @@ def by_content(options: SynthOptions) -> dict[str, Any]:
 
     Raises InputError for a folder of backgrounds without a picture.
     """
-    motion = None if options.motion is None else sha256_file(options.motion)
+    motion = None if options.motion is None else sha256_path(options.motion)
     pictures = [] if options.backgrounds is None else pictures_in(options.backgrounds)
     return {
         "options": options.model_dump(mode="json", exclude={"motion", "backgrounds"}),

@@ -26,7 +26,9 @@ class SynthOptions(BaseModel):
     people: Annotated[int, Field(ge=1, le=8)] = Field(1, description="The first is the subject.")
     children: Share = Field(0.15, description="Chance that a person is a child of 5 to 14 years.")
     motion: Path | None = Field(
-        None, description="CMU motion capture (cmu_30fps.npz), beside kinefit's own motions."
+        None,
+        description="Motion capture beside kinefit's own motions: a .bvh, .amc (with its .asf) or "
+        "AMASS .npz file, or a folder of them.",
     )
     clip: str | None = Field(None, description="Only motions whose name contains this.")
     mix: bool = Field(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -83,13 +84,17 @@ def possible(joints: PriorJoints, rotations: FloatArray) -> BoolArray:
 
 
 def _place(trial: str) -> tuple[str, bool]:
-    """Group of a trial, and whether it is held out."""
+    """Group of a trial, and whether it is held out.
+
+    Of recordings besides those of cmu_30fps.npz, the group is the folder (AMASS and the CMU have
+    one per subject), and every fourth or so is held out, by its name: always the same.
+    """
     if match := _ASF.fullmatch(trial):
         subject, number = match.groups()
         return subject, subject == _HELD_SUBJECT or int(number) % _HELD_EVERY == 0
     if match := _TXT.fullmatch(trial):
         return match[2], match[1] == "test"
-    return trial, False
+    return trial.rpartition("/")[0] or trial, crc32(trial.encode()) % _HELD_EVERY == 0
 
 
 def _balanced(group: IntArray) -> FloatArray:

@@ -1,12 +1,12 @@
-"""Motion capture of the CMU database on a body of kinefit: retargeting.
+"""Motion capture on a body of kinefit: retargeting.
 
-The data (see `read_cmu`) are joint centres of an optical motion capture model and the orientation
+The data (`kinefit.io.mocap`) are joint centres of a motion capture skeleton and the orientation
 of its segments. Its joints are not Anny's: hips, shoulders and spine lie elsewhere, and its rest
 pose is another. So each of its joints becomes a point of Anny's with an own offset, one for the
 trial; and each of its segments is tied to one of Anny's by the rotation that makes their
 anatomical axes agree. Positions then say where limbs are, orientations how they are twisted.
 
-World axes are Y up; frames are the data's, 30 per second.
+World axes are Y up; frames are the data's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
@@ -31,60 +30,8 @@ from kinefit.fit.solver.terms import Objective, Position, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import L2, Huber, Kernel
-from kinefit.io.arrays import read_npz
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, TooFewPoints
-
-_MISSING = -32768
-
-
-@dataclass(frozen=True, eq=False)
-class CmuTrial:
-    """One recording.
-
-    xyz: (T, J, 3) metres, NaN where missing. turned: (T, J, 3, 3) world rotation of the segment
-    that begins at the joint, identity in the rest pose. rest: (J, 3) metres.
-    """
-
-    name: str
-    joints: tuple[str, ...]
-    xyz: FloatArray
-    turned: FloatArray
-    rest: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.xyz)
-
-
-def read_cmu(path: Path) -> list[CmuTrial]:
-    """All recordings of `cmu_30fps.npz`; raises InputError where the file is not of that form.
-
-    Keys: pos_i16 (N, J, 3) and pos_scale (metres), quat_i16 (N, J, 4) w, x, y, z, rest (trials, J,
-    3), joints (J,), trial (trials,), start (trials + 1,).
-    """
-    arrays = read_npz(path)
-    try:
-        pos, quat, start = arrays["pos_i16"], arrays["quat_i16"], arrays["start"]
-        joints = tuple(str(name) for name in arrays["joints"])
-        names, rest = [str(name) for name in arrays["trial"]], arrays["rest"].astype(np.float64)
-        scale = float(arrays["pos_scale"])
-    except KeyError as error:
-        raise InputError(path, f"it has no array {error}", "give the CMU file") from error
-    xyz = np.where(pos == _MISSING, np.nan, pos * scale)
-    turned = _matrix(np.where(quat == _MISSING, np.nan, quat.astype(np.float64)))
-    return [
-        CmuTrial(name, joints, xyz[a:b], turned[a:b], rest[i])
-        for i, (name, a, b) in enumerate(zip(names, start[:-1], start[1:], strict=True))
-    ]
-
-
-def _matrix(wxyz: FloatArray) -> FloatArray:
-    """(..., 3, 3) of quaternions (..., 4) of any length."""
-    q = wxyz / np.linalg.norm(wxyz, axis=-1, keepdims=True)
-    vector = q[..., 1:]
-    # The rotation vector, from the half angle's sine and cosine.
-    sine = so3.norm(vector)
-    angle = 2 * np.arctan2(sine, q[..., 0])
-    return so3.exp(vector * (angle / np.where(sine > 0, sine, 1.0))[..., None])
+from kinefit.io.mocap import MocapClip
+from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints
 
 
 @dataclass(frozen=True)
@@ -160,24 +107,38 @@ _END = {
 }  # fmt: skip
 _CLAVICLE_DEGREES = 10.0  # to the thorax: the data's shoulder girdle does not move
 
-# The right leg's and the right elbow's axes at rest in the data: legs lie 20 degrees apart, all
-# elbows flex forward and up by 30 degrees. Knees, elbows and toes turn about these to 0.01 degree.
-_LEG_AXIS = np.array([-0.93969, 0.34202, 0.0])
-_ELBOW_AXIS = np.array([0.0, 0.86603, -0.5])
-_FORWARD = np.array([0.0, 0.0, 1.0])  # where thumbs and toes point there
-_DOWN = np.array([0.0, -1.0, 0.0])  # where the palms look
+# Axes of the right side in a T-pose: knees flex about the way to the right, elbows about the
+# vertical, thumbs and toes point forward, palms look down.
+_RIGHT, _UP, _FORWARD = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
+# The CMU's elbows flex forward and up by 30 degrees, about this to 0.01 degree.
+_CMU_ELBOW = np.array([0.0, 0.86603, -0.5])
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
-def _limb_frame(name: str, bone: FloatArray) -> FloatArray:
-    """(3, 3) anatomical axes of the right side's segment at rest in the data; see `Anatomy`."""
+def _limb_frame(name: str, bone: FloatArray, above: FloatArray, elbow: FloatArray) -> FloatArray:
+    """(3, 3) anatomical axes of the right side's segment at rest in the data; see `Anatomy`.
+
+    bone, above: (3,) unit vectors along the segment and the one above it, at rest. elbow: (3,)
+    axis of flexion in a T-pose; arms that are not held out to the side at rest are taken there
+    by the shortest turn. The foot's axis is the shank's.
+    """
     if name in ("Hip", "Knee"):
-        return so3.frame("YZ", -bone, _LEG_AXIS)
+        return so3.frame("YZ", -bone, _RIGHT)
     if name == "Ankle":
-        return so3.frame("ZX", _LEG_AXIS, _FORWARD)
+        return so3.frame("ZX", _RIGHT - (_RIGHT @ above) * above, _FORWARD)
+    lowered = _shortest_turn(_RIGHT, bone)
     if name == "Shoulder":
-        return so3.frame("YZ", -bone, _ELBOW_AXIS)
-    return so3.frame("YX", -bone, _FORWARD if name == "Elbow" else _DOWN)
+        return so3.frame("YZ", -bone, lowered @ elbow)
+    return so3.frame("YX", -bone, lowered @ (_FORWARD if name == "Elbow" else -_UP))
+
+
+def _shortest_turn(start: FloatArray, end: FloatArray) -> FloatArray:
+    """(3, 3) the rotation by the smallest angle that takes one unit vector to another."""
+    axis = so3.cross(start, end)
+    sine = float(so3.norm(axis))
+    if not sine:
+        return np.eye(3)
+    return so3.exp(axis * (np.arctan2(sine, float(start @ end)) / sine))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,28 +186,39 @@ def _segment_of(joint: str) -> tuple[str, float]:
     return side.lower() + _LIMBS[name][1], _LIMBS[name][2]
 
 
-def _ties(rig: RetargetBody, trial: CmuTrial) -> FloatArray:
+def _ties(rig: RetargetBody, trial: MocapClip) -> FloatArray:
     """(F, 3, 3) from Anny's rest pose to the data's, of each free joint's segment."""
     anatomy = Anatomy.of(rig.chain.body)
     distal = dict(zip(anatomy.names, anatomy.distal, strict=True))
+    of_cmu = trial.format in ("cmu", "asf")
+    elbow = _CMU_ELBOW if of_cmu else _UP
     out = []
     for joint in rig.chain.joint_names:
         if joint in _TRUNK or joint.startswith("clavicle"):
-            lean = _TRUNK[joint if joint in _TRUNK else "spine01"][1]
+            lean = _TRUNK[joint if joint in _TRUNK else "spine01"][1] if of_cmu else 0.0
             out.append(so3.exp(np.array([-np.radians(lean), 0.0, 0.0])))
             continue
         name, side = joint.split(".")
         limb = _LIMBS[name][0]
         mirror = _MIRROR if side == "L" else np.eye(3)
-        at_rest = mirror @ _limb_frame(limb, mirror @ _bone(trial, side.lower() + _START[limb]))
+        bone, above = (mirror @ b for b in _bones(trial, side.lower(), _START[limb]))
+        at_rest = mirror @ _limb_frame(limb, bone, above, elbow)
         out.append(at_rest @ distal[side + limb].T)
     return np.stack(out)
 
 
-def _bone(trial: CmuTrial, start: str) -> FloatArray:
-    """(3,) unit vector along a limb's segment at rest."""
-    end = start[0] + _END[start[1:]]
-    return so3.unit(trial.rest[trial.joints.index(end)] - trial.rest[trial.joints.index(start)])
+def _bones(trial: MocapClip, side: str, start: str) -> tuple[FloatArray, FloatArray]:
+    """(3,) unit vectors along a limb's segment at rest and along the one above it; where the
+    skeleton ends before, both are the one above."""
+
+    def bone(start: str) -> FloatArray:
+        ends = (trial.names.index(side + name) for name in (_END[start], start))
+        end, begin = (trial.rest[j] for j in ends)
+        return so3.unit(end - begin)
+
+    above = next((a for a, end in _END.items() if end == start), start)
+    complete = side + _END[start] in trial.names and np.isfinite(bone(start)).all()
+    return bone(start if complete else above), bone(above)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,9 +270,9 @@ class Orientation:
 class Retargeted:
     """A recording on Anny: T poses of the rig's chain; NaN in frames that lack data.
 
-    state: poses, shape and offsets. error_m: (T, K) from the data's joints to Anny's points, with
-    their offsets, metres. bare_m: (T, K) the same without. turned: (T, F) radians between each
-    joint's orientation and what the data say.
+    state: poses, shape and offsets. error_m: (T, K) from the data's joints, K that it has, to
+    Anny's points, with their offsets, metres. bare_m: (T, K) the same without. turned: (T, F)
+    radians between each joint's orientation and what the data say.
     """
 
     name: str
@@ -310,7 +282,7 @@ class Retargeted:
     turned: FloatArray
 
 
-def retarget(rig: RetargetBody, trial: CmuTrial, frames: int = 60) -> Retargeted:
+def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargeted:
     """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
 
     Frames are fitted one by one: orientations leave nothing open that could flip between them.
@@ -339,29 +311,39 @@ class _Work:
     """The terms of one recording, made once.
 
     xyz: (T, K, 3) metres, world: (T, F, 3, 3), the data's joints and what they say of Anny's
-    orientations. whole: frames where all of that is known.
+    orientations. whole: frames where all of that is known. has: points that the data have at all.
     """
 
     rig: RetargetBody
     xyz: FloatArray
     world: FloatArray
     whole: IntArray
+    has: IntArray
     placed: Position
     turned: Orientation
     limits: Limits
 
     @classmethod
-    def of(cls, rig: RetargetBody, trial: CmuTrial) -> _Work:
-        xyz = trial.xyz[:, [trial.joints.index(name) for name in rig.chain.point_names]]
-        segments = [trial.joints.index(name) for name in rig.segment]
-        world = trial.turned[:, segments] @ _ties(rig, trial)
-        known = np.isfinite(xyz).all(axis=(1, 2)) & np.isfinite(world).all(axis=(1, 2, 3))
+    def of(cls, rig: RetargetBody, trial: MocapClip) -> _Work:
+        xyz = np.full((len(trial), len(rig.chain.point_names), 3), np.nan)
+        for k, name in enumerate(rig.chain.point_names):
+            if name in trial.names:
+                xyz[:, k] = trial.positions[:, trial.names.index(name)]
+        has = np.isfinite(xyz).any(axis=(0, 2))  # a skeleton may lack some of the points
+        segments = [trial.names.index(name) for name in rig.segment]
+        world = trial.rotations[:, segments] @ _ties(rig, trial)
+        known = (
+            has.any()
+            & np.isfinite(xyz[:, has]).all(axis=(1, 2))
+            & np.isfinite(world).all(axis=(1, 2, 3))
+        )
         root = np.eye(3) / rig.placed[:, None, None]
         return cls(
             rig=rig,
             xyz=xyz,
             world=world,
             whole=np.flatnonzero(known),
+            has=np.flatnonzero(has),
             placed=Position(xyz, root, np.arange(len(root)), Huber(3.0)),
             turned=Orientation(rig.chain, world, rig.sigma, Huber(3.0)),
             # Segments of the data flip now and then, feet and hands most.
@@ -395,6 +377,10 @@ class _Work:
     def result(self, name: str, found: State) -> Retargeted:
         """The poses of the whole frames among all."""
         chain, xyz = self.rig.chain, self.xyz[self.whole]
+
+        def error(state: State) -> FloatArray:
+            return self._among_all(so3.norm(state.posed(chain).points - xyz)[:, self.has])
+
         bare = replace(found, offset=np.zeros_like(found.offset))
         state = replace(
             found,
@@ -404,8 +390,8 @@ class _Work:
         return Retargeted(
             name=name,
             state=state,
-            error_m=self._among_all(so3.norm(found.posed(chain).points - xyz)),
-            bare_m=self._among_all(so3.norm(bare.posed(chain).points - xyz)),
+            error_m=error(found),
+            bare_m=error(bare),
             turned=self._among_all(self.turned.angles(found.rotations, self.whole)),
         )
 
@@ -415,19 +401,19 @@ class _Work:
         return out
 
 
-# Steps between two frames, a thirtieth of a second apart, that no one makes: 1,800 degrees a
-# second of a segment, and changes of speed by 3 m/s of the pelvis and by 9 m/s of any joint.
-_MOST_TURN = np.radians(60)
-_MOST_PELVIS_M, _MOST_JOINT_M = 0.1, 0.3
+# What no one does between two frames, a thirtieth of a second or so apart: 1,800 degrees a second
+# of a segment, and changes of speed by 3 m/s of the pelvis and by 9 m/s of any joint.
+_MOST_TURN = np.radians(1800)
+_MOST_PELVIS_M_S, _MOST_JOINT_M_S = 3.0, 9.0
 
 
-def glitches(rig: RetargetBody, trial: CmuTrial) -> BoolArray:
+def glitches(rig: RetargetBody, trial: MocapClip) -> BoolArray:
     """(T,) True where the data jump: frames around a step that is too far."""
     T = len(trial)
-    turned = trial.turned[:, [trial.joints.index(name) for name in set(rig.segment)]]
-    turn = so3.norm(so3.log(np.swapaxes(turned[:-1], -1, -2) @ turned[1:]))
-    change = so3.norm(np.diff(trial.xyz, n=2, axis=0))
-    most = np.where(np.array(trial.joints) == "pelvis", _MOST_PELVIS_M, _MOST_JOINT_M)
+    turned = trial.rotations[:, [trial.names.index(name) for name in set(rig.segment)]]
+    turn = trial.rate_hz * so3.norm(so3.log(np.swapaxes(turned[:-1], -1, -2) @ turned[1:]))
+    change = trial.rate_hz * so3.norm(np.diff(trial.positions, n=2, axis=0))
+    most = np.where(np.array(trial.names) == "pelvis", _MOST_PELVIS_M_S, _MOST_JOINT_M_S)
     out = np.zeros(T, dtype=bool)
     for jumped in (turn > _MOST_TURN, change > most):
         steps = np.flatnonzero(jumped.any(axis=1))
@@ -440,7 +426,7 @@ _REACHED_M = 0.03  # a frame's mean error; ten times the usual one
 _TURNED_DEG = 45.0  # between a joint and the data, where these break the limits of motion
 
 
-def good_frames(rig: RetargetBody, trial: CmuTrial, done: Retargeted) -> BoolArray:
+def good_frames(rig: RetargetBody, trial: MocapClip, done: Retargeted) -> BoolArray:
     """(T,) False where the data jump, are missing or break the limits of motion, or where the fit
     does not reach them."""
     reached = done.error_m.mean(axis=1) < _REACHED_M
@@ -450,7 +436,7 @@ def good_frames(rig: RetargetBody, trial: CmuTrial, done: Retargeted) -> BoolArr
 
 
 def retarget_all(
-    rig: RetargetBody, trials: Sequence[CmuTrial], processes: int = 1
+    rig: RetargetBody, trials: Sequence[MocapClip], processes: int = 1
 ) -> list[Retargeted]:
     """`retarget` of each, in as many processes; in the order of `trials`."""
     work = partial(retarget, rig)

@@ -1,0 +1,155 @@
+"""AMASS: motions of SMPL bodies (Mahmood et al. 2019, ICCV; amass.is.tue.mpg.de), in and out.
+
+    poses              (T, 3 B) rotation vectors, each in its parent's axes
+    trans              (T, 3) metres
+    betas              coefficients of the shape
+    mocap_framerate    Hz (mocap_frame_rate in SMPL-X files)
+    gender             female, male or neutral
+
+Z is up. A file says nothing about where joints are: that takes the SMPL model of its gender and
+its betas, whose licence does not let kinefit have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.geometry.rotations import exp, log
+from kinefit.io.arrays import field, numbers, read_npz, save_npz
+from kinefit.io.mocap import MAX_POSES, MocapClip, posed, rest_joints
+from kinefit.io.text import refused_as_input
+from kinefit.types import BodyMotion, FloatArray, InputError
+
+GENDERS = ("female", "male", "neutral")
+# SMPL (24 joints), SMPL-H (52), SMPL-X (55), and the body alone (22).
+_JOINT_COUNTS = (22, 24, 52, 55)
+_RATES = ("mocap_framerate", "mocap_frame_rate")  # SMPL-H files, SMPL-X files
+_HINT = "check that this is the right file"
+
+# The joints that all of them begin with: name, parent, and where it is in the T-pose of an adult of
+# 1.7 m. Places are rounded to a centimetre; the person's own would take the model. Limb directions,
+# and so joint angles, are right to about two degrees; sizes are not the person's.
+_BODY: tuple[tuple[str, int, tuple[float, float, float]], ...] = (
+    ("pelvis", -1, (0.0, 0.0, 0.0)),
+    ("left_hip", 0, (0.07, -0.09, -0.01)),
+    ("right_hip", 0, (-0.07, -0.09, -0.01)),
+    ("spine1", 0, (0.0, 0.11, -0.03)),
+    ("left_knee", 1, (0.10, -0.47, -0.01)),
+    ("right_knee", 2, (-0.10, -0.47, -0.01)),
+    ("spine2", 3, (0.0, 0.24, -0.03)),
+    ("left_ankle", 4, (0.09, -0.87, -0.05)),
+    ("right_ankle", 5, (-0.09, -0.87, -0.05)),
+    ("spine3", 6, (0.0, 0.30, 0.0)),
+    ("left_foot", 7, (0.12, -0.92, 0.07)),
+    ("right_foot", 8, (-0.12, -0.92, 0.07)),
+    ("neck", 9, (0.0, 0.51, -0.04)),
+    ("left_collar", 9, (0.08, 0.42, -0.03)),
+    ("right_collar", 9, (-0.08, 0.42, -0.03)),
+    ("head", 12, (0.0, 0.58, 0.01)),
+    ("left_shoulder", 13, (0.17, 0.45, -0.04)),
+    ("right_shoulder", 14, (-0.17, 0.45, -0.04)),
+    ("left_elbow", 16, (0.43, 0.44, -0.07)),
+    ("right_elbow", 17, (-0.43, 0.44, -0.07)),
+    ("left_wrist", 18, (0.68, 0.45, -0.07)),
+    ("right_wrist", 19, (-0.68, 0.45, -0.07)),
+)
+_ROOT_HEIGHT = np.array([0.0, -0.22, 0.03])  # of the pelvis where `trans` is zero
+
+
+def write_amass(path: str | Path, motion: BodyMotion, betas: FloatArray, gender: str) -> None:
+    """Write `motion` under the names of AMASS, its axes as they are (AMASS has Z up).
+
+    betas: (C,) coefficients of the body's shape directions. gender: one of GENDERS.
+
+    Raises InputError for a body that is not of the SMPL family, another gender, a frame without
+    a pose, and a clock that is not even: the format has one rate and no missing frames.
+    """
+    path = Path(path)
+    timeline = motion.timeline
+    if not motion.body.lower().startswith("smpl"):
+        raise InputError(path, f"AMASS holds SMPL bodies, not {motion.body}", "use write_motion")
+    if gender not in GENDERS:
+        raise InputError(path, f"unknown gender {gender!r}", f"use {', '.join(GENDERS)}")
+    missing = np.isnan(motion.translation).any(axis=1)
+    if missing.any():
+        frame = timeline.frame[np.argmax(missing)]
+        raise InputError(path, f"frame {frame} has no pose", "fill the gaps first")
+    if len(timeline) < 2 or not timeline.is_uniform:
+        raise InputError(
+            path, "AMASS has one frame rate, this motion has none",
+            "bring the motion to a constant rate first",
+        )  # fmt: skip
+    save_npz(
+        path,
+        poses=log(motion.rotations).reshape(len(timeline), -1),
+        trans=motion.translation,
+        betas=betas,
+        mocap_framerate=np.array((len(timeline) - 1) / (timeline.time[-1] - timeline.time[0])),
+        gender=np.array(gender),
+    )
+
+
+def read_amass(path: Path) -> MocapClip:
+    """The body's joints of an AMASS file, on the skeleton of an average adult.
+
+    Fingers, face, soft tissue (`dmpls`) and markers are left out; `betas` are not used. World
+    axes are the file's. Raises InputError for missing arrays, wrong shapes and numbers that are
+    not finite.
+    """
+    arrays = read_npz(path, only=("poses", "trans", "betas", "gender", *_RATES))
+    poses = numbers(path, arrays, "poses", (None, None))
+    T, columns = poses.shape
+    if columns % 3 or columns // 3 not in _JOINT_COUNTS:
+        raise InputError(
+            path, f"its poses have {columns / 3:g} joints",
+            f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}",
+        )  # fmt: skip
+    trans = numbers(path, arrays, "trans", (T, 3))
+    rate, gender = _rate(path, arrays), _gender(path, arrays)
+    J = len(_BODY)
+    vectors = poses[:, : 3 * J].reshape(T, J, 3)
+    if not T or not np.isfinite(vectors).all() or not np.isfinite(trans).all():
+        raise InputError(path, "it has no frames, or numbers that are not finite", _HINT)
+    if np.abs(vectors).max() > 1e6 or T * J > MAX_POSES:
+        raise InputError(path, f"it has {T} frames, or angles that no joint has", _HINT)
+    names, parents, places = zip(*_BODY, strict=True)
+    rest = np.array(places)
+    offsets = rest - rest[np.maximum(parents, 0)]
+    positions, rotations = posed(parents, offsets, exp(vectors), trans + _ROOT_HEIGHT)
+    with refused_as_input(path):
+        return MocapClip(
+            name=path.stem,
+            format="amass",
+            rate_hz=rate,
+            names=names,
+            parents=np.array(parents),
+            positions=positions,
+            rotations=rotations,
+            rest=rest_joints(parents, offsets),
+            notes=(f"limbs of an average adult (the file's body is {gender}, its shape unused)",),
+        )
+
+
+def _rate(path: Path, arrays: Mapping[str, NDArray[Any]]) -> float:
+    key = next((key for key in _RATES if key in arrays), _RATES[0])
+    rate = float(numbers(path, arrays, key, ()))
+    if not 0 < rate < 1e5:
+        raise InputError(path, f"its frame rate is {rate} Hz", _HINT)
+    return rate
+
+
+def _gender(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """As text, as bytes, or as the text that Python makes of bytes: files have all three."""
+    if "gender" not in arrays:
+        return "not stated"
+    value = field(path, arrays, "gender", (), "US").item()
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    text = text.removeprefix("b'").removesuffix("'").lower()
+    if text not in GENDERS:
+        raise InputError(path, f"its gender is {text[:40]!r}", f"use {', '.join(GENDERS)}")
+    return text
