@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.geometry.projection import RigOptics, project_rig
-from kinefit.multiview.candidates import Observations, camera_pairs, hypotheses
+from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.skeletons import Skeleton
@@ -197,7 +197,7 @@ def _labeling_costs(
     out = np.empty((len(bits), T))
     for s, row in enumerate(bits):
         pixels, weight = _exchanged(xy, score, row[:, None])
-        seen = Observations.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
+        seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
         best = hypotheses(seen, pairs, options).cost.min(axis=0)
         known = seen.valid.sum(axis=0) >= 2
         cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
