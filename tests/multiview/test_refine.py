@@ -5,9 +5,9 @@ import pytest
 from scipy.optimize import least_squares
 
 from kinefit.geometry.projection import RigOptics, project_rig
-from kinefit.multiview.point_normal import NormalEquations
+from kinefit.geometry.robust import Huber
+from kinefit.multiview.point_algebra import SIX, full, information, inverse, leverage, solve
 from kinefit.multiview.refine import _State, refine
-from kinefit.multiview.symmetric import SIX, full, inverse_symmetric, solve_symmetric
 from kinefit.multiview.triangulation_options import TriangulationOptions
 
 
@@ -23,14 +23,14 @@ def six_of(matrices):
 def test_symmetric_systems_are_numpys(random):
     A = random.normal(size=(50, 3, 3))
     H, g = A @ np.swapaxes(A, 1, 2) + 0.1 * np.eye(3), random.normal(size=(50, 3))
-    found = np.stack(solve_symmetric(list(six_of(H)), list(g.T)))
+    found = solve(six_of(H), g.T)
     np.testing.assert_allclose(found.T, np.linalg.solve(H, g[..., None])[..., 0], rtol=1e-9)
-    np.testing.assert_allclose(full(inverse_symmetric(six_of(H))), np.linalg.inv(H), rtol=1e-8)
+    np.testing.assert_allclose(full(inverse(six_of(H))), np.linalg.inv(H), rtol=1e-8)
 
 
 def test_singular_systems_are_nan_and_leave_the_others_alone(random):
     H = np.stack([np.diag([1.0, 1, 0]), np.eye(3), np.zeros((3, 3))])
-    found = np.stack(solve_symmetric(list(six_of(H)), list(np.ones((3, 3)))))
+    found = solve(six_of(H), np.ones((3, 3)))
     np.testing.assert_array_equal(np.isnan(found[0]), [True, False, True])
     np.testing.assert_allclose(found[:, 1], 1)
 
@@ -49,30 +49,30 @@ def test_normal_equations_are_the_jacobians(scene):
     rig, points, _, weight = scene
     weight = np.maximum(weight, 0.01)  # with a single view there is no inverse
     optics = RigOptics.of(rig)
-    normal = NormalEquations(optics)
-    _, _, seen = optics.look(points.T)
-    du, dv = (d.transpose(0, 2, 1) for d in optics.jacobian(seen))  # (C, N, 3)
+    slopes = optics.jacobian(optics.look(points.T)[2])
+    du, dv = (d.transpose(0, 2, 1) for d in slopes)  # (C, N, 3)
     outer = np.einsum("cni,cnj->cnij", du, du) + np.einsum("cni,cnj->cnij", dv, dv)
     expected = np.einsum("cn,cnij->nij", weight, outer)
-    found = normal.matrix(seen, weight)
+    found = information(weight, *slopes)
     np.testing.assert_allclose(full(found), expected, rtol=1e-9, atol=1e-6)
-    inverse = np.linalg.inv(expected)
-    leverage = normal.leverage(seen, weight, six_of(inverse))
-    by_hand = np.einsum("cn,cnij,nji->cn", weight, outer, inverse)
-    np.testing.assert_allclose(leverage, by_hand, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(leverage.sum(axis=0), 3, rtol=1e-8)  # the trace of a projection
+    covariance = np.linalg.inv(expected)
+    found = leverage(weight, six_of(covariance), *slopes)
+    by_hand = np.einsum("cn,cnij,nji->cn", weight, outer, covariance)
+    np.testing.assert_allclose(found, by_hand, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.sum(axis=0), 3, rtol=1e-8)  # the trace of a projection
 
 
 def test_gradient_of_the_robust_cost_by_finite_differences(scene):
     rig, points, pixels, weight = scene
-    normal = NormalEquations(RigOptics.of(rig))
-    views = np.stack([pixels[..., 0], pixels[..., 1], weight])
-    here = _State.at(normal, points.T, views, 10.0)
+    optics, kernel = RigOptics.of(rig), Huber(10.0)
+    here = _State.at(optics, points.T, pixels, weight, kernel)
     h = 1e-6
     for axis in range(3):
         step = np.zeros((3, 1))
         step[axis] = h
-        ahead, behind = (_State.at(normal, points.T + s, views, 10.0) for s in (step, -step))
+        ahead, behind = (
+            _State.at(optics, points.T + s, pixels, weight, kernel) for s in (step, -step)
+        )
         slope = (ahead.cost - behind.cost) / (2 * h)
         # Costs of thousands, differenced over 1e-6: seven digits of the largest slope.
         np.testing.assert_allclose(
@@ -84,8 +84,7 @@ def test_gradient_of_the_robust_cost_by_finite_differences(scene):
 def test_the_minimum_is_scipys(scene, robust):
     rig, points, pixels, weight = scene
     options = TriangulationOptions(robust_lm=robust, lm_iters=50, lm_eps=1e-9)
-    normal = NormalEquations(RigOptics.of(rig))
-    found = refine(normal, pixels, weight, points.T, options)
+    found = refine(RigOptics.of(rig), pixels, weight, points.T, options)
     for n in range(0, 30, 5):
         used = weight[:, n] > 0
         if used.sum() < 2:
@@ -106,9 +105,7 @@ def test_points_that_cannot_be_refined_stay_where_they_are(scene):
     weight[:, 0], weight[1:, 1] = 0, 0
     start = points.T.copy()
     start[:, 2] = np.nan
-    found = refine(
-        NormalEquations(RigOptics.of(rig)), pixels, weight, start, TriangulationOptions()
-    )
+    found = refine(RigOptics.of(rig), pixels, weight, start, TriangulationOptions())
     np.testing.assert_array_equal(found[:, :2], start[:, :2])
     assert np.isnan(found[:, 2]).all()
     assert np.isfinite(found[:, 3:]).all()
@@ -116,7 +113,7 @@ def test_points_that_cannot_be_refined_stay_where_they_are(scene):
 
 def test_missing_pixels_of_unused_views_do_not_spread(scene):
     rig, points, pixels, weight = scene
-    normal, options = NormalEquations(RigOptics.of(rig)), TriangulationOptions()
-    clean = refine(normal, pixels, weight, points.T, options)
+    optics, options = RigOptics.of(rig), TriangulationOptions()
+    clean = refine(optics, pixels, weight, points.T, options)
     broken = np.where((weight == 0)[..., None], np.nan, pixels)
-    np.testing.assert_array_equal(refine(normal, broken, weight, points.T, options), clean)
+    np.testing.assert_array_equal(refine(optics, broken, weight, points.T, options), clean)

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from kinefit.multiview.lags import PairLag, _samples_per_second
 from kinefit.multiview.sync import _one_clock, find_offsets
-from kinefit.multiview.velocities import Motion
+from kinefit.multiview.velocities import ImageMotion
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, Keypoints2D, Timeline
 
@@ -210,7 +210,7 @@ def test_unrelated_motions_are_refused():
 def test_motions_that_swing_at_different_rates_do_not_count_as_much_evidence():
     time = np.arange(0, 12, 0.01)[:, None, None]
     swings = [np.sin(2 * np.pi * hz * time) * np.ones((1, 5, 2)) for hz in (1.0, 0.75)]
-    motions = [Motion(v, np.ones(v.shape[:2]), 0.0, 1 / 30) for v in swings]
+    motions = [ImageMotion(v, np.ones(v.shape[:2]), 0.0, 1 / 30) for v in swings]
     # All joints move alike, and velocities smoothed over 0.06 s change in 0.113 s at the least.
     assert _samples_per_second(*motions) <= 1 / 0.1128 + 0.01
 
@@ -301,7 +301,7 @@ def lag(a, b, seconds, reason=""):
 
 
 def still_motion():
-    return Motion(np.zeros((1, 3, 2)), np.zeros((1, 3)), 0.0, 1 / 30)
+    return ImageMotion(np.zeros((1, 3, 2)), np.zeros((1, 3)), 0.0, 1 / 30)
 
 
 def test_of_three_lags_that_contradict_each_other_none_is_believed():

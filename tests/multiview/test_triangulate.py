@@ -73,12 +73,12 @@ def test_the_cheapest_pair_alone_would_be_wrong(ring, motion, observed):
     # Negative control: choosing the pair of views with the least error of its own, as the peer
     # does, fails the test above by far: two wrong rays often nearly meet.
     from kinefit.geometry.projection import RigOptics
-    from kinefit.multiview.candidates import Observations, intersect
+    from kinefit.multiview.candidates import Rays, intersect
 
     rig, truth = ring(4), motion(150, 20)
     xy, _ = observed(rig, truth, 1.0, 0.3)
     optics = RigOptics.of(rig)
-    seen = Observations.of(optics, xy.reshape(4, -1, 2), np.ones((4, 3000)))
+    seen = Rays.of(optics, xy.reshape(4, -1, 2), np.ones((4, 3000)))
     pairs = camera_pairs(seen.centres, 30)
     places = intersect(seen, pairs)
     errors = seen.errors(places)

@@ -11,7 +11,9 @@ from itertools import combinations
 import numpy as np
 
 from kinefit.geometry.projection import RigOptics
-from kinefit.multiview.symmetric import SIX, solve_symmetric
+from kinefit.geometry.rays import meeting
+from kinefit.geometry.robust import Huber
+from kinefit.multiview.point_algebra import SIX, solve
 from kinefit.multiview.triangulation_options import ScoreType, TriangulationOptions
 from kinefit.types import BoolArray, FloatArray, IntArray
 
@@ -19,7 +21,7 @@ _PARALLEL = 1e-12  # squared sine between two rays below which they meet nowhere
 
 
 @dataclass(frozen=True, eq=False)
-class Observations:
+class Rays:
     """N points in C views.
 
     x, y: (C, N) on the plane z = 1, the lens undone; 0 where not valid.
@@ -40,7 +42,7 @@ class Observations:
     t: FloatArray
 
     @classmethod
-    def of(cls, optics: RigOptics, pixels: FloatArray, weight: FloatArray) -> Observations:
+    def of(cls, optics: RigOptics, pixels: FloatArray, weight: FloatArray) -> Rays:
         """pixels: (C, N, 2), NaN where missing; weight: (C, N), 0 where not to be used."""
         x, y = optics.undistort(pixels)
         valid = np.isfinite(x) & (weight > 0)
@@ -53,13 +55,13 @@ class Observations:
         weight = np.where(valid, weight, 0.0)
         return cls(x, y, valid, weight, focal, rays, centres, optics.R, optics.t)
 
-    def at(self, points: slice) -> Observations:
+    def at(self, points: slice) -> Rays:
         """Some of the points."""
         x, y, weight = (a[:, points] for a in (self.x, self.y, self.weight))
         valid, rays = self.valid[:, points], self.rays[..., points]
         return replace(self, x=x, y=y, valid=valid, weight=weight, rays=rays)
 
-    def single(self) -> Observations:
+    def single(self) -> Rays:
         """In single precision: good to a tenth of a millimetre, and twice as fast."""
         names = ("x", "y", "weight", "focal", "rays", "centres", "R", "t")
         return replace(self, **{name: getattr(self, name).astype(np.float32) for name in names})
@@ -105,25 +107,15 @@ def camera_pairs(centres: FloatArray, most: int) -> IntArray:
     return pairs[sorted(chosen)]
 
 
-def intersect(seen: Observations, pairs: IntArray) -> FloatArray:
+def intersect(seen: Rays, pairs: IntArray) -> FloatArray:
     """(3, P, N) points half-way between the two rays of each pair where they are nearest.
 
     NaN where a view is missing, the rays are parallel, or they meet behind a camera.
     """
     a, b = pairs.T
-    da, db = seen.rays[a], seen.rays[b]
-    base = (seen.centres[b] - seen.centres[a])[..., None]
-    cosine = (da * db).sum(axis=1)
-    along_a, along_b = (base * da).sum(axis=1), (base * db).sum(axis=1)
-    sine2 = 1 - cosine * cosine
-    good = seen.valid[a] & seen.valid[b] & (sine2 > _PARALLEL)
-    sine2 = np.where(good, sine2, np.nan)
-    reach_a = (along_a - cosine * along_b) / sine2
-    reach_b = (cosine * along_a - along_b) / sine2
-    front = (reach_a > 0) & (reach_b > 0)
-    points = (seen.centres[a] + seen.centres[b])[..., None] / 2
-    points = points + (reach_a[:, None] * da + reach_b[:, None] * db) / 2
-    return np.where(front[:, None], points, np.nan).transpose(1, 0, 2)
+    along, origin = seen.rays.swapaxes(0, 1), seen.centres.T[..., None]
+    on_a, on_b = meeting(origin[:, a], along[:, a], origin[:, b], along[:, b], _PARALLEL)
+    return np.where(seen.valid[a] & seen.valid[b], (on_a + on_b) / 2, np.nan)
 
 
 def robust_score(
@@ -136,21 +128,18 @@ def robust_score(
     means is said in `TriangulationOptions`; only "huber" makes a difference between weights.
     """
     if kind == "huber":
-        e = np.minimum(errors, cut)
-        loss = np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta))
-        total = np.maximum(weight.sum(axis=0), 1e-12)
-        worst = delta * (cut - 0.5 * delta) if cut > delta else 0.5 * cut * cut
-        return np.asarray((loss * weight[:, None]).sum(axis=0) / (worst * total))
+        rho = Huber(delta).rho
+        loss = (rho(np.minimum(errors, cut) ** 2) * weight[:, None]).sum(axis=0)
+        worst = float(rho(np.array(cut**2)))
+        return np.asarray(loss / (worst * np.maximum(weight.sum(axis=0), 1e-12)))
     count = np.maximum((weight > 0).sum(axis=0), 1)
     # Views that are not valid are infinite: they come last.
     ordered = np.minimum(np.sort(errors, axis=0) / cut, 1.0)
-    if kind == "median":
-        place = np.broadcast_to(count // 2, ordered.shape[1:])
-        place = np.minimum(place, np.maximum(count - 1, 0))
-        return np.asarray(np.take_along_axis(ordered, place[None], axis=0)[0])
-    keep = np.arange(len(ordered))[:, None, None] < np.ceil(0.75 * count)
-    kept = np.where(keep, ordered, 0.0)
-    return np.asarray(kept.sum(axis=0) / keep.sum(axis=0))
+    place = np.arange(len(ordered))[:, None, None]
+    kept = place == np.minimum(count // 2, count - 1)
+    if kind == "trimmed":
+        kept = place < np.ceil(0.75 * count)
+    return np.asarray(np.where(kept, ordered, 0.0).sum(axis=0) / kept.sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +156,7 @@ class Hypotheses:
     cost: FloatArray
 
 
-def hypotheses(seen: Observations, pairs: IntArray, options: TriangulationOptions) -> Hypotheses:
+def hypotheses(seen: Rays, pairs: IntArray, options: TriangulationOptions) -> Hypotheses:
     """What each pair of cameras proposes for each point, and how well all views support it."""
     seen = seen.single()
     start = points = intersect(seen, pairs)
@@ -182,9 +171,7 @@ def hypotheses(seen: Observations, pairs: IntArray, options: TriangulationOption
     return Hypotheses(start, points, np.where(np.isfinite(points[0]), cost, np.inf))
 
 
-def linear_points(
-    seen: Observations, share: FloatArray | BoolArray, near: FloatArray
-) -> FloatArray:
+def linear_points(seen: Rays, share: FloatArray | BoolArray, near: FloatArray) -> FloatArray:
     """(3, ..., N) points nearest to the rays of the views, weighed by precision and `share`.
 
     share: (C, ..., N) factors of the views' weights, 0 or False where one is not used.
@@ -201,7 +188,7 @@ def linear_points(
     wd = [w * n for n in d]
     along = sum(d[k] * o[k] for k in range(3))
     total = w.sum(axis=0)
-    H = [total * (i == j) - (wd[i] * d[j]).sum(axis=0) for i, j in SIX]
-    g = [(w * o[i] - wd[i] * along).sum(axis=0) for i in range(3)]
-    found = np.stack(solve_symmetric(H, g))
+    H = np.stack([total * (i == j) - (wd[i] * d[j]).sum(axis=0) for i, j in SIX])
+    g = np.stack([(w * o[i] - wd[i] * along).sum(axis=0) for i in range(3)])
+    found = solve(H, g)
     return np.where((w > 0).sum(axis=0) >= 2, found, np.nan)

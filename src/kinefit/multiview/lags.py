@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.special import stdtrit
 
-from kinefit.multiview.velocities import GRID_HZ, SMOOTH_S, Motion
+from kinefit.multiview.velocities import GRID_HZ, SMOOTH_S, ImageMotion
 from kinefit.types import FloatArray
 
 _LEAST_OVERLAP_S = 2.0  # of the motion in both cameras, at the lag that is reported
@@ -79,7 +79,9 @@ class _Curve(NamedTuple):
     overlap: FloatArray
 
 
-def compare(names: tuple[str, str], a: Motion, b: Motion, max_offset_s: float) -> PairLag:
+def pair_lag(
+    names: tuple[str, str], a: ImageMotion, b: ImageMotion, max_offset_s: float
+) -> PairLag:
     """The lag of two cameras, or why there is none."""
     nothing = PairLag(names, np.nan, np.nan, 0.0, np.nan, 0.0, 0.0, 0.0, np.nan, "")
     both = f"{names[0]} and {names[1]}"
@@ -138,7 +140,7 @@ def _doubt(pair: PairLag, inside: bool, speed: float, max_offset_s: float) -> st
     return ""
 
 
-def _correlate(a: Motion, b: Motion, range_s: float) -> _Curve:
+def _correlate(a: ImageMotion, b: ImageMotion, range_s: float) -> _Curve:
     """Canonical correlation of two cameras at all lags; time N log N.
 
     A lag of k steps sets a(t) beside b(t - k). Each camera's covariance is taken over the moments
@@ -161,7 +163,7 @@ def _correlate(a: Motion, b: Motion, range_s: float) -> _Curve:
     return _Curve(step, np.where(overlap >= _RIVAL_OVERLAP_S, correlation, 0.0), overlap)
 
 
-def _spectra(motion: Motion, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _spectra(motion: ImageMotion, n: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Fourier transforms of the velocity (F, K, 2), of its products xx, xy, yy (F, K, 3), and of
     where it is seen (F, K)."""
     x, y = motion.velocity[..., 0], motion.velocity[..., 1]
@@ -196,7 +198,7 @@ def _evidence(correlation: Any, samples: Any) -> FloatArray:
     return np.asarray(-0.5 * samples * np.log1p(-(np.asarray(correlation) ** 2)))
 
 
-def _samples_per_second(a: Motion, b: Motion) -> float:
+def _samples_per_second(a: ImageMotion, b: ImageMotion) -> float:
     """Independent pairs of values in a second of two cameras.
 
     In time: one per sum of the products of the autocorrelations (Bartlett 1935), up to 1.5 s.
@@ -239,7 +241,7 @@ def _rival(correlation: FloatArray, k: int) -> int | None:
     return best if rest[best] > 0 else None
 
 
-def _refine(a: Motion, b: Motion, step: int) -> tuple[float, float]:
+def _refine(a: ImageMotion, b: ImageMotion, step: int) -> tuple[float, float]:
     """Lag and standard deviation in seconds at the peak near `step`.
 
     The standard deviation is a two-way clustered jackknife (Cameron, Gelbach & Miller 2011):
@@ -264,13 +266,13 @@ def _refine(a: Motion, b: Motion, step: int) -> tuple[float, float]:
     return lag, max(float(np.sqrt(variance)) / GRID_HZ, LEAST_SD_S)
 
 
-def _near_covariances(a: Motion, b: Motion, step: int) -> FloatArray:
+def _near_covariances(a: ImageMotion, b: ImageMotion, step: int) -> FloatArray:
     """(lags, blocks, K, 4, 4) sums of products of both images' velocities, lags around `step`."""
     start, stop = max(0, step), min(len(a.seen), len(b.seen) + step)
     length = max(int(_BLOCK_S * GRID_HZ), -(-(stop - start) // _BLOCKS))
     blocks = -(-(stop - start) // length)
 
-    def stretch(motion: Motion, first: int) -> tuple[FloatArray, FloatArray]:
+    def stretch(motion: ImageMotion, first: int) -> tuple[FloatArray, FloatArray]:
         """Velocity (blocks, K, 2, length) and seen (blocks, K, 1, length), 0 beyond the ends."""
         rows = first + np.arange(blocks * length).reshape(blocks, length)
         inside = (rows >= 0) & (rows < len(motion.seen)) & (rows - first < stop - start)

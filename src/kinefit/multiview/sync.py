@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components, shortest_path
 from scipy.special import erf
 
-from kinefit.multiview.lags import LEAST_SD_S, PairLag, compare
-from kinefit.multiview.velocities import Motion, body_motion, shared_joints
+from kinefit.multiview.lags import LEAST_SD_S, PairLag, pair_lag
+from kinefit.multiview.velocities import ImageMotion, image_motion, shared_joints
 from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D
 from kinefit.types.arrays import check_names, freeze, frozen_array
 
@@ -88,9 +86,9 @@ def find_offsets(
     """
     _check(tracks, names, max_offset_s, within_frames)
     joints = shared_joints(tracks)
-    motions = [body_motion(t, joints, trust_stamps) for t in tracks]
+    motions = [image_motion(t, joints, trust_stamps) for t in tracks]
     pairs = [
-        compare((names[i], names[j]), motions[i], motions[j], max_offset_s)
+        pair_lag((names[i], names[j]), motions[i], motions[j], max_offset_s)
         for i, j in combinations(range(len(tracks)), 2)
     ]
     return _one_clock(tuple(names), motions, pairs, within_frames)
@@ -121,20 +119,19 @@ class _Solution(NamedTuple):
 
 
 def _one_clock(
-    names: tuple[str, ...], motions: list[Motion], pairs: list[PairLag], within_frames: float
+    names: tuple[str, ...], motions: list[ImageMotion], pairs: list[PairLag], within_frames: float
 ) -> Synchronisation:
     """One offset per camera from the lags of the pairs."""
-    count = len(names)
+    interval = np.array([m.interval for m in motions])
     good = [p for p in pairs if not p.reason]
     members = _largest_group(names, good)
     reference = members[0]
-    offset, sd, confidence = (np.full(count, np.nan) for _ in range(3))
-    used, contradiction = _consistent(names, members, good, motions)
+    offset, sd = np.full((2, len(names)), np.nan)
+    used, contradiction = _consistent(names, members, good, interval)
     if not contradiction and len(members) > 1:
-        solution = _solve(names, members, used, motions)
-        offset[members], sd[members] = solution.offset[members], solution.sd[members]
+        solution = _solve(names, members, used, interval)
+        offset, sd = solution.offset, solution.sd
         pairs = _with_closure(names, pairs, used, good, offset)
-    interval = np.array([m.interval for m in motions])
     tolerance = within_frames * np.fmax(interval, interval[reference])
     confidence = _confidence(names, reference, pairs, sd, tolerance)
     offset[reference], sd[reference], confidence[reference] = 0.0, 0.0, 1.0
@@ -142,9 +139,11 @@ def _one_clock(
         determined = (2 * sd <= tolerance) & np.isfinite(offset)
     determined[reference] = True
     reasons = tuple(
-        "" if determined[c] else _why(c, names, pairs, sd, tolerance, contradiction, members)
-        for c in range(count)
-    )
+        "" if determined[c]
+        else contradiction if contradiction and c in members
+        else _why(names[c], pairs, sd[c], tolerance[c])
+        for c in range(len(names))
+    )  # fmt: skip
     offset[~determined] = np.nan
     return Synchronisation(
         names, reference, offset, sd, confidence, determined, reasons, tuple(pairs)
@@ -155,70 +154,73 @@ def _index(names: tuple[str, ...], pair: PairLag) -> tuple[int, int]:
     return names.index(pair.cameras[0]), names.index(pair.cameras[1])
 
 
-def _groups(names: tuple[str, ...], pairs: Sequence[PairLag]) -> NDArray[np.int64]:
-    """(C,) number of the group of cameras that pairs connect."""
-    linked = np.zeros((len(names), len(names)))
+def _chains(
+    names: tuple[str, ...], pairs: Sequence[PairLag], cost: Callable[[PairLag], float]
+) -> FloatArray:
+    """(C, C) least sum of costs along chains of pairs, infinite where none leads (Floyd 1962)."""
+    total = np.where(np.eye(len(names)) > 0, 0.0, np.inf)
     for pair in pairs:
-        linked[_index(names, pair)] = 1
-    return np.asarray(connected_components(linked, directed=False)[1])
+        i, j = _index(names, pair)
+        total[i, j] = total[j, i] = cost(pair)
+    for k in range(len(names)):
+        total = np.minimum(total, total[:, k, None] + total[k])
+    return total
 
 
 def _largest_group(names: tuple[str, ...], pairs: Sequence[PairLag]) -> list[int]:
     """The cameras of the largest connected group; the one of the first camera where equal."""
-    label = _groups(names, pairs)
-    first = max(range(len(names)), key=lambda c: (int((label == label[c]).sum()), -c))
-    return [int(c) for c in np.flatnonzero(label == label[first])]
+    connected = np.isfinite(_chains(names, pairs, lambda _: 0.0))
+    return [int(c) for c in np.flatnonzero(connected[connected.sum(axis=1).argmax()])]
 
 
 def _consistent(
-    names: tuple[str, ...], members: list[int], good: list[PairLag], motions: list[Motion]
+    names: tuple[str, ...], members: list[int], good: list[PairLag], interval: FloatArray
 ) -> tuple[list[PairLag], str]:
     """The pairs within `members` that agree around every loop, or what contradicts what.
 
     Three cameras tell that one of three lags is wrong, not which; a fourth does.
     """
     inside = [p for p in good if set(_index(names, p)) <= set(members)]
-    if len(members) < 2 or not _solve(names, members, inside, motions).misfit:
+    if len(members) < 2 or not (whole := _solve(names, members, inside, interval)).misfit:
         return inside, ""
     ways = []
     for left_out in inside:
         rest = [p for p in inside if p is not left_out]
-        connected = len(set(_groups(names, rest)[members])) == 1
-        if connected and not _solve(names, members, rest, motions).misfit:
+        connected = len(_largest_group(names, rest)) == len(members)
+        if connected and not _solve(names, members, rest, interval).misfit:
             ways.append(rest)
     if len(ways) == 1:
         return ways[0], ""
-    closure = _solve(names, members, inside, motions).closure
-    worst = inside[int(np.abs(closure).argmax())]
+    worst = inside[int(np.abs(whole.closure).argmax())]
     return inside, (
         f"the lags of the pairs contradict each other: between {worst.cameras[0]} and "
-        f"{worst.cameras[1]} by {abs(closure).max():.3f} s"
+        f"{worst.cameras[1]} by {abs(whole.closure).max():.3f} s"
     )
 
 
 def _solve(
-    names: tuple[str, ...], members: list[int], pairs: Sequence[PairLag], motions: list[Motion]
+    names: tuple[str, ...], members: list[int], pairs: Sequence[PairLag], interval: FloatArray
 ) -> _Solution:
     """Weighted least squares for the offsets of connected cameras; the first of them has 0.
 
     The lags of two pairs that share a camera are not independent: half of each variance comes
     from that camera. So the deviations do not shrink as they would by averaging over pairs.
     """
+    ends = np.array([_index(names, pair) for pair in pairs])
     design = np.zeros((len(pairs), len(names)))
-    for row, pair in enumerate(pairs):
-        i, j = _index(names, pair)
-        design[row, i], design[row, j] = -1.0, 1.0
+    np.put_along_axis(design, ends[:, :1], -1.0, axis=1)
+    np.put_along_axis(design, ends[:, 1:], 1.0, axis=1)
     lag, sd = np.array([[p.lag_s, p.sd_s] for p in pairs]).T
     free = members[1:]
     solver = np.linalg.pinv(design[:, free] / sd[:, None]) / sd
-    offset, spread = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    offset, spread = np.full((2, len(names)), np.nan)
     offset[members[0]], spread[members[0]] = 0.0, 0.0
     offset[free] = solver @ lag
     shared = design @ design.T / 2  # 1 for a pair with itself, +-1/2 where one camera is shared
     covariance = solver @ (shared * np.outer(sd, sd)) @ solver.T
     spread[free] = np.sqrt(np.maximum(np.diag(covariance), LEAST_SD_S**2))
     closure = lag - design[:, members] @ offset[members]
-    half = [max(motions[c].interval for c in _index(names, p)) / 2 for p in pairs]
+    half = interval[ends].max(axis=1) / 2
     misfit = bool((np.abs(closure) > np.maximum(3 * sd, half)).any())
     return _Solution(offset, spread, closure, misfit)
 
@@ -250,35 +252,20 @@ def _confidence(
     tolerance: FloatArray,
 ) -> FloatArray:
     """(C,) see `Synchronisation`: along the surest chain of pairs to the reference."""
-    doubt = np.zeros((len(names), len(names)))
-    for pair in pairs:
-        if np.isfinite(pair.lag_s):
-            right = 1 / (1 + np.exp(-np.clip(pair.margin, -30, 30)))
-            doubt[_index(names, pair)] = 1e-6 - np.log(right)  # up to 1e-8 would mean no connection
-    peak = np.exp(-shortest_path(doubt, directed=False, indices=reference))
+    found = [pair for pair in pairs if np.isfinite(pair.lag_s)]
+    doubt = _chains(names, found, lambda pair: float(np.logaddexp(0.0, -pair.margin)))
     near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
-    return np.where(np.isfinite(sd), peak * near, 0.0)
+    return np.where(np.isfinite(sd), np.exp(-doubt[reference]) * near, 0.0)
 
 
-def _why(
-    camera: int,
-    names: tuple[str, ...],
-    pairs: Sequence[PairLag],
-    sd: FloatArray,
-    tolerance: FloatArray,
-    contradiction: str,
-    members: list[int],
-) -> str:
+def _why(name: str, pairs: Sequence[PairLag], sd: float, tolerance: float) -> str:
     """Why the offset of a camera is not determined, in plain words."""
-    if camera in members and contradiction:
-        return contradiction
-    if np.isfinite(sd[camera]):
+    if np.isfinite(sd):
         return (
-            f"its offset is known to {2 * sd[camera] * 1000:.1f} ms only (two standard "
-            f"deviations), {tolerance[camera] * 1000:.1f} ms are wanted: more motion would tell"
+            f"its offset is known to {2 * sd * 1000:.1f} ms only (two standard deviations); "
+            f"{tolerance * 1000:.1f} ms are wanted: more motion would tell"
         )
-    mine = [p for p in pairs if names[camera] in p.cameras]
-    best = max(mine, key=lambda p: (p.margin, p.overlap_s))
-    if not best.reason:
-        return f"it agrees with {' and '.join(best.cameras)} only, not with the reference"
-    return best.reason
+    best = max((p for p in pairs if name in p.cameras), key=lambda p: (p.margin, p.overlap_s))
+    return (
+        best.reason or f"it agrees with {' and '.join(best.cameras)} only, not with the reference"
+    )

@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 
 from kinefit.geometry.projection import RigOptics, Seen
 from kinefit.multiview.candidate_selection import choose_paths
-from kinefit.multiview.candidates import Observations, camera_pairs, hypotheses, linear_points
+from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses, linear_points
 from kinefit.multiview.noise import pixel_sd, robust_sd
-from kinefit.multiview.point_normal import NormalEquations
+from kinefit.multiview.point_algebra import full, information, inverse, leverage
 from kinefit.multiview.refine import refine
-from kinefit.multiview.symmetric import full, inverse_symmetric
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.types import (
     BoolArray,
@@ -178,10 +177,9 @@ class _Work:
     ) -> None:
         C, N = xy.shape[:2]
         self.rig, self.optics, self.options = rig, RigOptics.of(rig), options
-        self.normal = NormalEquations(self.optics)
         self.shape = weight.shape
         self.xy, self.weight = xy, weight.reshape(C, N)
-        self.seen = Observations.of(self.optics, self.xy, self.weight)
+        self.seen = Rays.of(self.optics, self.xy, self.weight)
         centres = np.stack([camera.centre for camera in rig])
         self.pairs = camera_pairs(centres, options.max_pairs)
         P = len(self.pairs)
@@ -252,7 +250,7 @@ class _Work:
         self.inliers[:, block] = used > 0
         self._residuals(block, used, *self.optics.look(start))
 
-    def _judge(self, seen: Observations, ambiguous: BoolArray, inliers: BoolArray) -> IntArray:
+    def _judge(self, seen: Rays, ambiguous: BoolArray, inliers: BoolArray) -> IntArray:
         """(n,) the reason of each point after the choice of its views."""
         least = self.options.min_views
         count = seen.valid.sum(axis=0)
@@ -273,7 +271,7 @@ class _Work:
         return np.where(np.isfinite(found), found, start)
 
     def _finally(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
-        return refine(self.normal, self.xy[:, block], weight, start, self.options)
+        return refine(self.optics, self.xy[:, block], weight, start, self.options)
 
     def _refine(
         self,
@@ -339,9 +337,9 @@ class _Work:
         u, v, seen: what the rig sees at the block's points.
         """
         on = (used > 0) & np.isfinite(u)
-        w, seen = np.where(on, used, 0.0), seen.only(on)
-        covariance = np.nan_to_num(inverse_symmetric(self.normal.matrix(seen, w)))
-        freedom = 2 - self.normal.leverage(seen, w, covariance)
+        w, slopes = np.where(on, used, 0.0), self.optics.jacobian(seen.only(on))
+        covariance = np.nan_to_num(inverse(information(w, *slopes)))
+        freedom = 2 - leverage(w, covariance, *slopes)
         xy = self.xy[:, block]
         square = (u - xy[..., 0]) ** 2 + (v - xy[..., 1]) ** 2
         self.square[:, block] = np.where(on, self.weight[:, block] * square, 0.0)
@@ -362,7 +360,8 @@ class _Work:
         pixels[:, block, 0], pixels[:, block, 1] = u, v
         on = self.inliers[:, block]
         w = np.where(on, self.weight[:, block] / sd[:, self._columns(block)] ** 2, 0.0)
-        covariance[block] = full(inverse_symmetric(self.normal.matrix(seen.only(on), w)))
+        slopes = self.optics.jacobian(seen.only(on))
+        covariance[block] = full(inverse(information(w, *slopes)))
 
     def _result(
         self,
@@ -403,7 +402,7 @@ def _near_neighbour(points: FloatArray, sure: FloatArray, gaps: FloatArray) -> B
     return near
 
 
-def _widest_angle(seen: Observations, used: BoolArray) -> FloatArray:
+def _widest_angle(seen: Rays, used: BoolArray) -> FloatArray:
     """(n,) radians between the two most different rays of the used views; 0 with fewer."""
     least = np.ones(used.shape[1])  # cosine
     for a in range(1, len(used)):

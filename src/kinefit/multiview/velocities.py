@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
 from scipy.ndimage import convolve1d, median_filter
 
 from kinefit.multiview.clock import own_clock
@@ -27,7 +26,7 @@ SMOOTH_S = 0.06
 _TREND_S = 1.0  # of the window of the mean that is taken off; 0.3 to 2 are alike
 
 
-class Motion(NamedTuple):
+class ImageMotion(NamedTuple):
     """One camera. velocity: (N, K, 2) body sizes per second from the first frame on, at `GRID_HZ`,
     without its slow part, 0 where unseen; seen: (N, K) 1.0 or 0.0; start: seconds on its clock;
     interval: seconds per frame."""
@@ -57,14 +56,16 @@ def shared_joints(tracks: Sequence[Keypoints2D]) -> list[tuple[str, ...]]:
     return [*groups, ("Nose",)] if "Nose" in common else [*groups]
 
 
-def body_motion(track: Keypoints2D, joints: list[tuple[str, ...]], trust_stamps: bool) -> Motion:
+def image_motion(
+    track: Keypoints2D, joints: list[tuple[str, ...]], trust_stamps: bool
+) -> ImageMotion:
     clock = own_clock(track, trust_stamps=trust_stamps)
     shape = (len(joints), 2)
     size = _body_size(track, joints)
     known = np.isfinite(size)
     if known.sum() < 2:
         start = float(clock[0]) if len(clock) else 0.0
-        return Motion(np.zeros((1, *shape)), np.zeros((1, len(joints))), start, np.nan)
+        return ImageMotion(np.zeros((1, *shape)), np.zeros((1, len(joints))), start, np.nan)
     time = clock - clock[0]
     interval = float(np.median(np.diff(time)))
     count = int(min(time[-1], _LONGEST_S) * GRID_HZ + 1e-6) + 1
@@ -80,7 +81,7 @@ def body_motion(track: Keypoints2D, joints: list[tuple[str, ...]], trust_stamps:
     window = _window(_TREND_S)[1]
     mean = _running(velocity, window) / np.maximum(_running(seen, window), 1e-9)[..., None]
     velocity = np.where(seen[..., None] > 0, velocity - mean, 0.0)
-    return Motion(velocity, seen, float(clock[0]), interval)
+    return ImageMotion(velocity, seen, float(clock[0]), interval)
 
 
 def _midpoints(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
@@ -140,10 +141,7 @@ def _window(sigma_s: float) -> tuple[FloatArray, FloatArray]:
 
 def _running(values: FloatArray, window: FloatArray) -> FloatArray:
     """Weighted sum over the window around each moment; same shape."""
-    count = fft.next_fast_len(len(values) + len(window) - 1, real=True)
-    weights = fft.rfft(window, count).reshape(-1, *(1,) * (values.ndim - 1))
-    full = fft.irfft(fft.rfft(values, count, axis=0) * weights, count, axis=0)
-    return np.asarray(full[len(window) // 2 :][: len(values)])
+    return np.asarray(convolve1d(values, window, axis=0, mode="constant"))
 
 
 def _slope(xy: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -158,8 +156,7 @@ def _slope(xy: FloatArray) -> tuple[FloatArray, FloatArray]:
     offset, weight = _window(SMOOTH_S)
 
     def moment(values: FloatArray, power: int) -> FloatArray:
-        kernel = (weight * offset**power)[::-1]
-        return np.asarray(convolve1d(values, kernel, axis=0, mode="constant"))
+        return _running(values, (weight * offset**power)[::-1])
 
     count, first, second = (moment(seen, p) for p in range(3))
     spread = count * second - first**2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.geometry.projection import RigOptics, project_rig
-from kinefit.multiview.candidates import Observations, camera_pairs, hypotheses
+from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.skeletons import Skeleton
@@ -39,6 +39,11 @@ _EXHAUSTIVE = 5  # cameras up to which all 2^C labelings of a frame are tried
 _ROUNDS = 3  # of agreeing and relabelling, with more cameras
 _CHANGE = 0.1  # cost of a view that changes its labels; a contradicting view costs up to 1
 _PRIOR = 0.05  # 1/s per view claimed as swapped: decides between a labeling and its opposite
+# Cost per frame of a claim, over C^4 of C cameras. Two views contradict each other whichever of
+# them is exchanged, and level cameras see a symmetric pose under either labelling: without this,
+# pairs of the four cameras of 9 rendered scenes turn 36 wrong frames of arms into 394 and 315 of
+# legs into 261, with it into 37 and 106. More cameras outvote one another.
+_CLAIM = 1.6
 # A pair is only exchanged by itself where that brings it nearer by this share of the inlier
 # threshold on average: limbs that cross in a picture lie as near to either label.
 _GAIN, _PAIR_CHANGE = 0.25, 0.5
@@ -171,7 +176,7 @@ def _joint_search(
     # The last view's bit is clear in the first half; exchanging every view changes nothing.
     node = np.concatenate([half, half[::-1]]).T
     step = _median_step(timeline)
-    node = node + _PRIOR * step * bits.sum(axis=1)
+    node = node + (_PRIOR * step + _CLAIM / C**4) * bits.sum(axis=1)
     # Cost of going over with change d: each view's jump, with or without an exchange.
     change = (
         _CHANGE * bits.sum(axis=1)
@@ -197,7 +202,7 @@ def _labeling_costs(
     out = np.empty((len(bits), T))
     for s, row in enumerate(bits):
         pixels, weight = _exchanged(xy, score, row[:, None])
-        seen = Observations.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
+        seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
         best = hypotheses(seen, pairs, options).cost.min(axis=0)
         known = seen.valid.sum(axis=0) >= 2
         cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
