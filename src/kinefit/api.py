@@ -209,7 +209,7 @@ def fit_pictures(
 ) -> list[PictureResult]:
     """A body for the person in each picture; see `kinefit.pipeline.image_fit.fit_pictures`."""
     from kinefit.pipeline import image_fit
-    from kinefit.render.body_overlay import draw_fit
+    from kinefit.render.body_overlay import write_body_picture
 
     return image_fit.fit_pictures(
         pictures,
@@ -217,7 +217,7 @@ def fit_pictures(
         options,
         focal_px=focal_px,
         fov_deg=fov_deg,
-        draw=draw_fit,
+        draw=write_body_picture,
         progress=lambda done, total: progress("detect", done, total),
     )
 
