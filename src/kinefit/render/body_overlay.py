@@ -31,7 +31,7 @@ from kinefit.types import (
 _NO_POSE = "no pose"
 _WARNING = (255, 140, 120)  # the palette's ALERT, light enough to read on a dark rim
 _PANEL_SIDE = 1280  # pixels: the longer side of a photo's panels, at most
-_TOGETHER = 32  # frames whose meshes are made at once: 1 ms each with Anny, one by one 2 ms
+_TOGETHER = 32  # frames whose meshes are made at once: 1.5 ms each with Anny, one by one 3 ms
 
 
 def write_body_overlay(
