@@ -9,7 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from kinefit.io.video import VideoFrame, VideoWriter, _clock, frame_times, frames, probe
+from kinefit.io.video import (
+    VideoFrame,
+    VideoWriter,
+    _clock,
+    frame_times,
+    frames,
+    pictures_at,
+    probe,
+)
 from kinefit.types import InputError, InvalidData, Timeline
 
 
@@ -237,6 +245,8 @@ class TestDamage:
         assert lost[0] == pytest.approx(times[0])
         assert len(lost) <= 3  # a reference takes its B frames along
         np.testing.assert_array_equal(read[-1].rgb, whole[-1].rgb)  # after the next key frame
+        shown = list(pictures_at(path, np.arange(24) / 30))
+        assert [p is None for p in shown] == [f.rgb is None for f in read]
 
     def test_damage_in_the_last_packets_costs_no_good_frame(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.mp4", codec="mpeg4")
@@ -362,3 +372,15 @@ def test_pictures_can_come_small(demo_clip):
     averaged = cv2.resize(whole, (108, 192), interpolation=cv2.INTER_AREA)
     # The same area's mean, colours converted before or after: a level or two.
     assert np.abs(averaged.astype(float) - small).mean() < 3
+
+
+def test_pictures_at_moments_are_the_nearest_frames(tmp_path):
+    path = tmp_path / "v.mp4"
+    with VideoWriter(path, (64, 48), rate_hz=10.0, quality=10) as writer:
+        for i in range(6):
+            writer.add(np.full((48, 64, 3), 30 * i, np.uint8), 3.0 + i / 10)
+    moments = np.array([0.0, 0.04, 0.06, 0.3, 0.3, 0.9])
+    found = list(pictures_at(path, moments, (32, 24)))
+    wanted = [f.rgb for f in frames(path, size=(32, 24))]
+    assert all((a == wanted[i]).all() for a, i in zip(found, [0, 0, 1, 3, 3, 5], strict=True))
+    assert list(pictures_at(path, np.zeros(0))) == []

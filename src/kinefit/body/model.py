@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from kinefit.types import BodyMotion, FloatArray, IntArray, InvalidData
 
@@ -171,14 +172,19 @@ class BodyModel:
             bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(*rotations.shape[:-3], -1)
             rest = rest + np.tensordot(bend, self.pose_dirs[:, rows], axes=1)
         shift = c - (G @ heads[..., None])[..., 0]
-        out = np.zeros((*rotations.shape[:-3], rest.shape[-2], 3))
+        lead, B = G.shape[:-3], len(self.joint_names)
+        moves = np.concatenate([G, shift[..., None]], axis=-1).reshape(-1, B, 12)
         joints, weights = self.skin_joints[rows], self.skin_weights[rows]
-        for k in range(weights.shape[1]):
-            used = np.flatnonzero(weights[:, k])
-            b, w = joints[used, k], weights[used, k, None]
-            moved = np.einsum("...vij,...vj->...vi", G[..., b, :, :], rest[..., used, :])
-            out[..., used, :] += w * (moved + shift[..., b, :])
-        return out
+        V, W = weights.shape
+        skin = csr_array((weights.ravel(), (np.repeat(np.arange(V), W), joints.ravel())), (V, B))
+        rest = np.broadcast_to(rest, (*lead, V, 3)).reshape(-1, V, 3)
+        out = np.empty(rest.shape)
+        # Each vertex has one transform, the mean of its joints': a third of the time of moving it
+        # with each of them. Pose by pose, so that the transforms stay in the cache.
+        for pose, move in enumerate(moves):
+            each = (skin @ move).reshape(V, 3, 4)
+            out[pose] = (each[..., :3] @ rest[pose, :, :, None])[..., 0] + each[..., 3]
+        return out.reshape(*lead, V, 3)
 
     def regress(self, posed: FloatArray, joints: FloatArray, names: Sequence[str]) -> FloatArray:
         """(..., K, 3) keypoints of a posed mesh (..., V, 3) and its joints (..., B, 3)."""

@@ -135,6 +135,32 @@ def frames(
         yield VideoFrame(index, clock.at(slot), rgb)
 
 
+def pictures_at(
+    path: str | Path, moments: FloatArray, size: tuple[int, int] | None = None
+) -> Generator[Picture | None, None, None]:
+    """The picture nearest to each of `moments` (N,), increasing seconds from the first frame.
+
+    None where that frame is damaged; past the end it is the last one. Frames between are decoded,
+    which others need, but not converted: half of the time of `frames` at half the rate.
+    size, and what is raised: as `frames`.
+    """
+    clock, pixel_aspect = _read_packets(Path(path))
+    middles = (clock.time[1:] + clock.time[:-1]) / 2 - clock.time[0]
+    wanted = np.searchsorted(middles, moments, side="right").tolist()
+    coming = _aligned(Path(path), clock)
+    slot, picture = next(coming, (0, None))
+    following = next(coming, None)
+    shown: tuple[int, Picture | None] = (-1, None)
+    for at in wanted:
+        while following is not None and following[0] <= at:
+            slot, picture = following
+            following = next(coming, None)
+        if shown[0] != slot:
+            rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+            shown = (slot, rgb)
+        yield shown[1]
+
+
 def frame_times(path: str | Path) -> FloatArray:
     """(N,) seconds of all frames, without decoding any; raises InputError as `frames` does.
 

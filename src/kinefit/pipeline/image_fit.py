@@ -27,7 +27,7 @@ from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import PictureOptions
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.store import check_folder
-from kinefit.render.body_overlay import draw_fit
+from kinefit.render.body_overlay import write_body_picture
 from kinefit.types import (
     InputError,
     Keypoints2D,
@@ -161,7 +161,7 @@ def _write(
         files.append(stem.with_name(f"{stem.name}.png"))
         photo = next(iter(frames(picture))).rgb
         assert photo is not None  # it was decoded for the detector
-        draw_fit(files[3], photo, fit.view(i), vertices, body.faces)
+        write_body_picture(files[3], photo, fit.view(i), vertices, body.faces)
     write_json(files[0], report)
     return PictureResult(picture, reason, report, tuple(files))
 

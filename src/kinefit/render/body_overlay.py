@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from kinefit.geometry import rotations as so3
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture
 from kinefit.render.mesh import MeshPainter
-from kinefit.render.palette import PAPER, rgb
-from kinefit.render.tiles import Tiles, label
+from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, Side, rgb
+from kinefit.render.tiles import Tiles, film_frames, label
 from kinefit.types import (
     BodyMotion,
     Camera,
@@ -23,35 +24,14 @@ from kinefit.types import (
     FloatArray,
     IntArray,
     InvalidData,
+    Timeline,
     all_finite,
 )
 
 _NO_POSE = "no pose"
 _WARNING = (255, 140, 120)  # the palette's ALERT, light enough to read on a dark rim
 _PANEL_SIDE = 1280  # pixels: the longer side of a photo's panels, at most
-_TOGETHER = 32  # frames whose meshes are made at once: 4 ms each with Anny, one by one 21 ms
-
-Vertices = Callable[[int], FloatArray | None]
-
-
-def meshes_of(body: BodyModel, motion: BodyMotion) -> Vertices:
-    """The posed mesh (V, 3) metres of each frame of a motion, or None where there is no pose.
-
-    Made some frames at a time, as they are asked for in order: memory does not grow with the clip.
-    """
-    posed = all_finite(motion.translation)
-
-    @lru_cache(maxsize=1)
-    def together(first: int) -> FloatArray:
-        rows = slice(first, first + _TOGETHER)
-        return body.posed_vertices(motion.rotations[rows], motion.translation[rows], motion.shape)
-
-    def vertices(t: int) -> FloatArray | None:
-        if not posed[t]:
-            return None
-        return np.asarray(together(t // _TOGETHER * _TOGETHER)[t % _TOGETHER])
-
-    return vertices
+_TOGETHER = 32  # frames whose meshes are made at once: 1.5 ms each with Anny, one by one 3 ms
 
 
 def write_body_overlay(
@@ -63,28 +43,18 @@ def write_body_overlay(
     motion: BodyMotion,
     progress: Callable[[int, int], None],
 ) -> None:
-    """`write_fit_overlay` of a body's motion."""
-    meshes = meshes_of(body, motion)
-    write_fit_overlay(path, videos, rig, moments, meshes, body.faces, progress)
-
-
-def write_fit_overlay(
-    path: Path,
-    videos: Sequence[Path],
-    rig: CameraRig,
-    moments: FloatArray,
-    vertices_of: Vertices,
-    faces: IntArray,
-    progress: Callable[[int, int], None],
-) -> None:
     """Write one video that shows every camera with the body on it, one camera or many.
 
-    videos: C files in the order of `rig`. moments: (C, T) seconds of each frame on each camera's
-    own clock, from its first frame. vertices_of: (V, 3) metres, world, of frame t, or None; those
-    frames say so. faces: (F, 3). progress: called with frames done and in all.
-    Errors are those of `Tiles.write` and `MeshPainter`.
+    The right limbs are blue and the left ones orange. Frames without a pose say so. Which frames
+    are shown: see `kinefit.render.tiles.film_frames`.
+    videos: C files in the order of `rig`. moments: (C, T) seconds of each frame of `motion` on each
+    camera's own clock, from its first frame. progress: called with frames done and in all.
+    Errors are those of `Tiles.write`.
     """
-    painter = MeshPainter(faces)
+    shown = film_frames(motion.timeline)
+    motion = _at(motion, shown)
+    painter = MeshPainter(body.faces, color=face_colors(body))
+    vertices_of = meshes_of(body, motion)
 
     def paint(t: int, pictures: list[Picture]) -> None:
         vertices = vertices_of(t)
@@ -94,10 +64,75 @@ def write_fit_overlay(
             else:
                 painter.draw(picture, camera, vertices)
 
-    Tiles.of(rig).write(path, videos, moments, paint, progress)
+    Tiles.of(rig).write(path, videos, moments[:, shown], motion.timeline, paint, progress)
 
 
-def picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray) -> Picture:
+def _at(motion: BodyMotion, rows: slice) -> BodyMotion:
+    """The motion in some of its frames."""
+    clock = motion.timeline
+    return replace(
+        motion,
+        timeline=Timeline(clock.frame[rows], clock.time[rows]),
+        rotations=motion.rotations[rows],
+        translation=motion.translation[rows],
+    )
+
+
+def meshes_of(body: BodyModel, motion: BodyMotion) -> Callable[[int], FloatArray | None]:
+    """The posed mesh (V, 3) metres of each frame of a motion, or None where there is no pose.
+
+    Made some frames at a time, as they are asked for in order: memory does not grow with the clip.
+    """
+    posed = all_finite(motion.translation)
+    body = body.fixed(motion.shape)
+
+    @lru_cache(maxsize=1)
+    def together(first: int) -> FloatArray:
+        rows = slice(first, first + _TOGETHER)
+        return body.posed_vertices(motion.rotations[rows], motion.translation[rows], np.zeros(0))
+
+    def vertices(t: int) -> FloatArray | None:
+        if not posed[t]:
+            return None
+        return np.asarray(together(t // _TOGETHER * _TOGETHER)[t % _TOGETHER])
+
+    return vertices
+
+
+def face_colors(body: BodyModel) -> FloatArray:
+    """(F, 3) RGB: right and left limbs in the colours of their sides, as far as each face turns
+    with the joints of the limb; so left and right that were exchanged show at once.
+    """
+    on_side = {side: np.zeros(len(body.joint_names)) for side in SKIN_OF_SIDE}
+    first = {joint: _side(name) for name, joint in body.anatomy.items()}
+    for b, joint in enumerate(body.joint_names):  # parents come first
+        for side, share in on_side.items():
+            above = share[body.parents[b]] if b else 0.0
+            share[b] = float(first.get(joint) == side) or above
+    color = np.full((len(body.vertices), 3), rgb(SKIN), np.float64)
+    for side, share in on_side.items():
+        weight = (body.skin_weights * share[body.skin_joints]).sum(axis=1)[:, None]
+        color += weight * (np.array(rgb(SKIN_OF_SIDE[side])) - rgb(SKIN))
+    return np.asarray(color[body.faces].mean(axis=1))
+
+
+def _side(name: str) -> Side | None:
+    """The side of an anatomical joint from the shoulder or hip on: "LElbow" -> "left"."""
+    if name[1:] in ("Shoulder", "Hip"):
+        return "left" if name[0] == "L" else "right"
+    return None
+
+
+def write_body_picture(
+    path: Path, photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray
+) -> None:
+    """Write the photo, the body on it, and the body from its side, next to each other; see
+    `body_picture`. Errors are those of `write_picture`.
+    """
+    write_picture(path, body_picture(photo, camera, vertices, faces))
+
+
+def body_picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray) -> Picture:
     """The photo, the body on it, and the body seen from its side, next to each other.
 
     photo: (height, width, 3) uint8 RGB, scaled down where it is large. camera: that took it.
@@ -105,18 +140,11 @@ def picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArra
     The side view is what the same camera would see had the body turned by 90 degrees where it
     stands: leaning and depth, which the photo hides, show there.
     """
-    plain = _shrunk(photo)
+    plain = _scaled_down(photo)
     fitted, side = plain.copy(), np.full_like(plain, rgb(PAPER))
     MeshPainter(faces).draw(fitted, camera, vertices)
-    MeshPainter(faces, opacity=1.0).draw(side, camera, turned(vertices))
+    MeshPainter(faces, opacity=1.0).draw(side, camera, rotated_quarter(vertices))
     return np.concatenate([plain, fitted, side], axis=1)
-
-
-def draw_fit(
-    path: Path, photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray
-) -> None:
-    """`picture`, written."""
-    write_picture(path, picture(photo, camera, vertices, faces))
 
 
 def write_picture(path: Path, image: Picture) -> None:
@@ -131,14 +159,14 @@ def write_picture(path: Path, image: Picture) -> None:
         temporary.write_bytes(coded.tobytes())
 
 
-def turned(vertices: FloatArray) -> FloatArray:
+def rotated_quarter(vertices: FloatArray) -> FloatArray:
     """(V, 3) a quarter turn to the left about the vertical through the middle of the mesh."""
     middle = (np.nanmin(vertices, axis=0) + np.nanmax(vertices, axis=0)) / 2
     quarter = so3.exp(np.array([0.0, np.pi / 2, 0.0]))
     return np.asarray((vertices - middle) @ quarter.T + middle)
 
 
-def _shrunk(photo: Picture) -> Picture:
+def _scaled_down(photo: Picture) -> Picture:
     """A copy of the photo that is no larger than a panel."""
     height, width = photo.shape[:2]
     scale = min(1.0, _PANEL_SIDE / max(height, width))

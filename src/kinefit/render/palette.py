@@ -17,6 +17,9 @@ SHADE = "#c9d0d7"  # stretches to be read with care: near gimbal lock, estimated
 PAPER = "#eef1f4"  # the empty part of a bar
 ALERT = "#b3261e"  # frames that need care
 
+SKIN = "#cdd8e4"  # a fitted body; its limbs are SIDE_COLOR, light enough for shading to show
+SKIN_OF_SIDE: dict[Side, str] = {"right": "#6fb2dc", "left": "#f0a46c"}
+
 
 def side_of(name: str) -> Side:
     """The body side that a marker, point or joint group name carries.

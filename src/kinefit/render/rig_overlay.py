@@ -11,8 +11,8 @@ import numpy as np
 from kinefit.geometry.projection import project_rig
 from kinefit.io.video import Picture
 from kinefit.render.skeleton_overlay import SkeletonPainter
-from kinefit.render.tiles import Tiles
-from kinefit.types import CameraRig, FloatArray, all_finite
+from kinefit.render.tiles import Tiles, film_frames
+from kinefit.types import CameraRig, FloatArray, Timeline, all_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,17 @@ def write_views_overlay(path: Path, scene: Scene, progress: Callable[[int, int],
     What is drawn is the result, not what a detector saw: where the skeleton lies beside the
     person, the points in space are wrong. A video that is over shows its last picture.
     """
-    pixels = project_rig(scene.rig, scene.xyz)  # (C, T, J, 2)
+    moments = scene.moments
+    clock = Timeline(np.arange(len(scene.xyz)), moments[0] - moments[0, :1])
+    shown = film_frames(clock)
+    pixels = project_rig(scene.rig, scene.xyz[shown])  # (C, T, J, 2)
     tiles = Tiles.of(scene.rig)
     painter = SkeletonPainter(scene.names, max(tiles.size))
 
     def paint(t: int, pictures: list[Picture]) -> None:
         for camera, picture, xy in zip(scene.rig, pictures, pixels[:, t], strict=True):
-            shown = (xy + 0.5) * (np.array(tiles.size) / camera.size) - 0.5
-            painter.draw(picture, shown, all_finite(shown).astype(float))
+            at = (xy + 0.5) * (np.array(tiles.size) / camera.size) - 0.5
+            painter.draw(picture, at, all_finite(at).astype(float))
 
-    tiles.write(path, scene.videos, scene.moments, paint, progress)
+    clock = Timeline(clock.frame[shown], clock.time[shown])
+    tiles.write(path, scene.videos, moments[:, shown], clock, paint, progress)

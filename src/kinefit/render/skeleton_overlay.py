@@ -12,6 +12,7 @@ import numpy as np
 from kinefit.detect.protocol import FrameResult
 from kinefit.io.video import Picture, VideoInfo, VideoWriter
 from kinefit.render.palette import SIDE_COLOR, rgb, side_of
+from kinefit.render.tiles import label
 from kinefit.skeletons import skeleton, skeleton_names
 from kinefit.types import BoolArray, FloatArray, all_finite
 
@@ -50,7 +51,7 @@ class OverlayWriter:
             return
         picture = _shrink(frame.rgb, self._size)
         self._painter.draw(picture, (frame.xy + 0.5) * self._ratio - 0.5, frame.score)
-        _caption(picture, f"frame {frame.index}   {frame.time:.2f} s")
+        label(picture, f"frame {frame.index}   {frame.time:.2f} s", line=-1)
         self._video.add(picture, frame.time)
 
     def __enter__(self) -> Self:
@@ -132,10 +133,3 @@ def _shrink(rgb_picture: Picture, size: tuple[int, int]) -> Picture:
     small = np.empty((size[1], size[0], 3), np.uint8)  # never the caller's own picture
     cv2.resize(picture, size, dst=small)
     return small
-
-
-def _caption(picture: Picture, text: str) -> None:
-    """The frame number that warnings speak of, in the lower left corner."""
-    at, font = (8, picture.shape[0] - 10), cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(picture, text, at, font, 0.5, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(picture, text, at, font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,22 +1,25 @@
-"""Videos of several cameras side by side in one: the layout, the pictures, and their order."""
+"""Videos of one camera or several side by side in one: layout, pictures and captions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit.detect.overlap import ahead
-from kinefit.io.video import Picture, VideoFrame, VideoWriter, frames
-from kinefit.types import CameraRig, FloatArray, InvalidData
+from kinefit.io.video import Picture, VideoWriter, pictures_at
+from kinefit.types import CameraRig, FloatArray, InvalidData, Timeline
 
-_LONG_SIDE = 1280  # pixels of the whole sheet
-_QUALITY = 26  # as the single video's
-_RIM, _WHITE = (0, 0, 0), (255, 255, 255)
+_LONG_SIDE_ONE, _LONG_SIDE = 960, 1280  # pixels of the whole sheet, of one camera and of several
+_QUALITY = 26  # x264 rate factor: half the size of its default, no visible loss at this size
+_LEAST_HZ = 24.0  # cinema's rate: nobody sees more in a film, and it costs time and megabytes
+_WHITE = (255, 255, 255)
 
 # Draws in place on the pictures of one moment, one per camera; called with the moment's index.
 Paint = Callable[[int, list[Picture]], None]
@@ -42,7 +45,8 @@ class Tiles:
             range(1, len(rig) + 1),
             key=lambda n: abs(np.log(n * width / (-(-len(rig) // n) * height * 16 / 9))),
         )
-        scale = _LONG_SIDE / max(best * width, -(-len(rig) // best) * height)
+        longest = _LONG_SIDE_ONE if len(rig) == 1 else _LONG_SIDE
+        scale = longest / max(best * width, -(-len(rig) // best) * height)
         side = [2 * max(1, round(length * scale / 2)) for length in (width, height)]
         return cls(rig, best, (side[0], side[1]))
 
@@ -56,32 +60,37 @@ class Tiles:
         path: Path,
         videos: Sequence[Path],
         moments: FloatArray,
+        timeline: Timeline,
         paint: Paint,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Write one video that shows every camera, with its name and what `paint` draws.
+        """Write one video that shows every camera, with captions and what `paint` draws.
 
         videos: C files in the order of the rig. moments: (C, T) seconds of each frame on each
-        camera's own clock, from its first frame. progress: called with frames done and in all.
+        camera's own clock, from its first frame. timeline: T frames, as captions call them.
+        progress: called with frames done and in all.
         A video that is over shows its last picture; a damaged frame is black.
         Raises InvalidData when these are not as many as the cameras, or there is no frame;
-        InputError as `kinefit.io.video.frames` does.
+        InputError as `kinefit.io.video.pictures_at` does.
         """
         if moments.ndim != 2 or not len(videos) == len(self.rig) == len(moments):
             raise InvalidData(
                 f"{len(videos)} videos and moments {moments.shape} of {len(self.rig)} cameras."
             )
+        rate = timeline.rate_hz if len(timeline) > 1 else _LEAST_HZ
         with ExitStack() as stack:
-            shown = [frames(video, size=self.size) for video in videos]
-            streams = [stack.enter_context(ahead(stream)) for stream in shown]
-            steps = [_at_moments(s, m) for s, m in zip(streams, moments, strict=True)]
+            streams = [
+                stack.enter_context(ahead(pictures_at(video, own, self.size)))
+                for video, own in zip(videos, moments, strict=True)
+            ]
             writer = stack.enter_context(
-                VideoWriter(path, self.sheet_size, rate_hz=_rate(moments[0]), quality=_QUALITY)
+                VideoWriter(path, self.sheet_size, rate_hz=rate, quality=_QUALITY)
             )
-            for t, pictures in enumerate(zip(*steps, strict=True)):
+            for t, pictures in enumerate(zip(*streams, strict=True)):
                 sheet = self._sheet(t, pictures, paint)
-                writer.add(sheet, float(moments[0][t] - moments[0][0]))
-                progress(t + 1, len(moments[0]))
+                label(sheet, f"frame {timeline.frame[t]}   {timeline.time[t]:.2f} s", line=-1)
+                writer.add(sheet, float(timeline.time[t] - timeline.time[0]))
+                progress(t + 1, len(timeline))
 
     def _sheet(self, t: int, pictures: Sequence[Picture | None], paint: Paint) -> Picture:
         width, height = self.sheet_size
@@ -102,29 +111,37 @@ class Tiles:
         return sheet[y : y + height, x : x + width]
 
 
+def film_frames(timeline: Timeline) -> slice:
+    """Which of T frames are worth showing: at 48 Hz and more every second, or fewer, so that at
+    least 24 remain in a second.
+    """
+    return slice(None, None, max(1, int(timeline.rate_hz / _LEAST_HZ)) if len(timeline) > 1 else 1)
+
+
 def label(
     picture: Picture, text: str, *, line: int = 1, color: tuple[int, int, int] = _WHITE
 ) -> None:
-    """Write `text` in the upper left corner, or `line` - 1 lines below it, in place."""
-    at, font = (8, 20 * line), cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(picture, text, at, font, 0.5, _RIM, 3, cv2.LINE_AA)
-    cv2.putText(picture, text, at, font, 0.5, color, 1, cv2.LINE_AA)
+    """Write `text` on a dark rim in place: in the upper left corner, or `line` - 1 lines below it;
+    -1 is the lowest line.
+    """
+    word, rim = _stencil(text)
+    y = 20 * (line - 1) + 4 if line > 0 else picture.shape[0] - word.shape[0] - 4
+    part = picture[max(y, 0) : y + word.shape[0], 6 : 6 + word.shape[1]]
+    cut = np.s_[: part.shape[0], : part.shape[1]]
+    part[:] = part * (1 - rim[cut]) * (1 - word[cut]) + np.array(color) * word[cut]
 
 
-def _rate(moments: FloatArray) -> float:
-    """Frames per second; of a single frame, which has none, a usual one."""
-    return 1 / float(np.median(np.diff(moments))) if len(moments) > 1 else 30.0
+@lru_cache(maxsize=256)
+def _stencil(text: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """(h, w, 1) shares of each pixel that letters cover, and letters with their rim.
 
-
-def _at_moments(stream: Iterator[VideoFrame], moments: FloatArray) -> Iterator[Picture | None]:
-    """The picture nearest to each moment (increasing), decoding each frame once."""
-    last: VideoFrame | None = next(stream, None)
-    start = last.time if last else 0.0
-    following = next(stream, None)
-    for moment in moments:
-        while following is not None and last is not None:
-            middle = (last.time + following.time) / 2 - start
-            if moment < middle:
-                break
-            last, following = following, next(stream, None)
-        yield last.rgb if last else None
+    The rim grows from the letters: OpenCV 5 sets thicker strokes wider apart, so that letters
+    drawn twice, thick and thin, lie beside each other.
+    """
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (width, height), below = cv2.getTextSize(text, font, size, 1)
+    canvas = np.zeros((height + below + 8, width + 8), np.uint8)
+    cv2.putText(canvas, text, (3, height + 3), font, size, 255, 1, cv2.LINE_AA)
+    rim = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
+    word, around = (np.asarray(image, np.float32)[..., None] / 255 for image in (canvas, rim))
+    return word, around
