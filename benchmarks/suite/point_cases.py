@@ -41,7 +41,7 @@ _BONES = [
 
 @dataclass(frozen=True)
 class PointSetting:
-    """specs: of the subjects, whose numbers are averaged. length_s: of each. cameras: in the ring."""
+    """specs: of the subjects, whose numbers are averaged. length_s: of each. cameras: on a ring."""
 
     specs: tuple[SubjectSpec, ...]
     length_s: float
