@@ -13,7 +13,7 @@ from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline.artifacts import load_track, save_arrays
 from kinefit.pipeline.context import Context
-from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
+from kinefit.tracking.sides import PARTS, find_side_swaps, undo_side_swaps
 from kinefit.types import CameraRig, FloatArray, Observations
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
@@ -27,13 +27,13 @@ def one_camera(context: Context) -> None:
     """Sides put right, then the person in the world."""
     config = context.config
     track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
-    swaps = find_side_swaps(track.image)
+    swaps = find_side_swaps(track)
     if config.repair_side_swaps:
         track = undo_side_swaps(track, swaps)
     if track.body is None:
         depth = load_track(context.read_internal("depth.npz"))
         if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
-            depth = undo_side_swaps(depth, find_side_swaps(depth.image))
+            depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
     found, camera = observe_camera(
         track,
@@ -51,7 +51,7 @@ def one_camera(context: Context) -> None:
         "camera": facts,
         "doubts": [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
-        "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in swaps.groups},
+        "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in PARTS},
     })  # fmt: skip
 
 
