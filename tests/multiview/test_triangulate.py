@@ -117,6 +117,22 @@ def test_a_noisier_camera_is_weighed_less(ring, motion, observed):
     assert error[0] < 1.1 * error[2]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_calibration_that_is_off_loses_few_points(ring, motion, observed, seed):
+    from scipy.spatial.transform import Rotation
+
+    rig, truth = ring(4), motion(60, 20)
+    xy, _ = observed(rig, truth, 3.0, 0)
+    random = np.random.default_rng(seed)
+    off = [Rotation.from_rotvec(np.radians(random.normal(0, 1, 3))).as_matrix() for _ in rig]
+    turned = CameraRig(
+        tuple(replace(c, R=R @ c.R, t=R @ c.t) for c, R in zip(rig, off, strict=True))
+    )
+    missing = [np.isnan(run(turned, xy, adaptive=a).refined).mean() for a in (True, False)]
+    assert missing[0] < 0.02
+    assert missing[1] > 0.8  # what the threshold of a good rig leaves out
+
+
 def test_one_view_or_none_is_no_point(ring, motion, observed):
     rig, truth = ring(4), motion(6, 3)
     xy, _ = observed(rig, truth, 0, 0)

@@ -27,8 +27,9 @@ class TriangulationOptions:
     inlier_thresh: px, beyond which a view is never believed. On the real demo (MediaPipe, nose
         and 12 joints) 27 px leaves 9.2 px of mean error and three views or more for 95 % of
         points, 30 px 10.0 px and 97 %.
-    adaptive: also disbelieve views beyond four standard deviations of the noise that the clip
-        itself shows, where that is less than `inlier_thresh`.
+    adaptive: fit the threshold to the clip. Also disbelieve views beyond four standard deviations
+        of the noise that it shows; and raise the threshold, to three times at most, for a rig
+        whose views generally disagree by more (a calibration that is off).
     min_views: views that must agree for a point to be given.
     min_angle_deg: between the two most different rays, below which depth is not determined.
     max_pairs: camera pairs that give candidates; all pairs where there are no more than these.
