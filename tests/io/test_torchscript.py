@@ -154,7 +154,7 @@ def test_archives_that_are_refused(archive: Path, tmp_path: Path) -> None:
         read_torchscript(tmp_path / "none.pt")
     with pytest.raises(InputError, match=r"no data\.pkl"):
         read_torchscript(rebuilt(archive, tmp_path / "a.pt", {"data.pkl": None}))
-    with pytest.raises(InputError, match="order b'big'"):
+    with pytest.raises(InputError, match="order big"):
         read_torchscript(rebuilt(archive, tmp_path / "b.pt", {"byteorder": b"big"}))
 
 

@@ -7,22 +7,21 @@ file holds is refused before it is allocated, and object arrays go through
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
-from zlib import error as ZlibError  # noqa: N812 - a class
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from kinefit.io.archive import open_archive, unpacked
 from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import loads
-from kinefit.io.text import check_file, read_bytes
+from kinefit.io.text import read_bytes
 from kinefit.types import FloatArray, InputError
 
 MAX_BYTES = 2**30  # 16 cameras x 10,000 frames x 70 points take two fifths of it
@@ -44,49 +43,23 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArr
 
     Raises InputError as `read_npy`, and for an archive that unpacks to more than 1 GiB.
     """
-    with _opened(path) as archive:
+    with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
         entries = {
             name: entry for name, entry in _entries(archive).items() if only is None or name in only
         }
         if sum(entry.file_size for entry in entries.values()) > MAX_BYTES:
             raise InputError(path, "it unpacks to more than 1 GiB", "split it")
-        return {name: _parse(_unpacked(archive, e), path) for name, e in entries.items()}
+        return {name: _parse(unpacked(archive, e), path) for name, e in entries.items()}
 
 
 def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
-    with _opened(path) as archive:
+    with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
         return frozenset(_entries(archive))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[ZipFile]:
-    """The archive; whatever is wrong with it is an InputError."""
-    check_file(path, MAX_BYTES)
-    try:
-        with ZipFile(path) as archive:
-            yield archive
-    except (
-        *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
-        *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
-    ) as error:
-        raise InputError(path, f"is no archive of arrays ({error})", _HINT) from error
 
 
 def _entries(archive: ZipFile) -> dict[str, ZipInfo]:
     return {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-
-
-def _unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:
-    """The entry, in memory once: the array is made on top of it."""
-    content = bytearray(entry.file_size)
-    with archive.open(entry) as stream:
-        view, filled = memoryview(content), 0
-        while count := stream.readinto(view[filled:]):  # type: ignore[attr-defined]
-            filled += count
-    if filled != entry.file_size:
-        raise EOFError(f"{entry.filename} is cut off")
-    return content
 
 
 def save_npz(path: Path, **arrays: Any) -> None:

@@ -4,6 +4,9 @@ A pickle is a program. `pickle.Unpickler` runs it here with the only names it ma
 by recorders of their arguments ("Restricting Globals" in the documentation of `pickle`); the
 arrays are made afterwards, once every size that the file claims has been compared with the bytes
 it brings. Opcodes that such data does not need are refused before anything runs.
+
+`execute` is the machine; `loads` runs it with the names that numbers need, and
+`kinefit.io.torchscript` with torch's.
 """
 
 from __future__ import annotations
@@ -65,10 +68,31 @@ def loads(content: bytes, *, source: str | Path) -> Any:
     fill the memory, for nesting beyond 40 levels, and for a damaged file. Nothing of a refused
     file has been executed.
     """
-    _scan(content, source)
-    reader = _Reader(io.BytesIO(content), source)
+    raw = execute(content, source, _looked_up, refused=_REFUSED)
+    return _Builder(source, _MAX_GROWTH * len(content)).build(raw, 0)
+
+
+def execute(
+    content: bytes,
+    source: str | Path,
+    look_up: Callable[[str, str], Any],
+    *,
+    allowed: frozenset[str] | None = None,
+    refused: frozenset[str] = frozenset(),
+    refer: Callable[[Any], Any] | None = None,
+) -> Any:
+    """What a pickle makes when the names in it stand for what `look_up` returns.
+
+    look_up: of module and name; a stand-in that only records, or None where there is none.
+    allowed, refused: opcodes; others than the former, or the latter, are refused before anything
+    runs. refer: what a persistent reference stands for.
+
+    Raises InputError, naming `source`, for a name or opcode that is refused and for damage.
+    """
+    _scan(content, source, allowed, refused)
+    reader = _Machine(content, source, look_up, refer)
     try:
-        raw = reader.load()
+        return reader.load()
     except InputError:
         raise
     except (
@@ -76,18 +100,19 @@ def loads(content: bytes, *, source: str | Path) -> Any:
         *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
     ) as error:  # what a damaged program does to the machine that runs it
         raise InputError(source, f"is a damaged pickle ({error})", "copy it again") from error
-    return _Builder(source, _MAX_GROWTH * len(content)).build(raw, 0)
 
 
 def _refuse(source: str | Path, what: str) -> NoReturn:
     raise InputError(source, f"{what}: only plain numbers, text and arrays are read", _HINT)
 
 
-def _scan(content: bytes, source: str | Path) -> None:
+def _scan(
+    content: bytes, source: str | Path, allowed: frozenset[str] | None, refused: frozenset[str]
+) -> None:
     """Refuse what no data needs, before anything runs."""
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-            if opcode.name in _REFUSED:
+            if opcode.name in refused or (allowed is not None and opcode.name not in allowed):
                 _refuse(source, f"the pickle uses {opcode.name}")
             # The unpickler makes room for the highest index at once: 40 bytes could ask for 32 GB.
             if opcode.name in _MEMO_INDEX and int(argument or 0) > len(content):
@@ -99,9 +124,34 @@ def _scan(content: bytes, source: str | Path) -> None:
         raise InputError(source, reason, "copy it again") from error
 
 
+class _Machine(pickle.Unpickler):
+    """The unpickler with names and references looked up where it is told, and nowhere else."""
+
+    def __init__(
+        self,
+        content: bytes,
+        source: str | Path,
+        look_up: Callable[[str, str], Any],
+        refer: Callable[[Any], Any] | None,
+    ) -> None:
+        super().__init__(io.BytesIO(content), fix_imports=False, encoding="latin1")
+        self._source, self._look_up, self._refer = source, look_up, refer
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = self._look_up(module, name)
+        if found is None:
+            _refuse(self._source, f"the pickle asks for {module}.{name}")
+        return found
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self._refer is None:
+            _refuse(self._source, f"the pickle refers to {pid!r} elsewhere")
+        return self._refer(pid)
+
+
 @dataclass(frozen=True)
-class _Call:
-    """Stands for a function of the allow-list; `BUILD` cannot change it."""
+class Call:
+    """Stands for a function of an allow-list; `BUILD` cannot change it."""
 
     make: Callable[..., Any]
     name: str
@@ -211,7 +261,7 @@ def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
     return cls()
 
 
-_BASE = _Call(_never, "object")  # only named, as an argument of _reconstructor
+_BASE = Call(_never, "object")  # only named, as an argument of _reconstructor
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
@@ -233,25 +283,13 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _Reader(pickle.Unpickler):
-    """The unpickler with names looked up in `_OBJECTS` and `_ALLOWED` and nowhere else."""
-
-    def __init__(self, stream: io.BytesIO, source: str | Path) -> None:
-        super().__init__(stream, fix_imports=False, encoding="latin1")
-        self._source = source
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _OBJECTS:
-            return _OBJECTS[module, name]
-        if (module, name) in (("builtins", "object"), ("__builtin__", "object")):
-            return _BASE
-        make = _ALLOWED.get((module, name))
-        if make is None:
-            _refuse(self._source, f"the pickle asks for {module}.{name}")
-        return _Call(make, f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        _refuse(self._source, f"the pickle refers to {pid!r} elsewhere")
+def _looked_up(module: str, name: str) -> Any:
+    if (module, name) in _OBJECTS:
+        return _OBJECTS[module, name]
+    if (module, name) in (("builtins", "object"), ("__builtin__", "object")):
+        return _BASE
+    make = _ALLOWED.get((module, name))
+    return None if make is None else Call(make, f"{module}.{name}")
 
 
 class _Builder:

@@ -10,22 +10,23 @@ their sizes have been compared with the bytes that the archive has. Torch is not
 
 from __future__ import annotations
 
-import io
 import pickle
-import pickletools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
-from zipfile import BadZipFile, ZipFile
-from zlib import error as ZlibError  # noqa: N812 - a class
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io.archive import open_archive, unpacked
+from kinefit.io.restricted_pickle import Call, execute
 from kinefit.types import InputError
 
+MAX_FILE_BYTES = 2**32  # read entry by entry
 MAX_PICKLE_BYTES = 2**26  # names and sizes; those of a model with 1,000 tensors take 0.2 MB
 MAX_TENSOR_BYTES = 2**30
 _HINT = "download the model again from its makers"
@@ -36,17 +37,8 @@ _OPCODES = frozenset(
         *("BINPERSID", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE"),
         *("NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"),
         *("SHORT_BINSTRING", "BINSTRING", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST"),
-        *(
-            "APPEND",
-            "APPENDS",
-            "EMPTY_TUPLE",
-            "TUPLE",
-            "TUPLE1",
-            "TUPLE2",
-            "TUPLE3",
-            "DICT",
-            "LIST",
-        ),
+        *("APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("DICT", "LIST"),
     )
 )
 _DTYPES = {
@@ -100,21 +92,6 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-class _Call:
-    """Stands for a function of the allow-list; the pickle cannot change it."""
-
-    __slots__ = ("make",)
-
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self.make = make
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.make(*arguments)
-
-    def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("a function is given a state")
-
-
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     if not isinstance(storage, _Storage) or type(offset) is not int:
         raise pickle.UnpicklingError("a tensor without a storage")
@@ -141,27 +118,21 @@ _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _Reader(pickle.Unpickler):
-    def __init__(self, content: bytes, source: Path) -> None:
-        super().__init__(io.BytesIO(content), fix_imports=False, encoding="latin1")
-        self._source = source
+def _looked_up(module: str, name: str) -> Any:
+    if (module, name) in _FUNCTIONS:
+        return Call(_FUNCTIONS[module, name], name)
+    if module == "torch" and name in _DTYPES:
+        return name
+    if module == "__torch__" or module.startswith("__torch__."):
+        return ScriptModule
+    return _Opaque if module == "torch" or module.startswith("torch.") else None
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _FUNCTIONS:
-            return _Call(_FUNCTIONS[module, name])
-        if module == "torch" and name in _DTYPES:
-            return name
-        if module == "__torch__" or module.startswith("__torch__."):
-            return ScriptModule
-        if module != "torch" and not module.startswith("torch."):
-            _refuse(self._source, f"its pickle asks for {module}.{name}")
-        return _Opaque
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        match pid:
-            case ("storage", str() as dtype, str() as key, _, int() as count) if count >= 0:
-                return _Storage(key, dtype, count)
-        raise pickle.UnpicklingError("a reference to something that is no storage")
+def _storage(reference: Any) -> _Storage:
+    match reference:
+        case ("storage", str() as dtype, str() as key, _, int() as count) if count >= 0:
+            return _Storage(key, dtype, count)
+    raise pickle.UnpicklingError("a reference to something that is no storage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +184,9 @@ class ScriptArchive:
         view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps)
         return np.array(view, dtype=flat.dtype.newbyteorder("="), order="C")
 
-    def _storage(self, storage: _Storage, dtype: np.dtype[Any], name: str) -> bytes:
+    def _storage(self, storage: _Storage, dtype: np.dtype[Any], name: str) -> bytearray:
         wanted = storage.count * dtype.itemsize
-        with _archive(self.path) as archive:
+        with _opened(self.path) as archive:
             content = _record(archive, f"{self.prefix}data/{storage.key}", MAX_TENSOR_BYTES)
         if content is None or len(content) != wanted:
             found = "none" if content is None else str(len(content))
@@ -230,7 +201,7 @@ def read_torchscript(path: str | Path) -> ScriptArchive:
     and the archive's own classes or uses steps that torch does not write, and for damage.
     """
     path = Path(path)
-    with _archive(path) as archive:
+    with _opened(path) as archive:
         entries = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(entries) != 1:
             raise InputError(path, "it is no TorchScript archive (no data.pkl)", _HINT)
@@ -238,59 +209,22 @@ def read_torchscript(path: str | Path) -> ScriptArchive:
         content = _record(archive, entries[0], MAX_PICKLE_BYTES)
         order = _record(archive, f"{prefix}byteorder", 16)
     if not content or order not in (None, b"little"):
-        raise InputError(path, f"its numbers are in the order {order!r}, or too many", _HINT)
-    _scan(content, path)
-    root = _load(content, path)
+        said = "not stated" if order is None else order.decode("latin-1")
+        raise InputError(path, f"its numbers are in the order {said}, or too many", _HINT)
+    root = execute(bytes(content), path, _looked_up, allowed=_OPCODES, refer=_storage)
     if not isinstance(root, ScriptModule):
         raise InputError(path, "it holds no module", _HINT)
     return ScriptArchive(path, root, prefix)
 
 
-def _load(content: bytes, path: Path) -> Any:
-    try:
-        return _Reader(content, path).load()
-    except InputError:
-        raise
-    except (
-        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
-        *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
-    ) as error:  # what a damaged program does to the machine that runs it
-        raise InputError(path, f"its pickle is damaged ({error})", _HINT) from error
+def _opened(path: Path) -> AbstractContextManager[ZipFile]:
+    return open_archive(path, "TorchScript", _HINT, MAX_FILE_BYTES)
 
 
-def _scan(content: bytes, path: Path) -> None:
-    """Refuse steps that torch does not write, before anything runs."""
-    try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name not in _OPCODES:
-                _refuse(path, f"its pickle uses {opcode.name}")
-            # The unpickler makes room for the highest index at once.
-            if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(content):
-                _refuse(path, f"its pickle numbers an object {argument}")
-    except (ValueError, TypeError, IndexError, UnicodeError, OverflowError) as error:
-        raise InputError(path, f"its pickle is damaged ({error})", _HINT) from error
-
-
-def _archive(path: Path) -> ZipFile:
-    try:
-        return ZipFile(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
-    except (BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(path, f"is no TorchScript archive ({error})", _HINT) from error
-
-
-def _record(archive: ZipFile, name: str, limit: int) -> bytes | None:
+def _record(archive: ZipFile, name: str, limit: int) -> bytearray | None:
     """An entry's bytes; None when it is absent or says that it is over `limit`."""
     try:
         entry = archive.getinfo(name)
-        return archive.read(entry) if entry.file_size <= limit else None
     except KeyError:
         return None
-    except (BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise InputError(str(archive.filename), f"{name} is damaged ({error})", _HINT) from error
-
-
-def _refuse(source: Path, what: str) -> NoReturn:
-    raise InputError(source, f"{what}: only modules, tensors and plain values are read", _HINT)
+    return unpacked(archive, entry) if entry.file_size <= limit else None

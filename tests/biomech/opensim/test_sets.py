@@ -48,7 +48,7 @@ def test_a_coordinate_that_follows_a_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("<a>", "no XML"), ("<a/>", "no marker with a weight"),
+    [("<a>", "damaged XML"), ("<a/>", "no marker with a weight"),
      ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "entities")],
 )  # fmt: skip
 def test_setups_that_are_none_are_refused(tmp_path: Path, content: str, reason: str) -> None:

@@ -1,5 +1,6 @@
 """OpenCV's FileStorage in people's layouts, EasyMocap, and OpenCap's pickles."""
 
+import json
 import pickle
 
 import cv2
@@ -18,6 +19,10 @@ K: !!opencv-matrix
    dt: d
    data: [ 1. ]
 """
+# Nine levels of ten references each would be a billion numbers.
+ALIASES = "%YAML:1.0\n---\na0: &a0 [1, 1]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)
+)
 SIZES = {"image_width": 1280, "image_height": 720}
 
 
@@ -95,6 +100,42 @@ def test_opencvs_own_stereo_example(tmp_path, rig):
     assert any("stereo pair" in said for said in found.assumptions)
 
 
+def test_a_list_of_cameras(tmp_path, rig):
+    """CMU Panoptic's layout: a list in which each has its name, positions in centimetres."""
+    cameras = [
+        {"name": c.name, "type": "hd", "resolution": list(c.size), "K": c.K.tolist(),
+         "distCoef": c.distortion.tolist(), "R": c.R.tolist(), "t": (100 * c.t[:, None]).tolist()}
+        for c in rig
+    ]  # fmt: skip
+    (tmp_path / "panoptic.json").write_text(json.dumps({"cameras": cameras}))
+    with pytest.raises(InputError, match="say what they are in"):
+        read_calibration(tmp_path / "panoptic.json")
+    _agrees(read_calibration(tmp_path / "panoptic.json", units="cm"), rig, rig.names)
+
+
+def test_openposes_camera_files(tmp_path, rig):
+    """CameraMatrix is the pose there, Intrinsics the matrix; no image size."""
+    for c in rig:
+        values = {"CameraMatrix": np.column_stack([c.R, c.t]), "Intrinsics": c.K}
+        _save(tmp_path / f"{c.name}.xml", values | {"Distortion": c.distortion[:, None]})
+    sizes = dict.fromkeys(rig.names, (1280, 720))
+    _agrees(read_calibration(tmp_path, image_sizes=sizes), rig, rig.names)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "program"),
+    [
+        ("chain.yaml", "cam0: {intrinsics: [1, 2, 3, 4]}\ncam1: {T_cn_cnm1: [[1]]}\n", "Kalibr"),
+        ("mc.yml", "camera_0:\n  camera_matrix: [1]\n  camera_pose_matrix: [1]\n", "MC-Calib"),
+        ("a.xcp", '<Cameras><Camera><KeyFrame FOCAL_LENGTH="1"/></Camera></Cameras>', "Vicon"),
+    ],
+)
+def test_other_programs_are_named(tmp_path, name, text, program):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"is a calibration of {program}"):
+        read_calibration(tmp_path / name)
+
+
 def test_fisheye_is_read_from_a_flag_or_a_model(tmp_path, rig):
     c = rig.cameras[0]
     base = {"K": c.K, "D": c.distortion[:4], "R": c.R, "T": c.t, **SIZES}
@@ -128,14 +169,17 @@ def test_a_camera_without_pose_is_refused_or_left_out(tmp_path, rig):
         (MATRIX.format(rows=99999), "has 1 numbers"),
         (MATRIX.format(rows=-1), "has 1 numbers"),
         (MATRIX.format(rows=".Inf"), "has 1 numbers"),
-        ("%YAML:1.0\n---\na: " + "[" * 100_000, "nested too deep"),
+        ("%YAML:1.0\n---\na: " + "[" * 100_000, "nested too deep|nesting depth"),
         ("{" + '"a": {' * 100_000, "nested too deep|read"),
         ("%YAML:1.0\n---\n" + "- " * 100_000 + "1\n", "nested too deep"),
-        ("%YAML:1.0\n---\n" + "a: " * 100_000 + "1\n", "nested too deep"),
+        ("%YAML:1.0\n---\n" + "a: " * 100_000 + "1\n", "line 2: mapping values"),
         ("%YAML:1.0\n---\n" + "\n".join(" " * i + "a:" for i in range(2000)), "nested too deep"),
         ("%YAML:1.0\n---\n]]]\n", "cannot be read|no names"),
         ("%YAML:1.0\n---\nx: 1\n", "no camera matrix"),
         ("\0\1\2", "read|names"),
+        (ALIASES, "refers to another place of itself"),
+        ("a: !!python/object/apply:os.system ['true']\n", "python/object"),
+        ("K: !!opencv-matrix\n  rows: 1\n  cols: 1\n  dt: d\n  data: [x]\n", "has 1 numbers"),
     ],
 )
 def test_hostile_yaml_is_refused(tmp_path, text, said):
@@ -145,11 +189,51 @@ def test_hostile_yaml_is_refused(tmp_path, text, said):
         read_calibration(path)
 
 
-def test_xml_storage_is_held_to_the_same_rules(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>', "document type"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/passwd"><opencv_storage/>', "document type"),
+        ("<opencv_storage>" + "<a>" * 100_000, "too deep"),
+        ("<opencv_storage>" + "<a/>" * 200_000, "too large"),
+        ("<opencv_storage><a></opencv_storage>", "damaged XML"),
+    ],
+)
+def test_xml_storage_is_held_to_the_same_rules(tmp_path, text, said):
     path = tmp_path / "bad.xml"
-    path.write_text('<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><opencv_storage/>')
-    with pytest.raises(InputError, match="document type"):
+    path.write_text(f'<?xml version="1.0"?>{text}')
+    with pytest.raises(InputError, match=said):
         read_storage(path)
+
+
+@pytest.mark.parametrize("suffix", ["yml", "xml", "json"])
+def test_values_are_those_of_opencvs_own_reader(tmp_path, suffix):
+    """Everything that calibrations hold, in each of the three forms that OpenCV writes."""
+    storage = cv2.FileStorage(str(tmp_path / f"a.{suffix}"), cv2.FILE_STORAGE_WRITE)
+    matrix = np.array([[1.0, -2.5e-7, 3], [1e22, 0, -0.1]])
+    storage.write("matrix", matrix)
+    storage.write("column", np.arange(3, dtype=np.int32)[:, None])
+    storage.write("cube", np.arange(8.0).reshape(2, 2, 2))
+    storage.write("number", 0.1)
+    storage.write("whole", 7)
+    storage.write("text", "a b: c")
+    storage.write("date", "2024-05-01")
+    storage.startWriteStruct("list", cv2.FileNode_SEQ)
+    for item in (1, 2.5, "x"):
+        storage.write("", item)
+    storage.endWriteStruct()
+    storage.startWriteStruct("map", cv2.FileNode_MAP)
+    storage.write("inner", np.eye(2))
+    storage.endWriteStruct()
+    storage.release()
+    values = read_storage(tmp_path / f"a.{suffix}")
+    np.testing.assert_array_equal(values["matrix"], matrix)
+    np.testing.assert_array_equal(values["column"], [[0], [1], [2]])
+    np.testing.assert_array_equal(values["cube"], np.arange(8.0).reshape(2, 2, 2))
+    np.testing.assert_array_equal(values["map"]["inner"], np.eye(2))
+    assert (values["number"], values["whole"], values["text"]) == (0.1, 7, "a b: c")
+    assert values["date"] == "2024-05-01"
+    assert values["list"] == [1, 2.5, "x"]
 
 
 def _easymocap(folder, rig, sizes=True):

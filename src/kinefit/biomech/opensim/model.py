@@ -7,6 +7,7 @@ model) are computed from those, so that a solver sees free coordinates only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kinefit.io.text import read_bytes
+from kinefit.io.xml import MOST_DEPTH
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData, MissingDependency
 
+_TAG = re.compile(rb"<(/?)[A-Za-z_][^<>]*?(/?)>")
 _MAX_BYTES = 64 << 20  # the largest model that Pose2Sim ships has 2 MB
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
 _FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
@@ -273,12 +277,12 @@ class BodyModel:
 def read_model(path: Path, marker_set: Path | None = None) -> Any:
     """An OpenSim model from a file, with the markers of another file if one is given.
 
-    Raises InputError for files that are missing, too large, or that OpenSim refuses.
+    Raises InputError for files that are missing, too large or too deep, or that OpenSim refuses.
     """
     opensim = load_opensim()
     for file in (path, marker_set):
         if file is not None:
-            check_file(file)
+            _check_model_file(file)
     try:
         model = opensim.Model(str(path))
     except RuntimeError as error:
@@ -314,12 +318,17 @@ def scale_model(model: Any, factors: Mapping[str, Sequence[float]], mass_kg: flo
     model.initSystem()
 
 
-def check_file(path: Path) -> None:
-    """Raises InputError for a file that is missing or larger than any model."""
-    if not path.is_file():
-        raise InputError(path, "there is no such file", "check the path")
-    if path.stat().st_size > _MAX_BYTES:
-        raise InputError(path, "is larger than 64 MB, which no model is", "check the file")
+def _check_model_file(path: Path) -> None:
+    """Raises InputError for a file that is missing, larger than any model, or has more levels than
+    OpenSim's recursive reader survives.
+
+    Its tags are counted, not parsed: OpenSim takes files that no XML parser does (Latin-1 text).
+    """
+    depth = 0
+    for tag in _TAG.finditer(read_bytes(path, _MAX_BYTES)):
+        depth += -1 if tag[1] else 0 if tag[2] else 1
+        if depth > MOST_DEPTH:
+            raise InputError(path, f"has over {MOST_DEPTH} levels of tags", "check the file")
 
 
 def _first_line(error: Exception) -> str:

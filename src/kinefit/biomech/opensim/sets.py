@@ -9,13 +9,14 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-from kinefit.biomech.opensim.model import check_file
 from kinefit.io.packages import pose2sim_folder
+from kinefit.io.text import read_bytes
+from kinefit.io.xml import parse_xml
 from kinefit.types import InputError, Markers
 
 SHIPPED = ("simple", "muscles")  # Pose2Sim's models
+_MAX_BYTES = 1 << 24  # setups and marker sets have kilobytes
 _MIN_SHARE = 0.5  # of a model's own markers, to take a table of weights for that marker set
 
 
@@ -132,7 +133,7 @@ def markers_of(path: Path) -> dict[str, str]:
     """Marker -> body of an OpenSim marker set file."""
     return {
         marker.get("name", ""): (marker.findtext("socket_parent_frame") or "").rpartition("/")[2]
-        for marker in read_xml(path).iter("Marker")
+        for marker in parse_xml(path, read_bytes(path, _MAX_BYTES)).iter("Marker")
     }
 
 
@@ -146,7 +147,7 @@ def read_weights(path: Path) -> tuple[dict[str, float], dict[str, float]]:
     """
     markers: dict[str, float] = {}
     goals: dict[str, float] = {}
-    root = read_xml(path)
+    root = parse_xml(path, read_bytes(path, _MAX_BYTES))
     for kind, found in (("IKMarkerTask", markers), ("IKCoordinateTask", goals)):
         for task in root.iter(kind):
             name, text = task.get("name", ""), task.findtext("weight") or "0"
@@ -168,15 +169,3 @@ def read_weights(path: Path) -> tuple[dict[str, float], dict[str, float]]:
     if not markers:
         raise InputError(path, "has no marker with a weight", "name an OpenSim IK setup file")
     return markers, goals
-
-
-def read_xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file without entities; raises InputError."""
-    check_file(path)
-    content = path.read_bytes()
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise InputError(path, "declares entities, which OpenSim's files never do", "remove them")
-    try:
-        return ElementTree.fromstring(content)  # noqa: S314 - entities are refused above
-    except ElementTree.ParseError as error:
-        raise InputError(path, f"is no XML ({error})", "check the file") from error

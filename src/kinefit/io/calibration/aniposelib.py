@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kinefit.io.calibration.model import Content, Stated
-from kinefit.io.calibration.tables import flag, metadata, number, units_of, vertical, word
+from kinefit.io.calibration.tables import flag, metadata, number, units_of, unposed, vertical, word
 from kinefit.types import InputError
 
 # Top-level tables that are no cameras (besides them, Pose2Sim takes every table for one).
@@ -54,8 +54,8 @@ def read_aniposelib(path: Path, table: dict[str, Any]) -> Content:
         path, document, "m", "which the format does not say (aniposelib keeps its board's unit)"
     )
     up, up_why = vertical(path, document, None, "")
-    cameras = _cameras(path, table, own_name=True)
-    return Content("aniposelib", cameras, units, why, known, up, up_why)
+    cameras, notes = _cameras(path, table, own_name=True)
+    return Content("aniposelib", cameras, units, why, known, up, up_why, notes)
 
 
 def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
@@ -63,15 +63,20 @@ def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
     document = metadata(table)
     units, why, known = units_of(path, document, "m", "as Pose2Sim writes them")
     up, up_why = vertical(path, document, "z", "as Pose2Sim's world is")
-    cameras = _cameras(path, table, own_name=False)
-    return Content("pose2sim", cameras, units, why, known, up, up_why)
+    cameras, notes = _cameras(path, table, own_name=False)
+    return Content("pose2sim", cameras, units, why, known, up, up_why, notes)
 
 
-def _cameras(path: Path, table: dict[str, Any], *, own_name: bool) -> tuple[Stated, ...]:
+def _cameras(
+    path: Path, table: dict[str, Any], *, own_name: bool
+) -> tuple[tuple[Stated, ...], tuple[str, ...]]:
+    """The posed cameras, and notes of those left out."""
     tables = camera_tables(table)
     if not tables:
         raise InputError(path, "has no table with a camera matrix", "name a calibration file")
-    return tuple(_camera(path, key, camera, own_name) for key, camera in tables.items())
+    left = [key for key, camera in tables.items() if unposed(camera)]
+    cameras = (_camera(path, k, c, own_name) for k, c in tables.items() if k not in left)
+    return tuple(cameras), tuple(f"camera {key} left out: it has no pose" for key in left)
 
 
 def _camera(path: Path, key: str, camera: dict[str, Any], own_name: bool) -> Stated:

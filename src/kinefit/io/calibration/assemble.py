@@ -128,7 +128,7 @@ class _Builder:
             raise self._error(
                 stated.name,
                 "the file does not say the image size",
-                "give the video too, or image_sizes={name: (width, height)}",
+                "give the videos of the cameras too: their size is taken",
             )
         width, height = self._numbers(stated.name, "the image size", size, (2,))
         for side in (width, height):
@@ -165,7 +165,7 @@ class _Builder:
             if not fitting:
                 kind = "a fisheye" if stated.fisheye else "this"
                 reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
-                raise self._error(stated.name, reason, "see docs: OpenCV's order k1 k2 p1 p2 k3")
+                raise self._error(stated.name, reason, "give OpenCV's k1 k2 p1 p2 k3")
             notes.append(
                 f"distortion of camera {stated.name}: {len(lens) - fitting[-1]} zeros dropped"
             )
@@ -244,7 +244,7 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
         raise InputError(
             path,
             f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres",
-            'say what they are in: units="mm" or "cm" (--units)',
+            "say what they are in: the option `units` takes mm and cm",
         )
     near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
     if len(near):
@@ -252,6 +252,6 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
         raise InputError(
             path,
             f"cameras {a} and {b} are at the same place",
-            "check whether one was copied, or whether poses are camera to world "
-            "(invert_extrinsics)",
+            "check whether one was copied, or whether the file's poses are camera to world (the "
+            "option `invert-extrinsics`)",
         )

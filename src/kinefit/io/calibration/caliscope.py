@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kinefit.io.calibration.model import Content, Stated
-from kinefit.io.calibration.tables import flag, metadata, number, units_of, vertical, word
+from kinefit.io.calibration.tables import flag, metadata, number, units_of, unposed, vertical, word
 from kinefit.types import InputError
 
 
@@ -28,7 +28,7 @@ def read_caliscope(path: Path, table: dict[str, Any]) -> Content:
         name = word(path, camera, "name", key if key.startswith("cam") else f"cam_{key}")
         if flag(path, name, camera, "ignore"):
             notes.append(f"camera {name} left out: marked as ignored")
-        elif _missing(camera.get("rotation")) or _missing(camera.get("translation")):
+        elif unposed(camera):
             notes.append(f"camera {name} left out: it has no pose")
         else:
             cameras.append(_camera(path, name, camera))
@@ -53,18 +53,14 @@ def read_caliscope(path: Path, table: dict[str, Any]) -> Content:
     )
 
 
-def _missing(value: Any) -> bool:
-    return value is None or value == "null"  # Caliscope's writer once spelled None so
-
-
 def _camera(path: Path, name: str, camera: dict[str, Any]) -> Stated:
     return Stated(
         name=name,
         size=camera.get("size"),
         K=camera.get("matrix"),
         distortion=camera.get("distortions"),
-        R=camera["rotation"],
-        t=camera["translation"],
+        R=camera.get("rotation"),
+        t=camera.get("translation"),
         fisheye=flag(path, name, camera, "fisheye"),
         residual=number(path, name, camera, "error"),
     )

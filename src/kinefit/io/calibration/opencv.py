@@ -10,8 +10,9 @@ There is no standard, so names are understood in any case and with or without un
 - fisheye: true or 1; distortion_model or model: fisheye or equidistant
 
 One camera in a file (named `name` or `camera_name`, else as the file); several files of one camera
-in a folder; one map per camera; or names with a number, K1 or K_01. A stereo pair as OpenCV's own
-example writes it (M1, D1, M2, D2 and one R, T) has camera 1 at the origin.
+in a folder; one map per camera, also in a list of cameras that have names (CMU Panoptic); or names
+with a number, K1 or K_01. A stereo pair as OpenCV's own example writes it (M1, D1, M2, D2 and one
+R, T) has camera 1 at the origin. In OpenPose's files CameraMatrix is the pose (R|t).
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ _ALIASES = {
 _MEANING = {alias: meaning for meaning, aliases in _ALIASES.items() for alias in aliases}
 _NUMBERED = re.compile(r"^(.*?[A-Za-z])[_-]?(\d+)$")
 _RECTIFIED = {"p1", "p2", "q"}  # beside these, R1 and R2 rectify pictures and are no poses
-_UP_WHY = ""
+# Names that only another program's files have.
+_OTHERS = {"T_cn_cnm1": "Kalibr", "camera_pose_matrix": "MC-Calib"}
 Fields = dict[str, Any]
 
 
@@ -66,7 +68,7 @@ def read_opencv(path: Path, files: tuple[Path, ...]) -> Content:
         units_why="which the format does not say",
         units_known=False,
         up=None,
-        up_why=_UP_WHY,
+        up_why="",
         notes=tuple(notes),
     )
 
@@ -83,6 +85,9 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
         stem = file.name.split(".")[0]
         name = single.get("name")
         return [_stated(file, name if isinstance(name, str) and name else stem, single)]
+    for name, program in _OTHERS.items():
+        if any(isinstance(v, dict) and name in v for v in values.values()):
+            raise not_read(file, program)
     groups = _maps(values)
     if not groups:
         groups = _numbered(values)
@@ -90,12 +95,23 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
         if _RECTIFIED & {key.lower() for key in values}:
             groups = {n: {k: v for k, v in g.items() if k != "R"} for n, g in groups.items()}
     if not groups:
-        raise InputError(file, "has no camera matrix", "see `kinefit.io.calibration.opencv`")
+        raise InputError(
+            file, "has no camera matrix",
+            "write camera_matrix, distortion_coefficients, R, T and image_size for each camera",
+        )  # fmt: skip
     if len(groups) == 2 and "R" in single and "t" in single:
         groups = _stereo(groups, single, notes)
     posed = {n: common | g for n, g in groups.items() if "R" in g and "t" in g}
     notes += [f"camera {n} left out: it has no pose" for n in groups if n not in posed]
     return [_stated(file, name, group) for name, group in posed.items()]
+
+
+def not_read(file: Path, program: str) -> InputError:
+    """For a file that is known and not understood."""
+    return InputError(
+        file, f"is a calibration of {program}, which kinefit does not read",
+        "write camera_matrix, distortion_coefficients, R, T and image_size of each camera as YAML",
+    )  # fmt: skip
 
 
 def _fields(values: Mapping[str, Any]) -> Fields:
@@ -107,6 +123,9 @@ def _fields(values: Mapping[str, Any]) -> Fields:
         meaning = _MEANING.get(plain)
         if meaning is None or value is None or isinstance(value, dict):
             continue
+        if plain == "cameramatrix" and isinstance(value, np.ndarray) and value.shape == (3, 4):
+            found |= {"R": value[:, :3], "t": value[:, 3]}
+            continue
         place = _ALIASES[meaning].index(plain)
         if place < rank.get(meaning, len(_MEANING)):
             found[meaning], rank[meaning] = value, place
@@ -116,6 +135,8 @@ def _fields(values: Mapping[str, Any]) -> Fields:
 def _maps(values: Mapping[str, Any]) -> dict[str, Fields]:
     """Layout of one map per camera, at the top or one level down (in `cameras`)."""
     inner = values.get("cameras")
+    if isinstance(inner, list):
+        inner = {str(c.get("name", i)): c for i, c in enumerate(inner) if isinstance(c, dict)}
     layers = (values, inner if isinstance(inner, dict) else {})
     maps = {k: _fields(v) for layer in layers for k, v in layer.items() if isinstance(v, dict)}
     return {name: found for name, found in maps.items() if "K" in found}

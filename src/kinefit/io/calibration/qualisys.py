@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from kinefit.io.calibration.model import Content, Stated
-from kinefit.io.calibration.xml import Element, parse_xml
+from kinefit.io.calibration.opencv import not_read
+from kinefit.io.xml import parse_xml
 from kinefit.types import FloatArray, InputError
 
 _SUBPIXELS = 64
@@ -36,7 +38,8 @@ _NOTES = (
 def is_qualisys(root: Element) -> bool:
     """Whether an XML document is such a calibration."""
     return root.tag == "calibration" and any(
-        c.child("intrinsic") and c.child("transform") for c in root.every("camera")
+        c.find("intrinsic") is not None and c.find("transform") is not None
+        for c in root.iter("camera")
     )
 
 
@@ -46,20 +49,22 @@ def read_qualisys(path: Path, content: bytes) -> Content:
     Cameras that are inactive are left out, and marker cameras where there are video cameras.
     Raises InputError naming the camera and attribute.
     """
-    root = parse_xml(path, content)
+    root = parse_xml(path, content, most_depth=32, most=100_000)
+    if root.tag == "Cameras" and root.find(".//KeyFrame") is not None:
+        raise not_read(path, "Vicon (.xcp)")
     if not is_qualisys(root):
         raise InputError(path, "has no Qualisys camera", "export the calibration again")
-    found = list(root.every("camera"))
-    active = [c for c in found if c.attributes.get("active", "1") not in ("0", "false")]
+    found = list(root.iter("camera"))
+    active = [c for c in found if c.attrib.get("active", "1") not in ("0", "false")]
     video = [c for c in active if _films(c)] or active
     notes = list(_NOTES)
-    if left := [c.attributes.get("serial", "?") for c in found if c not in video]:
+    if left := [c.attrib.get("serial", "?") for c in found if c not in video]:
         notes.append(f"left out as inactive or not filming: {', '.join(left)}")
     cameras = []
     for i, camera in enumerate(video):
-        name = camera.attributes.get("serial", f"camera {i + 1}")
+        name = camera.attrib.get("serial", f"camera {i + 1}")
         cameras.append(_Attributes(path, name, camera).stated())
-        if (turn := camera.attributes.get("viewrotation", "0")) not in ("0", ""):
+        if (turn := camera.attrib.get("viewrotation", "0")) not in ("0", ""):
             notes.append(
                 f"camera {name} is turned by {turn} degrees on its mount: described is the "
                 "picture as it left the sensor, which a turned video does not fit"
@@ -79,7 +84,7 @@ def read_qualisys(path: Path, content: bytes) -> Content:
 
 
 def _films(camera: Element) -> bool:
-    model = camera.attributes.get("model", "none").lower()
+    model = camera.attrib.get("model", "none").lower()
     return "video" in model or model in ("none", "")
 
 
@@ -101,7 +106,7 @@ class _Attributes:
         K[:2, 2] = self._pixels("centerPointU") - left, self._pixels("centerPointV") - top
         R = _TO_OPENCV @ self._rotation()
         centre = np.array([self._number("transform", axis) for axis in "xyz"])
-        residual = self._camera.attributes.get("avg-residual")
+        residual = self._camera.attrib.get("avg-residual")
         return Stated(
             name=self._name,
             size=(width, height),
@@ -121,7 +126,7 @@ class _Attributes:
         high = [self._pixels(f"sensorMax{axis}") for axis in "UV"]
         low = [self._pixels(f"sensorMin{axis}", "0") for axis in "UV"]
         for field in ("fov_video", "fov_video_max"):
-            if (window := self._camera.child(field)) is not None:
+            if (window := self._camera.find(field)) is not None:
                 sides = ("left", "top", "right", "bottom")
                 left, top, right, bottom = (self._number(field, s, parent=window) for s in sides)
                 self._check_pixels(right, high[0])
@@ -143,8 +148,8 @@ class _Attributes:
     def _number(
         self, tag: str, key: str, default: str | None = None, parent: Element | None = None
     ) -> float:
-        element = parent or self._camera.child(tag)
-        text = (element.attributes if element else {}).get(key, default)
+        element = self._camera.find(tag) if parent is None else parent
+        text = default if element is None else element.get(key, default)
         if text is None:
             reason = f"camera {self._name}: {tag} has no {key}"
             raise InputError(self._path, reason, "export the calibration again")

@@ -1,112 +1,162 @@
-"""OpenCV's FileStorage (YAML, XML or JSON) as plain Python values.
+"""OpenCV's FileStorage (YAML, XML or JSON) as plain Python values, and other YAML and JSON.
 
-Read by OpenCV itself. Its parsers recurse in C++ (100,000 opening brackets end the process with a
-segmentation fault), and its matrices are allocated by the size that the file claims; so depth is
-checked before, and matrices are built here from the numbers there are.
+OpenCV's own parsers are not used: they recurse in C++ (100,000 opening brackets end the process
+with a segmentation fault) and allocate matrices by the size that the file claims.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from math import prod
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
-import cv2
 import numpy as np
+import yaml
 
-from kinefit.io.calibration.xml import parse_xml
 from kinefit.io.text import decode, read_bytes
+from kinefit.io.xml import parse_xml
 from kinefit.types import InputError
 
 MAX_BYTES = 2**22  # a hundred cameras with everything that calibration programs add take 0.2 MiB
 _MAX_DEPTH = 24
+_MAX_EVENTS = 500_000  # of YAML: a number each
 _MAX_NUMBERS = 4096  # of one matrix: those that matter have nine, a board's corners are skipped
-_DASHES = re.compile(r"^(?:[ \t]*-[ \t]+){6}", re.MULTILINE)
-_COLONS = re.compile(r"^[^\[{\n]*?(?::[ \t][^:\[{\n]*){4}", re.MULTILINE)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_SPECIAL = {".inf": np.inf, "-.inf": -np.inf, ".nan": np.nan, "+.inf": np.inf}
+_HINT = "save it with cv2.FileStorage"
 
 
 def read_storage(path: Path) -> dict[str, Any]:
-    """Names and values of the file: numbers, text, lists, dicts, arrays.
+    """Names and values of the file: numbers (float), text, lists, dicts, arrays.
 
-    Raises InputError for damage, more than 24 levels, and anything without names at the top.
+    Raises InputError for damage, more than 24 levels, references within the file (with which a
+    small one can become gigabytes), and anything without names at the top.
     """
     content = read_bytes(path, MAX_BYTES)
-    text = decode(content)
-    if text.lstrip().startswith("<"):
-        parse_xml(path, content)
-    else:
-        _check_depth(path, text)
-        if not text.lstrip().startswith(("%YAML", "{")):
-            text = "%YAML:1.0\n---\n" + text.removeprefix("---\n")
-    storage = cv2.FileStorage()
+    text = decode(content).lstrip()
     try:
-        if not storage.open(text.lstrip(), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY):
-            raise InputError(path, "cannot be read by OpenCV", "save it with cv2.FileStorage")
-        root = storage.root()
-        value = _value(path, root, 0)
-    except (cv2.error, UnicodeError, SystemError) as error:
-        reason = f"cannot be read by OpenCV ({str(error).strip().splitlines()[-1][:120]})"
-        raise InputError(path, reason, "save it with cv2.FileStorage") from error
-    finally:
-        storage.release()
+        if text.startswith("<"):
+            value = _of_xml(parse_xml(path, content, most_depth=_MAX_DEPTH, most=100_000))
+        elif text.startswith("{"):
+            value = _numbers_as_floats(json.loads(text), 0)
+        else:
+            value = _of_yaml(path, text)
+        value = _with_matrices(path, value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = f"cannot be read ({_first_line(error)})"
+        raise InputError(path, reason, _HINT) from error
     if not isinstance(value, dict) or not value:
         raise InputError(path, "has no names at its top level", "name a calibration file")
     return value
 
 
-def _check_depth(path: Path, text: str) -> None:
-    """Refuse what would send a recursive parser too deep: brackets, indents, dashes, colons."""
-    depth = deepest = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    indent = max(
-        (len(m) for m in re.findall(r"^[ \t]+(?=[^\s\d.\-])", text, re.MULTILINE)), default=0
-    )
-    if deepest > _MAX_DEPTH or indent > 100 or _DASHES.search(text) or _COLONS.search(text):
-        raise InputError(path, "is nested too deep", "name a calibration file")
+def _first_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    said = getattr(error, "problem", None) or str(error).split("\n")[0]
+    return f"line {mark.line + 1}: {said}"[:150] if mark else str(said)[:150]
 
 
-def _value(path: Path, node: Any, depth: int) -> Any:
-    if depth > _MAX_DEPTH:
-        raise InputError(path, "is nested too deep", "name a calibration file")
-    if node.isMap():
-        keys = node.keys()
-        if {"dt", "data"} <= set(keys) and ("sizes" in keys or {"rows", "cols"} <= set(keys)):
-            return _matrix(path, node, _stated_shape(node, keys))
-        return {key: _value(path, node.getNode(key), depth + 1) for key in keys}
-    if node.isSeq():
-        count = node.size()
-        return [_value(path, node.at(i), depth + 1) for i in range(min(count, _MAX_NUMBERS))]
-    if node.isInt() or node.isReal():
-        return node.real()
-    return node.string() if node.isString() else None
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Plain scalars are numbers or text, nothing else: no dates, octals, yes and no."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - replaces PyYAML's own
 
 
-def _stated_shape(node: Any, keys: list[str]) -> tuple[int, ...]:
-    """Of a matrix (rows, cols) or of an n-dimensional one (sizes)."""
-    if "sizes" not in keys:
-        return tuple(_count(node.getNode(key).real()) for key in ("rows", "cols"))
-    sizes = node.getNode("sizes")
-    if not sizes.isSeq():
-        return (_count(sizes.real()),)
-    return tuple(_count(sizes.at(i).real()) for i in range(min(sizes.size(), 8)))
+def _scalar(loader: Any, node: Any) -> float | str | None:
+    text = str(loader.construct_scalar(node))
+    return text if node.style else _number_or_text(text)
 
 
-def _count(value: float) -> int:
-    """A stated number of rows; -1 for what is none."""
-    return int(value) if 0 <= value < 1e9 else -1
+def _matrix_map(loader: Any, node: Any) -> dict[str, Any]:
+    return dict(loader.construct_mapping(node, deep=True))
 
 
-def _matrix(path: Path, node: Any, shape: tuple[int, ...]) -> Any:
-    """An array; None for one too large to matter; InputError where numbers lack."""
-    data = node.getNode("data")
-    count = data.size()
-    if count > _MAX_NUMBERS:
+_Loader.add_constructor("tag:yaml.org,2002:str", _scalar)
+for _tag in ("opencv-matrix", "opencv-nd-matrix"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _matrix_map)
+
+
+def _of_yaml(path: Path, text: str) -> Any:
+    # OpenCV's first line is no YAML: a directive with a colon.
+    text = re.sub(r"\A%YAML:1\.0[ \t]*\r?\n", "", text)
+    _check_events(path, text)
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with fewer types
+
+
+def _check_events(path: Path, text: str) -> None:
+    """Depth, size and references, before anything is built."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, _Loader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(path, f"refers to another place of itself (*{event.anchor})", _HINT)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH or count > _MAX_EVENTS:
+            raise InputError(path, "is nested too deep or too large", "name a calibration file")
+
+
+def _of_xml(element: Element) -> Any:
+    """Children by name, or in a list where they are called `_`; a leaf is numbers or text."""
+    children = list(element)
+    if not children:
+        text = (element.text or "").strip()
+        if text.startswith('"') or not text:
+            return text.strip('"')
+        values = [_number_or_text(word) for word in text.split()]
+        return values if len(values) > 1 else values[0]
+    if all(child.tag == "_" for child in children):
+        return [_of_xml(child) for child in children]
+    return {child.tag: _of_xml(child) for child in children}
+
+
+def _number_or_text(text: str) -> float | str | None:
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if text in ("", "~", "null"):
         return None
-    if min(shape, default=0) < 0 or prod(shape) != count:
-        reason = f"a matrix of {' x '.join(map(str, shape))} has {count} numbers"
+    return _SPECIAL.get(text.lower(), text)
+
+
+def _numbers_as_floats(value: Any, depth: int) -> Any:
+    """JSON as the others are; whole numbers of a thousand digits are none."""
+    if depth > _MAX_DEPTH:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        return {key: _numbers_as_floats(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers_as_floats(item, depth + 1) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < 2**63 else str(value)[:40]
+    return value
+
+
+def _with_matrices(path: Path, value: Any) -> Any:
+    """Maps that describe a matrix as arrays; long lists cut."""
+    if isinstance(value, list):
+        return [_with_matrices(path, item) for item in value[:_MAX_NUMBERS]]
+    if not isinstance(value, dict):
+        return value
+    if {"dt", "data"} <= set(value) and ("sizes" in value or {"rows", "cols"} <= set(value)):
+        return _matrix(path, value)
+    return {str(key): _with_matrices(path, item) for key, item in value.items()}
+
+
+def _matrix(path: Path, value: dict[str, Any]) -> Any:
+    """An array; None for one too large to matter; InputError where numbers lack."""
+    sizes = value["sizes"] if "sizes" in value else [value["rows"], value["cols"]]
+    sizes = sizes if isinstance(sizes, list) else [sizes]
+    shape = [int(n) if isinstance(n, float) and 0 <= n < 1e9 else -1 for n in sizes[:8]]
+    if channels := re.match(r"[2-9]", str(value["dt"])):
+        shape.append(int(channels[0]))
+    data = value["data"] if isinstance(value["data"], list) else [value["data"]]
+    data = [] if data in ([None], [""]) else data
+    if len(data) > _MAX_NUMBERS:
+        return None
+    whole = all(isinstance(number, float) for number in data)
+    if min(shape, default=0) < 0 or prod(shape) != len(data) or not whole:
+        reason = f"a matrix of {' x '.join(map(str, shape))} has {len(data)} numbers"
         raise InputError(path, reason, "save it again")
-    values = [data.at(i).real() for i in range(count)] if data.isSeq() else []
-    return np.array(values, np.float64).reshape(shape)
+    return np.array(data, np.float64).reshape(shape)

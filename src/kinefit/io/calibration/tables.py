@@ -77,3 +77,9 @@ def word(path: Path, camera: dict[str, Any], key: str, default: str) -> str:
     if not isinstance(value, str):
         raise InputError(path, f"camera {default}: {key} is {value!r}, no text", "quote it")
     return value
+
+
+def unposed(camera: dict[str, Any]) -> bool:
+    """Whether a camera's table says that it has no pose: none, or Caliscope's "null" for None."""
+    pose = [camera.get(key) for key in ("rotation", "translation")]
+    return any(part == "null" for part in pose) or pose == [None, None]
