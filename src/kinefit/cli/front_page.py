@@ -14,7 +14,7 @@ COMMANDS: dict[str, str] = {
     "calibration": "Read a calibration of another program, say what was assumed, check it, and "
     "convert it.",
     "triangulate": "2D points of calibrated cameras to points in space, each with its evidence.",
-    "run": "Video, or videos of calibrated cameras, to markers, joint angles and a report.",
+    "run": "Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
     "augment": "Add the 43 LSTM markers to a TRC file, of this or another program.",
