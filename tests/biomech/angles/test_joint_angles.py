@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kinefit.biomech.angles import GIMBAL_DEG, GROUPS, group_names, joint_angles, missing_landmarks
+from kinefit.biomech.angles.spread import AngleSpread
 from kinefit.skeletons.table import mirror_name
 from kinefit.types import FloatArray, JointAngles, Markers, MissingMarkers, Timeline
 
@@ -214,30 +215,33 @@ def test_hip_centres_are_regressed_when_they_are_not_given(build: Build) -> None
     assert 0 < change.max() < 5
 
 
-@pytest.mark.parametrize("with_hips", [True, False])
-def test_uncertainty_agrees_with_sampling(build: Build, with_hips: bool) -> None:
-    known = {g: a[:1] for g, a in truth(3).items()}
-    one = body(build, known)
-    if not with_hips:
-        one = one.select([n for n in one.names if "HJC" not in n])
-    rng = np.random.default_rng(7)
-    sd = rng.uniform(0.0005, 0.002, (1, len(one.names), 3))
-    analytic = joint_angles(replace(one, sd=sd))
-    assert analytic.sd is not None
-    count = 20_000
-    noisy = one.xyz + sd * rng.normal(size=(count, len(one.names), 3))
-    sampled = joint_angles(Markers(Timeline.regular(count, 100.0), one.names, noisy))
-    # A sampled SD scatters by 1/sqrt(2 x 20000) = 0.5 %, four sigma = 2 %; curvature adds
-    # (noise over lever)^2 < 1 %.
-    np.testing.assert_allclose(analytic.sd[0], sampled.degrees.std(axis=0), rtol=0.03)
+def test_the_spread_over_marker_sets_is_that_of_the_angles(build: Build) -> None:
+    """Twenty bodies whose right knee bends by so much more: its angle spreads, and no other's."""
+    at = {g: np.zeros((3, 3)) for g in GROUPS}
+    more = np.random.default_rng(7).normal(0, 4, 20)
+    spread = None
+    for degrees in more:
+        bent = body(build, at | {"knee_r": at["knee_r"] + [degrees, 0, 0]})
+        spread = spread or AngleSpread(bent.timeline, bent.names)
+        spread.add(bent.xyz)
+    assert spread is not None
+    np.testing.assert_allclose(spread.sd["knee_r_flex"], more.std(ddof=1), rtol=1e-9)
+    assert spread.sd["knee_l_flex"].max() < 1e-9
+    assert joint_angles(body(build, at)).sd is None
 
 
-def test_uncertainty_of_a_certain_marker_is_none(build: Build) -> None:
-    markers = body(build, truth())
-    exact = joint_angles(replace(markers, sd=np.zeros_like(markers.xyz)))
-    assert exact.sd is not None
-    np.testing.assert_array_equal(exact.sd, 0)
-    assert joint_angles(markers).sd is None
+def test_the_spread_of_an_angle_that_goes_around_is_small(build: Build) -> None:
+    timeline, names = None, ()
+    for degrees in (179.0, -179.0):
+        turned = body(build, {g: np.zeros((2, 3)) for g in GROUPS} | {
+            "pelvis": np.tile([0.0, 0.0, degrees], (2, 1))
+        })  # fmt: skip
+        if timeline is None:
+            timeline, names = turned.timeline, turned.names
+            spread = AngleSpread(timeline, names)
+        spread.add(turned.xyz)
+    np.testing.assert_allclose(spread.sd["pelvis_rot"], np.sqrt(2), rtol=1e-6)
+    assert not AngleSpread(timeline, names).sd
 
 
 def test_gimbal_flags_only_what_is_blurred(build: Build) -> None:

@@ -44,22 +44,14 @@ from kinefit.geometry.rotations import (
     continuous,
     continuous_swing_twist,
     decompose,
-    exp,
     singularity_distance,
     swing_twist,
-    wrap,
 )
 from kinefit.types import BoolArray, FloatArray, JointAngles, Markers, MissingMarkers
 
 # Nearer than this to a singularity noise in the markers is amplified more than 1/sin(10) = 5.8
 # times in the angles that are flagged.
 GIMBAL_DEG = 10.0
-# Radians, one-sided differences of a decomposition: a slope changes by 1e-6 of itself, 6e-6 where
-# GIMBAL_DEG begins.
-_STEP = 1e-6
-# Frames whose slopes are worked on at once: they stay in the processor's cache (10,000 frames at
-# once take 1.25 times as long).
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -178,9 +170,8 @@ def joint_angles(markers: Markers) -> JointAngles:
         makes NaN in its own groups and frames only. Groups that can never be computed have no
         columns; `missing_landmarks` says why.
 
-    With `markers.sd` every angle gets its standard deviation to first order, markers and axes
-    taken as independent: the turn of each segment per marker displacement in closed form, through
-    the derivative of the decomposition; NaN where a decomposition has none.
+    How uncertain they are is not seen from the markers' deviations, for these err together: see
+    `kinefit.biomech.angles.spread`.
 
     Raises MissingMarkers when no group can be computed.
     """
@@ -192,14 +183,13 @@ def joint_angles(markers: Markers) -> JointAngles:
             "Joint angles", sorted({name for names in lacking.values() for name in names}),
             "use a file with anatomical markers, e.g. the output of the marker augmenter",
         )  # fmt: skip
-    tables = [_angles_of(group, sides[joint_of(group)[1]], markers.sd) for group in groups]
-    values, gimbal, sd = (np.concatenate(part, axis=1) for part in zip(*tables, strict=True))
+    tables = [_angles_of(group, sides[joint_of(group)[1]]) for group in groups]
+    values, gimbal = (np.concatenate(part, axis=1) for part in zip(*tables, strict=True))
     return JointAngles(
         markers.timeline,
         tuple(name for group in groups for name in group_names(group)),
         np.degrees(values),
         gimbal,
-        np.degrees(sd) if markers.sd is not None else None,
     )
 
 
@@ -213,10 +203,8 @@ def _lacking(sides: dict[str, Pose]) -> dict[str, tuple[str, ...]]:
     return {group: names for group, names in absent.items() if names}
 
 
-def _angles_of(
-    group: str, pose: Pose, sd: FloatArray | None
-) -> tuple[FloatArray, BoolArray, FloatArray]:
-    """Angles, gimbal flags and standard deviations (T, A) of one group, radians."""
+def _angles_of(group: str, pose: Pose) -> tuple[FloatArray, BoolArray]:
+    """Angles (radians) and gimbal flags (T, A) of one group."""
     joint, _ = joint_of(group)
     rotation = pose.frame(joint.distal)
     if joint.proximal is not None:
@@ -227,50 +215,4 @@ def _angles_of(
         near = reading.distance(raw) < np.radians(GIMBAL_DEG)
         angles.append(reading.follow(raw) * signs)
         flags.append(near[:, None] & np.array(reading.blurred))
-    values, gimbal = np.concatenate(angles, axis=1), np.concatenate(flags, axis=1)
-    if sd is None:
-        return values, gimbal, np.full_like(values, np.nan)
-    rates = np.concatenate([_rates(r.split, rotation) for r, _ in joint.readings], axis=1)
-    return values, gimbal, _spread(rates, joint, pose, sd)
-
-
-def _rates(split: Callable[[FloatArray], FloatArray], rotation: FloatArray) -> FloatArray:
-    """(T, 3, 3) of d angles / d rotation vector, the latter in proximal axes."""
-    here = split(rotation)
-    turned = (split(exp(step) @ rotation) for step in np.eye(3) * _STEP)
-    return np.stack([wrap(there - here) / _STEP for there in turned], axis=-1)
-
-
-def _spread(rates: FloatArray, joint: Joint, pose: Pose, sd: FloatArray) -> FloatArray:
-    """(T, A) standard deviation of the angles, radians.
-
-    rates: (T, A, 3) d angles / d rotation vector of the distal segment in proximal axes.
-    sd: (T, M, 3) metres, of the markers. A landmark turns a segment by the weights that it has in
-        the two directions of the segment.
-    """
-    marks = joint.landmarks
-    parts = [(joint.distal, 1.0)] + ([] if joint.proximal is None else [(joint.proximal, -1.0)])
-    turns = [turn for name, _ in parts for turn in pose.turns(name)]
-    directions = [
-        (direction, sign)
-        for name, sign in parts
-        for direction in (SEGMENTS[name].primary, SEGMENTS[name].secondary)
-    ]
-    weights = np.array([[sign * d.get(mark, 0.0) for d, sign in directions] for mark in marks])
-    inner = [pose.landmarks.derivatives(mark) for mark in marks]
-    to_world = None if joint.proximal is None else np.swapaxes(pose.frame(joint.proximal), -1, -2)
-
-    variance = np.zeros(rates.shape[:2])
-    for start in range(0, len(rates), _BLOCK):
-        b = slice(start, start + _BLOCK)
-        outer = rates[b] if to_world is None else rates[b] @ to_world[b]
-        slopes = np.tensordot(weights, np.stack([outer @ turn[b] for turn in turns]), axes=1)
-        by_marker: dict[int, FloatArray] = {}
-        for slope, columns in zip(slopes, inner, strict=True):
-            for column, slope_inside in columns.items():
-                part = slope if slope_inside is None else slope @ slope_inside[b]
-                by_marker[column] = part + by_marker[column] if column in by_marker else part
-        for column, slope in by_marker.items():
-            each = slope * sd[b, column, None, :]
-            variance[b] += np.einsum("tij,tij->ti", each, each)
-    return np.sqrt(variance)
+    return np.concatenate(angles, axis=1), np.concatenate(flags, axis=1)

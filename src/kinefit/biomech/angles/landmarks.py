@@ -1,4 +1,4 @@
-"""Anatomical landmarks by name, seen from either side, with their dependence on the markers."""
+"""Anatomical landmarks by name, seen from either side."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ _DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
     "lumbar": (_SPINES, _lumbar_joint),
     "shoulder_r": (("acromion_r", "acromion_l", "lumbar"), _shoulder_centre),
 }
-_STEP_M = 1e-6  # one-sided differences: curvature changes a slope by 1e-5 of itself at most
 _MIRROR = np.array([1.0, 1.0, -1.0])
 
 
@@ -87,7 +86,6 @@ class Landmarks:
         seen = {mark: i for mark, i in find_columns(markers.names).items() if ever[i]}
         self._columns = {self._side(mark): i for mark, i in seen.items()}
         self._positions: dict[str, FloatArray] = {}
-        self._slopes: dict[str, dict[int, FloatArray | None]] = {}
 
     def __contains__(self, name: str) -> bool:
         inputs, _ = _DERIVED.get(name, ((), None))
@@ -114,33 +112,7 @@ class Landmarks:
                 self._positions[name] = compute(*(self.position(n) for n in inputs))
         return self._positions[name]
 
-    def derivatives(self, name: str) -> dict[int, FloatArray | None]:
-        """Marker column -> (T, 3, 3) of d position / d marker, None for the marker itself."""
-        if name in self._columns:
-            return {self._columns[name]: None}
-        if name not in self._slopes:
-            inputs, compute = _DERIVED[name]
-            points = [self.position(n) for n in inputs]
-            total: dict[int, FloatArray | None] = {}
-            for i, mark in enumerate(inputs):
-                outer = _slope(compute, points, i, self.position(name))
-                for column, inner in self.derivatives(mark).items():
-                    part = outer if inner is None else outer @ inner
-                    before = total.get(column)
-                    total[column] = part if before is None else before + part
-            self._slopes[name] = total
-        return self._slopes[name]
-
     def _side(self, mark: str) -> str:
         if not self._mirrored or mark[-2:] not in ("_r", "_l"):
             return mark
         return mark[:-1] + ("l" if mark.endswith("_r") else "r")
-
-
-def _slope(
-    compute: Callable[..., FloatArray], points: list[FloatArray], i: int, here: FloatArray
-) -> FloatArray:
-    """(T, 3, 3) derivative of `compute(*points)`, which is `here`, by its i-th point."""
-    steps = np.eye(3) * _STEP_M
-    moved = (compute(*points[:i], points[i] + step, *points[i + 1 :]) for step in steps)
-    return np.stack([(there - here) / _STEP_M for there in moved], axis=-1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.biomech.angles.landmarks import Landmarks
-from kinefit.geometry.rotations import frame, frame_derivative
+from kinefit.geometry.rotations import frame
 from kinefit.types import FloatArray
 
 Direction = dict[str, float]
@@ -89,12 +89,11 @@ SEGMENTS = {
 
 
 class Pose:
-    """The segment frames of one recording and side, and how they turn when a landmark moves."""
+    """The segment frames of one recording and side."""
 
     def __init__(self, landmarks: Landmarks) -> None:
         self.landmarks = landmarks
         self._frames: dict[str, FloatArray] = {}
-        self._turns: dict[str, tuple[FloatArray, FloatArray]] = {}
 
     def frame(self, name: str) -> FloatArray:
         """(T, 3, 3) axes in columns, world; NaN where a landmark is missing."""
@@ -104,15 +103,6 @@ class Pose:
                 segment.axes, self._direction(segment.primary), self._direction(segment.secondary)
             )
         return self._frames[name]
-
-    def turns(self, name: str) -> tuple[FloatArray, FloatArray]:
-        """(T, 3, 3) twice: world rotation vector per metre of the primary and of the secondary."""
-        if name not in self._turns:
-            segment = SEGMENTS[name]
-            self._turns[name] = frame_derivative(
-                self._direction(segment.primary), self._direction(segment.secondary)
-            )
-        return self._turns[name]
 
     def _direction(self, weights: Direction) -> FloatArray:
         return np.asarray(sum(w * self.landmarks.position(name) for name, w in weights.items()))

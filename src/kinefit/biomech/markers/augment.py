@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -77,7 +78,15 @@ _MOST_STEPS = 10_000_000  # two days at 60 Hz; beyond it a time stamp is wrong
 _FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
 
 
-def augment(markers: Markers, subject: Subject, *, cycles: int = 20, seed: int = 0) -> Markers:
+def augment(
+    markers: Markers,
+    subject: Subject,
+    *,
+    cycles: int = 20,
+    seed: int = 0,
+    draws: FloatArray | None = None,
+    on_pass: Callable[[FloatArray], None] | None = None,
+) -> Markers:
     """The 22 initial markers followed by the 43 of the skeleton "augmented43": 65 columns.
 
     (The usual "64 markers" are 21 + 43; Head, the 22nd, is no input of the networks.)
@@ -90,10 +99,15 @@ def augment(markers: Markers, subject: Subject, *, cycles: int = 20, seed: int =
         and turns them about the vertical by its own part of a full circle, because the networks
         depend on the heading. 1 is one plain pass.
     seed: of the noise. The same input gives the same bytes on one machine (on the CPU).
+    draws: (D, T, 22, 3) metres, by how much the initial markers may be off, all at once and over
+        the whole clip: pass p adds draw p modulo D. Draws in pairs of opposite sign leave the
+        mean where it is.
+    on_pass: called with the 65 markers (T, 65, 3) of each pass, its draw included.
 
     The result's `sd` is that of the passes for the 43 (NaN with one pass, the input's own for the
-    22). It covers heading and noise, not what the networks never learnt: on four opencap clips
-    the error about its mean is 1.9-2.1 (lower) and 0.8-3 times (upper) as large. `estimated` is
+    22). It covers heading, noise and draws, not what the networks never learnt: on four opencap
+    clips, without draws, the error about its mean is 1.9-2.1 (lower) and 0.8-3 times (upper) as
+    large. `estimated` is
     set for an output where one of its inputs, small toes aside, was estimated.
 
     The person is first turned to face +x on average over the clip, so that the result turns with
@@ -113,9 +127,21 @@ def augment(markers: Markers, subject: Subject, *, cycles: int = 20, seed: int =
     bodies = [body for body in _BODIES if _complete(body, initial).any()]
     if not bodies:
         _refuse(initial)
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        jobs = [pool.submit(_augment_body, b, initial, subject, cycles, seed) for b in bodies]
-        return _joined(initial, [job.result() for job in jobs])
+    draws = None if draws is None else np.nan_to_num(draws)
+    networks = [_Network.of(body, initial, subject, cycles, seed, draws) for body in bodies]
+    with ThreadPoolExecutor(len(networks)) as pool:
+        for start in range(0, cycles, networks[0].at_once):
+            parts = list(pool.map(lambda network: network.run(start), networks))  # noqa: B023
+            for i in range(len(parts[0]) if on_pass else 0):
+                moved = 0.0 if draws is None else draws[(start + i) % len(draws)]
+                xyz = np.full((len(initial.timeline), len(_FINAL), 3), np.nan)
+                xyz[:, : len(initial.names)] = initial.xyz + moved
+                for network, part in zip(networks, parts, strict=True):
+                    columns = [_FINAL.index(name) for name in network.body.outputs]
+                    xyz[:, columns] = network.on_time(part[i]) + network.hip
+                assert on_pass is not None
+                on_pass(xyz)
+    return _joined(initial, [network.result() for network in networks])
 
 
 def missing_inputs(markers: Markers) -> dict[str, tuple[str, ...]]:
@@ -155,12 +181,6 @@ def model_files() -> tuple[Path, ...]:
     return tuple(_model_dir(body.name) / kind for body in _BODIES for kind in kinds)
 
 
-def load_networks() -> None:
-    """Load both networks now, e.g. while something else keeps another core busy."""
-    for body in _BODIES:
-        _session(body.name)
-
-
 def _joined(initial: Markers, parts: list[Markers]) -> Markers:
     frames = len(initial.timeline)
     xyz, sd = (np.full((frames, len(_FINAL), 3), np.nan) for _ in range(2))
@@ -174,31 +194,109 @@ def _joined(initial: Markers, parts: list[Markers]) -> Markers:
     return Markers(initial.timeline, _FINAL, xyz, estimated, sd if known else None)
 
 
-def _augment_body(
-    body: _Body, initial: Markers, subject: Subject, cycles: int, seed: int
-) -> Markers:
-    """The outputs of one network on the timeline of `initial`."""
-    time, grid = initial.timeline.time, _grid(initial.timeline)
-    needed = initial.select((*body.inputs, "Hip"))
-    hip = needed.xyz[:, -1:]
-    # Gaps are bridged relative to the hip, so that a lost limb stays with the walking body.
-    relative = resample(time, needed.xyz[:, :-1] - hip, grid)
-    mean, sd = _averaged(body, relative, _heading(initial), subject, cycles, seed)
-    if not np.array_equal(grid, time):
-        mean = resample(grid, mean, time)
-        sd = None if sd is None else resample(grid, sd, time)
-    known = _complete(body, initial)[:, None]
-    # Small toes are estimated from the foot in every frame of most detectors: as a reason to flag
-    # they would flag everything, and they move little else.
-    counted = [i for i, name in enumerate(needed.names) if not name.endswith("SmallToe")]
-    guessed = needed.estimated[:, counted].any(axis=1, keepdims=True) & known
-    return Markers(
-        initial.timeline,
-        body.outputs,
-        np.where(known[..., None], mean + hip, np.nan),
-        np.repeat(guessed, len(body.outputs), axis=1),
-        None if sd is None else np.where(known[..., None], sd, np.nan),
-    )
+@dataclass(eq=False)
+class _Network:
+    """One network at work on a clip; sums over its passes.
+
+    relative: (G, n, 3) metres from the mid-hip, on the network's times `grid`, no gaps. moved:
+    (D, G, n + 1, 3) metres, the draws of its inputs and of the mid-hip. turns: (cycles, 3, 3).
+    """
+
+    body: _Body
+    initial: Markers
+    subject: Subject
+    grid: FloatArray
+    hip: FloatArray
+    relative: FloatArray
+    moved: FloatArray
+    turns: FloatArray
+    noise: np.random.Generator
+    first: FloatArray | None = None
+    total: FloatArray | float = 0.0
+    squares: FloatArray | float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        body: _Body,
+        initial: Markers,
+        subject: Subject,
+        cycles: int,
+        seed: int,
+        draws: FloatArray | None,
+    ) -> _Network:
+        time, grid = initial.timeline.time, _grid(initial.timeline)
+        names = (*body.inputs, "Hip")
+        needed = initial.select(names)
+        hip = needed.xyz[:, -1:]
+        # Gaps are bridged relative to the hip, so that a lost limb stays with the walking body.
+        relative = resample(time, needed.xyz[:, :-1] - hip, grid)
+        moved = np.zeros((1, len(grid), len(names), 3))
+        if draws is not None:
+            some = draws[:, :, [initial.names.index(n) for n in names]]
+            flat = np.moveaxis(some, 0, 1).reshape(len(time), -1, 3)
+            moved = np.moveaxis(
+                resample(time, flat, grid).reshape(len(grid), len(draws), -1, 3), 1, 0
+            )
+        turns = _rotations(_heading(initial) + 2 * np.pi * np.arange(cycles) / cycles)
+        noise = np.random.default_rng([seed, _BODIES.index(body)])
+        return cls(body, initial, subject, grid, hip, relative, moved, turns, noise)
+
+    @property
+    def at_once(self) -> int:
+        """Passes in one call of the network."""
+        return max(1, _FRAMES_AT_ONCE // (_WARM_UP + len(self.grid)))
+
+    def run(self, start: int) -> FloatArray:
+        """(N, G, M, 3) metres from the mid-hip, the next passes from `start`."""
+        turn = self.turns[start : start + self.at_once]
+        which = np.arange(start, start + len(turn)) % len(self.moved)
+        inputs = self.relative + self.moved[which, :, :-1] - self.moved[which, :, -1:]
+        held = np.concatenate([np.repeat(inputs[:, :1], _WARM_UP, axis=1), inputs], axis=1)
+        turned = held.reshape(len(turn), -1, 3) @ np.swapaxes(turn, 1, 2)
+        turned = turned.reshape(held.shape)
+        scale = NOISE_M if len(self.turns) > 1 else 0.0
+        turned += scale * self.noise.standard_normal(turned.shape, dtype=np.float32)
+        features = _features(self.body.name, turned, self.subject)
+        (out,) = _session(self.body.name).run(None, {"inputs": features})
+        back = (turn * self.subject.height_m).astype(np.float32)  # the networks' own precision
+        shape = (len(turn), len(self.grid), len(self.body.outputs), 3)
+        passes = (out[:, _WARM_UP:].reshape(len(turn), -1, 3) @ back).reshape(shape)
+        passes += self.moved[which, :, -1:]
+        # Sums of differences from one pass: no cancellation in the variance.
+        self.first = passes[0].copy() if self.first is None else self.first
+        off = passes - self.first
+        self.total = self.total + off.sum(axis=0)
+        self.squares = self.squares + np.einsum("i...,i...->...", off, off)
+        return np.asarray(passes)
+
+    def on_time(self, values: FloatArray) -> FloatArray:
+        """(T, M, 3) at the frames of (G, M, 3) on the grid; NaN where an input is missing."""
+        time = self.initial.timeline.time
+        if not np.array_equal(self.grid, time):
+            values = resample(self.grid, values, time)
+        known = _complete(self.body, self.initial)[:, None, None]
+        return np.where(known, values, np.nan)
+
+    def result(self) -> Markers:
+        """Mean and deviation of the passes."""
+        cycles, known = len(self.turns), _complete(self.body, self.initial)[:, None]
+        assert self.first is not None
+        sd = None
+        if cycles > 1:
+            spread = np.maximum(self.squares - self.total**2 / cycles, 0.0) / (cycles - 1)
+            sd = self.on_time(np.sqrt(spread))
+        # Small toes are estimated from the foot in every frame of most detectors: as a reason to
+        # flag they would flag everything, and they move little else.
+        counted = [name for name in (*self.body.inputs, "Hip") if not name.endswith("SmallToe")]
+        guessed = self.initial.select(counted).estimated.any(axis=1, keepdims=True) & known
+        return Markers(
+            self.initial.timeline,
+            self.body.outputs,
+            self.on_time(self.first + self.total / cycles) + self.hip,
+            np.repeat(guessed, len(self.body.outputs), axis=1),
+            sd,
+        )
 
 
 def _grid(timeline: Timeline) -> FloatArray:
@@ -229,45 +327,6 @@ def _heading(initial: Markers) -> float:
     hips = initial.select(("RHip", "LHip")).xyz
     across = np.nansum(hips[:, 0] - hips[:, 1], axis=0)
     return float(np.arctan2(-across[0], across[2]))
-
-
-def _averaged(
-    body: _Body,
-    relative: FloatArray,
-    heading: float,
-    subject: Subject,
-    cycles: int,
-    seed: int,
-) -> tuple[FloatArray, FloatArray | None]:
-    """Mean and sd (None with one cycle) of the passes: (T, M, 3) metres from the mid-hip.
-
-    relative: (T, n, 3) metres from the mid-hip, no gaps.
-    """
-    session = _session(body.name)
-    held = np.concatenate([np.repeat(relative[:1], _WARM_UP, axis=0), relative])
-    turns = _rotations(heading + 2 * np.pi * np.arange(cycles) / cycles)
-    noise = np.random.default_rng([seed, _BODIES.index(body)])
-    scale = NOISE_M if cycles > 1 else 0.0
-    at_once = max(1, _FRAMES_AT_ONCE // len(held))
-    shape = (len(relative), len(body.outputs), 3)
-    first, total, squares = None, np.zeros(shape), np.zeros(shape)
-    for start in range(0, cycles, at_once):
-        turn = turns[start : start + at_once]
-        turned = (held.reshape(-1, 3) @ np.swapaxes(turn, 1, 2)).reshape(len(turn), *held.shape)
-        turned += scale * noise.standard_normal(turned.shape, dtype=np.float32)
-        (out,) = session.run(None, {"inputs": _features(body.name, turned, subject)})
-        back = (turn * subject.height_m).astype(np.float32)  # the networks' own precision
-        passes = (out[:, _WARM_UP:].reshape(len(turn), -1, 3) @ back).reshape(-1, *shape)
-        # Sums of differences from one pass: no cancellation in the variance.
-        first = passes[0].copy() if first is None else first
-        passes -= first
-        total += passes.sum(axis=0)
-        squares += np.einsum("i...,i...->...", passes, passes)
-    assert first is not None
-    mean = first + total / cycles
-    if cycles == 1:
-        return mean, None
-    return mean, np.sqrt(np.maximum(squares - total**2 / cycles, 0.0) / (cycles - 1))
 
 
 def _features(name: str, relative: FloatArray, subject: Subject) -> np.ndarray[Any, Any]:
