@@ -3,7 +3,7 @@
 import numpy as np
 
 from kinefit.multiview.candidate_selection import choose_paths
-from kinefit.multiview.noise import pixel_sd, robust_sd
+from kinefit.multiview.noise import add_shared, pixel_sd, robust_sd, shared_sd
 
 WRONG = 3
 
@@ -90,3 +90,13 @@ def test_few_residuals_lean_on_the_rig_and_none_are_finite():
     np.testing.assert_allclose(found[0], 3.0)
     np.testing.assert_allclose(found[1], 3.0)  # nothing of its own: the rig's
     assert np.isfinite(pixel_sd(np.zeros((2, 5, 2)), np.zeros((2, 5, 2)))).all()
+
+
+def test_the_shared_error_is_per_point_and_does_not_touch_what_is_missing():
+    sd = shared_sd(("LHip", "LBigToe", "Nose", "RWrist"), 2.0)
+    np.testing.assert_allclose(sd, [0.022, 0.032, 0.021, 0.014])
+    covariance = np.tile(1e-4 * np.eye(3), (5, 4, 1, 1))
+    covariance[2, 1] = np.nan
+    total = add_shared(covariance, sd)
+    np.testing.assert_allclose(total[0, 0], (1e-4 + 0.022**2) * np.eye(3))
+    assert np.isnan(total[2, 1]).all()

@@ -90,7 +90,8 @@ class Triangulation:
     timeline: T frames. names: J points. cameras: C names.
     initial: (T, J, 3) metres, world: the best candidate, NaN where there is none.
     refined: (T, J, 3) metres, world: the estimate; NaN where `reason` says why.
-    covariance: (T, J, 3, 3) square metres of `refined`; NaN where it is.
+    covariance: (T, J, 3, 3) square metres of `refined`, from what the views disagree about; NaN
+        where it is. What they share is not in it (`kinefit.multiview.noise.shared_sd`).
     best_pair: (T, J, 2) the two cameras of the candidate, -1 where there is none.
     inlier_mask: (T, J, C) views that were used; False everywhere where `refined` is NaN.
     reprojection: (T, J, C, 2) px, `refined` in each camera's image; NaN behind it.
