@@ -1,6 +1,6 @@
 """Time of joint angles for 10,000 frames of 65 markers, against a floor measured in the same run.
 
-    python benchmarks/angles.py
+    python -m benchmarks.angles
 
 The floor is numpy's singular value decomposition of as many 3 x 3 matrices as there are joint
 rotations (12 per frame): what a fit of each joint's rotation would cost at the least. Timings on

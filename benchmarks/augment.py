@@ -1,6 +1,6 @@
 """How long augmentation takes, against one bare pass of the same two networks in the same run.
 
-    python benchmarks/augment.py [--frames 3000] [--cycles 20]
+    python -m benchmarks.augment [--frames 3000] [--cycles 20]
 
 The motion is a synthetic figure that swings its limbs; time does not depend on what it does. The
 floor is the two ONNX models run once, one after the other, on ready features, on the same session

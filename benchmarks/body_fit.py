@@ -1,6 +1,6 @@
 """The body fit against the same objective minimised by L-BFGS with autograd, and by scipy.
 
-    python benchmarks/body_fit.py [--budget 120] [--long]
+    python -m benchmarks.body_fit [--budget 120] [--long]
 
 One made-up clip of 100 frames: Anny, four views with noise and outliers, Geman-McClure's kernel, a
 pull to the rest pose, a prior of the shape, one shape for the clip, and accelerations. Everybody
@@ -39,6 +39,7 @@ import torch
 from scipy import sparse
 from scipy.optimize import least_squares
 
+from benchmarks.inputs import camera_at
 from kinefit.body.anny import ANATOMY, MEASURES, PHENOTYPES, AnnyShape, load_anny
 from kinefit.fit.recipes.clip import fit_clip
 from kinefit.fit.recipes.initial import from_points
@@ -48,9 +49,9 @@ from kinefit.fit.solver.state import State, Variables
 from kinefit.fit.solver.temporal import ConstantVelocity
 from kinefit.fit.solver.terms import Objective, Reprojection, RotationPrior, ShapePrior
 from kinefit.geometry import rotations as so3
-from kinefit.geometry.projection import intrinsics, project_rig
+from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import GemanMcClure
-from kinefit.types import Camera, CameraRig, FloatArray, Observations, Timeline
+from kinefit.types import CameraRig, FloatArray, Observations, Timeline
 
 FRAMES, RATE, NOISE_PX, WRONG = 100, 30.0, 3.0, 0.1
 KERNEL_SD = 10.0  # standard deviations at which an outlier's pull has fallen to a quarter
@@ -91,14 +92,11 @@ class Problem:
 
 def ring(count: int = 4) -> CameraRig:
     """Full-HD cameras 4 m around the body."""
-    size, cameras = (1920, 1080), []
+    cameras = []
     for i in range(count):
         angle = 2 * np.pi * i / count + 0.3 * np.sin(2.0 * i)
         centre = np.array([4 * np.sin(angle), 1.2, 4 * np.cos(angle)])
-        ahead = so3.unit(np.array([0, 0.9, 0]) - centre)
-        right = so3.unit(np.cross(ahead, [0, 1.0, 0]))
-        R = np.stack([right, np.cross(ahead, right), ahead])
-        cameras.append(Camera(f"cam{i}", size, intrinsics(1300, size), R, -R @ centre))
+        cameras.append(camera_at(f"cam{i}", centre, np.array([0, 0.9, 0]), 1300))
     return CameraRig(tuple(cameras))
 
 
@@ -471,7 +469,7 @@ def long_clips(lengths: list[int]) -> list[dict[str, float]]:
     print("\nwhole clips (kinefit.fit.recipes.clip), a process each")
     rows = []
     for frames in lengths:
-        command = [sys.executable, __file__, "--clip", str(frames)]
+        command = [sys.executable, "-m", "benchmarks.body_fit", "--clip", str(frames)]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         row = json.loads(answer.splitlines()[-1])
         rows.append(row)

@@ -1,6 +1,6 @@
 """Recorded motion on Anny: writes the poses that priors are trained from, says how good they are.
 
-    python benchmarks/cmu_retarget.py MOTION out.npz [--processes 2]
+    python -m benchmarks.cmu_retarget MOTION out.npz [--processes 2]
 
 MOTION: a file or folder of motion capture (`kinefit.io.mocap_files`): BVH, AMC, AMASS, or the
 packed cmu_30fps.npz.

@@ -1,6 +1,6 @@
 """Memory of the MediaPipe detector over a long video.
 
-    python benchmarks/detect_memory.py [--frames 20000]
+    python -m benchmarks.detect_memory [--frames 20000]
 
 Writes a synthetic video (a crop that wanders over the frames of Pose2Sim's demo), tracks it with a
 sink and a checkpoint as the pipeline does, and prints the resident memory every 1,000 frames.
@@ -13,13 +13,13 @@ import argparse
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from kinefit.api import demo_video
 from kinefit.detect import make_detector
 from kinefit.io.video import VideoWriter, frames
 
@@ -37,13 +37,9 @@ def resident_mb() -> float:
 
 def write_video(path: Path, count: int) -> None:
     """`count` frames of 30 Hz: the demo there and back, a crop of it that moves slowly."""
-    spec = find_spec("Pose2Sim")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit("needs the demo video of pose2sim: pip install 'kinefit[augment]'")
-    demo = Path(spec.submodule_search_locations[0]) / "Demo_SinglePerson/videos/cam01.mp4"
     small = [
         cv2.resize(f.rgb, (SIZE[0] + 20, SIZE[1] + 20), interpolation=cv2.INTER_AREA)
-        for f in frames(demo)
+        for f in frames(demo_video())
         if f.rgb is not None
     ]
     with VideoWriter(path, SIZE, rate_hz=30) as out:

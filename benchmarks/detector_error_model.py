@@ -1,6 +1,6 @@
 """How well drawn detections stand for real ones: docs/measurements/detector_errors.md.
 
-    python benchmarks/detector_error_model.py PAIRS --out docs/measurements/detector_errors.md
+    python -m benchmarks.detector_error_model PAIRS --out docs/measurements/detector_errors.md
 
 PAIRS: a folder of `kinefit synth pairs`. All rows are compared: each fifth of the scenes with what
 a model says that was fitted to the other four.
@@ -241,7 +241,7 @@ four moments each), of which MediaPipe found somebody in {found}. Each fifth of 
 compared with what a model drew that was fitted to the other four. Made by
 
     kinefit synth pairs --out PAIRS --motion cmu_30fps.npz --seed 1
-    python benchmarks/detector_error_model.py PAIRS --seed {seed} --out FILE
+    python -m benchmarks.detector_error_model PAIRS --seed {seed} --out FILE
 
 In tables, "real / drawn". Errors in the picture are in percent of the person's size there: focal
 length times stature over the depth of the mid-hip. Fitting the model to all rows took {fit:.0f} s

@@ -1,6 +1,6 @@
 """MediaPipe on rendered people beside MediaPipe on real ones: the same quantity from both.
 
-    python benchmarks/detector_on_renders.py OUT.md [--scenes 4] [--work DIR]
+    python -m benchmarks.detector_on_renders OUT.md [--scenes 4] [--work DIR]
 
 Pose2Sim's demo (four cameras, 60 Hz, a person who walks and turns) and rendered scenes of walking
 people before four cameras go through the same steps of kinefit: detection, sides put right,
@@ -73,7 +73,7 @@ def look(
 ) -> Seen:
     """Run kinefit on the videos and read what it left."""
     subject = {"height": stature, "mass": mass, "overlay": False}
-    process(videos, out, run_config({**subject, "calibration": calibration}))
+    process(videos, out, run_config({**subject, "calibration": calibration}), until="triangulate")
     points = load_triangulation(out / "multiview_triangulated.npz")
     views = load_arrays(out / ".kinefit" / "views.npz")
     rig = read_calibration(out / "multiview_cameras.toml").rig.select(points.cameras)

@@ -1,6 +1,6 @@
 """What the pose priors are worth: poses from one picture, where depth is the prior's business.
 
-    python benchmarks/pose_priors.py motion.npz [--poses 300]
+    python -m benchmarks.pose_priors motion.npz [--poses 300]
 
 Held-out poses (see `kinefit.train.poses`) of Anny are seen by one camera: 13 keypoints with 5 px
 of noise. The camera, the root's place and orientation, and the shape are known; the joints start

@@ -1,11 +1,11 @@
 """Offsets between four simulated cameras from real motion: how many are claimed, how far off.
 
-    python benchmarks/synchronise.py PATH/cmu_30fps.npz [--unrelated]
+    python -m benchmarks.synchronise PATH/cmu_30fps.npz [--unrelated]
 
 Windows of CMU motion capture are filmed by cameras at random places (3.5-6 m away, 0.8-2.6 m high,
 rolled by up to 5 degrees, 25, 30, 59.94 or 60 Hz, starts up to 12 % of the window or 1 s apart, any
 first stamp). Points: 3 px of white noise, 2 px that lasts 0.15 s, 2 % outliers of 60 px, 5 %
-missing, 1 % of the frames lost, left and right exchanged in 15 % of the frames. All is seeded.
+missing, 1 % of the frames lost, left and right swapped in 15 % of the frames. All is seeded.
 
 --unrelated: the last camera sees another trial; margins of its pairs.
 """
@@ -19,6 +19,7 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 
 from kinefit.multiview.sync import Synchronisation, find_offsets
+from kinefit.synth.cameras import looking
 from kinefit.types import Keypoints2D, Timeline
 
 JOINTS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
@@ -55,12 +56,9 @@ def camera(rng: np.random.Generator, target: np.ndarray) -> tuple[np.ndarray, np
     azimuth, away = rng.uniform(0, 2 * np.pi), rng.uniform(3.5, 6)
     place = target + np.array([away * np.cos(azimuth), 0, away * np.sin(azimuth)])
     place[1] = rng.uniform(0.8, 2.6)
-    ahead = (target - place) / np.linalg.norm(target - place)
-    right = np.cross(ahead, [0, 1, 0])
-    right /= np.linalg.norm(right)
     a = np.radians(rng.uniform(-5, 5))
     roll = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-    return roll @ [right, np.cross(ahead, right), ahead], place, 1000 * rng.uniform(0.8, 1.6)
+    return roll @ looking(target - place), place, 1000 * rng.uniform(0.8, 1.6)
 
 
 def film(rng, motion, start, seconds, rate, target, first_stamp) -> Keypoints2D:

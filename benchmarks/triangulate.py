@@ -1,6 +1,6 @@
 """Triangulation against Pose2Sim's on the same points: speed on real ones, error on made-up ones.
 
-    python benchmarks/triangulate.py [--runs 5]
+    python -m benchmarks.triangulate [--runs 5]
 
 1. The demo's landmarks (committed with the tests) as Halpe-26 points of four cameras, 100 frames.
    Pose2Sim's stage is its `triangulate_all`, warmed up by one run, on the JSON files it wants;
@@ -18,36 +18,29 @@ import json
 import resource
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from benchmarks.inputs import camera_at, demo_landmarks
 from benchmarks.suite.pose2sim import THEIRS, run_triangulation
-from kinefit.geometry.projection import intrinsics, project_rig
-from kinefit.io.calibration import read_calibration
-from kinefit.io.packages import pose2sim_folder
+from kinefit.geometry.projection import project_rig
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.skeletons import map_points, skeleton
-from kinefit.types import Camera, CameraRig, FloatArray, Timeline
+from kinefit.types import CameraRig, FloatArray, Timeline
 
 RATE_HZ = 60.0
-LANDMARKS = Path(__file__).parents[1] / "tests/views/data/demo_views.npz"
 NAMES = skeleton("halpe26").points
 SPEED_TARGET, SECONDS_TARGET, GIB_TARGET = 100.0, 60.0, 4.0
 
 
 def demo() -> tuple[CameraRig, FloatArray, FloatArray, FloatArray]:
     """The demo's rig and its points as Halpe-26: xy (C, T, 26, 2), score (C, T, 26), time."""
-    folder = pose2sim_folder("The benchmark") / "Demo_SinglePerson"
-    rig = read_calibration(folder / "calibration" / "Calib.qca.txt").rig
-    stored = np.load(LANDMARKS, allow_pickle=False)
-    names = skeleton("blazepose33").points
-    table = np.concatenate([stored["xy"], stored["visibility"][..., None]], axis=-1, dtype=float)
-    points = map_points(table, names, skeleton("halpe26"))
+    stored = demo_landmarks()
+    table = np.concatenate([stored.xy, stored.score[..., None]], axis=-1)
+    points = map_points(table, skeleton("blazepose33").points, skeleton("halpe26"))
     at = {name: points[:, :, i] for i, name in enumerate(NAMES)}
     # As a user of MediaPipe in Pose2Sim has to: it has no head, neck, mid-hip and small toes.
     at["Neck"][:] = (at["LShoulder"] + at["RShoulder"]) / 2
@@ -55,7 +48,7 @@ def demo() -> tuple[CameraRig, FloatArray, FloatArray, FloatArray]:
     at["Head"][:] = (at["LEar"] + at["REar"]) / 2
     for side in "LR":
         at[f"{side}SmallToe"][:] = at[f"{side}BigToe"]
-    return rig, points[..., :2], points[..., 2], stored["time"][0]
+    return stored.rig, points[..., :2], points[..., 2], stored.time
 
 
 def run_kinefit(
@@ -94,13 +87,9 @@ def synthetic(rig: CameraRig, frames: int, seed: int = 0) -> tuple[FloatArray, F
 
 def many_cameras(count: int = 16) -> CameraRig:
     """A ring of full-HD cameras, 5 m around a person."""
-    size, cameras = (1920, 1080), []
-    for i in range(count):
-        angle = 2 * np.pi * i / count
-        R = Rotation.from_euler("y", angle).as_matrix().T @ np.diag([1.0, -1, -1])
-        centre = np.array([5 * np.sin(angle), 2.6, 5 * np.cos(angle)])
-        cameras.append(Camera(f"c{i:02}", size, intrinsics(1300, size), R, -R @ centre))
-    return CameraRig(tuple(cameras))
+    middle, angles = np.array([0, 2.6, 0]), 2 * np.pi * np.arange(count) / count
+    places = middle + 5 * np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=1)
+    return CameraRig(tuple(camera_at(f"c{i:02}", p, middle, 1300) for i, p in enumerate(places)))
 
 
 def error_mm(found: FloatArray, truth: FloatArray) -> str:

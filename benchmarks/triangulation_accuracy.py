@@ -1,6 +1,6 @@
 """How good points from several cameras are: the tables of docs/measurements/multiview.md.
 
-    python benchmarks/triangulation_accuracy.py
+    python -m benchmarks.triangulation_accuracy
 
 The real demo (MediaPipe's landmarks, committed with the tests) without a truth: reprojection, views
 used, bone lengths, jumps, and what leaving a camera out changes. Then made-up rigs with exact truth
@@ -9,22 +9,17 @@ and 30 % of views anywhere in the picture, against an oracle that knows which.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from kinefit.api import demo_views
-from kinefit.geometry.projection import intrinsics, project_rig
-from kinefit.io.calibration import read_calibration
-from kinefit.multiview.rig_checks import fit_rig_to_videos
+from benchmarks.inputs import camera_at, demo_landmarks
+from kinefit.geometry.projection import project_rig
 from kinefit.multiview.trajectory import body_trajectory
 from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.skeletons import skeleton
-from kinefit.types import Camera, CameraRig, FloatArray, Timeline
+from kinefit.types import CameraRig, FloatArray, Timeline
 
-LANDMARKS = Path(__file__).parents[1] / "tests/views/data/demo_views.npz"
 NAMES = skeleton("blazepose33").points
 JOINTS = [s + j for j in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle") for s in "LR"]
 BODY = [NAMES.index(name) for name in ("Nose", *JOINTS)]
@@ -56,16 +51,12 @@ def describe(name: str, points: Triangulation) -> None:
 
 def demo() -> None:
     """The real clip."""
-    stored = np.load(LANDMARKS, allow_pickle=False)
-    cameras = stored["camera"].tolist()
-    sizes = dict(zip(cameras, map(tuple, stored["image_size"].tolist()), strict=True))
-    rig, _ = fit_rig_to_videos(read_calibration(demo_views()[1]).rig.select(cameras), sizes)
-    timeline = Timeline(np.arange(100), stored["time"][0])
-    xy, score = stored["xy"].astype(float), stored["visibility"].astype(float)
+    rig, xy, score, seconds = demo_landmarks()
+    timeline = Timeline(np.arange(len(seconds)), seconds)
     swaps = find_view_swaps(rig, timeline, NAMES, xy, score, TriangulationOptions())
-    for camera in cameras:
+    for camera in rig.names:
         found = {k: np.flatnonzero(v).tolist() for k, v in swaps.of_camera(camera).items()}
-        print(f"{camera}: exchanged {found or 'nothing'}")
+        print(f"{camera}: swapped {found or 'nothing'}")
     xy, score = undo_view_swaps(NAMES, xy, score, swaps)
     variants = {
         "as it is": {},
@@ -112,16 +103,12 @@ def leave_one_out(
 
 def ring(count: int) -> CameraRig:
     """Cameras at 4 m, uneven, with a common lens."""
-    random, size, cameras = np.random.default_rng(0), (1920, 1080), []
+    random, cameras = np.random.default_rng(0), []
     for i in range(count):
         angle = 2 * np.pi * (i + random.uniform(-0.2, 0.2)) / count
         centre = np.array([4 * np.cos(angle), random.uniform(1.2, 2.6), 4 * np.sin(angle)])
-        ahead = (np.array([0, 1.0, 0]) - centre) / np.linalg.norm(np.array([0, 1.0, 0]) - centre)
-        right = np.cross(ahead, [0, 1.0, 0])
-        right /= np.linalg.norm(right)
-        R = np.stack([right, np.cross(ahead, right), ahead])
         lens = (-0.1, 0.03, 0.001, -0.0005, 0.0)
-        cameras.append(Camera(f"c{i}", size, intrinsics(1500, size), R, -R @ centre, lens))
+        cameras.append(camera_at(f"c{i}", centre, np.array([0, 1.0, 0]), 1500, lens))
     return CameraRig(tuple(cameras))
 
 

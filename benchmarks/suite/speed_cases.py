@@ -6,17 +6,17 @@ Nothing here is judged: seconds of a shared machine are no regression.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from benchmarks.demo import bare_detection
 from benchmarks.suite.measure import TIMED, Measurement, seconds
 from benchmarks.suite.rendered_scenes import RenderedScene, RenderedScenes, SceneSetting
 
@@ -36,7 +36,7 @@ def stages_case(
         (f"{views} cameras", scene.spread(views)),
     ):
         run = scene.run(cameras)
-        floor = _bare([scene.video(name) for name in cameras])
+        floor = bare_detection([str(scene.video(name)) for name in cameras]).wall
         lines.append(seconds(f"{label}: decoding and bare MediaPipe", floor))
         stages = json.loads((run / "run.json").read_text("utf-8"))["stages"]
         lines += [
@@ -44,33 +44,6 @@ def stages_case(
             for name, stage in stages.items()
         ]
     return tuple(lines)
-
-
-def _bare(videos: Sequence[Path]) -> float:
-    """Seconds to decode videos and detect with MediaPipe in every frame, one process per core.
-
-    The processes load MediaPipe first, as a run has to do.
-    """
-    workers = min(os.cpu_count() or 1, len(videos))
-    start = time.perf_counter()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _silent) as pool:
-        list(pool.map(_look, videos))
-    return time.perf_counter() - start
-
-
-def _silent() -> None:
-    """In a worker: drop what MediaPipe prints at every start."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def _look(video: Path) -> None:
-    import av
-    from mediapipe.python.solutions.pose import Pose
-
-    with Pose() as pose, av.open(str(video)) as file:
-        file.streams.video[0].thread_type = "AUTO"
-        for frame in file.decode(video=0):
-            pose.process(frame.to_ndarray(format="rgb24"))
 
 
 def rendering_case(motion: Path | None) -> tuple[Measurement, ...]:
