@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.arrays import read_npz
-from kinefit.io.openpose import read_openpose
 from kinefit.io.points_csv import Rows, read_rows
+from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
 from kinefit.io.text import refused_as_input
 from kinefit.skeletons import skeleton, skeleton_names
