@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.export.motion_files import export_obj, export_obj_frames
+from kinefit.export.motion_files import export_obj_frames
 from kinefit.io.obj import write_obj
 from kinefit.types import InputError, Timeline
 
@@ -24,20 +24,11 @@ def parse(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return vertices, np.array([row[1:] for row in rows if row[0] == "f"], dtype=int) - 1
 
 
-def test_one_frame_by_its_number(tmp_path: Path) -> None:
-    body = tube_body(pose_dirs=True)
-    motion = swinging(body, CLOCK)
-    export_obj(tmp_path / "a.obj", body, motion, 13)
-    vertices, faces = parse(tmp_path / "a.obj")
-    np.testing.assert_allclose(vertices, body.motion_vertices(motion)[3], atol=TEXT)
-    np.testing.assert_array_equal(faces, body.faces)
-
-
 def test_trimesh_reads_the_same_mesh(tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
     body = tube_body()
     motion = swinging(body, CLOCK)
-    export_obj(tmp_path / "a.obj", body, motion, 10)
+    write_obj(tmp_path / "a.obj", body.motion_vertices(motion)[0], body.faces)
     # Otherwise trimesh sorts vertices by the order of the faces.
     mesh = trimesh.load(tmp_path / "a.obj", process=False, maintain_order=True)
     np.testing.assert_allclose(mesh.vertices, body.motion_vertices(motion)[0], atol=TEXT)
@@ -62,10 +53,8 @@ def test_a_numbered_sequence_without_the_frames_that_have_no_pose(tmp_path: Path
 def test_what_is_no_mesh_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     body, path = tube_body(), tmp_path / "a.obj"
     motion = swinging(body, CLOCK, without=[3])
-    with pytest.raises(InputError, match=r"no frame 9\. Next: choose one of 10-15"):
-        export_obj(path, body, motion, 9)
     with pytest.raises(InputError, match="not finite"):
-        export_obj(path, body, motion, 13)
+        write_obj(path, body.motion_vertices(motion)[3], body.faces)
     with pytest.raises(InputError, match="points at no vertex"):
         write_obj(path, body.vertices[:5], body.faces)
     with pytest.raises(InputError, match="points at no vertex"):

@@ -7,7 +7,7 @@ import pytest
 
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantPose, ConstantVelocity
+from kinefit.fit.solver.temporal import ConstantVelocity
 from kinefit.fit.solver.terms import Objective, Position, TimeTerm
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray
@@ -17,7 +17,6 @@ from .tubes import motion, rms, tube_chain
 CHAIN = tube_chain()
 F, K = len(CHAIN.joint_names), len(CHAIN.point_names)
 ONES = np.ones(1 + F)
-TERMS = [ConstantPose, ConstantVelocity]
 
 
 def steady(time: FloatArray) -> State:
@@ -40,14 +39,6 @@ def test_steady_turning_has_no_acceleration_at_uneven_times() -> None:
     np.testing.assert_allclose(term.residual(steady(time)), 0, atol=1e-10)
 
 
-def test_velocities_are_in_units_per_second_over_sigma() -> None:
-    time = np.array([0.0, 0.1, 0.3])
-    state, sigma = steady(time), np.linspace(0.5, 2, 1 + F)
-    r = ConstantPose(time, sigma, np.ones(2)).residual(state) * sigma[:, None]
-    np.testing.assert_allclose(r[0], r[1], atol=1e-12)  # the same rates whatever the step
-    np.testing.assert_allclose(r[0, 0] * 0.3, state.translation[2], atol=1e-12)
-
-
 def test_accelerations_are_those_of_a_parabola() -> None:
     time = np.array([0.0, 0.1, 0.3, 0.35])
     state = steady(time)
@@ -57,26 +48,22 @@ def test_accelerations_are_those_of_a_parabola() -> None:
     np.testing.assert_allclose(r[:, 0], np.tile(fall, (2, 1)), atol=1e-11)
 
 
-@pytest.mark.parametrize("kind", TERMS)
-def test_nothing_is_said_across_a_cut(kind: type[ConstantPose] | type[ConstantVelocity]) -> None:
+def test_nothing_is_said_across_a_cut() -> None:
     time = np.arange(6) / 30
     state = motion(CHAIN, time)
     joined = np.array([1.0, 1, 0, 1, 1])
-    whole, cut = (kind(time, ONES, j) for j in (np.ones(5), joined))
+    whole, cut = (ConstantVelocity(time, ONES, j) for j in (np.ones(5), joined))
     touched = ~np.isclose(whole.residual(state), cut.residual(state)).all(axis=(1, 2))
-    across = [2] if kind is ConstantPose else [1, 2]
+    across = [1, 2]
     assert np.flatnonzero(touched).tolist() == across
     assert (cut.residual(state)[across] == 0).all()
     assert (cut.jacobian(state)[across] == 0).all()
 
 
-@pytest.mark.parametrize("kind", TERMS)
 @pytest.mark.parametrize("count", [1, 2])
-def test_clips_shorter_than_the_reach_have_no_residuals(
-    kind: type[ConstantPose] | type[ConstantVelocity], count: int
-) -> None:
+def test_clips_shorter_than_the_reach_have_no_residuals(count: int) -> None:
     time = np.arange(count) / 30
-    term: TimeTerm = kind(time, ONES, np.ones(count - 1))
+    term: TimeTerm = ConstantVelocity(time, ONES, np.ones(count - 1))
     assert len(term.residual(motion(CHAIN, time))) == max(count - term.reach, 0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kinefit.fit.solver.state import State
-from kinefit.fit.solver.temporal import ConstantPose, ConstantVelocity
+from kinefit.fit.solver.temporal import ConstantVelocity
 from kinefit.fit.solver.terms import (
     Direction,
     PointTerm,
@@ -114,8 +114,6 @@ SHAPE_TERMS: dict[str, Callable[[], ShapeTerm]] = {
     "shape prior": lambda: ShapePrior(np.ones(4), np.array([0.5, 1, 2, 3]), 0.7),
 }
 TIME_TERMS: dict[str, Callable[[], TimeTerm]] = {
-    "constant pose": lambda: ConstantPose(_uneven(), _spread(), np.ones(4)),
-    "constant pose with a cut": lambda: ConstantPose(_uneven(), _spread(), _cut()),
     "constant velocity": lambda: ConstantVelocity(_uneven(), _spread(), np.ones(4)),
     "constant velocity with a cut": lambda: ConstantVelocity(_uneven(), _spread(), _cut()),
 }

@@ -11,11 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinefit.io import people as people_module
-from kinefit.io.alphapose import read_alphapose
-from kinefit.io.coco import read_coco
-from kinefit.io.mmpose import read_mmpose
-from kinefit.io.openpose import read_openpose
 from kinefit.io.people import People
+from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData
 

@@ -16,8 +16,8 @@ What is the rig's and what is the body's:
 - Pose correctives and expressions are left out (see `kinefit.body.mhr_rig`).
 
 Not tried on the released file, which is not free to pass on: names and shapes of its tensors are
-those that several public programs read from it. `deviation_from_script` compares a loaded model
-with what the file's own program computes: a run of it settles the question on a user's machine.
+those that several public programs read from it. `benchmarks/mhr_against_script.py` compares a
+loaded model with what the file's own program computes, on the machine of someone who has it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ import numpy as np
 
 from kinefit.body.mhr_params import (
     ANATOMY,
-    CM,
     KEYPOINT_JOINTS,
     LENGTH_PARAMETERS,
     PARAMETERS,
@@ -40,7 +39,7 @@ from kinefit.body.mhr_params import (
 from kinefit.body.mhr_rig import MhrRig, read_rig
 from kinefit.body.model import BodyModel
 from kinefit.skeletons import skeleton
-from kinefit.types import FloatArray, IntArray, InvalidData, MissingDependency
+from kinefit.types import FloatArray, IntArray, InvalidData
 
 _LENGTHS = np.arange(POSE_COUNT - len(LENGTH_PARAMETERS), POSE_COUNT)
 _SCALES = np.arange(POSE_COUNT, len(PARAMETERS))
@@ -165,33 +164,6 @@ def load_mhr(path: str | Path, keypoint_mapping: FloatArray | None = None) -> Mh
     )
     length_scales, lost = _length_scales(rig)
     return MhrModel(body, rig, kept, W, length_scales, (*_beyond_a_body(rig, kept), *lost))
-
-
-def deviation_from_script(
-    model: MhrModel, path: str | Path, *, count: int = 8, seed: int = 0
-) -> float:
-    """Metres: how far the rig's joints are from what the file's own program makes of `count`
-    random parameters (angles within 0.3 radians, scales within 0.2).
-
-    This runs the program in the file: only for a file from its makers. Raises MissingDependency
-    without torch.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "Running the program in an MHR file", "body") from error
-    rng = np.random.default_rng(seed)
-    parameters = rng.uniform(-0.3, 0.3, (count, len(PARAMETERS)))
-    parameters[:, POSE_COUNT:] *= 2 / 3
-    script = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    inputs = [torch.from_numpy(x).float() for x in (
-        np.zeros((count, len(model.rig.identity))), parameters, np.zeros((count, 72))
-    )]  # fmt: skip
-    with torch.no_grad():
-        _, skeleton_state = script(*inputs)
-    joints = skeleton_state[..., :3].double().numpy() * CM
-    ours = model.rig.world(inputs[1].double().numpy())[1]
-    return float(np.linalg.norm(joints - ours, axis=-1).max())
 
 
 def _without_world(rig: MhrRig) -> tuple[IntArray, IntArray]:

@@ -10,11 +10,8 @@ import numpy as np
 
 from kinefit.detect.overlap import ahead, behind
 from kinefit.detect.protocol import FrameResult, FrameSink, Progress
-from kinefit.io.alphapose import read_alphapose
-from kinefit.io.coco import read_coco
-from kinefit.io.mmpose import read_mmpose
-from kinefit.io.openpose import read_openpose
 from kinefit.io.people import People
+from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.io.video import frame_times, frames, probe
 from kinefit.tracking.image_subject import subject_in_view
 from kinefit.types import InputError, IntArray, Keypoints2D, NobodyFound, PoseTrack, Timeline
@@ -32,7 +29,7 @@ _READERS: dict[Format, tuple[str, Callable[[Path], People]]] = {
 class FileDetector:
     """A detector that reads its points: the file is the work done, the video gives the times.
 
-    path: file or folder, as `kinefit.io.openpose` and its siblings read it.
+    path: file or folder, as `kinefit.io.pose_json` reads it.
 
     Raises InputError at once when the files cannot be used.
     """

@@ -19,7 +19,7 @@ from kinefit.geometry.rotations import exp, log
 from kinefit.io.amass import GENDERS, write_amass
 from kinefit.io.bvh import PER_METRE, write_bvh
 from kinefit.io.gltf import SkinnedMesh, strongest_influences, write_glb
-from kinefit.io.obj import write_obj, write_obj_frames
+from kinefit.io.obj import write_obj_frames
 from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData, Timeline
 
 # Takes vectors of a world with Y up to the same world with Z up, X the same.
@@ -71,22 +71,6 @@ def export_bvh(
     ends = _bone_ends(body, joints, body.rest_vertices(motion.shape))
     write_bvh(path, whole, body.parents, joints, ends, per_metre=per_metre)
     return notes
-
-
-def export_obj(path: str | Path, body: BodyModel, motion: BodyMotion, frame: int) -> None:
-    """Write the posed mesh of the frame with number `frame`, metres.
-
-    Raises InvalidData when the motion is another body's; InputError for a frame that the motion
-    does not have or that has no pose.
-    """
-    _check(body, motion)
-    (index,) = np.nonzero(motion.timeline.frame == frame)
-    if not len(index):
-        raise InputError(
-            path, f"the motion has no frame {frame}",
-            f"choose one of {motion.timeline.frame[0]}-{motion.timeline.frame[-1]}",
-        )  # fmt: skip
-    write_obj(path, _posed(body, motion, index)[0], body.faces)
 
 
 def export_obj_frames(

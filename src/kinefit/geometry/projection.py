@@ -66,15 +66,6 @@ def project_rig(rig: CameraRig, xyz: FloatArray) -> FloatArray:
     return np.stack([u, v], axis=-1).reshape(len(rig), *xyz.shape[:-1], 2)
 
 
-def project_jacobian(camera: Camera, xyz: FloatArray) -> FloatArray:
-    """(..., 2, 3) pixels per metre: the derivative of `project` by the world point."""
-    flat = xyz.reshape(-1, 3).T
-    optics = RigOptics.of(CameraRig((camera,)))
-    _, _, seen = optics.look(flat)
-    du, dv = optics.jacobian(seen)
-    return np.stack([du[0].T, dv[0].T], axis=-2).reshape(*xyz.shape[:-1], 2, 3)
-
-
 def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
     """(..., 2) on the plane z = 1 in camera axes, of pixels `xy` (..., 2), the lens undone.
 
@@ -82,25 +73,6 @@ def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
     """
     x, y = RigOptics.of(CameraRig((camera,))).undistort(xy.reshape(1, -1, 2))
     return np.stack([x[0], y[0]], axis=-1).reshape(xy.shape)
-
-
-def undistort_jacobian(camera: Camera, plane: FloatArray) -> FloatArray:
-    """(..., 2, 2) per pixel: the derivative of `undistort` where it gives `plane` (..., 2).
-
-    By the inverse function theorem, from the derivative of the lens itself.
-    """
-    lens = Lens.of([camera])
-    a, b, d = (n[0] for n in lens.derivative(*plane.reshape(1, -1, 2).transpose(2, 0, 1)))
-    forward = np.stack([np.stack([a, b], -1), np.stack([b, d], -1)], -2)
-    inverse = np.linalg.inv(camera.K[:2, :2] @ forward)
-    return np.asarray(inverse.reshape(*plane.shape[:-1], 2, 2))
-
-
-def back_project(camera: Camera, xy: FloatArray, depth: FloatArray) -> FloatArray:
-    """World points (..., 3) metres seen at pixels `xy` (..., 2) at `depth` (...) metres along z."""
-    plane = undistort(camera, xy)
-    ray = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
-    return to_world(camera, ray * depth[..., None])
 
 
 @dataclass(frozen=True, eq=False)

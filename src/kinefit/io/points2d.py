@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.arrays import read_npz
-from kinefit.io.atomic import atomic_path
-from kinefit.io.openpose import read_openpose
 from kinefit.io.points_csv import Rows, read_rows
+from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
 from kinefit.io.text import refused_as_input
 from kinefit.skeletons import skeleton, skeleton_names
@@ -148,21 +147,6 @@ def read_points(
     if subset is None:
         return found
     return found.select(_subset(path, found.names, subset))
-
-
-def write_points(path: str | Path, points: Points2D) -> None:
-    """Write the project's own `.npz`: plain arrays, no pickle, read back by `read_points`."""
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            xy=points.xy,
-            score=points.score,
-            frame=points.timeline.frame,
-            time=points.timeline.time,
-            names=np.array(points.names),
-            cameras=np.array(points.cameras),
-            image_size=points.image_size,
-        )
 
 
 def _read_npz(path: Path, rig: CameraRig) -> Points2D:

@@ -26,8 +26,6 @@ from kinefit.types import (
     FloatArray,
     InputError,
     JointAngles,
-    Keypoints2D,
-    Keypoints3D,
     Markers,
     PoseTrack,
     Timeline,
@@ -58,33 +56,6 @@ def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
     columns = ["damaged", *(f"{name}_{suffix}" for name in image.names for suffix in suffixes)]
     table = np.column_stack((damaged, values))
     _write(path, image.timeline, columns, table, [0, *decimals * len(image.names)])
-
-
-def read_landmarks_csv(
-    path: str | Path, *, image_size: tuple[int, int], source: str = "landmarks CSV"
-) -> PoseTrack:
-    """The inverse of `write_landmarks_csv`.
-
-    image_size: (width, height) pixels of the upright video; the table does not hold it.
-    source: what `PoseTrack.source` should say.
-
-    Raises InputError, with the line, for a table of another layout or a cell that is no number.
-    """
-    path = Path(path)
-    file = _read(path)
-    names = tuple(c.removesuffix("_x_px") for c in file.columns if c.endswith("_x_px"))
-    if not names:
-        raise InputError(path, "has no column that ends in _x_px", "check the file")
-    xy_and_score = file.block(names, _IMAGE)
-    with_body = any(c.endswith("_x_m") for c in file.columns)
-    with refused_as_input(path):
-        image = Keypoints2D(
-            file.timeline, names, xy_and_score[..., :2], xy_and_score[..., 2], image_size
-        )
-        xyz = file.block(names, _BODY) if with_body else None
-        body = None if xyz is None else Keypoints3D(file.timeline, names, xyz, "camera")
-        damaged = file.timeline.frame[file.column("damaged") == 1]
-        return PoseTrack(image, body, tuple(damaged.tolist()), source)
 
 
 def write_angles_csv(

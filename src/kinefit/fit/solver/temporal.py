@@ -33,35 +33,11 @@ def _velocities(state: State, step: FloatArray) -> tuple[FloatArray, FloatArray,
 
 
 @dataclass(frozen=True, eq=False)
-class ConstantPose:
-    """Velocities between neighbours over their standard deviation.
-
-    time: (T,) seconds. sigma: (1 + F,) m/s of the translation, rad/s of each joint.
-    joined: (T - 1,) 1 where two neighbours belong together, 0 across a cut.
-    """
-
-    time: FloatArray
-    sigma: FloatArray
-    joined: FloatArray
-    reach: int = 1
-
-    def residual(self, state: State) -> FloatArray:
-        velocity, _, _ = _velocities(state, np.diff(self.time))
-        return velocity * self._factor()[..., None]
-
-    def jacobian(self, state: State) -> FloatArray:
-        _, earlier, later = _velocities(state, np.diff(self.time))
-        return np.stack([earlier, later], axis=2) * self._factor()[..., None, None, None]
-
-    def _factor(self) -> FloatArray:
-        return np.asarray(self.joined[:, None] / self.sigma)
-
-
-@dataclass(frozen=True, eq=False)
 class ConstantVelocity:
     """Accelerations, from three poses in a row, over their standard deviation.
 
-    time: (T,) seconds. sigma: (1 + F,) m/s^2 and rad/s^2. joined: (T - 1,) as in `ConstantPose`.
+    time: (T,) seconds. sigma: (1 + F,) m/s^2 and rad/s^2. joined: (T - 1,) 1 where two
+    neighbours belong together, 0 across a cut.
     """
 
     time: FloatArray

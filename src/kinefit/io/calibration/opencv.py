@@ -73,11 +73,6 @@ def read_opencv(path: Path, files: tuple[Path, ...]) -> Content:
     )
 
 
-def describes_cameras(values: Mapping[str, Any]) -> bool:
-    """Whether a storage has a camera matrix in one of the layouts."""
-    return bool("K" in _fields(values) or _maps(values) or _numbered(values))
-
-
 def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
     common = {k: v for k, v in _fields(values).items() if k in ("size", "width", "height")}
     single = _fields(values)
