@@ -17,7 +17,7 @@ from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
 from kinefit.metrics import aligned_frames, mean_of, point_errors
-from kinefit.render.skeleton_overlay import SkeletonPainter
+from kinefit.render.skeleton import SkeletonPainter
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.truth import SceneTruth
 from kinefit.types import FloatArray, InvalidData

@@ -25,7 +25,7 @@ from kinefit.pipeline.execute import read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
-from kinefit.types import InputError, Markers, MissingMarkers, Subject, TooFewPoints
+from kinefit.types import Finding, InputError, Markers, MissingMarkers, Subject, TooFewPoints
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
@@ -51,7 +51,7 @@ class RunResult:
 
     folder: Path
     verdict: str
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     files: tuple[tuple[str, str], ...]
 
 
@@ -132,7 +132,7 @@ def _done(job: Job, out: Path, **how: Any) -> RunResult:
     return RunResult(
         out,
         str(manifest.get("verdict", "")),
-        tuple(manifest.get("warnings", ())),
+        tuple(Finding.from_json(one) for one in manifest.get("findings", ())),
         tuple(files_of(folder)),
     )
 
@@ -261,7 +261,7 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
     from kinefit.io.trc import read_trc
     from kinefit.pipeline.stages.angles import write_joint_angles
     from kinefit.quality.assessment import assess
-    from kinefit.quality.verdict import warnings
+    from kinefit.quality.verdict import find
     from kinefit.report.plots import plot_all
 
     markers = read_trc(trc)
@@ -276,7 +276,7 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
 
     record, _ = run_job(out, "angles", {"markers": trc}, {"plots": plots}, write, stem=trc.stem)
     files = [out / name for name in record.files]
-    said += warnings(assess(markers, angles=angles))
+    said += [str(one) for one in find(assess(markers, angles=angles)) if one.level != "information"]
     lacking = missing_landmarks(markers).items()
     said += [f"Not computed: {group} (no {', '.join(marks)})." for group, marks in lacking]
     return files, said

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.angles import joint_angles
+from kinefit.geometry.projection import intrinsics, project
 from kinefit.io.trc import read_trc
-from kinefit.quality.assessment import Quality, assess, frame_pairs, jumps
-from kinefit.quality.verdict import frame_text, marker_words, verdict, warnings
+from kinefit.quality.assessment import Quality, View, assess, frame_pairs, jumps
+from kinefit.quality.verdict import find, frame_text, marker_words, verdict
 from kinefit.types import (
+    Camera,
+    CameraRig,
+    Finding,
     InvalidData,
     JointAngles,
     Keypoints2D,
     Markers,
-    PoseTrack,
     Timeline,
 )
 
@@ -49,18 +52,50 @@ def quality_of(xyz: np.ndarray, **parts: object) -> Quality:
     return assess(Markers(TIMELINE, NAMES, xyz), **parts)  # type: ignore[arg-type]
 
 
-def track(xy: np.ndarray | None = None, score: float = 0.9, damaged: tuple[int, ...] = ()):
-    xy = np.full((FRAMES, len(NAMES), 2), 5.0) if xy is None else xy
-    image = Keypoints2D(TIMELINE, NAMES, xy, np.full(xy.shape[:2], score), (100, 200))
-    return PoseTrack(image, None, damaged, "test")
+def camera(name="cam", metres=4.0) -> Camera:
+    """Upright, at hip height, looking along -z at the origin from `metres` away."""
+    size = (600, 800)
+    R = np.diag([1.0, -1.0, -1.0])
+    return Camera(name, size, intrinsics(700.0, size), R, -R @ np.array([0, 0.9, metres]))
 
 
-def test_a_clean_motion_has_no_warnings():
-    quality = quality_of(standing(), track=track())
-    assert warnings(quality) == []
-    assert verdict(quality, warnings(quality)) == "good"
+def view(xyz: np.ndarray, score: float | np.ndarray = 0.9, **more: object) -> View:
+    """What a camera sees of the motion, NaN where it is."""
+    scores = np.broadcast_to(score, xyz.shape[:2])
+    here = camera(str(more.pop("name", "cam")))
+    image = Keypoints2D(TIMELINE, NAMES, project(here, xyz), scores, here.size)
+    return View(here.name, image, **more)  # type: ignore[arg-type]
+
+
+def texts(quality: Quality, level: str | None = None) -> str:
+    found = find(quality)
+    # Whatever limits the use of the numbers says what it means for them, and what to do.
+    assert all(one.meaning and one.action for one in found if one.level != "information")
+    return " ".join(str(one) for one in found if level in (None, one.level))
+
+
+def test_a_clean_motion_is_good():
+    quality = quality_of(standing(), views=[view(standing())], rig=CameraRig((camera(),)))
+    assert find(quality) == []
+    assert verdict([]) == "good"
     assert max(s.cv_pct for s in quality.segments) < 1e-9
-    assert quality.points_found.tolist() == [len(NAMES)] * FRAMES
+    (seen,) = quality.views
+    assert (seen.seen_pct, seen.hidden_pct, seen.outside_pct) == (100.0, {}, {})
+    assert seen.off_px < 1e-9
+
+
+def test_the_verdict_is_the_highest_level():
+    information, caution, refusal = (
+        Finding(level, "x.") for level in ("information", "caution", "refusal")
+    )
+    assert verdict([]) == verdict([information]) == "good"
+    assert verdict([information, caution, information]) == "caution"
+    assert verdict([caution, refusal]) == "unusable"
+    with pytest.raises(InvalidData):
+        Finding("doubt", "x.")  # type: ignore[arg-type]
+    full = Finding("caution", "What.", "Where.", "Meaning.", "Action.")
+    assert str(full) == "What. Where. Meaning. Action."
+    assert Finding.from_json(json.loads(json.dumps(full.to_json()))) == full
 
 
 @pytest.mark.parametrize("frames", [0, FRAMES])
@@ -69,15 +104,21 @@ def test_no_data_is_never_a_success(frames):
         Timeline.regular(frames, 60.0), NAMES, np.full((frames, len(NAMES), 3), np.nan)
     )
     quality = assess(markers)
-    assert verdict(quality, []) == "unusable"
-    assert len(warnings(quality)) == 1
+    (only,) = find(quality)
+    assert only.level == "refusal"
     json.dumps(quality.to_json(), allow_nan=False)
 
 
 def test_a_nearly_empty_motion_is_unusable():
     xyz = standing()
     xyz[FRAMES // 20 :] = np.nan
-    assert verdict(quality_of(xyz), []) == "unusable"
+    assert verdict(find(quality_of(xyz))) == "unusable"
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(10, "unusable"), (30, "caution"), (60, "good")])
+def test_short_recordings_are_cautioned_and_very_short_ones_refused(count, wanted):
+    markers = Markers(Timeline.regular(count, 60.0), NAMES, standing()[:count])
+    assert verdict(find(assess(markers))) == wanted
 
 
 def test_missing_markers_are_counted_and_named():
@@ -87,15 +128,27 @@ def test_missing_markers_are_counted_and_named():
     wrist = next(m for m in quality.final if m.name == "RWrist")
     assert wrist.present_pct == pytest.approx(77.5)
     assert wrist.longest_gap_s == pytest.approx(27 / 60)
-    assert "The right wrist is missing in 22 % of frames." in warnings(quality)
-    assert verdict(quality, warnings(quality)) == "care"
+    assert "The right wrist is missing in 22 % of the frames." in texts(quality, "caution")
+
+
+def test_frames_without_the_person_are_said_once_and_leave_the_rest_good():
+    xyz = standing()
+    xyz[:30] = np.nan
+    quality = quality_of(xyz, views=[view(xyz)])
+    (only,) = find(quality)
+    assert only.level == "information"
+    assert only.where == "Frames 10-39."
+    # The same with positions where nobody was seen: those are guesses.
+    bridged = quality_of(standing(), views=[view(xyz)])
+    assert [one.level for one in find(bridged)] == ["caution"]
+    assert "bridged" in texts(bridged)
 
 
 def test_estimated_positions_are_said_and_do_not_vouch_for_a_bone():
     flags = np.zeros((FRAMES, len(NAMES)), bool)
     flags[:, column("LWrist")] = True
     quality = assess(Markers(TIMELINE, NAMES, standing(), flags))
-    assert any("left wrist is estimated" in text for text in warnings(quality))
+    assert "left wrist is estimated" in texts(quality, "caution")
     forearm = next(s for s in quality.segments if s.name == "left forearm")
     assert forearm.frames == 0
     assert np.isnan(forearm.cv_pct)
@@ -109,16 +162,26 @@ def test_bone_length_variation_is_standard_deviation_over_mean():
     thigh = next(s for s in quality.segments if s.name == "right thigh")
     assert thigh.cv_pct == pytest.approx(9.0, abs=1e-9)
     assert thigh.mean_m == pytest.approx(0.45)
-    text = next(t for t in warnings(quality) if t.startswith("Bone lengths"))
-    assert "right thigh 9 %" in text
-    assert "left thigh" not in text
+    # The shank of 0.42 m changes by as many millimetres.
+    assert "Segment lengths change by up to 10 % (right shank). Also: right thigh." in texts(
+        quality
+    )
+    assert "uncertain by about 40 mm" in texts(quality, "caution")
+    assert "left thigh" not in texts(quality)
+
+
+def test_shoulders_that_come_together_are_no_fault():
+    xyz = standing()
+    xyz[:, column("RShoulder"), 2] -= 0.05 * np.sin(TIMELINE.time) ** 2
+    quality = quality_of(xyz)
+    assert next(s for s in quality.segments if s.name == "shoulder width").cv_pct > 4
+    assert find(quality) == []
 
 
 def test_unequal_sides_are_said():
     xyz = standing()
     xyz[:, column("LKnee"), 1] += 0.06  # thigh 0.39 m against 0.45 m: 14 %
-    text = " ".join(warnings(quality_of(xyz)))
-    assert "right thigh by 14 % (landmarks)" in text
+    assert "right thigh by 14 %" in texts(quality_of(xyz), "caution")
 
 
 def test_a_jump_is_found_at_its_frames_and_fast_motion_is_not_one():
@@ -130,7 +193,34 @@ def test_a_jump_is_found_at_its_frames_and_fast_motion_is_not_one():
     found = jumps(Markers(TIMELINE, NAMES, xyz))
     assert np.argwhere(found).tolist() == [[40, column("LAnkle")], [41, column("LAnkle")]]
     # Frames are called by their numbers in the video, which begin at 10 here.
-    assert "Points jump as no body can in frames 50-51 (left ankle)." in warnings(quality_of(xyz))
+    (jump,) = (one for one in find(quality_of(xyz)) if "jumps" in one.what)
+    assert jump.where == "Frames 50-51 (left ankle)."
+    assert jump.level == "information"  # brief
+
+
+@pytest.mark.parametrize("rate", [30.0, 60.0, 120.0, 240.0])
+def test_findings_do_not_depend_on_the_frame_rate(rate):
+    """A second of standing, a jump aside by 0.3 m within 10 ms, feet that slide, a lost second."""
+    timeline = Timeline.regular(int(4 * rate), rate)
+    at = np.interp(timeline.time, np.arange(FRAMES) / 30, np.arange(FRAMES)).round().astype(int)
+    xyz = standing()[np.minimum(at, FRAMES - 1)]
+    xyz[timeline.time > 1.0, column("RWrist"), 0] += 0.3
+    xyz[:, [column("LHeel"), column("LBigToe")], 0] += 0.3 * timeline.time[:, None]
+    xyz[timeline.time > 3.0] = np.nan
+    found = [(one.level, str(one)) for one in find(assess(Markers(timeline, NAMES, xyz)))]
+    for (level, text), (wanted, words) in zip(
+        found,
+        [
+            ("caution", "Segment lengths change by up to"),
+            ("caution", "right forearm by"),
+            ("caution", "The left foot slides at 30 cm/s"),
+            ("information", "There are implausible jumps. Frame"),
+            ("information", "There is no position."),
+        ],
+        strict=True,
+    ):
+        assert level == wanted
+        assert words in text
 
 
 def test_jumps_are_rare_in_measured_motion():
@@ -145,25 +235,70 @@ def test_jumps_are_rare_in_measured_motion():
 def test_swaps_are_reported_with_their_frames():
     legs = np.zeros(FRAMES, bool)
     legs[31:65] = True
-    quality = quality_of(standing(), swaps={"legs": legs, "arms": np.zeros(FRAMES, bool)})
-    assert warnings(quality) == [
-        "Left and right legs were swapped by the detector in frames 41-74."
-    ]
-    assert warnings(quality, swaps_repaired=True) == [
-        "Left and right legs were swapped by the detector in frames 41-74; put right again."
-    ]
+    swaps = {"legs": legs, "arms": np.zeros(FRAMES, bool)}
+    quality = quality_of(standing(), views=[view(standing(), swaps=swaps)])
+    (one,) = find(quality)
+    assert (one.level, one.where) == ("information", "Frames 41-74.")
+    assert one.what == "The detector took the left and right legs for each other."
+    (left,) = find(quality, swaps_repaired=False)
+    assert left.level == "caution"
+    both = [view(standing(), name="a"), view(standing(), swaps=swaps, name="b")]
+    assert "each other in b. Frames 41-74." in texts(quality_of(standing(), views=both))
 
 
 def test_lost_damaged_and_dim_frames():
-    xy = np.full((FRAMES, len(NAMES), 2), 5.0)
-    xy[[3, 4, 7]] = np.nan
-    quality = quality_of(standing(), track=track(xy, damaged=(17,)))  # frame 17 is sample 7
-    text = " ".join(warnings(quality))
-    assert "Nobody was found in frames 13-14:" in text
-    assert "damaged in frame 17:" in text
-    assert quality.points_found[3] == 0
+    seen = standing()
+    seen[[3, 4, 7]] = np.nan
+    damaged = np.arange(FRAMES) == 7
+    quality = quality_of(standing(), views=[view(seen, damaged=damaged)])
+    assert "bridged. Frames 13-14." in texts(quality, "information")
+    assert "The video is damaged. Frame 17." in texts(quality, "information")
     assert np.isnan(quality.visibility[3])
-    assert "hardly visible" in " ".join(warnings(quality_of(standing(), track=track(score=0.3))))
+    dark = quality_of(standing(), views=[view(standing(), score=0.3)])
+    assert verdict(find(dark)) == "unusable"
+    assert "hardly visible" in texts(dark)
+
+
+def test_two_cameras_that_see_the_person_are_enough():
+    lost = standing()
+    lost[40:80] = np.nan
+    fine = [view(standing(), name=name) for name in "ab"]
+    assert find(quality_of(standing(), views=[*fine, view(lost, name="c")])) == []
+    quality = quality_of(standing(), views=[fine[0], view(lost, name="c")])
+    assert "Fewer than two cameras saw the person" in texts(quality, "caution")
+
+
+def test_a_body_beside_the_person_is_noticed_in_metres():
+    aside = standing()
+    aside[30:90, :, 0] += 0.12
+    quality = quality_of(aside, views=[view(standing())], rig=CameraRig((camera(),)))
+    assert np.flatnonzero(quality.flags["beside the person"]).tolist() == list(range(30, 90))
+    assert "Frames 40-99." in texts(quality, "caution")
+    aside[:, :, 0] += 0.12
+    other = quality_of(aside, views=[view(standing())], rig=CameraRig((camera(),)))
+    # Along the optical axis all is as far as the person; at the picture's edge a little more.
+    assert other.views[0].off_cm == pytest.approx(18, abs=7)
+    assert verdict(find(other)) == "unusable"
+
+
+def test_joints_outside_the_picture_and_hidden_ones():
+    low = standing() - np.array([0, 1.6, 0])
+    quality = quality_of(standing(), views=[view(low)])
+    assert "outside the picture in 100 % of the frames: " in texts(quality, "caution")
+    assert "right ankle" in texts(quality)
+    score = np.full(len(NAMES), 0.9)
+    score[column("LElbow")] = 0.2
+    quality = quality_of(standing(), views=[view(standing(), score)])
+    assert "left elbow is hidden" in texts(quality, "information")
+    assert verdict(find(quality)) == "good"
+
+
+def test_a_person_upside_down_is_refused_and_one_who_lies_is_not():
+    turned = standing() * [1, -1, 1] + [0, 1.7, 0]
+    assert verdict(find(quality_of(turned))) == "unusable"
+    lying = standing()[..., [1, 0, 2]] * [1, 0.1, 1] + [0, 0.1, 0]
+    (only,) = find(quality_of(lying))
+    assert only.level == "caution"
 
 
 def knees(degrees: np.ndarray) -> JointAngles:
@@ -174,9 +309,9 @@ def test_knees_the_wrong_way():
     flexion = np.full(FRAMES, 20.0)
     flexion[5:8] = -40.0
     quality = quality_of(standing(), angles=knees(flexion))
-    assert any("right knee bends backwards" in t and "15-17" in t for t in warnings(quality))
+    assert "right knee bends backwards by more than 15°. Frames 15-17." in texts(quality)
     flexion[5:8] = -8.0  # hypermobile, not wrong
-    assert warnings(quality_of(standing(), angles=knees(flexion))) == []
+    assert find(quality_of(standing(), angles=knees(flexion))) == []
 
 
 def test_feet_under_the_floor_and_sliding():
@@ -190,9 +325,9 @@ def test_feet_under_the_floor_and_sliding():
     assert left.skate_pct == 100.0
     assert left.skate_m_s == pytest.approx(0.3)
     assert right.skate_pct < 5  # only where it comes up through the floor
-    text = " ".join(warnings(quality))
-    assert "The right foot is below the floor in 25 % of frames." in text
-    assert "The left foot slides while on the floor, at 30 cm/s" in text
+    text = texts(quality, "caution")
+    assert "The right foot goes more than 2 cm below the floor in 25 % of the frames." in text
+    assert "The left foot slides at 30 cm/s while standing." in text
 
 
 def test_walking_is_recognised_judged_and_goes_forward():
@@ -204,7 +339,7 @@ def test_walking_is_recognised_judged_and_goes_forward():
     assert quality.gait is not None
     assert 1.0 < quality.gait.speed_m_s < 1.6  # comfortable walking
     assert quality.gait.forward > 0.98
-    assert warnings(quality) == []
+    assert find(quality) == []
     # The same walk with right and left exchanged goes backwards.
     swapped = markers.names
     for a, b in (("r.", "L."), ("r_", "L_"), ("RHJC", "LHJC")):
@@ -213,13 +348,13 @@ def test_walking_is_recognised_judged_and_goes_forward():
             for n in swapped
         )
     exchanged = Markers(markers.timeline, swapped, markers.xyz)
-    assert any("goes backwards" in t for t in warnings(assess(exchanged, angles=angles)))
+    assert "walks backwards" in texts(assess(exchanged, angles=angles), "caution")
     # Stiff knees are noticed.
     stiff = angles.degrees.copy()
     knee = angles.names.index("knee_r_flex")
     stiff[:, knee] *= 0.4
     lame = JointAngles(angles.timeline, angles.names, stiff)
-    assert any("right knee flexes over" in t for t in warnings(assess(markers, angles=lame)))
+    assert "unusual for walking: knee right 2" in texts(assess(markers, angles=lame), "caution")
 
 
 @pytest.mark.parametrize("name", ["squats1", "STS1", "DJ1"])
@@ -237,20 +372,21 @@ def test_gimbal_shares_are_reported_except_for_a_hanging_arm():
     )
     quality = quality_of(standing(), angles=angles)
     assert [a.gimbal_pct for a in quality.angles] == [100.0, 100.0]
-    (text,) = warnings(quality)
-    assert "right hip abd" in text
-    assert "shoulder" not in text
+    (only,) = find(quality)
+    assert only.level == "information"
+    assert "right hip abd" in only.what
+    assert "shoulder" not in only.what
 
 
 def test_parts_of_another_length_are_refused():
-    with pytest.raises(InvalidData, match=r"swaps\[legs\] has 3 frames"):
-        quality_of(standing(), swaps={"legs": np.zeros(3, bool)})
+    with pytest.raises(InvalidData, match="initial has 3 frames"):
+        quality_of(standing(), initial=Markers(Timeline.regular(3, 60.0), NAMES, standing()[:3]))
 
 
 def test_json_holds_the_numbers_without_nan():
     xyz = standing()
     xyz[:, column("RWrist")] = np.nan
-    quality = quality_of(xyz, track=track(), swaps={"legs": np.arange(FRAMES) < 3})
+    quality = quality_of(xyz, views=[view(xyz, swaps={"legs": np.arange(FRAMES) < 3})])
     stored = json.loads(json.dumps(quality.to_json(), allow_nan=False))
     assert stored["swaps"]["legs"] == [[10, 12]]
     assert stored["frames"]["frame"][:2] == [10, 11]

@@ -9,17 +9,18 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from kinefit.quality.assessment import assess
-from kinefit.quality.verdict import warnings
-from kinefit.render.skeleton_overlay import OverlayWriter
+from kinefit.io.video import VideoWriter
+from kinefit.quality.assessment import View, assess
+from kinefit.quality.verdict import find
+from kinefit.render.body_overlay import write_picture
 from kinefit.report import page as report
-from kinefit.report.page import ReportContent, report_html, write_report
-from kinefit.types import Keypoints2D, Markers, PoseTrack, Subject, Timeline
+from kinefit.report.page import ReportData, Table, body_table, report_html, write_report
+from kinefit.types import Finding, Keypoints2D, Markers, Timeline
 
 NASTY = '<script>alert("1")</script>&"\'${title}'
 NAMES = ("RHip", "LHip", "RKnee", "RHeel", "RBigToe", "Hip")
 TIMELINE = Timeline.regular(90, 60.0)
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
@@ -54,7 +55,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def content(angles) -> ReportContent:
+def data(angles) -> ReportData:
     xyz = np.zeros((90, len(NAMES), 3))
     xyz[:, :, 0] = np.arange(len(NAMES)) * 0.1
     xyz[:, :, 0] += 1.2 * TIMELINE.time[:, None]
@@ -63,41 +64,41 @@ def content(angles) -> ReportContent:
     image = Keypoints2D(
         TIMELINE, NAMES, np.full((90, 6, 2), 5.0), np.full((90, 6), 0.8), (1080, 1920)
     )
-    track = PoseTrack(image, None, (), "MediaPipe test")
     swaps = {"legs": (np.arange(90) >= 41) & (np.arange(90) <= 74)}
-    quality = assess(final, track=track, angles=angles, swaps=swaps)
-    return ReportContent(
-        title="walk", video="walk.mp4", video_sha256="ab" * 32, final=final, quality=quality,
-        warnings=warnings(quality), subject=Subject(1.78, 75), track=track, angles=angles,
-        notes=("Focal length assumed.",), files=(("walk_final.trc", "all markers"),),
+    quality = assess(final, views=[View("cam", image, swaps=swaps)], angles=angles)
+    return ReportData(
+        title="walk", kind="one camera", findings=find(quality),
+        facts=[("Recording", "walk.mp4"), ("Person", "1.78 m, 75 kg")],
+        quality=quality, angles=angles, markers=final, assumed=["Focal length assumed."],
+        tables=[body_table(1.78, {"left thigh": 0.41, "right thigh": 0.42, "left hand": 0.19})],
+        files=[("walk_final.trc", "all markers")], inputs=[("walk.mp4", "ab" * 32)],
         parameters={"height": 1.78, "fov": None}, versions={"kinefit": "0.1.0"},
     )  # fmt: skip
 
 
 @pytest.fixture
-def overlay(tmp_path, content):
-    from kinefit.detect.protocol import FrameResult
-    from kinefit.io.video import VideoInfo
-
+def overlay(tmp_path):
     path = tmp_path / "walk_overlay.mp4"
-    with OverlayWriter(path, VideoInfo(path, (64, 96), 0, 30.0, 8, 8 / 30), NAMES) as sink:
+    with VideoWriter(path, (64, 96)) as video:
         for i in range(8):
-            picture = np.full((96, 64, 3), 20 * i, np.uint8)
-            sink(FrameResult(i, i / 30, picture, np.full((6, 2), 30.0), np.ones(6), None))
+            video.add(np.full((96, 64, 3), 20 * i, np.uint8), i / 30)
     return path
 
 
-def test_it_says_what_was_found(content):
-    text = Page(report_html(content)).text
+def test_it_says_what_was_found(data):
+    text = Page(report_html(data)).text
     for words in (
+        "one camera",
         "walk.mp4",
         "1.78 m, 75 kg",
-        "90 frames, 1.48 s",
-        "60 Hz",
-        "Use with care",
-        "Left and right legs were swapped by the detector in frames 41-74.",
-        "The right knee is missing in 33 % of frames.",
+        "Use with caution",
+        "The right knee is missing in 33 % of the frames.",
+        "What to do:",
+        "took the left and right legs for each other. Frames 41-74. This was put right again.",
         "Focal length assumed.",
+        "Height 1.78 m",
+        "Thigh 0.420 0.410",
+        "Hand – 0.190",
         "all markers",
         "ab" * 32,
         "How to read this page",
@@ -105,8 +106,24 @@ def test_it_says_what_was_found(content):
         assert words in text, words
 
 
-def test_the_page_is_well_formed_and_accessible(content, overlay):
-    page = Page(report_html(replace(content, overlay=overlay)))
+@pytest.mark.parametrize(
+    ("level", "heading"),
+    [("information", "Good: nothing suspicious"), ("caution", "Use with caution"),
+     ("refusal", "Not usable")],
+)  # fmt: skip
+def test_every_result_gets_a_page_with_its_verdict(level, heading):
+    finding = Finding(level, "It rained.", "Frames 3-4.", "Wet numbers.", "Dry them.")
+    page = Page(report_html(ReportData("photo", "a picture", [finding], [])))
+    assert page.open == []
+    assert heading in page.text
+    for words in ("It rained.", "Frames 3-4.", "Wet numbers.", "Dry them."):
+        assert words in page.text
+    assert "Joint angles" not in page.text
+    assert "Over the floor" not in page.text
+
+
+def test_the_page_is_well_formed_and_accessible(data, overlay):
+    page = Page(report_html(replace(data, film=overlay)))
     assert page.open == []
     assert page.tags[0] == ("html", {"lang": "en"})
     assert [tag for tag, _ in page.tags].count("h1") == 1
@@ -121,8 +138,8 @@ def test_the_page_is_well_formed_and_accessible(content, overlay):
             assert attrs["scope"] in ("col", "row")
 
 
-def test_nothing_is_loaded_and_no_script_can_run(content, overlay):
-    html = report_html(replace(content, overlay=overlay))
+def test_nothing_is_loaded_and_no_script_can_run(data, overlay):
+    html = report_html(replace(data, film=overlay))
     page = Page(html)
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
     for _, attrs in page.tags:
@@ -139,79 +156,93 @@ def test_nothing_is_loaded_and_no_script_can_run(content, overlay):
     assert "url(" not in style[1]
 
 
-def test_every_text_of_the_user_is_escaped(content):
+def test_every_text_of_the_user_is_escaped(data):
     nasty = replace(
-        content,
+        data,
         title=NASTY,
-        video=NASTY,
-        video_sha256=NASTY,
-        warnings=[NASTY],
-        notes=[NASTY],
+        kind=NASTY,
+        findings=[Finding(level, *[NASTY] * 4) for level in ("caution", "information")],
+        facts=[(NASTY, NASTY)],
+        assumed=[NASTY],
+        tables=[Table(NASTY, [NASTY], [[NASTY]], NASTY), Table(NASTY, [], [], folded=True)],
         files=[(NASTY, NASTY)],
+        inputs=[(NASTY, NASTY)],
         parameters={NASTY: NASTY},
         versions={NASTY: NASTY, "kinefit": NASTY},
-        track=replace(content.track, source=NASTY),
-        final=Markers(content.final.timeline, (*NAMES[:-1], NASTY), content.final.xyz),
     )
-    marker = assess(nasty.final, angles=content.angles)
-    html = report_html(replace(nasty, quality=marker))
+    assert data.markers is not None
+    markers = Markers(TIMELINE, (*NAMES[:-1], NASTY), data.markers.xyz)
+    html = report_html(replace(nasty, quality=assess(markers, angles=data.angles)))
     assert "<script" not in html
     page = Page(html)
     assert page.open == []
-    # Title twice, source, hash, warning, note, detector, file x 2, parameter x 2, version x 3,
-    # and the marker in its table: each as it was typed.
-    assert page.text.count(NASTY) >= 14
+    # Title twice, kind, findings 8, fact 2, assumed, table 4, folded 1, file, input, parameter,
+    # version 2 each and version twice more, and the marker in its table: each as it was typed.
+    assert page.text.count(NASTY) == 30
 
 
-def test_equal_content_gives_equal_bytes(content, overlay, tmp_path):
-    full = replace(content, overlay=overlay)
+def test_equal_data_give_equal_bytes(data, overlay, tmp_path):
     for name in ("a.html", "b.html"):
-        write_report(full, tmp_path / name)
+        write_report(tmp_path / name, replace(data, film=overlay))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_the_overlay_is_inside_whole(content, overlay):
-    page = Page(report_html(replace(content, overlay=overlay)))
+def test_the_overlay_is_inside_whole(data, overlay):
+    page = Page(report_html(replace(data, film=overlay)))
     (video,) = [attrs for tag, attrs in page.tags if tag == "video"]
-    data = base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,"))
-    assert data == overlay.read_bytes()
+    content = base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,"))
+    assert content == overlay.read_bytes()
 
 
-def test_a_heavy_overlay_becomes_stills_and_a_link(content, overlay, monkeypatch):
+def test_a_heavy_overlay_becomes_stills_and_a_link(data, overlay, monkeypatch):
     monkeypatch.setattr(report, "_MOST_VIDEO_BYTES", 10)
     odd = overlay.rename(overlay.with_name("a #1 & b.mp4"))
-    page = Page(report_html(replace(content, overlay=odd)))
+    page = Page(report_html(replace(data, film=odd)))
     assert not any(tag == "video" for tag, _ in page.tags)
     assert sum(tag == "img" for tag, _ in page.tags) == 4
     assert [a["href"] for tag, a in page.tags if tag == "a"] == ["a%20%231%20%26%20b.mp4"]
 
 
-def test_a_run_without_values_is_called_unusable(content):
-    empty = Markers(TIMELINE, NAMES, np.full((90, 6, 3), np.nan))
-    quality = assess(empty)
-    text = Page(
-        report_html(
-            replace(content, final=empty, quality=quality, warnings=warnings(quality), track=None)
-        )
-    ).text
-    assert "Not usable" in text
-    assert "In the room" not in text
+@pytest.mark.parametrize("name", ["body.png", "body.jpg"])
+def test_a_picture_is_inside_whole(tmp_path, name):
+    write_picture(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    html = report_html(ReportData("photo", "a picture", [], [], film=tmp_path / name))
+    (image,) = [attrs for tag, attrs in Page(html).tags if tag == "img"]
+    kind, _, content = image["src"].partition(";base64,")
+    assert kind == f"data:image/{'png' if name.endswith('png') else 'jpeg'}"
+    assert base64.b64decode(content) == (tmp_path / name).read_bytes()
 
 
 def test_no_frames_at_all_still_gives_a_page():
     none = Markers(Timeline.regular(0, 60.0), NAMES, np.zeros((0, 6, 3)))
     quality = assess(none)
-    html = report_html(ReportContent("x", "x.trc", "", none, quality, warnings(quality)))
+    html = report_html(ReportData("x", "a file", find(quality), [], quality=quality, markers=none))
     assert "Not usable" in html
     assert Page(html).open == []
 
 
-def test_a_clean_run_is_not_praised(content):
-    whole = Markers(TIMELINE, NAMES, np.ones((90, 6, 3)) * np.arange(6)[:, None])
-    quality = assess(whole)
-    text = Page(report_html(ReportContent("x", "x.trc", "", whole, quality, []))).text
-    assert "Nothing suspicious was found" in text
+def test_a_clean_result_is_not_praised(data):
+    text = Page(report_html(replace(data, findings=[]))).text
+    assert "nothing suspicious was found" in text
     assert "not a proof of accuracy" in text
+
+
+def test_a_band_is_explained_where_there_is_one(data):
+    assert data.angles.sd is not None
+    assert "95 %" in Page(report_html(data)).text
+    plain = replace(data, angles=replace(data.angles, sd=None))
+    assert "95 %" not in Page(report_html(plain)).text
+
+
+def test_ranges_of_motion_stand_side_by_side(data):
+    degrees = data.angles.degrees.copy()
+    names = data.angles.names
+    degrees[:, names.index("hip_r_flex")] = np.linspace(-10.4, 30.4, 90)
+    degrees[:, names.index("hip_l_flex")] = np.linspace(0, 25, 90)
+    angles = replace(data.angles, degrees=degrees)
+    quality = assess(data.markers, angles=angles)
+    text = Page(report_html(replace(data, angles=angles, quality=quality))).text
+    assert "Hip flexion −10 to 30 40 0 to 25 25 15" in text  # differences of what is shown
 
 
 def test_percentages_do_not_round_away_the_rest():

@@ -58,11 +58,21 @@ def show_warnings(warnings: Iterable[str]) -> None:
         err.print(warning, markup=False)
 
 
+_LEVELS = {
+    "information": ("note", "dim"),
+    "caution": ("caution", "yellow"),
+    "refusal": ("unusable", "red"),
+}
+
+
 def show_result(result: RunResult) -> None:
     """Verdict and findings of a run on stderr, its files on stdout."""
     if result.verdict:
         err.print(f"verdict: {result.verdict}")
-    show_warnings(result.findings)
+    for finding in result.findings:
+        word, color = _LEVELS[finding.level]
+        err.print(f"[{color}]{word}:[/]", end=" ")
+        err.print(str(finding), markup=False)
     out.print(f"{result.folder}", markup=False)
     for name, about in result.files:
         out.print(f"  {name:<44} {about}", markup=False)

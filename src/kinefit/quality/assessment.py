@@ -1,50 +1,97 @@
-"""How far a run can be trusted, in numbers: computed from the files that were written out."""
+"""How far results can be trusted, in numbers: computed from the files that were written out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from kinefit.geometry.projection import project, to_camera
 from kinefit.types import (
     BoolArray,
+    Camera,
+    CameraRig,
     FloatArray,
     IntArray,
     InvalidData,
     JointAngles,
+    Keypoints2D,
     Markers,
-    PoseTrack,
     Timeline,
     all_finite,
+    true_runs,
 )
 
-# Coefficient of variation of a bone's length in percent: triangulated points stay below the
-# first, and beyond the second the 3D positions are not to be used for more than a look.
-LENGTH_GOOD_PCT, LENGTH_BAD_PCT = 2.0, 5.0
+# Coefficient of variation of a segment's length in percent. Markers that sit truly on a body (12
+# synthetic clips: walking, squats, jumps, jumping jacks) change by up to 5.7 %, as a shoulder's
+# surface slides over its joint; beyond the second figure positions are wrong.
+LENGTH_GOOD_PCT, LENGTH_BAD_PCT = 2.0, 6.0
 
 # A step is a jump when it differs from the median step within 0.1 s by more than both. Measured
 # motion capture (36,222 frames of walking, sports and climbing at 30 Hz; drop jumps at 100 Hz)
 # has one such frame in 1,000, half of them known glitches; exchanged legs make steps of 5-20 m/s.
-_JUMP_SPEED, _JUMP_STEP, _JUMP_WINDOW_S = 4.0, 0.05, 0.1  # m/s, m, s
+# Steps are taken over a 60th of a second or one frame, so that a rate above changes nothing.
+_JUMP_SPEED, _JUMP_STEP, _JUMP_WINDOW_S, _JUMP_HZ = 4.0, 0.05, 0.1, 60.0  # m/s, m, s, Hz
 
 BACKWARD_DEG = -15.0  # knee flexion below it: beyond hypermobile knees (10 degrees)
 _CONTACT_HEIGHT, _CONTACT_SPEED, _SKATE_SPEED = 0.05, 0.5, 0.2  # m, m/s, m/s
 _BELOW_FLOOR = -0.02  # m
-_VISIBLE = 0.5  # mean visibility below it: the detector mostly guesses
+SURE = 0.5  # visibility below it: the detector mostly guesses
 _FEWEST = 10  # frames below which a spread or range says nothing
+_FEWEST_POINTS = 6  # of a body in a picture, for a distance from it
+OFF_M = 0.08  # metres between the drawn and the detected body beyond which they are two
 
 # Walking: pelvis speed (m/s), hips in opposition (correlation), range of both hips (degrees), s.
 _WALK_SPEED, _WALK_OPPOSED, _WALK_RANGE, _WALK_SECONDS = (0.3, 2.3), -0.5, 15.0, 1.0
-# Range of motion in degrees that normal walking stays within (OpenSim's gait models and
-# textbooks, with room); outside, something is wrong with the data or unusual in the person.
-GAIT_RANGES = MappingProxyType({"hip": (30.0, 55.0), "knee": (45.0, 75.0), "ankle": (18.0, 40.0)})
+# Range of motion in degrees that normal walking stays within (OpenSim's gait models, motion
+# capture and textbooks, with room); outside, something is wrong with the data or unusual in the
+# person. Walks filmed from the front by one camera have half of their true ranges.
+GAIT_RANGES = MappingProxyType({"hip": (30.0, 55.0), "knee": (45.0, 75.0), "ankle": (18.0, 50.0)})
+
+# Names of the frame sets of `Quality.flags`, as the report shows them.
+LOST, DIM, DAMAGED, OFF, JUMP = (
+    *("nobody seen", "hardly visible", "video damaged"), *("beside the person", "jump"),
+)  # fmt: skip
 
 Source = Literal["landmarks", "augmented"]
 _Ends = tuple[tuple[str, ...], tuple[str, ...]]  # each end is the mean of the named markers
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one camera saw of the person.
+
+    name: of the camera. image: the points that were used, T frames on the clock of the result.
+    damaged: (T,) frames that could not be decoded. swaps: "legs", "arms", "body" -> (T,) frames
+    in which the detector took left for right.
+    """
+
+    name: str
+    image: Keypoints2D
+    damaged: BoolArray | None = None
+    swaps: Mapping[str, BoolArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ViewQuality:
+    """One camera over the clip.
+
+    seen_pct: frames in which it saw the person. off_px, off_cm: median distance between the
+    result, drawn into its picture, and what the detector saw; NaN when unknown. hidden_pct,
+    outside_pct: point -> frames in which the detector guessed it, and in which it lay outside the
+    picture, percent of those with the person; only points with any.
+    """
+
+    name: str
+    seen_pct: float
+    off_px: float
+    off_cm: float
+    hidden_pct: Mapping[str, float]
+    outside_pct: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -122,20 +169,19 @@ class GaitQuality:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What `assess` found; arrays run along `timeline`.
+    """What `assess` measured; arrays run along `timeline`.
 
-    points_found: (T,) detected points; points_total: how many there could be (0 without a track).
-    visibility: (T,) mean score of the detected points, NaN where there are none.
-    damaged: (T,) frames that could not be decoded.
-    swaps: group -> (T,) where the detector exchanged left and right.
-    findings: what -> (T,) frames: "jump", "right knee bends backwards", ...
+    posed: (T,) frames with a position of most of the markers that the clip has. visibility: (T,)
+    mean score of the points over the cameras that saw the person; NaN where none did. swaps:
+    "legs", or "legs in CAMERA" -> (T,) frames. flags: what -> (T,) frames: `JUMP`, "right knee
+    bends backwards", ...; only what there is. head_above_m: median height of the head above the
+    feet; NaN when unknown.
     """
 
     timeline: Timeline
-    points_found: IntArray
-    points_total: int
+    posed: BoolArray
     visibility: FloatArray
-    damaged: BoolArray
+    views: tuple[ViewQuality, ...]
     initial: tuple[MarkerQuality, ...]
     final: tuple[MarkerQuality, ...]
     segments: tuple[SegmentQuality, ...]
@@ -143,7 +189,8 @@ class Quality:
     feet: tuple[FootQuality, ...]
     gait: GaitQuality | None
     swaps: Mapping[str, BoolArray]
-    findings: Mapping[str, BoolArray]
+    flags: Mapping[str, BoolArray]
+    head_above_m: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values: NaN as null, frame sets as [first, last] pairs."""
@@ -151,13 +198,11 @@ class Quality:
         return {
             "frames": {
                 "frame": frame.tolist(),
-                "points_found": self.points_found.tolist(),
-                "points_total": self.points_total,
                 "visibility": [_plain(v) for v in self.visibility.tolist()],
-                "damaged": frame_pairs(self.damaged, frame),
             },
             "swaps": {k: frame_pairs(v, frame) for k, v in self.swaps.items()},
-            "findings": {k: frame_pairs(v, frame) for k, v in self.findings.items()},
+            "flags": {k: frame_pairs(v, frame) for k, v in self.flags.items()},
+            "cameras": _table(self.views),
             "initial_markers": _table(self.initial),
             "final_markers": _table(self.final),
             "segments": _table(self.segments),
@@ -170,53 +215,47 @@ class Quality:
 def assess(
     final: Markers,
     *,
-    track: PoseTrack | None = None,
     initial: Markers | None = None,
     angles: JointAngles | None = None,
-    swaps: Mapping[str, BoolArray] = MappingProxyType({}),
+    views: Sequence[View] = (),
+    rig: CameraRig | None = None,
 ) -> Quality:
-    """Judge a run by what it wrote: read the files back and pass them here.
+    """Measure a result by what was written: read the files back and pass them here.
 
-    track: what the detector saw, before left and right were put right again. swaps: group
-    ("legs", "arms", "body") -> (T,) True where they were exchanged.
+    final: all markers, T frames; initial: those of the body, where they are apart. views: what each
+    camera saw. rig: the cameras in the world of the markers, with the names of `views`.
     Raises InvalidData when the parts do not have the same number of frames.
     """
     count = len(final.timeline)
-    image = None if track is None else track.image
-    parts = {"track": image, "initial": initial, "angles": angles}
-    lengths = {k: len(p.timeline) for k, p in parts.items() if p is not None}
-    lengths |= {f"swaps[{k}]": len(v) for k, v in swaps.items()}
-    for name, length in lengths.items():
-        if length != count:
-            raise InvalidData(f"Quality: {name} has {length} frames, the final markers {count}.")
-    timeline = final.timeline if track is None else track.image.timeline
-    damaged = np.zeros(count, bool) if track is None else np.isin(timeline.frame, track.damaged)
+    lengths = {"initial": initial, "angles": angles} | {v.name: v.image for v in views}
+    for name, part in lengths.items():
+        if part is not None and len(part.timeline) != count:
+            found = len(part.timeline)
+            raise InvalidData(f"Quality: {name} has {found} frames, the final markers {count}.")
+    body = final if initial is None else initial
+    off = {v.name: _distance(body, v.image, rig[v.name]) for v in views} if rig is not None else {}
     feet = [_foot(final, side) for side in ("right", "left")]
+    one = len(views) == 1
     return Quality(
-        timeline=timeline,
-        points_found=_points_found(track, count),
-        points_total=0 if track is None else len(track.image.names),
-        visibility=_visibility(track, count),
-        damaged=damaged,
+        timeline=final.timeline,
+        posed=_posed(final),
+        visibility=_mean(np.array([np.full(count, np.nan), *(_score(v.image) for v in views)]).T),
+        views=tuple(_view(v, off.get(v.name)) for v in views),
         initial=() if initial is None else _markers(initial),
         final=_markers(final),
         segments=_segments(final),
         angles=() if angles is None else _angles(angles),
         feet=tuple(foot for foot in feet if foot is not None),
         gait=_gait(final, angles),
-        swaps={k: np.asarray(v, bool) for k, v in swaps.items()},
-        findings=_findings(final, track, initial, angles),
+        swaps={
+            name if one else f"{name} in {v.name}": np.asarray(flags, bool)
+            for v in views
+            for name, flags in v.swaps.items()
+            if np.any(flags)
+        },
+        flags=_flags(final, body, angles, views, [metres for _, metres in off.values()]),
+        head_above_m=_head_above(body),
     )
-
-
-def upside_down(markers: Markers) -> bool:
-    """Whether the upper body is not above the feet along Y in the median frame: a video turned the
-    wrong way, or a file whose vertical axis is another.
-    """
-    high = _heights(markers, ("Head", "Neck", "C7", "C7_study", "RShoulder", "r_shoulder_study"))
-    low = _heights(markers, ("RAnkle", "LAnkle", "r_ankle_study", "L_ankle_study"))
-    above = high - low
-    return bool(np.isfinite(above).any() and np.nanmedian(above) < 0.1)
 
 
 def body_extent(markers: Markers) -> float:
@@ -227,34 +266,50 @@ def body_extent(markers: Markers) -> float:
     return float(np.median((high - low)[seen].max(axis=1))) if seen.any() else float("nan")
 
 
+def upside_down(markers: Markers) -> bool:
+    """Whether the upper body is not above the feet along Y in the median frame: a video turned the
+    wrong way, or a file whose vertical axis is another.
+    """
+    return _head_above(markers) < 0.1  # False where NaN
+
+
+def _posed(markers: Markers) -> BoolArray:
+    present = markers.present[:, markers.present.any(axis=0)]
+    return np.asarray(_mean(present.astype(np.float64)) > 0.5)  # False without any marker
+
+
+def _head_above(markers: Markers) -> float:
+    high = _heights(markers, ("Head", "Neck", "C7", "C7_study", "RShoulder", "r_shoulder_study"))
+    low = _heights(markers, ("RAnkle", "LAnkle", "r_ankle_study", "L_ankle_study"))
+    return _median(high - low)
+
+
 def _heights(markers: Markers, names: tuple[str, ...]) -> FloatArray:
     """(T,) Y of the first of `names` that the set has; NaN without any."""
-    found = [
-        n for n in names if n in markers.names and markers.present[:, markers.names.index(n)].any()
-    ]
-    if not found:
-        return np.full(len(markers.timeline), np.nan)
-    return np.asarray(markers.xyz[:, markers.names.index(found[0]), 1])
+    for name in names:
+        if name in markers.names and markers.present[:, markers.names.index(name)].any():
+            return np.asarray(markers.xyz[:, markers.names.index(name), 1])
+    return np.full(len(markers.timeline), np.nan)
 
 
 def frame_pairs(flags: BoolArray, frame: IntArray) -> list[list[int]]:
     """The runs of `flags` (T,) as [first, last] numbers of `frame` (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, int), [0]])))
-    return [
-        [int(frame[a]), int(frame[b - 1])] for a, b in zip(edges[::2], edges[1::2], strict=True)
-    ]
+    return [[int(frame[a]), int(frame[b - 1])] for a, b in true_runs(flags)]
 
 
 def jumps(markers: Markers) -> BoolArray:
     """(T, M) True where a marker arrives by a step that no body makes (see `_JUMP_SPEED`)."""
     flags = np.zeros(markers.xyz.shape[:2], bool)
-    if len(markers.timeline) < 4:
+    time = markers.timeline.time
+    if len(time) < 4:
         return flags
-    dt = np.diff(markers.timeline.time)[:, None, None]
-    step = np.diff(markers.xyz, axis=0)
-    usual = _running_median(step / dt, max(2, round(_JUMP_WINDOW_S * markers.timeline.rate_hz)))
+    rate = markers.timeline.rate_hz
+    span = min(max(1, round(rate / _JUMP_HZ)), len(time) - 1)
+    dt = (time[span:] - time[:-span])[:, None, None]
+    step = markers.xyz[span:] - markers.xyz[:-span]
+    usual = _running_median(step / dt, max(2, round(_JUMP_WINDOW_S * rate)))
     excess = np.linalg.norm(step - usual * dt, axis=-1)
-    flags[1:] = excess > np.maximum(_JUMP_STEP, _JUMP_SPEED * dt[..., 0])  # False where NaN
+    flags[span:] = excess > np.maximum(_JUMP_STEP, _JUMP_SPEED * dt[..., 0])  # False where NaN
     return flags
 
 
@@ -271,22 +326,55 @@ def _running_median(values: FloatArray, half: int) -> FloatArray:
     return np.asarray((pick[0] + pick[1]) / 2)
 
 
-def _points_found(track: PoseTrack | None, count: int) -> IntArray:
-    if track is None:
-        return np.zeros(count, np.int64)
-    return np.asarray(all_finite(track.image.xy).sum(axis=1), np.int64)
+def _score(image: Keypoints2D) -> FloatArray:
+    """(T,) mean score of the points found; NaN where there is nobody."""
+    return _mean(np.where(all_finite(image.xy), image.score, np.nan))
 
 
-def _visibility(track: PoseTrack | None, count: int) -> FloatArray:
-    if track is None:
-        return np.full(count, np.nan)
-    return _mean(track.image.score, all_finite(track.image.xy))
+def _view(view: View, off: tuple[FloatArray, FloatArray] | None) -> ViewQuality:
+    image = view.image
+    seen = image.found
+    edge = np.array(image.image_size) - 1
+    outside = np.asarray(((image.xy < 0) | (image.xy > edge)).any(axis=-1))
+
+    def shares(flags: BoolArray) -> dict[str, float]:
+        found = dict(zip(image.names, flags[seen].mean(axis=0) * 100, strict=True))
+        return {name: float(share) for name, share in found.items() if share > 0}
+
+    pixels, metres = (np.full(len(seen), np.nan),) * 2 if off is None else off
+    return ViewQuality(
+        view.name,
+        _percent(seen),
+        _median(pixels),
+        100 * _median(metres),
+        shares(image.score < SURE) if seen.any() else {},
+        shares(outside) if seen.any() else {},
+    )
 
 
-def _mean(values: FloatArray, mask: BoolArray) -> FloatArray:
-    """Mean along the last axis of what `mask` keeps; NaN where it keeps nothing."""
-    number = mask.sum(axis=-1)
-    total = np.where(mask, values, 0.0).sum(axis=-1)
+def _distance(
+    markers: Markers, image: Keypoints2D, camera: Camera
+) -> tuple[FloatArray, FloatArray]:
+    """(T,) mean distance between markers drawn into a picture and the points of the same name in it
+    of which the detector is sure: in pixels, and in metres where the person is; NaN where few are.
+    """
+    names = [name for name in markers.names if name in image.names]
+    xyz = markers.xyz[:, [markers.names.index(name) for name in names]]
+    column = [image.names.index(name) for name in names]
+    pixels = np.linalg.norm(project(camera, xyz) - image.xy[:, column], axis=-1)
+    pixels = np.where(image.score[:, column] >= SURE, pixels, np.nan)
+    focal = np.sqrt(camera.K[0, 0] * camera.K[1, 1])
+    metres = pixels * to_camera(camera, xyz)[..., 2] / focal
+    few = np.isfinite(pixels).sum(axis=1) < _FEWEST_POINTS
+    pixels, metres = (np.where(few, np.nan, _mean(v)) for v in (pixels, metres))
+    return pixels, metres
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    """Mean along the last axis of what is finite; NaN where nothing is."""
+    known = np.isfinite(values)
+    number = known.sum(axis=-1)
+    total = np.where(known, values, 0.0).sum(axis=-1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
@@ -311,7 +399,7 @@ def _markers(markers: Markers) -> tuple[MarkerQuality, ...]:
             name=name,
             present_pct=_percent(present[:, i]),
             estimated_pct=_percent(markers.estimated[:, i] & present[:, i]),
-            longest_gap_s=_longest(~present[:, i], markers.timeline),
+            longest_gap_s=longest_s(~present[:, i], markers.timeline),
             jumps=int(jump[:, i].sum()),
             sd_mm=1000 * _median(sd[:, i]),
         )
@@ -319,20 +407,20 @@ def _markers(markers: Markers) -> tuple[MarkerQuality, ...]:
     )
 
 
-def _longest(flags: BoolArray, timeline: Timeline) -> float:
+def longest_s(flags: BoolArray, timeline: Timeline) -> float:
     """Seconds of the longest run of `flags`, each frame counted with its own length."""
-    longest = max((b - a + 1 for a, b in frame_pairs(flags, np.arange(len(flags)))), default=0)
+    longest = max((b - a for a, b in true_runs(flags)), default=0)
     return longest / timeline.rate_hz if longest else 0.0
 
 
 def _limb_ends(side: str) -> dict[tuple[str, Source], _Ends]:
     """The segments of one side, by the landmarks' names and by the augmented markers'."""
     up, low = ("R", "r") if side == "right" else ("L", "L")
-    knee, ankle = (f"{low}_knee_study", f"{low}_mknee_study"), (
-        f"{low}_ankle_study", f"{low}_mankle_study",
-    )  # fmt: skip
-    elbow, wrist = (f"{low}_lelbow_study", f"{low}_melbow_study"), (
-        f"{low}_lwrist_study", f"{low}_mwrist_study",
+    knee, ankle, elbow, wrist = (
+        tuple(f"{low}_{name}_study" for name in pair)
+        for pair in (
+            ("knee", "mknee"), ("ankle", "mankle"), ("lelbow", "melbow"), ("lwrist", "mwrist"),
+        )
     )  # fmt: skip
     ends: dict[tuple[str, Source], _Ends] = {
         ("thigh", "landmarks"): ((f"{up}Hip",), (f"{up}Knee",)),
@@ -371,7 +459,8 @@ def _point(markers: Markers, names: Iterable[str]) -> FloatArray | None:
     return np.asarray(markers.xyz[:, pick].mean(axis=1))
 
 
-def _first_point(markers: Markers, *choices: tuple[str, ...]) -> FloatArray | None:
+def first_point(markers: Markers, *choices: tuple[str, ...]) -> FloatArray | None:
+    """(T, 3) mean of the first group of markers that the set has; None when it has none."""
     return next((p for names in choices if (p := _point(markers, names)) is not None), None)
 
 
@@ -408,8 +497,8 @@ def _angles(angles: JointAngles) -> tuple[AngleQuality, ...]:
 def _foot_points(markers: Markers, side: str) -> list[FloatArray]:
     """Heel and toe of one foot, each (T, 3)."""
     up, low = ("R", "r") if side == "right" else ("L", "L")
-    heel = _first_point(markers, (f"{up}Heel",), (f"{low}_calc_study",))
-    toe = _first_point(markers, (f"{up}BigToe",), (f"{low}_toe_study",))
+    heel = first_point(markers, (f"{up}Heel",), (f"{low}_calc_study",))
+    toe = first_point(markers, (f"{up}BigToe",), (f"{low}_toe_study",))
     return [p for p in (heel, toe) if p is not None and np.isfinite(p).any()]
 
 
@@ -443,8 +532,8 @@ def _below_floor(markers: Markers, side: str) -> BoolArray:
 
 def _gait(markers: Markers, angles: JointAngles | None) -> GaitQuality | None:
     """Figures of walking; None when the clip is something else, or too short to tell."""
-    right = _first_point(markers, ("RHip",), ("RHJC_study",), _ASIS[:1])
-    left = _first_point(markers, ("LHip",), ("LHJC_study",), _ASIS[1:])
+    right = first_point(markers, ("RHip",), ("RHJC_study",), _ASIS[:1])
+    left = first_point(markers, ("LHip",), ("LHJC_study",), _ASIS[1:])
     hips = ("hip_r_flex", "hip_l_flex")
     if right is None or left is None or angles is None or not set(hips) <= set(angles.names):
         return None
@@ -478,16 +567,37 @@ def _ranges(angles: JointAngles) -> tuple[tuple[str, float], ...]:
     )
 
 
-def _findings(
-    final: Markers, track: PoseTrack | None, initial: Markers | None, angles: JointAngles | None
+def _flags(
+    final: Markers,
+    body: Markers,
+    angles: JointAngles | None,
+    views: Sequence[View],
+    off_m: Sequence[FloatArray],
 ) -> dict[str, BoolArray]:
-    """What -> frames, for what was found at least once."""
-    found = {"jump": jumps(final if initial is None else initial).any(axis=1)}
-    if track is not None:
-        lost = ~track.image.found
-        lost[np.isin(track.image.timeline.frame, track.damaged)] = False
-        found["nobody found"] = lost
-        found["hardly visible"] = _visibility(track, len(lost)) < _VISIBLE  # False where NaN
+    """What -> frames, for what was found at least once.
+
+    Several cameras vouch for each other: two of them that see the person well are enough.
+    """
+    enough = min(2, len(views))
+
+    def too_few(fine: Sequence[BoolArray]) -> BoolArray:
+        return np.asarray(np.sum(fine, axis=0) < enough)
+
+    found = {JUMP: jumps(body).any(axis=1)}
+    if views:
+        seen, damaged = (
+            [v.image.found for v in views],
+            [
+                np.zeros(len(final.timeline), bool) if v.damaged is None else v.damaged
+                for v in views
+            ],
+        )
+        sure = [_score(v.image) >= SURE for v in views]
+        found[DAMAGED] = too_few([~d for d in damaged])
+        found[LOST] = too_few(seen) & ~found[DAMAGED]
+        found[DIM] = too_few(sure) & ~found[LOST] & ~found[DAMAGED]
+    if off_m:
+        found[OFF] = _mean(np.stack(off_m, axis=-1)) > OFF_M  # False where NaN
     for side in ("right", "left"):
         name = f"knee_{side[0]}_flex"
         if angles is not None and name in angles.names:
@@ -505,5 +615,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if np.isnan(value) else round(value, 4)
     if isinstance(value, tuple):
-        return {name: _plain(number) for name, number in value}
+        value = dict(value)
+    if isinstance(value, dict):
+        return {name: _plain(number) for name, number in value.items()}
     return value

@@ -64,7 +64,8 @@ class Tiles:
         paint: Paint,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Write one video that shows every camera, with captions and what `paint` draws.
+        """Write one video that shows every camera, with its name beside others, the moment,
+        and what `paint` draws.
 
         videos: C files in the order of the rig. moments: (C, T) seconds of each frame on each
         camera's own clock, from its first frame. timeline: T frames, as captions call them.
@@ -101,7 +102,8 @@ class Tiles:
                 part[:] = picture
         paint(t, parts)
         for part, camera in zip(parts, self.rig, strict=True):
-            label(part, camera.name)
+            if len(self.rig) > 1:
+                label(part, camera.name)
         return sheet
 
     def _part(self, sheet: Picture, c: int) -> Picture:

@@ -10,9 +10,9 @@ import numpy as np
 from kinefit.render.palette import ALERT, GRID, PAPER, QUIET, SHADE, SIDE_COLOR, Side, side_of
 from kinefit.report.drawing import Sheet
 from kinefit.report.joint_labels import angle_words, groups_of
-from kinefit.types import BoolArray, FloatArray, IntArray, JointAngles, all_finite
+from kinefit.types import BoolArray, FloatArray, IntArray, JointAngles, all_finite, true_runs
 
-BAND_LABEL = "95 % of the augmenter's noise"  # not of the error, which is mostly of other kinds
+BAND_LABEL = "95 % interval"
 Z95 = 1.96  # two-sided 95 % of a normal distribution, in standard deviations
 
 _MOST_POINTS = 900  # per line; more cannot be told apart on paper
@@ -225,8 +225,8 @@ def frame_chart(
         y = top + chart + 22 * i
         sheet.text(frame.left - 5, y + 11, name, size=11, anchor="end")
         sheet.box(frame.left, y + 2, frame.width, 12, PAPER)
-        for first, last in _runs(flags):
-            at = frame.points(np.array([x[first] - 0.5, x[last] + 0.5]), np.zeros(2))[:, 0]
+        for first, stop in true_runs(flags):
+            at = frame.points(np.array([x[first] - 0.5, x[stop - 1] + 0.5]), np.zeros(2))[:, 0]
             sheet.box(at[0], y + 2, max(at[1] - at[0], 1.0), 12, ALERT)
     bottom = top + chart + 22 * len(rows)
     for value in nice_ticks(*ends, most=6):
@@ -276,10 +276,10 @@ def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> N
     if not flags.any():
         return
     middle = (times[1:] + times[:-1]) / 2
-    start = np.concatenate([times[:1], middle])
-    stop = np.concatenate([middle, times[-1:]])
-    for first, last in _runs(flags):
-        ends = frame.points(np.array([start[first], stop[last]]), np.zeros(2))[:, 0]
+    begin = np.concatenate([times[:1], middle])
+    end = np.concatenate([middle, times[-1:]])
+    for first, stop in true_runs(flags):
+        ends = frame.points(np.array([begin[first], end[stop - 1]]), np.zeros(2))[:, 0]
         sheet.box(ends[0], frame.top, max(ends[1] - ends[0], 1.0), frame.height, SHADE, 0.6)
 
 
@@ -305,8 +305,8 @@ def _band(sheet: Sheet, frame: Frame, times: FloatArray, line: Curve) -> None:
         return
     low, high = line.degrees - line.reach, line.degrees + line.reach
     shown = np.isfinite(low) & ~line.gimbal  # near gimbal lock it fills the panel, and says nothing
-    for first, last in _runs(shown):
-        run = slice(first, last + 1)
+    for first, stop in true_runs(shown):
+        run = slice(first, stop)
         x, below = _bins(times[run], low[run], np.fmin)
         _, above = _bins(times[run], high[run], np.fmax)
         outline = np.concatenate([frame.points(x, above), frame.points(x, below)[::-1]])
@@ -331,9 +331,3 @@ def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     starts = np.arange(0, len(x), -(-len(x) // _MOST_POINTS))
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)  # NaN spreads
     return np.repeat(x[starts], 2), np.stack([low, high], axis=1).ravel()
-
-
-def _runs(flags: BoolArray) -> list[tuple[int, int]]:
-    """First and last index of every run of True in `flags` (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
-    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]

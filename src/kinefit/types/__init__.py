@@ -17,6 +17,8 @@ from kinefit.types.errors import MissingDependency as MissingDependency
 from kinefit.types.errors import MissingMarkers as MissingMarkers
 from kinefit.types.errors import NobodyFound as NobodyFound
 from kinefit.types.errors import TooFewPoints as TooFewPoints
+from kinefit.types.finding import Finding as Finding
+from kinefit.types.finding import Level as Level
 from kinefit.types.keypoints import Keypoints2D as Keypoints2D
 from kinefit.types.keypoints import Keypoints3D as Keypoints3D
 from kinefit.types.keypoints import PoseTrack as PoseTrack

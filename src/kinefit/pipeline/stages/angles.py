@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
@@ -33,7 +34,8 @@ def figures(context: Context) -> None:
         return
     folder = context.staging / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    plot_all(read_angles_csv(context.read(name)), folder, f"{context.job.stem}_angles")
+    angles = replace(read_angles_csv(context.read(name)), sd=None)  # not calibrated: not drawn
+    plot_all(angles, folder, f"{context.job.stem}_angles")
 
 
 def write_joint_angles(

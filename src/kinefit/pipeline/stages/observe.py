@@ -14,12 +14,14 @@ from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline.artifacts import load_track, save_arrays
 from kinefit.pipeline.context import Context
 from kinefit.tracking.sides import PARTS, find_side_swaps, undo_side_swaps
-from kinefit.types import CameraRig, FloatArray, Observations
+from kinefit.types import CameraRig, Finding, FloatArray, Observations
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
-_TILT_UNKNOWN = (
-    "The camera's tilt could not be estimated and was taken as level: pelvis and trunk "
-    "angles in the room may be 30 degrees off. Give --tilt and --roll."
+_TILT_UNKNOWN = Finding(
+    "caution",
+    "The camera's tilt could not be estimated and was taken as level.",
+    meaning="The angles of pelvis and trunk in the room may be 30 degrees off.",
+    action="Give --tilt and --roll.",
 )
 
 
@@ -49,7 +51,7 @@ def one_camera(context: Context) -> None:
     save(context, found, (time - time[0])[None], {
         "detector": track.source,
         "camera": facts,
-        "doubts": [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
+        "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
         "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in PARTS},
     })  # fmt: skip
@@ -64,7 +66,9 @@ def bundle(context: Context) -> None:
         points.timeline, CameraRig(()), points.names, np.empty((*none.shape, 2)), none,
         points.refined, points.covariance, stature_m=context.config.height,
     )  # fmt: skip
-    world: dict[str, Any] = {"detector": path.name, "doubts": [], "notes": [], "side_swaps": {}}
+    world: dict[str, Any] = {
+        "detector": path.name, "findings": [], "notes": [], "side_swaps": {},
+    }  # fmt: skip
     save(context, found, np.empty((0, len(points.timeline))), world)
 
 

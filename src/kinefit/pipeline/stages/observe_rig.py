@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ from kinefit.pipeline.view_tracks import chosen_tracks, first_tracks
 from kinefit.quality.assessment import frame_pairs
 from kinefit.types import (
     CameraRig,
+    Finding,
     FloatArray,
     InputError,
     Keypoints3D,
+    Level,
     Observations,
     PoseTrack,
     TooFewPoints,
@@ -197,7 +199,7 @@ def rig(context: Context) -> None:
     )
     save(context, found, np.array(facts["moments"]), {
         "detector": facts["detector"],
-        "doubts": [_sentence(text) for text in (*facts["doubts"], *report.warnings)],
+        "findings": [*facts["findings"], *_findings("caution", report.warnings)],
         "notes": [*facts["notes"], *notes, *said],
         "side_swaps": facts["side_swaps"],
         "cameras": facts["cameras"],
@@ -309,7 +311,10 @@ def _views_facts(
         "moments": [_own_moments(common, o) for o in clock["offset_s"]],
         "cameras": cameras,
         "side_swaps": side_swaps,
-        "doubts": [*found.doubts, *_left_out(tracks, common), *_doubts(points)],
+        "findings": [
+            *_findings("information", found.doubts),
+            *_findings("caution", [*_left_out(tracks, common), *_doubts(points)]),
+        ],
         "notes": notes,
     }
 
@@ -359,8 +364,8 @@ def _main_reason(points: Triangulation) -> str:
     return Reason(int(counts[1:].argmax()) + 1).words
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+def _findings(level: Level, texts: Iterable[str]) -> list[dict[str, str]]:
+    return [Finding(level, f"{t[:1].upper()}{t[1:].rstrip('.')}.").to_json() for t in texts]
 
 
 def _pct(share: float) -> float:

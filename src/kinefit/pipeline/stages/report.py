@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,67 +15,61 @@ from kinefit.biomech.filter import unfiltered
 from kinefit.biomech.gaps import fill_gaps
 from kinefit.biomech.markers import OUTSIDE_TRAINING, within_training
 from kinefit.io.atomic import write_json
+from kinefit.io.calibration import read_calibration
 from kinefit.io.mot import read_mot
+from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.pipeline.artifacts import load_markers, load_track
+from kinefit.pipeline.artifacts import load_arrays, load_markers, load_track
 from kinefit.pipeline.context import INTERNAL, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
-from kinefit.quality.assessment import Quality, assess, upside_down
-from kinefit.quality.verdict import verdict, warnings
-from kinefit.report.page import ReportContent, write_report
-from kinefit.types import BoolArray, JointAngles, Markers, PoseTrack
+from kinefit.quality.assessment import Quality, View, assess
+from kinefit.quality.verdict import find, frames_words, verdict
+from kinefit.report.page import ReportData, body_table, write_report
+from kinefit.types import (
+    BoolArray,
+    CameraRig,
+    Finding,
+    JointAngles,
+    Keypoints2D,
+    Markers,
+    Observations,
+    all_finite,
+)
 
-OPTIONS = ("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles")
+OPTIONS = (
+    *("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles", "repair_side_swaps"),
+)
 ASSESSMENT = f"{INTERNAL}/assessment.json"
 _WORTH_SAYING = 0.05  # of all values
+_KINDS = {"video": "one camera", "bundle": "triangulated points"}
 
 
 def report(context: Context) -> None:
     """`report.html`, and the verdict for run.json."""
     written = _Written.read(context)
     quality = written.assess()
-    said = [
-        *_camera_doubts(written),
-        *warnings(quality),
+    findings = [
+        *find(quality, swaps_repaired=context.config.repair_side_swaps),
+        *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
     ]
-    said += _body_warnings(written.body)
     write_json(
         context.internal("assessment.json"),
         {
-            "verdict": verdict(quality, said),
-            "warnings": said,
+            "verdict": verdict(findings),
+            "findings": [one.to_json() for one in findings],
             "world": written.world,
             "quality": quality.to_json(),
         },
     )
-    overlay = f"{context.job.stem}_overlay.mp4"
-    content = ReportContent(
-        title=context.job.stem,
-        video=", ".join(path.name for path in context.job.inputs.values()),
-        video_sha256="",
-        subject=context.config.subject if context.config.height else None,
-        parameters=context.job.config.model_dump(mode="json", include=set(OPTIONS)),
-        versions=versions(),
-        track=written.track,
-        initial=written.initial,
-        final=written.final,
-        angles=written.angles,
-        quality=quality,
-        warnings=said,
-        notes=written.world["notes"],
-        cameras=written.world.get("cameras", []),
-        overlay=context.read(overlay) if overlay in context.readable else None,
-        files=words_about(dict.fromkeys(context.readable, False)),
-    )
-    write_report(content, context.staging / "report.html")
+    write_report(context.staging / "report.html", _data(context, written, quality, findings))
 
 
 def read_assessment(folder: Folder, stem: str) -> dict[str, Any]:
-    """Verdict, warnings and quality of the report in the folder; empty where that is stale."""
+    """Verdict, findings and quality of the report in the folder; empty where that is stale."""
     record = folder.records.get(f"{stem}.report")
     if record is None or folder.is_stale(record.stage):
         return {}
@@ -82,15 +77,49 @@ def read_assessment(folder: Folder, stem: str) -> dict[str, Any]:
     return value
 
 
+def _data(
+    context: Context, written: _Written, quality: Quality, findings: list[Finding]
+) -> ReportData:
+    job, overlay = context.job, f"{context.job.stem}_overlay.mp4"
+    timeline = written.final.timeline
+    facts = [("Recording", ", ".join(path.name for path in job.inputs.values()))]
+    if context.config.height:
+        subject = context.config.subject
+        facts.append(("Person", f"{subject.height_m:.2f} m, {subject.mass_kg:.0f} kg"))
+    facts += [
+        ("Length", f"{len(timeline)} frames, {np.ptp(timeline.time):.2f} s"),
+        ("Rate", f"{timeline.rate_hz:.4g} Hz{'' if timeline.is_uniform else ' (uneven)'}"),
+        ("Points from", written.world["detector"]),
+    ]
+    return ReportData(
+        title=job.stem,
+        kind=_KINDS.get(job.kind, f"{len(job.inputs)} cameras"),
+        findings=findings,
+        facts=facts,
+        film=context.read(overlay) if overlay in context.readable else None,
+        quality=quality,
+        # Their deviations are the augmenter's noise, which no calibration has shown to hold.
+        angles=written.angles and replace(written.angles, sd=None),
+        markers=written.final,
+        several_cameras=job.kind != "video",
+        assumed=written.world["notes"],
+        tables=[body_table(written.body["stature_m"], written.body["bones_m"])],
+        files=words_about(dict.fromkeys(context.readable, False)),
+        parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
+        versions=versions(),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Written:
     """What the other stages wrote, read back. final: the body's keypoints without final markers."""
 
-    track: PoseTrack | None
-    initial: Markers | None
+    initial: Markers
     final: Markers
     angles: JointAngles | None
     motion_rows: int | None
+    views: list[View]
+    rig: CameraRig
     body: dict[str, Any]
     world: dict[str, Any]
 
@@ -99,7 +128,6 @@ class _Written:
         stem = context.job.stem
         angles = f"joint_angles/{stem}_angles_all.csv"
         motion = f"joint_angles/{stem}.mot"
-        track = f"track_{stem}.npz"
         kept = {
             name: _as_written(load_markers(context.read_internal(f"{stored}.npz")),
                               context.read_user(file))
@@ -110,80 +138,85 @@ class _Written:
             )
             if context.has_internal(f"{stored}.npz")
         }  # fmt: skip
+        world = json.loads(context.read_internal("world.json").read_text("utf-8"))
+        observations = load_observations(context.read_internal("observations.npz"))
         return cls(
-            load_track(context.read_internal(track)) if context.has_internal(track) else None,
-            kept.get("initial"),
+            kept["body"],
             kept.get("final", kept["body"]),
             read_angles_csv(context.read(angles)) if angles in context.readable else None,
             len(read_mot(context.read(motion)).timeline) if motion in context.readable else None,
+            _views(context, observations, world["side_swaps"]),
+            read_calibration(context.read_internal("fitted_cameras.toml")).rig,
             json.loads(context.read_user("_body.json").read_text("utf-8")),
-            json.loads(context.read_internal("world.json").read_text("utf-8")),
+            world,
         )
 
     def assess(self) -> Quality:
         return assess(
-            self.final,
-            track=self.track,
-            initial=self.initial,
-            angles=self.angles,
-            swaps={name: self._frames(at) for name, at in self.world["side_swaps"].items()},
+            self.final, initial=self.initial, angles=self.angles, views=self.views, rig=self.rig
         )
 
-    def _frames(self, at: list[int]) -> BoolArray:
-        flags = np.zeros(len(self.final.timeline), bool)
-        flags[at] = True
-        return flags
+
+def _views(
+    context: Context, observations: Observations, swaps: Mapping[str, list[int]]
+) -> list[View]:
+    """What each camera saw, sides put right where that was asked for."""
+    found = []
+    for c, camera in enumerate(observations.rig):
+        xy = observations.xy[:, c]
+        damaged: BoolArray = np.zeros(len(xy), bool)
+        if context.job.kind == "rig":
+            score = load_arrays(context.read_internal("views.npz"))["score"][c]
+        else:  # where a point is hardly visible, only the detector's own table has it
+            track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
+            at = [track.image.names.index(name) for name in observations.names]
+            score = track.image.score[:, at]
+            xy = np.where(all_finite(xy)[..., None], xy, track.image.xy[:, at])
+            damaged = np.isin(track.image.timeline.frame, track.damaged)
+        image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
+        end = f" in {camera.name}" if context.job.kind == "rig" else ""
+        own = {
+            name.removesuffix(end): np.isin(np.arange(len(xy)), rows)
+            for name, rows in swaps.items()
+            if name.endswith(end)
+        }
+        found.append(View(camera.name, image, damaged, own))
+    return found
 
 
-def _camera_doubts(written: _Written) -> list[str]:
-    """Why everything that depends on the vertical may be wrong."""
-    said = []
-    if upside_down(written.final):
-        said.append("The head is below the feet: the video seems to be upside down; turn it.")
-    return said + list(written.world["doubts"])
-
-
-def _limits(context: Context, written: _Written) -> list[str]:
+def _limits(context: Context, written: _Written) -> list[Finding]:
     """What was not filtered, computed or written, or is outside what the augmenter has learnt."""
-    config, initial = context.config, written.initial
-    if initial is None:
-        return []
-    said = [] if within_training(config.subject) else [OUTSIDE_TRAINING]
-    filled = fill_gaps(initial, config.max_gap)
+    config, body = context.config, written.body
+    found = []
+    if not written.views and body["frames_far_off"]:
+        where = frames_words(body["frames_far_off"])
+        meaning = "Positions and angles there are wrong."
+        found.append(Finding("caution", "The body is far from the points.", where, meaning))
+    if written.final is written.initial:
+        return found
+    if not within_training(config.subject):
+        found.append(Finding("caution", OUTSIDE_TRAINING))
+    filled = fill_gaps(written.initial, config.max_gap)
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
     if share > _WORTH_SAYING:
-        said.append(
-            f"Stretches shorter than one period of the {config.cutoff_hz:g} Hz cut-off were "
-            f"not filtered: {100 * share:.0f} % of all values."
-        )
+        what = f"{100 * share:.0f} % of all values lie in stretches that are too short to filter."
+        meaning = f"They hold noise above {config.cutoff_hz:g} Hz."
+        found.append(Finding("information", what, meaning=meaning))
     if written.angles is not None:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
-        said += [f"Not computed, for lack of markers: {', '.join(absent)}."] if absent else []
+        if absent:
+            what = f"Angles were not computed: {', '.join(absent)}."
+            found.append(Finding("caution", what, meaning="Markers that they need are missing."))
     elif config.compute_all_joint_angles:
-        said.append("No joint angles: hips, legs or shoulders are not seen well enough.")
+        what = "There are no joint angles: hips, legs or shoulders are not seen well enough."
+        found.append(Finding("caution", what))
     rows, frames = written.motion_rows, len(filled.timeline)
     if rows is not None and rows < frames:
-        said.append(
-            f"The .mot file holds {rows} of {frames} frames: OpenSim reads no missing values. "
-            "The tables hold all frames."
-        )
-    return said
-
-
-def _body_warnings(body: dict[str, Any]) -> list[str]:
-    said = []
-    for key, words in _WARNED.items():
-        if body[key]:
-            frames = ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in body[key][:6])
-            said.append(f"{words}: frames {frames}.")
-    return said
-
-
-_WARNED = {
-    "frames_without_pose": "No pose, too few keypoints",
-    "frames_far_off": "The body is far from the keypoints",
-}
+        what = f"The .mot file holds {rows} of {frames} frames."
+        meaning = "OpenSim reads no missing values. The tables hold all frames."
+        found.append(Finding("information", what, meaning=meaning))
+    return found
 
 
 def _as_written(stored: Markers, trc: Path) -> Markers:
