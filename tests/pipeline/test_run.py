@@ -112,7 +112,7 @@ def test_run_json_says_where_everything_came_from(finished):
     assert manifest["stages"]["clip.fit"]["options"]["hold_feet"] is True
     assert [len(source["sha256"]) for source in manifest["inputs"]] == [64]
     assert manifest["parameters"]["height"] == 1.68
-    assert len(manifest["quality"]["frames"]["points_found"]) == 40
+    assert len(manifest["quality"]["frames"]["visibility"]) == 40
     assert all(stage["seconds"] >= 0 for stage in manifest["stages"].values())
 
 
