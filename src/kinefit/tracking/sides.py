@@ -3,17 +3,18 @@
 A swap changes the sign of the vector from a right point to its left twin and leaves their
 midpoint where it is. So each pair of points is one vector over time, a swap is a sudden change
 of its sign, and the labels are right where the pairs move as a body can: a cheapest path over
-"as labelled" and "swapped". A person who turns around, or whose legs cross in side view, takes
-these vectors through zero no faster than a body moves, which costs nothing.
+"as labelled" and "swapped". A person who turns around takes these vectors through zero no faster
+than a body moves, which costs nothing.
 
-The vectors are the detector's own 3D where it has one: from the side, shoulders and hips are
-then still a shoulder's and a hip's width apart, while in the image they coincide. Measurements:
-docs/measurements/side_swaps.md.
+In one view the pairs are shoulders and hips, in the detector's own 3D where it has one: from the
+side they are then still a shoulder's and a hip's width apart, while in the image they coincide.
+What is swapped is the whole body: the detector took front for back. Measurements, and why limbs
+are not exchanged by themselves: docs/measurements/side_swaps.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,8 @@ from kinefit.types import (
     InvalidData,
     Keypoints2D,
     PoseTrack,
-    Timeline,
     all_finite,
 )
-from kinefit.types.arrays import freeze, frozen_array
 
 # The pairs that give evidence, and how fast their vector can change: body sizes per second, where
 # a body size is about 0.5 m standing (`_body_size`): trunk 2.5 m/s, elbows and knees 4, ends 7.
@@ -42,141 +41,70 @@ GROUPS = tuple(SPEED_LIMIT)
 _LIMIT = SPEED_LIMIT["arms"] | SPEED_LIMIT["legs"]
 _BODY_SIZE_M = 0.5
 
-
-class _Part(NamedTuple):
-    """Points that one view swaps together.
-
-    evidence: the pairs that tell. root: what they hang on, if they are judged as seen from there.
-    against: the part that comes first. more: other points that are exchanged with them.
-    """
-
-    evidence: tuple[str, ...]
-    root: str | None = None
-    against: str | None = None
-    more: tuple[str, ...] = ()
-
-
-# A detector that takes front for back swaps everything; one that takes the far leg for the near
-# one swaps a leg below the hips, whose own depths stay right. So arms and legs are judged, and
-# exchanged, as they hang on shoulders and hips. The face moves with the trunk.
-_PARTS = {
-    "shoulders": _Part(("Shoulder", "Hip")),
-    "hips": _Part(("Hip",), against="shoulders"),
-    "arms": _Part(("Elbow", "Wrist"), "Shoulder", "shoulders", ("Pinky", "Index", "Thumb")),
-    "legs": _Part(("Knee", "Ankle"), "Hip", "hips", ("Heel", "BigToe", "SmallToe")),
-}
-PARTS = tuple(_PARTS)
+_TRUNK = ("Shoulder", "Hip")
 
 _NOISE = 0.05  # body sizes by which a pair's vector may differ between frames without moving
 _CHANGE = 0.1  # cost of a change of labels; a jump that only a swap explains costs up to 1
-# Cost per second of the claim that the trunk is swapped, or another part against it: decides
-# between a labelling and its opposite. What leaves its trunk does so for parts of a second.
-_PRIOR, _PRIOR_ALONE = 0.15, 0.4
-# Each end of a swap must be a jump, of which no motion explains this much more than a swap does:
-# where limbs cross, labels may change at no cost, and either side of the crossing may be the
-# swapped one. In 3D .10 to .20 do the same; in the image alone, below .25, walks from the side
-# are harmed.
-_END_IN_3D, _END_IN_IMAGE = 0.15, 0.25
+_PRIOR = 0.15  # 1/s for the claim of a swap: decides between a labelling and its opposite
+# Mean over both ends of a swap of how much less of the jump is left by it than by any motion. In
+# 3D .10 to .25 do the same; in the image alone, below .35, walks from the side are harmed.
+_END_IN_3D, _END_IN_IMAGE = 0.2, 0.4
 # A network that is between two answers gives their mean, and a trunk too narrow to be one.
 _NARROW = 0.6  # of the median width
 
 
-@dataclass(frozen=True, eq=False)
-class SideSwaps:
-    """Where the detector exchanged left and right.
-
-    timeline: T frames of the track.
-    swapped: (T, 4) True where the labels of a part are exchanged, in the order of `PARTS`:
-        shoulders and face, hips, arms (elbows to fingers), legs (knees to toes).
-    """
-
-    timeline: Timeline
-    swapped: BoolArray
-
-    def __post_init__(self) -> None:
-        shape = (len(self.timeline), len(PARTS))
-        freeze(self, swapped=frozen_array("SideSwaps", "swapped", self.swapped, shape, np.bool_))
-
-    def of(self, part: str) -> BoolArray:
-        """(T,) True where `part` is swapped; KeyError for an unknown part."""
-        if part not in PARTS:
-            raise KeyError(f"no part {part!r}; there are: {', '.join(PARTS)}")
-        return np.asarray(self.swapped[:, PARTS.index(part)])
-
-
-def find_side_swaps(track: PoseTrack) -> SideSwaps:
-    """The frames in which the detector exchanged left and right, per part of the body.
+def find_side_swaps(track: PoseTrack) -> BoolArray:
+    """(T,) True where the detector exchanged left and right.
 
     track: one view, any skeleton whose sides differ by a leading L or R. Its `body` is what is
-        judged where there is one, else the image. A part is never reported in frames where none
-        of its pairs is seen.
+        judged where there is one, else the image. Frames without shoulders and hips are False.
 
-    Shoulders and hips come first, then the other parts against them: for each the cheapest path
-    through time (Viterbi). A step costs the part of each pair's change since the last frame that
-    exceeds what a body can do in that time (so the frame rate doesn't matter), averaged over pairs
-    by score and by how little they can move. A swap is reported only between two plain jumps; of
-    the trunk also after or before a single one that is twice as plain.
+    The cheapest path through time (Viterbi). A step costs the part of each pair's change since the
+    last frame that exceeds what a body can do in that time (so the frame rate doesn't matter),
+    averaged over pairs by score. A swap is reported only between two plain jumps, or beside a
+    single one that is twice as plain.
 
     Continuity cannot tell a labelling from its opposite: the one that lasts longer is taken as
     true. Labels that never jump are never reported, even if they are wrong throughout.
     """
     image, body = track.image, track.body
-    time, names, score = image.timeline.time, image.names, image.score
+    time, names = image.timeline.time, image.names
     if body is None:
-        places, end = _in_body_sizes(image), _END_IN_IMAGE
-    else:
-        places, end = body.xyz / _BODY_SIZE_M, _END_IN_3D
-    swapped: dict[str | None, BoolArray] = {None: np.zeros(len(time), dtype=bool)}
-    for part, (evidence, root, against, _) in _PARTS.items():
-        first = swapped[against]
-        pairs = _pairs(names, places, score, evidence, root).exchanged(first)
-        if against is None:
-            alone = _trunk_swaps(pairs, time, end, in_3d=body is not None)
-        else:
-            alone = _swapped_runs(pairs, time, _PRIOR_ALONE, end)
-        swapped[part] = (first ^ alone) & pairs.seen
-    return SideSwaps(image.timeline, np.stack([swapped[p] for p in PARTS], axis=1))
+        pairs = _pairs(names, _in_body_sizes(image), image.score, _TRUNK)
+        return _swapped_runs(pairs, time, _END_IN_IMAGE) & pairs.seen
+    pairs = _pairs(names, body.xyz / _BODY_SIZE_M, image.score, _TRUNK)
+    decided = _without_narrow(pairs)
+    swapped = _swapped_runs(decided, time, _END_IN_3D)
+    known, left = np.flatnonzero(decided.seen), np.flatnonzero(pairs.seen & ~decided.seen)
+    if len(known):
+        # Frames that decide nothing go with the direction of the last one that does.
+        last = known[np.maximum(np.searchsorted(known, left) - 1, 0)]
+        along = (pairs.vector[left] * pairs.vector[last]).sum(axis=(1, 2))
+        swapped[left] = (along < 0) ^ swapped[last]
+    return swapped
 
 
-def undo_side_swaps(track: PoseTrack, swaps: SideSwaps) -> PoseTrack:
-    """`track` with left and right exchanged back where `swaps` says so, in the image and in 3D.
+def undo_side_swaps(track: PoseTrack, swapped: BoolArray) -> PoseTrack:
+    """`track` with left and right exchanged back where `swapped` (T,), in the image and in 3D.
 
-    In 3D, arms and legs are exchanged as they hang on shoulders and hips, which may stay. Depth
-    is not mirrored where everything is exchanged: in 33 swapped frames of a real clip, against a
-    multi-view reference, 14 limbs are off by 76.0 degrees as detected, 23.5 after the exchange
-    (14.7 in frames that were never swapped), and 35.5 when depth is mirrored too.
+    For the detector's own 3D, exchanging the labels is right and all there is to do. In 33 swapped
+    frames of a real clip, against a multi-view reference, 14 limbs are off by 76.0 degrees as
+    detected, 23.5 after the exchange (14.7 in frames that were never swapped), and 35.5
+    when depth is mirrored too (the detector took front for back, yet saw depth rightly).
 
-    Raises InvalidData when `swaps` was found on another timeline.
+    Raises InvalidData when `swapped` has another number of frames.
     """
-    if swaps.timeline != track.image.timeline:
+    if swapped.shape != (len(track.image.timeline),):
         raise InvalidData("undo_side_swaps: the swaps were found on another timeline.")
-    names, own = track.image.names, np.arange(len(track.image.names))
-    part = [_part_of(name) for name in names]
-    roots = [n[0] + (_PARTS[p].root or n[1:]) for n, p in zip(names, part, strict=True)]
-    root = np.array([names.index(r) if r in names else j for j, r in enumerate(roots)])
-    swapped, twin = np.stack([swaps.of(p) for p in part], axis=1), Skeleton("", names).mirror()
-    source = np.where(swapped, twin, own)
-
-    def read(values: FloatArray, column: IntArray) -> FloatArray:
-        return np.take_along_axis(values, column[..., None], axis=1)
-
+    twin, image, body = Skeleton("", track.image.names).mirror(), track.image, track.body
     image = replace(
-        track.image,
-        xy=read(track.image.xy, source),
-        score=np.take_along_axis(track.image.score, source, axis=1),
+        image,
+        xy=np.where(swapped[:, None, None], image.xy[:, twin], image.xy),
+        score=np.where(swapped[:, None], image.score[:, twin], image.score),
     )
-    body = track.body
     if body is not None:
-        base = np.where(swapped[:, root], twin[root], root)
-        moved = read(body.xyz, base) - read(body.xyz, root[source])  # 0 unless only one is swapped
-        body = replace(body, xyz=read(body.xyz, source) + moved)
+        body = replace(body, xyz=np.where(swapped[:, None, None], body.xyz[:, twin], body.xyz))
     return replace(track, image=image, body=body)
-
-
-def _part_of(name: str) -> str:
-    """The part that a point moves with: the last that has it, else (the face) the trunk."""
-    having = [p for p, part in _PARTS.items() if name[1:] in (*part.evidence, *part.more)]
-    return having[-1] if having else "shoulders"
 
 
 def label_jumps(points: Keypoints2D) -> FloatArray:
@@ -211,32 +139,16 @@ class _Pairs(NamedTuple):
     def at(self, frames: IntArray) -> _Pairs:
         return _Pairs(self.vector[frames], self.weight[frames], self.limit)
 
-    def exchanged(self, frames: BoolArray) -> _Pairs:
-        return self._replace(vector=np.where(frames[:, None, None], -1.0, 1.0) * self.vector)
-
-    def without(self, frames: BoolArray) -> _Pairs:
-        return self._replace(weight=np.where(frames[:, None], 0.0, self.weight))
-
 
 def _pairs(
-    names: tuple[str, ...],
-    places: FloatArray,
-    score: FloatArray,
-    joints: tuple[str, ...],
-    root: str | None = None,
+    names: tuple[str, ...], places: FloatArray, score: FloatArray, joints: tuple[str, ...]
 ) -> _Pairs:
-    """places: (T, J, D) body sizes. With a root: the pairs as seen from it; none without it."""
+    """places: (T, J, D) body sizes."""
     column = {name: i for i, name in enumerate(names)}
-    needed = ("",) if root is None else ("", root)
-    joints = tuple(j for j in joints if all(s + (n or j) in column for n in needed for s in "LR"))
+    joints = tuple(j for j in joints if "L" + j in column and "R" + j in column)
     left, right = ([column[side + j] for j in joints] for side in "LR")
     vector = places[:, left] - places[:, right]
-    weight = np.minimum(score[:, left], score[:, right])
-    if root is not None and joints:
-        at = [column[side + root] for side in "LR"]
-        vector = vector - (places[:, at[:1]] - places[:, at[1:]])
-        weight = np.minimum(weight, score[:, at].min(axis=1, keepdims=True))
-    weight = np.where(all_finite(vector), weight, 0.0)
+    weight = np.where(all_finite(vector), np.minimum(score[:, left], score[:, right]), 0.0)
     vector = np.where(weight[..., None] > 0, vector, 0.0)
     return _Pairs(vector, weight, np.array([_LIMIT[j] for j in joints]))
 
@@ -258,49 +170,28 @@ def _in_body_sizes(points: Keypoints2D) -> FloatArray:
     return np.asarray(points.xy / size[:, None, None])
 
 
-def _trunk_swaps(pairs: _Pairs, time: FloatArray, end: float, in_3d: bool) -> BoolArray:
-    """(T,) True where shoulders and hips are exchanged.
-
-    In 3D, frames in which they are much closer together than they mostly are decide nothing: they
-    go with the direction of the last one that does.
-    """
-    if not in_3d:
-        return _swapped_runs(pairs, time, _PRIOR, end, one_end=True)
+def _without_narrow(pairs: _Pairs) -> _Pairs:
+    """Nothing seen where a pair is much closer together, in 3D, than it mostly is."""
     width, seen = np.linalg.norm(pairs.vector, axis=-1), pairs.weight > 0
     usual = [np.median(w[s]) if s.any() else 0.0 for w, s in zip(width.T, seen.T, strict=True)]
-    plain = pairs.without((seen & (width < _NARROW * np.array(usual))).any(axis=1))
-    out = _swapped_runs(plain, time, _PRIOR, end, one_end=True)
-    known, left = np.flatnonzero(plain.seen), np.flatnonzero(pairs.seen & ~plain.seen)
-    if len(known):
-        last = known[np.maximum(np.searchsorted(known, left) - 1, 0)]
-        along = (pairs.vector[left] * pairs.vector[last]).sum(axis=(1, 2))
-        out[left] = (along < 0) ^ out[last]
-    return out
+    narrow = (seen & (width < _NARROW * np.array(usual))).any(axis=1)
+    return pairs._replace(weight=np.where(narrow[:, None], 0.0, pairs.weight))
 
 
-def _swapped_runs(
-    pairs: _Pairs, time: FloatArray, prior: float, end: float, one_end: bool = False
-) -> BoolArray:
-    """(T,) True where the labels of the pairs are exchanged, between two jumps of at least `end`.
-
-    prior: cost per second of saying so. one_end: of one jump twice as plain where the other end is
-    not known: in a gap, or where the track begins or ends.
-    """
+def _swapped_runs(pairs: _Pairs, time: FloatArray, end: float) -> BoolArray:
+    """(T,) True where the labels are exchanged, between jumps of at least `end` on average."""
     out = np.zeros(len(time), dtype=bool)
     seen = np.flatnonzero(pairs.seen)
     if len(seen) < 2:
         return out
     jumps = _jumps(pairs.at(seen), time[seen])
-    cost = prior * float(np.median(np.diff(time[seen])))
-    node = np.tile([0.0, cost], (len(seen), 1))
-    if one_end:  # swaps that a track begins or ends with are no cheaper than others
-        node[[0, -1], 1] += _CHANGE
+    node = np.tile([0.0, _PRIOR * float(np.median(np.diff(time[seen])))], (len(seen), 1))
+    node[[0, -1], 1] += _CHANGE  # a swap that the track begins or ends with is no cheaper
     swapped = cheapest_states(node, jumps + np.array([0.0, _CHANGE])) == 1
-    gain = jumps[:, 0] - jumps[:, 1]
+    gain = np.append(jumps[:, 0] - jumps[:, 1], 0.0)  # 0 where the track begins and ends
     borders = np.flatnonzero(np.diff(swapped, prepend=False, append=False))
     for first, behind in borders.reshape(-1, 2):
-        ends = [gain[t] if 0 < t < len(seen) else 0.0 for t in (first, behind)]
-        if (np.mean(ends) if one_end else min(ends)) >= end:
+        if gain[[first, behind]].mean() >= end:
             out[seen[first:behind]] = True
     return out
 

@@ -13,7 +13,7 @@ from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline.artifacts import load_track, save_arrays
 from kinefit.pipeline.context import Context
-from kinefit.tracking.sides import PARTS, find_side_swaps, undo_side_swaps
+from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.types import CameraRig, Finding, FloatArray, Observations
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
@@ -53,7 +53,7 @@ def one_camera(context: Context) -> None:
         "camera": facts,
         "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
-        "side_swaps": {name: swaps.of(name).nonzero()[0].tolist() for name in PARTS},
+        "side_swaps": {"body": swaps.nonzero()[0].tolist()},
     })  # fmt: skip
 
 
