@@ -8,7 +8,7 @@ import pytest
 from kinefit.biomech.filter import low_pass
 from kinefit.multiview.bundle import load_triangulation, read_bundle, save_bundle
 from kinefit.multiview.trajectory import body_trajectory
-from kinefit.multiview.triangulate import Reason, triangulate
+from kinefit.multiview.triangulate import PointStatus, triangulate
 from kinefit.types import InputError, Timeline
 
 
@@ -40,7 +40,7 @@ def test_bug_1_a_missing_point_does_not_reach_the_solver(points):
 
 def test_bug_2_no_inliers_are_no_perfect_fit(points):
     *_, found = points
-    lost = found.reason != Reason.OK
+    lost = found.reason != PointStatus.OK
     assert lost[4, 2]
     assert lost[6, 5]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kinefit.multiview.candidates import camera_pairs
-from kinefit.multiview.triangulate import Reason, triangulate
+from kinefit.multiview.triangulate import PointStatus, triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import find_view_swaps, undo_view_swaps
 from kinefit.types import Camera, CameraRig, InputError, InvalidData, Timeline
@@ -35,7 +35,7 @@ def test_exact_views_give_exact_points(ring, motion, observed, count):
     found = run(rig, observed(rig, truth, 0, 0)[0])
     # The task's figure; what is seen is 1e-9, where the refinement stops (1e-5 m steps).
     np.testing.assert_allclose(found.refined, truth, atol=1e-6)
-    assert (found.reason == Reason.OK).all()
+    assert (found.reason == PointStatus.OK).all()
     assert found.inlier_mask.all()
 
 
@@ -141,7 +141,7 @@ def test_one_view_or_none_is_no_point(ring, motion, observed):
     found = run(rig, xy)
     lost = np.zeros((6, 3), bool)
     lost[2, 0] = lost[3, 1] = True
-    assert (found.reason[lost] == Reason.FEWER_THAN_TWO_VIEWS).all()
+    assert (found.reason[lost] == PointStatus.FEWER_THAN_TWO_VIEWS).all()
     assert np.isnan(found.refined[lost]).all()
     assert np.isnan(found.covariance[lost]).all()
     assert not found.inlier_mask[lost].any()
@@ -158,9 +158,9 @@ def test_views_scored_too_low_do_not_count(ring, motion, observed):
     score[2] = 0.1
     np.testing.assert_allclose(run(rig, xy, score).refined, truth, atol=1e-6)
     score[1] = 0.0
-    assert (run(rig, xy, score).reason == Reason.FEWER_THAN_TWO_VIEWS).all()
+    assert (run(rig, xy, score).reason == PointStatus.FEWER_THAN_TWO_VIEWS).all()
     score[1] = np.nan
-    assert (run(rig, xy, score).reason == Reason.FEWER_THAN_TWO_VIEWS).all()
+    assert (run(rig, xy, score).reason == PointStatus.FEWER_THAN_TWO_VIEWS).all()
 
 
 def test_parallel_rays_are_degenerate(ring):
@@ -171,7 +171,7 @@ def test_parallel_rays_are_degenerate(ring):
     from kinefit.geometry.projection import project_rig
 
     found = run(rig, project_rig(rig, np.array([[[0.0, 1.0, 0.0]]])))
-    assert found.reason.item() == Reason.DEGENERATE_RAYS
+    assert found.reason.item() == PointStatus.DEGENERATE_RAYS
     assert np.isnan(found.refined).all()
 
 
@@ -181,7 +181,7 @@ def test_two_places_with_as_many_views_are_ambiguous(ring):
     rig = ring(4)
     one, other = (project_rig(rig, np.array([[p]])) for p in ([0.3, 1, 0], [-0.5, 1.2, 0.4]))
     xy = np.concatenate([one[:2], other[2:]])
-    assert run(rig, xy).reason.item() in (Reason.AMBIGUOUS, Reason.VIEWS_DISAGREE)
+    assert run(rig, xy).reason.item() in (PointStatus.AMBIGUOUS, PointStatus.VIEWS_DISAGREE)
     assert np.isnan(run(rig, xy).refined).all()
 
 
@@ -312,7 +312,7 @@ def test_shapes_that_do_not_fit_are_refused(ring):
 def test_nothing_to_look_at_is_an_empty_result(ring):
     found = run(ring(3), np.full((3, 5, 2, 2), np.nan))
     assert np.isnan(found.refined).all()
-    assert (found.reason == Reason.FEWER_THAN_TWO_VIEWS).all()
+    assert (found.reason == PointStatus.FEWER_THAN_TWO_VIEWS).all()
 
 
 @pytest.fixture(scope="module")
@@ -399,4 +399,4 @@ def test_a_rig_of_one_place_is_told(ring):
     camera = ring(1).cameras[0]
     rig = CameraRig((camera, Camera("other", camera.size, camera.K, camera.R, camera.t)))
     found = run(rig, np.full((2, 1, 1, 2), 500.0))
-    assert found.reason.item() == Reason.DEGENERATE_RAYS
+    assert found.reason.item() == PointStatus.DEGENERATE_RAYS

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
-from kinefit.multiview.triangulate import Reason, Triangulation
+from kinefit.multiview.triangulate import PointStatus, Triangulation
 from kinefit.types import CameraRig, FloatArray, InputError, InvalidData, Timeline
 
 # Name in the file -> field; the first six are those of the files that earlier programs wrote.
@@ -55,7 +55,7 @@ def save_bundle(path: Path, found: Triangulation, rig: CameraRig) -> None:
     arrays: dict[str, Any] = {name: getattr(found, field) for name, field in _FIELDS.items()}
     arrays |= {
         "mean_error_px": found.mean_error_px,
-        "reason_words": np.array([reason.words for reason in Reason]),
+        "reason_words": np.array([reason.words for reason in PointStatus]),
         "frame": found.timeline.frame,
         "time": found.timeline.time,
         "names": np.array(found.names),

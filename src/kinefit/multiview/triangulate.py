@@ -58,7 +58,7 @@ _RIG_LEVELS, _RAISED_MOST, _RAISES = 2.5, 3.0, 3
 _REACH_M, _REACH_M_S, _NEIGHBOUR_S = 0.05, 6.0, 0.1
 
 
-class Reason(IntEnum):
+class PointStatus(IntEnum):
     """Why a point is NaN; OK where it is not."""
 
     OK = 0
@@ -74,12 +74,12 @@ class Reason(IntEnum):
 
 
 _WORDS = {
-    Reason.OK: "triangulated",
-    Reason.FEWER_THAN_TWO_VIEWS: "seen by fewer than two cameras",
-    Reason.DEGENERATE_RAYS: "the rays are nearly parallel or meet behind a camera",
-    Reason.VIEWS_DISAGREE: "too few views agree within the inlier threshold",
-    Reason.AMBIGUOUS: "two places have as many views for them",
-    Reason.NOT_CONVERGED: "the refinement left the cameras' field of view",
+    PointStatus.OK: "triangulated",
+    PointStatus.FEWER_THAN_TWO_VIEWS: "seen by fewer than two cameras",
+    PointStatus.DEGENERATE_RAYS: "the rays are nearly parallel or meet behind a camera",
+    PointStatus.VIEWS_DISAGREE: "too few views agree within the inlier threshold",
+    PointStatus.AMBIGUOUS: "two places have as many views for them",
+    PointStatus.NOT_CONVERGED: "the refinement left the cameras' field of view",
 }
 
 
@@ -96,7 +96,7 @@ class Triangulation:
     inlier_mask: (T, J, C) views that were used; False everywhere where `refined` is NaN.
     reprojection: (T, J, C, 2) px, `refined` in each camera's image; NaN behind it.
     error_px: (T, J, C) px between reprojection and view; NaN where the camera has no view.
-    reason: (T, J) int, see `Reason`.
+    reason: (T, J) int, see `PointStatus`.
     sd_px: (C, J) px, the noise per pixel axis that the covariance rests on.
     """
 
@@ -277,7 +277,7 @@ class _Work:
         seen, start = self.seen.at(block), self.refined[:, block]
         inliers = seen.errors(start) <= self.options.inlier_thresh
         self.reason[block] = self._judge(seen, self.ambiguous[block], inliers)
-        used = np.where(inliers & (self.reason[block] == Reason.OK), seen.weight, 0.0)
+        used = np.where(inliers & (self.reason[block] == PointStatus.OK), seen.weight, 0.0)
         self.inliers[:, block] = used > 0
         self._residuals(block, used, *self.optics.look(start))
 
@@ -287,12 +287,12 @@ class _Work:
         count = seen.valid.sum(axis=0)
         angle = _widest_angle(seen, inliers)
         reason = np.zeros(len(count), np.int64)
-        reason[ambiguous] = Reason.AMBIGUOUS
-        reason[inliers.sum(axis=0) < least] = Reason.VIEWS_DISAGREE
-        reason[angle < np.radians(self.options.min_angle_deg)] = Reason.DEGENERATE_RAYS
+        reason[ambiguous] = PointStatus.AMBIGUOUS
+        reason[inliers.sum(axis=0) < least] = PointStatus.VIEWS_DISAGREE
+        reason[angle < np.radians(self.options.min_angle_deg)] = PointStatus.DEGENERATE_RAYS
         met = _widest_angle(seen, seen.valid) >= np.radians(self.options.min_angle_deg)
-        reason[(inliers.sum(axis=0) < least) & met] = Reason.VIEWS_DISAGREE
-        reason[count < 2] = Reason.FEWER_THAN_TWO_VIEWS
+        reason[(inliers.sum(axis=0) < least) & met] = PointStatus.VIEWS_DISAGREE
+        reason[count < 2] = PointStatus.FEWER_THAN_TWO_VIEWS
         return reason
 
     def _nearly(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
@@ -318,7 +318,7 @@ class _Work:
         bones vary by 4.8 % with the soft limit, by 5.4 % with a sharp one.)
         """
         xy, points, weight = self.xy[:, block], self.refined[:, block], self.weight[:, block]
-        good = self.reason[block] == Reason.OK
+        good = self.reason[block] == PointStatus.OK
         relative = weight * good * (sd.min() / sd[:, self._columns(block)]) ** 2
         with np.errstate(divide="ignore"):
             reach = np.minimum(limit / np.sqrt(weight), self.options.inlier_thresh)
@@ -331,9 +331,9 @@ class _Work:
         error = np.hypot(view[0] - xy[..., 0], view[1] - xy[..., 1])
         near = np.where(enough, error <= reach, self.inliers[:, block]) & (relative > 0)
         lonely = good & (near.sum(axis=0) < self.options.min_views)
-        reason = np.where(lonely, Reason.VIEWS_DISAGREE, self.reason[block])
-        self.reason[block] = np.where(good & np.isnan(points[0]), Reason.NOT_CONVERGED, reason)
-        kept = self.reason[block] == Reason.OK
+        reason = np.where(lonely, PointStatus.VIEWS_DISAGREE, self.reason[block])
+        self.reason[block] = np.where(good & np.isnan(points[0]), PointStatus.NOT_CONVERGED, reason)
+        kept = self.reason[block] == PointStatus.OK
         self.refined[:, block] = np.where(kept, points, np.nan)
         self.inliers[:, block] = near & kept
         self._residuals(block, np.where(near & kept, relative, 0.0), *view)
@@ -351,7 +351,7 @@ class _Work:
             sure = np.where(doubtful, np.nan, self.refined.reshape(3, T, J))
             doubtful &= ~_near_neighbour(self.refined.reshape(3, T, J), sure, np.diff(time))
         gone = doubtful.ravel()
-        self.reason[gone & (self.reason == Reason.OK)] = Reason.VIEWS_DISAGREE
+        self.reason[gone & (self.reason == PointStatus.OK)] = PointStatus.VIEWS_DISAGREE
         self.refined[:, gone], self.inliers[:, gone] = np.nan, False
         self.square[:, gone] = self.freedom[:, gone] = 0.0
 

@@ -11,7 +11,8 @@ import numpy as np
 from kinefit.io.calibration import read_calibration
 from kinefit.io.points2d import People2D, read_points
 from kinefit.multiview.bundle import save_bundle
-from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
+from kinefit.multiview.triangulate import PointStatus as Reason
+from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.io.people import People
 from kinefit.skeletons.limbs import ends, limbs, limbs_among
 from kinefit.tracking.person_detections import PersonDetections
 from kinefit.tracking.track import Entry, Track
@@ -133,22 +132,6 @@ def choose_person(people: Sequence[TrackedPerson], person: int | None = None) ->
             f"give a number from 1 to {len(people)}, or leave it out",
         )
     return people[(person or 1) - 1]
-
-
-def common_frames(people: Sequence[People]) -> tuple[IntArray, list[list[FloatArray]]]:
-    """Frames that any camera has, and everybody in them: the `views` of `find_people`.
-
-    people: of C cameras with synchronous frame numbers and the same points.
-    Returns (T,) frame numbers and (C, T) arrays (N, J, 3).
-    Raises InvalidData when the cameras have different points.
-    """
-    names = {p.names for p in people}
-    if len(names) > 1:
-        raise InvalidData("The cameras' points differ; detect all videos with one model.")
-    frame = np.unique(np.concatenate([p.frame for p in people]))
-    empty = np.empty((0, len(people[0].names), 3))
-    rows = [dict(zip(p.frame.tolist(), p.points, strict=True)) for p in people]
-    return frame, [[row.get(f, empty) for f in frame.tolist()] for row in rows]
 
 
 def _check(

@@ -20,7 +20,8 @@ from kinefit.multiview.clock import CommonPoints, on_common_clock
 from kinefit.multiview.rig_checks import check_rig
 from kinefit.multiview.sync import find_offsets
 from kinefit.multiview.trajectory import Trajectory, body_trajectory
-from kinefit.multiview.triangulate import Reason, Triangulation, triangulate
+from kinefit.multiview.triangulate import PointStatus as Reason
+from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.artifacts import load_arrays, save_arrays
 from kinefit.pipeline.context import Context
