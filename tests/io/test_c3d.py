@@ -18,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:No analog data:UserWarning")
 
 # A 32-bit float of 2 m in millimetres is right to 2000 * 2^-24 = 1.2e-4 mm.
 FLOAT_MM = 1.3e-4
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def example(frames: int = 12, count: int = 3, rate: float = 59.94, start: int = 7) -> Markers:
@@ -142,6 +143,55 @@ def test_without_a_stated_axis_the_points_stay(tmp_path: Path) -> None:
 def test_what_the_file_does_not_say_is_not_guessed(tmp_path: Path, parameters, message) -> None:
     write_with(tmp_path / "a.c3d", **parameters)
     with pytest.raises(InputError, match=message):
+        read_c3d(tmp_path / "a.c3d")
+
+
+@pytest.mark.parametrize(("units", "factor"), [("MM", 1000), ("Meters", 1), ("mete", 1)])
+def test_units_in_other_spellings(tmp_path: Path, units: str, factor: float) -> None:
+    write_with(tmp_path / "a.c3d", UNITS=[units], Y_SCREEN=["y"])
+    xyz = read_c3d(tmp_path / "a.c3d").xyz[0, 0]
+    np.testing.assert_allclose(xyz, np.array([1, 2, 3]) / factor, rtol=1e-7)
+
+
+@pytest.mark.parametrize("per_metre", [1, 100, 1000])
+def test_without_units_the_size_says_it(tmp_path: Path, per_metre: float) -> None:
+    person = per_metre * np.array([[0.3, 1.4, -2.0], [0.2, 0.9, -2.1], [0.2, 0.1, -2.1]])
+    file = ezc3d.c3d()
+    file["data"]["points"] = np.ones((4, 3, 2))
+    file["data"]["points"][:3] = person.T[..., None]
+    for name, value in {"RATE": [50.0], "UNITS": [""], "LABELS": ["A", "B", "C"]}.items():
+        file.add_parameter("POINT", name, value)
+    file.write(str(tmp_path / "a.c3d"))
+    xyz = read_c3d(tmp_path / "a.c3d").xyz[0]
+    np.testing.assert_allclose(xyz, person / per_metre, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["first0", "dup", "empty", "sgi_int"])
+def test_files_of_other_programs(name: str) -> None:
+    """OptiTrack counts frames from 0; labels stand twice or are empty; a section ends before its
+    last parameter says so."""
+    found = sorted((SHARED / "cases").glob(f"c3d_*/{name}.c3d"))
+    if not found:
+        pytest.skip("shared recordings are not beside the repository")
+    markers = read_c3d(found[0])
+    expected = {
+        "first0": ("C7", "LASI", "RASI"), "dup": ("C7", "LASI", "LASI_2"),
+        "empty": ("C7", "marker_2", "RASI"),
+    }.get(name, markers.names)  # fmt: skip
+    assert markers.names == expected
+    assert len(markers.timeline) == (89 if name == "sgi_int" else 10)
+    assert markers.timeline.frame[0] == 0
+
+
+def test_parameters_that_overlap_are_refused(tmp_path: Path) -> None:
+    """Each a few bytes behind the last and 65,025 values long: a small file of gigabytes."""
+    content = bytearray(handmade(84, "<"))
+    content += bytes(-len(content) % 512)  # the parameters go behind the file's content
+    content[0] = len(content) // 512 + 1
+    entry = struct.pack("<bb1shbBBB", 1, 1, b"A", 7, -1, 2, 255, 255)
+    content += bytes((0, 0, 255, 84)) + entry * 30_000 + bytes(70_000)
+    (tmp_path / "a.c3d").write_bytes(bytes(content))
+    with pytest.raises(InputError, match="reaches into the next"):
         read_c3d(tmp_path / "a.c3d")
 
 

@@ -1,5 +1,6 @@
 """TRC: golden files, round trips, OpenSim itself as the second reader, and nasty input."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinefit.io.markers import distinct_names
 from kinefit.io.trc import read_trc, write_trc
 from kinefit.types import InputError, Markers, Timeline
 
@@ -181,7 +183,6 @@ def test_units(tmp_path: Path, units: str, factor: float) -> None:
         (("\tm\t", "\tinch\t"), "unknown unit 'inch'"),
         (("60\t60\t3\t2\tm\t60\t0\t3", "60\t60"), "no usable DataRate, NumMarkers or Units"),
         (("60\t60\t3", "fast\t60\t3"), "no usable DataRate"),
-        (("r_knee_study", "C7"), "duplicates: C7"),
         (("0.100003\t", "0.100003\t7\t"), "line 8 has 10 cells, expected 8"),
         (("\t0.480002\t0.100003\t", ""), "line 8 has 6 cells, expected 8"),
         (("1.451000", "1,451"), "line 9: '1,451' is not a number"),
@@ -203,6 +204,87 @@ def test_bad_files_are_refused(tmp_path: Path, change: tuple[str, str], message:
         read_trc(path)
     assert message in str(error.value)
     assert "Next: " in str(error.value)
+
+
+LABELS, AXES = "C7\t\t\tr_knee_study\t\t\t", "X1\tY1\tZ1\tX2\tY2\tZ2\t"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [(LABELS, "C7 r_knee_study")],  # OpenSim's GUI writes blanks
+        [("0.100003\t", "0.100003\t7\t8\t9")],  # Cortex has trajectories without a name
+        [("Units", "UNITS"), ("\tm\t", "\tMeters\t"), ("UNITS", "Units")],
+    ],
+)
+def test_as_other_programs_write_it(tmp_path: Path, changes: list[tuple[str, str]]) -> None:
+    read = read_trc(edited(tmp_path / "a.trc", *changes))
+    same = read_trc(GOLDEN / "walk.trc")
+    assert read.names == same.names
+    np.testing.assert_array_equal(read.xyz, same.xyz)
+
+
+def test_missing_markers_whose_cells_are_cut_off_at_the_end_of_a_row(tmp_path: Path) -> None:
+    text = (GOLDEN / "walk.trc").read_text()
+    lines = text.split("\n")
+    lines[6] = "\t".join(lines[6].split("\t")[:5])
+    (tmp_path / "a.trc").write_text("\n".join(lines))
+    read = read_trc(tmp_path / "a.trc")
+    assert np.isnan(read.xyz[0, 1]).all()
+    np.testing.assert_array_equal(read.xyz[1:], read_trc(GOLDEN / "walk.trc").xyz[1:])
+    # The last row alone: a file that is cut off looks like that.
+    lines = text.rstrip("\n").split("\n")
+    lines[-1] = "\t".join(lines[-1].split("\t")[:5])
+    (tmp_path / "b.trc").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="expected 8"):
+        read_trc(tmp_path / "b.trc")
+
+
+def test_what_windows_prints_for_no_number_and_zeros_are_missing(tmp_path: Path) -> None:
+    read = read_trc(edited(tmp_path / "a.trc", ("1.451000", "1.#QNAN"), ("1.450000", "-1.#IND00")))
+    assert (~read.present).any()
+    rows = simple_trc(np.arange(3), np.arange(3) / 10, 2, 10)
+    (tmp_path / "b.trc").write_text(rows.replace("\t0\t1\t2", "\t0\t0\t0.0", 1))
+    assert read_trc(tmp_path / "b.trc").present.tolist() == [[False], [True], [True]]
+
+
+def test_text_of_excel(tmp_path: Path) -> None:
+    (tmp_path / "a.trc").write_bytes((GOLDEN / "walk.trc").read_text().encode("utf-16"))
+    np.testing.assert_array_equal(
+        read_trc(tmp_path / "a.trc").xyz, read_trc(GOLDEN / "walk.trc").xyz
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Anna:LASI", "Anna:RASI"], ("LASI", "RASI")),
+        (["Box:1", "Anna:RASI"], ("1", "RASI")),
+        (["Box:LASI", "Anna:LASI"], ("Box:LASI", "Anna:LASI")),
+        (["LASI", "LASI", "", "LASI"], ("LASI", "LASI_2", "marker_3", "LASI_3")),
+        ([], ()),
+    ],
+)
+def test_names_that_tell_markers_apart(names: list[str], expected: tuple[str, ...]) -> None:
+    assert distinct_names(names) == expected
+
+
+def test_a_file_of_line_ends_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.trc"
+    path.write_text((GOLDEN / "walk.trc").read_text() + "\n" * 3_000_000)
+    assert len(read_trc(path).timeline) == 3
+    path.write_text((GOLDEN / "walk.trc").read_text() + "\n" * 6_000_000 + "x")
+    with pytest.raises(InputError, match="over 5000000 lines"):
+        read_trc(path)
+
+
+def test_devices_and_pipes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.trc").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "b.trc")
+    for name in ("a.trc", "b.trc"):
+        with pytest.raises(InputError, match="is a device or a pipe"):
+            read_trc(tmp_path / name)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4, 6])

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
+from kinefit.io.markers import PER_METRE, distinct_names, unit_of, without_zeros
 from kinefit.io.text import check_writable, decode, read_bytes, refused_as_input
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
-_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts off beyond
 _MAX_LABEL = 127  # bytes; the length of a text parameter is a signed byte
 _BLOCK = 512  # bytes; the unit of every address in the file
@@ -55,13 +55,14 @@ class _Header(NamedTuple):
 def read_c3d(path: str | Path) -> Markers:
     """Markers in metres; frames count from 0 at time 0 (the file's frame 1), at POINT:RATE.
 
-    Units come from POINT:UNITS (m, cm, mm). Where POINT:Y_SCREEN names the vertical lab axis
+    Units come from POINT:UNITS (m, cm, mm in any spelling); in a file without, by the largest
+    coordinate (see `_likely_unit`). Where POINT:Y_SCREEN names the vertical lab axis
     and it is not Y, the points are turned by the smallest rotation that makes Y up. A file
     without Y_SCREEN does not say which way is up: its axes are kept as they are. Points with a
-    negative residual are missing. Analog channels and force platforms are left alone.
+    negative residual and points at exactly (0, 0, 0) are missing; names are those of
+    `kinefit.io.markers.distinct_names`. Analog channels and force platforms are left alone.
 
-    Raises InputError for a file that is not C3D, is damaged or cut off, or lacks units, rate
-    or labels.
+    Raises InputError for a file that is not C3D, is damaged or cut off, or lacks a rate or labels.
     """
     path = Path(path)
     content = read_bytes(path)
@@ -73,22 +74,35 @@ def read_c3d(path: str | Path) -> Markers:
         points = _read_points(content, processor, header)
     except (ValueError, TypeError, IndexError, OverflowError, struct.error) as error:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
-    units, up = (_text(parameters, key) for key in ("POINT:UNITS", "POINT:Y_SCREEN"))
-    if units not in _PER_METRE or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
-        raise InputError(
-            path,
-            f"POINT:UNITS is {units!r}, RATE {header.rate_hz:g}, Y_SCREEN {up!r}",
-            "state m, cm or mm, a rate in Hz, and an axis like +Z",
-        )
     names = _labels(parameters)[: header.points]
     if len(names) < header.points or not points.size:
         raise InputError(
-            path, f"holds {header.points} points and {len(names)} labels", "label the markers"
-        )
-    xyz = points[..., :3] / _PER_METRE[units] @ np.transpose(_UP_TO_Y[up or "+Y"])
+            path, f"it has {header.points} markers and {len(names)} labels for them",
+            "label the markers in the program that recorded them, and export again",
+        )  # fmt: skip
+    xyz = points[..., :3]
     xyz[points[..., 3] < 0] = np.nan
+    xyz = without_zeros(xyz)
+    said, axis = (_text(parameters, key) for key in ("POINT:UNITS", "POINT:Y_SCREEN"))
+    units = unit_of(said) if said else _likely_unit(xyz)
+    up = axis.upper() if axis[:1] in ("", "+", "-") else f"+{axis.upper()}"
+    if units is None or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
+        raise InputError(
+            path,
+            f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}",
+            "export it with m, cm or mm, a rate in Hz, and an axis like +Z",
+        )
+    xyz = xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y[up or "+Y"])
+    start = max(header.first - 1, 0)  # OptiTrack counts from 0
     with refused_as_input(path):
-        return Markers(Timeline.regular(len(xyz), header.rate_hz, header.first - 1), names, xyz)
+        timeline = Timeline.regular(len(xyz), header.rate_hz, start)
+        return Markers(timeline, distinct_names(names), xyz)
+
+
+def _likely_unit(xyz: FloatArray) -> str:
+    """By the largest coordinate: heads and shoulders are over a metre high, rooms under 30 m."""
+    far = float(np.fmax.reduce(np.abs(xyz), axis=None))
+    return "m" if far < 30 else "cm" if far < 900 else "mm"
 
 
 def write_c3d(path: str | Path, markers: Markers) -> None:
@@ -142,13 +156,14 @@ def _clock(path: Path, timeline: Timeline) -> tuple[float, int]:
 def _read_parameters(content: bytes) -> tuple[int, _Parameters]:
     """Processor type, and every parameter as "GROUP:NAME" -> its values."""
     at = (content[0] - 1) * _BLOCK
+    end = min(at + content[at + 2] * _BLOCK or len(content), len(content))
     processor = content[at + 3]
     if at < 0 or processor not in (_INTEL, _DEC, _MIPS):
         raise ValueError("no parameter section")
     at += 4
     groups: dict[int, str] = {}
     found: list[tuple[int, str, list[Any]]] = []
-    while True:
+    while at + 2 <= end:
         length, group = struct.unpack_from("bb", content, at)
         if not length or not group:
             break
@@ -158,26 +173,32 @@ def _read_parameters(content: bytes) -> tuple[int, _Parameters]:
         if group < 0:
             groups[-group] = name
         else:
-            found.append((group, name, _values(content, after_name + 2, processor)))
+            values, after = _values(content, after_name + 2, processor)
+            found.append((group, name, values))
+            # Overlapping parameters could claim the same bytes a million times.
+            if 0 < step < after - after_name:
+                raise ValueError(f"parameter {name} reaches into the next")
         if step <= 0:
             break
         at = after_name + int(step)
     return processor, {f"{groups.get(group, '')}:{name}": values for group, name, values in found}
 
 
-def _values(content: bytes, at: int, processor: int) -> list[Any]:
-    """The values of one parameter in file order; texts for a text parameter."""
+def _values(content: bytes, at: int, processor: int) -> tuple[list[Any], int]:
+    """The values of one parameter in file order, texts for a text parameter; and where they end."""
     kind, rank = struct.unpack_from("bB", content, at)
     shape = struct.unpack_from(f"{rank}B", content, at + 2)
     at, count = at + 2 + rank, math.prod(shape)
     if kind == -1:
         width = shape[0] if shape else 1
         text = content[at : at + count]
-        return [decode(text[i : i + width]).strip("\0 ") for i in range(0, len(text), width or 1)]
+        starts = range(0, len(text), width or 1)
+        return [decode(text[i : i + width]).strip("\0 ") for i in starts], at + count
     types = {1: "i1", 2: "i2", 4: "f4"}
     if kind not in types:
         raise ValueError(f"unknown parameter type {kind}")
-    return list(_numbers(content, at, count, types[kind], processor).tolist())
+    values = _numbers(content, at, count, types[kind], processor).tolist()
+    return values, at + count * int(types[kind][1])
 
 
 def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _Header:
@@ -201,7 +222,7 @@ def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _He
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
     """(T, M, 4) x, y, z in the file's units, and the residual word (negative: missing)."""
     frames, width = header.last - header.first + 1, 4 * header.points + header.analog_words
-    if frames < 1 or header.first < 1 or header.data_block < 1 or not np.isfinite(header.scale):
+    if frames < 1 or header.first < 0 or header.data_block < 1 or not np.isfinite(header.scale):
         raise ValueError(f"frames {header.first}-{header.last}, scale {header.scale}")
     # A negative scale says that the numbers are floats already in units.
     kind, scale = ("f4", 1.0) if header.scale < 0 else ("i2", header.scale)

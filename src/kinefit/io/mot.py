@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
+from kinefit.io.markers import distinct_names
 from kinefit.io.text import (
     Line,
     build_timeline,
@@ -29,7 +30,7 @@ from kinefit.types import (
 )
 from kinefit.types.arrays import check_names, freeze, frozen_array
 
-_HEADER_ENTRY = re.compile(r"\s*(?:(\w+)\s*=|(datarows|datacolumns)\s)\s*(.*?)\s*$")
+_HEADER_ENTRY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +97,11 @@ def read_mot(path: str | Path) -> MotTable:
 
     Both headers are read: `version=1 / nRows= / nColumns= / inDegrees= / endheader` with free
     text in it, and SIMM's `datacolumns / datarows / range / endheader`, whose rotations are in
-    degrees in a .mot file (as OpenSim 4.6 assumes too).
+    degrees in a .mot file (as OpenSim 4.6 assumes too). Counts in the header are not believed
+    (many files state others, and OpenSim reads them); the second column of one name is NAME_2.
 
-    Raises InputError, with the line, when the header is missing or contradicts the rows (a
-    file cut off), a cell is not a number, or time does not increase.
+    Raises InputError, with the line, when the header is missing, a row is cut off, a cell is not
+    a number, or time does not increase.
     """
     path = Path(path)
     lines = read_lines(path)
@@ -113,18 +115,13 @@ def read_mot(path: str | Path) -> MotTable:
         )  # fmt: skip
     header = _read_header(lines[: ends[0]])
     rows = [Line(number, "\t".join(text.split())) for number, text in body[1:]]
-    for key, found in (("nrows", len(rows)), ("ncolumns", len(labels))):
-        if key in header and header[key] != str(found):
-            raise InputError(
-                path, f"the header states {key}={header[key]}, the table has {found}",
-                "the file is cut off or was edited: export it again",
-            )  # fmt: skip
     if not rows:
         raise InputError(path, "the file has a header but no rows", "export it again")
     table = parse_rows(path, rows, len(labels), "\t")
     timeline = build_timeline(path, rows, np.arange(float(len(rows))), table[:, 0])
     with refused_as_input(path):
-        return MotTable(timeline, tuple(labels[1:]), table[:, 1:], _in_degrees(path, header))
+        names = distinct_names(labels[1:])
+        return MotTable(timeline, names, table[:, 1:], _in_degrees(path, header))
 
 
 def write_mot(path: str | Path, table: MotTable, name: str) -> None:
@@ -158,11 +155,9 @@ def write_mot(path: str | Path, table: MotTable, name: str) -> None:
 
 
 def _read_header(lines: list[Line]) -> dict[str, str]:
-    """Header entries by lower-case key, SIMM's names turned into OpenSim's."""
-    today = {"datarows": "nrows", "datacolumns": "ncolumns"}
+    """Header entries by lower-case key."""
     entries = (_HEADER_ENTRY.match(line.text) for line in lines)
-    found = (((entry[1] or entry[2]).lower(), entry[3]) for entry in entries if entry)
-    return {today.get(key, key): value for key, value in found}
+    return {entry[1].lower(): entry[2] for entry in entries if entry}
 
 
 def _in_degrees(path: Path, header: dict[str, str]) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memor
 MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
 _LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
+_NO_NUMBER = re.compile(r"[-+]?1\.#(qnan|snan|ind|inf)\d*")  # how C under Windows prints them
 TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
 
 
@@ -121,7 +123,8 @@ def _number(path: Path, line: Line, cell: str) -> float:
     try:
         if "_" in cell:  # Python takes 1_000 for a number, no file means one
             raise ValueError(cell)
-        return float("nan" if cell.lower() in _MISSING else cell)
+        plain = cell.lower()
+        return float("nan" if plain in _MISSING or _NO_NUMBER.fullmatch(plain) else cell)
     except ValueError as error:
         raise InputError(
             path,

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kinefit.io.atomic import write_text
+from kinefit.io.markers import PER_METRE, distinct_names, unit_of, without_zeros
 from kinefit.io.text import (
     TIME_DECIMALS,
     Line,
@@ -29,7 +30,6 @@ from kinefit.io.text import (
 )
 from kinefit.types import FloatArray, InputError, IntArray, Markers, Timeline
 
-_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 _HEADER_LINES = 5
 
 
@@ -42,14 +42,16 @@ class _Header(NamedTuple):
 def read_trc(path: str | Path) -> Markers:
     """Markers in metres, in the file's own axes; frame numbers and times as the file has them.
 
-    Taken as they come: units m, cm or mm (from the header), the blank sixth line or none,
-    trailing tabs, any line end, empty cells and nan for a missing marker, and a NumFrames that
-    differs from the rows (peers write one too many; what is there is read). Times that are
-    only frame / DataRate in print are made exact again; others stay (see `_exact_times`).
-    A marker at exactly (0, 0, 0) stays there: the format does not say that it is missing.
+    Taken as they come: units m, cm or mm in any spelling (from the header), the blank sixth line
+    or none, labels between tabs or blanks, trailing tabs or none, any line end, empty cells, nan
+    and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
+    out), and a NumFrames that differs from the rows (peers write one too many; what is there is
+    read). Times that are only frame / DataRate in print are made exact again; others stay (see
+    `_exact_times`). A marker at exactly (0, 0, 0) is missing; names are those of
+    `kinefit.io.markers.distinct_names`.
 
     Raises InputError, with the line, for a wrong header, labels that contradict NumMarkers,
-    a row cut short, text in a cell, or frames or times that do not increase.
+    a last row cut short, text in a cell, or frames or times that do not increase.
     """
     path = Path(path)
     lines = read_lines(path)
@@ -57,11 +59,13 @@ def read_trc(path: str | Path) -> Markers:
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     if not rows:
         raise InputError(path, "the file has a header but no frames", "export it again")
-    table = parse_rows(path, rows, 2 + 3 * len(header.names), "\t")
+    columns = 2 + 3 * len(header.names)
+    table = parse_rows(path, _squared(rows, columns), columns, "\t")
     timeline = build_timeline(path, rows, table[:, 0], table[:, 1])
-    xyz = table[:, 2:].reshape(len(rows), -1, 3) / _PER_METRE[header.units]
+    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / PER_METRE[header.units])
+    names = distinct_names(header.names)
     with refused_as_input(path):
-        return Markers(_exact_times(timeline, header.rate_hz), header.names, xyz)
+        return Markers(_exact_times(timeline, header.rate_hz), names, xyz)
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -106,12 +110,14 @@ def _read_header(path: Path, lines: list[Line]) -> _Header:
     names = tuple(cell.strip() for cell in lines[3].text.split("\t")[2:] if cell.strip())
     try:
         rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
-        units = table["Units"].lower()
+        units = unit_of(table["Units"])
     except (KeyError, ValueError, OverflowError) as error:
         raise InputError(
             path, f"line 3 has no usable DataRate, NumMarkers or Units ({error})", "repair line 3"
         ) from error
-    if units not in _PER_METRE:
+    if len(names) != stated and len(lines[3].text.split()) == stated + 2:
+        names = tuple(lines[3].text.split()[2:])  # labels between blanks: OpenSim's GUI
+    if units is None:
         raise InputError(path, f"line 3: unknown unit {table['Units']!r}", "use m, cm or mm")
     if stated != len(names) or not names:
         raise InputError(
@@ -120,6 +126,29 @@ def _read_header(path: Path, lines: list[Line]) -> _Header:
             "make NumMarkers and the labels agree",
         )
     return _Header(rate_hz, units, names)
+
+
+def _squared(rows: list[Line], columns: int) -> list[Line]:
+    """Rows of `columns` cells where whole markers are too few (cells of missing ones cut off at
+    the end) or too many (without a name). A last row alone that is short is a file cut off."""
+    extra = [_extra_cells(row.text, columns) for row in rows]
+    if min(extra[:-1], default=0) >= 0 > extra[-1]:
+        extra[-1] = 1  # left as it is, to be refused
+    out = []
+    for row, more in zip(rows, extra, strict=True):
+        cells = row.text.split("\t")
+        if more < 0 and more % 3 == 0:
+            row = row._replace(text="\t".join(cells + [""] * -more))
+        elif more > 0 and more % 3 == 0:
+            row = row._replace(text="\t".join(cells[:columns]))
+        out.append(row)
+    return out
+
+
+def _extra_cells(text: str, columns: int) -> int:
+    """How many cells a row has besides its `columns`, empty ones at the end not counted."""
+    more = text.count("\t") + 1 - columns
+    return more if more < 0 else max(more - (len(text) - len(text.rstrip("\t"))), 0)
 
 
 def _exact_times(timeline: Timeline, rate_hz: float) -> Timeline:
