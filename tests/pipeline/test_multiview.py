@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +16,11 @@ from kinefit.io.video import frames, probe
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.pipeline.config import RunConfig, ViewOptions, run_config
-from kinefit.types import InputError, TooFewPoints
+from kinefit.types import InputError
 
 STAGES = (
     *(f"detect cam0{i}" for i in (1, 2, 3, 4)),
-    *("triangulate", "observe", "fit", "markers", "angles", "export glb", "export bvh"),
+    *("observe", "fit", "markers", "angles", "export glb", "export bvh"),
     *("overlay", "report"),
 )
 LIMBS = [
@@ -155,36 +154,6 @@ def test_a_second_run_does_nothing_and_other_options_only_what_follows(finished)
 
 def test_the_options_flags_have_the_librarys_defaults():
     assert ViewOptions().triangulation == TriangulationOptions()
-
-
-def test_without_a_vertical_the_person_gives_it(finished, tmp_path):
-    # The same cameras in a file that does not say which axis is up, its world lying on its side.
-    from kinefit.io.calibration import write_calibration
-    from kinefit.pipeline.rig import rig_of
-    from kinefit.pipeline.stages.observe_rig import _upright
-
-    out, _ = finished
-    rig = read_calibration(out / "multiview_cameras.toml").rig
-    side = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # Y up becomes X up
-    file = tmp_path / "side.toml"
-    write_calibration(file, rig.moved(side), layout="aniposelib", up_known=False)
-    options = config(calibration=file)
-    videos = {video.stem: video for video in demo_views()[0]}
-    found = rig_of(videos, options)
-    assert not found.up_known
-
-    class Run:
-        config = options
-
-    points = load_triangulation(out / "multiview_triangulated.npz")
-    lying = replace(points, refined=points.refined @ side.T)
-    turned = _upright(found, lying, Run())
-    assert turned.calibration.up == "x"
-    high = [turned.rig[name].centre[1] for name in rig.names]
-    np.testing.assert_allclose(high, [camera.centre[1] for camera in rig], atol=1e-6)
-    nobody = replace(points, refined=np.full_like(points.refined, np.nan))
-    with pytest.raises(TooFewPoints, match="--world-up"):
-        _upright(found, nobody, Run())
 
 
 def refused(tmp_path, videos=None, **changes) -> str:

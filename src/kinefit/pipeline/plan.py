@@ -52,11 +52,12 @@ def _filmed(job: Job) -> bool:
 
 
 _DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
-_TRIANGULATION = (
+_RIG = (
     *("calibration", "units", "world_up", "invert_extrinsics", "sync", "offsets", "person"),
     *("score_type", "huber_delta", "inlier_thresh", "min_views", "min_angle_deg", "max_pairs"),
     *("adaptive", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps"),
     *("robust_lm", "robust_lm_delta", "repair_side_swaps", "visibility_min"),
+    *("trajectory", "max_unseen", "lab_frame"),
 )
 _BODY = ("body", "gender", "child")
 
@@ -75,13 +76,8 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: job.kind == "video",
     ),
     Stage(
-        "triangulate", observe_rig.triangulated, ("detect",), _TRIANGULATION,
+        "observe", observe_rig.rig, ("detect",), (*_RIG, "height"),
         "triangulated points with their evidence, cameras",
-        when=lambda job: job.kind == "rig",
-    ),
-    Stage(
-        "observe", observe_rig.rig, ("triangulate",),
-        ("height", "trajectory", "max_unseen", "lab_frame"),
         when=lambda job: job.kind == "rig",
     ),
     Stage(
@@ -121,7 +117,7 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "report", report.report,
-        ("detect", "observe", "fit", "markers", "angles", "figures", "overlay", "triangulate",
+        ("detect", "observe", "fit", "markers", "angles", "figures", "overlay",
          *(f"export {kind}" for kind in export.KINDS)),
         report.OPTIONS, "the report", of_folder=True,
     ),

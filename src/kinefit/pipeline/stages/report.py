@@ -20,7 +20,7 @@ from kinefit.io.mot import read_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.pipeline.artifacts import load_arrays, load_markers, load_track
+from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.context import INTERNAL, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
@@ -166,7 +166,7 @@ def _views(
         xy = observations.xy[:, c]
         damaged: BoolArray = np.zeros(len(xy), bool)
         if context.job.kind == "rig":
-            score = load_arrays(context.read_internal("views.npz"))["score"][c]
+            score = observations.seen[:, c].astype(np.float64)
         else:  # where a point is hardly visible, only the detector's own table has it
             track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
             at = [track.image.names.index(name) for name in observations.names]
