@@ -49,8 +49,9 @@ def test_the_person_is_where_the_truth_is(scene, found):
     there = truth @ found.rotation.T + found.shift
     error = np.linalg.norm(found.observations.xyz - there, axis=-1)
     assert found.observations.names == names
+    covariance = found.observations.covariance
     assert error.mean() < 0.006  # 3 px are 8 mm in one view
-    assert region_coverage(found.observations.xyz - there, found.covariance, 0.95).share > 0.95
+    assert region_coverage(found.observations.xyz - there, covariance, 0.95).share > 0.95
     assert found.supported.mean() > 0.99
 
 

@@ -77,8 +77,10 @@ class RigObservations:
     """One person as a rig saw them.
 
     observations: in the person's world (metres, Y up, soles at Y = 0, facing +X on average, the
-        floor below the first mid-hip at the origin). Its `xyz` are the trajectory's keypoints.
-    covariance: (T, J, 3, 3) square metres of these, with the error that all views share.
+        floor below the first mid-hip at the origin). Its `xyz` are the trajectory's keypoints, its
+        `covariance` theirs, with the error that all views share: evidence beside the views. (Joint
+        angles of legs from the body that is fitted, 11 rendered scenes of four cameras: 7.9
+        degrees off, 8.1 from the views alone; the body's joints 24.0 mm, 24.3 from them alone.)
     supported: (T, J) True where two views or more support a keypoint.
     points, rig: the triangulation and the cameras in the calibration's world, Y up.
     rotation, shift: (3, 3), (3,): from that world to the person's, x_new = rotation @ x + shift.
@@ -89,7 +91,6 @@ class RigObservations:
     """
 
     observations: Observations
-    covariance: FloatArray
     supported: BoolArray
     points: Triangulation
     rig: CameraRig
@@ -160,14 +161,20 @@ def observe_rig(
     covariance = points.covariance if body is None else body.covariance
     supported = points.inlier_mask.sum(axis=-1) >= 2 if body is None else body.seen >= 2
     rotation, shift, frame_notes = _person_frame(points, xyz, options.keep_axes)
-    observations = _observations(seen, rig.moved(rotation, shift), points, xyz, rotation, shift,
-                                 options.stature_m)  # fmt: skip
+    observations = Observations(
+        points.timeline,
+        rig.moved(rotation, shift),
+        points.names,
+        *_pixels(seen, points),
+        xyz @ rotation.T + shift,
+        rotation @ covariance @ rotation.T,
+        stature_m=options.stature_m,
+    )
     sizes = {name: track.image_size for name, track in seen.tracks.items()}
     keypoints = replace(points.keypoints, xyz=observations.xyz)
     checks = check_rig(observations.rig, sizes, keypoints, options.stature_m)
     return RigObservations(
         observations=observations,
-        covariance=rotation @ covariance @ rotation.T,
         supported=np.asarray(supported),
         points=points,
         rig=rig,
@@ -344,15 +351,11 @@ def _person_frame(
     return rotation, -rotation @ origin, notes
 
 
-def _observations(
-    seen: _Views, rig: CameraRig, points: Triangulation, xyz: FloatArray, rotation: FloatArray,
-    shift: FloatArray, stature_m: float | None,
-) -> Observations:  # fmt: skip
+def _pixels(seen: _Views, points: Triangulation) -> tuple[FloatArray, FloatArray]:
+    """(T, C, J, 2) px, NaN where not seen, and (T, C, J) px, their standard deviation."""
     score = seen.score.swapaxes(0, 1)
     xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
-    sigma = points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
-    world = xyz @ rotation.T + shift
-    return Observations(points.timeline, rig, points.names, xy, sigma, world, stature_m=stature_m)
+    return xy, points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
 
 
 def _camera_facts(seen: _Views, points: Triangulation, name: str) -> dict[str, Any]:
