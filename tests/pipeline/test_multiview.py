@@ -64,11 +64,13 @@ def test_swapped_sides_of_camera_2_are_reported_and_no_others(manifest):
     swaps = manifest["world"]["side_swaps"]
     assert set(swaps) == {"arms in cam02", "legs in cam02"}
     assert {41, 63, 65, 73, 81} <= set(swaps["arms in cam02"])
-    assert any("arms in cam02 were swapped" in said for said in manifest["warnings"])
+    (swap,) = [one for one in manifest["findings"] if "swapped" in one["what"]]
+    assert swap["level"] == "information"  # it was repaired
+    assert "arms" in swap["where"]
 
 
 def test_the_picture_size_that_differs_is_said(manifest):
-    said = [text for text in manifest["warnings"] if "1088 x 1920" in text]
+    said = [one["what"] for one in manifest["findings"] if "1088 x 1920" in one["what"]]
     assert [text.split()[1].rstrip(":") for text in said] == ["cam01", "cam02"]
     assert all(text.startswith("Camera") for text in said)
 

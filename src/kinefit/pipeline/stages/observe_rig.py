@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import frame_times, probe
 from kinefit.multiview.bundle import save_bundle
@@ -13,6 +15,7 @@ from kinefit.pipeline.rig import rig_of
 from kinefit.pipeline.stages.observe import save
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import Finding, Keypoints2D
+from kinefit.types.finding import Level
 
 
 def rig(context: Context) -> None:
@@ -24,13 +27,17 @@ def rig(context: Context) -> None:
     save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
     write_calibration(context.new("_cameras.toml"), seen.rig, layout="caliscope")
     world = seen.as_json()
-    warnings = [*found.doubts, *world.pop("doubts")]
+    cautions = world.pop("doubts")
     world |= {
         "detector": detector,
-        "findings": [Finding("caution", text).to_json() for text in warnings],
+        "findings": [*_findings("information", found.doubts), *_findings("caution", cautions)],
         "notes": [*(f"Calibration: {text}" for text in found.notes), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
+
+
+def _findings(level: Level, texts: Iterable[str]) -> list[dict[str, str]]:
+    return [Finding(level, text).to_json() for text in texts]
 
 
 def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
