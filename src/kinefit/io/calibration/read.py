@@ -21,8 +21,8 @@ from kinefit.io.calibration.model import METRES, Axis, Calibration, Content, Uni
 from kinefit.io.calibration.opencap import opencap_files, read_opencap
 from kinefit.io.calibration.opencv import read_opencv
 from kinefit.io.calibration.qualisys import read_qualisys
-from kinefit.io.calibration.tables import read_toml
 from kinefit.io.text import read_bytes
+from kinefit.io.toml import read_toml
 from kinefit.types import InputError
 
 Format = Literal[

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from kinefit.io.calibration.model import AXES, METRES, Axis, Unit
-from kinefit.io.text import decode, read_bytes
 from kinefit.types import InputError
 
-MAX_BYTES = 2**23  # a thousand cameras with everything written twice
 METADATA = "metadata"
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The document; raises InputError."""
-    try:
-        return tomllib.loads(decode(read_bytes(path, MAX_BYTES)))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(path, f"is no TOML ({error})", "check that it is a calibration") from error
 
 
 def metadata(table: dict[str, Any]) -> dict[str, Any]:
