@@ -266,10 +266,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InputError(path, "there is no such file", "check the path")
     if path.is_dir():
         raise InputError(path, "this is a folder", "name one video file in it")
-    if path.stat().st_size == 0:
-        raise InputError(path, "the file is empty", "copy it again from the camera")
     if not path.is_file():
         raise InputError(path, "is a device or a pipe, not a file", "save the video first")
+    if path.stat().st_size == 0:
+        raise InputError(path, "the file is empty", "copy it again from the camera")
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
         file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
