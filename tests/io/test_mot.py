@@ -153,6 +153,18 @@ def test_counts_in_the_header_are_not_believed(tmp_path: Path, old: str, new: st
     np.testing.assert_array_equal(read_mot(tmp_path / "a.mot").values, WALK.values)
 
 
+def test_coordinates_of_a_table_of_states() -> None:
+    names = (
+        "/jointset/knee_r/knee_angle_r/value", "/jointset/knee_r/knee_angle_r/speed",
+        "/forceset/soleus_r/activation", "/jointset/hip_r/hip_flexion_r/value",
+    )  # fmt: skip
+    table = MotTable(WALK.timeline, names, np.arange(12.0).reshape(3, 4), in_degrees=False)
+    found = table.coordinates()
+    assert found.names == ("knee_angle_r", "hip_flexion_r")
+    np.testing.assert_array_equal(found.values, table.values[:, [0, 3]])
+    assert WALK.coordinates() is WALK
+
+
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     """SIMM's motions have ground forces twice."""
     text = (GOLDEN / "walk.mot").read_text().replace("pelvis_tx", "knee_angle_r")

@@ -384,3 +384,31 @@ def test_pictures_at_moments_are_the_nearest_frames(tmp_path):
     wanted = [f.rgb for f in frames(path, size=(32, 24))]
     assert all((a == wanted[i]).all() for a, i in zip(found, [0, 0, 1, 3, 3, 5], strict=True))
     assert list(pictures_at(path, np.zeros(0))) == []
+
+
+def _short(path: Path) -> Path:
+    with VideoWriter(path, (64, 48)) as out:
+        for i in range(3):
+            out.add(picture((64, 48), i), i / 30)
+    return path
+
+
+def test_a_colon_in_the_name_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _short(tmp_path / "take.mp4").rename(tmp_path / "take:1.mp4")
+    assert probe("take:1.mp4").n_frames == 3
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path):
+    _short(tmp_path / "other.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with av.open(str(tmp_path / "list.mp4")) as file:  # the control: FFmpeg itself takes it
+        assert file.streams.video
+    with pytest.raises(InputError, match="is not a video"):
+        probe(tmp_path / "list.mp4")
+
+
+def test_devices_are_no_videos(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        probe(tmp_path / "a.mp4")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import exp, log
-from kinefit.io.arrays import field, numbers, read_npz, save_npz
+from kinefit.io.arrays import field, npz_names, numbers, read_npz, save_npz
 from kinefit.io.text import refused_as_input
 from kinefit.types import BodyMotion, FloatArray, InputError, Timeline
 
@@ -56,6 +56,11 @@ def read_motion(path: str | Path) -> BodyMotion:
     """
     path = Path(path)
     arrays = read_npz(path, only=_KEYS)
+    if "format" not in arrays and "poses" in npz_names(path):
+        raise InputError(
+            path, "is a motion of AMASS, for an SMPL body that kinefit does not have",
+            "give it to `kinefit synth --motion`, which brings it to kinefit's own body",
+        )  # fmt: skip
     if _text(path, arrays, "format") != FORMAT:
         raise InputError(path, f"is not a {FORMAT!r} file", "write it with this version of kinefit")
     joints, shapes = (_texts(path, arrays, key) for key in ("joint_names", "shape_names"))

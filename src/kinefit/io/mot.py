@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from kinefit.types import (
 )
 from kinefit.types.arrays import check_names, freeze, frozen_array
 
+_STATE = re.compile(r"(/.*)?/[^/]+/value")  # of a coordinate, in a table of states
 _HEADER_ENTRY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*$")
 
 
@@ -60,6 +61,15 @@ class MotTable:
         if name not in self.names:
             raise InvalidData(f"No column {name!r}; there are: {', '.join(self.names)}.")
         return self.values[:, self.names.index(name)]
+
+    def coordinates(self) -> MotTable:
+        """Under bare names what OpenSim 4 calls /jointset/knee_r/knee_angle_r/value, without its
+        other columns (speeds, activations, lengths); a table without such names as it is."""
+        found = {n.split("/")[-2]: i for i, n in enumerate(self.names) if _STATE.fullmatch(n)}
+        if not found:
+            return self
+        values = self.values[:, list(found.values())]
+        return replace(self, names=tuple(found), values=values)
 
     @property
     def complete(self) -> BoolArray:

@@ -32,7 +32,8 @@ from kinefit.types.arrays import check_names, freeze, frozen_array
 # Shares of the picture end at 0 and 1; a detector may place a point a little outside.
 _SHARE_LOW, _SHARE_HIGH = -0.1, 1.1
 _SMALLEST_PICTURE = 16  # pixels; in a smaller one, pixels and shares cannot be told apart
-_MOST_CELLS = 2**28  # cameras x frames x points, 2 GiB of coordinates each
+_MOST_CELLS = 2**26  # cameras x frames x points (16 x 10,000 x 70 are a sixth): 1.5 GB
+_SPARSE = 100  # cells for each row of a table; beyond, names or frame numbers are something else
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,8 @@ def read_points(
 ) -> Points2D | People2D:
     """2D points from a file or folder, for the cameras of `rig` and in its order.
 
-    path: a CSV table (`kinefit.io.points_csv`); this project's `.npz` (`write_points`); a folder
+    path: a CSV table (`kinefit.io.points_csv`); this project's `.npz` (arrays xy, score,
+        frame, time, names, cameras, image_size); a folder
         with the outputs of SAM 3D Body or plain arrays (`kinefit.io.sam3d`); or one with a folder
         of OpenPose JSON per camera, named like the camera or `<camera>_json`.
     subset: points to keep, in that order: names, or the name of a skeleton (`"mhr46"`).
@@ -203,19 +205,24 @@ def _read_csv(
     xy, words = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
     said = [*words, *said, *_absent(rows.cameras, rig)]
     shape = (len(rig), len(frame), len(rows.points))
-    if np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1) > _MOST_CELLS:
-        raise InputError(path, f"it makes a table of {shape} cells", "split it by time")
+    cells = np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1)
+    if cells > min(_MOST_CELLS, max(_SPARSE * len(rows.frame), 2**20)):
+        raise InputError(
+            path, f"{len(rows.frame)} rows tell of {shape[0]} cameras, {shape[1]} frames, "
+            f"{shape[2]} points and {max(len(rows.persons), 1)} persons, of which few are there",
+            "check that these columns hold names, or split the table by time",
+        )  # fmt: skip
     values = np.column_stack([xy, rows.score])
-    cells = (_camera_of(rows, rig), row_of_frame, rows.point)
+    place = (_camera_of(rows, rig), row_of_frame, rows.point)
     if len(rows.persons) <= 1:
         table = np.full((*shape, 3), np.nan)
-        table[cells] = values
+        table[place] = values
         return Points2D(
             rig.names, timeline, rows.points, table[..., :2], np.nan_to_num(table[..., 2]),
             _sizes(rig), tuple(said),
         )  # fmt: skip
     crowd = np.full((len(rig), len(frame), len(rows.persons), len(rows.points), 3), np.nan)
-    crowd[cells[0], cells[1], rows.person, cells[2]] = values
+    crowd[place[0], place[1], rows.person, place[2]] = values
     said.append("Numbers of persons in the table tell them apart in one picture, not across any.")
     views = tuple(tuple(_present(pose) for pose in view) for view in crowd)
     return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(said))

@@ -6,7 +6,7 @@ and raises InputError naming the file and frame for anything that does not fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,17 @@ def _frame_files(path: Path) -> dict[int, Path]:
     names = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
     if not names:
         raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
+    return numbered(path, names)
+
+
+def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
+    """Frame number -> file, by the last number in its name; InputError where two have one."""
     files: dict[int, Path] = {}
     for name in names:
         frame = frame_number(name, name.stem)
         if frame in files:
             raise InputError(
-                path, f"{files[frame].name} and {name.name} are both frame {frame}",
+                folder, f"{files[frame].name} and {name.name} are both frame {frame}",
                 "keep the files of one video in a folder",
             )  # fmt: skip
         files[frame] = name

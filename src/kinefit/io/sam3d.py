@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from kinefit.io.arrays import read_npy, read_npz
-from kinefit.io.people import People, frame_number
+from kinefit.io.people import People
+from kinefit.io.pose_json import numbered
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError
 
@@ -150,14 +151,7 @@ def frames_of(entry: Path) -> dict[int, Path]:
     """Frame number -> file."""
     if not entry.is_dir():
         return {0: entry}
-    files: dict[int, Path] = {}
-    for file in sorted(f for f in entry.iterdir() if f.suffix.lower() in SUFFIXES):
-        frame = frame_number(file, file.stem)
-        if frame in files:
-            raise InputError(
-                entry, f"{files[frame].name} and {file.name} are both frame {frame}", "keep one"
-            )
-        files[frame] = file
+    files = numbered(entry, sorted(f for f in entry.iterdir() if f.suffix.lower() in SUFFIXES))
     if not files:
         raise InputError(entry, "the folder has no .npz or .npy file", "check the folder")
     return files

@@ -29,6 +29,11 @@ _CLOCK_RESET_S = 1.0
 # Matroska states its length; a file this much shorter (seconds) was cut off. More than the
 # frames of one stream may lack against another, less than anyone records.
 _CUT_OFF_S = 0.25
+# Demuxers of files that hold pictures; others (concat, HLS, DASH) are texts that name other files.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,ivf,nut,"
+    "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv"
+)
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
 _LONGEST_PAUSE_S = 3600.0
 
@@ -261,10 +266,17 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         raise InputError(path, "there is no such file", "check the path")
     if path.is_dir():
         raise InputError(path, "this is a folder", "name one video file in it")
+    if not path.is_file():
+        raise InputError(path, "is a device or a pipe, not a file", "save the video first")
     if path.stat().st_size == 0:
         raise InputError(path, "the file is empty", "copy it again from the camera")
     try:
-        file = av.open(str(path))
+        # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
+        file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
+    except UnicodeEncodeError as error:
+        raise InputError(
+            ascii(str(path)), "the file's name is no Unicode text", "rename the file"
+        ) from error
     except av.FFmpegError as error:
         raise _unreadable(path) from error
     with file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.types import InputError, Subject
 
@@ -417,12 +417,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises InputError when the file is missing or is not TOML. Names and values are checked by
     `run_config`, together with the command line's.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read ({error})", "check the path") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(path, f"is not valid TOML: {error}", "correct that line") from error
+    table = read_toml(path)
     values = {name.replace("-", "_"): value for name, value in table.items()}
     for name in ("video", "out", "keypoints", "detector_model", "calibration"):
         if isinstance(values.get(name), str):

@@ -26,9 +26,9 @@ from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
 from kinefit.io.sam3d import SUFFIXES, frames_of, match_cameras
-from kinefit.io.sam3d_choice import choose_person
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs
 from kinefit.skeletons import skeleton
+from kinefit.tracking.posed_people import choose_subject
 from kinefit.types import (
     CameraRig,
     FloatArray,
@@ -77,7 +77,7 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
 
     folder: an entry for each of `cameras`, by its exact name, as `kinefit triangulate` reads it;
     files are frames by their number. Who of several persons is the subject, all pictures decide
-    together (`choose_person`).
+    together (`choose_subject`).
 
     Raises InputError where names do not fit, for a file that cannot be read, and when no file is
     of a frame of the clip.
@@ -97,7 +97,7 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
         [_read(named[number]) if number in named else () for number in numbers]
         for named in files.values()
     ]
-    chosen = choose_person(crowd)
+    chosen = choose_subject(crowd)
     found = {}
     for c, (camera, named) in enumerate(files.items()):
         rows = np.flatnonzero(chosen[c] >= 0)

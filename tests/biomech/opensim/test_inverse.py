@@ -83,6 +83,7 @@ def test_the_scaled_model_has_the_persons_mass(done: tuple[Path, IkResult]) -> N
 
 
 def test_the_summary_says_what_was_done(done: tuple[Path, IkResult]) -> None:
+    assert not any("up is +Y" in warning for warning in done[1].warnings)
     summary = json.loads((done[0] / "walk_ik_summary.json").read_text())
     assert summary == done[1].summary
     assert summary["frames"] == {"in_file": 24, "in_mot": 24}
@@ -226,6 +227,14 @@ def test_markers_of_nobodys_size_are_refused(tmp_path: Path, keypoints: Any, uni
 def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None:
     assert "height and mass" in refused(tmp_path, keypoints.markers, Options(None, "simple"))
     assert "--model" in refused(tmp_path, keypoints.markers, replace(SIMPLE, scaled=True))
+
+
+def test_a_file_with_z_up_is_noticed(tmp_path: Path, augmented: Any) -> None:
+    """As most laboratories record; the motion is found all the same."""
+    xyz = augmented.markers.xyz[:6] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    timeline = Timeline.regular(6, 30.0)
+    result = run(tmp_path, study(Markers(timeline, augmented.markers.names, xyz)))
+    assert any("pelvis points along +Z" in warning for warning in result.warnings)
 
 
 def test_unknown_markers_are_refused(tmp_path: Path) -> None:

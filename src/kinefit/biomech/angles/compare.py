@@ -79,7 +79,7 @@ def evaluate_file(path: str | Path, reference: str | Path) -> dict[str, DofError
     """
     path, reference = Path(path), Path(reference)
     try:
-        return compare(read_coordinates(path), read_mot(reference))
+        return compare(read_coordinates(path), read_mot(reference).coordinates())
     except (InvalidData, TooFewPoints) as error:
         raise InputError(
             path, f"cannot be compared with {reference.name}: {error}",
@@ -107,7 +107,7 @@ def read_coordinates(path: Path) -> MotTable:
         case ".csv":
             return to_opensim(read_angles_csv(path))
         case ".mot" | ".sto":
-            return read_mot(path)
+            return read_mot(path).coordinates()
     raise InputError(path, "is neither .trc, .csv, .mot nor .sto", "give one of these")
 
 

@@ -49,6 +49,8 @@ _READERS = {".trc": read_trc, ".c3d": read_c3d}
 # rad, m: a coordinate of which the poses of most frames say nothing at all is left out. Holding
 # those between LIMIT and this instead put wrists 40 mm off: at 0.34, pronation fits far better.
 _NOTHING = 0.8
+# Cosine: bending forward turns a pelvis by 60 degrees at most for a while, lying by 90.
+_LYING, _POSES_FOR_UP = 0.4, 30
 _GENERIC_HEIGHT_M = 1.70  # Pose2Sim's models, from the sole's to the skull's mesh
 _HEIGHT_OFF = 0.1
 # Drillis & Contini 1966, as in Winter, Biomechanics and Motor Control, fig. 4.1: shares of stature
@@ -293,7 +295,7 @@ def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
 def _warnings(
     job: _Job, options: Options, sizes: Sizes, solution: Solution, kept: BoolArray
 ) -> list[str]:
-    said = []
+    said = _lying(job.model, solution.q[kept])
     if job.renamed:
         pairs = ", ".join(f"{a} as {b}" for a, b in list(job.renamed.items())[:4])
         said.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
@@ -326,6 +328,24 @@ def _warnings(
                 f"{options.subject.height_m:.2f} m: the markers' scale or the height is off."
             )
     return said
+
+
+def _lying(model: BodyModel, poses: FloatArray) -> list[str]:
+    """A warning where the body at the model's base mostly lies: laboratories record with Z up,
+    and OpenSim's world has Y up. poses: (T, C)."""
+    base = model.coordinates[0].body
+    upright = model.segments(model.tie(model.default))[base][1]
+    some = poses[:: max(1, len(poses) // _POSES_FOR_UP)]
+    up = np.mean([(model.segments(q)[base][1] @ upright.T)[:, 1] for q in some], axis=0)
+    if up[1] > _LYING:
+        return []
+    axis = int(np.abs(up).argmax())
+    named = f"{'-' if up[axis] < 0 else '+'}{'XYZ'[axis]}"
+    return [
+        f"The person's {base} points along {named}, and up is +Y for OpenSim: unless the person "
+        "lies, export the markers with Y up. Angles of the pelvis are wrong otherwise, and so are "
+        "forces."
+    ]
 
 
 def _ranges(frames: Any) -> str:

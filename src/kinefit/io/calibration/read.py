@@ -7,22 +7,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from kinefit.io.calibration.aniposelib import (
-    camera_tables,
-    read_aniposelib,
-    read_pose2sim,
-    wrote_pose2sim,
-)
 from kinefit.io.calibration.assemble import assemble
-from kinefit.io.calibration.caliscope import is_caliscope, read_caliscope
 from kinefit.io.calibration.easymocap import FILES as EASYMOCAP
 from kinefit.io.calibration.easymocap import read_easymocap
 from kinefit.io.calibration.model import METRES, Axis, Calibration, Content, Unit, checked_axis
 from kinefit.io.calibration.opencap import opencap_files, read_opencap
 from kinefit.io.calibration.opencv import read_opencv
 from kinefit.io.calibration.qualisys import read_qualisys
-from kinefit.io.calibration.tables import read_toml
+from kinefit.io.calibration.toml_layouts import (
+    camera_tables,
+    is_caliscope,
+    read_aniposelib,
+    read_caliscope,
+    read_pose2sim,
+    wrote_pose2sim,
+)
 from kinefit.io.text import read_bytes
+from kinefit.io.toml import read_toml
 from kinefit.types import InputError
 
 Format = Literal[

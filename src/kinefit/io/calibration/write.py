@@ -12,8 +12,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from kinefit.io.atomic import write_text
-from kinefit.io.calibration.aniposelib import NOT_CAMERAS
 from kinefit.io.calibration.model import Axis, turn_to_y_up
+from kinefit.io.calibration.toml_layouts import NOT_CAMERAS
 from kinefit.types import Camera, CameraRig, InputError
 
 Layout = Literal["caliscope", "aniposelib", "pose2sim"]

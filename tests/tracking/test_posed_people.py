@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.rotations import exp
-from kinefit.io.sam3d_choice import choose_person
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs
+from kinefit.tracking.posed_people import choose_subject
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "sam3d"
 FRAMES = 40
@@ -62,20 +62,20 @@ def scene(order_seed: int, cameras: int = 1) -> tuple[list[list[list[Sam3dPerson
 @pytest.mark.parametrize("order_seed", range(5))
 def test_issue_a_the_order_of_the_list_does_not_matter(order_seed: int) -> None:
     views, truth = scene(order_seed)
-    np.testing.assert_array_equal(choose_person(views), truth)
+    np.testing.assert_array_equal(choose_subject(views), truth)
     assert (truth != 0).any()  # the first of the list is somebody else at times
 
 
 def test_issue_a_over_cameras_the_same_person_is_chosen() -> None:
     views, truth = scene(0, cameras=3)
-    np.testing.assert_array_equal(choose_person(views), truth)
+    np.testing.assert_array_equal(choose_subject(views), truth)
     # By size alone camera 1 would have another: person 2 is larger there.
-    assert not np.array_equal(choose_person(views[1:2])[0], truth[1])
+    assert not np.array_equal(choose_subject(views[1:2])[0], truth[1])
 
 
 def test_a_single_picture_per_camera() -> None:
     views, truth = scene(3, cameras=3)
-    chosen = choose_person([view[7:8] for view in views])
+    chosen = choose_subject([view[7:8] for view in views])
     np.testing.assert_array_equal(chosen, truth[:, 7:8])
 
 
@@ -84,14 +84,14 @@ def test_somebody_lost_for_some_frames_is_found_again() -> None:
     views[0][20] = []
     views[0][21] = [p for i, p in enumerate(views[0][21]) if i != truth[0, 21]]
     truth[0, 20:22] = -1
-    np.testing.assert_array_equal(choose_person(views), truth)
+    np.testing.assert_array_equal(choose_subject(views), truth)
 
 
 def test_a_camera_that_sees_only_others_has_nobody() -> None:
     views, truth = scene(2, cameras=2)
     strangers = [Body(8, 300, 5, 450), Body(9, 800, 0, 300)]
     views[1] = [[body.seen(t, 1) for body in strangers] for t in range(FRAMES)]
-    chosen = choose_person(views)
+    chosen = choose_subject(views)
     np.testing.assert_array_equal(chosen[0], truth[0])
     assert (chosen[1] == -1).all()
 
@@ -100,7 +100,7 @@ def test_2d_points_do_without_a_box() -> None:
     rng = np.random.default_rng(0)
     near, far = rng.uniform(100, 500, (70, 2)), rng.uniform(600, 700, (70, 2))
     people = [Sam3dPerson(pred_keypoints_2d=xy) for xy in (far, near)]
-    assert choose_person([[people, people[::-1]]]).tolist() == [[1, 0]]
+    assert choose_subject([[people, people[::-1]]]).tolist() == [[1, 0]]
 
 
 def test_missing_points_are_left_out_of_the_comparison() -> None:
@@ -108,13 +108,13 @@ def test_missing_points_are_left_out_of_the_comparison() -> None:
     gone = np.full((70, 3), np.nan)
     views[1] = [[p if t % 2 else Sam3dPerson(bbox=p.bbox, pred_keypoints_3d=gone) for p in frame]
                 for t, frame in enumerate(views[1])]  # fmt: skip
-    np.testing.assert_array_equal(choose_person(views), truth)
+    np.testing.assert_array_equal(choose_subject(views), truth)
 
 
 def test_nobody() -> None:
-    assert choose_person([]).shape == (0, 0)
-    assert choose_person([[[], []], [[], []]]).tolist() == [[-1, -1], [-1, -1]]
-    assert choose_person([[[Sam3dPerson()]]]).tolist() == [[-1]]
+    assert choose_subject([]).shape == (0, 0)
+    assert choose_subject([[[], []], [[], []]]).tolist() == [[-1, -1], [-1, -1]]
+    assert choose_subject([[[Sam3dPerson()]]]).tolist() == [[-1]]
 
 
 def test_real_people_are_told_apart_by_their_pose() -> None:
@@ -123,11 +123,11 @@ def test_real_people_are_told_apart_by_their_pose() -> None:
     if not files:
         pytest.skip("the four real outputs (../shared/data/sam3d) are not here")
     people = [read_outputs(file)[0] for file in files]
-    largest = int(choose_person([[people]])[0, 0])
+    largest = int(choose_subject([[people]])[0, 0])
     areas = [np.prod(p.require("bbox")[2:] - p.require("bbox")[:2]) for p in people]
     assert largest == np.argmax(areas)
     for i, person in enumerate(people):
         turned = person.require("pred_keypoints_3d") @ exp(np.array([0.2, 1.5, 0.1])).T
         alone = Sam3dPerson(bbox=person.bbox, pred_keypoints_3d=turned)
-        assert choose_person([[people], [[alone]]]).tolist() == [[i], [0]]
-        assert choose_person([[people[::-1]], [[alone]]]).tolist() == [[3 - i], [0]]
+        assert choose_subject([[people], [[alone]]]).tolist() == [[i], [0]]
+        assert choose_subject([[people[::-1]], [[alone]]]).tolist() == [[3 - i], [0]]
