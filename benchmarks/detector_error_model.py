@@ -26,11 +26,11 @@ from benchmarks.error_check import (
     tell_apart,
 )
 from kinefit.io.atomic import atomic_path
-from kinefit.synth.error_features import EXCHANGED, NAMES
-from kinefit.synth.error_fit import Sample, exchanged_sides, fit_detector_errors
-from kinefit.synth.errors import XY, DetectorErrors, apply_errors, find_errors
+from kinefit.synth.detector_error_features import EXCHANGED, NAMES
+from kinefit.synth.detector_error_fit import Sample, exchanged_sides, fit_detector_errors
+from kinefit.synth.detector_errors import XY, DetectorErrors, apply_errors, find_errors
 from kinefit.synth.pair_files import read_pairs
-from kinefit.synth.truth import Sight
+from kinefit.synth.truth import Visibility
 from kinefit.types import BoolArray, FloatArray
 
 SHOWN = (
@@ -144,11 +144,11 @@ def conditions(real: Sample, drawn: Sample) -> str:
     """Median and p90 error, and score, by what is seen of wrists, elbows, knees and ankles."""
     joints = [NAMES.index(s + n) for n in ("Elbow", "Wrist", "Knee", "Ankle") for s in "LR"]
     rows = []
-    for code in (Sight.SEEN, Sight.SELF_HIDDEN, Sight.HIDDEN):
+    for code in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED):
         cells = []
         for s in (real, drawn):
             found = s.rows(s.found)
-            those = found.views.sight[:, joints] == code
+            those = found.views.visibility[:, joints] == code
             off = np.linalg.norm(find_errors(found.views, found.said)[:, joints, XY], axis=-1)
             score = found.said[:, joints, 2][those]
             values = (*(100 * np.quantile(off[those], [0.5, 0.9])), score.mean(), score.std(),
@@ -164,7 +164,7 @@ def rates(real: Sample, drawn: Sample) -> str:
     """Sides exchanged, and nobody found, by how the person is turned and how much is unseen."""
     rows = []
     turn = np.degrees(np.abs(real.views.azimuth))
-    unseen = (real.views.sight < Sight.SELF_HIDDEN).mean(axis=1)
+    unseen = (real.views.visibility < Visibility.SELF_OCCLUDED).mean(axis=1)
     upright = -real.views.alike[:, 4]
     wanted = {
         "all": turn >= 0, "facing, to 45 degrees": turn < 45,
@@ -235,10 +235,10 @@ def downstream(samples: dict[str, Sample], rotation: FloatArray) -> str:
 
 PAGE = """# A statistical model of the detector's error, against the detector
 
-`kinefit.synth.errors.draw` says what MediaPipe might have said of a person, without a picture. How
-like the real thing that is: {rows} rows of `kinefit synth pairs` ({scenes} scenes, three cameras,
-four moments each), of which MediaPipe found somebody in {found}. Each fifth of the scenes is
-compared with what a model drew that was fitted to the other four. Made by
+`kinefit.synth.detector_errors.draw` gives detections that MediaPipe might give for a person,
+without a picture. How like real ones they are: {rows} rows of `kinefit synth pairs` ({scenes}
+scenes, three cameras, four moments each), of which MediaPipe found somebody in {found}. Each
+fifth of the scenes is compared with what a model drew that was fitted to the other four. Made by
 
     kinefit synth pairs --out PAIRS --motion cmu_30fps.npz --seed 1
     python -m benchmarks.detector_error_model PAIRS --seed {seed} --out FILE

@@ -27,7 +27,7 @@ from kinefit.multiview.bundle import load_triangulation
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
-from kinefit.synth.options import SynthOptions
+from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.truth import SceneTruth, read_truth
 from kinefit.types import FloatArray
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from kinefit.synth.error_features import KNOWN, Views
-from kinefit.synth.error_fit import Sample
-from kinefit.synth.errors import WORLD, XY, DetectorErrors, draw, find_errors
+from kinefit.synth.detector_error_features import KNOWN, Views
+from kinefit.synth.detector_error_fit import Sample
+from kinefit.synth.detector_errors import WORLD, XY, DetectorErrors, draw, find_errors
 from kinefit.types import BoolArray, FloatArray
 
 _HIDDEN = 64  # units of the classifier's layer
@@ -43,9 +43,9 @@ def drawn_by(model: DetectorErrors, rng: np.random.Generator, views: Views) -> F
     """(N, J, 6) like `Sample.said`, drawn."""
     N = len(views.xy)
     xy, xyz = np.full((N, 33, 2), np.nan), np.full((N, 33, 3), np.nan)
-    sight = np.zeros((N, 33), np.uint8)
-    xy[:, KNOWN], xyz[:, KNOWN], sight[:, KNOWN] = views.xy, views.xyz, views.sight
-    drawn = draw(model, rng, xy, xyz, sight, views.K, views.stature)
+    visibility = np.zeros((N, 33), np.uint8)
+    xy[:, KNOWN], xyz[:, KNOWN], visibility[:, KNOWN] = views.xy, views.xyz, views.visibility
+    drawn = draw(model, rng, xy, xyz, visibility, views.K, views.stature)
     parts = [drawn.xy, drawn.score[..., None], drawn.world]
     said = np.concatenate(parts, axis=-1)[:, KNOWN]
     said[~drawn.found] = np.nan
@@ -72,9 +72,9 @@ def scene_folds(scene: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def tell_apart(real: Sample, drawn: Sample, seed: int, *, picture_only: bool = False) -> Auc:
     """How well a small network tells detections that were made from those that were drawn.
 
-    It sees the person (`Views.person`, sight), and of all points the errors in the picture; unless
-    `picture_only`, also scores and errors of the own 3D. It is asked about scenes that it did not
-    learn from.
+    It sees the person (`Views.person`, visibility), and of all points the errors in the picture;
+    unless `picture_only`, also scores and errors of the own 3D. It is asked about scenes that it
+    did not learn from.
     """
     rows = [s.rows(s.found) for s in (real, drawn)]
     channels = slice(0, 2) if picture_only else slice(None)
@@ -95,8 +95,8 @@ def _visible(sample: Sample, channels: slice) -> FloatArray:
     e[..., XY] = np.arcsinh(e[..., XY] / _COMMON_XY)
     e[..., WORLD] = np.arcsinh(e[..., WORLD] / _COMMON_WORLD)
     e = e[..., channels].reshape(len(e), -1)
-    sight = sample.views.sight.astype(np.float64)
-    return np.concatenate([e, sample.views.person[:, 1:], sight], axis=1)
+    visibility = sample.views.visibility.astype(np.float64)
+    return np.concatenate([e, sample.views.person[:, 1:], visibility], axis=1)
 
 
 def _learnt(

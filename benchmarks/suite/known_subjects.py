@@ -12,13 +12,13 @@ from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
 from kinefit.skeletons import map_points, skeleton
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import sample_camera
+from kinefit.synth.contact_ik import ContactBody, solve_contacts
 from kinefit.synth.keyframes import motion
-from kinefit.synth.motion import Clip
-from kinefit.synth.moving import Moving
+from kinefit.synth.motion_clip import Clip
+from kinefit.synth.moving_body import MovingBody
 from kinefit.synth.placing import placed
-from kinefit.synth.planted import Rig, planted
-from kinefit.synth.points import body_points
 from kinefit.synth.subjects import mass, sample_shape, stature
 from kinefit.types import CameraRig, FloatArray, JointAngles, Markers, Subject, Timeline
 
@@ -49,7 +49,7 @@ class KnownSubject:
 
     body: BodyModel
     shape: FloatArray
-    moving: Moving
+    moving: MovingBody
     timeline: Timeline
     stature_m: float
     mass_kg: float
@@ -88,7 +88,9 @@ def known_subject(spec: SubjectSpec, length_s: float, rate_hz: float = RATE_HZ) 
     shape = sample_shape(body, np.random.default_rng(spec.seed), child=spec.child)
     clip = _clip(spec.clip)
     grid = np.linspace(clip.times[0], clip.times[-1], round(clip.duration_s * 60) + 1)
-    moving = Moving.of(body, shape, grid - _START_S, *placed(clip, body, shape, grid), spec.clip)
+    moving = MovingBody.of(
+        body, shape, grid - _START_S, *placed(clip, body, shape, grid), spec.clip
+    )
     last = clip.duration_s - 2 * _START_S
     count = int(min(length_s, last) * rate_hz)
     timeline = Timeline.regular(count, rate_hz)
@@ -97,7 +99,7 @@ def known_subject(spec: SubjectSpec, length_s: float, rate_hz: float = RATE_HZ) 
 
 @lru_cache(maxsize=32)
 def _clip(name: str) -> Clip:
-    return planted(Rig.of(load_anny()), motion(name, RATE_HZ))
+    return solve_contacts(ContactBody.of(load_anny()), motion(name, RATE_HZ))
 
 
 def ring(known: KnownSubject, count: int, seed: int = 0) -> CameraRig:

@@ -14,7 +14,7 @@ from kinefit import api
 from kinefit.io.calibration import read_calibration
 from kinefit.pipeline.config import PictureOptions, RunConfig, checked, run_config
 from kinefit.pipeline.image_fit import PictureResult
-from kinefit.synth.options import SynthOptions
+from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.truth import PersonTruth, read_truth
 
 

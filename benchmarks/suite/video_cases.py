@@ -18,10 +18,10 @@ from benchmarks.suite.rendered_scenes import (
 )
 from benchmarks.suite.worst_frames import Pictures
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.bodies import body_keypoints, score_vertices
-from kinefit.evaluate.moments import Clock, markers_at
-from kinefit.evaluate.points import columns, common_names
-from kinefit.evaluate.synth import score_run
+from kinefit.evaluate.body_scores import body_keypoints, score_vertices
+from kinefit.evaluate.position_scores import columns, common_names
+from kinefit.evaluate.run_scores import score_run
+from kinefit.evaluate.truth_at_times import Clock, markers_at
 from kinefit.io.body_npz import read_motion
 from kinefit.io.video import frames
 from kinefit.metrics import mean_of, pa_mpjpe
@@ -55,7 +55,9 @@ class Line(NamedTuple):
 
 _DETECTION = (
     Line("detected points, mean error", "cameras/*/detected/error_pct/mean", "% of size", "lower"),
-    Line("points in sight", "cameras/*/detected/by_sight/seen/pct/mean", "% of size", "lower"),
+    Line(
+        "points in sight", "cameras/*/detected/by_visibility/visible/pct/mean", "% of size", "lower"
+    ),
     Line("frames without a person", "cameras/*/detected/dropped/frames", "%", "lower", 100),
     Line("legs swapped", "cameras/*/detected/swapped/legs", "%", "lower", 100),
     Line("limb directions", "cameras/*/pof/all/angle/mean", "°", "lower"),

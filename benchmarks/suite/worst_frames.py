@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.bodies import body_keypoints
-from kinefit.evaluate.moments import markers_at, nearest
-from kinefit.evaluate.runs import RunResult, read_run
-from kinefit.evaluate.scenes import read_scene
+from kinefit.evaluate.body_scores import body_keypoints
+from kinefit.evaluate.run_folder import RunData, read_run
+from kinefit.evaluate.scene_folder import read_scene
+from kinefit.evaluate.truth_at_times import markers_at, nearest
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
@@ -75,7 +75,8 @@ def draw_worst(run: Path, scene: Path, target: Path) -> WorstFrame:
 
     The truth in the picture, the result in the picture, and both from the side: where one camera
     goes wrong, its own picture does not show it.
-    Raises what `kinefit.evaluate.runs.read_run` raises, and InvalidData when the run has no points.
+    Raises what `kinefit.evaluate.run_folder.read_run` raises, and InvalidData when the run has
+    no points.
     """
     known = read_scene(scene)
     worst = worst_frame(read_run(run, known), known.truth)
@@ -91,7 +92,7 @@ def draw_worst(run: Path, scene: Path, target: Path) -> WorstFrame:
     return worst
 
 
-def worst_frame(result: RunResult, truth: SceneTruth, person: int = 0) -> WorstFrame:
+def worst_frame(result: RunData, truth: SceneTruth, person: int = 0) -> WorstFrame:
     """The frame with the largest mean error, in the camera where result and truth differ most.
 
     Raises InvalidData for a run without points.
@@ -102,7 +103,7 @@ def worst_frame(result: RunResult, truth: SceneTruth, person: int = 0) -> WorstF
     if len(result.cameras) == 1:
         moved = aligned_frames(found, real)
     else:
-        moved = result.room.to_scene(found, scene_time)
+        moved = result.transform.to_scene(found, scene_time)
     errors = mean_of(point_errors(moved, real), 1)
     if np.isnan(errors).all():
         raise InvalidData("A run without points has no worst frame.")
@@ -131,8 +132,8 @@ def _apart(view: WorstFrame) -> float:
     return float(np.nan_to_num(mean_of(point_errors(view.found, view.true))))
 
 
-def _points(result: RunResult) -> tuple[FloatArray, FloatArray]:
-    """Times (T,) and places (T, 22, 3), in the run's room, of a fitted body, or else of markers."""
+def _points(result: RunData) -> tuple[FloatArray, FloatArray]:
+    """Times (T,) and places (T, 22, 3), run's world, of a fitted body, or else of markers."""
     if result.body is not None:
         names, xyz = body_keypoints(load_anny(), result.body)
         return result.body.timeline.time, map_points(xyz, names, _TABLE)

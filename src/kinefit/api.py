@@ -30,11 +30,11 @@ from kinefit.types import Finding, InputError, Markers, MissingMarkers, Subject,
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
     from kinefit.biomech.opensim import IkResult
-    from kinefit.evaluate.poses import Alignment
+    from kinefit.evaluate.point_files import Alignment
     from kinefit.pipeline.image_fit import PictureResult
     from kinefit.pipeline.marker_fit import MarkerFitResult
     from kinefit.pipeline.rig_fit import FramesResult
-    from kinefit.synth.options import PairOptions, SynthOptions
+    from kinefit.synth.scene_options import PairOptions, SynthOptions
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
@@ -398,19 +398,19 @@ def make_pairs(
 def fit_detector_errors(pairs: Path, out: Path) -> int:
     """Rows that the model of the detector's error in the file `out` was fitted to.
 
-    pairs: a folder of `make_pairs`. The model draws detections: `kinefit.synth.errors.draw`.
+    pairs: a folder of `make_pairs`. It draws detections: `kinefit.synth.detector_errors.draw`.
     """
-    from kinefit.synth import error_fit
+    from kinefit.synth import detector_error_fit
 
-    return error_fit.fit_file(pairs, out)
+    return detector_error_fit.fit_file(pairs, out)
 
 
 def evaluate_run(run: Path, scene: Path, person: int = 0) -> dict[str, Any]:
     """A run's folder against the truth of the scene that it was made from.
 
-    See `kinefit.evaluate.synth.score_run`.
+    See `kinefit.evaluate.run_scores.score_run`.
     """
-    from kinefit.evaluate.synth import score_run
+    from kinefit.evaluate.run_scores import score_run
 
     return score_run(run, scene, person)
 
@@ -418,8 +418,8 @@ def evaluate_run(run: Path, scene: Path, person: int = 0) -> dict[str, Any]:
 def evaluate_poses_of_file(
     file: Path, reference: Path, align: Alignment = "none", person: int = 0
 ) -> dict[str, Any]:
-    """Points in space against others of the same names: `kinefit.evaluate.poses.score_poses`."""
-    from kinefit.evaluate.poses import score_poses
+    """Points of a file against those of another: `kinefit.evaluate.point_files.score_poses`."""
+    from kinefit.evaluate.point_files import score_poses
 
     return score_poses(file, reference, align, person)
 
@@ -431,7 +431,7 @@ def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dic
     """
     if reference.is_dir() or reference.suffix.lower() == ".npz":
         from kinefit.evaluate.joint_angles import score_coordinates
-        from kinefit.evaluate.scenes import read_reference
+        from kinefit.evaluate.scene_folder import read_reference
 
         return score_coordinates(file, read_reference(reference, person), reference.name)
     from kinefit.biomech.angles.compare import evaluate_file

@@ -11,12 +11,12 @@ from benchmarks.suite.known_subjects import NAMES, KnownSubject, SubjectSpec, kn
 from benchmarks.suite.rendered_scenes import RenderedScene, SceneSetting
 from benchmarks.suite.video_cases import Line, measured
 from benchmarks.suite.worst_frames import Pictures, worst_frame
-from kinefit.evaluate.moments import Clock, Room
-from kinefit.evaluate.runs import RunResult
+from kinefit.evaluate.run_folder import RunData
+from kinefit.evaluate.truth_at_times import Clock, WorldTransform
 from kinefit.geometry.projection import project_rig
+from kinefit.synth.body_points import body_points
 from kinefit.synth.masks import LabelRuns
-from kinefit.synth.points import body_points
-from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth
+from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility
 from kinefit.types import (
     BodyMotion,
     CameraRig,
@@ -108,24 +108,24 @@ def scene(known: KnownSubject, rig: CameraRig) -> SceneTruth:
     views = tuple(
         ViewTruth(
             camera, np.tile(camera.R, (T, 1, 1)), np.tile(camera.t, (T, 1)), timeline,
-            timeline.time, pixels[None], np.full((1, *pixels.shape[:2]), Sight.SEEN, np.uint8),
-            blank,
+            timeline.time, pixels[None],
+            np.full((1, *pixels.shape[:2]), Visibility.VISIBLE, np.uint8), blank,
         )
         for camera, pixels in zip(rig, project_rig(rig, xyz), strict=True)
     )  # fmt: skip
     return SceneTruth((person,), views)
 
 
-def run_with(known: KnownSubject, rig: CameraRig, xyz: FloatArray) -> RunResult:
+def run_with(known: KnownSubject, rig: CameraRig, xyz: FloatArray) -> RunData:
     markers = Markers(known.timeline, NAMES, xyz)
     cameras = {camera.name: camera for camera in rig}
-    return RunResult(Clock.shifted(), Room.fixed(), cameras, {}, markers={"final": markers})
+    return RunData(Clock.shifted(), WorldTransform.fixed(), cameras, {}, markers={"final": markers})
 
 
 def test_worst_frame_is_the_one_that_was_spoiled(
     known: KnownSubject, rig: CameraRig, scene: SceneTruth
 ) -> None:
-    # Along the first camera's line of sight: the second shows it.
+    # Along the first camera's line of visibility: the second shows it.
     towards = rig.cameras[0].R[2]
     xyz = known.truth.copy()
     xyz[9] += 0.3 * towards
@@ -152,7 +152,7 @@ def test_a_run_without_points_has_no_worst_frame(
 ) -> None:
     with pytest.raises(InvalidData, match="no worst frame"):
         worst_frame(run_with(known, rig, np.full_like(known.truth, np.nan)), scene)
-    empty = RunResult(Clock.shifted(), Room.fixed(), {}, {})
+    empty = RunData(Clock.shifted(), WorldTransform.fixed(), {}, {})
     with pytest.raises(InvalidData, match="no worst frame"):
         worst_frame(empty, scene)
 

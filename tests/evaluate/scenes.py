@@ -17,12 +17,12 @@ from kinefit.geometry.projection import intrinsics, project
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import VideoWriter
 from kinefit.pipeline.provenance import sha256_file
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
 from kinefit.synth.masks import LabelRuns, encode, person_label
 from kinefit.synth.placing import FEET, contacts, standing_heights
-from kinefit.synth.points import body_points
 from kinefit.synth.subjects import mass, stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
+from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility, write_truth
 from kinefit.types import (
     BodyMotion,
     Camera,
@@ -112,7 +112,7 @@ def view(
         timeline=Timeline.regular(T, RATE),
         time=Timeline.regular(T, RATE).time + offset_s,
         xy=xy,
-        sight=np.full(xy.shape[:-1], Sight.SEEN, np.uint8),
+        visibility=np.full(xy.shape[:-1], Visibility.VISIBLE, np.uint8),
         masks=masks,
     )
 
@@ -140,7 +140,7 @@ def scene(
 
 def with_silhouettes(truth: SceneTruth, frames: int) -> SceneTruth:
     """The first view's masks as the body's silhouettes; those after `frames` show nobody."""
-    from kinefit.evaluate.bodies import silhouette
+    from kinefit.evaluate.body_scores import silhouette
 
     body, first, someone = load_anny(), truth.views[0], truth.people[0].motion
     pictures = []

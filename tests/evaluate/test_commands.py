@@ -17,7 +17,7 @@ from kinefit.synth.pairs import FIELDS
 
 from .run_folders import one_camera, several_cameras
 from .scenes import FRAMES, scene, write_scene
-from .test_directions import pair_rows
+from .test_limb_scores import pair_rows
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_synth_tells_all_in_tables_json_and_markdown(folders: Path, tmp_path: Pa
     call = ("synth", folders / "several", "--reference", folders / "scene")
     shown = run(*call)
     assert "Points in space, MPJPE, mm" in shown
-    assert "Not scored: body" in shown
+    assert "Not scored: mask_iou" in shown
     files = [tmp_path / "a.json", tmp_path / "a.md"]
     printed = json.loads(run(*call, "--json", "--out", files[0]))
     assert json.loads(files[0].read_text()) == printed

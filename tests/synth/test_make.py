@@ -21,16 +21,16 @@ from kinefit.io.calibration import read_calibration
 from kinefit.io.video import frames
 from kinefit.render.mesh import rasterise
 from kinefit.synth import make
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
-from kinefit.synth.clips import motion_library
-from kinefit.synth.make import FilmedFrame, Studio, make_scene, make_scenes, scene_key
+from kinefit.synth.make import RenderedFrame, SceneRenderer, make_scene, make_scenes, scene_key
 from kinefit.synth.manifest import CLAIM, read_manifest
-from kinefit.synth.moving import Moving
-from kinefit.synth.options import SynthOptions
+from kinefit.synth.motion_library import motion_library
+from kinefit.synth.moving_body import MovingBody
 from kinefit.synth.painter import Prop
-from kinefit.synth.points import body_points
 from kinefit.synth.scene import Scene, sample_scene
-from kinefit.synth.truth import SceneTruth, Sight, read_truth
+from kinefit.synth.scene_options import SynthOptions
+from kinefit.synth.truth import SceneTruth, Visibility, read_truth
 from kinefit.types import Camera, InputError
 
 SIZE = (96, 128)
@@ -89,11 +89,11 @@ def test_a_frame_does_not_depend_on_what_was_drawn_before(
     if own_picture:
         room = replace(scene.room, kind="picture", picture=str(tmp_path / "own.png"))
         scene = replace(scene, room=room)
-    alone = Studio(scene, load_anny()).film(2, 1)[0]
-    after = Studio(scene, load_anny()).film(0, 3)[2]
+    alone = SceneRenderer(scene, load_anny()).film(2, 1)[0]
+    after = SceneRenderer(scene, load_anny()).film(0, 3)[2]
     for one, two in zip(alone, after, strict=True):
         np.testing.assert_array_equal(one.picture, two.picture)
-        np.testing.assert_array_equal(one.sight, two.sight)
+        np.testing.assert_array_equal(one.visibility, two.visibility)
 
 
 def test_other_seeds_give_other_bytes(folder: Path, scene: Scene, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_points_are_those_of_the_body_in_its_pose(truth: SceneTruth) -> None:
 
 def test_pixels_are_projections_at_each_camera_s_own_time(scene: Scene, truth: SceneTruth) -> None:
     person, points = truth.people[0], body_points(load_anny())
-    shape = np.array(scene.actors[0].shape)
+    shape = np.array(scene.people[0].shape)
     for view, filming in zip(truth.views, scene.filming, strict=True):
         np.testing.assert_allclose(view.time, np.arange(6) / 25 + filming.offset_s, atol=1e-12)
         xyz = points.at(*scene.moving[0].at(view.time), shape)[0]
@@ -287,7 +287,7 @@ def bare(scene: Scene, truth: SceneTruth, camera: int, frame: int) -> tuple[Any,
     """Independent of the painter: what of the body without clothes is seen, and its mesh."""
     body, view = load_anny(), truth.views[camera]
     pose = scene.moving[0].at(view.time[frame : frame + 1])
-    at = np.asarray(body.posed_vertices(*pose, np.array(scene.actors[0].shape)))[0]
+    at = np.asarray(body.posed_vertices(*pose, np.array(scene.people[0].shape)))[0]
     here = view.at(frame)
     return rasterise(project(here, at), to_camera(here, at)[:, 2], body.faces, SIZE), at
 
@@ -337,7 +337,7 @@ def test_the_person_differs_from_what_is_behind(folder: Path, truth: SceneTruth)
 # ---- what is seen of points ----
 
 
-def standing(turns: Mapping[str, tuple[float, float, float]]) -> tuple[Moving, np.ndarray]:
+def standing(turns: Mapping[str, tuple[float, float, float]]) -> tuple[MovingBody, np.ndarray]:
     """Anny at rest on the floor at the world's middle, towards +Z, with joints turned."""
     body = load_anny()
     shape = body.shape.neutral
@@ -347,20 +347,20 @@ def standing(turns: Mapping[str, tuple[float, float, float]]) -> tuple[Moving, n
     floor = np.asarray(body.rest_vertices(shape))[:, 1].min()
     shift = np.tile([0.0, -floor, 0.0], (4, 1))
     times = np.linspace(-0.2, 0.4, 4)
-    return Moving.of(body, shape, times, so3.exp(rotvec), shift, "standing"), shape
+    return MovingBody.of(body, shape, times, so3.exp(rotvec), shift, "standing"), shape
 
 
 # The left arm on the back: the wrist comes to be 24 cm behind the middle of the trunk.
 ON_THE_BACK = {"upperarm01.L": (1.5, 0.0, -1.5), "lowerarm01.L": (-1.2, 0.0, 0.0)}
 
 
-def sight(
+def visibility(
     scene: Scene,
     turns: Mapping[str, tuple[float, float, float]],
     props: tuple[Prop, ...] = (),
     away: float = 4.0,
     side: float = 1.0,
-) -> tuple[dict[str, Sight], FilmedFrame]:
+) -> tuple[dict[str, Visibility], RenderedFrame]:
     """Of one frame by a camera `away` metres in front of (side 1) or behind (-1) the person."""
     moving, shape = standing(turns)
     R = looking(np.array([0.0, 0.0, -side]))
@@ -368,43 +368,45 @@ def sight(
         "cam01", SIZE, intrinsics(150.0, SIZE), R, -R @ np.array([0.0, 1.0, away * side])
     )
     filming = replace(scene.filming[0], camera=camera, given=camera, sway=None, shutter_s=0.0)
-    actor = replace(scene.actors[0], shape=tuple(shape.tolist()), seat=None)
-    posed = replace(scene, actors=(actor,), moving=(moving,), props=props, filming=(filming,))
-    studio = Studio(posed, load_anny())
-    frame = studio.film(0, 1)[0][0]
-    return dict(zip(studio.points.keypoints, map(Sight, frame.sight[0]), strict=True)), frame
+    person = replace(scene.people[0], shape=tuple(shape.tolist()), seat=None)
+    posed = replace(scene, people=(person,), moving=(moving,), props=props, filming=(filming,))
+    renderer = SceneRenderer(posed, load_anny())
+    frame = renderer.film(0, 1)[0][0]
+    return dict(
+        zip(renderer.points.keypoints, map(Visibility, frame.visibility[0]), strict=True)
+    ), frame
 
 
 def test_a_hand_behind_the_back_is_hidden_by_the_body_from_the_front_only(scene: Scene) -> None:
-    front, _ = sight(scene, ON_THE_BACK)
-    back, _ = sight(scene, ON_THE_BACK, side=-1.0)
-    assert front["LWrist"] == Sight.SELF_HIDDEN
-    assert back["LWrist"] == Sight.SEEN
+    front, _ = visibility(scene, ON_THE_BACK)
+    back, _ = visibility(scene, ON_THE_BACK, side=-1.0)
+    assert front["LWrist"] == Visibility.SELF_OCCLUDED
+    assert back["LWrist"] == Visibility.VISIBLE
     for name in ("Nose", "LKnee", "RElbow", "LShoulder"):
-        assert front[name] == Sight.SEEN
-    assert back["Nose"] == Sight.SELF_HIDDEN
-    assert back["LHeel"] == Sight.SEEN
+        assert front[name] == Visibility.VISIBLE
+    assert back["Nose"] == Visibility.SELF_OCCLUDED
+    assert back["LHeel"] == Visibility.VISIBLE
 
 
 def test_a_thing_between_hides_and_one_behind_does_not(scene: Scene) -> None:
     def wall(z: float) -> Prop:
         return Prop("box", (2.0, 0.7, 0.1), (0.0, z), 0.0, (0.5, 0.5, 0.5))
 
-    front, frame = sight(scene, {}, (wall(1.0),))
-    behind, clear = sight(scene, {}, (wall(-1.0),))
+    front, frame = visibility(scene, {}, (wall(1.0),))
+    behind, clear = visibility(scene, {}, (wall(-1.0),))
     for name in ("LKnee", "RKnee", "LAnkle", "RBigToe"):
-        assert front[name] == Sight.HIDDEN
-        assert behind[name] == Sight.SEEN
+        assert front[name] == Visibility.OCCLUDED
+        assert behind[name] == Visibility.VISIBLE
     for name in ("Nose", "LShoulder", "RElbow"):
-        assert front[name] == behind[name] == Sight.SEEN
+        assert front[name] == behind[name] == Visibility.VISIBLE
     np.testing.assert_array_equal(frame.xy, clear.xy)  # the truth does not care
     labels = np.repeat(*frame.runs).reshape(SIZE[::-1])
     assert (labels == 255).sum() > 1000
 
 
 def test_outside_the_picture_is_outside_and_has_its_pixels(scene: Scene) -> None:
-    near, frame = sight(scene, {}, away=1.0)
-    assert near["LAnkle"] == near["RBigToe"] == Sight.OUTSIDE
-    assert near["LHip"] == Sight.SEEN
+    near, frame = visibility(scene, {}, away=1.0)
+    assert near["LAnkle"] == near["RBigToe"] == Visibility.OUTSIDE
+    assert near["LHip"] == Visibility.VISIBLE
     assert np.isfinite(frame.xy).all()
     assert (frame.xy[0, list(near).index("LAnkle")] > SIZE).any()

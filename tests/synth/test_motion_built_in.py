@@ -9,10 +9,10 @@ from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, violations
 from kinefit.geometry import rotations as so3
 from kinefit.quality.assessment import GAIT_RANGES
-from kinefit.synth.clips import built_in
+from kinefit.synth.contact_ik import ContactBody, solve_contacts
 from kinefit.synth.keyframes import motion, motion_names, sampled
-from kinefit.synth.motion import Clip, hip_height
-from kinefit.synth.planted import Rig, planted
+from kinefit.synth.motion_clip import Clip, hip_height
+from kinefit.synth.motion_library import built_in
 from kinefit.synth.recombine import depth
 from kinefit.types import BodyMotion, FloatArray, InvalidData, Timeline
 
@@ -133,7 +133,7 @@ def test_lying_down_is_flat(body: BodyModel, clips: dict[str, Clip]) -> None:
 
 
 def test_fits_are_reproducible(body: BodyModel, clips: dict[str, Clip]) -> None:
-    again = planted(Rig.of(body), sampled("squat"))
+    again = solve_contacts(ContactBody.of(body), sampled("squat"))
     kept = clips["squat"]
     # To rounding: the kept one went through rotation vectors.
     np.testing.assert_allclose(again.rotations, kept.rotations, atol=1e-12)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kinefit.geometry import rotations as so3
-from kinefit.synth.cmu import recorded_clips
-from kinefit.synth.motion import Clip
+from kinefit.synth.motion_clip import Clip
+from kinefit.synth.recordings import recorded_clips
 from kinefit.types import InputError
 
 from ..fit.test_cmu import _arrays, _recording

@@ -7,8 +7,8 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.geometry import rotations as so3
-from kinefit.synth.clips import built_in
-from kinefit.synth.motion import Clip, hip_height, part
+from kinefit.synth.motion_clip import Clip, hip_height, part
+from kinefit.synth.motion_library import built_in
 from kinefit.synth.placing import (
     FEET,
     contacts,
@@ -110,7 +110,7 @@ def test_a_splice_gives_way_to_the_legs(body: BodyModel, clips: dict[str, Clip])
 
 
 def test_joining_goes_on_where_the_first_ends(body: BodyModel, clips: dict[str, Clip]) -> None:
-    from kinefit.synth.motion import moved
+    from kinefit.synth.motion_clip import moved
 
     first = clips["walk"]
     second = moved(clips["squat"], 2.0, np.array([3.0, 0.0, -1.0]))  # elsewhere, turned away

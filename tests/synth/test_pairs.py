@@ -13,10 +13,10 @@ import pytest
 from kinefit.io.atomic import PARTIAL
 from kinefit.skeletons import skeleton
 from kinefit.synth import pairs
-from kinefit.synth.options import PairOptions
 from kinefit.synth.pair_files import FIELDS, read_pairs, unit_torso
 from kinefit.synth.pairs import Shard, make_pairs
-from kinefit.synth.truth import Sight
+from kinefit.synth.scene_options import PairOptions
+from kinefit.synth.truth import Visibility
 from kinefit.types import InputError
 
 ROWS = 8  # two scenes' worth: 1 camera, 4 moments
@@ -99,7 +99,7 @@ def test_pixels_are_the_projections_of_the_points(rows: dict[str, np.ndarray]) -
     np.testing.assert_allclose(uvw[..., :2] / uvw[..., 2:], rows["projected_2d"], atol=0.1)
     from_33 = rows["true_33"][:, [BLAZE.index(name) for name in COCO]]
     np.testing.assert_array_equal(from_33, rows["projected_2d"])
-    seen = rows["sight_33"] == Sight.SEEN
+    seen = rows["sight_33"] == Visibility.VISIBLE
     assert seen.mean() > 0.3
     inside = (rows["true_33"] > -0.5).all(axis=-1) & (rows["true_33"] < [215.5, 287.5]).all(axis=-1)
     assert inside[seen].all()

@@ -14,11 +14,11 @@ import pytest
 
 from kinefit.body.anny import load_anny
 from kinefit.geometry.projection import project
-from kinefit.synth.clips import motion_library
-from kinefit.synth.motion import Clip
-from kinefit.synth.options import SynthOptions
-from kinefit.synth.points import body_points
+from kinefit.synth.body_points import body_points
+from kinefit.synth.motion_clip import Clip
+from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene import Scene, sample_scene
+from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.subjects import ADULT_STATURE, CHILD_STATURE, stature
 from kinefit.types import InputError
 
@@ -56,7 +56,7 @@ def full() -> Scene:
 
 def keypoints(of: Scene, person: int = 0) -> np.ndarray:
     times = np.linspace(0, of.options.seconds, 5)
-    shape = np.array(of.actors[person].shape)
+    shape = np.array(of.people[person].shape)
     return body_points(load_anny()).at(*of.moving[person].at(times), shape)[0]
 
 
@@ -77,7 +77,7 @@ def test_another_number_or_seed_is_another_scene(plain: Scene) -> None:
 
 def test_what_is_off_is_off(plain: Scene) -> None:
     assert len(plain.filming) == 2
-    assert len(plain.actors) == len(plain.moving) == 1
+    assert len(plain.people) == len(plain.moving) == 1
     assert plain.props == ()
     assert plain.room.kind != "picture"
     for filming in plain.filming:
@@ -91,7 +91,7 @@ def test_what_is_off_is_off(plain: Scene) -> None:
 
 def test_counts_are_as_asked_for(full: Scene) -> None:
     assert [f.camera.name for f in full.filming] == ["cam01", "cam02", "cam03"]
-    assert len(full.actors) == len(full.moving) == 2
+    assert len(full.people) == len(full.moving) == 2
     assert len(full.props) == 3
     assert len({prop.place for prop in full.props}) == 3
 
@@ -122,29 +122,29 @@ def test_the_calibration_given_is_wrong_by_about_what_was_asked_for(full: Scene)
 
 def test_children_are_children_and_adults_adults(full: Scene) -> None:
     body = load_anny()
-    small = [stature(body, np.array(actor.shape)) for actor in full.actors]
+    small = [stature(body, np.array(person.shape)) for person in full.people]
     assert max(small) <= CHILD_STATURE[1]
-    ages = [actor.shape[body.shape.names.index("age")] for actor in full.actors]
+    ages = [person.shape[body.shape.names.index("age")] for person in full.people]
     assert max(ages) <= 0.5  # Anny's age: two thirds is a young adult
-    adult = scene(2, children=0.0).actors[0]
+    adult = scene(2, children=0.0).people[0]
     assert stature(body, np.array(adult.shape)) >= ADULT_STATURE[0]
     assert adult.shape[body.shape.names.index("age")] >= 2 / 3
 
 
 def test_only_motions_of_that_name_and_nothing_done_to_them(full: Scene) -> None:
-    for actor in full.actors:
-        act = actor.act
+    for person in full.people:
+        act = person.act
         assert "sit" in act.lower
         assert (act.upper, act.then, act.mirror, act.speed, act.start) == (None, None, False, 1, 0)
 
 
 def test_who_sits_down_has_a_seat_below_the_hips(full: Scene) -> None:
-    seated = [(a, m) for a, m in zip(full.actors, full.moving, strict=True) if a.seat is not None]
+    seated = [(a, m) for a, m in zip(full.people, full.moving, strict=True) if a.seat is not None]
     assert seated
-    for actor, moving in seated:
+    for person, moving in seated:
         lowest = moving.clip.root_path[moving.clip.root_path[:, 1].argmin()]
-        assert 0.2 < actor.seat.size[1] < lowest[1]
-        np.testing.assert_allclose(actor.seat.place, lowest[[0, 2]], atol=1e-9)
+        assert 0.2 < person.seat.size[1] < lowest[1]
+        np.testing.assert_allclose(person.seat.place, lowest[[0, 2]], atol=1e-9)
 
 
 def test_an_unknown_motion_is_refused_and_known_ones_are_named() -> None:
@@ -154,7 +154,7 @@ def test_an_unknown_motion_is_refused_and_known_ones_are_named() -> None:
 
 
 def test_motions_are_mixed_when_they_may() -> None:
-    acts = [scene(n, seconds=0.1).actors[0].act for n in range(4)]
+    acts = [scene(n, seconds=0.1).people[0].act for n in range(4)]
     assert len({act.lower for act in acts}) > 2
     assert len({act.mirror for act in acts}) == 2
     assert all(0.75 <= act.speed <= 1.25 for act in acts)
@@ -173,7 +173,7 @@ def test_a_treadmill_keeps_a_walker_in_place() -> None:
 @pytest.mark.parametrize("which", ["plain", "full"])
 def test_the_subject_is_in_all_pictures(which: str, request: pytest.FixtureRequest) -> None:
     of: Scene = request.getfixturevalue(which)
-    for person in range(len(of.actors)):
+    for person in range(len(of.people)):
         for filming in of.filming:
             uv = project(filming.camera, keypoints(of, person))
             assert (uv >= 0).all()
@@ -181,7 +181,7 @@ def test_the_subject_is_in_all_pictures(which: str, request: pytest.FixtureReque
 
 
 def test_people_stand_apart(full: Scene) -> None:
-    one, two = (np.array(actor.place[:2]) for actor in full.actors)
+    one, two = (np.array(person.place[:2]) for person in full.people)
     np.testing.assert_array_equal(one, 0)
     assert 1.0 <= np.linalg.norm(two) <= 2.2
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from kinefit.synth.look import linear
-from kinefit.synth.sensor import Sensor, develop, sample_sensor
+from kinefit.synth.sensor import Sensor, apply_sensor, sample_sensor
 
 IDEAL = Sensor(1.0, (1.0, 1.0, 1.0), contrast=1.0, blur_px=0.0, vignette=0.0, noise=0.0)
 SHAPE = (96, 128, 3)
 
 
 def developed(light: np.ndarray, sensor: Sensor, seed: int = 0) -> np.ndarray:
-    return develop(light.astype(np.float32), sensor, np.random.default_rng(seed))
+    return apply_sensor(light.astype(np.float32), sensor, np.random.default_rng(seed))
 
 
 def flat(value: float) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_blur_spreads_a_point_and_keeps_its_light() -> None:
 
 def test_the_light_is_not_written_to() -> None:
     light = np.full(SHAPE, 0.4, np.float32)
-    develop(light, replace(IDEAL, noise=1.0, vignette=0.3), np.random.default_rng(0))
+    apply_sensor(light, replace(IDEAL, noise=1.0, vignette=0.3), np.random.default_rng(0))
     assert (light == 0.4 * np.float32(1)).all()
 
 

@@ -12,14 +12,14 @@ from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import sample_camera
 from kinefit.synth.masks import LabelRuns, encode
-from kinefit.synth.points import body_points
 from kinefit.synth.truth import (
     PersonTruth,
     SceneTruth,
-    Sight,
     ViewTruth,
+    Visibility,
     interpolated,
     read_truth,
     write_truth,
@@ -89,7 +89,7 @@ def test_what_was_written_comes_back(truth: SceneTruth, tmp_path: Path) -> None:
     np.testing.assert_allclose(one.motion.rotations, two.motion.rotations, atol=1e-14)
     np.testing.assert_array_equal(one.motion.shape, two.motion.shape)
     for a, b in zip(truth.views, back.views, strict=True):
-        for field in ("R", "t", "time", "xy", "sight"):
+        for field in ("R", "t", "time", "xy", "visibility"):
             np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
         np.testing.assert_array_equal(a.masks.labels(3), b.masks.labels(3))
         assert a.camera.name == b.camera.name
@@ -127,8 +127,13 @@ def test_skeletons_are_picked_by_name(truth: SceneTruth) -> None:
     view = truth.view("cam02")
     column, place = seen.names.index("RWrist"), truth.point_names.index("RWrist")
     np.testing.assert_array_equal(seen.xy[:, column], view.xy[0, :, place])
-    score = {Sight.SEEN: 1.0, Sight.SELF_HIDDEN: 0.5, Sight.HIDDEN: 0.0, Sight.OUTSIDE: 0.0}
-    expected = [score[Sight(s)] for s in view.sight[0, :, place]]
+    score = {
+        Visibility.VISIBLE: 1.0,
+        Visibility.SELF_OCCLUDED: 0.5,
+        Visibility.OCCLUDED: 0.0,
+        Visibility.OUTSIDE: 0.0,
+    }
+    expected = [score[Visibility(s)] for s in view.visibility[0, :, place]]
     np.testing.assert_array_equal(seen.score[:, column], expected)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from kinefit.cli.console import errors_exit, out
 
 if TYPE_CHECKING:
-    from kinefit.evaluate.report import ScoreTable
+    from kinefit.evaluate.score_tables import ScoreTable
 
 _PIPED = 200  # characters, of tables that no terminal shows
 
@@ -52,7 +52,7 @@ def evaluate_synth(
     """
     with errors_exit():
         from kinefit.api import evaluate_run
-        from kinefit.evaluate.report import skipped_notes, synth_tables
+        from kinefit.evaluate.score_tables import skipped_notes, synth_tables
 
         scores = evaluate_run(run, reference, person)
         title = f"{scores['run']} against {scores['scene']}, person {person}"
@@ -101,7 +101,7 @@ def evaluate_poses(
     """Points in space against others of the same names, under every usual alignment."""
     with errors_exit():
         from kinefit.api import evaluate_poses_of_file
-        from kinefit.evaluate.report import pose_tables
+        from kinefit.evaluate.score_tables import pose_tables
 
         scores = evaluate_poses_of_file(file, reference, align.value, person)
         title = f"{file.name} against {reference.name}"
@@ -124,7 +124,7 @@ def evaluate_pof(
     """Directions of 14 limbs as the detector has them, against the true ones in camera axes."""
     with errors_exit():
         from kinefit.api import evaluate_limbs
-        from kinefit.evaluate.report import pof_notes, pof_tables
+        from kinefit.evaluate.score_tables import pof_notes, pof_tables
 
         scores = evaluate_limbs(folder, reference, person, plots)
         tables, notes = pof_tables(scores), pof_notes(scores)
@@ -169,7 +169,7 @@ def _write(
     tables: Sequence[ScoreTable],
     notes: Sequence[str],
 ) -> None:
-    from kinefit.evaluate.report import markdown
+    from kinefit.evaluate.score_tables import markdown
     from kinefit.io.atomic import write_json, write_text
     from kinefit.types import InputError
 

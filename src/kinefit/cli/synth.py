@@ -9,7 +9,7 @@ import typer
 
 from kinefit.cli.console import errors_exit, out, stage_progress
 from kinefit.cli.options import with_options
-from kinefit.synth.options import PairOptions, SynthOptions
+from kinefit.synth.scene_options import PairOptions, SynthOptions
 
 synth = typer.Typer(
     invoke_without_command=True,
@@ -79,7 +79,8 @@ def errors(
         Path, typer.Argument(metavar="PAIRS", help="Folder of `kinefit synth pairs`.")
     ],
     out_file: Annotated[
-        Path, typer.Option("--out", help="Model to write; kinefit.synth.errors.draw uses it.")
+        Path,
+        typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw."),
     ] = Path("detector_errors.safetensors"),
 ) -> None:
     """Fit a model of MediaPipe's error, which draws detections without rendering."""

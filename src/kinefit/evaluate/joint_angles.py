@@ -10,7 +10,7 @@ import numpy as np
 
 from kinefit.biomech.angles import to_opensim
 from kinefit.biomech.angles.compare import DofError, compare, read_coordinates
-from kinefit.evaluate.points import columns, common_names, score_deviations
+from kinefit.evaluate.position_scores import columns, common_names, score_deviations
 from kinefit.metrics import Agreement, agreement, mean_of, same_turn
 from kinefit.metrics.summary import plain
 from kinefit.synth.truth import PersonTruth

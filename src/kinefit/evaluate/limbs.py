@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kinefit.evaluate.directions import score_pairs, score_pof
-from kinefit.evaluate.plots import plot_sources
-from kinefit.evaluate.runs import read_run
-from kinefit.evaluate.scenes import check_person, read_scene
-from kinefit.evaluate.sources import ErrorSources, joined, of_pairs, of_track
+from kinefit.evaluate.error_plots import plot_sources
+from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track
+from kinefit.evaluate.limb_scores import score_pairs, score_pof
+from kinefit.evaluate.run_folder import read_run
+from kinefit.evaluate.scene_folder import check_person, read_scene
 from kinefit.synth.pair_files import read_pairs
 from kinefit.types import InputError, InvalidData, TooFewPoints
 
@@ -17,7 +17,7 @@ from kinefit.types import InputError, InvalidData, TooFewPoints
 def score_limbs(
     folder: Path, scene: Path | None = None, person: int = 0, plots: Path | None = None
 ) -> dict[str, Any]:
-    """Name -> `kinefit.evaluate.directions.score_directions`: of "pairs", or of each camera.
+    """Name -> `kinefit.evaluate.limb_scores.score_directions`: of "pairs", or of each camera.
 
     folder: of `kinefit synth pairs`; with a `scene`, of a run of its videos. plots: folder for
     `points.png` and `limbs.png`, of where the errors come from.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import project, to_camera
-from kinefit.metrics.poses import point_errors
+from kinefit.metrics.positions import point_errors
 from kinefit.types import BoolArray, Camera, FloatArray, InvalidData
 
 

@@ -41,7 +41,7 @@ class Contact:
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class KeyframeMotion:
     """A table's motion on a grid of times.
 
     joints: J of "Pelvis" and `kinefit.body.anatomy.JOINTS`. times: (T,) seconds from zero.
@@ -93,7 +93,7 @@ def seat_height(name: str) -> float | None:
     return None if seat is None else float(seat)
 
 
-def motion(name: str, rate_hz: float) -> Motion:
+def motion(name: str, rate_hz: float) -> KeyframeMotion:
     """A motion of the table, sampled; raises InvalidData for one that it does not have."""
     if name not in motion_names():
         raise InvalidData(f"No motion {name!r}; there are: {', '.join(motion_names())}.")
@@ -101,14 +101,14 @@ def motion(name: str, rate_hz: float) -> Motion:
     return _cycle(name, table, rate_hz) if "cycle_s" in table else _sequence(name, table, rate_hz)
 
 
-def sampled(name: str) -> Motion:
+def sampled(name: str) -> KeyframeMotion:
     """A motion of the table at the rate at which it is fitted."""
     # A foot rests for 0.27 s in a run; what stands, sits and lies down takes its time.
     at_30 = motion(name, 30.0)
     return motion(name, 60.0) if at_30.cyclic else at_30
 
 
-def _cycle(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
+def _cycle(name: str, table: Mapping[str, Any], rate_hz: float) -> KeyframeMotion:
     """Whole cycles, one after the other; times of the table are percent of a cycle."""
     period, count = float(table["cycle_s"]), int(table["cycles"])
     steps = round(period * rate_hz)
@@ -121,7 +121,7 @@ def _cycle(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
         for k in range(-1, count + 1)
     ]
     times = phase / 100 * period
-    return Motion(
+    return KeyframeMotion(
         name=name,
         about=table["about"],
         joints=joints,
@@ -146,7 +146,7 @@ def _periodic(table: Mapping[str, Any], joint: str, phase: FloatArray) -> FloatA
     return np.asarray(curve(phase if of_right else phase + 50) * share)
 
 
-def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
+def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> KeyframeMotion:
     """Poses one after the other, at rest in each, and back again where the table says so."""
     at, joints = np.array(table["at"], dtype=np.float64), _joints(table["angles"])
     contacts, end = _contacts(table), float(table["at"][-1])
@@ -160,7 +160,7 @@ def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> Motion:
     for joint in joints:
         row, share, _ = _row(table["angles"], joint)
         angles.append(PchipInterpolator(at, row)(there) * share)
-    return Motion(
+    return KeyframeMotion(
         name=name,
         about=table["about"],
         joints=joints,

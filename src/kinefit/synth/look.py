@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.body.model import BodyModel
-from kinefit.synth.noise import smooth_noise
+from kinefit.synth.lattice_noise import smooth_noise
 from kinefit.types import FloatArray, IntArray
 
 Color = tuple[float, float, float]

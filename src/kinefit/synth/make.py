@@ -29,19 +29,19 @@ from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import Picture, VideoWriter
 from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json, sha256_path
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import moved
-from kinefit.synth.clips import motion_library
 from kinefit.synth.look import dress
 from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_manifest
 from kinefit.synth.masks import PROP, LabelRuns, Labels, encode, person_label
-from kinefit.synth.options import SynthOptions
+from kinefit.synth.motion_library import motion_library
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.placing import FEET, contacts, standing_heights
-from kinefit.synth.points import body_points
-from kinefit.synth.scene import Filming, Scene, pictures_in, sample_scene
-from kinefit.synth.sensor import develop
+from kinefit.synth.scene import CameraSpec, Scene, pictures_in, sample_scene
+from kinefit.synth.scene_options import SynthOptions
+from kinefit.synth.sensor import apply_sensor
 from kinefit.synth.subjects import mass, stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, Sight, ViewTruth, write_truth
+from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility, write_truth
 from kinefit.types import (
     BodyMotion,
     Camera,
@@ -62,18 +62,21 @@ NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)  # where only the truth is w
 
 
 @dataclass(frozen=True, eq=False)
-class FilmedFrame:
-    """One frame of one camera. picture: as the sensor gives it. runs: of labels. xy, sight: (P, K,
-    2), (P, K) of the points. camera: where it was."""
+class RenderedFrame:
+    """One frame of one camera.
+
+    picture: as the sensor gives it. runs: of labels. xy: (P, K, 2) pixels of the points.
+    visibility: (P, K) of `Visibility`. camera: in this frame.
+    """
 
     picture: Picture
     runs: tuple[Labels, NDArray[np.uint32]]
     xy: FloatArray
-    sight: NDArray[np.uint8]
+    visibility: NDArray[np.uint8]
     camera: Camera
 
 
-class Studio:
+class SceneRenderer:
     """Films a scene, frame by frame; each process has its own.
 
     points: of the body. statures: metres, of each person.
@@ -82,8 +85,8 @@ class Studio:
     def __init__(self, scene: Scene, body: BodyModel) -> None:
         self.scene, self.body = scene, body
         self.points = body_points(body)
-        shapes = [np.array(actor.shape) for actor in scene.actors]
-        looks = [actor.look for actor in scene.actors]
+        shapes = [np.array(person.shape) for person in scene.people]
+        looks = [person.look for person in scene.people]
         self.statures = [stature(body, shape) for shape in shapes]
         # Bodies of one shape: with parameters, most of the time would go into the rest pose.
         self._bodies = [body.fixed(shape) for shape in shapes]
@@ -91,12 +94,12 @@ class Studio:
         self._figures = [dress(body, s, k) for s, k in zip(shapes, looks, strict=True)]
         self._inside = [self.points.depth_below_skin(shape) for shape in shapes]
 
-    def film(self, first: int, count: int) -> list[list[FilmedFrame]]:
+    def film(self, first: int, count: int) -> list[list[RenderedFrame]]:
         """Frames from `first` on, `count` of them: per frame, one per camera."""
         by_camera = [self._film_camera(c, first, count) for c in range(len(self.scene.filming))]
         return [list(row) for row in zip(*by_camera, strict=True)]
 
-    def glance(self, frame: int) -> list[FilmedFrame]:
+    def visibility_pass(self, frame: int) -> list[RenderedFrame]:
         """A frame of every camera without its picture: what is where, and what is seen."""
         out = []
         for c, filming in enumerate(self.scene.filming):
@@ -104,10 +107,10 @@ class Studio:
             (camera,) = moved(filming.camera, filming.sway, time)
             shot = self._painters[c].outline(camera, [m[0] for m in self._meshes(time)])
             seen = self._seen(camera, shot, [p[0] for p in self.keypoints(time)])
-            out.append(FilmedFrame(NO_PICTURE, encode(self._labels(shot)), *seen, camera))
+            out.append(RenderedFrame(NO_PICTURE, encode(self._labels(shot)), *seen, camera))
         return out
 
-    def _film_camera(self, c: int, first: int, count: int) -> list[FilmedFrame]:
+    def _film_camera(self, c: int, first: int, count: int) -> list[RenderedFrame]:
         filming = self.scene.filming[c]
         step = 1 / self.scene.options.rate
         times = np.asarray(np.arange(first, first + count) * step + filming.offset_s, np.float64)
@@ -125,13 +128,13 @@ class Studio:
             shot = self._painters[c].draw(cameras, shots)
             noise = np.random.default_rng((*self.scene.seed, c, first + k))
             camera = cameras[len(cameras) // 2]
-            xy, sight = self._seen(camera, shot, [p[k] for p in points])
+            xy, visibility = self._seen(camera, shot, [p[k] for p in points])
             out.append(
-                FilmedFrame(
-                    develop(shot.picture, filming.sensor, noise),
+                RenderedFrame(
+                    apply_sensor(shot.picture, filming.sensor, noise),
                     encode(self._labels(shot)),
                     xy,
-                    sight,
+                    visibility,
                     camera,
                 )
             )
@@ -141,7 +144,7 @@ class Studio:
     def _painters(self) -> list[Painter]:
         """One per camera: each keeps the backdrop that it sees."""
         s = self.scene
-        things = [*s.props, *(actor.seat for actor in s.actors if actor.seat is not None)]
+        things = [*s.props, *(person.seat for person in s.people if person.seat is not None)]
         size = s.options.size
         return [Painter(s.room, s.light, self._figures, things, size, f.camera) for f in s.filming]
 
@@ -181,10 +184,10 @@ class Studio:
         u, v = np.where(inside[..., None], pixel, 0).astype(np.int64).transpose(2, 0, 1)
         surface, before = shot.surface[v, u], depth - shot.depth[v, u]
         own = surface == np.arange(len(points))[:, None]
-        return xy, _sight(inside, own, before, np.stack(self._inside))
+        return xy, _visibility(inside, own, before, np.stack(self._inside))
 
 
-def _sight(
+def _visibility(
     inside: NDArray[np.bool_], own: NDArray[np.bool_], before: FloatArray, below: FloatArray
 ) -> NDArray[np.uint8]:
     """What is seen of points (P, K).
@@ -194,9 +197,9 @@ def _sight(
     further away than twice that and a little is the skin of that joint.
     """
     hidden = before > np.where(own, 2 * below + 0.03, 0.0)
-    out = np.where(own, Sight.SELF_HIDDEN, Sight.HIDDEN)
-    out = np.where(hidden, out, Sight.SEEN)
-    return np.where(inside, out, Sight.OUTSIDE).astype(np.uint8)
+    out = np.where(own, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
+    out = np.where(hidden, out, Visibility.VISIBLE)
+    return np.where(inside, out, Visibility.OUTSIDE).astype(np.uint8)
 
 
 def make_scenes(
@@ -259,7 +262,7 @@ def make_scene(
     remove_partial(out)
     body = load_anny()
     frames = _filmed(scene, body, processes or os.cpu_count() or 1)
-    rows: list[list[FilmedFrame]] = []
+    rows: list[list[RenderedFrame]] = []
     with ExitStack() as opened:
         writers = [opened.enter_context(_writer(scene, f, out)) for f in scene.filming]
         for k, row in enumerate(frames):
@@ -268,7 +271,7 @@ def make_scene(
             rows.append([replace(frame, picture=NO_PICTURE) for frame in row])
             progress(k + 1, scene.options.frames)
     truth = SceneTruth(
-        tuple(_person_truth(scene, body, p) for p in range(len(scene.actors))),
+        tuple(_person_truth(scene, body, p) for p in range(len(scene.people))),
         tuple(_view_truth(scene, f, [row[c] for row in rows]) for c, f in enumerate(scene.filming)),
     )
     write_truth(out / TRUTH, truth)
@@ -280,7 +283,7 @@ def make_scene(
     (out / CLAIM).unlink()
 
 
-def _writer(scene: Scene, filming: Filming, out: Path) -> VideoWriter:
+def _writer(scene: Scene, filming: CameraSpec, out: Path) -> VideoWriter:
     options = scene.options
     path = out / f"{filming.camera.name}.mp4"
     return VideoWriter(path, options.size, rate_hz=options.rate, quality=options.quality)
@@ -330,17 +333,17 @@ def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     return manifest.get("key") == scene_key(options, number)
 
 
-def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[FilmedFrame]]:
+def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[RenderedFrame]]:
     """All frames in order, one row of cameras each."""
     starts = range(0, scene.options.frames, _CHUNK)
     chunks = [(first, min(_CHUNK, scene.options.frames - first)) for first in starts]
     if processes == 1 or len(chunks) == 1:
-        studio = Studio(scene, body)
+        renderer = SceneRenderer(scene, body)
         for first, count in chunks:
-            yield from studio.film(first, count)
+            yield from renderer.film(first, count)
         return
     context = get_context("spawn")  # a fork would copy the threads' locks
-    with ProcessPoolExecutor(processes, context, _open_studio, (scene,)) as pool:
+    with ProcessPoolExecutor(processes, context, _open_renderer, (scene,)) as pool:
         waiting = iter(chunks)
         # A few ahead of the writer, no more: pictures are large.
         ahead = [pool.submit(_film, *chunk) for chunk in islice(waiting, processes + 1)]
@@ -350,21 +353,21 @@ def _filmed(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[Film
             yield from rows
 
 
-_studio: Studio  # set in each worker
+_renderer: SceneRenderer  # set in each worker
 
 
-def _open_studio(scene: Scene) -> None:
-    global _studio
-    _studio = Studio(scene, load_anny())
+def _open_renderer(scene: Scene) -> None:
+    global _renderer
+    _renderer = SceneRenderer(scene, load_anny())
 
 
-def _film(first: int, count: int) -> list[list[FilmedFrame]]:
-    return _studio.film(first, count)
+def _film(first: int, count: int) -> list[list[RenderedFrame]]:
+    return _renderer.film(first, count)
 
 
 def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
     """The person at the moments of the first camera's frames."""
-    options, shape = scene.options, np.array(scene.actors[p].shape)
+    options, shape = scene.options, np.array(scene.people[p].shape)
     timeline = Timeline.regular(options.frames, options.rate)
     rotations, translation = scene.moving[p].at(timeline.time)
     points = body_points(body)
@@ -388,7 +391,7 @@ def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
     )
 
 
-def _view_truth(scene: Scene, filming: Filming, frames: Sequence[FilmedFrame]) -> ViewTruth:
+def _view_truth(scene: Scene, filming: CameraSpec, frames: Sequence[RenderedFrame]) -> ViewTruth:
     timeline = Timeline.regular(len(frames), scene.options.rate)
     return ViewTruth(
         camera=frames[0].camera,
@@ -397,6 +400,6 @@ def _view_truth(scene: Scene, filming: Filming, frames: Sequence[FilmedFrame]) -
         timeline=timeline,
         time=timeline.time + filming.offset_s,
         xy=np.stack([frame.xy for frame in frames], axis=1),
-        sight=np.stack([frame.sight for frame in frames], axis=1),
+        visibility=np.stack([frame.visibility for frame in frames], axis=1),
         masks=LabelRuns.of(filming.camera.size, (frame.runs for frame in frames)),
     )

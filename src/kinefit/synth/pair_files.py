@@ -31,7 +31,7 @@ FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
     "world_33": ((33, 3), "metres, camera axes, from the mid-hip: the detector's own 3D"),
     "true_33": ((33, 2), "pixels; NaN for points that the body has no place for"),
     "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
-    "sight_33": ((33,), "what is seen of each point: kinefit.synth.truth.Sight"),
+    "sight_33": ((33,), "what is seen of each point: kinefit.synth.truth.Visibility"),
     "K": ((3, 3), "intrinsics, pixels"),
     "size": ((2,), "width, height of the picture"),
     "stature_m": ((), "metres, standing"),

@@ -26,13 +26,13 @@ from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
-from kinefit.synth.clips import motion_library
-from kinefit.synth.errors import detector_errors, draw
-from kinefit.synth.make import FilmedFrame, Studio, by_content
-from kinefit.synth.motion import Clip
-from kinefit.synth.options import PairOptions
+from kinefit.synth.detector_errors import detector_errors, draw
+from kinefit.synth.make import RenderedFrame, SceneRenderer, by_content
+from kinefit.synth.motion_clip import Clip
+from kinefit.synth.motion_library import motion_library
 from kinefit.synth.pair_files import FIELDS, unit_torso
 from kinefit.synth.scene import Scene, sample_scene
+from kinefit.synth.scene_options import PairOptions
 from kinefit.types import InputError
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
@@ -139,19 +139,23 @@ class _Maker:
         props = int(rng.integers(self.options.props + 1))
         chosen = self.options.model_copy(update={"props": props})
         scene = sample_scene(chosen, number, self.body, self.library)
-        studio = Studio(scene, self.body)
+        renderer = SceneRenderer(scene, self.body)
         for frame in np.sort(rng.choice(chosen.frames, self.moments, replace=False)).tolist():
-            filmed = studio.glance(frame) if self.network is None else studio.film(frame, 1)[0]
+            filmed = (
+                renderer.visibility_pass(frame)
+                if self.network is None
+                else renderer.film(frame, 1)[0]
+            )
             for view, seen in enumerate(filmed):
-                yield self._row(scene, studio, frame, view, seen)
+                yield self._row(scene, renderer, frame, view, seen)
 
     def _row(
-        self, scene: Scene, studio: Studio, frame: int, view: int, filmed: FilmedFrame
+        self, scene: Scene, renderer: SceneRenderer, frame: int, view: int, filmed: RenderedFrame
     ) -> dict[str, Any]:
         time = np.array([frame / scene.options.rate + scene.filming[view].offset_s])
-        xyz = to_camera(filmed.camera, studio.keypoints(time)[0][0])
-        names, stature = studio.points.keypoints, studio.statures[0]
-        seen = map_points(filmed.sight[0][:, None].astype(np.float64), names, _BLAZE)[:, 0]
+        xyz = to_camera(filmed.camera, renderer.keypoints(time)[0][0])
+        names, stature = renderer.points.keypoints, renderer.statures[0]
+        seen = map_points(filmed.visibility[0][:, None].astype(np.float64), names, _BLAZE)[:, 0]
         true = {
             "true_33": map_points(filmed.xy[0], names, _BLAZE),
             "xyz_33": map_points(xyz, names, _BLAZE),

@@ -12,7 +12,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.priors import Capsules, Interpenetration, PriorJoints
 from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
-from kinefit.synth.motion import Clip, moved, turn_between
+from kinefit.synth.motion_clip import Clip, moved, turn_between
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])

@@ -14,17 +14,17 @@ import numpy as np
 
 from kinefit.body.model import BodyModel
 from kinefit.synth.backdrop import Room, sample_room
+from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
 from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.keyframes import seat_height
 from kinefit.synth.look import Look, sample_look, sample_reflectance
-from kinefit.synth.motion import Clip, hip_height, part
-from kinefit.synth.moving import Moving
-from kinefit.synth.options import SynthOptions
+from kinefit.synth.motion_clip import Clip, hip_height, part
+from kinefit.synth.moving_body import MovingBody
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
 from kinefit.synth.placing import placed
-from kinefit.synth.points import body_points
 from kinefit.synth.recombine import joined, mirrored, retimed, spliced
+from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.sensor import Sensor, sample_sensor
 from kinefit.synth.subjects import sample_shape
 from kinefit.types import Camera, FloatArray, InputError
@@ -39,7 +39,7 @@ _SAMPLES_A_SECOND = 5.0  # of the motion, when cameras are placed around it
 
 
 @dataclass(frozen=True)
-class Act:
+class MotionSpec:
     """What one person does: motions of the library, by their names, and what is done to them.
 
     lower, upper: whole motion, and whose upper body is taken instead (None: its own). then: the
@@ -56,19 +56,19 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Actor:
+class PersonSpec:
     """A person. shape: the body's parameters. place: (3,) x, z metres of the middle of the way, and
     the heading about Y, radians. seat: what the person sits down on, if the motion does."""
 
     shape: tuple[float, ...]
     look: Look
-    act: Act
+    act: MotionSpec
     place: tuple[float, float, float]
     seat: Prop | None
 
 
 @dataclass(frozen=True, eq=False)
-class Filming:
+class CameraSpec:
     """A camera and how it films.
 
     camera: without sway. given: what the calibration says of it. shutter_s: exposure.
@@ -85,16 +85,16 @@ class Filming:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that decides what the videos show. moving: the motion of each actor."""
+    """Everything that decides what the videos show. moving: the motion of each person."""
 
     options: SynthOptions
     number: int
-    actors: tuple[Actor, ...]
-    moving: tuple[Moving, ...]
+    people: tuple[PersonSpec, ...]
+    moving: tuple[MovingBody, ...]
     room: Room
     light: Light
     props: tuple[Prop, ...]
-    filming: tuple[Filming, ...]
+    filming: tuple[CameraSpec, ...]
 
     @property
     def seed(self) -> tuple[int, int]:
@@ -109,7 +109,7 @@ class Scene:
         return {
             "options": options,
             "scene": self.number,
-            "people": [asdict(actor) for actor in self.actors],
+            "people": [asdict(person) for person in self.people],
             "room": {**asdict(self.room), "picture": Path(self.room.picture).name}
             if self.room.picture
             else asdict(self.room),
@@ -137,7 +137,7 @@ def sample_scene(
     """
     rng = np.random.default_rng((options.seed, number))
     chosen = _chosen(library, options.clip)
-    actors, moving = [], []
+    people, moving = [], []
     for p in range(options.people):
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
         act = _sample_act(rng, options, chosen)
@@ -145,15 +145,15 @@ def sample_scene(
         look = sample_look(rng)
         moving.append(_play(act, library, body, shape, place, options))
         seat = _seat(rng, act, moving[-1], hip_height(body, shape))
-        actors.append(Actor(tuple(shape.tolist()), look, act, place, seat))
-    around = _reach(body, actors, moving, options)
+        people.append(PersonSpec(tuple(shape.tolist()), look, act, place, seat))
+    around = _reach(body, people, moving, options)
     filming = _sample_filming(rng, options, np.concatenate(around))
     far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in filming)
     room = sample_room(rng, least_m=far + 0.5, picture=_sample_picture(rng, options.backgrounds))
     return Scene(
         options=options,
         number=number,
-        actors=tuple(actors),
+        people=tuple(people),
         moving=tuple(moving),
         room=room,
         light=sample_light(rng),
@@ -173,7 +173,9 @@ def _chosen(library: Mapping[str, Clip], part: str | None) -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def _sample_act(rng: np.random.Generator, options: SynthOptions, names: list[list[str]]) -> Act:
+def _sample_act(
+    rng: np.random.Generator, options: SynthOptions, names: list[list[str]]
+) -> MotionSpec:
     def pick() -> str:
         # Recordings hardly sit, kneel or lie: kinefit's own motions, which do, are few but often.
         group = names[0] if rng.random() < _OWN else names[-1]
@@ -181,8 +183,8 @@ def _sample_act(rng: np.random.Generator, options: SynthOptions, names: list[lis
 
     lower, upper, then = pick(), pick(), pick()
     if not options.mix:
-        return Act(lower, None, None, mirror=False, speed=1.0, start=0.0)
-    return Act(
+        return MotionSpec(lower, None, None, mirror=False, speed=1.0, start=0.0)
+    return MotionSpec(
         lower=lower,
         upper=upper if rng.random() < 0.3 and upper != lower else None,
         then=then if rng.random() < 0.3 else None,
@@ -202,13 +204,13 @@ def _sample_place(rng: np.random.Generator, person: int) -> tuple[float, float, 
 
 
 def _play(
-    act: Act,
+    act: MotionSpec,
     library: Mapping[str, Clip],
     body: BodyModel,
     shape: FloatArray,
     place: tuple[float, float, float],
     options: SynthOptions,
-) -> Moving:
+) -> MovingBody:
     """The act on a body, from a little before the first frame to a little after the last."""
     lower, upper = library[act.lower], act.upper
     following = library[act.then] if act.then is not None else lower
@@ -225,11 +227,15 @@ def _play(
     clip = mirrored(clip) if act.mirror else clip
     times = np.linspace(clip.times[0], clip.times[-1], round(needed * options.rate) + 1)
     rotations, translation = placed(clip, body, shape, times)
-    moving = Moving.of(body, shape, times - times[0] - margin, rotations, translation, clip.name)
+    moving = MovingBody.of(
+        body, shape, times - times[0] - margin, rotations, translation, clip.name
+    )
     return (moving.in_place() if options.treadmill else moving).turned_to(place)
 
 
-def _seat(rng: np.random.Generator, act: Act, moving: Moving, hips_m: float) -> Prop | None:
+def _seat(
+    rng: np.random.Generator, act: MotionSpec, moving: MovingBody, hips_m: float
+) -> Prop | None:
     """A stool under the hips where they are lowest, for who only sits down and stands up."""
     height = seat_height(act.lower)
     if height is None or act.then is not None:
@@ -248,22 +254,25 @@ def _seat(rng: np.random.Generator, act: Act, moving: Moving, hips_m: float) -> 
 
 
 def _reach(
-    body: BodyModel, actors: Sequence[Actor], moving: Sequence[Moving], options: SynthOptions
+    body: BodyModel,
+    people: Sequence[PersonSpec],
+    moving: Sequence[MovingBody],
+    options: SynthOptions,
 ) -> list[FloatArray]:
     """(N, 3) metres per person: all places where the person's points come to be."""
     points = body_points(body)
     count = max(2, round(options.seconds * _SAMPLES_A_SECOND))
     times = np.linspace(0, options.seconds, count)
     out = []
-    for actor, motion in zip(actors, moving, strict=True):
-        keypoints, _ = points.at(*motion.at(times), np.array(actor.shape))
+    for person, motion in zip(people, moving, strict=True):
+        keypoints, _ = points.at(*motion.at(times), np.array(person.shape))
         out.append(keypoints.reshape(-1, 3))
     return out
 
 
 def _sample_filming(
     rng: np.random.Generator, options: SynthOptions, around: FloatArray
-) -> tuple[Filming, ...]:
+) -> tuple[CameraSpec, ...]:
     first, count = rng.uniform(0, 2 * np.pi), options.views
     out = []
     for c in range(count):
@@ -280,7 +289,7 @@ def _sample_filming(
         offset = rng.uniform(-options.clock_offset, options.clock_offset) if c else 0.0
         sway = sample_sway(rng)
         out.append(
-            Filming(
+            CameraSpec(
                 camera=camera,
                 given=given,
                 sway=sway if options.handheld else None,
@@ -308,7 +317,7 @@ def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None
 
 
 def _sample_props(
-    rng: np.random.Generator, count: int, around: FloatArray, filming: Sequence[Filming]
+    rng: np.random.Generator, count: int, around: FloatArray, filming: Sequence[CameraSpec]
 ) -> tuple[Prop, ...]:
     """Objects between the cameras and the subject, each in the way of one camera at least."""
     middle = (around.min(axis=0) + around.max(axis=0)) / 2

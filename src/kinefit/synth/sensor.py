@@ -46,7 +46,7 @@ def sample_sensor(rng: np.random.Generator, noise: float) -> Sensor:
     )
 
 
-def develop(light: NDArray[np.float32], sensor: Sensor, rng: np.random.Generator) -> Picture:
+def apply_sensor(light: NDArray[np.float32], sensor: Sensor, rng: np.random.Generator) -> Picture:
     """(H, W, 3) sRGB, 8 bits, of linear light (H, W, 3), where 1 is white."""
     height, width = light.shape[:2]
     out = cv2.GaussianBlur(light, (0, 0), sensor.blur_px) if sensor.blur_px else light.copy()

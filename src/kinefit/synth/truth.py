@@ -39,13 +39,13 @@ from kinefit.types import (
 FORMAT = "kinefit truth 1"
 
 
-class Sight(IntEnum):
-    """What of a point is seen in a picture."""
+class Visibility(IntEnum):
+    """Whether a point is visible in a picture."""
 
     OUTSIDE = 0  # of the picture, or behind the camera
-    HIDDEN = 1  # by another person or an object
-    SELF_HIDDEN = 2  # by the person's own body
-    SEEN = 3
+    OCCLUDED = 1  # by another person or an object
+    SELF_OCCLUDED = 2  # by the person's own body
+    VISIBLE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class ViewTruth:
     camera: as it is in the first frame. R, t: (T, 3, 3), (T, 3) its pose in each frame.
     timeline: frames and time stamps of its video. time: (T,) seconds of the scene's clock at which
     they were taken (the middle of the exposure). xy: (P, T, K, 2) pixels of each person's points,
-    also outside the picture; NaN behind the camera. sight: (P, T, K) of `Sight`.
+    also outside the picture; NaN behind the camera. visibility: (P, T, K) of `Visibility`.
     masks: what each pixel shows.
     """
 
@@ -89,7 +89,7 @@ class ViewTruth:
     timeline: Timeline
     time: FloatArray
     xy: FloatArray
-    sight: NDArray[np.uint8]
+    visibility: NDArray[np.uint8]
     masks: LabelRuns
 
     def at(self, frame: int) -> Camera:
@@ -124,7 +124,7 @@ class SceneTruth:
         """A skeleton's points in a video; the score is 1 where a point is seen, 0.5 where the
         person's own body hides it, and 0 elsewhere."""
         view, target = self.view(camera), skeleton(name)
-        score = np.array([0.0, 0.0, 0.5, 1.0])[view.sight[person]]
+        score = np.array([0.0, 0.0, 0.5, 1.0])[view.visibility[person]]
         both = np.concatenate([view.xy[person], score[..., None]], axis=-1)
         mapped = map_points(both, self.point_names, target)
         return Keypoints2D(
@@ -182,7 +182,7 @@ def _view_arrays(view: ViewTruth) -> dict[str, Any]:
         "stamp": view.timeline.time,
         "time": view.time,
         "xy": view.xy,
-        "sight": view.sight,
+        "sight": view.visibility,
         "mask_first": view.masks.first,
         "mask_label": view.masks.label,
         "mask_length": view.masks.length,
@@ -244,7 +244,7 @@ def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
         timeline=Timeline(own["frame"], own["stamp"]),
         time=own["time"],
         xy=own["xy"],
-        sight=own["sight"],
+        visibility=own["sight"],
         masks=LabelRuns((width, height), own["mask_first"], own["mask_label"], own["mask_length"]),
     )
 
@@ -264,14 +264,22 @@ def _check(truth: SceneTruth) -> None:
             raise InvalidData("a person's points have a value that is not a number")
     for view in truth.views:
         T, P = len(view.timeline), len(truth.people)
-        wanted = {"xy": (P, T, K, 2), "sight": (P, T, K), "R": (T, 3, 3), "t": (T, 3), "time": (T,)}
+        wanted = {
+            "xy": (P, T, K, 2),
+            "visibility": (P, T, K),
+            "R": (T, 3, 3),
+            "t": (T, 3),
+            "time": (T,),
+        }
         for name, shape in wanted.items():
             if getattr(view, name).shape != shape:
                 raise InvalidData(f"{view.camera.name}: {name} is not of shape {shape}.")
         if not _CAMERA_NAME.fullmatch(view.camera.name) or max(view.camera.size) > _LONGEST_SIDE:
             raise InvalidData(f"{view.camera.name} of {view.camera.size} pixels is no camera.")
-        if view.sight.dtype.kind not in "iu" or view.sight.max(initial=0) > max(Sight):
-            raise InvalidData(f"{view.camera.name}: sight holds other codes.")
+        if view.visibility.dtype.kind not in "iu" or view.visibility.max(initial=0) > max(
+            Visibility
+        ):
+            raise InvalidData(f"{view.camera.name}: visibility holds other codes.")
         if not (np.isfinite(view.time).all() and (np.diff(view.time) > 0).all()):
             raise InvalidData(f"{view.camera.name}: time does not increase.")
         if len(view.masks) != T:

@@ -1,0 +1,180 @@
+"""Detected points of a video against the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.evaluate.position_scores import columns, common_names
+from kinefit.evaluate.truth_at_times import nearest
+from kinefit.metrics import correct_points, mean_of, point_errors, summary
+from kinefit.metrics.summary import plain
+from kinefit.skeletons import skeleton
+from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
+from kinefit.tracking.sides import SPEED_LIMIT
+from kinefit.types import FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
+
+PCK_SHARES = (0.02, 0.05, 0.1)  # of the longer side of the person's box
+# Left and right this near to one another, of the person's size, are not told apart by noise alone.
+_LEAST_APART = 0.05
+_MEANS = skeleton("markers22").derived
+
+
+def frames_of(view: ViewTruth, time: FloatArray) -> IntArray:
+    """(T,) index of the view's frame at time stamps (T,) of its own clock; -1 where there is none.
+
+    Raises TooFewPoints when there is none at all.
+    """
+    at = view.timeline.time
+    index = nearest(at, time)
+    half = 0.5 * float(np.median(np.diff(at))) if len(at) > 1 else np.inf
+    index = np.where(np.abs(at[index] - time) < half, index, -1)
+    if not (index >= 0).any():
+        raise TooFewPoints(
+            f"Frames of camera {view.camera.name} at the times of the track", found=0, needed=1,
+            hint="check that the track is of this video",
+        )  # fmt: skip
+    return index
+
+
+def person_sizes(xy: FloatArray) -> FloatArray:
+    """(...,) pixels: longer side of the box around points (..., K, 2); NaN around nothing."""
+    known = np.isfinite(xy).all(axis=-1, keepdims=True)
+    low = np.where(known, xy, np.inf).min(axis=-2)
+    high = np.where(known, xy, -np.inf).max(axis=-2)
+    side = (high - low).max(axis=-1)
+    return np.where(np.isfinite(side), side, np.nan)
+
+
+def own_points(names: Sequence[str], truth: SceneTruth) -> tuple[str, ...]:
+    """Of a detector's points those that the body has a place of its own for.
+
+    Not the means of others: "Head" is the middle of the ears here and the crown in Halpe, and a
+    detector that has learnt "Neck" and "Hip" has them where its annotators put them.
+    """
+    return common_names(names, [n for n in truth.point_names if n not in _MEANS])
+
+
+def score_track(
+    image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
+) -> dict[str, Any]:
+    """What a detector saw of one person in one camera's video.
+
+    Errors are in pixels and in percent of the person's size in the picture: the longer side of the
+    box around all of the body's points. Points outside the picture are in no mean.
+    Raises InvalidData for an unknown camera and without a common name, TooFewPoints without a
+    common time.
+    """
+    view = truth.view(camera)
+    index = frames_of(view, image.timeline.time)
+    kept = index >= 0
+    names = own_points(image.names, truth)
+    pick = columns(truth.point_names, names)
+    found = image.xy[kept][:, columns(image.names, names)]
+    people = view.xy[:, index[kept]]
+    true, visibility = people[person][:, pick], view.visibility[person][index[kept]][:, pick]
+    size = person_sizes(people[person])
+    inside = np.where((visibility != Visibility.OUTSIDE)[..., None], true, np.nan)
+    px = point_errors(found, inside)
+    pct = 100 * px / size[:, None]
+    return {
+        "frames": int(kept.sum()),
+        "error_px": summary(px).to_json(),
+        "error_pct": summary(pct).to_json(),
+        "by_visibility": _by_visibility(px, pct, visibility),
+        "by_point": {
+            name: plain({"px": float(mean_of(px[:, i])), "pct": float(mean_of(pct[:, i]))})
+            for i, name in enumerate(names)
+        },
+        "pck": _pck(found, inside, size),
+        "swapped": swap_rates(names, found, true, size),
+        "dropped": _dropped(found, visibility),
+        "followed": _followed(found, people[:, :, pick], person),
+    }
+
+
+def _by_visibility(
+    px: FloatArray, pct: FloatArray, visibility: NDArray[np.uint8]
+) -> dict[str, Any]:
+    out = {}
+    for kind in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED):
+        here = visibility == kind
+        out[kind.name.lower()] = {
+            "px": summary(px[here]).to_json(),
+            "pct": summary(pct[here]).to_json(),
+        }
+    return out
+
+
+def _pck(found: FloatArray, true: FloatArray, size: FloatArray) -> dict[str, Any]:
+    """Share of points within so much of the person's size; one that was not found is wrong."""
+    return plain(
+        {
+            f"{share:g}": float(
+                mean_of(correct_points(found, true, size, share, lost_is_wrong=True))
+            )
+            for share in PCK_SHARES
+        }
+    )
+
+
+def swapped_frames(
+    names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
+) -> dict[str, FloatArray]:
+    """Group of limbs ("arms", "legs") -> (T,) 1 where left and right were exchanged, else 0.
+
+    found, true: (T, J, 2) pixels. size: (T,) of the person. Exchanged: the group's points are
+    nearer to their twins' true places than to their own, in sum. NaN where left and right lie so
+    near to one another in the picture (a side view) that noise alone would decide.
+    """
+    out = {}
+    for group, joints in SPEED_LIMIT.items():
+        pairs = [(f"L{j}", f"R{j}") for j in joints if f"L{j}" in names and f"R{j}" in names]
+        if not pairs:
+            continue
+        left, right = (columns(names, side) for side in zip(*pairs, strict=True))
+        apart = point_errors(true[:, left], true[:, right])
+        own, other = (
+            point_errors(found[:, left], true[:, a]) + point_errors(found[:, right], true[:, b])
+            for a, b in ((left, right), (right, left))
+        )
+        known = np.isfinite(own) & np.isfinite(other)
+        plainly = (np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size) & known.any(
+            axis=1
+        )
+        crossed = np.where(known, other - own, 0.0).sum(axis=1) < 0
+        out[group] = np.where(plainly, crossed, np.nan)
+    return out
+
+
+def swap_rates(
+    names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
+) -> dict[str, Any]:
+    """Group -> share of the frames that can be judged in which its sides were exchanged."""
+    frames = swapped_frames(names, found, true, size)
+    return plain({group: float(mean_of(flags)) for group, flags in frames.items()})
+
+
+def _dropped(found: FloatArray, visibility: NDArray[np.uint8]) -> dict[str, Any]:
+    """Shares of frames without anybody, and of points that are seen and were not found."""
+    lost = ~all_finite(found)
+    return plain(
+        {
+            "frames": float(lost.all(axis=1).mean()),
+            "seen_points": float(mean_of(lost[visibility == Visibility.VISIBLE])),
+        }
+    )
+
+
+def _followed(found: FloatArray, people: FloatArray, person: int) -> float | None:
+    """Share of frames in which of all people (P, T, J, 2) this one is nearest; None if alone."""
+    if len(people) < 2:
+        return None
+    far = np.stack([mean_of(point_errors(found, one), 1) for one in people])
+    judged = np.asarray(np.isfinite(far).any(axis=0))
+    best = np.where(np.isfinite(far), far, np.inf).argmin(axis=0)
+    share = float(mean_of((best == person)[judged]))
+    return None if np.isnan(share) else share

@@ -1,0 +1,185 @@
+"""Points in space of any two files against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from kinefit.body.load import load_body
+from kinefit.evaluate.body_scores import body_keypoints
+from kinefit.evaluate.position_scores import aligned, columns, common_names, root_of
+from kinefit.evaluate.scene_folder import read_reference
+from kinefit.evaluate.truth_at_times import SLACK_S, nearest
+from kinefit.io.arrays import read_npz
+from kinefit.io.body_npz import read_motion
+from kinefit.io.c3d import read_c3d
+from kinefit.io.trc import read_trc
+from kinefit.metrics import (
+    acceleration_errors,
+    centred,
+    mean_of,
+    one_rigid,
+    point_errors,
+    summary,
+)
+from kinefit.metrics.summary import plain
+from kinefit.multiview.bundle import read_bundle
+from kinefit.synth.truth import interpolated
+from kinefit.types import FloatArray, InputError, InvalidData, Markers, TooFewPoints
+
+Alignment = Literal["none", "root", "rigid", "similarity"]
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+_SAME_S = 1e-5  # files hold microseconds
+
+
+class Points(NamedTuple):
+    """(T,) seconds, J names, (T, J, 3) metres."""
+
+    time: FloatArray
+    names: tuple[str, ...]
+    xyz: FloatArray
+
+
+def score_poses(
+    path: Path, reference: Path, align: Alignment = "none", person: int = 0
+) -> dict[str, Any]:
+    """The points of a file against those of another; see `compare_points`.
+
+    path, reference: .trc, .c3d, a bundle of triangulated points or the motion of Anny (.npz), a
+    scene's folder or its truth.npz. person: of a scene.
+    Raises InputError for files that cannot be read, and without a common name or time.
+    """
+    try:
+        return compare_points(read_points(path, person), read_points(reference, person), align)
+    except (InvalidData, TooFewPoints) as error:
+        raise InputError(
+            path, f"cannot be compared with {reference.name}: {str(error).partition(' Next:')[0]}",
+            "give two files of the same people and moments",
+        ) from error  # fmt: skip
+
+
+def compare_points(points: Points, reference: Points, align: Alignment = "none") -> dict[str, Any]:
+    """Points against a reference at the sample times of `points` inside the reference.
+
+    mpjpe_mm: the mean error under every alignment (`kinefit.evaluate.position_scores.aligned`).
+    aligned: what of one alignment is wanted in full. none: as they are; root: each frame from the
+    middle of the hips; rigid, similarity: one motion (and scale) for the clip.
+    Raises InvalidData without a common name and TooFewPoints without a common time.
+    """
+    names = common_names(points.names, reference.names)
+    truth = _at(reference, points.time)[:, columns(reference.names, names)]
+    kept = np.isfinite(truth).any(axis=(1, 2))
+    if not kept.any():
+        raise TooFewPoints("Times inside those of the reference", found=0, needed=1)
+    xyz, truth = points.xyz[kept][:, columns(points.names, names)], truth[kept]
+    moved, target = _moved(names, xyz, truth, align)
+    errors = 1000 * point_errors(moved, target)
+    return {
+        "frames": int(kept.sum()),
+        "points": len(names),
+        "mpjpe_mm": {
+            kind: summary(1000 * e).to_json()
+            for kind, e in aligned(names, xyz, truth, placed=True).items()
+        },
+        "aligned": {
+            "by": align,
+            "error_mm": summary(errors).to_json(),
+            "by_point_mm": plain(
+                {name: float(mean_of(errors[:, i])) for i, name in enumerate(names)}
+            ),
+            "acceleration_m_s2": summary(
+                acceleration_errors(moved, target, points.time[kept])
+            ).to_json(),
+        },
+    }
+
+
+def _moved(
+    names: tuple[str, ...], xyz: FloatArray, truth: FloatArray, align: Alignment
+) -> tuple[FloatArray, FloatArray]:
+    """Both (T, J, 3) as they are compared."""
+    if align == "root":
+        root = root_of(names)
+        if not root:
+            raise InvalidData("No hips among the common points, from which to align by root.")
+        return centred(xyz, root), centred(truth, root)
+    if align == "none":
+        return xyz, truth
+    return one_rigid(xyz, truth, with_scale=align == "similarity"), truth
+
+
+def _at(points: Points, time: FloatArray) -> FloatArray:
+    """(N, J, 3) metres at `time` (N,); NaN outside, and between samples of which one is missing.
+
+    A sample at the very moment counts as it is. Else by cubic splines where nothing is missing, and
+    by straight lines where something is.
+    """
+    at, flat = points.time, points.xyz.reshape(len(points.time), -1)
+    inside = (time >= at[0] - SLACK_S) & (time <= at[-1] + SLACK_S)
+    clipped = np.clip(time, at[0], at[-1])
+    whole = np.isfinite(flat).all(axis=0)
+    out = np.full((len(time), flat.shape[1]), np.nan)
+    if len(at) > 1:
+        out[:, whole] = interpolated(clipped, at, flat[:, whole])
+    for i in np.flatnonzero(~whole if len(at) > 1 else np.ones_like(whole)):
+        out[:, i] = np.interp(clipped, at, flat[:, i])  # NaN on either side gives NaN
+    k = nearest(at, clipped)
+    same = np.abs(at[k] - clipped) < _SAME_S
+    out = np.where(same[:, None], flat[k], out)
+    return np.where(inside[:, None], out, np.nan).reshape(len(time), -1, 3)
+
+
+def read_points(path: Path, person: int = 0) -> Points:
+    """The points of a file or a scene's folder; see `score_poses`. Raises InputError."""
+    if path.is_dir():
+        return _of(read_reference(path, person).markers)
+    match path.suffix.lower():
+        case ".trc":
+            return _of(read_trc(path))
+        case ".c3d":
+            return _of(read_c3d(path))
+        case ".npz":
+            return _archive(path, person)
+    raise InputError(path, "is neither .trc, .c3d, .npz nor a scene's folder", "give one of these")
+
+
+def _of(markers: Markers) -> Points:
+    return Points(markers.timeline.time, markers.names, markers.xyz)
+
+
+def _archive(path: Path, person: int) -> Points:
+    """Of the kinds of .npz that hold points, the one that it is."""
+    known = read_npz(path, only=("format", "points3d_refined"))
+    if "points3d_refined" in known:
+        bundle = read_bundle(path)
+        return Points(bundle.timeline.time, bundle.names, bundle.points)
+    readers: dict[str, Callable[[Path, int], Points]] = {
+        "kinefit truth": _truth,
+        "kinefit body": _motion,
+    }
+    said = str(known.get("format", ""))
+    for start, read in readers.items():
+        if said.startswith(start):
+            return read(path, person)
+    raise InputError(
+        path, "holds neither triangulated points, a body's motion nor a scene's truth",
+        "give a file that kinefit wrote",
+    )  # fmt: skip
+
+
+def _truth(path: Path, person: int) -> Points:
+    return _of(read_reference(path, person).markers)
+
+
+def _motion(path: Path, person: int) -> Points:
+    motion, body = read_motion(path), load_body("anny")
+    if motion.body != body.name:
+        raise InputError(
+            path, f"moves {motion.body}, whose mesh kinefit does not carry",
+            "give the .trc that was written beside it",
+        )  # fmt: skip
+    names, xyz = body_keypoints(body, motion)
+    return Points(motion.timeline.time, names, xyz)

@@ -1,0 +1,211 @@
+"""Points in space against the truth: position under each alignment, smoothness, feet, bones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kinefit.metrics import (
+    acceleration_errors,
+    aligned_frames,
+    bone_lengths,
+    centred,
+    foot_sliding,
+    interval_coverage,
+    jitter,
+    mean_of,
+    one_rigid,
+    point_errors,
+    region_coverage,
+    summary,
+    variation_pct,
+    world_errors,
+)
+from kinefit.metrics.positions import FIRST_FRAMES
+from kinefit.metrics.summary import plain
+from kinefit.metrics.uncertainty import LEVELS
+from kinefit.skeletons.limbs import LIMBS
+from kinefit.types import FloatArray, InvalidData
+
+HIPS = ("LHip", "RHip")
+FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
+BONES = tuple(limb for limb in LIMBS if "trunk" not in limb.name and "diagonal" not in limb.name)
+
+
+def common_names(names: Sequence[str], truth: Sequence[str]) -> tuple[str, ...]:
+    """Names of both, in the order of `names`; raises InvalidData when there is none."""
+    known = set(truth)
+    both = tuple(name for name in names if name in known)
+    if not both:
+        raise InvalidData(
+            f"No common point: one has {', '.join(names[:12])}, "
+            f"the reference has {', '.join(truth[:12])}."
+        )
+    return both
+
+
+def columns(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where `wanted` stand in `names`."""
+    at = {name: i for i, name in enumerate(names)}
+    return [at[name] for name in wanted]
+
+
+def root_of(names: Sequence[str]) -> list[int]:
+    """Indices of the points whose mean is the root: both hips, else "Hip"; none without them."""
+    hips = [i for i, name in enumerate(names) if name in HIPS]
+    return hips if len(hips) == len(HIPS) else [i for i, n in enumerate(names) if n == "Hip"]
+
+
+def aligned(
+    names: Sequence[str], xyz: FloatArray, truth: FloatArray, *, placed: bool
+) -> dict[str, FloatArray]:
+    """(T, J) metres from `xyz` to `truth` (T, J, 3) by alignment.
+
+    absolute: as they are. root: in each frame from the middle of the hips (or "Hip"). These two
+    need the same axes: without `placed` they are left out. rigid, similarity: one motion (and
+    scale) for the clip. w, wa: chunks of 100 frames by a similarity of their own, from their first
+    two frames or all (`kinefit.metrics.w_mpjpe`). pa: a similarity for each frame.
+    """
+    root = root_of(names)
+    out = {}
+    if placed:
+        out["absolute"] = point_errors(xyz, truth)
+        if root:
+            out["root"] = point_errors(centred(xyz, root), centred(truth, root))
+    return out | {
+        "rigid": point_errors(one_rigid(xyz, truth), truth),
+        "similarity": point_errors(one_rigid(xyz, truth, with_scale=True), truth),
+        "w": world_errors(xyz, truth, first=FIRST_FRAMES),
+        "wa": world_errors(xyz, truth),
+        "pa": point_errors(aligned_frames(xyz, truth), truth),
+    }
+
+
+def score_points(
+    time: FloatArray,
+    names: Sequence[str],
+    xyz: FloatArray,
+    truth_names: Sequence[str],
+    truth: FloatArray,
+    *,
+    placed: bool = True,
+) -> dict[str, Any]:
+    """Points `xyz` (T, J, 3) metres against `truth` (T, K, 3) at `time` (T,) seconds.
+
+    The names that both have are compared; frames that the truth does not know are left out.
+    placed: whether both are in one world; else only what does not depend on it is told.
+    Raises InvalidData without a common name.
+    """
+    both = common_names(names, truth_names)
+    known = np.isfinite(truth).all(axis=(1, 2))
+    time = time[known]
+    xyz = xyz[known][:, columns(names, both)]
+    truth = truth[known][:, columns(truth_names, both)]
+    errors = aligned(both, xyz, truth, placed=placed)
+    # Accelerations and heights need the truth's axes; the clip's rigid motion gives them.
+    moved = xyz if placed else one_rigid(xyz, truth)
+    shown = ("absolute", "root", "rigid", "pa")
+    return {
+        "frames": int(known.sum()),
+        "points": len(both),
+        "mpjpe_mm": {kind: summary(1000 * e).to_json() for kind, e in errors.items()},
+        "by_set_mm": {
+            kind: _means({k: e[:, pick] for k, e in errors.items()}) for kind, pick in _sets(both)
+        },
+        "by_point_mm": {
+            name: _means({k: errors[k][:, i] for k in shown if k in errors})
+            for i, name in enumerate(both)
+        },
+        "acceleration_m_s2": summary(acceleration_errors(moved, truth, time)).to_json(),
+        **_smoothness(time, both, moved, truth),
+        "bones": _bones(both, xyz, truth),
+    }
+
+
+def _means(errors: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Millimetres of errors in metres, by alignment."""
+    return plain({kind: float(1000 * mean_of(e)) for kind, e in errors.items()})
+
+
+def _sets(names: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """What the detector sees, and what the augmenter adds: the laboratory's markers."""
+    added = [name.endswith("_study") for name in names]
+    sets = [("keypoints", False), ("laboratory", True)]
+    found = [(kind, [i for i, a in enumerate(added) if a is is_added]) for kind, is_added in sets]
+    return [(kind, pick) for kind, pick in found if pick]
+
+
+def _smoothness(
+    time: FloatArray, names: Sequence[str], xyz: FloatArray, truth: FloatArray
+) -> dict[str, Any]:
+    """What real motion has some of, too: the truth's own stands beside it."""
+    feet = [i for i, name in enumerate(names) if name in FEET]
+    ours, real = xyz[:, feet], truth[:, feet]
+    return {
+        "jitter_m_s3": plain(
+            {
+                "result": float(mean_of(jitter(xyz, time))),
+                "truth": float(mean_of(jitter(truth, time))),
+            }
+        ),
+        "foot_sliding": {
+            "result": foot_sliding(ours, real, time).to_json(),
+            "truth": foot_sliding(real, real, time).to_json(),
+        },
+    }
+
+
+def _bones(names: Sequence[str], xyz: FloatArray, truth: FloatArray) -> dict[str, Any]:
+    """Coefficient of variation over time, percent, and error of the mean length, mm."""
+    bones = [bone for bone in BONES if bone.start in names and bone.end in names]
+    ends = [(names.index(bone.start), names.index(bone.end)) for bone in bones]
+    ours, real = bone_lengths(xyz, ends), bone_lengths(truth, ends)
+    off = 1000 * (mean_of(ours, 0) - mean_of(real, 0))
+    return {
+        "variation_pct": plain(
+            {
+                "result": float(mean_of(variation_pct(ours))),
+                "truth": float(mean_of(variation_pct(real))),
+            }
+        ),
+        "length_error_mm": plain(
+            {bone.name: float(value) for bone, value in zip(bones, off, strict=True)}
+        ),
+    }
+
+
+def score_deviations(errors: FloatArray, sd: FloatArray) -> dict[str, Any]:
+    """Whether `sd` (...,) of `errors` (...,), of one unit, holds 68 and 95 % of them."""
+    return {f"{level:.0%}": interval_coverage(errors, sd, level).to_json() for level in LEVELS}
+
+
+def score_covariances(errors: FloatArray, covariance: FloatArray) -> dict[str, Any]:
+    """The same for vectors `errors` (..., D) and their covariances (..., D, D)."""
+    return {
+        f"{level:.0%}": region_coverage(errors, covariance, level).to_json() for level in LEVELS
+    }
+
+
+def score_marker_deviations(
+    names: Sequence[str],
+    xyz: FloatArray,
+    sd: FloatArray,
+    truth_names: Sequence[str],
+    truth: FloatArray,
+    *,
+    placed: bool = True,
+) -> dict[str, Any]:
+    """Coverage of the deviations `sd` (T, J, 3) metres per axis of markers `xyz` (T, J, 3).
+
+    All in the axes in which the deviations are. absolute: of the errors as they are, where the
+    place is known; rigid: after one rigid motion of the clip, for deviations that do not claim to
+    know where the person is.
+    """
+    both = common_names(names, truth_names)
+    pick = columns(names, both)
+    xyz, sd, truth = xyz[:, pick], sd[:, pick], truth[:, columns(truth_names, both)]
+    out = {"absolute": score_deviations(xyz - truth, sd)} if placed else {}
+    # The truth moves to the result, whose axes the deviations are in.
+    return out | {"rigid": score_deviations(xyz - one_rigid(truth, xyz), sd)}

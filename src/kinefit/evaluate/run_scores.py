@@ -1,0 +1,195 @@
+"""A run against the scene that it was made from: everything that its files allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinefit.body.anny import load_anny
+from kinefit.evaluate.body_scores import score_body, score_masks
+from kinefit.evaluate.detection_scores import frames_of, score_track
+from kinefit.evaluate.joint_angles import score_angles
+from kinefit.evaluate.limb_scores import score_pof
+from kinefit.evaluate.position_scores import (
+    columns,
+    common_names,
+    score_covariances,
+    score_marker_deviations,
+    score_points,
+)
+from kinefit.evaluate.run_folder import RunData, read_run
+from kinefit.evaluate.scene_folder import check_person, read_scene
+from kinefit.evaluate.truth_at_times import angles_at, markers_at
+from kinefit.io.video import frames
+from kinefit.synth.truth import SceneTruth, ViewTruth
+from kinefit.types import BoolArray, InputError, InvalidData, Markers, MissingMarkers, TooFewPoints
+
+_WHITE = 128  # a pixel of a mask's video from which on it is a person
+
+Scores = dict[str, Any]
+
+
+def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
+    """Score the folder of a run against a scene's folder; see `score_result`.
+
+    Raises InputError for folders of other kinds, a scene that was changed, a run of other videos,
+    an unknown person, and damaged files.
+    """
+    known = read_scene(scene)
+    check_person(known.truth, person, scene)
+    scores = score_result(read_run(run, known), known.truth, person)
+    return {"run": run.name, "scene": known.path.name, "person": person, **scores}
+
+
+def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
+    """Everything that a result's values allow; what was left out and why is in "skipped".
+
+    cameras: detected points of each (`score_track`), limb directions (`score_pof`), masks.
+    triangulated, initial, final: points in space, with the coverage of their uncertainties.
+    angles: per degree of freedom. body: the fitted body.
+    """
+    scores: Scores = {"views": len(result.cameras), "cameras": {}}
+    skipped: dict[str, str] = {}
+
+    def tell(part: str, work: Callable[[], Any], into: Scores, key: str) -> None:
+        try:
+            into[key] = work()
+        except (InvalidData, MissingMarkers, TooFewPoints) as error:
+            skipped[part] = f"{error}".partition(" Next:")[0]
+
+    for name in result.cameras:
+        into: Scores = {}
+        scores["cameras"][name] = into
+        for key, work in _camera_parts(result, truth, name, person).items():
+            tell(f"{key} of {name}", work, into, key)
+    for key, work in _space_parts(result, truth, person).items():
+        tell(key, work, scores, key)
+    skipped |= {part: why for part, why in _absent(result).items() if part not in skipped}
+    return scores | {"skipped": skipped}
+
+
+def _camera_parts(
+    result: RunData, truth: SceneTruth, name: str, person: int
+) -> dict[str, Callable[[], Any]]:
+    parts: dict[str, Callable[[], Any]] = {}
+    track = result.tracks.get(name)
+    if track is not None:
+        parts["detected"] = lambda: score_track(track.image, truth, name, person)
+        if track.body is not None:
+            parts["pof"] = lambda: score_pof(track, truth, name, person)
+    if name in result.masks:
+        view = truth.view(name)
+        parts["mask_iou"] = lambda: score_masks(mask_frames(result.masks[name], view), view, person)
+    return parts
+
+
+def _space_parts(result: RunData, truth: SceneTruth, person: int) -> dict[str, Callable[[], Any]]:
+    parts: dict[str, Callable[[], Any]] = {}
+    if result.points is not None:
+        parts["triangulated"] = lambda: score_triangulation(result, truth, person)
+    for stage, markers in result.markers.items():
+        parts[stage] = lambda markers=markers: score_markers(  # type: ignore[misc]
+            result, markers, truth, person
+        )
+    if result.angles is not None:
+        parts["angles"] = lambda: _angle_scores(result, truth, person)
+    if result.body is not None:
+        parts["body"] = lambda: _body_scores(result, truth, person)
+    return parts
+
+
+def _absent(result: RunData) -> dict[str, str]:
+    """What the result does not hold, in words."""
+    missing = {
+        "detected": not result.tracks,
+        "pof": all(track.body is None for track in result.tracks.values()),
+        "mask_iou": not result.masks,
+        "triangulated": result.points is None,
+        "initial": "initial" not in result.markers,
+        "final": "final" not in result.markers,
+        "angles": result.angles is None,
+        "body": result.body is None,
+    }
+    return {part: _WHY[part] for part, is_missing in missing.items() if is_missing}
+
+
+_WHY = {
+    "detected": "the detector gives no track of one person",
+    "pof": "the detector gives no 3D of its own",
+    "mask_iou": "no _mask.mp4: run with --save-mask",
+    "triangulated": "there is one camera",
+    "initial": "no initial markers: use kinefit run",
+    "final": "no final markers: use kinefit run",
+    "angles": "no joint angles: use kinefit run",
+    "body": "no fitted body",
+}
+
+
+def score_markers(result: RunData, markers: Markers, truth: SceneTruth, person: int = 0) -> Scores:
+    """Markers against the true ones, with the coverage of their deviations."""
+    someone = truth.people[person]
+    time = result.clock.to_scene(markers.timeline.time)
+    real = markers_at(someone, time)
+    names = someone.markers.names
+    moved = result.transform.to_scene(markers.xyz, time)
+    out = score_points(markers.timeline.time, markers.names, moved, names, real)
+    if markers.sd is not None:
+        inside = result.transform.from_scene(real, time)
+        out["coverage"] = score_marker_deviations(
+            markers.names, markers.xyz, markers.sd, names, inside
+        )
+    return out
+
+
+def score_triangulation(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
+    """Points of a bundle, in the calibration's world, with the coverage of their covariances."""
+    found, someone = result.points, truth.people[person]
+    assert found is not None
+    time = result.clock.to_scene(found.timeline.time)
+    real, names = markers_at(someone, time), someone.markers.names
+    both = common_names(found.names, names)
+    pick = columns(found.names, both)
+    errors = found.refined[:, pick] - real[:, columns(names, both)]
+    return {
+        **score_points(found.timeline.time, found.names, found.refined, names, real),
+        "coverage": {"absolute": score_covariances(errors, found.covariance[:, pick])},
+    }
+
+
+def _angle_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
+    assert result.angles is not None
+    time = result.clock.to_scene(result.angles.timeline.time)
+    return score_angles(result.angles, angles_at(truth.people[person], time, result.transform))
+
+
+def _body_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
+    motion = result.body
+    assert motion is not None
+    body = load_anny()
+    if motion.body != body.name:
+        raise InvalidData(
+            f"The body that was fitted is {motion.body}; bodies here are {body.name}."
+        )
+    return score_body(
+        body,
+        motion,
+        truth,
+        person,
+        clock=result.clock,
+        transform=result.transform,
+        cameras=result.cameras,
+    )
+
+
+def mask_frames(path: Path, view: ViewTruth) -> Iterator[tuple[int, BoolArray]]:
+    """Frames of a mask's video, with the index of the view's frame at their time."""
+    for frame in frames(path):
+        if frame.rgb is None:
+            continue
+        if frame.rgb.shape[:2] != view.camera.size[::-1]:
+            raise InputError(path, "is of another size than the scene's video", "run it again")
+        index = int(frames_of(view, np.array([frame.time]))[0])
+        yield index, frame.rgb[..., 0] >= _WHITE

@@ -1,0 +1,280 @@
+"""Scores as tables: for the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Scores = Mapping[str, Any]
+
+
+class ScoreTable(NamedTuple):
+    """A title, names of columns, and rows of cells, the first of each its name."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def markdown(title: str, tables: Iterable[ScoreTable], notes: Sequence[str] = ()) -> str:
+    """A Markdown page of tables, numbers to the right."""
+    parts = [f"# {title}"]
+    for table in tables:
+        ruler = ["---", *["---:"] * (len(table.columns) - 1)]
+        lines = [_line(table.columns), _line(ruler), *map(_line, table.rows)]
+        parts.append(f"## {table.title}\n" + "\n".join(lines))
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def synth_tables(scores: Scores) -> list[ScoreTable]:
+    """Tables of the scores of `kinefit.evaluate.run_scores.score_run` that there are."""
+    cameras = scores["cameras"]
+    detected = {k: v["detected"] for k, v in cameras.items() if "detected" in v}
+    pof = {k: v["pof"] for k, v in cameras.items() if "pof" in v}
+    space = {k: scores[k] for k in ("triangulated", "initial", "final") if k in scores}
+    if "body" in scores:
+        space["body"] = scores["body"]["joints"]
+    tables = []
+    if detected:
+        tables += [_detected(detected), _visibility(detected)]
+    if pof:
+        tables.append(_directions(pof))
+    if space:
+        tables += [_positions(space), _sets(space), _motion(space), *_by_point(space)]
+    if "angles" in scores:
+        tables.append(_angles(scores["angles"]))
+    if "body" in scores:
+        tables.append(_body(scores["body"]))
+    masks = {k: v["mask_iou"] for k, v in cameras.items() if "mask_iou" in v}
+    if masks:
+        rows = [(k, _n(v["mean"], 3), _n(v["median"], 3)) for k, v in masks.items()]
+        tables.append(
+            ScoreTable("The detector's masks, IoU", ("camera", "mean", "median"), (*rows,))
+        )
+    return tables + _coverages(scores)
+
+
+def skipped_notes(scores: Scores) -> list[str]:
+    """What was not scored, and why."""
+    return [f"Not scored: {part} ({why.rstrip('.')})." for part, why in scores["skipped"].items()]
+
+
+def pof_tables(scores: Scores) -> list[ScoreTable]:
+    """Directions by set of limbs, and by limb. scores: name -> result of `score_directions`."""
+    sets = {
+        f"{name}, {part.replace('_', ' ')}": {"all": one[part], "mpjpe_mm": one["mpjpe_mm"]}
+        for name, one in scores.items()
+        for part in ("all", "unswapped", "arms_and_legs", "trunk")
+    }
+    limbs = list(next(iter(scores.values()))["all"]["limbs"]) if scores else []
+    rows = tuple(
+        (limb, *(_n(one["unswapped"]["limbs"][limb], 1) for one in scores.values()))
+        for limb in limbs
+    )
+    by_limb = ScoreTable("Mean angle by limb, degrees, without swapped", ("limb", *scores), rows)
+    return [_directions(sets), by_limb]
+
+
+def pof_notes(scores: Scores) -> list[str]:
+    """Shares of pictures in which nobody was found, and in which left and right were exchanged."""
+    said = []
+    for name, one in scores.items():
+        found = f"somebody was found in {_pct(one['found'])} %, " if "found" in one else ""
+        said.append(f"{name}: of {one['frames']} pictures {found}swapped {_pct(one['swapped'])} %.")
+    return said
+
+
+def pose_tables(scores: Scores) -> list[ScoreTable]:
+    """Of what `kinefit.evaluate.point_files.compare_points` returns."""
+    found = scores["aligned"]
+    rows = tuple((name, _n(value, 1)) for name, value in found["by_point_mm"].items())
+    return [
+        _alignments({"points": scores}),
+        ScoreTable(
+            f"Acceleration error, m/s², aligned by {found['by']}",
+            ("", *_SUMMARY),
+            (("all", *_summary(found["acceleration_m_s2"], 2)),),
+        ),
+        ScoreTable(f"By point, mm, aligned by {found['by']}", ("point", "mean"), rows),
+    ]
+
+
+_SUMMARY = ("mean", "median", "p90", "p95", "max")
+
+
+def _summary(values: Scores, decimals: int) -> list[str]:
+    return [_n(values[key], decimals) for key in _SUMMARY]
+
+
+def _n(value: float | None, decimals: int = 1) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _pct(share: float | None, decimals: int = 1) -> str:
+    return "-" if share is None else f"{100 * share:.{decimals}f}"
+
+
+def _detected(cameras: Scores) -> ScoreTable:
+    columns = (
+        *("camera", "px mean", "median", "p95", "% of size", "PCK 0.05 %"),
+        *("arms swapped %", "legs swapped %", "no points %", "seen, lost %"),
+    )
+    rows = tuple(
+        (
+            name,
+            *(_n(one["error_px"][key], 2) for key in ("mean", "median", "p95")),
+            _n(one["error_pct"]["mean"], 2),
+            _pct(one["pck"]["0.05"]),
+            *(_pct(one["swapped"].get(group)) for group in ("arms", "legs")),
+            *(_pct(one["dropped"][key]) for key in ("frames", "seen_points")),
+        )
+        for name, one in cameras.items()
+    )
+    return ScoreTable("Detected points", columns, rows)
+
+
+def _visibility(cameras: Scores) -> ScoreTable:
+    kinds = ("visible", "self_occluded", "occluded")
+    columns = ("camera", *(f"{kind.replace('_', '-')}, px (count)" for kind in kinds))
+    rows = tuple(
+        (
+            name,
+            *(
+                f"{_n(one['by_visibility'][kind]['px']['mean'], 2)} "
+                f"({one['by_visibility'][kind]['px']['count']})"
+                for kind in kinds
+            ),
+        )
+        for name, one in cameras.items()
+    )
+    return ScoreTable("Detected points by what is seen of them", columns, rows)
+
+
+def _directions(sets: Scores) -> ScoreTable:
+    """In the form of published lifters' tables; z-sign* where |z| > 0.2."""
+    columns = (
+        *("set", "mean °", "median", "p90", "% > 30°", "z-sign", "z-sign*", "ray mean °"),
+        *("rot/frame mean °", "flat °", "PA-MPJPE mm", "hip-rel. MPJPE mm"),
+    )
+    rows = []
+    for name, one in sets.items():
+        row, mm = one["all"], one["mpjpe_mm"]
+        rows.append(
+            (
+                name,
+                *(_n(row["angle"][key]) for key in ("mean", "median", "p90")),
+                _pct(row["far_off"]),
+                *(_n(row[key], 3) for key in ("sign", "sign_deep")),
+                _n(row["ray"]["mean"]),
+                _n(row["rotated"]["mean"]),
+                _n(row["flat"]),
+                *(_n(mm[key]["mean"], 0) if key in mm else "-" for key in ("pa", "root")),
+            )
+        )
+    return ScoreTable("Directions of 14 limbs, camera axes", columns, tuple(rows))
+
+
+_KINDS = {
+    "absolute": "absolute",
+    "root": "root-relative",
+    "rigid": "rigid, clip",
+    "similarity": "similarity, clip",
+    "w": "W",
+    "wa": "WA",
+    "pa": "PA",
+}
+
+
+def _positions(space: Scores) -> ScoreTable:
+    return _alignments(space)._replace(title="Points in space, MPJPE, mm")
+
+
+def _alignments(space: Scores) -> ScoreTable:
+    rows = [
+        (f"{name}: {words}" if len(space) > 1 else words, *_summary(one["mpjpe_mm"][kind], 1))
+        for name, one in space.items()
+        for kind, words in _KINDS.items()
+        if kind in one["mpjpe_mm"]
+    ]
+    return ScoreTable("MPJPE, mm", ("alignment", *_SUMMARY), tuple(rows))
+
+
+def _sets(space: Scores) -> ScoreTable:
+    kinds = ("absolute", "root", "rigid", "pa")
+    rows = tuple(
+        (f"{name}: {points}", *(_n(errors.get(kind)) for kind in kinds))
+        for name, one in space.items()
+        for points, errors in one["by_set_mm"].items()
+    )
+    return ScoreTable("By set of points, mm", ("", *(_KINDS[k] for k in kinds)), rows)
+
+
+def _motion(space: Scores) -> ScoreTable:
+    columns = (
+        *("", "acceleration error m/s²", "jitter m/s³ (truth)", "feet slide m/s (truth)"),
+        *("bones vary % (truth)",),
+    )
+    rows = []
+    for name, one in space.items():
+        jitter, feet, bones = one["jitter_m_s3"], one["foot_sliding"], one["bones"]["variation_pct"]
+        rows.append(
+            (
+                name,
+                _n(one["acceleration_m_s2"]["mean"], 2),
+                f"{_n(jitter['result'], 0)} ({_n(jitter['truth'], 0)})",
+                f"{_n(feet['result']['slide_m_s'], 3)} ({_n(feet['truth']['slide_m_s'], 3)})",
+                f"{_n(bones['result'], 2)} ({_n(bones['truth'], 2)})",
+            )
+        )
+    return ScoreTable("Motion", columns, tuple(rows))
+
+
+def _by_point(space: Scores) -> list[ScoreTable]:
+    """Of the last stage that there is."""
+    name, one = list(space.items())[-1]
+    kinds = [k for k in ("absolute", "root", "rigid", "pa") if k in one["mpjpe_mm"]]
+    rows = tuple(
+        (point, *(_n(errors.get(kind)) for kind in kinds))
+        for point, errors in one["by_point_mm"].items()
+    )
+    return [ScoreTable(f"By point, mm ({name})", ("point", *(_KINDS[k] for k in kinds)), rows)]
+
+
+def _angles(angles: Scores) -> ScoreTable:
+    keys = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
+    words = ("MAE", "RMSE", "bias", "SD", "MAE without offset", "ROM error", "ICC(2,1)", "r")
+    rows = [
+        (name, *(_n(one[key], 2) for key in keys))
+        for name, one in (*angles["dofs"].items(), ("mean of absolute values", angles["overall"]))
+    ]
+    return ScoreTable("Joint angles, degrees", ("angle", *words), tuple(rows))
+
+
+def _body(body: Scores) -> ScoreTable:
+    rows = [("stature error, mm", _n(body["stature_error_mm"]))]
+    for kind, values in (body["vertices_mm"] or {}).items():
+        rows.append((f"vertices, {kind}, mm (PVE)", _n(values["mean"])))
+    for camera, one in body["views"].items():
+        rows.append((f"reprojection in {camera}, px", _n(one["reprojection"]["px"]["mean"], 2)))
+        ours, bare = (_n(one[key]["mean"], 3) for key in ("mask_iou", "bare_mask_iou"))
+        rows.append((f"mask IoU in {camera} (the true body, without clothes)", f"{ours} ({bare})"))
+    return ScoreTable("Fitted body", ("", "mean"), tuple(rows))
+
+
+def _coverages(scores: Scores) -> list[ScoreTable]:
+    """How many errors lie within what should hold 68 and 95 % of them."""
+    rows = [
+        (f"{part}, {kind}", *(_pct(levels[level]["share"]) for level in ("68%", "95%")))
+        for part in ("triangulated", "initial", "final", "angles")
+        for kind, levels in scores.get(part, {}).get("coverage", {}).items()
+    ]
+    if not rows:
+        return []
+    columns = ("stated uncertainty of", "within 68 %", "within 95 %")
+    return [ScoreTable("Coverage, %", columns, tuple(rows))]

@@ -1,0 +1,147 @@
+"""The truth about a person at the times of a result, which has a clock and a world of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinefit.biomech.angles import joint_angles
+from kinefit.synth.motion_clip import Clip
+from kinefit.synth.truth import PersonTruth, ViewTruth, interpolated
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    JointAngles,
+    Markers,
+    Timeline,
+    TooFewPoints,
+)
+
+# Time stamps in files are rounded to milliseconds at worst; a person moves 1 mm in that time.
+SLACK_S = 1.1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """From a result's seconds to the scene's.
+
+    own, scene: (K,) the same moments on both clocks; between them, and beyond, the difference
+    changes linearly and stays.
+    """
+
+    own: FloatArray
+    scene: FloatArray
+
+    @classmethod
+    def of_view(cls, view: ViewTruth) -> Clock:
+        """Of a camera's own time stamps."""
+        return cls(view.timeline.time, view.time)
+
+    @classmethod
+    def shifted(cls, shift_s: float = 0.0) -> Clock:
+        """The scene's own clock, or one that shows so many seconds less."""
+        return cls(np.zeros(1), np.full(1, shift_s))
+
+    def to_scene(self, time: FloatArray) -> FloatArray:
+        """(T,) seconds of the scene for `time` (T,) of the result."""
+        return np.asarray(time + np.interp(time, self.own, self.scene - self.own))
+
+
+@dataclass(frozen=True, eq=False)
+class WorldTransform:
+    """From a result's axes and origin to the scene's world: x_scene = R @ x + t.
+
+    time: (K,) seconds of the scene, increasing. R: (K, 3, 3) rotations. t: (K, 3) metres. Between
+    them the nearest counts. A camera that moves turns the transform of its result with it.
+    """
+
+    time: FloatArray
+    R: FloatArray
+    t: FloatArray
+
+    @classmethod
+    def fixed(cls, R: FloatArray | None = None, t: FloatArray | None = None) -> WorldTransform:
+        """One for the whole clip; by default the scene's world itself."""
+        turn, shift = (np.eye(3) if R is None else R), (np.zeros(3) if t is None else t)
+        return cls(np.zeros(1), turn[None], shift[None])
+
+    def to_scene(self, xyz: FloatArray, time: FloatArray) -> FloatArray:
+        """Points `xyz` (T, N, 3) of the transform, at scene times (T,), in the scene's world."""
+        k = nearest(self.time, time)
+        return np.asarray(xyz @ np.swapaxes(self.R[k], -1, -2) + self.t[k][:, None])
+
+    def from_scene(self, xyz: FloatArray, time: FloatArray) -> FloatArray:
+        """Points `xyz` (T, N, 3) of the scene's world, at scene times (T,), in the transform."""
+        k = nearest(self.time, time)
+        return np.asarray((xyz - self.t[k][:, None]) @ self.R[k])
+
+
+def nearest(at: FloatArray, time: FloatArray) -> IntArray:
+    """(T,) index of the one of `at` (K,), increasing, that is nearest to each of `time` (T,)."""
+    after = np.clip(np.searchsorted(at, time), 1, max(len(at) - 1, 1))
+    before = after - 1
+    last = np.minimum(after, len(at) - 1)
+    return np.where(np.abs(time - at[before]) <= np.abs(at[last] - time), before, last)
+
+
+def known_times(person: PersonTruth, time: FloatArray) -> BoolArray:
+    """(T,) whether the truth covers scene times (T,); raises TooFewPoints when it covers none."""
+    span = person.points.timeline.time
+    known = (time >= span[0] - SLACK_S) & (time <= span[-1] + SLACK_S)
+    if not known.any():
+        raise TooFewPoints(
+            "Times inside those of the scene", found=0, needed=1,
+            hint="check that the result is of this scene, and its clock",
+        )  # fmt: skip
+    return np.asarray(known)
+
+
+def _within(person: PersonTruth, time: FloatArray) -> FloatArray:
+    """Scene times (T,) with those a rounding outside the truth put on its ends."""
+    span = person.points.timeline.time
+    return np.where(known_times(person, time), np.clip(time, span[0], span[-1]), np.nan)
+
+
+def markers_at(person: PersonTruth, time: FloatArray) -> FloatArray:
+    """(T, N, 3) metres, world: `person.markers` at scene times (T,); NaN outside the truth.
+
+    Raises TooFewPoints when no time is inside.
+    """
+    at = person.markers.timeline.time
+    within = _within(person, time)
+    if len(at) < 2:
+        return np.where(np.isfinite(within)[:, None, None], person.markers.xyz[:1], np.nan)
+    return interpolated(within, at, person.markers.xyz)
+
+
+def angles_at(person: PersonTruth, time: FloatArray, transform: WorldTransform) -> JointAngles:
+    """Joint angles of the true markers at scene times (T,), in the axes of the result's world.
+
+    Angles of the pelvis depend on these axes; interpolating markers instead of angles knows no
+    turn at 180 degrees.
+    """
+    xyz = transform.from_scene(markers_at(person, time), time)
+    frames = Timeline(np.arange(len(time)), time)
+    return joint_angles(Markers(frames, person.markers.names, xyz))
+
+
+def poses_at(person: PersonTruth, time: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Rotations (T, B, 3, 3) and translation (T, 3) metres of the true body at scene times (T,).
+
+    Rotations are interpolated on their group (`kinefit.synth.motion_clip.Clip`); NaN outside.
+    """
+    motion, within = person.motion, _within(person, time)
+    inside = np.isfinite(within)
+    rotations = np.full((len(time), *motion.rotations.shape[1:]), np.nan)
+    translation = np.full((len(time), 3), np.nan)
+    if len(motion.timeline) < 2:
+        rotations[inside], translation[inside] = motion.rotations[0], motion.translation[0]
+        return rotations, translation
+    clip = Clip(
+        "truth", "truth", motion.joint_names, motion.timeline.time, motion.rotations,
+        motion.translation, 1.0,
+    )  # fmt: skip
+    rotations[inside], translation[inside] = clip.at(within[inside])
+    return rotations, translation

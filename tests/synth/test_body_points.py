@@ -1,0 +1,58 @@
+"""Points that are known exactly are where the mesh and the joints are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinefit.body.anny import load_anny
+from kinefit.geometry import rotations as so3
+from kinefit.skeletons import skeleton
+from kinefit.synth.body_points import body_points
+from kinefit.types import FloatArray
+
+
+def poses(seed: int, count: int, joints: int) -> tuple[FloatArray, FloatArray]:
+    rng = np.random.default_rng(seed)
+    return so3.exp(rng.normal(0, 0.3, (count, joints, 3))), rng.normal(size=(count, 3))
+
+
+def test_keypoints_are_those_of_the_posed_mesh() -> None:
+    body = load_anny()
+    points = body_points(body)
+    shape = body.shape.neutral + 0.1
+    rotations, translation = poses(0, 3, len(body.joint_names))
+    xyz, _ = points.at(rotations, translation, shape)
+    mesh = body.posed_vertices(rotations, translation, shape)
+    _, joints = body.pose(rotations, translation, body.rest_joints(shape))
+    own = [name for name in points.keypoints if name in body.regressors]
+    expected = body.regress(mesh, joints, own)
+    # Sums of the same numbers in another order.
+    np.testing.assert_allclose(
+        xyz[:, [points.keypoints.index(n) for n in own]], expected, atol=1e-12
+    )
+    column = {name: xyz[:, i] for i, name in enumerate(points.keypoints)}
+    middle = (column["LHip"] + column["RHip"]) / 2
+    np.testing.assert_allclose(column["Hip"], middle, atol=1e-12)
+
+
+def test_markers_lie_on_the_skin() -> None:
+    body = load_anny()
+    points = body_points(body)
+    assert set(points.markers) == set(skeleton("augmented43").points)
+    shape = body.shape.neutral
+    rotations, translation = poses(1, 2, len(body.joint_names))
+    _, markers = points.at(rotations, translation, shape)
+    mesh = body.posed_vertices(rotations, translation, shape)
+    for k, name in enumerate(points.markers):
+        distance = np.linalg.norm(mesh - markers[:, None, k], axis=-1).min(axis=1)
+        # On a triangle of the mesh (edges of a centimetre or two); hip centres are inside.
+        assert (distance < 0.025).all() or name in ("RHJC_study", "LHJC_study"), name
+
+
+def test_points_inside_know_how_deep() -> None:
+    body = load_anny()
+    points = body_points(body)
+    depth = dict(zip(points.keypoints, points.depth_below_skin(body.shape.neutral), strict=True))
+    assert depth["LHip"] > 0.05
+    assert depth["Nose"] < 0.01
+    np.testing.assert_allclose(depth["LHip"], depth["RHip"], atol=1e-3)  # a symmetric mesh
