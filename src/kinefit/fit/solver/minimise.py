@@ -162,7 +162,7 @@ class _Problem:
             total += sum(float((t.residual(state.shape) ** 2).sum()) for t in self.objective.shapes)
         if self.objective.offset_spread is not None:
             total += float((state.offset**2).sum()) / self.objective.offset_spread**2
-        return total / 2
+        return total * self.objective.shared_weight / 2
 
     def normal(self, state: State, rows: IntArray) -> Normal:
         v, T = self.variables, len(state)
@@ -270,19 +270,18 @@ class _Problem:
         return near
 
     def _add_shared(self, state: State, shared: FloatArray, shared_g: FloatArray) -> None:
-        v = self.variables
+        v, weight = self.variables, self.objective.shared_weight
         if v.shape == "shared":
             S = v.shape_count
             for term in self.objective.shapes:
                 r, J = term.residual(state.shape), term.jacobian(state.shape)
-                shared[:S, :S] += J.T @ J
-                shared_g[:S] += J.T @ r
+                shared[:S, :S] += weight * J.T @ J
+                shared_g[:S] += weight * J.T @ r
         if v.offsets and self.objective.offset_spread is not None:
-            n = 3 * len(v.offsets)
-            at = np.arange(len(shared_g) - n, len(shared_g))
-            shared[at, at] += 1 / self.objective.offset_spread**2
-            pulled = state.offset[list(v.offsets)].ravel()
-            shared_g[at] += pulled / self.objective.offset_spread**2
+            weight /= self.objective.offset_spread**2
+            at = np.arange(len(shared_g) - 3 * len(v.offsets), len(shared_g))
+            shared[at, at] += weight
+            shared_g[at] += weight * state.offset[list(v.offsets)].ravel()
 
 
 def _per_point(

@@ -82,6 +82,7 @@ class Objective:
     """The terms of a fit. Its value is half the weighted sum of the kernels' costs.
 
     offset_spread: metres, one standard deviation of a keypoint's offset; None where none varies.
+    shared_weight: how many times the priors of what poses share (shape, offsets) count.
     """
 
     points: tuple[PointTerm, ...] = ()
@@ -89,6 +90,7 @@ class Objective:
     shapes: tuple[ShapeTerm, ...] = ()
     times: tuple[TimeTerm, ...] = ()
     offset_spread: float | None = None
+    shared_weight: float = 1.0
 
 
 class TimeTerm(Protocol):
