@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, Timeline
 
 from .tubes import motion, tube_chain
+
+Options = TypeVar("Options", RigFitOptions, SequenceOptions)
+
+
+def changed(options: Options, **values: Any) -> Options:
+    """The same options but for these, checked."""
+    return type(options)(**options.model_dump() | values)
+
 
 CAMERAS = ("cam0", "cam1", "cam2", "cam3")
 # What is triangulated in practice: no faces.

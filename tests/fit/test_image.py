@@ -23,8 +23,8 @@ from kinefit.fit.recipes.image_start import (
     GEMAN_MCCLURE_PX,
     TORSO,
     NormalizedKeypoints,
-    Pixels,
     image_chain,
+    pixels,
     torso_depth,
 )
 from kinefit.fit.solver.state import State
@@ -370,7 +370,7 @@ def test_a_point_of_little_confidence_costs_little_at_most() -> None:
     xy = np.array([[[0.0, 0], [0, 0]]])
     weight = np.array([[1.0, 0.1**2]])
     keypoints = NormalizedKeypoints(("a", "b"), xy, weight, np.array([4.0]), np.array([1e-3]))
-    term = Pixels.of(keypoints, np.arange(2))
+    term = pixels(keypoints, np.arange(2))
     far = np.array([[[4.0, 0, -4], [4.0, 0, -4]]])  # a thousand standard pixels away
     r = term.residual(far, slice(None))
     assert np.allclose(so3.norm(np.concatenate([r, 0 * r[..., :1]], axis=-1)), 1000)

@@ -1,4 +1,4 @@
-"""Parameters of MHR that come to the points: the slope, and what it is better than."""
+"""Parameters of MHR that come to the points: derivatives, and what they are better than."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kinefit.body.mhr import MhrModel, load_mhr
 from kinefit.body.mhr_params import PARAMETERS
 from kinefit.body.mhr_pose import MhrPose, parameters_of_pose, pose_of_parameters
 from kinefit.fit.recipes.frames.rig_frames import as_view
-from kinefit.fit.recipes.frames.rig_mhr import _columns, _Descent, rig_parameters
+from kinefit.fit.recipes.frames.rig_mhr import RigCoordinates, rig_parameters
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
 from kinefit.fit.solver.state import State
@@ -64,26 +64,23 @@ def off(model: MhrModel, work: RigFit, parameters: FloatArray) -> float:
     return float(work.residual(state, np.ones(T), np.arange(T)).mean())
 
 
-def test_slope_is_that_of_the_loss(
+def test_basis_is_how_poses_move_with_parameters(
     model: MhrModel, scene: tuple[RigFit, State, FloatArray]
 ) -> None:
     work, fitted, true = scene
-    descent = _Descent(model, work, fitted, np.array([1.0, 1.1, 0.9, 1.0]), np.arange(T))
-    columns = _columns(model, work)
+    coordinates, step = RigCoordinates.of(model, work), 1e-6
     at = true.copy()
-    at[:, columns] += np.random.default_rng(1).normal(0, 0.01, (T, len(columns)))
-    _, slope = descent._normal(at, columns)
-    step = 1e-6
-    for q, column in enumerate(columns):
-        plus, minus = at.copy(), at.copy()
-        plus[:, column] += step
-        minus[:, column] -= step
-        by_number = (descent._loss(descent._state(plus)) - descent._loss(descent._state(minus))) / (
-            2 * step
-        )
-        # The pull's slope leaves out how a rotation vector turns with itself: of second order
-        # in 0.1 rad, times a weight of 1e-4 / 22. The points' is exact.
-        np.testing.assert_allclose(slope[:, q], by_number, rtol=1e-5, atol=2e-7)
+    at[:, coordinates.columns] += np.random.default_rng(1).normal(0, 0.3, (T, coordinates.size))
+    state = coordinates.posed(fitted, at)
+    basis = coordinates.basis(state)
+    numeric = np.empty_like(basis)
+    for q, axis in enumerate(step * np.eye(coordinates.size)):
+        ends = [coordinates.moved(state, np.tile(s * axis, (T, 1))) for s in (1, -1)]
+        turn = [so3.log(np.swapaxes(state.rotations, -1, -2) @ end.rotations) for end in ends]
+        numeric[:, :3, q] = (ends[0].translation - ends[1].translation) / (2 * step)
+        numeric[:, 3:, q] = (turn[0] - turn[1]).reshape(T, -1) / (2 * step)
+    assert np.abs(numeric).max() > 0.5
+    np.testing.assert_allclose(basis, numeric, atol=1e-8)
 
 
 def test_comes_nearer_than_the_nearest_rotations(
@@ -95,7 +92,7 @@ def test_comes_nearer_than_the_nearest_rotations(
     before, after = (off(model, work, p) for p in (nearest.parameters, found))
     assert before > 0.02  # the control: a tenth of a radian in every joint is centimetres
     assert after < before / 5  # what is left is the pull to that pose
-    held = np.setdiff1d(np.arange(len(PARAMETERS)), _columns(model, work))
+    held = np.setdiff1d(np.arange(len(PARAMETERS)), RigCoordinates.of(model, work).columns)
     assert set(FINGERS) <= set(held.tolist())
     np.testing.assert_array_equal(found[:, held], nearest.parameters[:, held])
     np.testing.assert_allclose(found[:, FINGERS], true[:, FINGERS], atol=1e-6)

@@ -8,24 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinefit.fit.recipes.frames.frame_options import RigFitOptions
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rig_terms import Pull, ScaledPoints
 from kinefit.fit.recipes.frames.rigfit import (
     AlignedStart,
     History,
     RigFit,
-    RigFitOptions,
     best_cameras,
     rig_chain,
 )
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
-from kinefit.geometry.robust import Huber
+from kinefit.pipeline.config import checked
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
 from ..body.synthetic import tube_body
-from .rig_scene import CAMERAS, POINTS, Scene, off, scene
-from .tubes import slopes, tube_chain
+from .rig_scene import CAMERAS, POINTS, Scene, changed, off, scene
+from .tubes import tube_chain
 
 ALONE = RigFitOptions(w_temporal_velocity=0.0, temporal_init_blend=0.0)
 ROWS = np.arange(8)
@@ -108,7 +107,7 @@ def test_cameras_by_score_and_ties_by_reprojection() -> None:
 
 
 def test_exact_points_are_met_and_the_joints_between_them_found(clip: Scene) -> None:
-    work = clip.work(options=replace(ALONE, w_pose_reg=1e-9))
+    work = clip.work(options=changed(ALONE, w_pose_reg=1e-9))
     _, found = fitted(work, clip.views["cam1"])
     # What the pull of 1e-9 leaves: sqrt of it times half a radian.
     assert np.nanmax(found.residual) < 1e-4
@@ -152,7 +151,7 @@ def test_losses_are_what_their_names_say(clip: Scene) -> None:
 @pytest.mark.parametrize("with_scale", [False, True])
 def test_the_loss_never_grows(clip: Scene, with_scale: bool) -> None:
     noisy = clip.xyz + np.random.default_rng(1).normal(0, 0.05, clip.xyz.shape)
-    work = clip.work(clip.targets(noisy), replace(ALONE, with_scale=with_scale))
+    work = clip.work(clip.targets(noisy), changed(ALONE, with_scale=with_scale))
     _, found = fitted(work, clip.views["cam2"])
     assert (np.diff(found.history, axis=1) <= 1e-15).all()
     np.testing.assert_array_equal(found.best_loss, found.history.min(axis=1))
@@ -186,12 +185,12 @@ def test_a_point_without_weight_is_not_there(clip: Scene) -> None:
 def test_with_scale_finds_the_size(clip: Scene, size: float) -> None:
     targets = clip.targets(size * clip.xyz)
     rigid = fitted(clip.work(targets, ALONE), clip.views["cam1"])[1]
-    scaled = fitted(clip.work(targets, replace(ALONE, with_scale=True)), clip.views["cam1"])[1]
+    scaled = fitted(clip.work(targets, changed(ALONE, with_scale=True)), clip.views["cam1"])[1]
     assert (rigid.scale == 1).all()
     assert (scaled.loss < 0.1 * rigid.loss).all()
     # The pull to a wrong initial pose bends limbs by a degree, and those look 0.5 % shorter.
     np.testing.assert_allclose(scaled.scale, size, rtol=0.005)
-    true = fitted(clip.work(targets, replace(ALONE, with_scale=True)), clip.truth)[1]
+    true = fitted(clip.work(targets, changed(ALONE, with_scale=True)), clip.truth)[1]
     np.testing.assert_allclose(true.scale, size, rtol=1e-9)  # closed form: exact
 
 
@@ -229,7 +228,7 @@ def two_steps(clip: Scene) -> tuple[History, FloatArray]:
 @pytest.mark.parametrize("term", ["w_temporal", "w_temporal_velocity", "w_temporal_accel"])
 def test_temporal_terms_pull_to_where_they_say(clip: Scene, term: str) -> None:
     past, ahead = two_steps(clip)
-    options = replace(ALONE, w_pose_reg=0.0, **{term: 1e6})
+    options = changed(ALONE, w_pose_reg=0.0, **{term: 1e6})
     _, found = fitted(clip.work(options=options), clip.views["cam0"], past)
     target = past.previous if term == "w_temporal" else ahead
     # A million square metres per square radian against decimetres: a microradian.
@@ -256,7 +255,7 @@ def test_a_past_that_is_not_there_pulls_at_nothing(clip: Scene) -> None:
 def test_the_initial_pose_is_turned_towards_the_past(clip: Scene, blend: float) -> None:
     past, ahead = two_steps(clip)
     start = clip.views["cam0"]
-    work = clip.work(options=replace(ALONE, temporal_init_blend=blend))
+    work = clip.work(options=changed(ALONE, temporal_init_blend=blend))
     there = work.blended(start, past).rotations
     whole, part = (
         so3.norm(so3.log(np.swapaxes(start.rotations, -1, -2) @ R)) for R in (ahead, there)
@@ -277,43 +276,30 @@ def test_extrapolation_has_a_gain(clip: Scene) -> None:
         np.testing.assert_allclose(turn, gain * 2.0 * 0.2, atol=1e-12)  # two steps of 0.2
 
 
-def test_derivatives_of_the_terms() -> None:
-    rng = np.random.default_rng(4)
-    R, M, F = 3, 5, 4
-    metric = rng.normal(size=(R, M, 3, 3))
-    term = ScaledPoints(rng.normal(size=(R, M, 3)), metric, np.ones((R, M)),
-                        rng.uniform(0.5, 2, R), np.arange(M), Huber(0.03))  # fmt: skip
-    at, rows = rng.normal(size=(R, M, 3)), np.arange(R)
-    numeric = slopes(lambda d: term.residual(at + d, rows), 3, 1e-6)
-    # Linear: nothing but rounding over the step.
-    np.testing.assert_allclose(term.jacobian(at, rows), numeric, atol=1e-8)
-    pull = Pull(so3.exp(rng.normal(size=(R, F, 3))), rng.uniform(0, 2, (R, F)))
-    rotations = so3.exp(rng.normal(size=(R, F, 3)))
-    numeric = slopes(
-        lambda d: pull.residual(rotations @ so3.exp(d.reshape(F, 3)), rows), 3 * F, 1e-6
-    )
-    np.testing.assert_allclose(pull.jacobian(rotations, rows), numeric, atol=1e-8)
+def test_residuals_are_metres_of_the_scaled_body(clip: Scene) -> None:
+    work, scale = clip.work(), np.linspace(0.8, 1.2, 8)
+    points = clip.truth.posed(work.chain).points[:, work.columns]
+    r = work.data_term(scale, ROWS).residual(points, ROWS)
+    np.testing.assert_allclose(r, scale[:, None, None] * points - clip.xyz, atol=1e-12)
 
 
 def test_gates_look_at_the_pose_that_they_are_given(clip: Scene) -> None:
     work = clip.work(options=ALONE)
     _, found = fitted(work, clip.views["cam0"])
     args = found.losses, found.residual, ROWS, found.best_loss
-    assert (work.judged(*args) == FrameOutcome.OK).all()
+    assert (work.gate(*args) == FrameOutcome.OK).all()
     gates = {
         "bad_loss_threshold": FrameOutcome.BAD_LOSS,
         "bad_data_loss_threshold": FrameOutcome.BAD_DATA_LOSS,
     }
     for name, reason in gates.items():
-        strict = replace(work, options=replace(ALONE, **{name: 1e-12}))
-        assert (strict.judged(*args) == reason).all()
+        strict = replace(work, options=changed(ALONE, **{name: 1e-12}))
+        assert (strict.gate(*args) == reason).all()
     grown = {name: 5 * value + 1e-5 for name, value in found.losses.items()}
-    assert (work.judged(grown, *args[1:]) == FrameOutcome.LOSS_GREW).all()
-    assert (
-        work.judged(found.losses, found.residual + 0.1, *args[2:]) == FrameOutcome.FEW_NEAR
-    ).all()
+    assert (work.gate(grown, *args[1:]) == FrameOutcome.LOSS_GREW).all()
+    assert (work.gate(found.losses, found.residual + 0.1, *args[2:]) == FrameOutcome.FEW_NEAR).all()
     lost = {name: np.full(8, np.nan) for name in found.losses}
-    assert (work.judged(lost, *args[1:]) != FrameOutcome.OK).all()
+    assert (work.gate(lost, *args[1:]) != FrameOutcome.OK).all()
 
 
 def test_uncertain_directions_count_less(clip: Scene) -> None:
@@ -343,7 +329,7 @@ def test_uncertain_directions_count_less(clip: Scene) -> None:
 )  # fmt: skip
 def test_options_that_mean_nothing_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=name.replace("_", "-")):
-        RigFitOptions(**{name: value})
+        checked(RigFitOptions, {name: value})
 
 
 def test_targets_are_checked() -> None:

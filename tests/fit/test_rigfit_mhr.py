@@ -10,10 +10,11 @@ import pytest
 from kinefit.body.mhr import load_mhr
 from kinefit.body.mhr_params import PARAMETERS
 from kinefit.body.mhr_pose import parameters_of_pose, pose_of_parameters
+from kinefit.fit.recipes.frames.frame_options import SequenceOptions
+from kinefit.fit.recipes.frames.frame_sequence import fit_sequence
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
-from kinefit.fit.recipes.frames.sequence import SequenceOptions, fit_sequence
 from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import Timeline
@@ -57,7 +58,7 @@ def test_from_parameters_of_each_camera_to_parameters(tmp_path: Path) -> None:
     assert {"l_index1", "r_thumb2", "c_jaw", "l_eye", "r_lowarm_twist1_proc"} <= held
     assert not held & {"root", "l_uparm", "r_wrist", "l_lowleg", "c_spine2"}
 
-    found = fit_sequence(work, views, SequenceOptions(smooth_s=0.0))
+    found = fit_sequence(work, views, SequenceOptions(smooth=0.0))
     assert [report.status for report in found.reports] == ["good"] * T
     assert so3.norm(found.points - xyz).max() < 0.005  # the pull to the cameras' poses
     best = views[found.reports[0].camera]

@@ -14,23 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
+from kinefit.fit.recipes.frames.frame_sequence import fit_sequence
 from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
 from kinefit.fit.recipes.frames.rig_frames import fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.frames.rotation_repair import smooth_rotations
-from kinefit.fit.recipes.frames.sequence import SequenceOptions, fit_sequence
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.multiview.bundle import read_bundle, save_bundle
 from kinefit.multiview.triangulate import triangulate
 from kinefit.types import FloatArray
 
-from .rig_scene import POINTS, Scene, off, scene
+from .rig_scene import POINTS, Scene, changed, off, scene
 from .tubes import ring, tube_chain
 
 ALONE = RigFitOptions(w_temporal_velocity=0.0, temporal_init_blend=0.0)
-PLAIN = SequenceOptions(max_gap_s=0.0, repair=False, smooth_s=0.0)
+PLAIN = SequenceOptions(max_gap=0.0, repair=False, smooth=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +105,14 @@ def test_bug_3_the_final_loss_is_that_of_the_pose_that_is_written(
     stale = {"data": np.array([fit.history[0] for fit in found])}
     best = np.array([fit.best_loss for fit in found])
     residual = np.stack([fit.residual for fit in found])
-    assert (work.judged(stale, residual, np.arange(12), best) == FrameOutcome.LOSS_GREW).all()
+    assert (work.gate(stale, residual, np.arange(12), best) == FrameOutcome.LOSS_GREW).all()
 
 
 def test_bug_3_holds_after_smoothing(noisy: FloatArray) -> None:
     """A filter far too wide for the motion: it may not make good frames bad, nor hide it."""
     clip = scene(60)
     work = clip.work(options=ALONE)
-    wide = fit_sequence(work, clip.views, SequenceOptions(smooth_s=0.5))
+    wide = fit_sequence(work, clip.views, SequenceOptions(smooth=0.5))
     assert [r.status for r in wide.reports] == ["good"] * 60
     assert not all(r.smoothed for r in wide.reports)
     state = wide.state
@@ -138,7 +139,7 @@ def test_bug_4_one_missing_frame_does_not_spread(clip: Scene, noisy: FloatArray)
         return out
 
     assert np.isnan(naive(holes)[5:]).all()
-    options = SequenceOptions(max_gap_s=0.0, smooth_s=0.05)
+    options = SequenceOptions(max_gap=0.0, smooth=0.05)
     found = fit_sequence(clip.work(clip.targets(holes)), clip.views, options)
     np.testing.assert_array_equal(np.isnan(found.points).any(axis=(1, 2)), np.arange(12) == 5)
     others = np.delete(off(clip, found.points), 5, axis=0)
@@ -151,7 +152,7 @@ def test_bug_4_a_frame_gone_wrong_is_no_anchor(clip: Scene, noisy: FloatArray) -
     wild[5] += np.random.default_rng(2).normal(0, 1.0, wild[5].shape)
     missing[5] = np.nan
     a, b = (
-        fit_sequence(clip.work(clip.targets(xyz)), clip.views, SequenceOptions(smooth_s=0.05))
+        fit_sequence(clip.work(clip.targets(xyz)), clip.views, SequenceOptions(smooth=0.05))
         for xyz in (wild, missing)
     )
     assert [r.status for r in a.reports] == ["good"] * 5 + ["recovered"] + ["good"] * 6
@@ -223,7 +224,7 @@ def test_issue_c_every_part_of_the_input_counts(
     assert made() == 12
     assert made() == 0
     assert made(xyz=moved) == 1  # of one frame only
-    assert made(options=replace(ALONE, huber_m=0.031)) == 12
+    assert made(options=changed(ALONE, huber_m=0.031)) == 12
     assert made(version="2") == 12
     assert made(turned=1e-9) == 12
     assert made(weight=0.5) == 12

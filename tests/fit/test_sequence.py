@@ -10,22 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.fit.recipes.frames.frame_fit import PREVIOUS
+from kinefit.fit.recipes.frames.frame_fits import PREVIOUS
+from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
+from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, fit_sequence
 from kinefit.fit.recipes.frames.frame_store import FrameStore
 from kinefit.fit.recipes.frames.rig_frames import as_view, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
-from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions
-from kinefit.fit.recipes.frames.sequence import SequenceFit, SequenceOptions, fit_sequence
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.io.sam3d_outputs import Sam3dPerson, read_outputs, write_outputs
+from kinefit.pipeline.config import checked
 from kinefit.types import BoolArray, FloatArray, InputError, InvalidData, Timeline
 
-from .rig_scene import CAMERAS, POINTS, Scene, off, scene
+from .rig_scene import CAMERAS, POINTS, Scene, changed, off, scene
 from .tubes import tube_chain
 
 ALONE = RigFitOptions(w_temporal_velocity=0.0, temporal_init_blend=0.0)
-PLAIN = SequenceOptions(max_gap_s=0.0, repair=False, smooth_s=0.0)
+PLAIN = SequenceOptions(max_gap=0.0, repair=False, smooth=0.0)
 
 
 def copied(views: dict[str, State]) -> dict[str, State]:
@@ -92,7 +94,7 @@ def test_a_bad_start_is_tried_again_from_other_cameras_and_the_previous_pose(
     assert report.attempts > 1
     assert report.camera == PREVIOUS
     assert off(clip, found.points)[10].max() < 0.05
-    alone = fit_frames(clip.work(clip.targets(noisy), replace(options, w_temporal_velocity=0.0)),
+    alone = fit_frames(clip.work(clip.targets(noisy), changed(options, w_temporal_velocity=0.0)),
                        views)  # fmt: skip
     assert alone[10].reason != FrameOutcome.OK  # the control: without a past there is no second try
 
@@ -146,7 +148,7 @@ def test_single_wild_joints_are_repaired_and_named(clip: Scene, noisy: FloatArra
     )
     work = clip.work(clip.targets(noisy), ALONE)
     raw = fit_sequence(work, views, PLAIN)
-    mended = fit_sequence(work, views, replace(PLAIN, repair=True))
+    mended = fit_sequence(work, views, changed(PLAIN, repair=True))
     assert "left_elbow" in mended.reports[12].repaired
     # Feet may be named, too: 8 mm of noise on a lever of 10 cm.
     assert not any("left_elbow" in r.repaired for r in mended.reports if r.frame != 12)
@@ -167,7 +169,7 @@ def test_the_shape_is_one_for_the_clip_or_the_cameras_own(clip: Scene, noisy: Fl
     work = clip.work(clip.targets(noisy), ALONE)
     one = fit_sequence(work, views)
     np.testing.assert_allclose(one.motion.shape, clip.truth.shape + 0.15)  # the median of four
-    each = fit_sequence(work, views, replace(PLAIN, one_shape=False))
+    each = fit_sequence(work, views, changed(PLAIN, one_shape=False))
     for t, report in enumerate(each.reports):
         np.testing.assert_allclose(each.state.shape[t], views[report.camera].shape)
     if len({r.camera for r in each.reports}) > 1:
@@ -175,7 +177,7 @@ def test_the_shape_is_one_for_the_clip_or_the_cameras_own(clip: Scene, noisy: Fl
             _ = each.motion
 
 
-def test_summary_as_table_and_json(clip: Scene, noisy: FloatArray) -> None:
+def test_summary_as_json(clip: Scene, noisy: FloatArray) -> None:
     lost = noisy.copy()
     lost[3:5], lost[20, 2] = np.nan, np.nan
     found = fit_sequence(clip.work(clip.targets(lost)), clip.views)
@@ -187,10 +189,6 @@ def test_summary_as_table_and_json(clip: Scene, noisy: FloatArray) -> None:
     ]  # fmt: skip
     assert stored["per_frame"][3]["loss"] is None
     assert set(stored["per_frame"][0]["scores_m"]) == set(CAMERAS)
-    lines = found.table().splitlines()
-    assert len(lines) == 25
-    assert lines[4].split()[2] == "recovered"
-    assert lines[4].endswith(FrameOutcome.NO_WEIGHT.words)
 
 
 def test_diagnostics_go_into_files_of_arrays(
@@ -199,14 +197,16 @@ def test_diagnostics_go_into_files_of_arrays(
     lost = noisy.copy()
     lost[1] = np.nan
     fits = fit_frames(clip.work(clip.targets(lost), ALONE), clip.views)
-    for fit in fits[:2]:
+    for t, fit in enumerate(fits[:2]):
         write_outputs(tmp_path / "person.npz", [Sam3dPerson(extra=fit.opt_arrays(CAMERAS))])
         (person,) = read_outputs(tmp_path / "person.npz")
         assert person.extra["opt_best_cam"] == fit.camera
         np.testing.assert_array_equal(person.extra["opt_view_scores_m"], fit.scores)
-        np.testing.assert_array_equal(person.extra["opt_loss_history"], fit.history)
-        assert bool(person.extra["opt_is_unusable"]) == (fit is fits[1])
-        assert person.extra["opt_finite_points"] == (0 if fit is fits[1] else 16)
+        known = fit.history[np.isfinite(fit.history)]
+        np.testing.assert_array_equal(person.extra["opt_loss_history"], known)
+        assert len(known) == (0 if t == 1 else 7)
+        assert bool(person.extra["opt_is_unusable"]) == (t == 1)
+        assert person.extra["opt_finite_points"] == (0 if t == 1 else 16)
 
 
 def test_a_killed_run_goes_on_from_its_finished_frames(
@@ -278,11 +278,11 @@ def test_clips_of_hardly_any_frames(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("max_gap_s", -1.0), ("smooth_s", np.nan), ("most_turn_rad", 4.0)]
+    ("name", "value"), [("max_gap", -1.0), ("smooth", np.nan), ("most_turn", 4.0)]
 )
 def test_options_that_mean_nothing_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError):
-        SequenceOptions(**{name: value})
+        checked(SequenceOptions, {name: value})
 
 
 # ---- A thousand corruptions ----

@@ -10,7 +10,7 @@ import pytest
 
 from kinefit.body import LinearShape
 from kinefit.fit.recipes.initial import from_points
-from kinefit.fit.solver.minimise import Options, Solution, cost, minimise
+from kinefit.fit.solver.minimise import Options, Solution, cost, information, minimise
 from kinefit.fit.solver.state import State, Variables
 from kinefit.fit.solver.temporal import ConstantVelocity
 from kinefit.fit.solver.terms import Objective, Position, Reprojection, RotationPrior, ShapePrior
@@ -20,7 +20,7 @@ from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import L2, Cauchy, GemanMcClure, Huber, Kernel
 from kinefit.types import CameraRig, FloatArray, IntArray, InvalidData, TooFewPoints
 
-from .tubes import motion, poses, ring, rms, tube_chain
+from .tubes import by_rotations, motion, poses, ring, rms, tube_chain
 
 Shape = Literal["fixed", "shared", "each"]
 CHAIN = tube_chain()
@@ -462,3 +462,33 @@ def test_a_body_behind_its_only_camera_comes_before_it() -> None:
     found = minimise(Objective((term,), (pull,)), Variables.poses(CHAIN), start, Options(200))
     depth = (points_of(found.state) @ one.cameras[0].R.T + one.cameras[0].t)[..., 2]
     assert (depth > 1).all()
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A term of joints as one of whole poses."""
+
+    term: RotationPrior
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.term.kernel
+
+    def residual(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
+        return self.term.residual(rotations, rows)
+
+    def jacobian(self, rotations: FloatArray, rows: IntArray | slice) -> FloatArray:
+        return by_rotations(self.term, rotations)
+
+
+def test_terms_of_single_joints_give_the_matrix_of_whole_poses() -> None:
+    state = clip(5)
+    term = RotationPrior(np.eye(3)[None].repeat(F, 0), np.linspace(0.1, 1, F), Huber(0.5))
+    joints = np.arange(F) % 3 > 0  # some are held, the root among them
+    for translation in (True, False):
+        variables = Variables(CHAIN, joints, translation)
+        blocks, dense = (
+            information(Objective(poses=(t,)), variables, state) for t in (term, Dense(term))
+        )
+        assert np.abs(dense).max() > 1
+        np.testing.assert_allclose(blocks, dense, atol=1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import PoseTerm
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
 from kinefit.types import Camera, CameraRig, FloatArray
@@ -78,6 +79,18 @@ def slopes(function: Callable[[FloatArray], FloatArray], size: int, step: float)
         (function(step * axis) - function(-step * axis)) / (2 * step) for axis in np.eye(size)
     ]
     return np.stack(columns, axis=-1)
+
+
+def by_rotations(term: PoseTerm, rotations: FloatArray) -> FloatArray:
+    """(T, M, d, 3F) the term's derivative, also of one that gives it joint by joint."""
+    J = term.jacobian(rotations, np.arange(len(rotations)))
+    joint = getattr(term, "joint", None)
+    if joint is None:
+        return J
+    out = np.zeros((*J.shape[:3], rotations.shape[1], 3))
+    each = np.arange(len(joint))
+    out[:, each, :, joint] = J.transpose(1, 0, 2, 3)
+    return out.reshape(*J.shape[:3], -1)
 
 
 def moved(chain: Chain, state: State, increment: FloatArray) -> State:

@@ -155,7 +155,7 @@ class _Solver:
         """(T, Q) Gauss-Newton step, shortened where it would not bring the rotations nearer."""
         angles = given + np.einsum("bcp,tp->tbc", self.rows, found)
         miss = self._miss(turns, angles)
-        J = (_rates(angles) @ self.rows).reshape(len(turns), -1, len(self.columns))
+        J = (euler_rates(angles) @ self.rows).reshape(len(turns), -1, len(self.columns))
         normal = np.swapaxes(J, -1, -2) @ J
         size = np.einsum("tqq->t", normal)[:, None, None] / len(self.columns)
         normal += _DAMPING * size * np.eye(len(self.columns))
@@ -176,7 +176,7 @@ class _Solver:
         return log(np.swapaxes(compose(angles[..., ::-1], "ZYX"), -1, -2) @ turns)
 
 
-def _rates(angles: FloatArray) -> FloatArray:
+def euler_rates(angles: FloatArray) -> FloatArray:
     """(..., 3, 3) angular velocity in the turned frame per rate of x, y, z, for Rz Ry Rx."""
     (sx, sy, _), (cx, cy, _) = (
         np.moveaxis(np.sin(angles), -1, 0),

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.types import InputError, Subject
@@ -159,12 +160,8 @@ class FitOptions(MotionChoice):
     hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
 
 
-class FrameOptions(MotionChoice):
-    """How the poses of a rig are fitted frame by frame: flags of `kinefit fit frames`.
-
-    What is None has the default of `kinefit.fit.recipes.frames.rigfit.RigFitOptions` or, the last
-    five, of `kinefit.fit.recipes.frames.sequence.SequenceOptions`, which also know the ranges.
-    """
+class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):
+    """How a body is fitted frame by frame: flags of `kinefit fit frames`."""
 
     keypoint_mapping: Path | None = Field(
         None,
@@ -178,68 +175,6 @@ class FrameOptions(MotionChoice):
         None, description="Frames per second, where the bundle's times are frame numbers."
     )
     meshes: bool = Field(True, description="Write the mesh of every frame into its file.")
-
-    with_scale: bool | None = Field(
-        None, description="The body may be scaled as a whole, frame by frame."
-    )
-    huber_m: float | None = Field(
-        None, description="From here a point's pull no longer grows, metres."
-    )
-    w_pose_reg: float | None = Field(
-        None, description="Pull to the initial pose, square metres per square radian."
-    )
-    w_temporal: float | None = Field(None, description="Pull to the previous pose.")
-    w_temporal_velocity: float | None = Field(
-        None, description="Pull to where the last two poses lead."
-    )
-    w_temporal_accel: float | None = Field(None, description="Pull to a velocity that stays.")
-    temporal_init_blend: float | None = Field(
-        None, description="How far the initial pose is turned to where the last ones lead, 0..1."
-    )
-    temporal_extrapolation: float | None = Field(
-        None, description="Gain of the velocity; 0 is the previous pose itself."
-    )
-    temporal_gap_s: float | None = Field(
-        None, description="Poses further back in time say nothing, seconds."
-    )
-    iters: int | None = Field(None, description="Most solver steps of a try.")
-    patience: int | None = Field(
-        None, description="Rounds of ten steps without gain, after which a try ends."
-    )
-    least_gain: float | None = Field(
-        None, description="Share of the loss that a round must gain to count."
-    )
-    min_points: int | None = Field(
-        None, description="Finite points with weight that a frame needs."
-    )
-    tie_m: float | None = Field(
-        None, description="Cameras whose scores differ by less are equally good, metres."
-    )
-    bad_loss_threshold: float | None = Field(
-        None, description="A pose with a larger loss is not used, square metres."
-    )
-    bad_data_loss_threshold: float | None = Field(
-        None, description="The same for what the points alone leave."
-    )
-    bad_near_share: float | None = Field(
-        None, description="Least share of the points that must be near the body, 0..1."
-    )
-    bad_loss_growth_ratio: float | None = Field(
-        None, description="A pose whose loss is so many times the least one found is not used."
-    )
-
-    one_shape: bool | None = Field(None, description="One shape for the clip, not one per frame.")
-    max_gap: float | None = Field(None, description="Longest gap that is bridged, seconds.")
-    most_turn: float | None = Field(
-        None, description="A gap is not bridged if a joint turns further across it, radians."
-    )
-    repair: bool | None = Field(None, description="Replace rotations that jump for a frame.")
-    smooth: float | None = Field(None, description="Smoothing in time, seconds; 0: none.")
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """The options that have a value, by name."""
-        return {name: value for name, value in self if value is not None}
 
 
 class RunConfig(ViewOptions, FitOptions):

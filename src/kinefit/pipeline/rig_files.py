@@ -12,116 +12,23 @@ Of MHR all arrays are what the rig makes of the `mhr_model_params` in the same f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.body.mhr import MhrModel
-from kinefit.body.mhr_params import BODY_SIZE, PARAMETERS, POSE_COUNT, flip_axes
-from kinefit.body.mhr_pose import pose_of_parameters
+from kinefit.body.mhr_params import BODY_SIZE, POSE_COUNT, flip_axes
 from kinefit.body.model import BodyModel
-from kinefit.fit.recipes.frames.frame_fit import LOSSES, FrameFit
-from kinefit.fit.recipes.frames.rig_frames import as_view
-from kinefit.fit.recipes.frames.rig_mhr import rig_parameters
-from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
-from kinefit.fit.recipes.frames.rigfit import PRIORS, History
-from kinefit.fit.recipes.frames.sequence import FrameReport, SequenceFit
-from kinefit.geometry.rotations import log, norm
+from kinefit.fit.recipes.frames.frame_sequence import SequenceFit
+from kinefit.fit.recipes.frames.rig_mhr import RigClip
+from kinefit.geometry.rotations import log
 from kinefit.io.sam3d_outputs import Sam3dPerson
 from kinefit.skeletons import skeleton
-from kinefit.types import FloatArray, IntArray
+from kinefit.types import FloatArray
 
-_CHUNK = 256  # frames judged at a time
 _EXPRESSIONS = 72
-
-
-@dataclass(frozen=True, eq=False)
-class RigClip:
-    """A clip as the parameters of MHR say it.
-
-    found: its poses are exactly those of the parameters; losses and reasons are theirs.
-    parameters: (T, 204). turned: (T, B) radians that each joint turned for it; both NaN in frames
-    without a pose.
-    """
-
-    model: MhrModel
-    found: SequenceFit
-    parameters: FloatArray
-    turned: FloatArray
-
-
-def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
-    """The clip in poses that the rig's parameters can say, judged anew.
-
-    A fit turns every joint freely; the rig's elbows and knees are hinges (`rig_parameters`). A
-    frame that does not come near the points this way has no pose, and its reason says so.
-    """
-    state, T, B = found.state, len(found.reports), len(model.body.joint_names)
-    rows = np.flatnonzero(np.isfinite(found.scale))
-    parameters = np.full((T, len(PARAMETERS)), np.nan)
-    parameters[rows] = rig_parameters(model, found.work, state.at(rows), found.scale[rows], rows)
-    identity = state.shape[rows, : len(model.rig.identity)]
-    pose = pose_of_parameters(model, parameters[rows], identity)
-    part = as_view(found.work.chain, pose.rotations, pose.translation, state.shape[rows])
-    turned = np.full((T, B), np.nan)
-    turned[rows] = norm(log(np.swapaxes(state.rotations[rows], -1, -2) @ part.rotations))
-    judged, lost = _judged(replace(found, state=state.with_rows(rows, part)))
-    parameters[lost], turned[lost] = np.nan, np.nan
-    return RigClip(model, judged, parameters, turned)
-
-
-def _judged(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
-    """With losses and reasons of the poses as they are, and the frames that lose theirs."""
-    work, reports, lost = found.work, list(found.reports), []
-    enough = work.targets.reasons(work.options.min_points) == FrameOutcome.OK
-    rows = np.flatnonzero(enough & np.isfinite(found.scale))
-    for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
-        losses, residual = _measured(found, part)
-        total = np.asarray(sum(losses.values()))
-        # Against itself: what was lost on the way to the rig is not what went wrong in the fit.
-        reason = work.judged(losses, residual, part, total)
-        far = np.isfinite(residual) & ~work.near(residual)
-        for n, t in enumerate(part):
-            one = {name: float(losses[name][n]) for name in LOSSES}
-            points = tuple(p for p, f in zip(work.targets.names, far[n], strict=True) if f)
-            reports[t] = replace(reports[t], losses=one, loss=float(total[n]), far_points=points)
-            if found.fits[t].reason == FrameOutcome.OK and reason[n] != FrameOutcome.OK:
-                words = f"as parameters of the rig, {FrameOutcome(int(reason[n])).words}"
-                reports[t] = replace(reports[t], status="unusable", reason=words)
-                lost.append(int(t))
-    return replace(_without(found, lost), reports=tuple(reports)), np.array(lost, dtype=np.int64)
-
-
-def _measured(found: SequenceFit, rows: IntArray) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Losses (R,) by name, of priors NaN where no fit ended well, and residuals (R, M) metres."""
-    poses, scale = found.state.at(rows), found.scale[rows]
-    fitted = np.array([found.fits[t].reason == FrameOutcome.OK for t in rows])
-    begun = np.stack([found.fits[t].initial for t in rows])
-    initial = np.where(fitted[:, None, None, None], begun, poses.rotations)
-    losses = found.work.losses(poses, scale, rows, initial, _past(found, rows))
-    priors = {name: np.where(fitted, losses[name], np.nan) for name in PRIORS}
-    return losses | priors, found.work.residual(poses, scale, rows)
-
-
-def _without(found: SequenceFit, lost: list[int]) -> SequenceFit:
-    """The same clip without the poses of these frames."""
-    rotations, translation = found.state.rotations.copy(), found.state.translation.copy()
-    scale = found.scale.copy()
-    rotations[lost], translation[lost], scale[lost] = np.nan, np.nan, np.nan
-    state = replace(found.state, rotations=rotations, translation=translation)
-    return replace(found, state=state, scale=scale)
-
-
-def _past(found: SequenceFit, rows: IntArray) -> History:
-    """What the fits of these frames looked back on; frame -1 is none."""
-    a, b = np.array([found.fits[t].past for t in rows]).reshape(-1, 2).T
-    nothing = np.full((1, len(found.work.free), 3, 3), np.nan)
-    poses = np.concatenate([np.stack([fit.rotations for fit in found.fits]), nothing])
-    time = np.append(found.work.targets.timeline.time, np.nan)
-    return History(poses[a], poses[b], (time[rows] - time[a]) / (time[a] - time[b]))
 
 
 def frame_output(
@@ -208,26 +115,12 @@ def _mhr70(body: BodyModel, mesh: FloatArray, joints: FloatArray) -> FloatArray:
 
 def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
     """`opt_*` of the fit, and of the pose that is written: what it leaves is measured on it."""
-    work, fit, report = found.work, found.fits[t], found.reports[t]
-    residual = np.full(len(work.targets.names), np.nan)
-    if np.isfinite(found.scale[t]):
-        row = np.array([t])
-        residual = work.residual(found.state.at(row), found.scale[row], row)[0]
-    return fit.opt_arrays(work.targets.cameras) | {
-        f"opt_{name}": np.asarray(value) for name, value in _of_report(report, fit).items()
-    } | {
-        "opt_residual_m": residual,
-        "opt_points": np.array(work.targets.names),
-        "opt_scale": np.asarray(found.scale[t]),
-    }  # fmt: skip
-
-
-def _of_report(report: FrameReport, fit: FrameFit) -> dict[str, Any]:
-    unusable = report.status == "unusable"
-    return {
+    work, fit, report, row = found.work, found.fits[t], found.reports[t], np.array([t])
+    residual = work.residual(found.state.at(row), found.scale[row], row)[0]
+    values: dict[str, Any] = {
         "status": report.status,
         "reason": report.reason,
-        "is_unusable": unusable,
+        "is_unusable": report.status == "unusable",
         "is_bad": fit.fitted and bool(report.reason),
         "final_loss": report.loss,
         **{f"final_{name}_loss": value for name, value in report.losses.items()},
@@ -236,7 +129,12 @@ def _of_report(report: FrameReport, fit: FrameFit) -> dict[str, Any]:
         "repaired": np.array(report.repaired, dtype=np.str_),
         "far_points": np.array(report.far_points, dtype=np.str_),
         "smoothed": report.smoothed,
+        "residual_m": residual,
+        "points": np.array(work.targets.names),
+        "scale": found.scale[t],
     }
+    written = {f"opt_{name}": np.asarray(value) for name, value in values.items()}
+    return fit.opt_arrays(work.targets.cameras) | written
 
 
 def file_names(found: SequenceFit, folder: Path) -> list[Path]:

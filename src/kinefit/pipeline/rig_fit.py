@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.body.mhr import MhrModel, load_mhr
 from kinefit.body.model import BodyModel
+from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, fit_sequence
 from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_mhr import RigClip, as_rig
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit, RigFitOptions, rig_chain
-from kinefit.fit.recipes.frames.sequence import SequenceFit, SequenceOptions, fit_sequence
+from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
 from kinefit.fit.solver.state import State
 from kinefit.io.arrays import read_npy, read_npz
 from kinefit.io.atomic import write_json
@@ -34,15 +35,13 @@ from kinefit.pipeline.config import FrameOptions
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import code_version
-from kinefit.pipeline.rig_files import RigClip, as_rig, file_names, frame_output
+from kinefit.pipeline.rig_files import file_names, frame_output
 from kinefit.pipeline.stages.export import export_as
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
 
 STAGE = "frames"
 _NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr46", "mhr70")}
-# Options by another name than their field's: flags without a unit, as elsewhere.
-_RENAMED = {"max_gap": "max_gap_s", "most_turn": "most_turn_rad", "smooth": "smooth_s"}
 
 
 @dataclass(frozen=True)
@@ -100,18 +99,15 @@ class _Job:
     body: BodyModel
     model: MhrModel | None
     targets: RigTargets
-    rig: RigFitOptions
-    sequence: SequenceOptions
     notes: tuple[str, ...]
 
     @classmethod
     def of(cls, bundle: Path, options: FrameOptions, views: Path | None) -> _Job:
         """Everything that can be refused is, before anything is written."""
         _ = options.exports
-        rig, sequence = _fit_options(options)
         targets, notes = _targets(bundle, options)
         body, model = _body(options)
-        return cls(bundle, views, options, body, model, targets, rig, sequence, tuple(notes))
+        return cls(bundle, views, options, body, model, targets, tuple(notes))
 
     @property
     def stem(self) -> str:
@@ -124,7 +120,7 @@ class _Job:
         found = fit_sequence(
             work,
             starts,
-            self.sequence,
+            self.options,
             store=FrameStore(partial),
             version=code_version(),
             progress=lambda done, total: progress(STAGE, done, total),
@@ -139,7 +135,7 @@ class _Job:
         if self.views is None:
             targets = rig_views.from_points_alone(targets)
         with refused_as_input(self.bundle):
-            work = RigFit.of(chain, targets, self.rig)
+            work = RigFit.of(chain, targets, self.options)
         if self.views is None:
             return work, rig_views.point_views(chain, self._shape(work), work.targets)
         seen = rig_views.read_views(self.views, targets.cameras, targets.timeline)
@@ -197,7 +193,7 @@ class _Job:
                 for name, free in zip(found.work.chain.joint_names, found.work.free, strict=True)
                 if free
             ],
-            "options": self.options.model_dump(mode="json", include=set(self.options.chosen)),
+            "options": self.options.model_dump(mode="json", exclude_none=True),
             "notes": list(notes),
         }
         if rig is not None:
@@ -211,16 +207,6 @@ def _turned(rig: RigClip) -> dict[str, float]:
     most = np.degrees(known.max(axis=0, initial=0.0))
     names = rig.model.body.joint_names
     return {name: round(float(a), 2) for name, a in zip(names, most, strict=True) if a >= 1}
-
-
-def _fit_options(options: FrameOptions) -> tuple[RigFitOptions, SequenceOptions]:
-    """The options as the types that the fit takes, which know the defaults and check ranges."""
-    given = {_RENAMED.get(name, name): value for name, value in options.chosen.items()}
-    rig, sequence = ({f.name for f in fields(c)} for c in (RigFitOptions, SequenceOptions))
-    return (
-        RigFitOptions(**{name: given[name] for name in rig & given.keys()}),
-        SequenceOptions(**{name: given[name] for name in sequence & given.keys()}),
-    )
 
 
 def _body(options: FrameOptions) -> tuple[BodyModel, MhrModel | None]:

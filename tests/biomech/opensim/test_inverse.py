@@ -50,7 +50,7 @@ def refused(tmp_path: Path, markers: Markers, options: Options = SIMPLE) -> str:
 
 
 def test_angles_of_a_known_person_are_found(augmented: Any, done: tuple[Path, IkResult]) -> None:
-    motion = read_mot(done[0] / "walk.mot")
+    motion = read_mot(done[0] / "walk_ik.mot")
     assert motion.in_degrees
     for name in motion.names:
         i = augmented.model.names.index(name)
@@ -62,7 +62,7 @@ def test_angles_of_a_known_person_are_found(augmented: Any, done: tuple[Path, Ik
 
 
 def test_every_frame_is_there_at_its_own_time(augmented: Any, done: tuple[Path, IkResult]) -> None:
-    motion = read_mot(done[0] / "walk.mot")
+    motion = read_mot(done[0] / "walk_ik.mot")
     # Eight decimals in the file.
     np.testing.assert_allclose(motion.timeline.time, augmented.markers.timeline.time, atol=1e-8)
 
@@ -70,7 +70,7 @@ def test_every_frame_is_there_at_its_own_time(augmented: Any, done: tuple[Path, 
 def test_coordinates_that_nothing_determines_are_not_in_the_motion(
     done: tuple[Path, IkResult],
 ) -> None:
-    motion = read_mot(done[0] / "walk.mot")
+    motion = read_mot(done[0] / "walk_ik.mot")
     assert "knee_angle_l" in motion.names
     for name in ("mtp_angle_r", "neck_flexion", "wrist_flex_l"):
         assert name not in motion.names
@@ -120,7 +120,7 @@ def test_the_peers_spelling_of_the_left_knee_is_understood(tmp_path: Path, keypo
     names = tuple("Lknee" if n == "LKnee" else n for n in keypoints.markers.names)
     result = run(tmp_path, replace(keypoints.markers, names=names))
     assert result.summary["renamed_markers"] == {"Lknee": "LKnee"}
-    knee = read_mot(tmp_path / "out" / "trial.mot").column("knee_angle_l")
+    knee = read_mot(tmp_path / "out" / "trial_ik.mot").column("knee_angle_l")
     truth = np.degrees(keypoints.q[:, keypoints.model.names.index("knee_angle_l")])
     assert np.abs(knee - truth).max() < 1.0
 
@@ -128,7 +128,7 @@ def test_the_peers_spelling_of_the_left_knee_is_understood(tmp_path: Path, keypo
 def test_without_small_toes_the_legs_move(tmp_path: Path, keypoints: Any) -> None:
     """The peer's other case: BlazePose has no small toes, and its legs were frozen."""
     run(tmp_path, keypoints.only("SmallToe"))
-    motion = read_mot(tmp_path / "out" / "trial.mot")
+    motion = read_mot(tmp_path / "out" / "trial_ik.mot")
     for name in ("knee_angle_r", "hip_flexion_l", "ankle_angle_r"):
         truth = np.degrees(keypoints.q[:, keypoints.model.names.index(name)])
         assert np.abs(motion.column(name) - truth).max() < 2.0
@@ -137,7 +137,7 @@ def test_without_small_toes_the_legs_move(tmp_path: Path, keypoints: Any) -> Non
 
 def test_missing_joints_are_left_out_when_asked(tmp_path: Path, keypoints: Any) -> None:
     result = run(tmp_path, keypoints.only("LKnee"), replace(SIMPLE, allow_missing=True))
-    motion = read_mot(tmp_path / "out" / "trial.mot")
+    motion = read_mot(tmp_path / "out" / "trial_ik.mot")
     assert "knee_angle_l" not in motion.names
     assert "knee_angle_r" in motion.names
     assert {"joint": "walker_knee_l", "coordinates": ["knee_angle_l"], "markers": ["LKnee"]} in (
@@ -160,7 +160,7 @@ def test_frames_without_a_leg_are_left_out(tmp_path: Path, keypoints: Any) -> No
     ]
     xyz[5:9, gone] = np.nan
     result = run(tmp_path, replace(keypoints.markers, xyz=xyz))
-    motion = read_mot(tmp_path / "out" / "trial.mot")
+    motion = read_mot(tmp_path / "out" / "trial_ik.mot")
     assert len(motion.timeline) == 20
     first = int(keypoints.markers.timeline.frame[5])
     assert result.summary["frames_left_out"] == list(range(first, first + 4))
@@ -176,7 +176,7 @@ def test_c3d_gives_the_same_as_trc(
     file = tmp_path / "walk.c3d"
     write_c3d(file, study(augmented.markers))
     result = inverse_kinematics_of_file(file, tmp_path / "out", SIMPLE)
-    a, b = read_mot(done[0] / "walk.mot"), read_mot(tmp_path / "out" / "walk.mot")
+    a, b = read_mot(done[0] / "walk_ik.mot"), read_mot(tmp_path / "out" / "walk_ik.mot")
     # 32-bit floats in the one, micrometres in the other: some 1e-3 degrees after scaling.
     np.testing.assert_allclose(a.values, b.values, atol=0.02)
     assert result.summary["source"] == "walk.c3d"
@@ -191,9 +191,9 @@ def test_a_model_of_ones_own_as_it_is(
     result = run(tmp_path, study(augmented.markers), options)
     assert result.summary["scale_factors"] == {}
     assert any("same weight" in warning for warning in result.warnings)
-    knee = read_mot(tmp_path / "out" / "trial.mot").column("knee_angle_r")
+    knee = read_mot(tmp_path / "out" / "trial_ik.mot").column("knee_angle_r")
     np.testing.assert_allclose(
-        knee, read_mot(done[0] / "walk.mot").column("knee_angle_r"), atol=1.0
+        knee, read_mot(done[0] / "walk_ik.mot").column("knee_angle_r"), atol=1.0
     )
 
 

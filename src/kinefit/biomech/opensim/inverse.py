@@ -118,7 +118,7 @@ class _Job:
 def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkResult:
     """Scale a model to the markers of a TRC or C3D file and find its motion.
 
-    Writes into the folder `out`: the scaled model (`_scaled.osim`), the motion (`.mot`, degrees
+    Writes into the folder `out`: the scaled model (`_scaled.osim`), the motion (`_ik.mot`, degrees
     and metres, the file's own times), marker errors per frame (`_ik_errors.csv`) and a summary
     (`_ik_summary.json`). Nothing is written when the markers leave a joint open that the motion
     would contain, unless `allow_missing`: then, and always for toes, hands and head, such
@@ -367,7 +367,7 @@ def _write(
     said: list[str],
 ) -> IkResult:
     stem = job.source.stem
-    osim, mot = out / f"{stem}_scaled.osim", out / f"{stem}.mot"
+    osim, mot = out / f"{stem}_scaled.osim", out / f"{stem}_ik.mot"
     errors, summary_file = out / f"{stem}_ik_errors.csv", out / f"{stem}_ik_summary.json"
     _write_model(osim, job, options, sizes)
     write_mot(mot, _motion(job, solution, kept), f"{stem} inverse kinematics")

@@ -91,14 +91,6 @@ class PriorJoints:
         """(T, J, 3, 3) local rotations of `rotvecs` (T, J, 3): their inverse."""
         return self.anatomy.local(self.ranges.middle @ so3.exp(rotvecs))
 
-    def spread(self, blocks: FloatArray) -> FloatArray:
-        """(T, J, d, 3F) from derivatives (T, J, d, 3) of one residual per joint, by that joint."""
-        T, J, d, _ = blocks.shape
-        out = np.zeros((T, J, d, self.count, 3))
-        each = np.arange(J)
-        out[:, each, :, self.column[each]] = blocks.transpose(1, 0, 2, 3)
-        return out.reshape(T, J, d, 3 * self.count)
-
     def gathered(self, blocks: FloatArray) -> FloatArray:
         """(T, n, 3F) from derivatives (T, J, n, 3) of n residuals by each joint."""
         T, _, n, _ = blocks.shape

@@ -15,7 +15,7 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.terms import Rows
 from kinefit.geometry.robust import L2, Kernel
-from kinefit.types import FloatArray, InvalidData
+from kinefit.types import FloatArray, IntArray, InvalidData
 
 _HINGES = {"LElbow": 1.0, "RElbow": 1.0, "LKnee": -1.0, "RKnee": -1.0}  # sign of flexion about Z
 
@@ -36,6 +36,10 @@ class Limits:
         """For every anatomical joint of the chain."""
         return cls(PriorJoints.of(chain))
 
+    @property
+    def joint(self) -> IntArray:
+        return self.joints.column
+
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         """(T, J, 3)."""
         outside = self.joints.ranges.outside(self.joints.angles(rotations))
@@ -44,7 +48,7 @@ class Limits:
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         angles = self.joints.angles(rotations)
         active = (self.joints.ranges.outside(angles) != 0) * self._factor
-        return self.joints.spread(active[..., None] * self.joints.angle_blocks(angles))
+        return np.asarray(active[..., None] * self.joints.angle_blocks(angles))
 
     @property
     def _factor(self) -> FloatArray:
@@ -74,6 +78,10 @@ class Bending:
             raise InvalidData("The chain moves neither elbows nor knees.")
         return cls(PriorJoints.of(chain, hinges), weight)
 
+    @property
+    def joint(self) -> IntArray:
+        return self.joints.column
+
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         """(T, J, 1)."""
         bent_back = -self._sign * self.joints.angles(rotations)[..., 2:]
@@ -82,7 +90,7 @@ class Bending:
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         blocks = self.joints.angle_blocks(self.joints.angles(rotations))[:, :, 2:]
         slope = -self._sign * self.residual(rotations, rows)
-        return self.joints.spread(slope[..., None] * blocks)
+        return np.asarray(slope[..., None] * blocks)
 
     @property
     def _sign(self) -> FloatArray:
@@ -115,10 +123,14 @@ class AngleMagnitude:
             raise InvalidData(f"The chain has no anatomical joint {', '.join(unknown)}.")
         return cls(joints, np.array([special.get(name, sigma) for name in joints.names]))
 
+    @property
+    def joint(self) -> IntArray:
+        return self.joints.column
+
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         """(T, J, 3)."""
         return np.asarray(self.joints.angles(rotations) / self.sigma[:, None])
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         blocks = self.joints.angle_blocks(self.joints.angles(rotations))
-        return self.joints.spread(blocks / self.sigma[:, None, None])
+        return np.asarray(blocks / self.sigma[:, None, None])

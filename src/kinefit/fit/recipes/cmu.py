@@ -23,10 +23,11 @@ from kinefit.body.anatomy import Anatomy
 from kinefit.body.attached_points import AttachedPoint, with_attached_points
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors.limits import Limits
+from kinefit.fit.recipes.sequence import SequenceProblem
 from kinefit.fit.solver.chain import Chain
-from kinefit.fit.solver.minimise import Options, minimise
-from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective, Position, ShapePrior
+from kinefit.fit.solver.minimise import Options
+from kinefit.fit.solver.state import State
+from kinefit.fit.solver.terms import Position, ShapePrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import L2, Huber, Kernel
@@ -282,23 +283,6 @@ class Retargeted:
     turned: FloatArray
 
 
-def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargeted:
-    """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
-
-    Frames are fitted one by one: orientations leave nothing open that could flip between them.
-    Raises TooFewPoints for a recording without a whole frame.
-    """
-    work = _Work.of(rig, trial)
-    if not len(work.whole):
-        raise TooFewPoints(f"Retargeting {trial.name}", found=0, needed=1, hint="leave it out")
-    start = work.start()
-    shaped = work.shaped(start, frames)
-    begin = replace(start, shape=shaped.shape, offset=shaped.offset)
-    objective = Objective(points=(work.placed,), poses=(work.turned, work.limits))
-    found = minimise(objective, Variables.poses(rig.chain), begin, _SOLVE, work.whole).state
-    return work.result(trial.name, found)
-
-
 # How many frames the evidence of many counts as, for shape and offsets: what is wrong with the
 # positions is the same in all of them.
 _EFFECTIVE_FRAMES = 4
@@ -306,99 +290,69 @@ _OFFSET_M = 0.03
 _SOLVE = Options(most_steps=30, least_fall=1e-4)
 
 
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """The terms of one recording, made once.
+def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargeted:
+    """A recording on Anny: shape and offsets from up to `frames` of it, then each frame.
 
-    xyz: (T, K, 3) metres, world: (T, F, 3, 3), the data's joints and what they say of Anny's
-    orientations. whole: frames where all of that is known. has: points that the data have at all.
+    Frames are fitted one by one: orientations leave nothing open that could flip between them.
+    Raises TooFewPoints for a recording without a whole frame.
     """
+    chain = rig.chain
+    xyz = np.full((len(trial), len(chain.point_names), 3), np.nan)
+    for k, name in enumerate(chain.point_names):
+        if name in trial.names:
+            xyz[:, k] = trial.positions[:, trial.names.index(name)]
+    has = np.isfinite(xyz).any(axis=(0, 2))  # a skeleton may lack some of the points
+    segments = [trial.names.index(name) for name in rig.segment]
+    world = trial.rotations[:, segments] @ _ties(rig, trial)
+    known = np.isfinite(xyz[:, has]).all(axis=(1, 2)) & np.isfinite(world).all(axis=(1, 2, 3))
+    whole = np.flatnonzero(known & has.any())
+    if not len(whole):
+        raise TooFewPoints(f"Retargeting {trial.name}", found=0, needed=1, hint="leave it out")
+    root = np.eye(3) / rig.placed[:, None, None]
+    # Segments of the data flip now and then, feet and hands most.
+    turned = Orientation(chain, world, rig.sigma, Huber(3.0))
+    problem = SequenceProblem(
+        chain=chain,
+        rows=whole,
+        points=(Position(xyz, root, np.arange(len(root)), Huber(3.0)),),
+        poses=(turned, Limits.of(chain)),
+        shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread),),
+        offsets=rig.free,
+        offset_m=_OFFSET_M,
+        effective_frames=_EFFECTIVE_FRAMES,
+        shape_steps=_SOLVE,
+        pose_steps=_SOLVE,
+    )
+    start = _start(chain, xyz[whole], world[whole])
+    keyframes = np.unique(np.linspace(0, len(whole) - 1, min(frames, len(whole))).astype(np.int64))
+    found, _, _ = problem.fit_poses(problem.fit_shape(start, keyframes))
 
-    rig: RetargetBody
-    xyz: FloatArray
-    world: FloatArray
-    whole: IntArray
-    has: IntArray
-    placed: Position
-    turned: Orientation
-    limits: Limits
-
-    @classmethod
-    def of(cls, rig: RetargetBody, trial: MocapClip) -> _Work:
-        xyz = np.full((len(trial), len(rig.chain.point_names), 3), np.nan)
-        for k, name in enumerate(rig.chain.point_names):
-            if name in trial.names:
-                xyz[:, k] = trial.positions[:, trial.names.index(name)]
-        has = np.isfinite(xyz).any(axis=(0, 2))  # a skeleton may lack some of the points
-        segments = [trial.names.index(name) for name in rig.segment]
-        world = trial.rotations[:, segments] @ _ties(rig, trial)
-        known = (
-            has.any()
-            & np.isfinite(xyz[:, has]).all(axis=(1, 2))
-            & np.isfinite(world).all(axis=(1, 2, 3))
-        )
-        root = np.eye(3) / rig.placed[:, None, None]
-        return cls(
-            rig=rig,
-            xyz=xyz,
-            world=world,
-            whole=np.flatnonzero(known),
-            has=np.flatnonzero(has),
-            placed=Position(xyz, root, np.arange(len(root)), Huber(3.0)),
-            turned=Orientation(rig.chain, world, rig.sigma, Huber(3.0)),
-            # Segments of the data flip now and then, feet and hands most.
-            limits=Limits.of(rig.chain),
-        )
-
-    def start(self) -> State:
-        """Orientations of the whole frames as the data have them, in the place of the hips."""
-        chain, world = self.rig.chain, self.world[self.whole]
-        rotations = world.copy()
-        rotations[:, 1:] = np.swapaxes(world[:, chain.parents[1:]], -1, -2) @ world[:, 1:]
-        state = replace(State.rest(chain, len(world)), rotations=rotations)
-        hips = [chain.column("lhip"), chain.column("rhip")]
-        shift = self.xyz[self.whole][:, hips] - state.posed(chain).points[:, hips]
-        return replace(state, translation=shift.mean(axis=1))
-
-    def shaped(self, start: State, frames: int) -> State:
-        """Shape and offsets, from frames spread over the recording."""
-        count = min(frames, len(start))
-        some = np.unique(np.linspace(0, len(start) - 1, count).astype(np.int64))
-        chain, factor = self.rig.chain, np.sqrt(len(some) / _EFFECTIVE_FRAMES)
-        objective = Objective(
-            points=(self.placed,),
-            poses=(self.turned, self.limits),
-            shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread, factor),),
-            offset_spread=_OFFSET_M / factor,
-        )
-        variables = Variables.poses(chain, "shared", self.rig.free)
-        return minimise(objective, variables, start.at(some), _SOLVE, self.whole[some]).state
-
-    def result(self, name: str, found: State) -> Retargeted:
-        """The poses of the whole frames among all."""
-        chain, xyz = self.rig.chain, self.xyz[self.whole]
-
-        def error(state: State) -> FloatArray:
-            return self._among_all(so3.norm(state.posed(chain).points - xyz)[:, self.has])
-
-        bare = replace(found, offset=np.zeros_like(found.offset))
-        state = replace(
-            found,
-            rotations=self._among_all(found.rotations),
-            translation=self._among_all(found.translation),
-        )
-        return Retargeted(
-            name=name,
-            state=state,
-            error_m=error(found),
-            bare_m=error(bare),
-            turned=self._among_all(self.turned.angles(found.rotations, self.whole)),
-        )
-
-    def _among_all(self, values: FloatArray) -> FloatArray:
-        out = np.full((len(self.xyz), *values.shape[1:]), np.nan)
-        out[self.whole] = values
+    def among_all(values: FloatArray) -> FloatArray:
+        out = np.full((len(trial), *values.shape[1:]), np.nan)
+        out[whole] = values
         return out
+
+    def error(state: State) -> FloatArray:
+        return among_all(so3.norm(state.posed(chain).points - xyz[whole])[:, has])
+
+    rotations, translation = among_all(found.rotations), among_all(found.translation)
+    return Retargeted(
+        name=trial.name,
+        state=replace(found, rotations=rotations, translation=translation),
+        error_m=error(found),
+        bare_m=error(replace(found, offset=np.zeros_like(found.offset))),
+        turned=among_all(turned.angles(found.rotations, whole)),
+    )
+
+
+def _start(chain: Chain, xyz: FloatArray, world: FloatArray) -> State:
+    """Poses with orientations (N, F, 3, 3) as the data have them, in the place of the hips."""
+    rotations = world.copy()
+    rotations[:, 1:] = np.swapaxes(world[:, chain.parents[1:]], -1, -2) @ world[:, 1:]
+    state = replace(State.rest(chain, len(world)), rotations=rotations)
+    hips = [chain.column("lhip"), chain.column("rhip")]
+    shift = xyz[:, hips] - state.posed(chain).points[:, hips]
+    return replace(state, translation=shift.mean(axis=1))
 
 
 # What no one does between two frames, a thirtieth of a second or so apart: 1,800 degrees a second

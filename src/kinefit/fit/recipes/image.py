@@ -30,12 +30,12 @@ from kinefit.fit.recipes.image_start import (
     FACING,
     TORSO,
     NormalizedKeypoints,
-    Pixels,
     align_torso,
     depth_spring,
     facing_away,
     image_chain,
     joined,
+    pixels,
     shoulders_apart,
     torso_depth,
 )
@@ -404,13 +404,13 @@ def _nearest(
     chain: Chain, keypoints: NormalizedKeypoints, aligned: State, starts: FloatArray
 ) -> State:
     """Bodies as aligned, each in the one of the poses `starts` that lies nearest to its points."""
-    pixels = Objective((Pixels.of(keypoints, np.arange(len(keypoints.names))),))
+    objective = Objective((pixels(keypoints, np.arange(len(keypoints.names))),))
     tried = []
     for pose in starts:
         rotations = np.broadcast_to(pose, aligned.rotations.shape).copy()
         rotations[:, 0] = aligned.rotations[:, 0]
         tried.append(replace(aligned, rotations=rotations))
-    losses = np.stack([cost(pixels, chain, state)[0] for state in tried])
+    losses = np.stack([cost(objective, chain, state)[0] for state in tried])
     rotations = np.stack([state.rotations for state in tried])
     best = rotations[losses.argmin(axis=0), np.arange(len(aligned))]
     return replace(aligned, rotations=best)
@@ -425,12 +425,12 @@ def _staged(
 ) -> Solution:
     """All stages, of one body per row of `keypoints`."""
     space = chain.shape
-    pixels = Pixels.of(keypoints, np.arange(len(keypoints.names)))
+    seen = pixels(keypoints, np.arange(len(keypoints.names)))
     everything = Variables.poses(chain, "each")
     state = start
     for stage in options.stages:
         objective = Objective(
-            (pixels,) if stage.held else (pixels, depth_spring(chain, keypoints)),
+            (seen,) if stage.held else (seen, depth_spring(chain, keypoints)),
             known.terms(stage, state.shape),
             (ShapePrior(space.neutral, space.spread, stage.shape),),
         )

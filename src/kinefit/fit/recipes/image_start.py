@@ -18,9 +18,9 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.solver.chain import Chain, PointSum
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective, Position, Reprojection, Rows
+from kinefit.fit.solver.terms import Objective, Position, Reprojection
 from kinefit.geometry import rotations as so3
-from kinefit.geometry.robust import GemanMcClure, Kernel
+from kinefit.geometry.robust import GemanMcClure
 from kinefit.types import Camera, CameraRig, FloatArray, IntArray, InvalidData
 
 TORSO = ("LShoulder", "RShoulder", "LHip", "RHip")
@@ -63,39 +63,16 @@ class NormalizedKeypoints:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """Keypoints in the picture, in standard pixels: weight x Geman-McClure of the distance.
+def pixels(keypoints: NormalizedKeypoints, columns: IntArray) -> Reprojection:
+    """The keypoints in `columns`, which are also their places in the chain, in standard pixels.
 
-    The weight stands outside the kernel: a point that counts little costs little at most. The
-    kernel sees a point's distance, not x and y one by one, so that rolling the camera changes
-    nothing.
+    weight x Geman-McClure of the distance: the weight stands outside the kernel, so that a point
+    that counts little costs little at most.
     """
-
-    seen: Reprojection
-    weight: FloatArray
-
-    @classmethod
-    def of(cls, keypoints: NormalizedKeypoints, columns: IntArray) -> Pixels:
-        """Of the keypoints in `columns`, which are also their places in the chain."""
-        xy = keypoints.xy[:, None, columns]
-        sigma = np.broadcast_to(keypoints.pixel[:, None, None], xy.shape[:3])
-        seen = Reprojection(_PICTURE, xy, sigma, columns, GemanMcClure(GEMAN_MCCLURE_PX))
-        return cls(seen, seen.weight * keypoints.weight[:, columns])
-
-    @property
-    def point(self) -> IntArray:
-        return self.seen.point
-
-    @property
-    def kernel(self) -> Kernel:
-        return self.seen.kernel
-
-    def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
-        return self.seen.residual(points, rows)
-
-    def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
-        return self.seen.jacobian(points, rows)
+    xy = keypoints.xy[:, None, columns]
+    sigma = np.broadcast_to(keypoints.pixel[:, None, None], xy.shape[:3])
+    kernel = GemanMcClure(GEMAN_MCCLURE_PX)
+    return Reprojection(_PICTURE, xy, sigma, columns, kernel, keypoints.weight[:, None, columns])
 
 
 def image_chain(body: BodyModel, names: Sequence[str]) -> Chain:
@@ -162,7 +139,7 @@ def align_torso(chain: Chain, keypoints: NormalizedKeypoints, pose: FloatArray) 
     n, m = len(keypoints.xy), len(_TURNS)
     rows = np.repeat(np.arange(n), m)
     torso = np.array([chain.column(name) for name in TORSO])
-    objective = Objective(points=(Pixels.of(keypoints, torso), depth_spring(chain, keypoints)))
+    objective = Objective(points=(pixels(keypoints, torso), depth_spring(chain, keypoints)))
     root = np.arange(len(chain.joint_names)) == 0
     found = minimise(
         objective, Variables(chain, root), _starts(chain, keypoints, pose), _STEPS, rows

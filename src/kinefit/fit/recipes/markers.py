@@ -11,6 +11,7 @@ Everything is in standard deviations. Markers that jump or are swapped lose thei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +22,11 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.marker_places import marker_points
+from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
 from kinefit.fit.solver.chain import Chain
-from kinefit.fit.solver.minimise import Options, minimise
-from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity, windows
-from kinefit.fit.solver.terms import Objective, PoseTerm, Position, ShapePrior, ShapeTerm, Stature
+from kinefit.fit.solver.minimise import Options
+from kinefit.fit.solver.state import State
+from kinefit.fit.solver.terms import Position, ShapePrior, ShapeTerm, Stature
 from kinefit.geometry.robust import Cauchy
 from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
 
@@ -149,108 +150,72 @@ def fit_markers(
         most = int(used.present.sum(axis=1).max(initial=0))
         raise TooFewPoints("Fitting a body to markers", found=most, needed=options.fewest)
     chain = Chain.of(marked, list(body.anatomy.values()), {name: points[name] for name in known})
-    stature = None if stature_m is None else Stature.of(body, stature_m)
-    work = _Work.of(chain, used, np.flatnonzero(enough), options, stature)
-    state = work.start(chain.shape.neutral)
-    state = work.shaped(state)
-    state, converged = work.posed(work.start(state.shape, state.offset))
+    rows = np.flatnonzero(enough)
+    shapes: list[ShapeTerm] = [ShapePrior(chain.shape.neutral, chain.shape.spread)]
+    if stature_m is not None:
+        shapes.append(Stature.of(body, stature_m))
+    problem = _problem(chain, used, rows, options, shapes)
+    shaped = problem.fit_shape(
+        _start(problem, used, chain.shape.neutral), _keyframes(used, rows, options)
+    )
+    # From the markers' places as they are known now: those that were guessed too wrong led astray.
+    start = _start(problem, used, shaped.shape, shaped.offset)
+    state, _, converged = problem.fit_poses(start)
     ignored = tuple(name for name in markers.names if name not in known)
-    return _result(body, work, state, ignored, converged)
+    return _result(body, chain, used, rows, state, ignored, converged, options)
 
 
 def _ever(markers: Markers, name: str) -> bool:
     return bool(markers.present[:, markers.names.index(name)].any())
 
 
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """The terms of one recording, made once. rows: its frames that have enough markers."""
+def _problem(
+    chain: Chain,
+    markers: Markers,
+    rows: IntArray,
+    options: MarkerOptions,
+    shapes: Sequence[ShapeTerm],
+) -> SequenceProblem:
+    """The terms of a recording in its frames `rows`, which have enough markers."""
+    sd = np.zeros(markers.xyz.shape) if markers.sd is None else np.nan_to_num(markers.sd)
+    skin = options.sigma_m * np.where(markers.estimated, options.estimated_factor, 1.0)
+    sigma = np.sqrt(sd**2 + skin[..., None] ** 2)
+    at, kernel = np.arange(len(markers.names)), Cauchy(options.outlier_sd)
+    time = markers.timeline.time[rows]
+    joined = (np.diff(time) <= options.pause_s).astype(np.float64)
+    return SequenceProblem(
+        chain=chain,
+        rows=rows,
+        points=(Position(markers.xyz, np.eye(3) / sigma[..., None], at, kernel),),
+        poses=(AngleMagnitude.of(chain, options.pose_regularization_rad), Limits.of(chain)),
+        shapes=tuple(shapes),
+        offsets=tuple(at.tolist()),
+        offset_m=options.offset_m,
+        effective_frames=options.effective_frames,
+        smoothness=Smoothness(options.acceleration_m_s2, options.acceleration_rad_s2, time, joined),
+        window=options.window,
+        overlap=options.overlap,
+        shape_steps=_SHAPE,
+        pose_steps=_POSES,
+    )
 
-    chain: Chain
-    markers: Markers
-    rows: IntArray
-    options: MarkerOptions
-    placed: Position
-    poses: tuple[PoseTerm, ...]
-    stature: Stature | None
 
-    @classmethod
-    def of(
-        cls,
-        chain: Chain,
-        markers: Markers,
-        rows: IntArray,
-        options: MarkerOptions,
-        stature: Stature | None,
-    ) -> _Work:
-        sd = np.zeros(markers.xyz.shape) if markers.sd is None else np.nan_to_num(markers.sd)
-        skin = options.sigma_m * np.where(markers.estimated, options.estimated_factor, 1.0)
-        sigma = np.sqrt(sd**2 + skin[..., None] ** 2)
-        at = np.arange(len(markers.names))
-        return cls(
-            chain=chain,
-            markers=markers,
-            rows=rows,
-            options=options,
-            placed=Position(
-                markers.xyz, np.eye(3) / sigma[..., None], at, Cauchy(options.outlier_sd)
-            ),
-            poses=(AngleMagnitude.of(chain, options.pose_regularization_rad), Limits.of(chain)),
-            stature=stature,
-        )
+def _start(
+    problem: SequenceProblem, markers: Markers, shape: FloatArray, offset: FloatArray | None = None
+) -> State:
+    """Poses in closed form, with joints in their ranges."""
+    xyz = markers.xyz[problem.rows]
+    weight = np.isfinite(xyz[..., 0]).astype(np.float64)
+    state = from_points(problem.chain, shape, xyz, weight, offset)
+    return replace(state, rotations=PriorJoints.of(problem.chain).within(state.rotations))
 
-    def start(self, shape: FloatArray, offset: FloatArray | None = None) -> State:
-        """Poses of the frames `rows` in closed form, with joints in their ranges."""
-        xyz = self.markers.xyz[self.rows]
-        weight = np.isfinite(xyz[..., 0]).astype(np.float64)
-        state = from_points(self.chain, shape, xyz, weight, offset)
-        return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
 
-    def shaped(self, start: State) -> State:
-        """The shape and the offsets, from the keyframes; of `start`, only these change."""
-        some = self._keyframes()
-        space, options = self.chain.shape, self.options
-        factor = np.sqrt(max(len(some) / options.effective_frames, 1.0))
-        priors: list[ShapeTerm] = [ShapePrior(space.neutral, space.spread, factor)]
-        if self.stature is not None:
-            priors.append(replace(self.stature, sigma_m=self.stature.sigma_m / factor))
-        objective = Objective((self.placed,), self.poses, tuple(priors))
-        variables = Variables.poses(self.chain, "shared")
-        state = minimise(objective, variables, start.at(some), _SHAPE, self.rows[some]).state
-        if options.offset_m > 0:
-            objective = replace(objective, offset_spread=options.offset_m / factor)
-            variables = replace(variables, offsets=tuple(range(len(self.markers.names))))
-            state = minimise(objective, variables, state, _SHAPE, self.rows[some]).state
-        return replace(start, shape=state.shape, offset=state.offset)
-
-    def _keyframes(self) -> IntArray:
-        """Places in `rows`: spread over the recording, of frames with most of the markers."""
-        count = self.markers.present[self.rows].sum(axis=1)
-        full = np.flatnonzero(count >= min(0.9 * count.max(), np.median(count)))
-        chosen = np.linspace(0, len(full) - 1, min(self.options.most_keyframes, len(full)))
-        return full[np.unique(np.round(chosen).astype(np.int64))]
-
-    def posed(self, start: State) -> tuple[State, bool]:
-        """All poses with the shape as it is; and whether all came to an end."""
-        state, converged = start, True
-        variables = Variables.poses(self.chain)
-        for keep, part in windows(len(start), self.options.window, self.options.overlap):
-            smooth = self._smooth(self.rows[part])
-            objective = Objective((self.placed,), self.poses, times=(smooth,))
-            found = minimise(objective, variables, state.at(part), _POSES, self.rows[part])
-            inside = slice(keep.start - part.start, keep.stop - part.start)
-            state = state.with_rows(keep, found.state.at(inside))
-            converged &= bool(found.converged.all())
-        return state, converged
-
-    def _smooth(self, rows: IntArray) -> ConstantVelocity:
-        time = self.markers.timeline.time[rows]
-        step = np.diff(time)
-        options, F = self.options, len(self.chain.joint_names)
-        sigma = np.append(options.acceleration_m_s2, np.full(F, options.acceleration_rad_s2))
-        # A sum over frames stands for an integral over time: at twice the rate, each counts half.
-        share = np.sqrt(np.median(step) * 60) if len(step) else 1.0
-        return ConstantVelocity(time, sigma / share, (step <= options.pause_s).astype(np.float64))
+def _keyframes(markers: Markers, rows: IntArray, options: MarkerOptions) -> IntArray:
+    """Places in `rows`: spread over the recording, of frames with most of the markers."""
+    count = markers.present[rows].sum(axis=1)
+    full = np.flatnonzero(count >= min(0.9 * count.max(), np.median(count)))
+    chosen = np.linspace(0, len(full) - 1, min(options.most_keyframes, len(full)))
+    return full[np.unique(np.round(chosen).astype(np.int64))]
 
 
 _SHAPE = Options(most_steps=30, least_fall=1e-4)
@@ -258,9 +223,9 @@ _POSES = Options(most_steps=60, least_fall=1e-4)
 
 
 def _result(
-    body: BodyModel, work: _Work, state: State, ignored: tuple[str, ...], converged: bool
-) -> MarkerFit:
-    markers, chain, rows = work.markers, work.chain, work.rows
+    body: BodyModel, chain: Chain, markers: Markers, rows: IntArray, state: State,
+    ignored: tuple[str, ...], converged: bool, options: MarkerOptions,
+) -> MarkerFit:  # fmt: skip
     T = len(markers.timeline)
     rotations = np.full((T, len(body.joint_names), 3, 3), np.nan)
     rotations[rows] = np.eye(3)
@@ -270,7 +235,7 @@ def _result(
     residual = np.full(markers.xyz.shape, np.nan)
     residual[rows] = markers.xyz[rows] - state.posed(chain).points
     rest = replace(State.rest(chain, 1), shape=state.shape)
-    few = f"fewer than {work.options.fewest} markers"
+    few = f"fewer than {options.fewest} markers"
     reason = np.full(T, few, dtype=object)
     reason[rows] = ""
     return MarkerFit(

@@ -162,7 +162,7 @@ class _Problem:
             total += sum(float((t.residual(state.shape) ** 2).sum()) for t in self.objective.shapes)
         if self.objective.offset_spread is not None:
             total += float((state.offset**2).sum()) / self.objective.offset_spread**2
-        return total / 2
+        return total * self.objective.shared_weight / 2
 
     def normal(self, state: State, rows: IntArray) -> Normal:
         v, T = self.variables, len(state)
@@ -171,9 +171,10 @@ class _Problem:
         cross, shared, shared_g = np.zeros((T, N, S)), np.zeros((S, S)), np.zeros(S)
         for part in _chunks(T):
             piece = state.at(part)
-            self._add_points(piece.posed(self.chain), rows[part], H[part], g[part], cross[part],
-                             shared, shared_g)  # fmt: skip
-            self._add_poses(piece, rows[part], H[part], g[part])
+            basis = None if v.coordinates is None else v.coordinates.basis(piece)
+            self._add_points(piece.posed(self.chain), rows[part], basis, H[part], g[part],
+                             cross[part], shared, shared_g)  # fmt: skip
+            self._add_poses(piece, rows[part], basis, H[part], g[part])
             if v.shape == "each":
                 self._add_shapes_each(piece, H[part], g[part])
         near = self._add_times(state, H, g)
@@ -181,19 +182,17 @@ class _Problem:
         normal = Normal(H, g, near, shared, shared_g, cross)
         return normal.without(*v.held(state, g, shared_g))
 
-    def moved(self, state: State, frame: FloatArray, shared: FloatArray) -> State:
-        return state.moved(self.variables.step(frame, shared), self.chain.shape)
-
     def _add_points(
-        self, posed: Posed, rows: IntArray, H: FloatArray, g: FloatArray, cross: FloatArray,
-        shared: FloatArray, shared_g: FloatArray,
+        self, posed: Posed, rows: IntArray, basis: FloatArray | None, H: FloatArray, g: FloatArray,
+        cross: FloatArray, shared: FloatArray, shared_g: FloatArray,
     ) -> None:  # fmt: skip
         """Terms of keypoints are first summed per keypoint, to 3 x 3; then the chain is applied."""
         v, T = self.variables, len(posed.points)
         info, pull = _per_point(self.objective.points, posed.points, rows)
         used = np.flatnonzero(info.any(axis=(0, 2, 3)) | pull.any(axis=(0, 2)))
         info, pull = info[:, used], pull[:, used]
-        J = posed.jacobian[:, used][..., v.columns]
+        J = posed.jacobian[:, used]
+        J = J[..., v.columns] if basis is None else J @ basis[:, None]
         if v.shape == "each":
             J = np.concatenate([J, posed.shape_jacobian[:, used]], axis=-1)
         N = J.shape[-1]
@@ -226,19 +225,47 @@ class _Problem:
             parts.append(own.reshape(T, len(used), 3, -1))
         return np.concatenate(parts, axis=-1)
 
-    def _add_poses(self, state: State, rows: IntArray, H: FloatArray, g: FloatArray) -> None:
-        columns = self.variables.columns
-        turning = columns[columns >= 3] - 3
-        place = np.flatnonzero(columns >= 3)
+    def _add_poses(
+        self, state: State, rows: IntArray, basis: FloatArray | None, H: FloatArray, g: FloatArray
+    ) -> None:
         for term in self.objective.poses:
-            r = term.residual(state.rotations, rows)
-            J = term.jacobian(state.rotations, rows)[..., turning]
-            weight = term.kernel.weight((r * r).sum(axis=-1))[..., None]
-            flat = J.reshape(len(r), -1, len(turning))
-            weighed = (weight[..., None] * J).reshape(flat.shape)
-            lo, hi = place[0], place[-1] + 1
-            H[:, lo:hi, lo:hi] += np.swapaxes(flat, -1, -2) @ weighed
-            g[:, lo:hi] += np.einsum("tmi,tm->ti", weighed, r.reshape(len(r), -1))
+            r, J = term.residual(state.rotations, rows), term.jacobian(state.rotations, rows)
+            weight = term.kernel.weight((r * r).sum(axis=-1))[..., None, None]
+            joint = getattr(term, "joint", None)  # of a JointTerm
+            if joint is not None and basis is None:
+                self._add_joints(joint, r, J, weight * J, H, g)
+                continue
+            part, J = self._by_variables(J, joint, basis)
+            flat = J.reshape(len(r), -1, J.shape[-1])
+            weighed = (weight * J).reshape(flat.shape)
+            H[:, part, part] += np.swapaxes(flat, -1, -2) @ weighed
+            g[:, part] += np.einsum("tmi,tm->ti", weighed, r.reshape(len(r), -1))
+
+    def _add_joints(
+        self, joint: IntArray, r: FloatArray, J: FloatArray, weighed: FloatArray, H: FloatArray,
+        g: FloatArray,
+    ) -> None:  # fmt: skip
+        """Residuals that turn with one joint each: blocks of three on the diagonal."""
+        first = self.variables.joint_column[joint]
+        some = np.flatnonzero(first >= 0)
+        at = first[some, None] + np.arange(3)
+        left = np.swapaxes(weighed[:, some], -1, -2)
+        H[:, at[:, :, None], at[:, None, :]] += left @ J[:, some]
+        g[:, at] += (left @ r[:, some, :, None])[..., 0]
+
+    def _by_variables(
+        self, J: FloatArray, joint: IntArray | None, basis: FloatArray | None
+    ) -> tuple[slice, FloatArray]:
+        """Derivatives by rotations as derivatives by a slice of a pose's variables."""
+        v = self.variables
+        if basis is None:
+            turning = v.columns[v.columns >= 3] - 3
+            first = 3 * int(v.translation)
+            return slice(first, first + len(turning)), J[..., turning]
+        turns = basis[:, None, 3:]
+        if joint is not None:
+            turns = basis[:, 3:].reshape(len(J), -1, 3, v.frame_size)[:, joint]
+        return slice(0, v.frame_size), J @ turns
 
     def _add_shapes_each(self, state: State, H: FloatArray, g: FloatArray) -> None:
         S = self.variables.shape_count
@@ -248,10 +275,12 @@ class _Problem:
             g[:, -S:] += np.einsum("tms,tm->ts", J, r)
 
     def _add_times(self, state: State, H: FloatArray, g: FloatArray) -> tuple[FloatArray, ...]:
+        if not self.objective.times:
+            return ()
         v, T = self.variables, len(state)
         chosen = v.columns[::3] // 3  # which of the 1 + F blocks vary
         B = len(chosen)
-        reach = max((term.reach for term in self.objective.times), default=0)
+        reach = max(term.reach for term in self.objective.times)
         near = tuple(np.zeros((max(T - r, 0), B, 3, 3)) for r in range(1, reach + 1))
         blocks = np.zeros((T, B, 3, 3))
         for term in self.objective.times:
@@ -270,19 +299,18 @@ class _Problem:
         return near
 
     def _add_shared(self, state: State, shared: FloatArray, shared_g: FloatArray) -> None:
-        v = self.variables
+        v, weight = self.variables, self.objective.shared_weight
         if v.shape == "shared":
             S = v.shape_count
             for term in self.objective.shapes:
                 r, J = term.residual(state.shape), term.jacobian(state.shape)
-                shared[:S, :S] += J.T @ J
-                shared_g[:S] += J.T @ r
+                shared[:S, :S] += weight * J.T @ J
+                shared_g[:S] += weight * J.T @ r
         if v.offsets and self.objective.offset_spread is not None:
-            n = 3 * len(v.offsets)
-            at = np.arange(len(shared_g) - n, len(shared_g))
-            shared[at, at] += 1 / self.objective.offset_spread**2
-            pulled = state.offset[list(v.offsets)].ravel()
-            shared_g[at] += pulled / self.objective.offset_spread**2
+            weight /= self.objective.offset_spread**2
+            at = np.arange(len(shared_g) - 3 * len(v.offsets), len(shared_g))
+            shared[at, at] += weight
+            shared_g[at] += weight * state.offset[list(v.offsets)].ravel()
 
 
 def _per_point(
@@ -322,7 +350,7 @@ def _solve_each(problem: _Problem, start: State, options: Options, rows: IntArra
         normal = problem.normal(here, rows[going])
         dx = normal.solve_each(damping[going])
         dx = np.where(np.isfinite(dx).all(axis=1, keepdims=True), dx, 0.0)
-        there = problem.moved(here, dx, np.zeros(0))
+        there = problem.variables.moved(here, dx, np.zeros(0))
         with np.errstate(over="ignore", invalid="ignore"):
             trial, _ = problem.cost(there, rows[going])
         fall = value[going] - trial
@@ -379,7 +407,7 @@ def _solve_whole(problem: _Problem, start: State, options: Options, rows: IntArr
             if promised <= 1e-9 * max(before, 1e-12):
                 converged = True
                 break
-            there = problem.moved(state, *dx)
+            there = problem.variables.moved(state, *dx)
             with np.errstate(over="ignore", invalid="ignore"):
                 trial, trial_shared = problem.cost(there, rows)
             fall = before - float(trial.sum() + trial_shared)

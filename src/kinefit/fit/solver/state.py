@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -20,12 +20,14 @@ class State:
     rotations: (T, F, 3, 3) local. translation: (T, 3) metres.
     shape: (S,), shared by all poses, or (T, S).
     offset: (K, 3) metres: of each keypoint in the rest axes of what carries it; see `Posed`.
+    coordinates: (T, P) what the poses were made from, where that is varied (`Coordinates`).
     """
 
     rotations: FloatArray
     translation: FloatArray
     shape: FloatArray
     offset: FloatArray
+    coordinates: FloatArray | None = None
 
     @classmethod
     def rest(cls, chain: Chain, count: int, *, shape_each: bool = False) -> State:
@@ -48,18 +50,23 @@ class State:
 
     def at(self, rows: IntArray | slice) -> State:
         """Some of the poses."""
-        shape = self.shape[rows] if self.shape_each else self.shape
-        return State(self.rotations[rows], self.translation[rows], shape, self.offset)
+        return replace(self, **{name: values[rows] for name, values in self._by_pose().items()})
 
     def with_rows(self, rows: IntArray | slice, other: State) -> State:
         """These poses taken from `other`, whose shape and offsets are this state's own."""
-        rotations, translation = self.rotations.copy(), self.translation.copy()
-        rotations[rows], translation[rows] = other.rotations, other.translation
-        shape = self.shape
+        mine = {name: values.copy() for name, values in self._by_pose().items()}
+        for name, values in mine.items():
+            values[rows] = getattr(other, name)
+        return replace(self, **mine)
+
+    def _by_pose(self) -> dict[str, FloatArray]:
+        """The arrays that have a row for each pose."""
+        out = {"rotations": self.rotations, "translation": self.translation}
         if self.shape_each:
-            shape = shape.copy()
-            shape[rows] = other.shape
-        return replace(self, rotations=rotations, translation=translation, shape=shape)
+            out["shape"] = self.shape
+        if self.coordinates is not None:
+            out["coordinates"] = self.coordinates
+        return out
 
     def posed(self, chain: Chain) -> Posed:
         return Posed(chain, self.rotations, self.translation, self.shape, self.offset)
@@ -69,8 +76,12 @@ class State:
         shape = self.shape
         if step.shape is not None:
             shape = np.clip(shape + step.shape, space.lower, space.upper)
-        turned = self.rotations @ so3.exp(step.rotation)
-        return State(turned, self.translation + step.translation, shape, self.offset + step.offset)
+        return State(
+            rotations=self.rotations @ so3.exp(step.rotation),
+            translation=self.translation + step.translation,
+            shape=shape,
+            offset=self.offset + step.offset,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +94,24 @@ class Step:
     offset: FloatArray
 
 
+class Coordinates(Protocol):
+    """Poses as a function of other numbers than their joints' angles: parameters of a rig.
+
+    The numbers of T poses are `State.coordinates`; `size` of them vary.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def basis(self, state: State) -> FloatArray:
+        """(T, 3 + 3F, size) translation, and increments of the joints in their own axes."""
+        ...
+
+    def moved(self, state: State, step: FloatArray) -> State:
+        """The poses with their numbers moved by a step (T, size)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Variables:
     """What may vary, and in which order it stands in the normal equations.
@@ -91,6 +120,7 @@ class Variables:
     Shared by all: the shape (if "shared"), the offsets of `offsets`.
 
     joints: (F,) which joints turn. offsets: places of the keypoints whose offset varies.
+    coordinates: then these vary instead of translation and rotations, and poses are independent.
     """
 
     chain: Chain
@@ -98,6 +128,7 @@ class Variables:
     translation: bool = True
     shape: Literal["fixed", "shared", "each"] = "fixed"
     offsets: tuple[int, ...] = ()
+    coordinates: Coordinates | None = None
 
     @classmethod
     def poses(
@@ -120,7 +151,15 @@ class Variables:
         return np.flatnonzero(np.repeat(blocks, 3))
 
     @property
+    def joint_column(self) -> IntArray:
+        """(F,) the first of each joint's three columns among those varied; -1 where it is held."""
+        first = 3 * (int(self.translation) + np.cumsum(self.joints) - 1)
+        return np.where(self.joints, first, -1)
+
+    @property
     def frame_size(self) -> int:
+        if self.coordinates is not None:
+            return self.coordinates.size
         return len(self.columns) + (self.shape_count if self.shape == "each" else 0)
 
     @property
@@ -149,6 +188,12 @@ class Variables:
         else:
             shared[:S] = held
         return frame, shared
+
+    def moved(self, state: State, frame: FloatArray, shared: FloatArray) -> State:
+        """The state after the step of a solution, see `step`."""
+        if self.coordinates is not None:
+            return self.coordinates.moved(state, frame)
+        return state.moved(self.step(frame, shared), self.chain.shape)
 
     def step(self, frame: FloatArray, shared: FloatArray) -> Step:
         """The step of a solution: frame (T, frame_size), shared (shared_size,)."""

@@ -36,8 +36,8 @@ def _velocities(state: State, step: FloatArray) -> tuple[FloatArray, FloatArray,
 class ConstantVelocity:
     """Accelerations, from three poses in a row, over their standard deviation.
 
-    time: (T,) seconds. sigma: (1 + F,) m/s^2 and rad/s^2. joined: (T - 1,) 1 where two
-    neighbours belong together, 0 across a cut.
+    time: (T,) seconds. sigma: (1 + F,) m/s^2 of the translation, rad/s^2 of each joint.
+    joined: (T - 1,) 1 where two neighbours belong together, 0 across a cut.
     """
 
     time: FloatArray

@@ -63,8 +63,15 @@ class PoseTerm(Protocol):
         ...
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
-        """(t, M, d, 3F) per radian of the joints' own increments."""
+        """(t, M, d, 3F) per radian of the joints' own increments; of a JointTerm (t, M, d, 3)."""
         ...
+
+
+class JointTerm(PoseTerm, Protocol):
+    """A PoseTerm each of whose residuals turns with one joint: `joint` (M,), all different."""
+
+    @property
+    def joint(self) -> IntArray: ...
 
 
 class ShapeTerm(Protocol):
@@ -82,6 +89,7 @@ class Objective:
     """The terms of a fit. Its value is half the weighted sum of the kernels' costs.
 
     offset_spread: metres, one standard deviation of a keypoint's offset; None where none varies.
+    shared_weight: how many times the priors of what poses share (shape, offsets) count.
     """
 
     points: tuple[PointTerm, ...] = ()
@@ -89,6 +97,7 @@ class Objective:
     shapes: tuple[ShapeTerm, ...] = ()
     times: tuple[TimeTerm, ...] = ()
     offset_spread: float | None = None
+    shared_weight: float = 1.0
 
 
 class TimeTerm(Protocol):
@@ -115,7 +124,7 @@ class Reprojection:
 
     rig: C cameras. xy: (T, C, K', 2) pixels, NaN where not seen. sigma: (T, C, K') pixels.
     keypoint: (K',) which points of the chain. Residuals are camera by camera: M = C K'.
-    kernel: in standard deviations.
+    kernel: in standard deviations. confidence: (T, C, K') factor of each point's cost; None: one.
 
     The lens is undone on the observations, once, so that a model point far outside the picture,
     where a lens polynomial folds back, still has a residual that leads it home. A point nearer
@@ -127,6 +136,7 @@ class Reprojection:
     sigma: FloatArray
     keypoint: IntArray
     kernel: Kernel = field(default_factory=L2)
+    confidence: FloatArray | None = None
     point: IntArray = field(init=False)
     weight: FloatArray = field(init=False)
     _ideal: FloatArray = field(init=False)  # (T, C, K', 2) on the plane z = 1
@@ -145,7 +155,7 @@ class Reprojection:
         freeze(
             self,
             point=np.tile(self.keypoint, C),
-            weight=seen.reshape(T, -1).astype(np.float64),
+            weight=_weight(seen, self.confidence).reshape(T, -1),
             _ideal=np.where(seen[..., None], ideal, 0.0),
             _scale=K2 / sigma,
         )
@@ -187,12 +197,14 @@ class Position:
 
     xyz: (T, K', 3) metres, NaN where unknown. root: (T, K', 3, 3) or (3, 3)-broadcastable: the
     inverse square root of the covariance, per metre (identity / sigma for equal errors).
+    confidence: (T, K') factor of each point's cost; None: one.
     """
 
     xyz: FloatArray
     root: FloatArray
     point: IntArray
     kernel: Kernel = field(default_factory=L2)
+    confidence: FloatArray | None = None
     weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,7 +215,7 @@ class Position:
             self,
             xyz=np.where(known[..., None], self.xyz, 0.0),
             root=np.where(known[..., None, None], root, 0.0),
-            weight=known.astype(np.float64),
+            weight=_weight(known, self.confidence),
         )
 
     def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
@@ -211,6 +223,10 @@ class Position:
 
     def jacobian(self, points: FloatArray, rows: Rows) -> FloatArray:
         return self.root[rows]
+
+
+def _weight(known: BoolArray, confidence: FloatArray | None) -> FloatArray:
+    return np.where(known, 1.0 if confidence is None else confidence, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,32 +266,31 @@ class Direction:
 class RotationPrior:
     """Rotations towards given ones, e.g. those a fit began with, in standard deviations.
 
-    target: (T, F, 3, 3) or (F, 3, 3). sigma: (F,) radians, infinite for joints left alone.
+    target: (T, F, 3, 3) or (F, 3, 3). sigma: (T, F) or (F,) radians, infinite for joints left
+    alone.
     """
 
     target: FloatArray
     sigma: FloatArray
     kernel: Kernel = field(default_factory=L2)
 
+    @property
+    def joint(self) -> IntArray:
+        return np.arange(self.target.shape[-3])
+
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
-        return self._rotvec(rotations, rows) / self.sigma[:, None]
+        return np.asarray(self._rotvec(rotations, rows) / self._sigma(rows)[..., None])
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
-        J = log_jacobian(self._rotvec(rotations, rows)) / self.sigma[:, None, None]
-        return block_diagonal(J)
+        J = log_jacobian(self._rotvec(rotations, rows))
+        return np.asarray(J / self._sigma(rows)[..., None, None])
 
     def _rotvec(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         target = self.target[rows] if self.target.ndim == 4 else self.target
         return so3.log(np.swapaxes(target, -1, -2) @ rotations)
 
-
-def block_diagonal(blocks: FloatArray) -> FloatArray:
-    """(T, F, d, 3F) of the (T, F, d, 3) derivatives of joints' residuals by their own rotation."""
-    T, F, d, _ = blocks.shape
-    out = np.zeros((T, F, d, F, 3))
-    each = np.arange(F)
-    out[:, each, :, each] = blocks.transpose(1, 0, 2, 3)
-    return out.reshape(T, F, d, 3 * F)
+    def _sigma(self, rows: Rows) -> FloatArray:
+        return self.sigma[rows] if self.sigma.ndim == 2 else self.sigma
 
 
 @dataclass(frozen=True, eq=False)

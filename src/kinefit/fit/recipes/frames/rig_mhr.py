@@ -2,30 +2,93 @@
 
 A fit turns every joint by three angles; the rig's elbows and knees are hinges, and its helper
 joints share a twist. The nearest parameters to a fitted pose miss the points by centimetres where
-a limb was turned in a way that the rig cannot. So the parameters themselves are brought to the
-points from there: the same losses, with a pull to the pose that was fitted; Levenberg-Marquardt.
+a limb was turned in a way that the rig cannot. So the parameters themselves are varied from there
+(`Coordinates` of the solver): the same points, with a rotation prior on the pose that was fitted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import LENGTH_PARAMETERS, PARAMETERS, POSE_COUNT
-from kinefit.body.mhr_pose import parameters_of_pose, pose_of_parameters
+from kinefit.body.mhr_pose import euler_rates, parameters_of_pose, pose_of_parameters
+from kinefit.fit.recipes.frames.frame_sequence import Measured, SequenceFit
 from kinefit.fit.recipes.frames.rig_frames import as_view
-from kinefit.fit.recipes.frames.rigfit import History, RigFit
-from kinefit.fit.solver.state import State
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.terms import Objective
 from kinefit.geometry import rotations as so3
-from kinefit.geometry.robust import Huber
 from kinefit.types import FloatArray, IntArray
 
 _CHUNK = 64  # frames at a time: about 50 MB of Jacobians
-_STEPS = 30
-_LEAST_FALL = 1e-4  # share of its loss that a frame's last step gains
-_DAMPING, _MOST_DAMPING = 1e-3, 1e6
+_STEPS = Options(most_steps=30, least_fall=1e-4, negligible=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class RigClip:
+    """A clip as the parameters of MHR say it.
+
+    found: its poses are exactly those of the parameters; losses and reasons are theirs.
+    parameters: (T, 204). turned: (T, B) radians that each joint turned for it; both NaN in frames
+    without a pose.
+    """
+
+    model: MhrModel
+    found: SequenceFit
+    parameters: FloatArray
+    turned: FloatArray
+
+
+def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
+    """The clip in poses that the rig's parameters can say, through the quality gates once more.
+
+    A frame that does not come near the points this way has no pose, and its reason says so.
+    """
+    state, work, T = found.state, found.work, len(found.reports)
+    rows = np.flatnonzero(found.there)
+    parameters, turned = np.full((T, len(PARAMETERS)), np.nan), np.full((T, len(work.free)), np.nan)
+    parameters[rows] = rig_parameters(model, work, state.at(rows), found.scale[rows], rows)
+    identity = state.shape[rows, : len(model.rig.identity)]
+    pose = pose_of_parameters(model, parameters[rows], identity)
+    part = as_view(work.chain, pose.rotations, pose.translation, state.shape[rows])
+    turned[rows] = so3.norm(so3.log(np.swapaxes(state.rotations[rows], -1, -2) @ part.rotations))
+    found, lost = _gated(replace(found, state=state.with_rows(rows, part)))
+    parameters[lost], turned[lost] = np.nan, np.nan
+    return RigClip(model, found, parameters, turned)
+
+
+def _gated(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
+    """With losses and reasons of the poses as they are, and the frames that lose theirs."""
+    work, fits, reports = found.work, found.fits, list(found.reports)
+    measured = Measured.of(work, fits, found.state, found.scale)
+    total = measured.losses.sum(axis=1)
+    # Against itself: what was lost on the way to the rig is not what went wrong in the fit.
+    outcome = measured.gate(work, total)
+    known = np.isfinite(measured.losses[:, 0])
+    for t in np.flatnonzero(known).tolist():
+        reports[t] = replace(
+            reports[t],
+            losses=dict(zip(LOSSES, measured.losses[t].tolist(), strict=True)),
+            loss=float(total[t]),
+            far_points=measured.far_points(work, t),
+        )
+    lost = np.flatnonzero(known & fits.usable & (outcome != FrameOutcome.OK))
+    for t in lost.tolist():
+        words = f"as parameters of the rig, {FrameOutcome(int(outcome[t])).words}"
+        reports[t] = replace(reports[t], status="unusable", reason=words)
+    gone = np.ones(len(reports))
+    gone[lost] = np.nan
+    state = replace(
+        found.state,
+        rotations=gone[:, None, None, None] * found.state.rotations,
+        translation=gone[:, None] * found.state.translation,
+    )
+    return replace(found, state=state, scale=gone * found.scale, reports=tuple(reports)), lost
 
 
 def rig_parameters(
@@ -40,113 +103,60 @@ def rig_parameters(
     if not len(rows):
         return np.zeros((0, len(PARAMETERS)))
     found = parameters_of_pose(model, state.rotations, state.translation, state.shape).parameters
-    enough = np.flatnonzero(work.targets.reasons(work.options.min_points)[rows] == 0)
+    enough = np.flatnonzero(work.targets.reasons(work.options.min_points)[rows] == FrameOutcome.OK)
+    coordinates = RigCoordinates.of(model, work)
+    variables = replace(Variables.poses(work.chain), coordinates=coordinates)
     for part in (enough[i : i + _CHUNK] for i in range(0, len(enough), _CHUNK)):
-        one = _Descent(model, work, state.at(part), scale[part], rows[part])
-        found[part] = one.run(found[part])
+        fitted, none = state.at(part), History.none(len(part), len(work.free))
+        priors = work.priors(fitted.rotations, none)
+        objective = Objective((work.data_term(scale[part], rows[part]),), tuple(priors.values()))
+        start = coordinates.posed(fitted, found[part])
+        moved = minimise(objective, variables, start, _STEPS).state.coordinates
+        assert moved is not None
+        found[part] = moved
     return found
 
 
 @dataclass(frozen=True, eq=False)
-class _Descent:
-    """R frames. fitted: their poses, which pull. scale: (R,). rows: (R,)."""
+class RigCoordinates:
+    """MHR's parameters as the solver's variables of a pose. columns: (Q,) those that vary."""
 
     model: MhrModel
-    work: RigFit
-    fitted: State
-    scale: FloatArray
-    rows: IntArray
+    columns: IntArray
 
-    def run(self, parameters: FloatArray) -> FloatArray:
-        columns, R = _columns(self.model, self.work), len(self.rows)
-        loss, damping = self._loss(self._state(parameters)), np.full(R, _DAMPING)
-        going = np.ones(R, dtype=bool)
-        for _ in range(_STEPS):
-            normal, slope = self._normal(parameters, columns)
-            size = np.einsum("tqq->tq", normal)
-            # A floor: what moves nothing that is seen stays where it is.
-            size = np.maximum(size, 1e-6 * size.max(axis=1, keepdims=True))
-            damped = normal + (damping[:, None] * size)[..., None] * np.eye(len(columns))
-            trial = parameters.copy()
-            trial[:, columns] -= np.linalg.solve(damped, slope[..., None])[..., 0]
-            new = self._loss(self._state(trial))
-            better = going & (new < loss)
-            going &= ~(better & (loss - new <= _LEAST_FALL * loss)) & (damping < _MOST_DAMPING)
-            parameters = np.where(better[:, None], trial, parameters)
-            loss = np.where(better, new, loss)
-            damping = np.where(better, damping / 5, damping * 10)
-            if not going.any():
-                break
-        return parameters
+    @classmethod
+    def of(cls, model: MhrModel, work: RigFit) -> RigCoordinates:
+        """Place, and angles of joints that are free."""
+        turned = np.asarray(model.rig.transform[model.kept, 3:6][work.free].any(axis=(0, 1)))
+        angles = range(3, POSE_COUNT - len(LENGTH_PARAMETERS))
+        free = [p for p in angles if turned[p] and not PARAMETERS[p].endswith("_flexible")]
+        return cls(model, np.array([0, 1, 2, *free]))
 
-    def _state(self, parameters: FloatArray) -> State:
-        count = len(self.model.rig.identity)
-        pose = pose_of_parameters(self.model, parameters, self.fitted.shape[:, :count])
-        return as_view(self.work.chain, pose.rotations, pose.translation, self.fitted.shape)
+    @property
+    def size(self) -> int:
+        return len(self.columns)
 
-    def _loss(self, state: State) -> FloatArray:
-        """(R,) of the points, and of the pull."""
-        past = History.none(len(self.rows), len(self.work.free))
-        initial = self.fitted.rotations
-        losses = self.work.losses(state, self.scale, self.rows, initial, past)
-        return np.asarray(sum(losses.values()))
+    def basis(self, state: State) -> FloatArray:
+        assert state.coordinates is not None
+        transform = self.model.rig.transform[self.model.kept]
+        angles = np.einsum("bcp,tp->tbc", transform[:, 3:6], state.coordinates)
+        turns = self.model.frames @ euler_rates(angles) @ transform[:, 3:6, self.columns]
+        moves = np.broadcast_to(transform[0, :3, self.columns].T, (len(turns), 3, self.size))
+        return np.concatenate([moves, turns.reshape(len(turns), -1, self.size)], axis=1)
 
-    def _normal(self, parameters: FloatArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Gauss-Newton matrix (R, Q, Q) and slope (R, Q) of the loss by `columns`."""
-        state = self._state(parameters)
-        turns = self._turns(parameters, columns)  # (R, B, 3, Q)
-        normal, slope = self._of_points(state, turns, columns)
-        moves = np.flatnonzero(self.work.free)[1:]  # the root's direction is the points'
-        factor = 2 * self.work.options.w_pose_reg / max(len(moves), 1)
-        off = so3.log(
-            np.swapaxes(self.fitted.rotations[:, moves], -1, -2) @ state.rotations[:, moves]
+    def moved(self, state: State, step: FloatArray) -> State:
+        assert state.coordinates is not None
+        parameters = state.coordinates.copy()
+        parameters[:, self.columns] += step
+        return self.posed(state, parameters)
+
+    def posed(self, state: State, parameters: FloatArray) -> State:
+        """The poses of parameters (T, 204), with the shapes of `state`."""
+        identity = state.shape[:, : len(self.model.rig.identity)]
+        pose = pose_of_parameters(self.model, parameters, identity)
+        return replace(
+            state,
+            rotations=pose.rotations,
+            translation=pose.translation,
+            coordinates=parameters,
         )
-        by = turns[:, moves].reshape(len(off), -1, len(columns))
-        normal += factor * np.swapaxes(by, -1, -2) @ by
-        slope += factor * (np.swapaxes(by, -1, -2) @ off.reshape(len(off), -1, 1))[..., 0]
-        return normal, slope
-
-    def _of_points(
-        self, state: State, turns: FloatArray, columns: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        work, R = self.work, len(self.rows)
-        posed, t = state.posed(work.chain), work.targets
-        weight = t.weight[self.rows] / t.weight[self.rows].sum(axis=1, keepdims=True)
-        xyz = np.where(weight[..., None] > 0, t.xyz[self.rows], 0.0)
-        metric = t.metric[self.rows]
-        r = metric @ (self.scale[:, None, None] * posed.points[:, work.columns] - xyz)[..., None]
-        J = posed.jacobian[:, work.columns]  # (R, M, 3, 3 + 3 B)
-        by = J[..., 3:] @ turns.reshape(R, 1, -1, len(columns))
-        by += J[..., :3] @ _moves(self.model, columns)
-        by = self.scale[:, None, None, None] * metric @ by
-        w = weight * Huber(work.options.huber_m).weight((r * r).sum(axis=(-1, -2)))
-        flat = (w[..., None, None] * by).reshape(R, -1, len(columns))
-        normal = np.swapaxes(flat, -1, -2) @ by.reshape(R, -1, len(columns))
-        return normal, (np.swapaxes(flat, -1, -2) @ r.reshape(R, -1, 1))[..., 0]
-
-    def _turns(self, parameters: FloatArray, columns: IntArray) -> FloatArray:
-        """(R, B, 3, Q) rotation of each joint, in its own axes at rest, by each parameter."""
-        rows = self.model.rig.transform[self.model.kept, 3:6]
-        rates = _rates(np.einsum("bcp,tp->tbc", rows, parameters))
-        return np.asarray(self.model.frames @ rates @ rows[..., columns])
-
-
-def _columns(model: MhrModel, work: RigFit) -> IntArray:
-    """The parameters that are moved: place, and angles of joints that are free."""
-    turned = np.asarray(model.rig.transform[model.kept, 3:6][work.free].any(axis=(0, 1)))
-    angles = range(3, POSE_COUNT - len(LENGTH_PARAMETERS))
-    return np.array(
-        [0, 1, 2, *(p for p in angles if turned[p] and not PARAMETERS[p].endswith("_flexible"))]
-    )
-
-
-def _moves(model: MhrModel, columns: IntArray) -> FloatArray:
-    """(3, Q) metres that the whole body moves by each parameter."""
-    return np.asarray(model.rig.transform[model.kept[0], :3][:, columns])
-
-
-def _rates(angles: FloatArray) -> FloatArray:
-    """(..., 3, 3) turn in the turned axes per rate of x, y, z (..., 3), for Rz Ry Rx."""
-    Rx, Ry = (so3.exp(angles[..., i, None] * np.eye(3)[i]) for i in (0, 1))
-    x = np.broadcast_to(np.eye(3)[0], angles.shape)
-    return np.stack([x, Rx[..., 1, :], (Ry @ Rx)[..., 2, :]], axis=-1)

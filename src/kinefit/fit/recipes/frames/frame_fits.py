@@ -1,0 +1,192 @@
+"""What the fits of frames found, with all that is to be known about how each came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinefit.fit.recipes.frames.frame_options import PRIORS
+from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
+from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
+from kinefit.types import BoolArray, FloatArray, IntArray
+
+PREVIOUS = "previous pose"  # what stands for a camera where the pose before started the fit
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFits:
+    """N frames; of one frame (`fits[t]`) all arrays without their first axis.
+
+    rotations: (N, F, 3, 3) local, translation: (N, 3) metres, shape: (N, S), scale: (N,) of the
+        pose with the least loss; NaN where nothing was fitted. A pose whose `reason` is not OK is
+        kept for looking at, and is not to be used.
+    initial: (N, F, 3, 3) rotations that `pose_reg` pulled to. past: (N, 2) frames of the clip that
+        the temporal terms looked at (previous, the one before), -1 for none.
+    reason: (N,) see `FrameOutcome`. camera: (N,) whose initial pose started it, `PREVIOUS` or "".
+    attempts: (N,) starts that were fitted.
+    losses: (N, 5) m^2, of the pose as it stands here, in the order of `LOSSES`.
+    best_loss: (N,) the least total met, in round best_round. history: (N, H) total after each
+        round; the same again once the fit had ended.
+    scores: (N, V) metres, what alignment leaves of each camera's initial pose; NaN: it has none.
+    residual: (N, M) metres to each target, NaN where it has no weight.
+    finite, weighted: (N,) targets that are finite, and that also have a positive weight.
+    stopped: (N,) why the solver ended.
+    """
+
+    rotations: FloatArray
+    translation: FloatArray
+    shape: FloatArray
+    scale: FloatArray
+    initial: FloatArray
+    past: IntArray
+    reason: IntArray
+    camera: NDArray[np.str_]
+    attempts: IntArray
+    losses: FloatArray
+    best_loss: FloatArray
+    best_round: IntArray
+    history: FloatArray
+    scores: FloatArray
+    residual: FloatArray
+    finite: IntArray
+    weighted: IntArray
+    stopped: NDArray[np.str_]
+
+    @classmethod
+    def nothing(cls, work: RigFit, rows: IntArray) -> FrameFits:
+        """Frames `rows` of the clip before any fit; the reason as far as the points alone tell."""
+        t, N = work.targets, len(rows)
+        F, S, V, M = len(work.free), len(work.chain.shape.names), len(t.cameras), len(t.names)
+        text = np.dtype(f"U{max(map(len, (*t.cameras, PREVIOUS)))}")
+
+        def unknown(*shape: int) -> FloatArray:
+            return np.full((N, *shape), np.nan)
+
+        return cls(
+            rotations=unknown(F, 3, 3),
+            translation=unknown(3),
+            shape=unknown(S),
+            scale=unknown(),
+            initial=unknown(F, 3, 3),
+            past=np.full((N, 2), -1),
+            reason=t.reasons(work.options.min_points)[rows],
+            camera=np.full(N, "", dtype=text),
+            attempts=np.zeros(N, dtype=np.int64),
+            losses=unknown(len(LOSSES)),
+            best_loss=unknown(),
+            best_round=np.full(N, -1),
+            history=unknown(work.rounds + 1),
+            scores=unknown(V),
+            residual=unknown(M),
+            finite=t.known[rows].sum(axis=1),
+            weighted=t.usable[rows].sum(axis=1),
+            stopped=np.full(N, "", dtype="U9"),
+        )
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    def __iter__(self) -> Iterator[FrameFits]:
+        return (self[t] for t in range(len(self)))
+
+    def __getitem__(self, rows: int | slice | IntArray | BoolArray) -> FrameFits:
+        return FrameFits(**{name: values[rows] for name, values in self.arrays().items()})
+
+    def put(self, rows: int | slice | IntArray, other: FrameFits) -> None:
+        """These frames as they are in `other`."""
+        theirs = other.arrays()
+        for name, values in self.arrays().items():
+            values[rows] = theirs[name]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All fields as arrays of numbers and text."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def read(self, row: int, arrays: Mapping[str, NDArray[Any]] | None) -> bool:
+        """Put one stored frame; False, and nothing done, where it is not one of this clip."""
+        mine = self[row].arrays()
+        if arrays is None or arrays.keys() != mine.keys():
+            return False
+        same = all(
+            arrays[name].shape == np.shape(values)
+            and arrays[name].dtype.kind == np.asarray(values).dtype.kind
+            for name, values in mine.items()
+        )
+        known = {int(outcome) for outcome in FrameOutcome}
+        if not same or int(arrays["reason"]) not in known:
+            return False
+        fit = FrameFits(**arrays)
+        if fit.reason == FrameOutcome.OK and not fit.is_pose:
+            return False
+        self.put(row, fit)
+        return True
+
+    @property
+    def usable(self) -> Any:
+        """(N,) frames with a pose to use."""
+        return self.reason == FrameOutcome.OK
+
+    @property
+    def fitted(self) -> Any:
+        return self.attempts > 0
+
+    @property
+    def loss(self) -> Any:
+        """(N,) total."""
+        return self.losses.sum(axis=-1)
+
+    @property
+    def is_pose(self) -> bool:
+        """Whether rotations of this one frame are rotations, and all else of its pose is finite."""
+        parts = self.rotations, self.translation, self.shape, self.initial, self.scale
+        if not all(np.isfinite(part).all() for part in parts):
+            return False
+        R = np.stack([self.rotations, self.initial])
+        # As strict as `BodyMotion`.
+        return bool(np.allclose(R @ np.swapaxes(R, -1, -2), np.eye(3), atol=1e-6))
+
+    def history_of(self, time: FloatArray, past: IntArray, rows: IntArray) -> History:
+        """What the fits of frames `rows` (R,) of a whole clip look back on.
+
+        time: (T,) seconds of the clip. past: (R, 2) or (2,), as the field of that name.
+        """
+        a, b = np.broadcast_to(past, (len(rows), 2)).T
+        out = History.none(len(rows), self.rotations.shape[-3])
+        previous, before, ratio = out.previous.copy(), out.before.copy(), out.ratio.copy()
+        previous[a >= 0] = self.rotations[a[a >= 0]]
+        two = b >= 0
+        before[two] = self.rotations[b[two]]
+        ratio[two] = (time[rows] - time[a])[two] / (time[a] - time[b])[two]
+        return History(previous, before, ratio)
+
+    def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Diagnostics of one frame by the names of earlier programs, for files of named arrays.
+
+        Losses are those of the pose that stands here: `opt_final_loss` is never of another one.
+        """
+        values: dict[str, Any] = {
+            "loss_history": self.history[np.isfinite(self.history)],
+            "best_loss": self.best_loss,
+            "final_loss": self.loss,
+            "best_data_loss": self.losses[0],
+            "final_data_loss": self.losses[0],
+            **{f"final_{name}_loss": self.losses[1 + i] for i, name in enumerate(PRIORS)},
+            "best_iter": self.best_round,
+            "is_bad": self.fitted and not self.usable,
+            "is_unusable": not self.usable,
+            "reason": FrameOutcome(int(self.reason)).words,
+            "best_cam": self.camera,
+            "cameras": np.array(cameras),
+            "view_scores_m": self.scores,
+            "residual_m": self.residual,
+            "finite_points": self.finite,
+            "inlier_points": self.weighted,
+            "scale": self.scale,
+            "attempts": self.attempts,
+            "stopped": self.stopped,
+        }
+        return {f"opt_{name}": np.asarray(value) for name, value in values.items()}

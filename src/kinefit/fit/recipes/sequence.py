@@ -1,0 +1,110 @@
+"""One body through a sequence: the schedule that recipes for clips, markers and capture share.
+
+1. The shape, from keyframes: errors of a detector last, and a hundred frames of a second say little
+   more than ten.
+2. The same with offsets of the keypoints: where a detector or a marker is on this body.
+3. All poses with this shape and these offsets, in windows that overlap, so that memory is bounded
+   and cost linear.
+
+What a recipe adds is its terms, where the poses begin, and which frames are keyframes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kinefit.fit.solver.chain import Chain
+from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.state import State, Variables
+from kinefit.fit.solver.temporal import ConstantVelocity, windows
+from kinefit.fit.solver.terms import Objective, PointTerm, PoseTerm, ShapeTerm
+from kinefit.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Accelerations of people, and across what poses are not coupled.
+
+    m_s2, rad_s2: one standard deviation, of the translation and of each joint, at 60 frames per
+    second. time: (N,) seconds of the poses. joined: (N - 1,) 1 where two neighbours belong
+    together, 0 across a cut or a pause.
+    """
+
+    m_s2: float
+    rad_s2: float
+    time: FloatArray
+    joined: FloatArray
+
+    def term(self, part: slice, joints: int) -> ConstantVelocity:
+        time = self.time[part]
+        sigma = np.append(self.m_s2, np.full(joints, self.rad_s2))
+        # A sum over frames stands for an integral over time: at twice the rate, each counts half.
+        share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
+        return ConstantVelocity(time, sigma / share, self.joined[part][: len(time) - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceProblem:
+    """The terms of one sequence, and how they are solved.
+
+    rows: (N,) frames of the terms' data that the N poses of a state are.
+    points, poses, shapes: evidence and priors; `points` come with data for all frames.
+    offsets: points of the chain with an offset of their own; offset_m: one standard deviation.
+    effective_frames: as how many frames the keyframes count against the priors that they share:
+        what is wrong with a marker's place or a detector is so in all of them.
+    smoothness: None: poses are independent.
+    """
+
+    chain: Chain
+    rows: IntArray
+    points: tuple[PointTerm, ...]
+    poses: tuple[PoseTerm, ...]
+    shapes: tuple[ShapeTerm, ...]
+    offsets: tuple[int, ...] = ()
+    offset_m: float = 0.0
+    effective_frames: float = np.inf
+    smoothness: Smoothness | None = None
+    window: int = 400
+    overlap: int = 40
+    shape_steps: Options = field(default_factory=Options)
+    pose_steps: Options = field(default_factory=Options)
+
+    def fit_shape(self, start: State, keyframes: IntArray) -> State:
+        """The start with the shape and the offsets that its poses `keyframes` show.
+
+        Those poses are as they were fitted with them.
+        """
+        some, rows = start.at(keyframes), self.rows[keyframes]
+        weight = max(len(keyframes) / self.effective_frames, 1.0)
+        objective = Objective(self.points, self.poses, self.shapes, shared_weight=weight)
+        variables = Variables.poses(self.chain, "shared")
+        some = minimise(objective, variables, some, self.shape_steps, rows).state
+        if self.offsets and self.offset_m > 0:
+            objective = replace(objective, offset_spread=self.offset_m)
+            variables = replace(variables, offsets=self.offsets)
+            some = minimise(objective, variables, some, self.shape_steps, rows).state
+        moved = replace(start, shape=some.shape, offset=some.offset)
+        return moved.with_rows(keyframes, some)
+
+    def fit_poses(self, start: State, *more: PointTerm) -> tuple[State, int, bool]:
+        """All poses with the shape as it is, with further evidence `more` (contacts).
+
+        And the solver's steps over all windows, and whether each came to an end. Windows without
+        evidence keep their start: no pose may be claimed there.
+        """
+        state, steps, converged = start, 0, True
+        points, variables = (*self.points, *more), Variables.poses(self.chain)
+        for keep, part in windows(len(start), self.window, self.overlap):
+            rows = self.rows[part]
+            if not any(term.weight[rows].any() for term in self.points):
+                continue
+            times = (self.smoothness.term(part, len(variables.joints)),) if self.smoothness else ()
+            objective = Objective(points, self.poses, times=times)
+            found = minimise(objective, variables, state.at(part), self.pose_steps, rows)
+            inside = slice(keep.start - part.start, keep.stop - part.start)
+            state = state.with_rows(keep, found.state.at(inside))
+            steps += int(found.steps.max())
+            converged &= bool(found.converged.all())
+        return state, steps, converged
