@@ -38,7 +38,7 @@ def test_the_job_prints_a_table_a_verdict_and_the_files(tmp_path: Path) -> None:
     assert "RMS of a frame" in result.output
     assert "good: RMS marker error" in result.output
     assert (tmp_path / "stand_ik" / "stand_scaled.osim").is_file()
-    assert str(tmp_path / "stand_ik" / "stand.mot") in result.output
+    assert str(tmp_path / "stand_ik" / "stand_ik.mot") in result.output
 
 
 def test_missing_markers_exit_with_2_and_nothing_written(tmp_path: Path) -> None:
