@@ -127,7 +127,7 @@ def test_workers_end_with_their_parent(demo_videos, tmp_path):
     assert workers
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    for _ in range(100):
+    for _ in range(600):  # a library that is being loaded holds Python's lock for seconds
         if not any(Path(f"/proc/{pid}").exists() for pid in workers):
             return
         time.sleep(0.1)

@@ -32,7 +32,8 @@ _CUT_OFF_S = 0.25
 # Demuxers of files that hold pictures; others (concat, HLS, DASH) are texts that name other files.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,ivf,nut,"
-    "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv"
+    "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv,"
+    "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # single pictures
 )
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
 _LONGEST_PAUSE_S = 3600.0
