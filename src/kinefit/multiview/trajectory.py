@@ -298,7 +298,7 @@ def _correlation_frames(points: Triangulation, xy: FloatArray) -> float:
     """How many frames in a row say the same once: 1 + 2 sum of the residuals' autocorrelation.
 
     (Integrated autocorrelation time; Sokal 1997, Monte Carlo methods in statistical mechanics,
-    section 3.) White noise gives 1; MediaPipe on the demo 8.
+    section 3.) White noise gives 1; MediaPipe on the demo 31 (60 Hz).
     """
     residual = points.reprojection.transpose(2, 0, 1, 3) - xy
     on = points.inlier_mask.transpose(2, 0, 1)
