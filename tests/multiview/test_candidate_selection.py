@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kinefit.multiview.candidate_selection import choose_paths
+from kinefit.multiview.candidate_selection import select_candidates
 from kinefit.multiview.noise import add_shared, pixel_sd, robust_sd, shared_sd
 
 WRONG = 3
@@ -23,23 +23,23 @@ def test_a_frame_that_prefers_the_wrong_place_is_overruled_by_its_neighbours():
     cost = np.full(places.shape[1:], 0.4)
     cost[WRONG, 7] = 0.25
     time = np.arange(20) / 60
-    assert (choose_paths(places, cost, time).hypothesis != WRONG).all()
+    assert (select_candidates(places, cost, time).hypothesis != WRONG).all()
     # Negative control: by itself the frame takes the wrong one.
-    assert (choose_paths(places, cost, None).hypothesis[7] == WRONG).all()
+    assert (select_candidates(places, cost, None).hypothesis[7] == WRONG).all()
 
 
 def test_what_is_as_good_without_neighbours_is_ambiguous():
     places = hypotheses(frames=1)
     cost = np.full(places.shape[1:], 0.4)
-    assert choose_paths(places, cost, None).ambiguous.all()
+    assert select_candidates(places, cost, None).ambiguous.all()
     cost[WRONG] += 0.2
-    assert not choose_paths(places, cost, None).ambiguous.any()
+    assert not select_candidates(places, cost, None).ambiguous.any()
 
 
 def test_neighbours_settle_what_is_ambiguous():
     places = hypotheses()
     cost = np.full(places.shape[1:], 0.4)
-    found = choose_paths(places, cost, np.arange(20) / 60)
+    found = select_candidates(places, cost, np.arange(20) / 60)
     assert (found.hypothesis != WRONG).all()
     assert not found.ambiguous.any()
 
@@ -48,7 +48,7 @@ def test_frames_far_apart_do_not_speak_for_each_other():
     places = hypotheses()
     cost = np.full(places.shape[1:], 0.4)
     cost[WRONG, 7] = 0.25
-    found = choose_paths(places, cost, np.arange(20) * 1.0)  # one frame a second
+    found = select_candidates(places, cost, np.arange(20) * 1.0)  # one frame a second
     assert (found.hypothesis[7] == WRONG).all()
 
 
@@ -57,7 +57,7 @@ def test_points_without_hypotheses_stay_without():
     cost = np.full(places.shape[1:], 0.04)
     cost[:, 4, 1] = np.inf
     places[:, :, 4, 1] = np.nan
-    found = choose_paths(places, cost, np.arange(20) / 60)
+    found = select_candidates(places, cost, np.arange(20) / 60)
     assert found.hypothesis[4, 1] == -1
     rest = np.delete(found.hypothesis[:, 1], 4)
     assert ((rest >= 0) & (rest != WRONG)).all()
@@ -70,7 +70,7 @@ def test_many_hypotheses_are_cut_to_the_best():
     many = np.concatenate([wrong, places], axis=1)
     cost = np.full(many.shape[1:], 0.8)
     cost[30:33] = 0.2
-    assert np.isin(choose_paths(many, cost, np.arange(20) / 60).hypothesis, (30, 31, 32)).all()
+    assert np.isin(select_candidates(many, cost, np.arange(20) / 60).hypothesis, (30, 31, 32)).all()
 
 
 def test_noise_is_unbiased():

@@ -117,8 +117,8 @@ def test_the_report_finds_the_demo_sound(views, calibration):
     timeline = Timeline(np.arange(len(time)), time)
     points = Keypoints3D(timeline, names, xyz.reshape(len(time), len(names), 3), "world")
     report = check_rig(calibration.rig, sizes, points, 1.68)
-    assert len(report.warnings) == 2
-    assert all("1088 x 1920" in warning for warning in report.warnings)
+    assert len(report.findings) == 2
+    assert all("1088 x 1920" in str(finding) for finding in report.findings)
     assert report.person.upright > 0.99
     assert report.person.facing > 0.9
     # The subject's height is known to some centimetres only.

@@ -81,7 +81,7 @@ def test_what_a_report_shows_is_plain_values(found):
     assert [c["camera"] for c in facts["cameras"]] == ["c0", "c1", "c2", "c3"]
     assert all(c["used_pct"] > 95 for c in facts["cameras"])
     assert facts["side_swaps"] == {}
-    assert facts["doubts"] == []
+    assert facts["findings"] == []
     assert any("Segment lengths" in note for note in facts["notes"])
 
 

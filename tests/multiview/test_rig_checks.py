@@ -58,7 +58,7 @@ def sizes(rig):
 
 def test_a_good_rig_has_numbers_and_no_warnings(rig, sizes):
     report = check_rig(rig, sizes, _person(), HEIGHT)
-    assert report.warnings == ()
+    assert report.findings == ()
     a, b, _ = report.cameras
     assert a.height_m == pytest.approx(1.5, abs=0.02)  # 5 mm of noise under the lowest of ten feet
     # From (4, 1.5, 0.5) to (0.5, 0.9, 0): down by atan(0.6 / 3.536).
@@ -83,7 +83,7 @@ def test_heights_are_above_the_persons_floor_not_the_worlds_zero(rig, sizes):
 
 def test_without_a_person_the_cameras_speak_for_themselves(rig, sizes):
     report = check_rig(rig, sizes)
-    assert report.warnings == ()
+    assert report.findings == ()
     assert report.person is None
     assert report.floor_from == "the world's origin"
     # The three axes meet where all look.
@@ -102,7 +102,7 @@ def test_roll_is_clockwise_seen_from_behind():
 
 
 def _said(report, *words):
-    return any(all(w in warning for w in words) for warning in report.warnings)
+    return any(all(w in str(finding) for w in words) for finding in report.findings)
 
 
 def test_an_upside_down_world_is_said(rig, sizes):
@@ -110,16 +110,16 @@ def test_an_upside_down_world_is_said(rig, sizes):
     report = check_rig(rig.moved(turn), sizes, _person(lambda xyz: xyz @ turn.T), HEIGHT)
     assert report.person.upright == 0.0
     assert report.person.facing == 1.0  # a turned world is not mirrored
-    assert _said(report, "every camera hangs upside down", "--up")
+    assert _said(report, "Every camera hangs upside down", "--world-up")
     assert _said(report, "head is below the feet in 100%")
     assert _said(report, "below the floor")
-    assert not _said(report, "mirrored: toes")
+    assert not _said(report, "Toes and nose")
     # The pictures cannot tell: every point is where it was.
     assert {c.seen for c in report.cameras} == {1.0}
     unknown = check_rig(
         rig.moved(turn), sizes, _person(lambda xyz: xyz @ turn.T), HEIGHT, up_known=False
     )
-    assert unknown.warnings == ()
+    assert unknown.findings == ()
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -129,7 +129,7 @@ def test_a_mirrored_world_is_said_whichever_way_it_is_mirrored(rig, sizes, axis)
 
     report = check_rig(rig, sizes, _person(mirror), HEIGHT)
     assert report.person.facing == 0.0
-    assert _said(report, "the world is mirrored", "100%")
+    assert _said(report, "The world is mirrored", "100%")
 
 
 def test_a_few_frames_with_exchanged_sides_are_no_mirror(rig, sizes):
@@ -139,7 +139,7 @@ def test_a_few_frames_with_exchanged_sides_are_no_mirror(rig, sizes):
     swapped[:4] = swapped[:4, order]
     report = check_rig(rig, sizes, replace(good, xyz=swapped), HEIGHT)
     assert report.person.facing == 0.6
-    assert report.warnings == ()
+    assert report.findings == ()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_known_length_shows_another_scale(rig, sizes, factor, words):
 
 def test_a_few_percent_are_how_people_differ(rig, sizes):
     report = check_rig(rig, sizes, _person(), HEIGHT * 1.05)
-    assert report.warnings == ()
+    assert report.findings == ()
 
 
 def test_a_camera_underground_and_one_in_the_sky_are_said(rig, sizes):
@@ -171,33 +171,33 @@ def test_a_camera_underground_and_one_in_the_sky_are_said(rig, sizes):
         (replace(a, t=a.t + a.R @ [0, 2.0, 0]), b, replace(c, t=c.t - c.R @ [0, 30, 0]))
     )
     report = check_rig(moved, sizes, _person(), HEIGHT)
-    assert _said(report, "camera a stands", "m below the floor")
-    assert _said(report, "camera c stands 32 m above the floor")
+    assert _said(report, "Camera a stands", "m below the floor")
+    assert _said(report, "Camera c stands 32 m above the floor")
 
 
 def test_a_camera_that_looks_elsewhere_is_said(rig, sizes):
     a, b, c = rig
     away = CameraRig((a, b, _camera("c", c.centre, target=[-10.0, 1.0, -3.5])))
-    assert _said(check_rig(away, sizes, _person(), HEIGHT), "camera c looks away", "0%")
+    assert _said(check_rig(away, sizes, _person(), HEIGHT), "Camera c looks away", "0%")
     more = CameraRig((*away, _camera("d", [2.0, 1.0, -3.0])))
-    assert _said(check_rig(more, sizes), "camera c looks away from where the other cameras")
-    assert not _said(check_rig(more, sizes), "camera a looks")
+    assert _said(check_rig(more, sizes), "Camera c looks away from where the other cameras")
+    assert not _said(check_rig(more, sizes), "Camera a looks")
 
 
 def test_cameras_on_their_sides_and_one_upside_down_are_told_apart(rig, sizes):
     lying = CameraRig(tuple(_camera(c.name, c.centre, roll=90.0) for c in rig))
-    assert _said(check_rig(lying, sizes), "every camera is turned by about 90 degrees")
+    assert _said(check_rig(lying, sizes), "Every camera is rotated by about 90 degrees")
     one = CameraRig((*rig.cameras[:2], _camera("c", rig["c"].centre, roll=180.0)))
     report = check_rig(one, sizes)
-    assert _said(report, "camera c hangs upside down")
-    assert not _said(report, "every camera")
+    assert _said(report, "Camera c hangs upside down")
+    assert not _said(report, "Every camera")
 
 
 def test_pairs_that_see_no_depth_are_said(rig, sizes):
     near = CameraRig((rig["a"], _camera("b", [4.0, 1.5, 0.3])))
     assert _said(check_rig(near, sizes, _person(), HEIGHT), "a and b look along nearly one line")
     narrow = CameraRig((rig["a"], _camera("b", [4.0, 1.5, -0.3])))
-    assert _said(check_rig(narrow, sizes, _person(), HEIGHT), "no two cameras see from")
+    assert _said(check_rig(narrow, sizes, _person(), HEIGHT), "No two cameras see from")
 
 
 def test_a_lens_that_folds_in_its_own_corners_is_said(rig, sizes):
@@ -210,7 +210,7 @@ def test_points_that_do_not_tell_give_no_verdict(rig, sizes):
     report = check_rig(rig, sizes, empty, HEIGHT)
     person = report.person
     assert (person.upright, person.facing, person.scale, person.scale_sd) == (None,) * 4
-    assert report.warnings == ()
+    assert report.findings == ()
     json.dumps(report.as_json(), allow_nan=False)
     with pytest.raises(InvalidData, match="world axes"):
         check_rig(rig, sizes, replace(_person(), axes="camera"), HEIGHT)
@@ -218,8 +218,8 @@ def test_points_that_do_not_tell_give_no_verdict(rig, sizes):
 
 def test_videos_of_other_sizes_and_names_are_said(rig):
     report = check_rig(rig, {"a": (1280, 720), "b": (720, 1280), "door": (1, 1)})
-    assert _said(report, "no camera is called door", "a, b, c")
-    assert _said(report, "camera b", "turned by a quarter")
+    assert _said(report, "No camera is called door", "a, b, c")
+    assert _said(report, "Camera b", "rotated by 90 degrees")
     assert report.cameras[2].video_size is None
 
 
@@ -265,9 +265,9 @@ def test_a_few_pixels_are_cut_or_padded_at_the_right_and_bottom(rig, calibrated,
 @pytest.mark.parametrize(
     ("calibrated", "size", "said"),
     [
-        ((1920, 1080), (1080, 1920), "turned by a quarter"),
-        ((1920, 1080), (720, 1280), "turned by a quarter"),
-        ((1088, 1920), (1920, 1080), "turned by a quarter"),
+        ((1920, 1080), (1080, 1920), "rotated by 90 degrees"),
+        ((1920, 1080), (720, 1280), "rotated by 90 degrees"),
+        ((1088, 1920), (1920, 1080), "rotated by 90 degrees"),
         ((1920, 1080), (1440, 1080), "another camera or another video mode"),
         ((1920, 1080), (0, 0), "another"),
     ],

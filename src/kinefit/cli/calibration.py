@@ -77,9 +77,9 @@ def calibration(
             typer.echo(json.dumps(_as_json(found, report), indent=2, ensure_ascii=False))
         else:
             _print(found, report)
-        for warning in report.warnings:
-            err.print("[yellow]warning:[/]", end=" ")
-            err.print(warning, markup=False)
+        for finding in report.findings:
+            err.print(f"[yellow]{finding.level}:[/]", end=" ")
+            err.print(str(finding), markup=False)
         if to is not None and not json_output:
             out.print(str(to), markup=False)
 

@@ -26,12 +26,12 @@ _AS_GOOD = 0.1  # of a frame's worst cost: what is nearer than this is as good
 # Pairs this much worse than the best still say how a point moves. On the demo (whose pairs differ
 # by the detector's bias) 0.1 makes bones vary by 5.0 % and 0.2 by 4.7; with one of four views wrong
 # in each frame, 0.3 loses 9 points of 6,000 and puts some 20 cm off, all pairs lose 700.
-_ASKED = 0.2
+_USED = 0.2
 _CHUNK = 2_000_000  # numbers per array
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Selection:
     """hypothesis: (T, J) index into the P hypotheses, -1 where there is none.
     ambiguous: (T, J) another place is as good, with the frames around taken into account.
     """
@@ -40,8 +40,8 @@ class Chosen:
     ambiguous: BoolArray
 
 
-def choose_paths(points: FloatArray, cost: FloatArray, time: FloatArray | None) -> Chosen:
-    """The cheapest path of each point through its hypotheses.
+def select_candidates(points: FloatArray, cost: FloatArray, time: FloatArray | None) -> Selection:
+    """Temporal candidate selection: the cheapest path of each point through its hypotheses.
 
     points: (3, P, T, J) metres; cost: (P, T, J), infinite where there is no hypothesis.
     time: (T,) seconds; None: each frame by itself.
@@ -67,7 +67,7 @@ def choose_paths(points: FloatArray, cost: FloatArray, time: FloatArray | None) 
     ambiguous = (away & close & ~none).any(axis=0) & ~lost
     if order is not None:
         best = np.take_along_axis(order, best[None], axis=0)[0]
-    return Chosen(np.where(lost, -1, best), ambiguous)
+    return Selection(np.where(lost, -1, best), ambiguous)
 
 
 def _common_motion(points: FloatArray, cost: FloatArray) -> FloatArray:
@@ -79,7 +79,7 @@ def _common_motion(points: FloatArray, cost: FloatArray) -> FloatArray:
     """
     column = np.indices(cost.shape[1:])
     best = cost.argmin(axis=0)
-    good = cost < cost[best, *column] + _ASKED
+    good = cost < cost[best, *column] + _USED
     step = np.diff(points, axis=2)
     step = np.where(good[:, 1:] & good[:, :-1], step, np.nan)
     ordered = np.sort(step, axis=1)  # NaN last

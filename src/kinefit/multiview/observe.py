@@ -26,6 +26,7 @@ from kinefit.tracking.view_people import ViewPeople, person_in_views
 from kinefit.types import (
     BoolArray,
     CameraRig,
+    Finding,
     FloatArray,
     InputError,
     Keypoints2D,
@@ -87,7 +88,7 @@ class RigObservations:
     moments: (C, T) seconds of each frame on each camera's own clock, since its first frame.
     side_swaps: "legs in cam2" -> (T,) frames whose sides the detector exchanged.
     cameras: one row per camera for a report. checks: of the rig, with the person in it.
-    notes: what was done. warnings: what may be wrong, and what it means for the numbers.
+    notes: what was done, in words. findings: what was repaired, and what limits the numbers.
     """
 
     observations: Observations
@@ -101,12 +102,12 @@ class RigObservations:
     cameras: list[dict[str, Any]]
     checks: RigReport
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     def as_json(self) -> dict[str, Any]:
         """What a report shows, as JSON values."""
         return {
-            "doubts": list(self.warnings),
+            "findings": [finding.to_json() for finding in self.findings],
             "notes": list(self.notes),
             "side_swaps": {k: np.flatnonzero(v).tolist() for k, v in self.side_swaps.items()},
             "cameras": self.cameras,
@@ -189,10 +190,7 @@ def observe_rig(
         cameras=[_camera_facts(seen, points, name) for name in rig.names],
         checks=checks,
         notes=(*notes, _reprojection_note(points), *_body_notes(body), *frame_notes),
-        warnings=tuple(
-            _sentence(text)
-            for text in (*_short_result(seen), *_point_warnings(points), *checks.warnings)
-        ),
+        findings=(*_short_result(seen), *_point_findings(points), *checks.findings),
     )
 
 
@@ -403,42 +401,36 @@ def _body_notes(body: Trajectory | None) -> list[str]:
     ]
 
 
-def _short_result(seen: _Views) -> list[str]:
+def _short_result(seen: _Views) -> list[Finding]:
     """Whether two cameras recorded much that the result does not hold."""
     lasts = sorted(float(np.ptp(track.timeline.time)) for track in seen.tracks.values())
     kept = float(np.ptp(seen.common.timeline.time))
     if kept >= _MOST_OF_IT * lasts[-2]:
         return []
-    return [
-        f"The result holds {kept:.1f} s, but two cameras recorded {lasts[-2]:.1f} s: leave out the "
-        "shorter videos, or check the offsets"
-    ]
+    what = f"The result holds {kept:.1f} s, but two cameras recorded {lasts[-2]:.1f} s."
+    action = "Leave out the shorter videos, or check the offsets of the clocks."
+    return [Finding("caution", what, action=action)]
 
 
-def _point_warnings(points: Triangulation) -> list[str]:
+def _point_findings(points: Triangulation) -> list[Finding]:
     """What a reprojection error alone would not tell."""
-    warnings = []
+    findings = []
     missing = 1 - all_finite(points.refined).mean()
     if missing > _MANY_MISSING:
-        warnings.append(
-            f"{100 * missing:.0f} % of the points could not be triangulated, mostly because "
-            f"{_main_reason(points)}"
-        )
+        what = f"{100 * missing:.0f} % of the points could not be triangulated."
+        where = f"Mostly because {_main_reason(points)}."
+        meaning = "There the motion rests on the frames around and on constant segment lengths."
+        findings.append(Finding("caution", what, where, meaning))
     two = (points.inlier_mask.sum(axis=-1) == 2).mean()
     if len(points.cameras) > 2 and two > _MANY_TWO:
-        warnings.append(
-            f"{100 * two:.0f} % of the points rest on two cameras only: nothing checks them there"
-        )
-    return warnings
+        what = f"{100 * two:.0f} % of the points rest on two cameras only."
+        findings.append(Finding("caution", what, meaning="Nothing checks these points."))
+    return findings
 
 
 def _main_reason(points: Triangulation) -> str:
     counts = np.bincount(points.reason.ravel(), minlength=len(PointStatus))
     return PointStatus(int(counts[1:].argmax()) + 1).words
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _pct(share: float) -> float:

@@ -1,7 +1,7 @@
 """3x3 normal equations of many points at once, each matrix as six arrays: xx, xy, xz, yy, yz, zz.
 
 Arrays are laid out (C, N) per coordinate, cameras first (see `RigOptics`). The adjugate takes a
-tenth of the time of numpy's `solve` on as many small matrices.
+quarter of the time of numpy's `solve`, and gives NaN where a matrix is singular.
 """
 
 from __future__ import annotations

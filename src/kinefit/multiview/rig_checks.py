@@ -6,7 +6,7 @@ so does one whose cameras stand underground. Gravity, a person and the videos th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from kinefit.geometry.projection import project_rig, undistort
+from kinefit.geometry.rays import meeting
 from kinefit.geometry.scale import body_scale
 from kinefit.types import (
     BoolArray,
     Camera,
     CameraRig,
+    Finding,
     FloatArray,
     InputError,
     InvalidData,
@@ -111,7 +113,7 @@ class RigReport:
 
     floor_m: height of the floor in the world: under the person's feet where there are points, else
     0, where calibrations usually have it (`floor_from` says which). middle_m: what the cameras
-    look at. warnings: in plain words, each with what to do.
+    look at.
     """
 
     cameras: tuple[CameraCheck, ...]
@@ -120,7 +122,7 @@ class RigReport:
     floor_from: str
     middle_m: tuple[float, float, float] | None
     person: PersonCheck | None
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The report in lists, dicts, numbers and text."""
@@ -139,9 +141,9 @@ def check_rig(
 
     image_sizes: (width, height) of the videos, by camera name. points: the person as triangulated
     with this rig, world axes, names of `kinefit.skeletons`. up_known: False where Y is not known
-    to be up; gravity is then left out of the warnings.
+    to be up; gravity is then left out of the findings.
 
-    Never raises for a bad rig: the warnings are the result. Raises InvalidData for points in
+    Never raises for a bad rig: the findings are the result. Raises InvalidData for points in
     camera axes.
     """
     if points is not None and points.axes != "world":
@@ -151,15 +153,16 @@ def check_rig(
     floor, floor_from = _floor(points)
     cameras = tuple(_camera(c, image_sizes, points, middle, floor) for c in rig)
     pairs = () if middle is None else tuple(_pair(a, b, middle) for a, b in combinations(rig, 2))
-    warnings = (
-        *_size_warnings(rig, image_sizes),
-        *(_gravity_warnings(cameras) if up_known else ()),
-        *_view_warnings(rig, cameras, pairs, middle),
-        *_lens_warnings(rig),
-        *(_person_warnings(person, up_known) if person else ()),
+    findings = (
+        *_size_findings(rig, image_sizes),
+        *(_gravity_findings(cameras) if up_known else ()),
+        *_view_findings(rig, cameras, middle),
+        *_pair_findings(pairs),
+        *_lens_findings(rig),
+        *(_person_findings(person, up_known) if person else ()),
     )
     place = None if middle is None else _triple(middle)
-    return RigReport(cameras, pairs, floor, floor_from, place, person, warnings)
+    return RigReport(cameras, pairs, floor, floor_from, place, person, findings)
 
 
 def fit_to_video(camera: Camera, size: Size) -> tuple[Camera, str | None]:
@@ -169,30 +172,30 @@ def fit_to_video(camera: Camera, size: Size) -> tuple[Camera, str | None]:
     pixel centres at integers. Less than 16 pixels missing or added: cut or padded at the right and
     bottom, as encoders do; pixels stay what they are.
 
-    Raises InputError for any other size: it is another video, or a turned one.
+    Raises InputError for any other size: it is another video, or a rotated one.
     """
     (w, h), (width, height) = camera.size, (int(size[0]), int(size[1]))
     if (w, h) == (width, height):
         return camera, None
-    stated = (
-        f"camera {camera.name}: calibrated for {w} x {h} pixels, its video has {width} x {height}"
-    )
+    name = f"camera {camera.name}"
+    stated = f"calibrated for {w} x {h} pixels, its video has {width} x {height}"
     if _same_aspect((w, h), (width, height)):
         sx, sy = width / w, height / h
         scale = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
         scaled = replace(camera, size=(width, height), K=scale @ camera.K)
-        return scaled, f"{stated}: taken as scaled by {sx:.4g}"
+        return scaled, f"{name}: {stated}: taken as scaled by {sx:.4g}"
     if abs(width - w) < _BLOCK and abs(height - h) < _BLOCK:
         change = "cut" if width * height < w * h else "padded"
         taken = f"taken as {change} at the right and bottom, as video encoders do"
-        return replace(camera, size=(width, height)), f"{stated}: {taken}"
+        return replace(camera, size=(width, height)), f"{name}: {stated}: {taken}"
     near = abs(width - h) < _BLOCK and abs(height - w) < _BLOCK
     if near or _same_aspect((w, h), (height, width)):
-        reason = "the video is turned by a quarter against the calibration"
-        hint = "calibrate on pictures turned as the video is, or turn the video"
-    else:
-        reason, hint = "this is another camera or another video mode", "check which video is whose"
-    raise InputError(f"camera {camera.name}", f"{stated.split(': ')[1]}: {reason}", hint)
+        reason = f"{stated}: the video is rotated by 90 degrees against the calibration"
+        raise InputError(
+            name, reason, "calibrate on pictures rotated as the video is, or rotate it"
+        )
+    reason = f"{stated}: this is another camera or another video mode"
+    raise InputError(name, reason, "check which video is whose")
 
 
 def _same_aspect(a: Size, b: Size) -> bool:
@@ -207,7 +210,7 @@ def fit_rig_to_videos(
     fitted = [
         fit_to_video(c, image_sizes[c.name]) if c.name in image_sizes else (c, None) for c in rig
     ]
-    return CameraRig(tuple(c for c, _ in fitted)), tuple(said for _, said in fitted if said)
+    return CameraRig(tuple(c for c, _ in fitted)), tuple(note for _, note in fitted if note)
 
 
 def check_person(points: Keypoints3D, height_m: float | None) -> PersonCheck:
@@ -291,19 +294,10 @@ def _middle(rig: CameraRig, points: Keypoints3D | None) -> FloatArray | None:
     """(3,) the person's median, else the median of where pairs of optical axes come closest."""
     if points is not None and (seen := all_finite(points.xyz)).any():
         return np.asarray(np.median(points.xyz[seen], axis=0))
-    meetings = [_closest(a, b) for a, b in combinations(rig, 2)]
-    known = [m for m in meetings if m is not None]
+    parallel = float(np.sin(np.radians(_NARROW_DEG)) ** 2)
+    pairs = [meeting(a.centre, a.R[2], b.centre, b.R[2], parallel) for a, b in combinations(rig, 2)]
+    known = [(p + q) / 2 for p, q in pairs if np.isfinite(p).all()]
     return np.median(known, axis=0) if known else None
-
-
-def _closest(a: Camera, b: Camera) -> FloatArray | None:
-    """(3,) midway between two optical axes where they come closest; None for parallel ones."""
-    p, q, between = a.R[2], b.R[2], b.centre - a.centre
-    cosine = float(p @ q)
-    if 1 - cosine**2 < np.sin(np.radians(_NARROW_DEG)) ** 2:
-        return None
-    s, r = np.linalg.solve([[1, -cosine], [cosine, -1]], [between @ p, between @ q])
-    return np.asarray((a.centre + s * p + b.centre + r * q) / 2)
 
 
 def _camera(
@@ -357,131 +351,130 @@ def _triple(values: FloatArray) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _size_warnings(rig: CameraRig, image_sizes: Mapping[str, Size]) -> list[str]:
-    warnings = [
-        f"no camera is called {name}: the calibration has {', '.join(rig.names)}"
-        for name in image_sizes
-        if name not in rig.names
-    ]
+def _size_findings(rig: CameraRig, image_sizes: Mapping[str, Size]) -> Iterator[Finding]:
+    """Videos without a camera, and pictures of another size than the calibration's."""
+    for name in image_sizes:
+        if name not in rig.names:
+            has = f"The calibration has {', '.join(rig.names)}."
+            yield Finding("refusal", f"No camera is called {name}.", has)
     for camera in rig:
         if camera.name in image_sizes:
             try:
-                said = fit_to_video(camera, image_sizes[camera.name])[1]
+                note = fit_to_video(camera, image_sizes[camera.name])[1]
             except InputError as error:
-                said = str(error)
-            warnings += [said] if said else []
-    return warnings
+                yield Finding("refusal", f"C{str(error)[1:]}")
+            else:
+                if note:
+                    yield Finding("information", f"C{note[1:]}.")
 
 
-def _gravity_warnings(cameras: tuple[CameraCheck, ...]) -> list[str]:
+def _gravity_findings(cameras: tuple[CameraCheck, ...]) -> Iterator[Finding]:
     """Cameras underground, in the sky, upside down or on their sides."""
-    warnings = []
     low, high = _ON_ITS_SIDE_DEG
     rolls = np.array([abs(c.roll_deg) for c in cameras])
     if (rolls > _UPSIDE_DOWN_DEG).all():
-        warnings.append(
-            "every camera hangs upside down: the world's vertical points down; turn it over (--up)"
-        )
+        yield Finding(
+            "refusal", "Every camera hangs upside down.",
+            meaning="The world's vertical points down.", action="Turn it over (--world-up).",
+        )  # fmt: skip
     elif ((rolls > low) & (rolls < high)).all():
-        warnings.append(
-            "every camera is turned by about 90 degrees: either all film in portrait with pictures "
-            "left lying, or another axis is the vertical (--up)"
-        )
+        yield Finding(
+            "caution", "Every camera is rotated by about 90 degrees about its axis.",
+            meaning="Either all film in portrait with pictures left lying, or another axis is the "
+            "vertical.", action="Check the vertical (--world-up).",
+        )  # fmt: skip
     else:
-        warnings += [
-            f"camera {c.name} hangs upside down (roll {c.roll_deg:.0f} degrees)"
-            for c in cameras
-            if abs(c.roll_deg) > _UPSIDE_DOWN_DEG
-        ]
+        for c in cameras:
+            if abs(c.roll_deg) > _UPSIDE_DOWN_DEG:
+                where = f"Roll {c.roll_deg:.0f} degrees."
+                yield Finding("caution", f"Camera {c.name} hangs upside down.", where)
     for c in cameras:
         if c.height_m < _UNDERGROUND_M:
-            warnings.append(
-                f"camera {c.name} stands {-c.height_m:.2f} m below the floor: the world is "
-                "mirrored or upside down, or the pose is wrong"
-            )
+            yield Finding(
+                "caution", f"Camera {c.name} stands {-c.height_m:.2f} m below the floor.",
+                meaning="The world is mirrored or upside down, or the camera's pose is wrong.",
+                action="Calibrate again.",
+            )  # fmt: skip
         elif c.height_m > _HIGH_M:
-            warnings.append(
-                f"camera {c.name} stands {c.height_m:.0f} m above the floor: check units"
-            )
-    return warnings
+            what = f"Camera {c.name} stands {c.height_m:.0f} m above the floor."
+            yield Finding("caution", what, action="Check the units (--units).")
 
 
-def _view_warnings(
-    rig: CameraRig,
-    cameras: tuple[CameraCheck, ...],
-    pairs: tuple[PairCheck, ...],
-    middle: FloatArray | None,
-) -> list[str]:
-    """Cameras that look elsewhere, and pairs without depth."""
-    warnings = []
+def _view_findings(
+    rig: CameraRig, cameras: tuple[CameraCheck, ...], middle: FloatArray | None
+) -> Iterator[Finding]:
+    """Cameras that look elsewhere."""
+    action = "Check its pose, and whether its video is another camera's."
     for camera, check in zip(rig, cameras, strict=True):
+        what = f"Camera {camera.name} looks away from "
         if check.seen is not None and check.seen < _SEEN_LEAST:
-            warnings.append(
-                f"camera {camera.name} looks away: {check.seen:.0%} of the person's points fall "
-                "into its picture; check its pose, or whether its video is another camera's"
-            )
+            where = f"{check.seen:.0%} of the person's points fall into its picture."
+            yield Finding("caution", f"{what}the person.", where, action=action)
         elif check.seen is None and middle is not None and not _inside(camera, middle[None])[0]:
-            warnings.append(
-                f"camera {camera.name} looks away from where the other cameras look: check its pose"
-            )
-    narrow = [p for p in pairs if min(p.angle_deg, 180 - p.angle_deg) < _NARROW_DEG]
-    warnings += [
-        f"cameras {p.cameras[0]} and {p.cameras[1]} look along nearly one line "
-        f"({p.angle_deg:.1f} degrees apart): together they see no depth"
-        for p in narrow
-    ]
-    widest = max((min(p.angle_deg, 180 - p.angle_deg) for p in pairs), default=90.0)
+            yield Finding("caution", f"{what}where the other cameras look.", action=action)
+
+
+def _pair_findings(pairs: tuple[PairCheck, ...]) -> Iterator[Finding]:
+    """Pairs of cameras that see no depth."""
+    angles = [min(p.angle_deg, 180 - p.angle_deg) for p in pairs]
+    for p, angle in zip(pairs, angles, strict=True):
+        if angle < _NARROW_DEG:
+            what = f"Cameras {p.cameras[0]} and {p.cameras[1]} look along nearly one line."
+            where = f"They are {p.angle_deg:.1f} degrees apart."
+            yield Finding("caution", what, where, "Together they see no depth.")
+    widest = max(angles, default=90.0)
     if _NARROW_DEG <= widest < _WIDEST_LEAST_DEG:
-        warnings.append(
-            f"no two cameras see from directions further apart than {widest:.0f} degrees: depth is "
-            f"{1 / np.tan(np.radians(widest / 2)):.0f} times less certain than the rest"
+        times = 1 / np.tan(np.radians(widest / 2))
+        yield Finding(
+            "caution",
+            f"No two cameras see from directions further apart than {widest:.0f} degrees.",
+            meaning=f"Depth is {times:.0f} times less certain than the rest.",
         )
-    return warnings
 
 
-def _lens_warnings(rig: CameraRig) -> list[str]:
+def _lens_findings(rig: CameraRig) -> Iterator[Finding]:
     """Lenses that fold back inside their picture: they were fitted without points near its rim."""
-    warnings = []
     for camera in rig:
         w, h = camera.size
         corners = np.array([[0, 0], [w - 1, 0], [0, h - 1], [w - 1, h - 1]], np.float64)
         if np.isnan(undistort(camera, corners)).any():
-            warnings.append(
-                f"the lens of camera {camera.name} is not determined to the corners of its "
-                "picture: points there are left out; calibrate with the board near the edges too"
+            yield Finding(
+                "caution",
+                f"The lens of camera {camera.name} is not known to the corners of its picture.",
+                meaning="Points there are left out.",
+                action="Calibrate with the board near the edges too.",
             )
-    return warnings
 
 
-def _person_warnings(person: PersonCheck, up_known: bool) -> list[str]:
+def _person_findings(person: PersonCheck, up_known: bool) -> Iterator[Finding]:
     """Upside down, mirrored, of another size."""
-    warnings = []
     if up_known and person.upright is not None and person.upright < _MAJORITY:
-        warnings.append(
-            f"the head is below the feet in {1 - person.upright:.0%} of the frames: the world is "
-            "upside down (--up), or the person is"
-        )
+        what = f"The head is below the feet in {1 - person.upright:.0%} of the frames."
+        meaning = "The world is upside down (--world-up), or the person is."
+        yield Finding("caution", what, meaning=meaning)
     if person.facing is not None and person.facing < _MAJORITY:
-        warnings.append(
-            f"the world is mirrored: toes and nose point backwards in {1 - person.facing:.0%} of "
-            "the frames; calibrate again (a flat board seen from the front allows a mirrored "
-            "solution), or see whether the videos are mirrored"
-        )
+        yield Finding(
+            "refusal", "The world is mirrored.",
+            f"Toes and nose point backwards in {1 - person.facing:.0%} of the frames.",
+            "Left and right, and every angle about a vertical axis, are wrong.",
+            "Calibrate again (a flat board seen from the front allows a mirrored solution), or "
+            "see whether the videos are mirrored.",
+        )  # fmt: skip
     if person.scale is not None and person.scale_sd is not None:
         off = abs(np.log(person.scale))
         if off > max(_SCALE_OFF, 2 * person.scale_sd / person.scale):
-            warnings.append(_scale_warning(person.scale))
-    return warnings
+            yield _scale_finding(person.scale)
 
 
-def _scale_warning(scale: float) -> str:
+def _scale_finding(scale: float) -> Finding:
     for factor, words in _UNITS.items():
         if abs(np.log(scale / factor)) < 0.15:
-            return (
-                f"the person measures {scale:.3g} times the given height: the calibration holds "
-                f"{words} (--units)"
-            )
-    return (
-        f"the person measures {scale:.2f} times the given height: check the height, and the size "
-        "of the squares that the calibration was given"
-    )
+            return Finding(
+                "refusal", f"The person measures {scale:.3g} times the given height.",
+                meaning=f"The calibration holds {words}.", action="Give its unit (--units).",
+            )  # fmt: skip
+    return Finding(
+        "caution", f"The person measures {scale:.2f} times the given height.",
+        meaning="All lengths are wrong by that much, or the height is.",
+        action="Check the height, and the size of the squares that the calibration was given.",
+    )  # fmt: skip

@@ -10,8 +10,9 @@ by Levenberg-Marquardt with the exact block-pentadiagonal normal matrix, so that
 number of frames. The inverse of that matrix gives each point's covariance: a point that no camera
 saw is carried on by its bones and neighbours in time, with an interval that says so.
 
-The loop is not that of `kinefit.fit.solver`, whose unknowns are the joints of a body: here they are
-free points, which a detector's body need not share with any model.
+The loop of a dozen lines is not that of `kinefit.fit`, which lies above and whose unknowns are the
+joints of a body: here they are points that no model need hold together. A step takes as long as
+there (100 frames of 26 points: 18 ms, 20 with the normal equations of `kinefit.fit.solver`).
 """
 
 from __future__ import annotations
@@ -298,7 +299,7 @@ def _correlation_frames(points: Triangulation, xy: FloatArray) -> float:
     """How many frames in a row say the same once: 1 + 2 sum of the residuals' autocorrelation.
 
     (Integrated autocorrelation time; Sokal 1997, Monte Carlo methods in statistical mechanics,
-    section 3.) White noise gives 1; MediaPipe on the demo 8.
+    section 3.) White noise gives 1; MediaPipe on the demo 31 (60 Hz).
     """
     residual = points.reprojection.transpose(2, 0, 1, 3) - xy
     on = points.inlier_mask.transpose(2, 0, 1)

@@ -4,7 +4,7 @@ Nothing here knows a body, and nothing is smoothed: time only helps to choose am
 of one frame say.
 
 1. Pairs of rays give candidates, moved to where all rays that agree come nearest (`candidates`);
-   the one that the views and the frames around support best is taken (`paths`).
+   the one that the views and the frames around support best is taken (`candidate_selection`).
 2. Views further away than `inlier_thresh` are not believed; the rest gives a robust
    least-squares point (`refine`).
 3. The residuals of the whole clip give each camera's noise per point (`noise`): views beyond four
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import RigOptics, Seen
-from kinefit.multiview.candidate_selection import choose_paths
+from kinefit.multiview.candidate_selection import select_candidates
 from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses, linear_points
 from kinefit.multiview.noise import pixel_sd, robust_sd
 from kinefit.multiview.point_algebra import full, information, inverse, leverage
@@ -210,14 +210,14 @@ class _Work:
             noise = robust_sd(self.square, self.freedom, self.inliers)
             limit = np.clip(_GATE_SD * noise, _GATE_LEAST_PX, limit)
         # Twice: noise found with equal weights is shared out among the cameras too evenly.
-        for solve in (self._nearly, self._finally):
+        for solve in (self._solve_linear, self._solve_robust):
             sd = self._noise()
             self._blocks(partial(self._refine, limit=limit[:, None], sd=sd, solve=solve), 8)
         self._reject_doubtful(time)
         sd = self._noise()
         C, N = self.inliers.shape
         covariance, pixels = np.full((N, 3, 3), np.nan), np.full((C, N, 2), np.nan)
-        self._blocks(lambda block: self._spread(block, sd, covariance, pixels), 8)
+        self._blocks(lambda block: self._covariances(block, sd, covariance, pixels), 8)
         return self._result(timeline, names, sd, covariance, pixels)
 
     def _blocks(self, work: Callable[[slice], None], depth: int) -> None:
@@ -264,7 +264,9 @@ class _Work:
     def _choose(self, time: FloatArray | None) -> None:
         """One hypothesis per point, by its views and by its neighbours in time."""
         P, (T, J) = len(self.pairs), self.shape[1:]
-        chosen = choose_paths(self.places.reshape(3, P, T, J), self.cost.reshape(P, T, J), time)
+        chosen = select_candidates(
+            self.places.reshape(3, P, T, J), self.cost.reshape(P, T, J), time
+        )
         self.pair, self.ambiguous = chosen.hypothesis.ravel(), chosen.ambiguous.ravel()
         row, column = np.maximum(self.pair, 0), np.arange(T * J)
         found = self.pair >= 0
@@ -276,12 +278,12 @@ class _Work:
         """Which views of a block agree, and what they leave as residuals."""
         seen, start = self.seen.at(block), self.refined[:, block]
         inliers = seen.errors(start) <= self.options.inlier_thresh
-        self.reason[block] = self._judge(seen, self.ambiguous[block], inliers)
+        self.reason[block] = self._status(seen, self.ambiguous[block], inliers)
         used = np.where(inliers & (self.reason[block] == PointStatus.OK), seen.weight, 0.0)
         self.inliers[:, block] = used > 0
         self._residuals(block, used, *self.optics.look(start))
 
-    def _judge(self, seen: Rays, ambiguous: BoolArray, inliers: BoolArray) -> IntArray:
+    def _status(self, seen: Rays, ambiguous: BoolArray, inliers: BoolArray) -> IntArray:
         """(n,) the reason of each point after the choice of its views."""
         least = self.options.min_views
         count = seen.valid.sum(axis=0)
@@ -295,13 +297,13 @@ class _Work:
         reason[count < 2] = PointStatus.FEWER_THAN_TWO_VIEWS
         return reason
 
-    def _nearly(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+    def _solve_linear(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
         """Linear least squares: all that is needed while the weights are not final."""
         seen = replace(self.seen.at(block), weight=weight)
         found = linear_points(seen, np.ones_like(weight), start)
         return np.where(np.isfinite(found), found, start)
 
-    def _finally(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+    def _solve_robust(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
         return refine(self.optics, self.xy[:, block], weight, start, self.options)
 
     def _refine(
@@ -383,7 +385,7 @@ class _Work:
         """Which of the J points each point of a block is."""
         return np.asarray(np.arange(block.start, block.stop) % self.shape[2])
 
-    def _spread(
+    def _covariances(
         self, block: slice, sd: FloatArray, covariance: FloatArray, pixels: FloatArray
     ) -> None:
         """Covariance from the noise, and reprojection through the lens."""

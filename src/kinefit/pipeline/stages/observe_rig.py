@@ -27,10 +27,9 @@ def rig(context: Context) -> None:
     save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
     write_calibration(context.new("_cameras.toml"), seen.rig, layout="caliscope")
     world = seen.as_json()
-    cautions = world.pop("doubts")
     world |= {
         "detector": detector,
-        "findings": [*_findings("information", found.doubts), *_findings("caution", cautions)],
+        "findings": [*_findings("information", found.doubts), *world["findings"]],
         "notes": [*(f"Calibration: {text}" for text in found.notes), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
