@@ -21,8 +21,7 @@ from kinefit.body.mhr_params import (
     PARAMETERS,
     SCALE_PARAMETERS,
 )
-from kinefit.body.mhr_pose import parameters_of_pose, pose_of_parameters
-from kinefit.geometry.rotations import exp
+from kinefit.body.mhr_pose import initial_parameters, pose_of_parameters
 from kinefit.types import InputError, InvalidData
 
 torch = pytest.importorskip("torch")
@@ -185,82 +184,13 @@ class TestBody:
 
 
 class TestParameters:
-    def test_there_and_back(self, model: MhrModel) -> None:
-        """Every pose that parameters make is made again by those that are found."""
-        parameters = random_parameters(60, reach=1.4)
-        pose = pose_of_parameters(model, parameters, np.zeros(IDENTITY))
-        found = parameters_of_pose(model, pose.rotations, pose.translation, pose.shape)
-        assert found.residual.max() < 1e-10
-        again = pose_of_parameters(model, found.parameters, np.zeros(IDENTITY))
-        np.testing.assert_allclose(again.rotations, pose.rotations, atol=1e-10)
-        np.testing.assert_allclose(again.translation, pose.translation, atol=1e-12)
-        np.testing.assert_allclose(again.shape, pose.shape, atol=1e-12)
-
-    def test_parameters_that_say_it_once_come_back(self, model: MhrModel) -> None:
-        """Without repeated angles and lengths, the parameters themselves."""
-        parameters = random_parameters(30, reach=1.4)
-        flexible = [i for i, n in enumerate(PARAMETERS) if n.endswith("_flexible")]
-        twice = [i for i in flexible if PARAMETERS[i].startswith(("spine0", "spine1"))]
-        parameters[:, [*twice, *range(130, 136)]] = 0
-        pose = pose_of_parameters(model, parameters, np.zeros(IDENTITY))
-        found = parameters_of_pose(model, pose.rotations, pose.translation, pose.shape)
-        np.testing.assert_allclose(found.parameters, parameters, atol=1e-9)
-
-    @pytest.mark.parametrize("name", ["r_elbow_bend", "l_knee_bend"])
-    def test_a_hinge_beyond_a_right_angle(self, model: MhrModel, name: str) -> None:
-        parameters = np.zeros((1, 204))
-        parameters[0, PARAMETERS.index(name)] = 2.6
-        pose = pose_of_parameters(model, parameters, np.zeros(IDENTITY))
-        found = parameters_of_pose(model, pose.rotations, pose.translation, pose.shape)
-        np.testing.assert_allclose(found.parameters, parameters, atol=1e-9)
-
-    def test_a_pose_out_of_reach_is_met_as_well_as_it_can_be(self, model: MhrModel) -> None:
-        rng = np.random.default_rng(6)
-        rotations = exp(rng.normal(0, 0.3, (8, 126, 3)))
-        shape = np.zeros(len(model.body.shape.names))
-        found = parameters_of_pose(model, rotations, np.zeros((8, 3)), shape)
-
-        def cost(parameters: np.ndarray) -> np.ndarray:
-            near = pose_of_parameters(model, parameters, np.zeros(IDENTITY)).rotations
-            off = np.swapaxes(near, -1, -2) @ rotations
-            return (
-                (Rotation.from_matrix(off.reshape(-1, 3, 3)).magnitude() ** 2).reshape(8, -1).sum(1)
-            )
-
-        best = cost(found.parameters)
-        np.testing.assert_allclose((found.residual**2).sum(-1), best, rtol=1e-9)
-        assert (best > 0.1).all()  # joints without parameters cannot follow
-        for _ in range(50):  # no small step is better
-            step = np.zeros((8, 204))
-            step[:, 3:130] = rng.normal(0, 1e-3, (8, 127))
-            assert (cost(found.parameters + step) >= best).all()
-
-    def test_frames_without_a_pose(self, model: MhrModel) -> None:
-        pose = pose_of_parameters(model, random_parameters(3), np.zeros(IDENTITY))
-        rotations = pose.rotations.copy()
-        rotations[1] = np.nan
-        found = parameters_of_pose(model, rotations, pose.translation, pose.shape)
-        assert np.isnan(found.parameters[1]).all()
-        assert np.isnan(found.residual[1]).all()
-        assert (found.residual[[0, 2]] < 1e-10).all()
-
-    def test_any_leading_axes(self, model: MhrModel) -> None:
-        parameters = random_parameters(6).reshape(2, 3, 204)
-        pose = pose_of_parameters(model, parameters, np.zeros(IDENTITY))
-        found = parameters_of_pose(model, pose.rotations, pose.translation, pose.shape)
-        assert found.parameters.shape == (2, 3, 204)
-        single = parameters_of_pose(
-            model, pose.rotations[1, 2], pose.translation[1, 2], pose.shape[1, 2]
-        )
-        np.testing.assert_allclose(single.parameters, found.parameters[1, 2], atol=1e-12)
-
     def test_shapes_that_do_not_fit(self, model: MhrModel) -> None:
         with pytest.raises(InvalidData, match="204"):
             pose_of_parameters(model, np.zeros(203), np.zeros(IDENTITY))
         with pytest.raises(InvalidData, match="126"):
-            parameters_of_pose(model, np.zeros((127, 3, 3)), np.zeros(3), np.zeros(113))
+            initial_parameters(model, np.zeros((1, 127, 3, 3)), np.zeros((1, 113)))
         with pytest.raises(InvalidData, match="113"):
-            parameters_of_pose(model, np.zeros((126, 3, 3)), np.zeros(3), np.zeros(45))
+            initial_parameters(model, np.zeros((1, 126, 3, 3)), np.zeros((1, 45)))
 
 
 class TestKeypointMapping:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kinefit.body.mhr import MhrModel, load_mhr
-from kinefit.body.mhr_params import PARAMETERS
-from kinefit.body.mhr_pose import MhrPose, parameters_of_pose, pose_of_parameters
+from kinefit.body.mhr_params import PARAMETERS, POSE_COUNT
+from kinefit.body.mhr_pose import MhrPose, pose_of_parameters
 from kinefit.fit.recipes.frames.rig_frames import as_view
-from kinefit.fit.recipes.frames.rig_mhr import RigCoordinates, rig_parameters
+from kinefit.fit.recipes.frames.rig_mhr import RigCoordinates, nearest_parameters, rig_parameters
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
 from kinefit.fit.solver.state import State
@@ -57,6 +57,67 @@ def scene(model: MhrModel) -> tuple[RigFit, State, FloatArray]:
     return work, State(bent, exact.translation, exact.shape, exact.offset), true
 
 
+def random_parameters(count: int) -> FloatArray:
+    """(N, 204) with every parameter moved."""
+    parameters = np.random.default_rng(1).uniform(-1.4, 1.4, (count, len(PARAMETERS)))
+    parameters[:, POSE_COUNT:] *= 0.5
+    return parameters
+
+
+def there_and_back(model: MhrModel, parameters: FloatArray) -> tuple[FloatArray, MhrPose, MhrPose]:
+    """What is found from the poses of parameters; those poses, and the poses of what is found."""
+    chain, identity = rig_chain(model.body, ("LWrist",)), np.zeros(45)
+    pose = pose_of_parameters(model, parameters, identity)
+    found = nearest_parameters(
+        model, chain, as_view(chain, pose.rotations, pose.translation, pose.shape)
+    )
+    return found, pose, pose_of_parameters(model, found, identity)
+
+
+def test_every_pose_that_parameters_make_is_found_again(model: MhrModel) -> None:
+    _, pose, again = there_and_back(model, random_parameters(60))
+    np.testing.assert_allclose(again.rotations, pose.rotations, atol=1e-8)
+    np.testing.assert_allclose(again.translation, pose.translation, atol=1e-12)
+    np.testing.assert_allclose(again.shape, pose.shape, atol=1e-12)
+
+
+def test_parameters_that_say_it_once_come_back(model: MhrModel) -> None:
+    """Without repeated angles and lengths, the parameters themselves."""
+    parameters = random_parameters(30)
+    flexible = [i for i, n in enumerate(PARAMETERS) if n.endswith("_flexible")]
+    twice = [i for i in flexible if PARAMETERS[i].startswith(("spine0", "spine1"))]
+    parameters[:, [*twice, *range(130, 136)]] = 0
+    found, _, _ = there_and_back(model, parameters)
+    np.testing.assert_allclose(found, parameters, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["r_elbow_bend", "l_knee_bend"])
+def test_a_hinge_beyond_a_right_angle(model: MhrModel, name: str) -> None:
+    parameters = np.zeros((1, 204))
+    parameters[0, PARAMETERS.index(name)] = 2.6
+    found, _, _ = there_and_back(model, parameters)
+    np.testing.assert_allclose(found, parameters, atol=1e-7)
+
+
+def test_a_pose_out_of_reach_is_met_as_well_as_it_can_be(model: MhrModel) -> None:
+    rng, chain = np.random.default_rng(6), rig_chain(model.body, ("LWrist",))
+    rotations = so3.exp(rng.normal(0, 0.3, (8, 126, 3)))
+    state = as_view(chain, rotations, np.zeros((8, 3)), np.zeros((8, len(model.body.shape.names))))
+    found = nearest_parameters(model, chain, state)
+
+    def cost(parameters: FloatArray) -> FloatArray:
+        near = pose_of_parameters(model, parameters, np.zeros(45)).rotations
+        off = so3.norm(so3.log(np.swapaxes(near, -1, -2) @ rotations))
+        return np.asarray((off**2).sum(axis=1))
+
+    best = cost(found)
+    assert (best > 0.1).all()  # joints without parameters cannot follow
+    for _ in range(50):  # no small step is better
+        step = np.zeros((8, 204))
+        step[:, 3:130] = rng.normal(0, 1e-3, (8, 127))
+        assert (cost(found + step) >= best).all()
+
+
 def off(model: MhrModel, work: RigFit, parameters: FloatArray) -> float:
     """Metres, mean distance from the points."""
     pose = pose_of_parameters(model, parameters, np.zeros(45))
@@ -87,14 +148,14 @@ def test_comes_nearer_than_the_nearest_rotations(
     model: MhrModel, scene: tuple[RigFit, State, FloatArray]
 ) -> None:
     work, fitted, true = scene
-    nearest = parameters_of_pose(model, fitted.rotations, fitted.translation, fitted.shape)
+    nearest = nearest_parameters(model, work.chain, fitted)
     found = rig_parameters(model, work, fitted, np.ones(T), np.arange(T))
-    before, after = (off(model, work, p) for p in (nearest.parameters, found))
+    before, after = (off(model, work, p) for p in (nearest, found))
     assert before > 0.02  # the control: a tenth of a radian in every joint is centimetres
     assert after < before / 5  # what is left is the pull to that pose
     held = np.setdiff1d(np.arange(len(PARAMETERS)), RigCoordinates.of(model, work).columns)
     assert set(FINGERS) <= set(held.tolist())
-    np.testing.assert_array_equal(found[:, held], nearest.parameters[:, held])
+    np.testing.assert_array_equal(found[:, held], nearest[:, held])
     np.testing.assert_allclose(found[:, FINGERS], true[:, FINGERS], atol=1e-6)
 
 
@@ -106,7 +167,7 @@ def test_frames_without_points_keep_the_nearest_parameters(
     xyz = t.xyz.copy()
     xyz[1] = np.nan
     lost = RigFit.of(work.chain, RigTargets.of(t.timeline, t.names, t.cameras, xyz, t.weight))
-    nearest = parameters_of_pose(model, fitted.rotations, fitted.translation, fitted.shape)
+    nearest = nearest_parameters(model, work.chain, fitted)
     found = rig_parameters(model, lost, fitted, np.ones(T), np.arange(T))
-    np.testing.assert_array_equal(found[1], nearest.parameters[1])
-    assert (found[0] != nearest.parameters[0]).any()
+    np.testing.assert_array_equal(found[1], nearest[1])
+    assert (found[0] != nearest[0]).any()

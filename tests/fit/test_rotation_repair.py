@@ -8,11 +8,9 @@ import pytest
 from kinefit.fit.recipes.frames.rotation_repair import (
     SpikeRule,
     bridge,
-    repair_rotations,
-    repair_vectors,
+    repair,
     slerp,
-    smooth_rotations,
-    smooth_vectors,
+    smooth,
 )
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, InvalidData
@@ -57,7 +55,7 @@ def test_slerp_takes_the_short_way_across_the_half_turn_where_rotation_vectors_j
 @pytest.mark.parametrize("sd", [0.0, 0.05])
 def test_motion_is_no_spike(sd: float) -> None:
     rotations = swinging() @ noise((len(TIME), J), sd)
-    repaired, spikes = repair_rotations(TIME, rotations)
+    repaired, spikes = repair(TIME, rotations)
     assert not spikes.any()
     np.testing.assert_array_equal(repaired, rotations)
 
@@ -69,7 +67,7 @@ def test_spikes_are_found_and_replaced_by_the_motion() -> None:
     wild[3:-3][rng.random((len(TIME) - 6, J)) < 0.03] = True
     turn = so3.unit(rng.normal(size=(*wild.shape, 3))) * rng.uniform(1.0, 3.1, (*wild.shape, 1))
     rotations[wild] = (rotations @ so3.exp(turn))[wild]
-    repaired, spikes = repair_rotations(TIME, rotations)
+    repaired, spikes = repair(TIME, rotations)
     assert (spikes & wild).sum() >= 0.97 * wild.sum()
     assert (spikes & ~wild).sum() <= 0.001 * wild.size
     np.testing.assert_array_equal(repaired[~spikes], rotations[~spikes])
@@ -83,7 +81,7 @@ def test_a_spike_in_the_place_is_replaced() -> None:
     path = np.cumsum(rng.normal(0, 0.01, (len(TIME), 1, 3)), axis=0)
     moved = path.copy()
     moved[40] += [0.0, 1.0, 0.0]
-    repaired, spikes = repair_vectors(TIME, moved)
+    repaired, spikes = repair(TIME, moved)
     np.testing.assert_array_equal(np.flatnonzero(spikes), [40])
     # A random walk of 1 cm a frame, from both sides.
     assert so3.norm(repaired - path).max() < 0.03
@@ -96,9 +94,9 @@ def test_what_is_missing_stays_where_it_is(value: float) -> None:
     lost = rotations.copy()
     lost[60], lost[62, 3], path[60] = value, value, value
     hole = ~np.isfinite(lost)
-    for out in (repair_rotations(TIME, lost)[0], smooth_rotations(TIME, lost, 0.05)):
+    for out in (repair(TIME, lost)[0], smooth(TIME, lost, 0.05)):
         np.testing.assert_array_equal(~np.isfinite(out), hole)
-    for out in (repair_vectors(TIME, path)[0], smooth_vectors(TIME, path, 0.05)):
+    for out in (repair(TIME, path)[0], smooth(TIME, path, 0.05)):
         np.testing.assert_array_equal(np.isfinite(out), np.isfinite(path))
 
 
@@ -107,60 +105,60 @@ def test_what_is_missing_pulls_at_nothing() -> None:
     lost = rotations.copy()
     lost[60] = np.nan
     far = np.abs(np.arange(len(TIME)) - 60) > 5  # three deviations of 0.05 s are 4.5 frames
-    smooth = smooth_rotations(TIME, lost, 0.05)
-    np.testing.assert_array_equal(smooth[far], smooth_rotations(TIME, rotations, 0.05)[far])
+    smoothed = smooth(TIME, lost, 0.05)
+    np.testing.assert_array_equal(smoothed[far], smooth(TIME, rotations, 0.05)[far])
     # Whatever stands in the file behind "not finite", it is the same to the neighbours.
     lost[60] = np.inf
-    np.testing.assert_array_equal(np.delete(smooth_rotations(TIME, lost, 0.05), 60, 0),
-                                  np.delete(smooth, 60, 0))  # fmt: skip
+    np.testing.assert_array_equal(np.delete(smooth(TIME, lost, 0.05), 60, 0),
+                                  np.delete(smoothed, 60, 0))  # fmt: skip
 
 
 def test_smoothing_takes_noise_and_leaves_motion() -> None:
     truth = swinging()
     noisy = truth @ noise((len(TIME), J), 0.05)
-    error = apart(smooth_rotations(TIME, noisy, 0.05), truth).mean()
+    error = apart(smooth(TIME, noisy, 0.05), truth).mean()
     assert error < 0.65 * apart(noisy, truth).mean()
     # A parabola bends with the motion: milliradians are lost of swings of a radian.
-    assert apart(smooth_rotations(TIME, truth, 0.05), truth).mean() < 0.005
+    assert apart(smooth(TIME, truth, 0.05), truth).mean() < 0.005
 
 
 def test_smoothing_crosses_the_half_turn_without_noticing() -> None:
     spin = so3.exp(np.array([0, 1.0, 0]) * (4 * TIME)[:, None, None])  # constant, many turns
-    smooth = smooth_rotations(TIME, spin, 0.05)
-    np.testing.assert_allclose(smooth, spin, atol=1e-7)  # the ridge of the parabola's curvature
+    smoothed = smooth(TIME, spin, 0.05)
+    np.testing.assert_allclose(smoothed, spin, atol=1e-7)  # the ridge of the parabola's curvature
 
 
 def test_uniform_turning_and_moving_comes_back_exactly_on_an_uneven_clock() -> None:
     time = np.cumsum(np.random.default_rng(5).uniform(0.01, 0.06, 80))
     path = (np.array([0.3, -0.1, 0.2]) * time[:, None])[:, None]
-    np.testing.assert_allclose(smooth_vectors(time, path, 0.06), path, atol=1e-7)
+    np.testing.assert_allclose(smooth(time, path, 0.06), path, atol=1e-7)
 
 
 def test_no_spread_changes_nothing() -> None:
     rotations = swinging()
-    np.testing.assert_array_equal(smooth_rotations(TIME, rotations, 0.0), rotations)
+    np.testing.assert_array_equal(smooth(TIME, rotations, 0.0), rotations)
 
 
 @pytest.mark.parametrize("spread", [-1.0, np.nan, np.inf])
 def test_a_spread_that_is_no_duration_is_refused(spread: float) -> None:
     with pytest.raises(InvalidData, match="smooths nothing"):
-        smooth_rotations(TIME, swinging(), spread)
+        smooth(TIME, swinging(), spread)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InvalidData, match=r"expected \(T, J, 3, 3\)"):
-        repair_rotations(TIME[:-1], swinging())
-    with pytest.raises(InvalidData, match=r"expected \(T, J, 3\)"):
-        smooth_vectors(TIME, np.zeros((len(TIME), 3)), 0.1)
+    with pytest.raises(InvalidData, match=r"are not \(T, J, 3, 3\)"):
+        repair(TIME[:-1], swinging())
+    with pytest.raises(InvalidData, match=r"or \(T, J, 3\)"):
+        smooth(TIME, np.zeros((len(TIME), 3)), 0.1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_short_clips_pass_through(count: int) -> None:
     rotations, time = swinging()[:count], TIME[:count]
-    repaired, spikes = repair_rotations(time, rotations)
+    repaired, spikes = repair(time, rotations)
     np.testing.assert_array_equal(repaired, rotations)
     assert not spikes.any()
-    np.testing.assert_array_equal(smooth_rotations(time, rotations, 0.05), rotations)
+    np.testing.assert_array_equal(smooth(time, rotations, 0.05), rotations)
 
 
 def test_frames_far_apart_are_no_neighbours() -> None:
@@ -168,9 +166,9 @@ def test_frames_far_apart_are_no_neighbours() -> None:
     time[75:] += 100.0
     rotations = np.broadcast_to(np.eye(3), (len(TIME), 1, 3, 3)).copy()
     rotations[75:] = so3.exp(np.array([0, 3.0, 0]))  # another pose after the pause
-    repaired, spikes = repair_rotations(time, rotations, SpikeRule(reach_s=0.3))
+    repaired, spikes = repair(time, rotations, SpikeRule(reach_s=0.3))
     assert not spikes.any()
-    np.testing.assert_allclose(smooth_rotations(time, repaired, 0.05), rotations, atol=1e-9)
+    np.testing.assert_allclose(smooth(time, repaired, 0.05), rotations, atol=1e-9)
 
 
 def test_gaps_are_bridged_from_good_to_good_in_time() -> None:

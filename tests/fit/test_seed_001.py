@@ -20,7 +20,7 @@ from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
 from kinefit.fit.recipes.frames.rig_frames import fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit
-from kinefit.fit.recipes.frames.rotation_repair import smooth_rotations
+from kinefit.fit.recipes.frames.rotation_repair import smooth
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.multiview.bundle import read_bundle, save_bundle
@@ -122,7 +122,7 @@ def test_bug_3_holds_after_smoothing(noisy: FloatArray) -> None:
         )
         np.testing.assert_allclose(report.losses["data"], again, rtol=1e-6, atol=1e-12)
         assert report.loss <= 2 * report.best_loss + 2e-6
-    naive = smooth_rotations(clip.timeline.time, state.rotations, 0.5)
+    naive = smooth(clip.timeline.time, state.rotations, 0.5)
     points = replace(state, rotations=naive).posed(work.chain).points[:, work.columns]
     assert off(clip, points).max() > 0.2  # the filter alone: decimetres
     assert off(clip, wide.points).max() < 0.05

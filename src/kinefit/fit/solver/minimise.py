@@ -187,7 +187,9 @@ class _Problem:
         cross: FloatArray, shared: FloatArray, shared_g: FloatArray,
     ) -> None:  # fmt: skip
         """Terms of keypoints are first summed per keypoint, to 3 x 3; then the chain is applied."""
-        v, T = self.variables, len(posed.points)
+        v, T = self.variables, len(posed.rotations)
+        if not self.objective.points:
+            return
         info, pull = _per_point(self.objective.points, posed.points, rows)
         used = np.flatnonzero(info.any(axis=(0, 2, 3)) | pull.any(axis=(0, 2)))
         info, pull = info[:, used], pull[:, used]

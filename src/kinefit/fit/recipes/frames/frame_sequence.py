@@ -28,11 +28,9 @@ from kinefit.fit.recipes.frames.rigfit import LOSSES, RigFit
 from kinefit.fit.recipes.frames.rotation_repair import (
     SpikeRule,
     bridge,
-    repair_rotations,
-    repair_vectors,
+    repair,
     slerp,
-    smooth_rotations,
-    smooth_vectors,
+    smooth,
 )
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
@@ -208,16 +206,16 @@ def _post_processed(
     time = work.targets.timeline.time
     spikes = np.zeros((len(time), len(work.free) + 1), dtype=bool)
     if options.repair:
-        rotations, turned = repair_rotations(time, clip.rotations)
-        root, moved = repair_vectors(time, clip.root[:, None], _PLACE_SPIKE)
+        rotations, turned = repair(time, clip.rotations)
+        root, moved = repair(time, clip.root[:, None], _PLACE_SPIKE)
         clip = replace(clip, rotations=rotations, root=root[:, 0])
         spikes = np.concatenate([turned, moved], axis=1)
     clip, recovered = _interpolated(time, clip, options)
     if options.smooth > 0:
         clip = replace(
             clip,
-            rotations=smooth_rotations(time, clip.rotations, options.smooth),
-            root=smooth_vectors(time, clip.root[:, None], options.smooth)[:, 0],
+            rotations=smooth(time, clip.rotations, options.smooth),
+            root=smooth(time, clip.root[:, None], options.smooth)[:, 0],
         )
     return clip, spikes, recovered
 

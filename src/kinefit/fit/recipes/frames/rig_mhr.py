@@ -14,18 +14,26 @@ import numpy as np
 
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import LENGTH_PARAMETERS, PARAMETERS, POSE_COUNT
-from kinefit.body.mhr_pose import euler_rates, parameters_of_pose, pose_of_parameters
+from kinefit.body.mhr_pose import (
+    euler_rates,
+    independent,
+    initial_parameters,
+    place_root,
+    pose_of_parameters,
+)
 from kinefit.fit.recipes.frames.frame_sequence import Measured, SequenceFit
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
+from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective
+from kinefit.fit.solver.terms import Objective, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, IntArray
 
 _CHUNK = 64  # frames at a time: about 50 MB of Jacobians
+_EXACT = Options(most_steps=50, least_fall=1e-12, negligible=0.0)
 _STEPS = Options(most_steps=30, least_fall=1e-4, negligible=0.0)
 
 
@@ -91,6 +99,23 @@ def _gated(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
     return replace(found, state=state, scale=gone * found.scale, reports=tuple(reports)), lost
 
 
+def nearest_parameters(model: MhrModel, chain: Chain, state: State) -> FloatArray:
+    """(T, 204) parameters whose rotations are nearest to those of the poses: to rounding where the
+    rig can take them, else in the least squares of what every joint is off."""
+    found = initial_parameters(model, state.rotations, state.shape)
+    coordinates = RigCoordinates(model, independent(model))
+    variables = replace(Variables.poses(chain), coordinates=coordinates)
+    for first in range(0, len(found), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        prior = RotationPrior(state.rotations[part], np.ones(len(chain.joint_names)))
+        start = coordinates.posed(state.at(part), found[part])
+        moved = minimise(Objective(poses=(prior,)), variables, start, _EXACT).state.coordinates
+        assert moved is not None
+        found[part] = moved
+    place_root(model, found, state.translation, state.shape)
+    return found
+
+
 def rig_parameters(
     model: MhrModel, work: RigFit, state: State, scale: FloatArray, rows: IntArray
 ) -> FloatArray:
@@ -102,7 +127,7 @@ def rig_parameters(
     """
     if not len(rows):
         return np.zeros((0, len(PARAMETERS)))
-    found = parameters_of_pose(model, state.rotations, state.translation, state.shape).parameters
+    found = nearest_parameters(model, work.chain, state)
     enough = np.flatnonzero(work.targets.reasons(work.options.min_points)[rows] == FrameOutcome.OK)
     coordinates = RigCoordinates.of(model, work)
     variables = replace(Variables.poses(work.chain), coordinates=coordinates)

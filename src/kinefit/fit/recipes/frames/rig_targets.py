@@ -7,7 +7,7 @@ many are left is counted before anything is solved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -42,17 +42,17 @@ class FrameOutcome(IntEnum):
         return _WORDS[self]
 
 
-_WORDS = {
-    FrameOutcome.OK: "",
-    FrameOutcome.NO_WEIGHT: "no finite point has a positive weight",
-    FrameOutcome.TOO_FEW_POINTS: "too few finite points with a positive weight",
-    FrameOutcome.NO_INITIAL_POSE: "no camera has an initial pose",
-    FrameOutcome.NOT_ALIGNED: "the points do not determine how the body is turned",
-    FrameOutcome.BAD_LOSS: "the loss is above its threshold",
-    FrameOutcome.BAD_DATA_LOSS: "the body is too far from the points",
-    FrameOutcome.LOSS_GREW: "the pose that was written is worse than the one that was found",
-    FrameOutcome.FEW_NEAR: "too few of the points are near the body",
-}
+_WORDS = (
+    "",
+    "no finite point has a positive weight",
+    "too few finite points with a positive weight",
+    "no camera has an initial pose",
+    "the points do not determine how the body is turned",
+    "the loss is above its threshold",
+    "the body is too far from the points",
+    "the pose that was written is worse than the one that was found",
+    "too few of the points are near the body",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,12 @@ class RigTargets:
         error_px: FloatArray | None = None,
     ) -> RigTargets:
         """Targets with the metric of `covariance` (T, M, 3, 3) square metres, if there is one."""
-        T, M, V = len(timeline), len(names), len(cameras)
-        metric = np.broadcast_to(np.eye(3), (T, M, 3, 3))
+        metric = np.broadcast_to(np.eye(3), (*np.shape(weight), 3, 3))
         if covariance is not None:
             metric = _metric(covariance)
-        error = np.full((T, V), np.nan) if error_px is None else error_px
-        return cls(timeline, names, cameras, xyz, weight, metric, error)
+        if error_px is None:
+            error_px = np.full((len(timeline), len(cameras)), np.nan)
+        return cls(timeline, names, cameras, xyz, weight, metric, error_px)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, names: tuple[str, ...] | None = None) -> RigTargets:
@@ -165,15 +165,8 @@ class RigTargets:
         if missing:
             raise InvalidData(f"The targets have no point {', '.join(missing)}.")
         at = [self.names.index(name) for name in names]
-        return RigTargets(
-            self.timeline,
-            names,
-            self.cameras,
-            self.xyz[:, at],
-            self.weight[:, at],
-            self.metric[:, at],
-            self.error_px,
-        )
+        parts = {name: getattr(self, name)[:, at] for name in ("xyz", "weight", "metric")}
+        return replace(self, names=names, **parts)
 
     def reasons(self, min_points: int) -> IntArray:
         """(T,) `FrameOutcome` of each frame as far as the points alone tell."""
@@ -194,17 +187,13 @@ def _metric(covariance: FloatArray) -> FloatArray:
 
     Identity where the covariance is not finite and positive.
     """
-    out = np.broadcast_to(np.eye(3), covariance.shape).copy()
     good = np.asarray(np.isfinite(covariance).all(axis=(-1, -2)))
-    if not good.any():
-        return out
-    variance, axes = np.linalg.eigh(covariance[good])
-    positive = variance[:, 0] > 0
-    good[good] = positive
-    if not positive.any():
-        return out
-    sd, axes = np.sqrt(variance[positive]), axes[positive]
-    typical = float(np.median(sd))
-    ratio = typical / np.maximum(sd, typical / _MOST_CERTAIN)
-    out[good] = (axes * ratio[:, None, :]) @ np.swapaxes(axes, -1, -2)
+    variance, axes = np.linalg.eigh(np.where(good[..., None, None], covariance, 0.0))
+    good &= variance[..., 0] > 0
+    out = np.broadcast_to(np.eye(3), covariance.shape).copy()
+    if good.any():
+        sd, axes = np.sqrt(variance[good]), axes[good]
+        typical = float(np.median(sd))
+        ratio = typical / np.maximum(sd, typical / _MOST_CERTAIN)
+        out[good] = (axes * ratio[:, None, :]) @ np.swapaxes(axes, -1, -2)
     return out
