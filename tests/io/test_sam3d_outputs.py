@@ -142,13 +142,13 @@ def test_an_axis_of_length_one_is_dropped() -> None:
     [
         ({"body_pose_params": np.zeros(130)}, r"body_pose_params has shape \(130,\)"),
         ({"pred_cam_t": np.zeros((2, 3))}, r"pred_cam_t has shape \(2, 3\)"),
-        ({"pred_cam_t": np.array(["a", "b", "c"])}, "pred_cam_t is no array of numbers"),
+        ({"pred_cam_t": np.array(["a", "b", "c"])}, "pred_cam_t is not an array of numbers"),
         ({"global_rot": np.array([0, np.inf, 0])}, "global_rot has an infinite value"),
         ({"pred_global_rots": np.zeros((127, 3))}, "pred_global_rots has shape"),
-        ({"opt_notes": {"a": 1}}, "opt_notes is no array of numbers but dict"),
-        ({"opt_history": [[1], [1, 2]]}, "opt_history is no array"),
+        ({"opt_notes": {"a": 1}}, "opt_notes is not an array of numbers but dict"),
+        ({"opt_history": [[1], [1, 2]]}, "opt_history is not an array"),
         ({"a/b": np.zeros(1)}, "cannot have the key 'a/b'"),
-        ({3: np.zeros(1)}, "a key that is no text"),
+        ({3: np.zeros(1)}, "a key that is not text"),
     ],
 )
 def test_persons_that_are_refused(tmp_path: Path, change: dict[Any, Any], message: str) -> None:

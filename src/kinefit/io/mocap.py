@@ -71,8 +71,8 @@ class MocapClip:
             rotations=self.rotations[::step],
         )
 
-    def turned(self, rotation: FloatArray) -> MocapClip:
-        """World and rest pose turned by `rotation` (3, 3)."""
+    def rotated(self, rotation: FloatArray) -> MocapClip:
+        """World and rest pose rotated by `rotation` (3, 3)."""
         return replace(
             self,
             positions=self.positions @ rotation.T,

@@ -62,7 +62,7 @@ class Calibration:
     def turned_up(self, up: Axis) -> Calibration:
         """The same cameras with the file's axis `up` turned to Y, whatever was taken before.
 
-        Raises InputError for anything that is no axis.
+        Raises InputError for anything that is not an axis.
         """
         turn = turn_to_y_up(checked_axis(up)) @ turn_to_y_up(self.up or "y").T
         said = tuple(a for a in self.assumptions if not a.startswith(_WORLD))
@@ -89,7 +89,7 @@ def up_sentence(up: Axis | None, why: str) -> str:
 def checked_axis(up: Any) -> Axis:
     """`up` if it is one of `AXES`; raises InputError."""
     if up not in AXES:
-        raise InputError("up", f"{up!r} is no axis", f"give one of {', '.join(AXES)}")
+        raise InputError("up", f"{up!r} is not an axis", f"give one of {', '.join(AXES)}")
     return up  # type: ignore[no-any-return]
 
 
