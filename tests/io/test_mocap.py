@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,13 @@ def test_the_wrists_segment_is_the_forearm_twisted_as_the_hand() -> None:
 
 
 def z_up(clip: MocapClip) -> MocapClip:
-    return clip.rotated(so3.exp(np.pi / 2 * _X))
+    turn = so3.exp(np.pi / 2 * _X)
+    return replace(
+        clip,
+        positions=clip.positions @ turn.T,
+        rotations=turn @ clip.rotations @ turn.T,
+        rest=clip.rest @ turn.T,
+    )
 
 
 def facing_x(clip: MocapClip) -> MocapClip:

@@ -101,13 +101,6 @@ class Sam3dPerson:
         kept = {name: value for name, value in extra.items() if value is not None}
         freeze(self, **values, extra=MappingProxyType(kept))
 
-    def require(self, name: str) -> Array:
-        """The array of that name; raises InvalidData where the person has none."""
-        value = self.arrays().get(name)
-        if value is None:
-            raise InvalidData(f"This output of SAM 3D Body has no {name}. Next: {_HINT}.")
-        return value
-
     def arrays(self) -> dict[str, Array]:
         """Every array by its key."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}

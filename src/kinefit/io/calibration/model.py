@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -58,20 +58,6 @@ class Calibration:
 
     def __post_init__(self) -> None:
         freeze(self, assumptions=tuple(self.assumptions))
-
-    def turned_up(self, up: Axis) -> Calibration:
-        """The same cameras with the file's axis `up` turned to Y, whatever was taken before.
-
-        Raises InputError for anything that is not an axis.
-        """
-        turn = turn_to_y_up(checked_axis(up)) @ turn_to_y_up(self.up or "y").T
-        said = tuple(a for a in self.assumptions if not a.startswith(_WORLD))
-        return replace(
-            self,
-            rig=self.rig.moved(turn),
-            up=up,
-            assumptions=(*said, up_sentence(up, "as asked for")),
-        )
 
 
 _WORLD = "world "  # how the sentence about the vertical begins, in every format
