@@ -25,7 +25,7 @@ def people() -> list[Sam3dPerson]:
 
 
 def stacked(people: list[Sam3dPerson], name: str) -> np.ndarray:
-    return np.array([person.require(name) for person in people], dtype=np.float64)
+    return np.array([person.arrays()[name] for person in people], dtype=np.float64)
 
 
 def bones(people: list[Sam3dPerson], start: str, end: str) -> np.ndarray:

@@ -134,7 +134,7 @@ def test_the_skeleton_beside_is_found(folder: Path) -> None:
         ("shank 90\n", "shank 90\nshank 90\n", "shank stands twice in frame 2"),
         ("thigh 90 0 0\n", "thigh 90 0\n", "line 10: 'thigh 90 0' is not a name and 3 numbers"),
         ("thigh 90 0 0\n", "thigh 90 0 nan\n", "line 10"),
-        ("thigh 90 0 0\n", "arm 1\n", "line 10: 'arm' is no bone"),
+        ("thigh 90 0 0\n", "arm 1\n", "line 10: 'arm' is not a bone"),
         (AMC, ":DEGREES\n", "it has 0 frames"),
     ],
 )

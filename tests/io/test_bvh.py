@@ -129,7 +129,7 @@ def test_units_by_the_height(tmp_path: Path, per_unit: float, unit: str) -> None
         ("Frame Time: 0.025", "Frame Time: 0", "its Frame Time is 0 s"),
         (" 35 -5\n", " 35\n", "line 35 has 12 cells, expected 13"),
         (" 35 -5\n", " 35 nan\n", "line 35: no number"),
-        ("-45.0 3.0", "-4500.0 3.0", "no person in any unit"),
+        ("-45.0 3.0", "-4500.0 3.0", "no person is, in any unit"),
         ("}\nMOTION", "MOTION", "a brace is open"),
         ("JOINT Chest\n  {", "JOINT Chest { }}}", "line 20"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,13 @@ def test_the_wrists_segment_is_the_forearm_twisted_as_the_hand() -> None:
 
 
 def z_up(clip: MocapClip) -> MocapClip:
-    return clip.turned(so3.exp(np.pi / 2 * _X))
+    turn = so3.exp(np.pi / 2 * _X)
+    return replace(
+        clip,
+        positions=clip.positions @ turn.T,
+        rotations=turn @ clip.rotations @ turn.T,
+        rest=clip.rest @ turn.T,
+    )
 
 
 def facing_x(clip: MocapClip) -> MocapClip:
@@ -261,5 +268,5 @@ def test_folders_are_searched(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no motion capture"):
         mocap_files(tmp_path / "empty")
-    with pytest.raises(InputError, match="is no motion capture"):
+    with pytest.raises(InputError, match="is not motion capture"):
         mocap_files(tmp_path / "a.fbx")

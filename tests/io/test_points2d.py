@@ -82,7 +82,7 @@ class TestTable:
         assert read.timeline.time.tolist() == [0, 0.5]
         assert read.timeline.frame.tolist() == [0, 30]
         assert any("no times" in said for said in read_points(file, RIG).assumed)
-        with pytest.raises(InputError, match="0 is no rate"):
+        with pytest.raises(InputError, match="0 is not a rate"):
             read_points(file, RIG, rate_hz=0)
 
     def test_shares_of_the_picture(self, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ class TestOwnArrays:
         for change, message in [
             ({"score": None}, "no array score"),
             ({"xy": points.xy[:, :4]}, "xy has shape"),
-            ({"names": np.arange(3)}, "names are no list"),
+            ({"names": np.arange(3)}, "names are not a list"),
             ({"time": points.timeline.time[::-1]}, "does not increase"),
             ({"xy": points.xy.astype(complex)}, "xy|type"),
             ({"cameras": np.array(["left", "left"])}, "duplicates"),
@@ -283,7 +283,7 @@ def test_subset_of_a_skeleton(tmp_path: Path) -> None:
 def test_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_points(tmp_path / "none", RIG)
-    with pytest.raises(InputError, match=r"no folder, \.csv or"):
+    with pytest.raises(InputError, match=r"not a folder, \.csv or"):
         read_points(write(tmp_path / "p.txt", "x"), RIG)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="like camera left, right; it has nothing else"):

@@ -131,7 +131,7 @@ def test_the_attacks_work_on_the_ordinary_reader(tmp_path, monkeypatch):
         (b"]\x94h\x00a.", "within itself"),  # a list in itself
         (b"(" * 5 + b"l" * 5 + b"(" * 100 + b"t" * 99 + b"t.", "nested too deep|damaged"),
         (b"c_codecs\nencode\n(S'aa'\nS'zlib'\ntR.", "latin1"),
-        (b"cbuiltins\nset\n(I5\ntR.", "no list"),
+        (b"cbuiltins\nset\n(I5\ntR.", "not a list"),
         (b"I1\n", "damaged"),
         (b"not a pickle", "pickle"),
         (b"\x80\x63I1\n.", "damaged|protocol"),
@@ -160,7 +160,7 @@ def _array_pickle(shape: bytes, dtype: bytes = b"f8", data: bytes = b"12345678")
         (b"I1000000\nI1000000\n", b"f8", "are not 8 bytes"),
         (b"I-1\n", b"f8", "shape"),
         (b"S'a'\n", b"f8", "shape"),
-        (b"I1\n" * 40, b"f8", "no tuple"),
+        (b"I1\n" * 40, b"f8", "not a tuple"),
         (b"I1\n", b"V8", "type is 'V8'"),
         (b"I1\n", b"M8", "type is 'M8'"),
         (b"I1\n", b"f8,f8", "type"),

@@ -161,7 +161,7 @@ class _Evil:
         (np.zeros((0, 2)), "shape"),
         (np.full((70, 2), np.inf), "beyond"),
         (np.full((70, 2), 1e9), "beyond"),
-        (np.array(["a"]), "no array of numbers"),
+        (np.array(["a"]), "not an array of numbers"),
         (np.zeros((70, 2), complex), "type complex128"),
         (np.zeros((70, 2), "datetime64[s]"), "type datetime64"),
         (np.zeros(70, [("x", "f4")]), "type"),
@@ -180,8 +180,8 @@ def test_objects_that_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     for value, message in [
         ({"bbox": 1}, "no 'pred_keypoints_2d'"),
-        ({KEY: "text"}, "no array of numbers"),
-        ({KEY: None}, "no array of numbers"),
+        ({KEY: "text"}, "not an array of numbers"),
+        ({KEY: None}, "not an array of numbers"),
         ([output(POINTS[0]), output(POINTS[0][:69])], "different points"),
     ]:
         save_object(path, value)
@@ -229,7 +229,7 @@ def test_an_unknown_set_is_numbered(tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}.npy", POINTS[0][:5])
     read = read_points(tmp_path, RIG)
     assert read.names == ("point0", "point1", "point2", "point3", "point4")
-    assert any("no known set" in said for said in read.assumed)
+    assert any("not a known set" in said for said in read.assumed)
 
 
 def test_real_outputs(tmp_path: Path) -> None:

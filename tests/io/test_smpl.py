@@ -151,11 +151,11 @@ DAMAGED = [
     ("posedirs", lambda a: a[..., 1:], r"posedirs has shape .* expected \(12, 3, 27\)"),
     ("weights", lambda a: a[:, :-1], "weights has shape"),
     ("weights", lambda a: _set(a, (3, 0), 2.0), "weights of vertex 3 sum to"),
-    ("weights", lambda a: a.astype("S8"), "no array of numbers"),
+    ("weights", lambda a: a.astype("S8"), "not an array of numbers"),
     ("f", lambda a: _set(a, (0, 0), V), "to 12, there are 12"),
     ("f", lambda a: _set(a.astype(np.int64), (0, 0), -1), "f names vertices -1 to"),
     ("f", lambda a: a.astype(float) + 0.5, "not a whole number"),
-    ("f", lambda a: _set(a.astype(float), (0, 0), 1e300), "no index"),
+    ("f", lambda a: _set(a.astype(float), (0, 0), 1e300), "not an index"),
     ("f", lambda a: a[:0], "no triangles"),
     ("f", lambda a: a[:, :2], "f has shape"),
     ("J_regressor", lambda a: a[:-1], "J_regressor has shape"),
@@ -165,9 +165,9 @@ DAMAGED = [
     ("kintree_table", lambda a: a[:, :0], "kintree_table has shape"),
     ("kintree_table", lambda a: _set(a, (0, 1), 9), "no joint 9"),
     ("kintree_table", lambda a: _set(a, (1, 1), 0), "names a joint twice"),
-    ("kintree_table", lambda a: _set(a, (0, 1), 3), "no tree"),
-    ("kintree_table", lambda a: _set(a, (0, 0), 1), "no tree"),
-    ("kintree_table", lambda a: _set(a, (0, 2), 2**32 - 1), "no tree"),
+    ("kintree_table", lambda a: _set(a, (0, 1), 3), "not a tree"),
+    ("kintree_table", lambda a: _set(a, (0, 0), 1), "not a tree"),
+    ("kintree_table", lambda a: _set(a, (0, 2), 2**32 - 1), "not a tree"),
 ]
 
 
@@ -185,7 +185,7 @@ def test_damage_is_refused_by_name(suffix, name, change, said, tmp_path):
     [
         (pickle.dumps([1, 2]), "holds a list"),
         (pickle.dumps({}), "has no v_template, shapedirs"),
-        (pickle.dumps(_arrays() | {"weights": "text"}), "weights is no array"),
+        (pickle.dumps(_arrays() | {"weights": "text"}), "weights is not an array"),
         (b"cos\nsystem\n(S'true'\ntR.", "asks for os.system"),
         (b"", "empty"),
         (b"not a pickle", "pickle"),
@@ -225,7 +225,7 @@ def test_data_made_in_memory_is_checked_too():
     tree = arrays.pop("kintree_table")
     arrays["J_regressor"] = sparse.csr_array(arrays["J_regressor"])
     SmplData(**arrays, parents=np.array([-1, 0, 0, 1]))
-    with pytest.raises(InvalidData, match="no tree"):
+    with pytest.raises(InvalidData, match="not a tree"):
         SmplData(**arrays, parents=tree[0].astype(np.int64))
 
 

@@ -113,7 +113,7 @@ def mhr_clip(folder: Path) -> Clip:
 def real_clip(folder: Path, person: Sam3dPerson) -> Clip:
     """Anny, who is to take the pose of a real output that three cameras saw alike."""
     rng, rig = np.random.default_rng(2), ring(3)
-    points = person.require("pred_keypoints_3d").astype(np.float64)
+    points = person.pred_keypoints_3d.astype(np.float64)
     drift = np.linspace(0, 0.02, T)[:, None, None]
     xyz = flip_axes(points) + drift
     persons = {

@@ -54,7 +54,7 @@ def frames(out: Path) -> list[Sam3dPerson]:
 
 def aligned(person: Sam3dPerson) -> np.ndarray:
     """(J, 3) metres, world: keypoints of an output."""
-    points = person.require("pred_keypoints_3d") + person.require("pred_cam_t")
+    points = person.pred_keypoints_3d + person.pred_cam_t
     return flip_axes(points) * float(person.extra["opt_scale"])
 
 
@@ -87,16 +87,16 @@ def test_outputs_of_mhr_are_what_the_rig_makes_of_their_parameters(
     clip, out, _ = rig_of_mhr
     model = load_mhr(clip.body)
     for person in frames(out):
-        parameters = person.require("mhr_model_params")
+        parameters = person.mhr_model_params
         assert not parameters[:3].any()  # as SAM 3D Body: the place is in pred_cam_t
         G, joints, _ = model.rig.world(parameters)
-        mesh = model.rig.mesh(parameters, person.require("shape_params"))
+        mesh = model.rig.mesh(parameters, person.shape_params)
         np.testing.assert_allclose(person.pred_joint_coords, flip_axes(joints), atol=1e-12)
         np.testing.assert_allclose(person.pred_global_rots, G, atol=1e-12)
         # Vertices are written in single precision: 1e-7 of a metre or two.
         np.testing.assert_allclose(person.pred_vertices, flip_axes(mesh), atol=1e-6)
         np.testing.assert_array_equal(person.global_rot, parameters[3:6])
-        pose = person.require("body_pose_params")
+        pose = person.body_pose_params
         np.testing.assert_array_equal(pose[:130], parameters[6:POSE_COUNT])
         assert pose.shape == (133,)
         assert not pose[130:].any()
@@ -104,7 +104,7 @@ def test_outputs_of_mhr_are_what_the_rig_makes_of_their_parameters(
         shoulder = NAMES.index("LShoulder")
         at = model.rig.joint_names.index("l_uparm")
         np.testing.assert_allclose(
-            person.require("pred_keypoints_3d")[shoulder], person.pred_joint_coords[at], atol=1e-9
+            person.pred_keypoints_3d[shoulder], person.pred_joint_coords[at], atol=1e-9
         )
 
 
@@ -140,7 +140,7 @@ def test_the_motion_of_mhr_is_that_of_its_parameters(
     body = model.body
     _, joints = body.pose(motion.rotations, motion.translation, body.rest_joints(motion.shape))
     for t, person in enumerate(frames(out)):
-        world = flip_axes(person.require("pred_joint_coords") + person.require("pred_cam_t"))
+        world = flip_axes(person.pred_joint_coords + person.pred_cam_t)
         np.testing.assert_allclose(joints[t], world[model.kept], atol=1e-9)
 
 
@@ -191,7 +191,7 @@ def test_keypoints_of_each_camera_begin_the_poses_of_any_body(tubes: Clip, tmp_p
     mesh = body.motion_vertices(motion)
     for t, person in enumerate(frames(tmp_path)):
         assert person.extra["keypoint_names"].tolist() == list(names)
-        world = flip_axes(person.require("pred_vertices") + person.require("pred_cam_t"))
+        world = flip_axes(person.pred_vertices + person.pred_cam_t)
         np.testing.assert_allclose(world, mesh[t], atol=1e-6)  # single precision
     trc = read_trc(tmp_path / "walk_frames.trc")
     at = [trc.names.index(name) for name in tubes.names]

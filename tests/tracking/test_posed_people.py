@@ -124,10 +124,10 @@ def test_real_people_are_told_apart_by_their_pose() -> None:
         pytest.skip("the four real outputs (../shared/data/sam3d) are not here")
     people = [read_outputs(file)[0] for file in files]
     largest = int(choose_subject([[people]])[0, 0])
-    areas = [np.prod(p.require("bbox")[2:] - p.require("bbox")[:2]) for p in people]
+    areas = [np.prod(p.bbox[2:] - p.bbox[:2]) for p in people]
     assert largest == np.argmax(areas)
     for i, person in enumerate(people):
-        turned = person.require("pred_keypoints_3d") @ exp(np.array([0.2, 1.5, 0.1])).T
+        turned = person.pred_keypoints_3d @ exp(np.array([0.2, 1.5, 0.1])).T
         alone = Sam3dPerson(bbox=person.bbox, pred_keypoints_3d=turned)
         assert choose_subject([[people], [[alone]]]).tolist() == [[i], [0]]
         assert choose_subject([[people[::-1]], [[alone]]]).tolist() == [[3 - i], [0]]

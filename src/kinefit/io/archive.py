@@ -26,7 +26,7 @@ def open_archive(path: Path, what: str, hint: str, limit: int) -> Iterator[ZipFi
         *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
         *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
     ) as error:
-        raise InputError(path, f"is no archive of {what} ({error})", hint) from error
+        raise InputError(path, f"is not an archive of {what} ({error})", hint) from error
 
 
 def unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:

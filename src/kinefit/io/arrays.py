@@ -110,7 +110,7 @@ def _parse(content: bytearray, path: Path) -> NDArray[Any]:
             raise ValueError(f"format version {version}")
     except (ValueError, OSError, TypeError, SyntaxError, RecursionError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
-        raise InputError(path, f"is no NumPy array ({reason})", _HINT) from error
+        raise InputError(path, f"is not a NumPy array ({reason})", _HINT) from error
     start = stream.tell()
     if dtype.hasobject:
         value = loads(bytes(content[start:]), source=path)

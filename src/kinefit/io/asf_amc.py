@@ -208,7 +208,7 @@ def _root(path: Path, lines: Sequence[Line], radians: float) -> _Bone:
     if "orientation" in fields:
         order = fields["axis"].text.split()[1] if "axis" in fields else "XYZ"
         angles = _numbers(path, fields["orientation"], 3)
-        axis = _turned(path, fields["orientation"], angles * radians, order)
+        axis = _axis_rotation(path, fields["orientation"], angles * radians, order)
     return _Bone(np.zeros(3), axis, dof)
 
 
@@ -223,10 +223,10 @@ def _axis(path: Path, line: Line, radians: float) -> FloatArray:
     if len(words) != 5:
         raise InputError(path, f"line {line.number}: axis needs three angles and XYZ", _HINT)
     angles = _numbers(path, Line(line.number, " ".join(words[:4])), 3)
-    return _turned(path, line, angles * radians, words[4])
+    return _axis_rotation(path, line, angles * radians, words[4])
 
 
-def _turned(path: Path, line: Line, angles: FloatArray, order: str) -> FloatArray:
+def _axis_rotation(path: Path, line: Line, angles: FloatArray, order: str) -> FloatArray:
     """(3, 3) the turns about fixed axes, the first letter's first."""
     if sorted(order.upper()) != ["X", "Y", "Z"]:
         raise InputError(path, f"line {line.number}: order of axes {order[:20]!r}", "write XYZ")
@@ -278,7 +278,7 @@ def _frames(path: Path, skeleton: Skeleton) -> tuple[dict[str, FloatArray], bool
             _refuse_short(path, line, rows, skeleton, count)
             count += 1
         elif words[0] not in rows or not count:
-            raise InputError(path, f"line {line.number}: {words[0][:40]!r} is no bone", _HINT)
+            raise InputError(path, f"line {line.number}: {words[0][:40]!r} is not a bone", _HINT)
         else:
             need = len(skeleton.bones[words[0]].dof)
             rows[words[0]].append(_numbers(path, line, need).tolist())

@@ -321,7 +321,7 @@ def _unit(path: Path, rest: FloatArray) -> tuple[str, float]:
     likely = min(_UNITS, key=lambda name: abs(np.log(extent * _UNITS[name] / _USUAL_HEIGHT_M)))
     if not _HEIGHTS_M[0] < extent * _UNITS[likely] < _HEIGHTS_M[1]:
         raise InputError(
-            path, f"its skeleton is {extent:.4g} units tall, which is no person in any unit",
+            path, f"its skeleton is {extent:.4g} units tall, which no person is, in any unit",
             "export it in centimetres",
         )  # fmt: skip
     return likely, _UNITS[likely]

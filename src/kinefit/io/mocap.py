@@ -71,15 +71,6 @@ class MocapClip:
             rotations=self.rotations[::step],
         )
 
-    def turned(self, rotation: FloatArray) -> MocapClip:
-        """World and rest pose turned by `rotation` (3, 3)."""
-        return replace(
-            self,
-            positions=self.positions @ rotation.T,
-            rotations=rotation @ self.rotations @ rotation.T,
-            rest=self.rest @ rotation.T,
-        )
-
     def at_rest(self, rest: FloatArray, rotations: FloatArray) -> MocapClip:
         """Another rest pose: joints `rest` (J, 3), where the segments have `rotations` (J, 3, 3)
         as they are counted now."""

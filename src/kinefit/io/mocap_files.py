@@ -42,7 +42,7 @@ def mocap_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         if path.suffix.lower() not in _SUFFIXES:
-            raise InputError(path, "is no motion capture that kinefit reads", _hint())
+            raise InputError(path, "is not motion capture that kinefit reads", _hint())
         return [path]
     found: list[Path] = []
     for folder, _, names in os.walk(path):
@@ -89,7 +89,7 @@ def read_mocap(path: Path) -> list[MocapClip]:
         case ".npz":
             clip = read_amass(path)
         case _:
-            raise InputError(path, "is no motion capture that kinefit reads", _hint())
+            raise InputError(path, "is not motion capture that kinefit reads", _hint())
     return [with_kinefit_joints(path, clip)]
 
 

@@ -133,7 +133,7 @@ def read_points(
     """
     path = Path(path)
     if rate_hz is not None and not 0 < rate_hz < np.inf:
-        raise InputError("--rate", f"{rate_hz} is no rate", "give frames per second, e.g. 60")
+        raise InputError("--rate", f"{rate_hz} is not a rate", "give frames per second, e.g. 60")
     if path.is_dir():
         found = _read_folder(path, rig, normalized, rate_hz)
     elif path.suffix.lower() == ".npz":
@@ -143,7 +143,7 @@ def read_points(
     else:
         raise InputError(
             path,
-            "is no folder, .csv or .npz" if path.exists() else "there is no such file or folder",
+            "is not a folder, .csv or .npz" if path.exists() else "there is no such file or folder",
             "give a table, this program's .npz, or a folder with an entry per camera",
         )
     if subset is None:
@@ -161,10 +161,10 @@ def _read_npz(path: Path, rig: CameraRig) -> Points2D:
         )
     for key in ("names", "cameras"):
         if arrays[key].dtype.kind != "U" or arrays[key].ndim != 1:
-            raise InputError(path, f"its {key} are no list of names", "write it again")
+            raise InputError(path, f"its {key} are not a list of names", "write it again")
     for key in ("xy", "score", "time", "frame", "image_size"):
         if arrays[key].dtype.kind not in "iuf":
-            raise InputError(path, f"its {key} are no numbers", "write it again")
+            raise InputError(path, f"its {key} are not numbers", "write it again")
     cameras = [str(name) for name in arrays["cameras"]]
     with refused_as_input(path):
         stored = Points2D(
@@ -178,7 +178,7 @@ def _read_npz(path: Path, rig: CameraRig) -> Points2D:
     _check_cameras(path, cameras, rig)
     shape = (len(rig), *stored.xy.shape[1:3])
     xy, score = np.full((*shape, 2), np.nan), np.zeros(shape)
-    said = _absent(cameras, rig)
+    notes = _absent(cameras, rig)
     for c, camera in enumerate(rig):
         if camera.name not in cameras:
             continue
@@ -186,12 +186,12 @@ def _read_npz(path: Path, rig: CameraRig) -> Points2D:
         xy[c], score[c] = stored.xy[k], stored.score[k]
         size = tuple(stored.image_size[k].tolist())
         if size != tuple(camera.size):
-            said.append(
+            notes.append(
                 f"Camera {camera.name}: the points are of pictures of {size[0]} x {size[1]}, the "
                 f"calibration of {camera.size[0]} x {camera.size[1]}; pixels were left as they are."
             )
     return replace(
-        stored, cameras=rig.names, xy=xy, score=score, image_size=_sizes(rig), assumed=tuple(said)
+        stored, cameras=rig.names, xy=xy, score=score, image_size=_sizes(rig), assumed=tuple(notes)
     )
 
 
@@ -201,9 +201,9 @@ def _read_csv(
     rows = read_rows(path)
     _check_cameras(path, rows.cameras, rig, rows)
     frame, row_of_frame = np.unique(rows.frame, return_inverse=True)
-    timeline, said = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
-    xy, words = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
-    said = [*words, *said, *_absent(rows.cameras, rig)]
+    timeline, notes = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
+    xy, more = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
+    notes = [*more, *notes, *_absent(rows.cameras, rig)]
     shape = (len(rig), len(frame), len(rows.points))
     cells = np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1)
     if cells > min(_MOST_CELLS, max(_SPARSE * len(rows.frame), 2**20)):
@@ -219,32 +219,32 @@ def _read_csv(
         table[place] = values
         return Points2D(
             rig.names, timeline, rows.points, table[..., :2], np.nan_to_num(table[..., 2]),
-            _sizes(rig), tuple(said),
+            _sizes(rig), tuple(notes),
         )  # fmt: skip
     crowd = np.full((len(rig), len(frame), len(rows.persons), len(rows.points), 3), np.nan)
     crowd[place[0], place[1], rows.person, place[2]] = values
-    said.append("Numbers of persons in the table tell them apart in one picture, not across any.")
+    notes.append("Numbers of persons in the table tell them apart in one picture, not across any.")
     views = tuple(tuple(_present(pose) for pose in view) for view in crowd)
-    return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(said))
+    return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(notes))
 
 
 def _read_folder(
     path: Path, rig: CameraRig, normalized: bool | None, rate_hz: float | None
 ) -> Points2D | People2D:
     json = [e for e in path.iterdir() if e.is_dir() and next(e.glob("*.json"), None)]
-    said: list[str] = []
+    notes: list[str] = []
     if json:
         folders = match_cameras(path, rig.names, (), ("", "_json"))
         people = {camera: read_openpose(folder) for camera, folder in folders.items()}
     else:
         people = read_sam3d(path, rig.names)
-        said.append(described(next(iter(people.values())).names))
+        notes.append(described(next(iter(people.values())).names))
     names = {p.names for p in people.values()}
     if len(names) > 1:
         raise InputError(path, "the cameras have different points", "detect all with one model")
     frame = np.unique(np.concatenate([p.frame for p in people.values()]))
-    timeline, words = _clock(path, frame, None, rate_hz)
-    said = [*said, *words, *_absent(list(people), rig)]
+    timeline, more = _clock(path, frame, None, rate_hz)
+    notes = [*notes, *more, *_absent(list(people), rig)]
     (points,) = names
     empty = np.empty((0, len(points), 3))
     rows = [
@@ -252,11 +252,11 @@ def _read_folder(
         for c in rig.names
     ]
     views = [[row.get(f, empty) for f in frame.tolist()] for row in rows]
-    views, words = _views_in_pixels(path, views, rig, normalized)
-    said = [*words, *said]
+    views, more = _views_in_pixels(path, views, rig, normalized)
+    notes = [*more, *notes]
     if max(len(pose) for view in views for pose in view) > 1:
         frozen = tuple(tuple(_present(pose) for pose in view) for view in views)
-        return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(said))
+        return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(notes))
     table = np.full((len(rig), len(frame), len(points), 3), np.nan)
     for c, view in enumerate(views):
         for t, pose in enumerate(view):
@@ -264,7 +264,7 @@ def _read_folder(
                 table[c, t] = pose[0]
     return Points2D(
         rig.names, timeline, points, table[..., :2], np.nan_to_num(table[..., 2]), _sizes(rig),
-        tuple(said),
+        tuple(notes),
     )  # fmt: skip
 
 
@@ -276,10 +276,10 @@ def _views_in_pixels(
     whole = np.concatenate([pose for view in views for pose in view])
     camera = np.repeat(np.repeat(np.arange(len(rig)), len(views[0])), counts)
     size = _sizes(rig)[camera]
-    xy, said = _in_pixels(path, whole[..., :2], size[:, None], normalized)
+    xy, notes = _in_pixels(path, whole[..., :2], size[:, None], normalized)
     whole = np.concatenate([xy, whole[..., 2:]], axis=-1)
     pieces = iter(np.split(whole, np.cumsum(counts)[:-1]))
-    return [[next(pieces) for _ in view] for view in views], said
+    return [[next(pieces) for _ in view] for view in views], notes
 
 
 def _in_pixels(
@@ -298,22 +298,22 @@ def _in_pixels(
             )  # fmt: skip
         normalized = share
         what = "shares of the picture's width and height" if share else "pixels"
-        said = [f"Coordinates were taken for {what}."]
+        notes = [f"Coordinates were taken for {what}."]
     else:
-        said = []
-    return (xy * size if normalized else xy), said
+        notes = []
+    return (xy * size if normalized else xy), notes
 
 
 def _clock(
     path: Path, frame: IntArray, time: FloatArray | None, rate_hz: float | None
 ) -> tuple[Timeline, list[str]]:
-    said = []
+    notes = []
     if time is None and rate_hz is None:
-        said.append("There are no times: frame numbers stand for seconds.")
+        notes.append("There are no times: frame numbers stand for seconds.")
     if time is None:
         time = frame / (rate_hz or 1.0)
     with refused_as_input(path):
-        return Timeline(frame, time), said
+        return Timeline(frame, time), notes
 
 
 def _times(path: Path, rows: Rows, frame: IntArray, row_of_frame: IntArray) -> FloatArray | None:
@@ -391,8 +391,8 @@ def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tup
         names = tuple(subset)
     unknown = [name for name in names if name not in have]
     if unknown or len(set(names)) < len(names):
-        said = f"it has no point {', '.join(unknown)}" if unknown else "a point is asked for twice"
+        reason = f"it has no point {', '.join(unknown)}" if unknown else "a point is named twice"
         raise InputError(
-            path, said, f"ask for some of {', '.join(have)}, or a skeleton made of them"
+            path, reason, f"ask for some of {', '.join(have)}, or a skeleton made of them"
         )
     return names

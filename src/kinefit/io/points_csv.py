@@ -70,7 +70,7 @@ def read_rows(path: Path) -> Rows:
         raise InputError(path, f"cannot be read ({reason})", "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            path, f"is no table in UTF-8 ({error})", "save it as CSV with commas"
+            path, f"is not a table in UTF-8 ({error})", "save it as CSV with commas"
         ) from error
     _refuse_twice(path, rows)
     return rows
@@ -159,7 +159,7 @@ class _Parser:
                 raise ValueError(bare)
             return float("nan" if bare.lower() in _MISSING else bare)
         except ValueError:
-            raise self._error(line, f"{name} is {bare[:40]!r}, which is no number") from None
+            raise self._error(line, f"{name} is {bare[:40]!r}, which is not a number") from None
 
     def _check(self, name: str, values: FloatArray, lines: IntArray) -> None:
         good, reason = _RULES[name]
@@ -202,12 +202,12 @@ _COORDINATE: _Rule = (lambda v: np.isnan(v) | (np.abs(v) < _LARGEST), "which is 
 _RULES: dict[str, _Rule] = {
     "frame": (
         lambda v: (v >= 0) & (v <= _LAST_FRAME) & (np.floor(v) == v),
-        "which is no whole number from 0",
+        "which is not a whole number from 0",
     ),
     "x": _COORDINATE,
     "y": _COORDINATE,
     "score": (lambda v: np.isnan(v) | ((v >= 0) & (v <= 1)), "which is not in 0..1"),
-    "time": (lambda v: np.abs(v) < 1e10, "which is no number of seconds"),
+    "time": (lambda v: np.abs(v) < 1e10, "which is not a number of seconds"),
 }
 
 

@@ -123,7 +123,7 @@ def _numbers(name: str, value: Any, ndim: int | None = None) -> NDArray[Any]:
     if isinstance(value, (bool, int, float, np.number)):  # chumpy keeps a number as it is
         value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        raise TypeError(f"its {name} is no array of numbers")
+        raise TypeError(f"its {name} is not an array of numbers")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"its {name} has shape {value.shape}")
     return value
@@ -132,7 +132,7 @@ def _numbers(name: str, value: Any, ndim: int | None = None) -> NDArray[Any]:
 def _whole_numbers(name: str, value: Any) -> NDArray[np.int64]:
     array = _numbers(name, value, 1)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"its {name} is no array of whole numbers")
+        raise TypeError(f"its {name} is not an array of whole numbers")
     return array.astype(np.int64)
 
 

@@ -120,7 +120,7 @@ def _scan(
             if count > _MAX_OPCODES:
                 _refuse(source, f"the pickle has over {_MAX_OPCODES} steps")
     except (ValueError, TypeError, IndexError, UnicodeError, OverflowError) as error:
-        reason = f"is no pickle or a damaged one ({error})"
+        reason = f"is not a pickle or a damaged one ({error})"
         raise InputError(source, reason, "copy it again") from error
 
 
@@ -227,7 +227,7 @@ def _no_bytes(*arguments: Any) -> bytes:
 def _set(items: Any) -> set[Any]:
     """builtins.set of a list, which protocols 0-3 use for sets."""
     if type(items) is not list:
-        raise pickle.UnpicklingError("set of something that is no list")
+        raise pickle.UnpicklingError("set of something that is not a list")
     return set(items)
 
 
@@ -378,7 +378,7 @@ class _Builder:
     ) -> np.ndarray[Any, Any]:
         dtype = _dtype(recorded)
         if not isinstance(shape, tuple) or len(shape) > 32:
-            raise ValueError("its shape is no tuple")
+            raise ValueError("its shape is not a tuple")
         if any(type(n) is not int or n < 0 for n in shape):
             raise ValueError(f"its shape is {shape}")
         order: Literal["C", "F"] = "F" if fortran else "C"
@@ -387,7 +387,7 @@ class _Builder:
         if isinstance(data, str):  # bytes of Python 2
             data = data.encode("latin1")
         if not isinstance(data, (bytes, bytearray)):
-            raise TypeError("its content is no bytes")
+            raise TypeError("its content is not bytes")
         if prod(shape) * dtype.itemsize != len(data):
             raise ValueError(f"{shape} of {dtype} are not {len(data)} bytes")
         if not len(data):
@@ -412,7 +412,7 @@ class _Builder:
 def _dtype(recorded: Any) -> np.dtype[Any]:
     """The plain dtype that was recorded; ValueError for a structured or any other one."""
     if not isinstance(recorded, _Dtype) or not recorded.arguments:
-        raise ValueError("its type is no dtype")
+        raise ValueError("its type is not a dtype")
     text = recorded.arguments[0]
     if isinstance(text, bytes):
         text = text.decode("latin1")

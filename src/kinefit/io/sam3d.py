@@ -126,7 +126,7 @@ def _of_value(path: Path, value: Any) -> FloatArray:
 def _checked(path: Path, value: Any) -> FloatArray:
     """(N, J, 3) from (J, 2 or 3) or (N, J, 2 or 3)."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
-        raise InputError(path, "its points are no array of numbers", "check the file")
+        raise InputError(path, "its points are not an array of numbers", "check the file")
     if value.ndim not in (2, 3) or value.shape[-1] not in (2, 3) or not value.shape[-2]:
         raise InputError(
             path, f"its points have shape {value.shape}", "expected (J, 2) or (N, J, 2)"
@@ -184,4 +184,4 @@ def described(names: Iterable[str]) -> str:
     known = _BY_COUNT.get(len(names))
     if known and skeleton(known).points == names:
         return f"{len(names)} points per person were taken for {known}."
-    return f"{len(names)} points per person are no known set; they are called by their numbers."
+    return f"{len(names)} points per person are not a known set; they are named by their numbers."

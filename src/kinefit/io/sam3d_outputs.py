@@ -101,13 +101,6 @@ class Sam3dPerson:
         kept = {name: value for name, value in extra.items() if value is not None}
         freeze(self, **values, extra=MappingProxyType(kept))
 
-    def require(self, name: str) -> Array:
-        """The array of that name; raises InvalidData where the person has none."""
-        value = self.arrays().get(name)
-        if value is None:
-            raise InvalidData(f"This output of SAM 3D Body has no {name}. Next: {_HINT}.")
-        return value
-
     def arrays(self) -> dict[str, Array]:
         """Every array by its key."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
@@ -204,7 +197,7 @@ def _dicts(path: Path, value: Any) -> list[dict[str, Any]]:
 def _person(path: Path, number: int, values: dict[Any, Any]) -> Sam3dPerson:
     try:
         if not all(isinstance(key, str) for key in values):
-            raise InvalidData("it has a key that is no text")
+            raise InvalidData("it has a key that is not text")
         known = {key: values[key] for key in values if key in _SHAPES}
         extra = {key: value for key, value in values.items() if key not in _SHAPES}
         return Sam3dPerson(**known, extra=extra)
@@ -219,9 +212,9 @@ def _plain(name: str, value: Any) -> Array | None:
     try:
         array = np.array(value, order="C")
     except ValueError as error:  # lists of unequal lengths
-        raise InvalidData(f"{name} is no array ({error})") from error
+        raise InvalidData(f"{name} is not an array ({error})") from error
     if array.dtype.kind not in "biufUS" or (array.ndim == 0 and isinstance(value, dict)):
-        raise InvalidData(f"{name} is no array of numbers but {type(value).__name__}")
+        raise InvalidData(f"{name} is not an array of numbers but {type(value).__name__}")
     array.setflags(write=False)
     return array
 
@@ -230,7 +223,7 @@ def _fitting(name: str, value: Array) -> Array:
     """`value` with the documented shape, or with one that only has axes of length one added."""
     wanted = _SHAPES[name]
     if value.dtype.kind not in "iuf":
-        raise InvalidData(f"{name} is no array of numbers")
+        raise InvalidData(f"{name} is not an array of numbers")
     shape = value.shape[value.ndim - len(wanted) :]
     fits = all(want is None or got == want for got, want in zip(shape, wanted, strict=False))
     if (

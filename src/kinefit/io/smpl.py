@@ -98,7 +98,7 @@ class SmplData:
             raise InvalidData(f"SMPL model: weights of vertex {worst} sum to {total[worst]:.6f}.")
         order = np.arange(B)
         if self.parents[0] != -1 or not ((self.parents >= 0) & (self.parents < order))[1:].all():
-            raise InvalidData("SMPL model: kintree_table is no tree with each parent before it.")
+            raise InvalidData("SMPL model: kintree_table is not a tree with each parent before it.")
 
 
 def read_smpl(path: str | Path) -> SmplData:
@@ -167,7 +167,7 @@ def _arrays(path: Path) -> dict[Any, Any]:
 
 def _numbers(name: str, value: Any, kinds: str) -> NDArray[Any]:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
-        raise InvalidData(f"SMPL model: {name} is no array of numbers.")
+        raise InvalidData(f"SMPL model: {name} is not an array of numbers.")
     return value
 
 
@@ -179,7 +179,7 @@ def _integers(name: str, value: Any) -> IntArray:
     """Whole numbers, also where they are stored as floats."""
     array = _numbers(name, value, "iuf")
     if array.dtype.kind == "f" and not (np.abs(array) < 2**53).all():
-        raise InvalidData(f"SMPL model: {name} has a value that is no index.")
+        raise InvalidData(f"SMPL model: {name} has a value that is not an index.")
     whole = array.astype(np.int64)
     if (whole != array).any():
         raise InvalidData(f"SMPL model: {name} has a value that is not a whole number.")

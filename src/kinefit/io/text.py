@@ -107,7 +107,7 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -
         table: list[Any] = [
             [float(cell or "nan") for cell in text.split(separator)] for text in texts
         ]
-    except ValueError:  # blanks, other spellings of "missing", or a cell that is no number
+    except ValueError:  # blanks, other spellings of "missing", or a cell that is not a number
         cells = [
             (line, cell)
             for line, text in zip(rows, texts, strict=True)

@@ -132,7 +132,7 @@ def _storage(reference: Any) -> _Storage:
     match reference:
         case ("storage", str() as dtype, str() as key, _, int() as count) if count >= 0:
             return _Storage(key, dtype, count)
-    raise pickle.UnpicklingError("a reference to something that is no storage")
+    raise pickle.UnpicklingError("a reference to something that is not a storage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,7 @@ def read_torchscript(path: str | Path) -> ScriptArchive:
     with _opened(path) as archive:
         entries = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(entries) != 1:
-            raise InputError(path, "it is no TorchScript archive (no data.pkl)", _HINT)
+            raise InputError(path, "it is not a TorchScript archive (no data.pkl)", _HINT)
         prefix = entries[0].removesuffix("data.pkl")
         content = _record(archive, entries[0], MAX_PICKLE_BYTES)
         order = _record(archive, f"{prefix}byteorder", 16)

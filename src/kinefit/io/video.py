@@ -276,7 +276,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
     except UnicodeEncodeError as error:
         raise InputError(
-            ascii(str(path)), "the file's name is no Unicode text", "rename the file"
+            ascii(str(path)), "the file's name is not Unicode text", "rename the file"
         ) from error
     except av.FFmpegError as error:
         raise _unreadable(path) from error

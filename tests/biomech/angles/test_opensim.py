@@ -5,12 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from kinefit.biomech.angles import joint_angles, to_opensim
+from kinefit.io.mot import read_mot, write_mot
 from kinefit.types import JointAngles, Markers, MissingMarkers
 
 Build = Callable[..., Markers]
@@ -92,3 +94,41 @@ def test_a_missing_frame_stays_missing(build: Build) -> None:
 def _pick(angles: JointAngles, columns: list[int]) -> JointAngles:
     names = tuple(angles.names[i] for i in columns)
     return JointAngles(angles.timeline, names, angles.degrees[:, columns])
+
+
+def test_opensim_reads_the_motion_that_is_written(build: Build, tmp_path: Path) -> None:
+    """Rotations in degrees, the pelvis's place in metres: a model's own coordinates, after OpenSim
+    turned them into radians, are what was computed; and inverse dynamics runs on the file."""
+    opensim = pytest.importorskip("opensim", reason="the package opensim is not installed")
+    pytest.importorskip(
+        "Pose2Sim.skeletons", reason="pose2sim, which carries the model, is missing"
+    )
+    from kinefit.biomech.opensim.model import load_opensim
+    from kinefit.biomech.opensim.sets import setup_folder
+
+    load_opensim()
+    markers = build(Rotation.from_euler("ZXY", [[t, 3, 25] for t in range(20)], degrees=True), {})
+    table = to_opensim(joint_angles(markers), markers)
+    write_mot(tmp_path / "walk.mot", table, "walk")
+    model = opensim.Model(str(setup_folder() / "Model_Pose2Sim_simple.osim"))
+    model.initSystem()
+    read = opensim.TimeSeriesTable(str(tmp_path / "walk.mot"))
+    model.getSimbodyEngine().convertDegreesToRadians(read)
+    names, values = read.getColumnLabels(), read.getMatrix().to_numpy()
+    known = [model.getCoordinateSet().get(i).getName() for i in range(model.getNumCoordinates())]
+    common = [name for name in names if name in known]
+    assert {"pelvis_tilt", "pelvis_ty", "hip_flexion_r", "knee_angle_l", "arm_flex_r"} <= {*common}
+    for name in common:
+        place = name in ("pelvis_tx", "pelvis_ty", "pelvis_tz")
+        wanted = table.column(name) if place else np.radians(table.column(name))
+        # Eight decimals in the file.
+        np.testing.assert_allclose(values[:, names.index(name)], wanted, atol=1e-8)
+    tool = opensim.InverseDynamicsTool()
+    tool.setModelFileName(str(setup_folder() / "Model_Pose2Sim_simple.osim"))
+    tool.setCoordinatesFileName(str(tmp_path / "walk.mot"))
+    tool.setStartTime(table.timeline.time[0])
+    tool.setEndTime(table.timeline.time[-1])
+    tool.setResultsDir(str(tmp_path))
+    tool.setOutputGenForceFileName("moments.sto")
+    assert tool.run()
+    assert np.isfinite(read_mot(tmp_path / "moments.sto").values).all()

@@ -190,7 +190,7 @@ def test_a_model_of_ones_own_as_it_is(
     options = Options(None, model, scaled=True)
     result = run(tmp_path, study(augmented.markers), options)
     assert result.summary["scale_factors"] == {}
-    assert any("same weight" in warning for warning in result.warnings)
+    assert any("weigh the same" in warning for warning in result.warnings)
     knee = read_mot(tmp_path / "out" / "trial_ik.mot").column("knee_angle_r")
     np.testing.assert_allclose(
         knee, read_mot(done[0] / "walk_ik.mot").column("knee_angle_r"), atol=1.0
@@ -221,7 +221,7 @@ def test_a_wrong_height_is_noticed(tmp_path: Path, augmented: Any) -> None:
 @pytest.mark.parametrize("units", [0.3, 3.0])
 def test_markers_of_nobodys_size_are_refused(tmp_path: Path, keypoints: Any, units: float) -> None:
     message = refused(tmp_path, replace(keypoints.markers, xyz=units * keypoints.markers.xyz))
-    assert "of a size that nobody has" in message
+    assert "of a size that no person has" in message
 
 
 def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None:

@@ -138,8 +138,8 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     sizes = Sizes({}) if options.scaled else _scale(job, options)
     job, solution = _solve(job)
     kept = _kept_frames(job, solution)
-    said = _warnings(job, options, sizes, solution, kept)
-    return _write(job, out, options, sizes, solution, kept, said)
+    warnings = _warnings(job, options, sizes, solution, kept)
+    return _write(job, out, options, sizes, solution, kept, warnings)
 
 
 def _read(source: Path) -> Markers:
@@ -244,7 +244,7 @@ def _scale(job: _Job, options: Options) -> Sizes:
     if sizes.implausible:
         raise InputError(
             source,
-            f"the markers make {', '.join(sizes.implausible[:4])} of a size that nobody has",
+            f"the markers make {', '.join(sizes.implausible[:4])} of a size that no person has",
             "check the units in the file and that left and right are not mixed up",
         )
     return sizes
@@ -295,14 +295,14 @@ def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
 def _warnings(
     job: _Job, options: Options, sizes: Sizes, solution: Solution, kept: BoolArray
 ) -> list[str]:
-    said = _lying(job.model, solution.q[kept])
+    warnings = _lying(job.model, solution.q[kept])
     if job.renamed:
         pairs = ", ".join(f"{a} as {b}" for a, b in list(job.renamed.items())[:4])
-        said.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
+        warnings.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
     if job.chosen.weights_from == "all equal":
-        said.append("All markers have the same weight: give --setup with weights for this model.")
+        warnings.append("All markers weigh the same: give --setup with weights for this model.")
     if job.open:
-        said.append(
+        warnings.append(
             f"Not determined by the markers, so held at the model's default and not in the .mot: "
             f"{_lines(job.open)}."
         )
@@ -310,24 +310,24 @@ def _warnings(
     for i in np.flatnonzero(free):
         share = float((solution.sd_if_seen[kept, i] > LIMIT).mean())
         if share > 0.05:
-            said.append(
+            warnings.append(
                 f"{job.model.names[i]} is uncertain in {100 * share:.0f} % of the frames: in those "
                 "poses the markers hardly say anything about it."
             )
     if not kept.all():
         frames = job.markers.timeline.frame[~kept]
-        said.append(
+        warnings.append(
             f"Left out of the .mot, for want of markers: frames {_ranges(frames)} "
             f"({len(frames)} of {len(kept)})."
         )
     if sizes.factors and job.chosen.markers is not None and options.subject is not None:
         implied = _GENERIC_HEIGHT_M * sum(s * sizes.factors[b][1] for b, s in _SHARES.items())
         if abs(implied / options.subject.height_m - 1) > _HEIGHT_OFF:
-            said.append(
+            warnings.append(
                 f"The markers are those of a person of {implied:.2f} m, the height given is "
                 f"{options.subject.height_m:.2f} m: the markers' scale or the height is off."
             )
-    return said
+    return warnings
 
 
 def _lying(model: BodyModel, poses: FloatArray) -> list[str]:
@@ -364,7 +364,7 @@ def _write(
     sizes: Sizes,
     solution: Solution,
     kept: BoolArray,
-    said: list[str],
+    warnings: list[str],
 ) -> IkResult:
     stem = job.source.stem
     osim, mot = out / f"{stem}_scaled.osim", out / f"{stem}_ik.mot"
@@ -375,9 +375,9 @@ def _write(
     names = [n for n, u in zip(job.model.markers, used, strict=True) if u]
     write_errors(errors, job.markers.timeline, names, solution.error[:, used], kept)
     result = summarise(errors, mot)
-    summary = _provenance(job, options, sizes, kept) | result | {"warnings": said}
+    summary = _provenance(job, options, sizes, kept) | result | {"warnings": warnings}
     write_json(summary_file, summary)
-    return IkResult([osim, mot, errors, summary_file], summary, said)
+    return IkResult([osim, mot, errors, summary_file], summary, warnings)
 
 
 def _motion(job: _Job, solution: Solution, kept: BoolArray) -> MotTable:

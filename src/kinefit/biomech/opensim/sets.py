@@ -142,7 +142,7 @@ def read_weights(path: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Weights of markers, and of coordinates pulled to their defaults, in an OpenSim IK setup.
 
     Tasks that are not applied, or weigh nothing, are left out. Raises InputError for a file that
-    is no such setup, for weights that are no numbers of zero or more, and for coordinates that
+    is no such setup, for weights that are not numbers of zero or more, and for coordinates that
     are to follow a value or a file, which is not supported.
     """
     markers: dict[str, float] = {}

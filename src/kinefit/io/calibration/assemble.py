@@ -191,7 +191,7 @@ class _Builder:
                 "write the file in a right-handed frame: one axis has the wrong sign",
             )
         if off >= _ROUNDED:
-            raise self._error(name, "the rotation matrix is no rotation", _AGAIN)
+            raise self._error(name, "the rotation matrix is not a rotation", _AGAIN)
         if off < 1e-7:
             return R
         notes.append(f"rotation of camera {name} made exact: it was off by {off:.1g}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -59,20 +59,6 @@ class Calibration:
     def __post_init__(self) -> None:
         freeze(self, assumptions=tuple(self.assumptions))
 
-    def turned_up(self, up: Axis) -> Calibration:
-        """The same cameras with the file's axis `up` turned to Y, whatever was taken before.
-
-        Raises InputError for anything that is no axis.
-        """
-        turn = turn_to_y_up(checked_axis(up)) @ turn_to_y_up(self.up or "y").T
-        said = tuple(a for a in self.assumptions if not a.startswith(_WORLD))
-        return replace(
-            self,
-            rig=self.rig.moved(turn),
-            up=up,
-            assumptions=(*said, up_sentence(up, "as asked for")),
-        )
-
 
 _WORLD = "world "  # how the sentence about the vertical begins, in every format
 
@@ -89,7 +75,7 @@ def up_sentence(up: Axis | None, why: str) -> str:
 def checked_axis(up: Any) -> Axis:
     """`up` if it is one of `AXES`; raises InputError."""
     if up not in AXES:
-        raise InputError("up", f"{up!r} is no axis", f"give one of {', '.join(AXES)}")
+        raise InputError("up", f"{up!r} is not an axis", f"give one of {', '.join(AXES)}")
     return up  # type: ignore[no-any-return]
 
 

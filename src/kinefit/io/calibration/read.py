@@ -112,7 +112,7 @@ def _toml(path: Path, wanted: Format | None) -> Content:
     except InputError as error:
         if wanted is not None:
             raise
-        reason = f"is no calibration that is known ({error.reason})"
+        reason = f"is not a calibration that kinefit knows ({error.reason})"
         raise InputError(path, reason, f"give {_KNOWN}") from error
     if wanted is None and is_caliscope(table) and camera_tables(table):
         seen = "both [cameras.N] (Caliscope) and tables per camera (aniposelib, Pose2Sim)"
