@@ -44,7 +44,7 @@ def test_all_files_are_there(fitted):
         *("clip_overlay.mp4", "clip_raw_landmarks.csv", "report.html", "run.json")
     }
     assert all((out / name).stat().st_size > 0 for name in names)
-    assert len(list(frames(out / "clip_overlay.mp4"))) == 40
+    assert len(list(frames(out / "clip_overlay.mp4"))) == 20  # of 60 a second, 30 are shown
 
 
 def test_the_body_is_the_person(fitted):
@@ -151,7 +151,10 @@ def test_a_marker_file_gets_a_body(fitted, tmp_path):
     markers = out / "clip_body.trc"
     options = MarkerFileOptions(gender="male", height=HEIGHT)
     result = fit_marker_file(markers, tmp_path / "markers", options)
-    assert {path.suffix for path in result.files} == {".npz", ".json", ".glb", ".bvh"}
+    assert {path.suffix for path in result.files} == {".npz", ".json", ".glb", ".bvh", ".html"}
+    page = (tmp_path / "markers" / "clip_body_body_report.html").read_text("utf-8")
+    assert "Good: nothing suspicious was found" in page
+    assert '<th scope="row">LHeel</th>' in page
     assert (tmp_path / "markers" / "run.json").exists()
     # They come from a body, with the detector's offsets, which markers may have too.
     assert result.report["rms_mm"] < 10

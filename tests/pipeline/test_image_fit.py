@@ -43,7 +43,11 @@ def test_a_person_gets_a_body(fitted):
     out, (person, _) = fitted
     assert person.reason == ""
     names = {path.name for path in person.files}
-    assert names == {f"person_body.{kind}" for kind in ("json", "npz", "obj", "png")}
+    files = {f"person_body.{kind}" for kind in ("json", "npz", "obj", "png")}
+    assert names == files | {"person_body_report.html"}
+    page = (out / "person_body_report.html").read_text("utf-8")
+    assert "One picture does not show depth." in page
+    assert "data:image/png;base64," in page
     report = json.loads((out / "person_body.json").read_text("utf-8"))
     assert report == person.report
     assert report["mean_residual_px"] < 8  # the person is 370 px high

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from kinefit.types import KinefitError
+from kinefit.types import Finding, KinefitError
 
 if TYPE_CHECKING:
     from kinefit.api import RunResult
@@ -65,14 +65,19 @@ _LEVELS = {
 }
 
 
+def show_findings(findings: Iterable[Finding]) -> None:
+    """A line on stderr for each."""
+    for finding in findings:
+        word, color = _LEVELS[finding.level]
+        err.print(f"[{color}]{word}:[/]", end=" ")
+        err.print(str(finding), markup=False)
+
+
 def show_result(result: RunResult) -> None:
     """Verdict and findings of a run on stderr, its files on stdout."""
     if result.verdict:
         err.print(f"verdict: {result.verdict}")
-    for finding in result.findings:
-        word, color = _LEVELS[finding.level]
-        err.print(f"[{color}]{word}:[/]", end=" ")
-        err.print(str(finding), markup=False)
+    show_findings(result.findings)
     out.print(f"{result.folder}", markup=False)
     for name, about in result.files:
         out.print(f"  {name:<44} {about}", markup=False)

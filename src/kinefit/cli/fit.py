@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
+from kinefit.cli.console import errors_exit, out, show_findings, show_result, stage_progress
 from kinefit.cli.fit_frames import fit_frames
 from kinefit.cli.options import with_options
 from kinefit.pipeline.config import MarkerFileOptions, PictureOptions, RunConfig
@@ -157,6 +157,6 @@ def _print(result: Any) -> None:
         words = "-" if slides is None else f"{slides:.1f} mm at most"
         table.add_row("standing feet slide", words)
     out.print(table)
-    show_warnings(result.warnings)
+    show_findings(result.findings)
     for path in result.files:
         out.print(str(path), markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.detect import make_detector
+from kinefit.fit.fit_report import bone_lengths
 from kinefit.fit.recipes.image import (
     DEFAULT_FOCAL_PX,
     ImageFit,
@@ -19,15 +20,20 @@ from kinefit.fit.recipes.image import (
     ImagePoints,
     fit_image,
 )
-from kinefit.geometry.projection import focal_from_fov
+from kinefit.geometry.projection import focal_from_fov, to_camera
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
 from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import PictureOptions
 from kinefit.pipeline.execute import run_job
+from kinefit.pipeline.provenance import versions
+from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import check_folder
+from kinefit.quality.fits import picture_findings
+from kinefit.quality.verdict import marker_words
 from kinefit.render.body_overlay import write_body_picture
+from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
     InputError,
     Keypoints2D,
@@ -161,9 +167,43 @@ def _write(
         files.append(stem.with_name(f"{stem.name}.png"))
         photo = next(iter(frames(picture))).rgb
         assert photo is not None  # it was decoded for the detector
-        write_body_picture(files[3], photo, fit.view(i), vertices, body.faces)
+        write_body_picture(files[3], photo, fit.view(i), body, vertices)
     write_json(files[0], report)
+    if not reason:
+        files.append(stem.with_name(f"{stem.name}_report.html"))
+        _write_page(files[-1], picture, fit, i, report)
     return PictureResult(picture, reason, report, tuple(files))
+
+
+def _write_page(
+    path: Path, picture: Path, fit: ImageFit, i: int, report: Mapping[str, Any]
+) -> None:
+    camera, motion = fit.view(i), fit.motion(i)
+    depth = float(to_camera(camera, fit.body.motion_vertices(motion)[0])[:, 2].mean())
+    off_cm = 100 * report["mean_residual_px"] * depth / float(camera.K[0, 0])
+    stature = float(np.ptp(fit.body.rest_vertices(motion.shape)[:, 1]))
+    width, height = camera.size
+    stem = path.stem.removesuffix("_report")
+    rows: list[list[Cell]] = [[marker_words(k), v] for k, v in report["residual_px"].items()]
+    data = ReportData(
+        title=picture.stem,
+        kind="one picture",
+        findings=picture_findings(report, off_cm),
+        facts=[
+            ("Picture", picture.name),
+            ("Size", f"{width} × {height} px"),
+            ("Focal length", f"{camera.K[0, 0]:.0f} px"),
+            ("Distance from the points", f"{report['mean_residual_px']:.1f} px, {off_cm:.1f} cm"),
+        ],
+        film=path.with_name(f"{stem}.png"),
+        tables=[
+            body_table(stature, bone_lengths(fit.body, motion.shape)),
+            Table("Points", ("Point", "Distance, px"), rows, folded=True),
+        ],
+        files=words_about({one.name: False for one in path.parent.glob(f"{stem}*")}),
+        versions=versions(),
+    )
+    write_report(path, data)
 
 
 def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:

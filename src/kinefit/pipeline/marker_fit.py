@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,38 +17,25 @@ from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc
 from kinefit.pipeline.config import MarkerFileOptions
 from kinefit.pipeline.execute import run_job
+from kinefit.pipeline.provenance import versions
+from kinefit.pipeline.results import words_about
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
 from kinefit.pipeline.store import check_folder
-from kinefit.types import InputError, MissingMarkers, TooFewPoints
-
-_FAR_MM, _STATURE_OFF_M = 25.0, 0.05
+from kinefit.quality.fits import marker_fit_findings
+from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
+from kinefit.types import Finding, InputError, MissingMarkers, TooFewPoints
 
 
 @dataclass(frozen=True)
 class MarkerFitResult:
-    """What a fit left. report: the content of its JSON file. files: what was written."""
+    """What a fit left. report: the content of its JSON file. files: what was written. findings:
+    what to know before using the numbers.
+    """
 
     report: dict[str, Any]
     files: tuple[Path, ...]
-
-    @property
-    def warnings(self) -> list[str]:
-        """What to know before using the numbers."""
-        said = list(self.report["notes"])
-        for key, words in _WARNED.items():
-            if self.report[key]:
-                frames = ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in self.report[key][:6])
-                said.append(f"{words}: frames {frames}.")
-        if not self.report["solver"]["converged"]:
-            said.append("The solver stopped before it had come to rest; the last steps were small.")
-        return said
-
-
-_WARNED = {
-    "frames_without_pose": "No pose, too few markers",
-    "frames_far_off": "The body is far from the markers",
-}
+    findings: tuple[Finding, ...]
 
 
 def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> MarkerFitResult:
@@ -68,28 +56,39 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     def write(folder: Path, _: Path) -> None:
         write_motion(folder / f"{stem}.npz", fit.motion)
         report = marker_report(body, fit, beyond_limits(body, fit.motion))
-        notes = _doubts(report, options.height)
-        for kind in options.exports:
-            notes += export_as(folder / stem, kind, body, fit.motion)[1]
-        write_json(folder / f"{stem}.json", {"markers_file": file.name, **report, "notes": notes})
+        notes = [n for kind in options.exports
+                 for n in export_as(folder / stem, kind, body, fit.motion)[1]]  # fmt: skip
+        table = folder / f"{stem}.json"
+        write_json(table, {"markers_file": file.name, **report, "notes": notes})
+        _write_page(folder, stem, file, json.loads(table.read_text("utf-8")), options)
 
     inputs = {"markers": file} | ({} if options.body == "anny" else {"body": Path(options.body)})
     chosen = options.model_dump(mode="json")
     record, _ = run_job(out, "fit markers", inputs, chosen, write, stem=file.stem)
     report = json.loads((out / f"{stem}.json").read_text("utf-8"))
-    return MarkerFitResult(report, tuple(out / name for name in record.files))
+    files = tuple(out / name for name in record.files)
+    return MarkerFitResult(report, files, tuple(marker_fit_findings(report, options.height)))
 
 
-def _doubts(report: dict[str, Any], height_m: float | None) -> list[str]:
-    """What speaks against a fit to markers, in words."""
-    said = []
-    if report["markers_ignored"]:
-        said.append(f"Not on the body that was fitted: {', '.join(report['markers_ignored'])}.")
-    if report["rms_mm"] > _FAR_MM:
-        said.append(
-            f"The body is {report['rms_mm']:.0f} mm from its markers (laboratories: 4): check the "
-            "file's units and names, and the height."
-        )
-    if height_m is not None and abs(report["stature_m"] - height_m) > _STATURE_OFF_M:
-        said.append(f"The markers are those of a body {report['stature_m']:.2f} m tall.")
-    return said
+def _write_page(
+    folder: Path, stem: str, file: Path, report: Mapping[str, Any], options: MarkerFileOptions
+) -> None:
+    rows: list[list[Cell]] = [
+        [name, one["rms_mm"], one["offset_mm"]] for name, one in report["markers"].items()
+    ]
+    note = "RMS: from its place on the body. Moved: from where such a marker usually is."
+    table = Table("Markers", ("Marker", "RMS, mm", "Moved, mm"), rows, note)
+    rms = "–" if report["rms_mm"] is None else f"{report['rms_mm']:.1f} mm"
+    data = ReportData(
+        title=file.stem,
+        kind="a body through markers",
+        findings=marker_fit_findings(report, options.height),
+        facts=[("Markers", file.name), ("Length", f"{report['frames']} frames"), ("RMS", rms)],
+        several_cameras=True,
+        assumed=report["notes"],
+        tables=[body_table(report["stature_m"], report["bones_m"]), table],
+        files=words_about({path.name: False for path in folder.iterdir()}),
+        parameters=options.model_dump(mode="json"),
+        versions=versions(),
+    )
+    write_report(folder / f"{stem}_report.html", data)

@@ -38,7 +38,11 @@ LENGTH_GOOD_PCT, LENGTH_BAD_PCT = 2.0, 6.0
 _JUMP_SPEED, _JUMP_STEP, _JUMP_WINDOW_S, _JUMP_HZ = 4.0, 0.05, 0.1, 60.0  # m/s, m, s, Hz
 
 BACKWARD_DEG = -15.0  # knee flexion below it: beyond hypermobile knees (10 degrees)
-_CONTACT_HEIGHT, _CONTACT_SPEED, _SKATE_SPEED = 0.05, 0.5, 0.2  # m, m/s, m/s
+# A heel or toe is on the floor while it is near its lowest level (5th percentile) and neither
+# rises nor sinks nor swings. In optical motion capture and on 11 of 12 synthetic clips, up to 13 %
+# of that time is faster than 0.2 m/s over the floor; where a fit lets feet slide, 40 to 100 % is.
+_FLOOR_HEIGHT, _FLOOR_RISE, _FLOOR_SPEED, _SLIDE_SPEED = 0.03, 0.1, 0.5, 0.2  # m, then m/s
+_SPEED_SPAN_S, _LEAST_CONTACT_S = 0.05, 0.2
 _BELOW_FLOOR = -0.02  # m
 SURE = 0.5  # visibility below it: the detector mostly guesses
 _FEWEST = 10  # frames below which a spread or range says nothing
@@ -142,15 +146,16 @@ class AngleQuality:
 class FootQuality:
     """One foot on the floor, judged without a reference.
 
-    contact_pct: frames with heel or toe within 5 cm of its lowest level, slower than 0.5 m/s.
-    skate_pct: share of those in which it slides faster than 0.2 m/s; skate_m_s: mean speed there.
+    contact_pct: frames with heel or toe within 3 cm of its lowest level, hardly rising or sinking.
+    slide_pct: share of those in which it moves faster than 0.2 m/s over the floor, NaN where it
+    hardly ever stands; slide_m_s: mean speed there.
     below_pct: frames with the heel or toe more than 2 cm under the floor (height 0).
     """
 
     side: str
     contact_pct: float
-    skate_pct: float
-    skate_m_s: float
+    slide_pct: float
+    slide_m_s: float
     below_pct: float
 
 
@@ -508,19 +513,30 @@ def _foot(markers: Markers, side: str) -> FootQuality | None:
         return None
     contact, speed = np.zeros(len(markers.timeline), bool), []
     for point in points:
-        velocity = np.gradient(point, markers.timeline.time, axis=0)
-        slow = np.linalg.norm(velocity, axis=1) < _CONTACT_SPEED
-        touches = slow & (point[:, 1] - np.nanmin(point[:, 1]) < _CONTACT_HEIGHT)
+        velocity = _velocity(markers.timeline, point)
+        across = np.linalg.norm(velocity[:, [0, 2]], axis=1)
+        slow = (across < _FLOOR_SPEED) & (np.abs(velocity[:, 1]) < _FLOOR_RISE)
+        touches = slow & (point[:, 1] - np.nanpercentile(point[:, 1], 5) < _FLOOR_HEIGHT)
         contact |= touches
-        speed.append(np.linalg.norm(velocity[touches][:, [0, 2]], axis=1))
+        speed.append(across[touches])
     sliding = np.concatenate(speed)
+    enough = contact.sum() / markers.timeline.rate_hz >= _LEAST_CONTACT_S
     return FootQuality(
         side=side,
         contact_pct=_percent(contact),
-        skate_pct=_percent(sliding > _SKATE_SPEED),
-        skate_m_s=float(sliding.mean()) if len(sliding) else float("nan"),
+        slide_pct=_percent(sliding > _SLIDE_SPEED) if enough else float("nan"),
+        slide_m_s=float(sliding.mean()) if enough else float("nan"),
         below_pct=_percent(_below_floor(markers, side)),
     )
+
+
+def _velocity(timeline: Timeline, point: FloatArray) -> FloatArray:
+    """(T, 3) m/s over a twentieth of a second, or two frames."""
+    reach = max(1, round(_SPEED_SPAN_S / 2 * timeline.rate_hz))
+    row = np.arange(len(point))
+    first, last = np.maximum(row - reach, 0), np.minimum(row + reach, len(point) - 1)
+    duration = timeline.time[last] - timeline.time[first]
+    return np.asarray((point[last] - point[first]) / duration[:, None])
 
 
 def _below_floor(markers: Markers, side: str) -> BoolArray:

@@ -37,7 +37,7 @@ _SHORTEST_S, _SHORT_S = 0.25, 1.0
 _UPSIDE_DOWN_M = -0.3  # head above the feet: lying down is about 0
 _HIDDEN_PCT = 50.0  # of frames in which a joint is guessed
 _OUTSIDE_PCT = 10.0  # of frames
-_SKATING_PCT = 25.0  # of the frames on the floor
+_SLIDING_PCT = 25.0  # of the frames on the floor
 _ASYMMETRY_PCT = 10.0
 
 # ISB's shoulder angles that mean nothing with the arm at the side, where it mostly is; the tables
@@ -207,11 +207,11 @@ def _frames(q: Quality) -> list[Finding]:
         flags = q.flags.get(key, wrong & False) & q.posed
         wrong |= flags & (key != JUMP)
         if flags.any():
-            where = _sentence(frame_text(flags, frame), names if key == JUMP else [])
+            where = sentence(frame_text(flags, frame), names if key == JUMP else [])
             found.append(Finding(_level(flags, q), what, where, meaning, _LOOK))
     if (~q.posed).any():
         why = f"{unseen}, or too little of them." if LOST in q.flags else "There is no position."
-        where = _sentence(frame_text(~q.posed, frame))
+        where = sentence(frame_text(~q.posed, frame))
         found.append(Finding("information", why, where, "Values there are missing."))
     share = 100 * wrong.sum() / max(q.posed.sum(), 1)
     if share > _WRONG_PCT:
@@ -244,7 +244,7 @@ def _swaps(q: Quality, repaired: bool) -> list[Finding]:
             Finding(
                 "information" if repaired else "caution",
                 f"{who}{f' in {camera}' if camera else ''}.",
-                _sentence(where),
+                sentence(where),
                 "This was put right again." if repaired else "Left and right are exchanged there.",
                 "" if repaired else "Let it be repaired (--repair-side-swaps).",
             )
@@ -259,7 +259,7 @@ def _views(q: Quality) -> list[Finding]:
     view, found = q.views[0], []
     outside = {k: v for k, v in view.outside_pct.items() if k.endswith(_BODY)}
     if text := _shares(outside, "outside the picture", _OUTSIDE_PCT):
-        meaning = "Their positions, and the angles next to them, are guesses."
+        meaning = "Positions there, and the angles next to them, are guesses."
         action = "Film so that the whole body stays in the picture."
         found.append(Finding("caution", text, meaning=meaning, action=action))
     hidden = {
@@ -267,7 +267,7 @@ def _views(q: Quality) -> list[Finding]:
         if k.endswith(_BODY) and outside.get(k, 0) < _OUTSIDE_PCT
     }  # fmt: skip
     if text := _shares(hidden, "hidden from the camera", _HIDDEN_PCT):
-        meaning = "Their positions, and the angles next to them, are estimates there."
+        meaning = "Positions there, and the angles next to them, are estimates."
         action = "Rely on the side that faces the camera, or film from both sides."
         found.append(Finding("information", text, meaning=meaning, action=action))
     return found
@@ -302,7 +302,7 @@ def _shares(share: Mapping[str, float], what: str, least: float) -> str:
     names = [marker_words(name) for name in ranked]
     if len(ranked) == 1:
         return f"The {names[0]} is {what} in {span} % of the frames."
-    return f"{len(ranked)} points are {what} in {span} % of the frames: {_some(names)}."
+    return f"{len(ranked)} points are {what} in {span} % of the frames: {some(names)}."
 
 
 def _lengths(q: Quality) -> list[Finding]:
@@ -311,12 +311,13 @@ def _lengths(q: Quality) -> list[Finding]:
     loose = sorted((s for s in fixed if s.cv_pct > LENGTH_BAD_PCT), key=lambda s: -s.cv_pct)
     found = []
     if loose:
+        others = list(dict.fromkeys(s.name for s in loose if s.name != loose[0].name))
         off = max(10 * s.cv_pct * s.mean_m for s in loose)
         found.append(
             Finding(
                 "caution",
                 f"Segment lengths change by up to {loose[0].cv_pct:.0f} % ({loose[0].name}).",
-                f"Also: {_some([s.name for s in loose[1:]])}." if loose[1:] else "",
+                f"Also: {some(others)}." if others else "",
                 f"Joint positions there are uncertain by about {off:.0f} mm.",
                 "Film with more cameras, or so that these joints are seen from the side.",
             )
@@ -336,7 +337,7 @@ def _asymmetry(q: Quality) -> list[Finding]:
     if not uneven:
         return []
     names = [f"{name} by {more:.0f} %" for name, more in uneven.items()]
-    what = f"Segments are longer than on the other side: {_some(names)}."
+    what = f"Segments are longer than on the other side: {some(names)}."
     meaning = "Unless the person is built so, joint positions there are wrong by as much."
     action = "Measure the person, and do not compare the two sides where they agree."
     return [Finding("caution", what, meaning=meaning, action=action)]
@@ -352,7 +353,7 @@ def _angles(q: Quality) -> list[Finding]:
     if near:
         what = f"Angles are near gimbal lock in up to {max(near.values()):.0f} % of the frames: "
         meaning = "These three-part angles have no meaning there; the charts are grey."
-        found.append(Finding("information", f"{what}{_some(list(near))}.", meaning=meaning))
+        found.append(Finding("information", f"{what}{some(list(near))}.", meaning=meaning))
     best = max((a.present_pct for a in q.angles), default=0)  # else the whole person is missing
     lost = {_angle_words(a.name): best - a.present_pct for a in q.angles}
     lost = {name: share for name, share in lost.items() if share >= _BRIEF_PCT}
@@ -360,7 +361,7 @@ def _angles(q: Quality) -> list[Finding]:
         what = f"Angles have no value in up to {max(lost.values()):.0f} % of the frames: "
         meaning = "A marker that they need is missing there."
         action = "Film so that these joints stay in sight."
-        found.append(Finding("caution", f"{what}{_some(list(lost))}.", "", meaning, action))
+        found.append(Finding("caution", f"{what}{some(list(lost))}.", "", meaning, action))
     return found
 
 
@@ -368,21 +369,20 @@ def _feet(q: Quality) -> list[Finding]:
     found = []
     deep = [foot for foot in q.feet if foot.below_pct >= _BRIEF_PCT]
     if deep:
-        names = " and ".join(foot.side for foot in deep)
+        who = "Both feet go" if len(deep) > 1 else f"The {deep[0].side} foot goes"
         share = max(foot.below_pct for foot in deep)
         found.append(
             Finding(
                 "caution",
-                f"The {names} foot goes more than 2 cm below the floor in {share:.0f} % of the "
-                "frames.",
+                f"{who} more than 2 cm below the floor in up to {share:.0f} % of the frames.",
                 meaning="The floor, or the height of the person, is wrong by as much.",
                 action="Check the height that was given; do not use heights above the floor.",
             )
         )
-    sliding = [foot for foot in q.feet if foot.skate_pct > _SKATING_PCT]
+    sliding = [foot for foot in q.feet if foot.slide_pct > _SLIDING_PCT]
     if sliding:
         who = "Both feet slide" if len(sliding) > 1 else f"The {sliding[0].side} foot slides"
-        speed = 100 * max(foot.skate_m_s for foot in sliding)
+        speed = 100 * max(foot.slide_m_s for foot in sliding)
         found.append(
             Finding(
                 "caution",
@@ -415,7 +415,7 @@ def _gait(q: Quality) -> list[Finding]:
         found.append(
             Finding(
                 "caution",
-                f"The range of flexion is unusual for walking: {_some(unusual)}.",
+                f"The range of flexion is unusual for walking: {some(unusual)}.",
                 meaning="Either the person walks so, or the angles are off.",
                 action="Compare the video with the body before interpreting it.",
             )
@@ -431,10 +431,12 @@ def _angle_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _sentence(where: str, names: Sequence[str] = ()) -> str:
-    return f"{where[:1].upper()}{where[1:]}{f' ({_some(names)})' if names else ''}."
+def sentence(where: str, names: Sequence[str] = ()) -> str:
+    """ "frames 3-4", ["left knee"] -> "Frames 3-4 (left knee)." """
+    return f"{where[:1].upper()}{where[1:]}{f' ({some(names)})' if names else ''}."
 
 
-def _some(names: Sequence[str], most: int = 6) -> str:
+def some(names: Sequence[str], most: int = 6) -> str:
+    """The first few of many names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
@@ -28,7 +29,7 @@ from kinefit.types import (
     all_finite,
 )
 
-_NO_POSE = "no pose"
+_NO_POSE, _SKIN = "no pose", rgb(SKIN)
 _WARNING = (255, 140, 120)  # the palette's ALERT, light enough to read on a dark rim
 _PANEL_SIDE = 1280  # pixels: the longer side of a photo's panels, at most
 _TOGETHER = 32  # frames whose meshes are made at once: 1.5 ms each with Anny, one by one 3 ms
@@ -124,26 +125,32 @@ def _side(name: str) -> Side | None:
 
 
 def write_body_picture(
-    path: Path, photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray
+    path: Path, photo: Picture, camera: Camera, body: BodyModel, vertices: FloatArray
 ) -> None:
     """Write the photo, the body on it, and the body from its side, next to each other; see
     `body_picture`. Errors are those of `write_picture`.
     """
-    write_picture(path, body_picture(photo, camera, vertices, faces))
+    write_picture(path, body_picture(photo, camera, vertices, body.faces, face_colors(body)))
 
 
-def body_picture(photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray) -> Picture:
+def body_picture(
+    photo: Picture,
+    camera: Camera,
+    vertices: FloatArray,
+    faces: IntArray,
+    color: ArrayLike = _SKIN,
+) -> Picture:
     """The photo, the body on it, and the body seen from its side, next to each other.
 
     photo: (height, width, 3) uint8 RGB, scaled down where it is large. camera: that took it.
-    vertices: (V, 3) metres, world, Y up. faces: (F, 3).
+    vertices: (V, 3) metres, world, Y up. faces: (F, 3). color: as `MeshPainter` takes it.
     The side view is what the same camera would see had the body turned by 90 degrees where it
     stands: leaning and depth, which the photo hides, show there.
     """
     plain = _scaled_down(photo)
     fitted, side = plain.copy(), np.full_like(plain, rgb(PAPER))
-    MeshPainter(faces).draw(fitted, camera, vertices)
-    MeshPainter(faces, opacity=1.0).draw(side, camera, rotated_quarter(vertices))
+    MeshPainter(faces, color=color).draw(fitted, camera, vertices)
+    MeshPainter(faces, color=color, opacity=1.0).draw(side, camera, rotated_quarter(vertices))
     return np.concatenate([plain, fitted, side], axis=1)
 
 

@@ -316,8 +316,8 @@ def _camera_table(quality: Quality) -> Table:
 
 def _feet_table(quality: Quality) -> Table:
     rows: list[list[Cell]] = [
-        [f"{foot.side} foot", _percent(foot.contact_pct), _percent(foot.skate_pct),
-         100 * foot.skate_m_s, _percent(foot.below_pct)]
+        [f"{foot.side} foot", _percent(foot.contact_pct), _percent(foot.slide_pct),
+         100 * foot.slide_m_s, _percent(foot.below_pct)]
         for foot in quality.feet
     ]  # fmt: skip
     heads = ("Foot", "On the floor", "Of that sliding", "Slide, cm/s", "Below the floor")
