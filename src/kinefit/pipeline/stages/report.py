@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import Quality, View, assess
 from kinefit.quality.verdict import find, frames_words, verdict
-from kinefit.report.page import ReportData, body_table, write_report
+from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -103,11 +103,24 @@ def _data(
         markers=written.final,
         several_cameras=job.kind != "video",
         assumed=written.world["notes"],
-        tables=[body_table(written.body["stature_m"], written.body["bones_m"])],
+        tables=[
+            body_table(written.body["stature_m"], written.body["bones_m"]),
+            *_triangulation_table(written.world.get("cameras", [])),
+        ],
         files=words_about(dict.fromkeys(context.readable, False)),
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
     )
+
+
+def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
+    rows: list[list[Cell]] = [
+        [one["camera"], one["used_pct"], one["error_px"], one["noise_px"]] for one in cameras
+    ]
+    heads = ("Camera", "Points used, %", "Error, px", "Noise, px")
+    note = "Used: points that agree with the other cameras. Error: their mean distance from the "
+    note += "triangulated points. Noise: standard deviation, on which all deviations rest."
+    return [Table("Triangulation", heads, rows, note)] if rows else []
 
 
 @dataclass(frozen=True, eq=False)
