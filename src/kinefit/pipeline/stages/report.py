@@ -26,7 +26,7 @@ from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import Quality, View, assess
-from kinefit.quality.verdict import find, frames_words, verdict
+from kinefit.quality.verdict import find, frames_words, sentence, verdict
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
     BoolArray,
@@ -202,9 +202,9 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     config, body = context.config, written.body
     found = []
     if not written.views and body["frames_far_off"]:
-        where = frames_words(body["frames_far_off"])
-        meaning = "Positions and angles there are wrong."
-        found.append(Finding("caution", "The body is far from the points.", where, meaning))
+        what, meaning = "The body is far from the points.", "Positions and angles there are wrong."
+        where = sentence(frames_words(body["frames_far_off"]))
+        found.append(Finding("caution", what, where, meaning, "Leave these frames out."))
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
@@ -220,10 +220,12 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
         if absent:
             what = f"Angles were not computed: {', '.join(absent)}."
-            found.append(Finding("caution", what, meaning="Markers that they need are missing."))
+            meaning, action = "Markers that they need are missing.", "Film the whole body."
+            found.append(Finding("caution", what, "", meaning, action))
     elif config.compute_all_joint_angles:
-        what = "There are no joint angles: hips, legs or shoulders are not seen well enough."
-        found.append(Finding("caution", what))
+        meaning = "Hips, legs or shoulders are not seen well enough."
+        action = "Film the whole body."
+        found.append(Finding("caution", "There are no joint angles.", "", meaning, action))
     rows, frames = written.motion_rows, len(filled.timeline)
     if rows is not None and rows < frames:
         what = f"The .mot file holds {rows} of {frames} frames."
