@@ -208,7 +208,7 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
-        found.append(Finding("caution", OUTSIDE_TRAINING))
+        found.append(Finding("information", OUTSIDE_TRAINING))
     filled = fill_gaps(written.initial, config.max_gap)
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
