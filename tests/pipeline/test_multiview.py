@@ -118,10 +118,10 @@ def test_the_bundle_is_in_the_world_of_the_cameras_beside_it(finished):
     np.testing.assert_allclose(pixels, points.reprojection, atol=1e-6)
 
 
-def test_the_overlay_shows_every_frame_of_all_cameras(finished):
+def test_the_overlay_shows_all_cameras(finished):
     path = finished[0] / "multiview_overlay.mp4"
     info = probe(path)
-    assert info.n_frames == 50  # every other one: 30 per second show all there is to see
+    assert info.n_frames == 50  # of 60 a second, 30 are shown
     assert info.size[0] > 2 * info.size[1]  # four portrait pictures side by side
     picture = next(frames(path)).rgb
     assert picture is not None
@@ -131,7 +131,7 @@ def test_the_overlay_shows_every_frame_of_all_cameras(finished):
 
 def test_the_report_names_the_cameras(finished):
     page = (finished[0] / "report.html").read_text("utf-8")
-    for text in ("cam01", "cam04", "41-63, 65, 67-73, 81", "4 cameras", "Upper arm"):
+    for text in ("cam01", "cam04", "Points used", "Frames 41-63, 65, 67-73, 81", "Thigh"):
         assert text in page
 
 

@@ -7,7 +7,7 @@ and one that was killed goes on from its finished frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ from kinefit.pipeline import rig_views
 from kinefit.pipeline.config import FrameOptions
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
-from kinefit.pipeline.provenance import code_version
+from kinefit.pipeline.provenance import code_version, versions
+from kinefit.pipeline.results import words_about
 from kinefit.pipeline.rig_files import file_names, frame_output
 from kinefit.pipeline.stages.export import export_as
+from kinefit.quality.fits import frame_fit_findings
+from kinefit.report.page import Cell, ReportData, Table, write_report
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
 
@@ -160,7 +163,29 @@ class _Job:
             write_outputs(file, [person])
             progress("files", t + 1, T)
         notes = self._write_motion(out / self.stem, found)
-        write_json(out / f"{self.stem}.json", self._report(found, rig, [*self.notes, *notes]))
+        report = self._report(found, rig, [*self.notes, *notes])
+        write_json(out / f"{self.stem}.json", report)
+        self._write_page(out, report)
+
+    def _write_page(self, out: Path, report: Mapping[str, Any]) -> None:
+        counts: list[list[Cell]] = [[k.capitalize(), n] for k, n in report["status"].items()]
+        data = ReportData(
+            title=self.bundle.stem,
+            kind="a body frame by frame",
+            findings=frame_fit_findings(report),
+            facts=[
+                ("Points", self.bundle.name),
+                ("Length", f"{report['frames']} frames"),
+                ("Body", report["body"]),
+            ],
+            several_cameras=True,
+            assumed=report["notes"],
+            tables=[Table("Poses", ("Kind", "Frames"), counts, digits=0)],
+            files=words_about({path.name: False for path in out.glob(f"{self.stem}*")}),
+            parameters=report["options"],
+            versions=versions(),
+        )
+        write_report(out / f"{self.stem}_report.html", data)
 
     def _write_motion(self, stem: Path, found: SequenceFit) -> list[str]:
         """The points on the body, and the clip as one body where it is one; what to know."""

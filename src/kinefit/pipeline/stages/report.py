@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import Quality, View, assess
-from kinefit.quality.verdict import find, frames_words, verdict
-from kinefit.report.page import ReportData, body_table, write_report
+from kinefit.quality.verdict import find, frames_words, sentence, verdict
+from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -103,11 +103,24 @@ def _data(
         markers=written.final,
         several_cameras=job.kind != "video",
         assumed=written.world["notes"],
-        tables=[body_table(written.body["stature_m"], written.body["bones_m"])],
+        tables=[
+            body_table(written.body["stature_m"], written.body["bones_m"]),
+            *_triangulation_table(written.world.get("cameras", [])),
+        ],
         files=words_about(dict.fromkeys(context.readable, False)),
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
     )
+
+
+def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
+    rows: list[list[Cell]] = [
+        [one["camera"], one["used_pct"], one["error_px"], one["noise_px"]] for one in cameras
+    ]
+    heads = ("Camera", "Points used, %", "Error, px", "Noise, px")
+    note = "Used: points that agree with the other cameras. Error: their mean distance from the "
+    note += "triangulated points. Noise: standard deviation, on which all deviations rest."
+    return [Table("Triangulation", heads, rows, note)] if rows else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,13 +202,13 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     config, body = context.config, written.body
     found = []
     if not written.views and body["frames_far_off"]:
-        where = frames_words(body["frames_far_off"])
-        meaning = "Positions and angles there are wrong."
-        found.append(Finding("caution", "The body is far from the points.", where, meaning))
+        what, meaning = "The body is far from the points.", "Positions and angles there are wrong."
+        where = sentence(frames_words(body["frames_far_off"]))
+        found.append(Finding("caution", what, where, meaning, "Leave these frames out."))
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
-        found.append(Finding("caution", OUTSIDE_TRAINING))
+        found.append(Finding("information", OUTSIDE_TRAINING))
     filled = fill_gaps(written.initial, config.max_gap)
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
@@ -207,10 +220,12 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
         if absent:
             what = f"Angles were not computed: {', '.join(absent)}."
-            found.append(Finding("caution", what, meaning="Markers that they need are missing."))
+            meaning, action = "Markers that they need are missing.", "Film the whole body."
+            found.append(Finding("caution", what, "", meaning, action))
     elif config.compute_all_joint_angles:
-        what = "There are no joint angles: hips, legs or shoulders are not seen well enough."
-        found.append(Finding("caution", what))
+        meaning = "Hips, legs or shoulders are not seen well enough."
+        action = "Film the whole body."
+        found.append(Finding("caution", "There are no joint angles.", "", meaning, action))
     rows, frames = written.motion_rows, len(filled.timeline)
     if rows is not None and rows < frames:
         what = f"The .mot file holds {rows} of {frames} frames."
