@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.fit.recipes.cmu import read_cmu
 from kinefit.geometry import rotations as so3
+from kinefit.io.mocap_files import read_cmu
 from kinefit.synth.motion_clip import Clip, from_origin, moved, part, turn_between
 from kinefit.types import FloatArray, InvalidData
 
@@ -88,9 +88,10 @@ def test_every_second_frame_of_recordings_gives_the_others() -> None:
     """From 15 to 30 frames a second: the recordings are not faster."""
     cubic, linear = [], []
     for trial in read_cmu(CMU)[::12]:
-        known = np.isfinite(trial.turned).all(axis=(1, 2, 3)) & np.isfinite(trial.xyz[:, 0, 0])
-        turned = trial.turned[known][: 2 * (int(known.sum()) // 2) - 1]
-        names = tuple(trial.joints)
+        known = np.isfinite(trial.rotations).all(axis=(1, 2, 3))
+        turned = trial.rotations[known & np.isfinite(trial.positions[:, 0, 0])]
+        turned = turned[: 2 * (len(turned) // 2) - 1]
+        names = trial.names
         clip = Clip(
             trial.name, "CMU", names, np.arange(len(turned[::2])) / 15.0, turned[::2],
             np.zeros((len(turned[::2]), 3)), 0.9,
