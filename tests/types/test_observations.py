@@ -79,3 +79,15 @@ def test_selecting_keeps_the_limbs_and_feet_that_are_left() -> None:
     assert found.select(["LHip", "LHeel"]).limbs == ()
     with pytest.raises(InvalidData, match="Tail"):
         found.select(["Tail"])
+
+
+def test_moving_to_another_world_and_back() -> None:
+    found = replace(observations(), covariance=np.tile(np.diag([1.0, 4, 9]), (T, J, 1, 1)))
+    Q = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    shift = np.array([1.0, 2, 3])
+    moved = found.moved(Q, shift)
+    assert np.allclose(moved.xyz[1, 2], Q @ found.xyz[1, 2] + shift)
+    assert np.allclose(moved.covariance[0, 0], np.diag([9.0, 4, 1]))
+    back = moved.moved(Q.T, -Q.T @ shift)
+    assert np.allclose(back.xyz, found.xyz)
+    assert np.allclose(back.directions, found.directions)

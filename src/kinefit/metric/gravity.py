@@ -46,7 +46,6 @@ _MIN_STANDING = 0.2  # seconds
 _STILL = 0.4  # m/s at which a foot counts half as a support
 _LOW = 0.06  # metres above the other foot, likewise
 _SPEED_SPAN = 0.05  # seconds over which a foot's speed is taken: above the jitter of landmarks
-_STANCE_ERROR = 0.03  # metres, of a stance's mean foot position, beside the depth's own error
 _PASSES = 6
 
 
@@ -77,18 +76,14 @@ class _Feet:
         return np.asarray(np.nan_to_num(weight))
 
 
-def estimate_up(
-    xyz: FloatArray, names: Sequence[str], time: FloatArray, height_m: float, depth_sd: FloatArray
-) -> Up:
-    """The direction of gravity, reversed, from how a standing person balances and walks.
+def estimate_up(xyz: FloatArray, names: Sequence[str], time: FloatArray, height_m: float) -> Up:
+    """The direction of gravity, reversed, from how a standing person balances.
 
     xyz: (T, J, 3) metres, camera axes, origin at the camera, NaN where not well seen. time: (T,)
-    seconds. depth_sd: (T,) metres.
+    seconds.
 
-    Two witnesses, joined by least squares with their uncertainties. Balance: over a clip in which
-    a person gains no speed, the centre of mass is on average straight above the supporting foot,
-    however the trunk leans (Newton's second law for the horizontal). Floor: the places where feet
-    stand lie in one plane, which says the more, the farther the person walks.
+    Over a clip in which a person gains no speed, the centre of mass is on average straight above
+    the supporting foot, however the trunk leans (Newton's second law for the horizontal).
 
     Without 0.2 s of standing (seated, lying, feet unseen) the answer is level, with its wide
     uncertainty and a note.
@@ -107,8 +102,7 @@ def estimate_up(
         return Up(LEVEL, _LEVEL_SD, "no standing person with both feet in view")
     if np.arccos(np.clip(up @ LEVEL, -1, 1)) > _MAX_FROM_LEVEL:
         return Up(LEVEL, _LEVEL_SD, "the person seems to lie rather than to stand")
-    prior_sd = float(np.hypot(_BALANCE_SD, _GAIN_OF_SPEED / span))
-    return _add_floor(up, prior_sd, *_stances(feet, up, depth_sd))
+    return Up(up, float(np.hypot(_BALANCE_SD, _GAIN_OF_SPEED / span)))
 
 
 def floor_height(xyz: FloatArray, names: Sequence[str], time: FloatArray, up: FloatArray) -> float:
@@ -176,39 +170,6 @@ def _centre_of_mass(points: dict[str, FloatArray]) -> FloatArray:
         mass += share * seen
     trunk = all_finite(_centre(points, ("LShoulder", "RShoulder", "LHip", "RHip")))
     return np.where(trunk[:, None], total / np.maximum(mass, 1e-9), np.nan)
-
-
-def _stances(feet: _Feet, up: FloatArray, depth_sd: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean foot position (S, 3) of each uninterrupted stance and its vertical error (S,) metres."""
-    carrying = feet.support(up) > 0.5
-    places, errors = [], []
-    for side in range(2):
-        on = np.flatnonzero(carrying[:, side])
-        for run in np.split(on, np.flatnonzero(np.diff(on) > 1) + 1) if len(on) else []:
-            place = feet.centre[run, side].mean(axis=0)
-            along = abs(_unit(place) @ up)  # how much of a depth error is a height error
-            places.append(place)
-            errors.append(np.hypot(_STANCE_ERROR, along * np.mean(depth_sd[run])))
-    return np.reshape(places, (-1, 3)), np.array(errors)
-
-
-def _add_floor(up: FloatArray, up_sd: float, places: FloatArray, errors: FloatArray) -> Up:
-    """Turn `up` towards the normal of the plane through `places`, as far as each is sure."""
-    if len(places) < 3:
-        return Up(up, up_sd)
-    across = np.linalg.svd(up[None])[2][1:]  # two directions perpendicular to up
-    middle = places.mean(axis=0)
-    rows = np.column_stack([(places - middle) @ across.T, -np.ones(len(places))])
-    offset = (places - middle) @ up
-    prior = np.diag([1 / up_sd**2, 1 / up_sd**2, 0.0])
-    kernel, turn, information = np.ones(len(places)), np.zeros(3), prior
-    for _ in range(_PASSES):  # a foot held still in the air is no floor: Cauchy kernel
-        weight = kernel / errors**2
-        information = (rows * weight[:, None]).T @ rows + prior
-        turn = np.linalg.solve(information, -rows.T @ (weight * offset))
-        kernel = 1 / (1 + ((rows @ turn + offset) / (2 * errors)) ** 2)
-    sd = float(np.sqrt(np.trace(np.linalg.inv(information)[:2, :2]) / 2))
-    return Up(_unit(up + turn[:2] @ across), sd)
 
 
 def _duration(time: FloatArray, keep: BoolArray) -> float:

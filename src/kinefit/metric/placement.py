@@ -186,7 +186,7 @@ def _up(
     if tilt_deg is not None and roll_deg is not None:
         return Up(_up_of(np.radians(tilt_deg), np.radians(roll_deg)), 0.0)
     time = track.image.timeline.time
-    up = estimate_up(xyz, track.image.names, time, subject.height_m, depth_sd)
+    up = estimate_up(xyz, track.image.names, time, subject.height_m)
     if up.note:
         notes.append(f"Camera taken as level where its angle was not given: {up.note}.")
     tilt, roll = _tilt_roll(up.direction)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.body.anatomy import Anatomy
+from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
-from kinefit.fit.contact import runs
 from kinefit.fit.priors import Capsules, Interpenetration, Limits
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise

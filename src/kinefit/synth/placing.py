@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
+from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
-from kinefit.fit.contact import runs
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip, hip_height
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData

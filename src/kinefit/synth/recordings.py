@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.anny import load_anny
+from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
-from kinefit.fit.contact import runs
 from kinefit.fit.recipes.cmu import RetargetBody, good_frames, retarget_all
 from kinefit.geometry import rotations as so3
 from kinefit.io.mocap_files import mocap_files, read_recordings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -130,3 +130,13 @@ class Observations:
             tuple(self.contact_names[i] for i in feet), self.contact[:, feet],
             self.gravity_sd, self.focal_sd, self.stature_m,
         )  # fmt: skip
+
+    def moved(self, Q: FloatArray, shift: FloatArray) -> Observations:
+        """The same in another world: x_new = Q @ x_old + shift, Q (3, 3) a rotation, metres."""
+        return replace(
+            self,
+            rig=self.rig.moved(Q, shift),
+            xyz=self.xyz @ Q.T + shift,
+            covariance=None if self.covariance is None else Q @ self.covariance @ Q.T,
+            directions=self.directions @ Q.T,
+        )

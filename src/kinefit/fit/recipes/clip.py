@@ -18,11 +18,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kinefit.body.contact import FEET, Contacts, find_contacts
 from kinefit.body.model import BodyModel
-from kinefit.fit.contact import Contacts, find_contacts
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
+from kinefit.fit.recipes.ground import Ground, find_ground
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain, PointSum
 from kinefit.fit.solver.minimise import Options, information, minimise
@@ -39,8 +40,10 @@ from kinefit.fit.solver.terms import (
     ShapeTerm,
     Stature,
 )
+from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import Cauchy
+from kinefit.metric.gravity import estimate_up
 from kinefit.types import (
     BodyMotion,
     BoolArray,
@@ -55,7 +58,6 @@ from kinefit.types import (
 from kinefit.types.arrays import freeze
 
 FACE = ("Nose", "LEye", "REye", "LEar", "REar")
-FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
 _WEAK_PRIOR_M, _WEAK_PRIOR_RAD = 10.0, np.pi
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
@@ -94,10 +96,10 @@ class ClipOptions:
     acceleration_rad_s2: float = 40.0
     pose_regularization_rad: float = 1.5
     joint_limits: bool = True
-    pose_prior: float = 0.5
+    pose_prior: float = 1.0
     hold_feet: bool = True
-    contact_m: float = 0.002
-    floor_m: float = 0.01
+    contact_m: float = 0.03
+    floor_m: float = 0.03
     max_gap_s: float = 0.5
     window: int = 400
     overlap: int = 40
@@ -159,16 +161,53 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
     start = work.start()
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
-    time = data.timeline.time
-    missing = _too_long(time, seen >= _FEWEST, options.max_gap_s)
-    contacts = find_contacts(
-        time, work.feet(state), work.feet_known, work.soles(state), known=~missing
-    )
+    missing = _too_long(data.timeline.time, seen >= _FEWEST, options.max_gap_s)
+    ground = None
+    if len(data.rig) == 1:
+        work, state, contacts, ground = _on_the_ground(work, state, missing)
+    else:
+        contacts = work.contacts(state, missing)
     if options.hold_feet and contacts.standing.any():
         state, more, ended = work.posed(state, contacts)
         steps, converged = steps + more, converged and ended
         contacts = replace(contacts, xyz=work.feet(state))
     return _result(work, state, contacts, missing, steps, converged)
+
+
+def _on_the_ground(
+    work: _Work, state: State, missing: BoolArray
+) -> tuple[_Work, State, Contacts, Ground]:
+    """One camera: the world set upright, the person's path over its floor, and the contacts there.
+
+    The world's Y is up as the fitted body's balance and the floor under its feet say, its floor
+    at zero, and its origin below the root in the first frame with a pose.
+    """
+    data, chain, time = work.data, work.chain, work.data.timeline.time
+    known = np.flatnonzero(~missing)
+    Q, gravity_sd = np.eye(3), data.gravity_sd
+    if data.gravity_sd > 0 and data.stature_m is not None:
+        camera = data.rig.cameras[0]
+        points = (state.posed(chain).points[known][:, : len(data.names)]) @ camera.R.T + camera.t
+        up = estimate_up(points, data.names, time[known], data.stature_m)
+        Q, gravity_sd = rotation_between(camera.R.T @ up.direction, _UP), up.sd
+    work, state = work.moved(state, Q, np.zeros(3))
+    probability = work.contact_probability(state, missing)
+    camera = work.data.rig.cameras[0]
+    ground = find_ground(
+        work.feet(state), probability, work.soles(state), camera.centre, gravity_sd
+    )
+    Q = rotation_between(ground.up, _UP)
+    first = Q @ (state.translation[known[0]] + chain.body.rest_joints(state.shape)[0])
+    shift = np.array([-first[0], -np.nan_to_num(ground.floor), -first[2]])
+    work, state = work.moved(state, Q, shift)
+    contacts = Contacts(
+        work.feet_known, work.feet(state), probability, ground.anchors @ Q.T + shift,
+        0.0 * ground.floor,
+    )  # fmt: skip
+    return work, state, contacts, ground
+
+
+_UP = np.array([0.0, 1.0, 0.0])
 
 
 def clip_chain(
@@ -305,7 +344,7 @@ class _Work:
         variables = Variables.poses(self.chain, "shared")
         brief = Options(most_steps=15, least_fall=1e-3, negligible=1e-3)
         some = minimise(objective, variables, some, brief, keyframes).state
-        if self.options.offset_m > 0:
+        if self.options.offset_m > 0 and not self.data.limbs:
             variables = Variables.poses(self.chain, "shared", tuple(range(len(self.data.names))))
             objective = replace(objective, offset_spread=self.options.offset_m)
             some = minimise(objective, variables, some, brief, keyframes).state
@@ -319,7 +358,8 @@ class _Work:
         if contacts is not None:
             columns = np.array([self.chain.column(n) for n in contacts.names])
             firm = [self.options.contact_m, self.options.floor_m, self.options.contact_m]
-            held = Position(contacts.anchors, np.diag(1 / np.array(firm)), columns)
+            root = np.sqrt(contacts.probability)[..., None, None] * np.diag(1 / np.array(firm))
+            held = Position(contacts.anchors, root, columns)
             objective = replace(objective, points=(*objective.points, held))
         for keep, window in windows(len(start), self.options.window, self.options.overlap):
             rows = np.arange(window.start, window.stop)
@@ -360,6 +400,33 @@ class _Work:
             spread = J @ inverse[:, None] @ np.swapaxes(J, -1, -2)
             out[rows] = np.sqrt(np.linalg.eigvalsh(spread)[..., -1].clip(0))
         return out
+
+    def moved(self, state: State, Q: FloatArray, shift: FloatArray) -> tuple[_Work, State]:
+        """The same in another world: x_new = Q x_old + shift."""
+        head = self.chain.body.rest_joints(state.shape)[0]
+        rotations = state.rotations.copy()
+        rotations[:, 0] = Q @ rotations[:, 0]
+        translation = (head + state.translation) @ Q.T + shift - head
+        moved = replace(state, rotations=rotations, translation=translation)
+        return _Work(self.chain, self.data.moved(Q, shift), self.options), moved
+
+    def contact_probability(self, state: State, missing: BoolArray) -> FloatArray:
+        """(T, P) of `feet_known`: as observed, or from how the body moves."""
+        data = self.data
+        if not data.contact_names:
+            return self.contacts(state, missing).probability
+        out = np.zeros((len(state), len(self.feet_known)))
+        for p, name in enumerate(self.feet_known):
+            if name in data.contact_names:
+                out[:, p] = np.nan_to_num(data.contact[:, data.contact_names.index(name)])
+        out[missing] = 0.0
+        return out
+
+    def contacts(self, state: State, missing: BoolArray) -> Contacts:
+        """As the body moves."""
+        return find_contacts(
+            self.data.timeline.time, self.feet(state), self.feet_known, self.soles(state), ~missing
+        )
 
     @property
     def feet_known(self) -> tuple[str, ...]:

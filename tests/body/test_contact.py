@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinefit.fit.contact import find_contacts, runs
+from kinefit.body.contact import find_contacts, runs
 
 _NAMES = ("LHeel",)
 _ABOVE = np.array([0.04])
