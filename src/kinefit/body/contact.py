@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from kinefit.types import BoolArray, FloatArray
+from kinefit.types import BoolArray, FloatArray, all_finite
 
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 STANDS = 0.5  # probability from which on a point is taken to stand
@@ -117,7 +117,7 @@ def point_speed(time: FloatArray, points: FloatArray) -> FloatArray:
 
     Gaps are passed over in a straight line, and have no speed themselves.
     """
-    known = np.isfinite(points).all(axis=-1)
+    known = all_finite(points)
     if len(time) < 2:
         return np.where(known, 0.0, np.nan)
     grid = np.linspace(time[0], time[-1], int(np.ceil((time[-1] - time[0]) * _GRID_HZ)) + 1)

@@ -144,6 +144,11 @@ def augment(
     return _joined(initial, [network.result() for network in networks])
 
 
+def final_names() -> tuple[str, ...]:
+    """Of the 65 markers that `augment` gives, in their order."""
+    return _FINAL
+
+
 def missing_inputs(markers: Markers) -> dict[str, tuple[str, ...]]:
     """{"lower": names, "upper": names}: inputs of each network that no frame of `markers` has."""
     initial = standard_markers(markers)

@@ -23,7 +23,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
-from kinefit.fit.recipes.ground import Ground, find_ground
+from kinefit.fit.recipes.ground import find_ground
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain, PointSum
 from kinefit.fit.solver.minimise import Options, information, minimise
@@ -60,6 +60,7 @@ from kinefit.types.arrays import freeze
 FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
 _WEAK_PRIOR_M, _WEAK_PRIOR_RAD = 10.0, np.pi
+_DRAWS = 10  # and as many of opposite sign
 _TOGETHER = 256  # frames whose covariances are held at once: 8 MB
 _FEWEST = 6  # keypoints seen, for a frame to be evidence of a pose
 _NO_POSE = "fewer than six keypoints, for longer than a gap is bridged or at an end of the clip"
@@ -121,6 +122,10 @@ class ClipFit:
         shape. What is wrong in all frames (a detector's idea of a joint, calibration, one camera's
         depth) is not in it. (Joint angles are not given one: about the axis of a straight limb, or
         shared between the joints of a trunk, keypoints leave tens of degrees open.)
+    draws_m: (2 D, T, K, 3) metres, keypoints of bodies as probable as the fitted one, less its
+        own, in pairs of opposite sign. Each is one error for the whole clip, for what is wrong in
+        one frame (a limb's depth, the vertical) is wrong in the next; NaN in frames without a pose.
+    up_sd: radians, one standard deviation of the world's up about each horizontal axis.
     steps: of the solver, over all windows. converged: whether it always came to an end.
     """
 
@@ -134,6 +139,8 @@ class ClipFit:
     contacts: Contacts
     reason: tuple[str, ...]
     sd_m: FloatArray
+    draws_m: FloatArray
+    up_sd: float
     steps: int
     converged: bool
 
@@ -162,21 +169,21 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
     start = work.shaped(start, _keyframes(data.timeline, seen, options))
     state, steps, converged = work.posed(start, None)
     missing = _too_long(data.timeline.time, seen >= _FEWEST, options.max_gap_s)
-    ground = None
+    up_sd = data.gravity_sd
     if len(data.rig) == 1:
-        work, state, contacts, ground = _on_the_ground(work, state, missing)
+        work, state, contacts, up_sd = _on_the_ground(work, state, missing)
     else:
         contacts = work.contacts(state, missing)
     if options.hold_feet and contacts.standing.any():
         state, more, ended = work.posed(state, contacts)
         steps, converged = steps + more, converged and ended
         contacts = replace(contacts, xyz=work.feet(state))
-    return _result(work, state, contacts, missing, steps, converged)
+    return _result(work, state, contacts, missing, up_sd, steps, converged)
 
 
 def _on_the_ground(
     work: _Work, state: State, missing: BoolArray
-) -> tuple[_Work, State, Contacts, Ground]:
+) -> tuple[_Work, State, Contacts, float]:
     """One camera: the world set upright, the person's path over its floor, and the contacts there.
 
     The world's Y is up as the fitted body's balance and the floor under its feet say, its floor
@@ -204,7 +211,7 @@ def _on_the_ground(
         work.feet_known, work.feet(state), probability, ground.anchors @ Q.T + shift,
         0.0 * ground.floor,
     )  # fmt: skip
-    return work, state, contacts, ground
+    return work, state, contacts, ground.up_sd
 
 
 _UP = np.array([0.0, 1.0, 0.0])
@@ -384,22 +391,30 @@ class _Work:
         share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
         return ConstantVelocity(time, sigma / share, self.joined[rows[:-1]])
 
-    def uncertainty(self, state: State) -> FloatArray:
-        """(T, K) metres, see `ClipFit`."""
+    def uncertainty(self, state: State, up_sd: float) -> tuple[FloatArray, FloatArray]:
+        """(T, K) metres and (2 D, T, K, 3) metres: `sd_m` and `draws_m` of `ClipFit`."""
         objective = Objective(self.evidence, self.poses)
         variables, T, K = Variables.poses(self.chain), len(state), len(self.data.names)
-        out = np.empty((T, K))
+        sd, draws = np.empty((T, K)), np.empty((_DRAWS, T, K, 3))
         weak = np.diag(
             np.repeat([_WEAK_PRIOR_M**-2, *([_WEAK_PRIOR_RAD**-2] * len(variables.joints))], 3)
         )
+        random = np.random.default_rng(0)
+        pose, lean = random.standard_normal((len(weak), _DRAWS)), random.normal(0, 1, (_DRAWS, 3))
+        lean = up_sd * lean * [1.0, 0.0, 1.0]
         for first in range(0, T, _TOGETHER):
             rows = np.arange(first, min(first + _TOGETHER, T))
             some = state.at(rows)
-            inverse = np.linalg.inv(information(objective, variables, some, rows) + weak)
-            J = some.posed(self.chain).jacobian[:, :K]
-            spread = J @ inverse[:, None] @ np.swapaxes(J, -1, -2)
-            out[rows] = np.sqrt(np.linalg.eigvalsh(spread)[..., -1].clip(0))
-        return out
+            found = information(objective, variables, some, rows) + weak
+            root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(found)), -1, -2)
+            posed = some.posed(self.chain)
+            spread = posed.jacobian[:, :K] @ root[:, None]
+            both = spread @ np.swapaxes(spread, -1, -2)
+            sd[rows] = np.sqrt(np.linalg.eigvalsh(both)[..., -1].clip(0))
+            draws[:, rows] = np.moveaxis(spread @ pose, -1, 0)
+            about = posed.points[:, :K] - posed.frames[1][:, :1]
+            draws[:, rows] += np.cross(lean[:, None, None], about)
+        return sd, np.stack([draws, -draws], axis=1).reshape(-1, T, K, 3)
 
     def moved(self, state: State, Q: FloatArray, shift: FloatArray) -> tuple[_Work, State]:
         """The same in another world: x_new = Q x_old + shift."""
@@ -459,9 +474,16 @@ def _roots(covariance: FloatArray) -> FloatArray:
 
 
 def _result(
-    work: _Work, state: State, contacts: Contacts, missing: BoolArray, steps: int, converged: bool
+    work: _Work,
+    state: State,
+    contacts: Contacts,
+    missing: BoolArray,
+    up_sd: float,
+    steps: int,
+    converged: bool,
 ) -> ClipFit:
     data, chain = work.data, work.chain
+    sd, draws = work.uncertainty(state, up_sd)
     rotations = np.broadcast_to(np.eye(3), (len(state), len(chain.body.joint_names), 3, 3)).copy()
     rotations[:, chain.joint_index] = state.rotations
     rotations[missing] = np.nan
@@ -481,7 +503,9 @@ def _result(
         off_m=np.linalg.norm(points - data.xyz, axis=-1),
         contacts=contacts,
         reason=tuple(_NO_POSE if lost else "" for lost in missing),
-        sd_m=np.where(missing[:, None], np.nan, work.uncertainty(state)),
+        sd_m=np.where(missing[:, None], np.nan, sd),
+        draws_m=np.where(missing[:, None, None], np.nan, draws),
+        up_sd=up_sd,
         steps=steps,
         converged=converged,
     )  # fmt: skip

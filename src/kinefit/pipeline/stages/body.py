@@ -17,7 +17,7 @@ from kinefit.io.body_npz import write_motion
 from kinefit.io.calibration import write_calibration
 from kinefit.io.observations import load_observations
 from kinefit.io.trc import write_trc
-from kinefit.pipeline.artifacts import save_markers
+from kinefit.pipeline.artifacts import save_arrays, save_markers
 from kinefit.pipeline.context import Context
 from kinefit.types import BodyMotion, BoolArray, FloatArray, Markers, Observations, all_finite
 
@@ -29,6 +29,7 @@ def fit(context: Context) -> None:
     body = load_body(config.body, config.gender, child=config.child)
     found = fit_clip(body, observations, ClipOptions(head=config.head, hold_feet=config.hold_feet))
     save_markers(context.internal("keypoints.npz"), keypoints_of(found, observations))
+    save_arrays(context.internal("draws.npz"), {"draws": found.draws_m.astype(np.float32)})
     write_calibration(context.internal("fitted_cameras.toml"), found.rig, layout="caliscope")
     write_fit(context.new("_body"), body, found)
 
@@ -48,8 +49,7 @@ def keypoints_of(found: ClipFit, observations: Observations) -> Markers:
     seen: BoolArray = np.asarray(observations.seen[:, :, at].any(axis=1))
     if observations.covariance is not None:
         seen |= all_finite(observations.xyz[:, at])
-    sd = np.broadcast_to(found.sd_m[..., None], points.xyz.shape)
-    return Markers(points.timeline, points.names, points.xyz, ~seen, sd)
+    return Markers(points.timeline, points.names, points.xyz, ~seen, found.draws_m.std(axis=0))
 
 
 def beyond_limits(body: BodyModel, motion: BodyMotion) -> dict[str, FloatArray]:

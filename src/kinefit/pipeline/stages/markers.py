@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinefit.biomech.angles.spread import AngleSpread
 from kinefit.biomech.filter import butterworth
 from kinefit.biomech.gaps import at_constant_rate, fill_gaps
-from kinefit.biomech.markers import augment, force_complete, standard_markers
+from kinefit.biomech.markers import augment, final_names, force_complete, standard_markers
 from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.tables import write_uncertainty_csv
 from kinefit.io.trc import write_trc
-from kinefit.pipeline.artifacts import load_markers, save_markers
+from kinefit.pipeline.artifacts import load_arrays, load_markers, save_arrays, save_markers
 from kinefit.pipeline.context import Context
 from kinefit.types import BoolArray, FloatArray, Markers, true_runs
 
@@ -29,7 +30,17 @@ def markers(context: Context) -> None:
         keypoints = _without_guesses(keypoints)
     initial = standard_markers(keypoints)
     smooth = butterworth(fill_gaps(initial, config.max_gap), config.cutoff_hz)
-    final = augment(smooth, config.subject, cycles=config.augmentation_cycles, seed=config.seed)
+    draws = load_arrays(context.read_internal("draws.npz"))["draws"]
+    spread = AngleSpread(smooth.timeline, final_names())
+    final = augment(
+        smooth,
+        config.subject,
+        cycles=config.augmentation_cycles,
+        seed=config.seed,
+        draws=_of_initial(keypoints, draws),
+        on_pass=spread.add,
+    )
+    save_arrays(context.internal("angle_spread.npz"), spread.sd)
     if config.force_complete:
         final = force_complete(final)
     save_markers(context.internal("initial.npz"), initial)
@@ -40,6 +51,14 @@ def markers(context: Context) -> None:
     even = at_constant_rate(final, config.max_gap)  # a C3D file has one clock, from frame 1 on
     if len(even.timeline) <= MAX_FRAMES:
         write_c3d(context.new("_final.c3d"), even)
+
+
+def _of_initial(keypoints: Markers, draws: FloatArray) -> FloatArray:
+    """(D, T, 22, 3) metres: what draws (D, T, K, 3) of the keypoints move the initial markers."""
+    bare = Markers(keypoints.timeline, keypoints.names, keypoints.xyz)
+    here = standard_markers(bare).xyz
+    moved = (standard_markers(replace(bare, xyz=bare.xyz + draw)).xyz for draw in draws)
+    return np.stack([there - here for there in moved])
 
 
 def _without_guesses(keypoints: Markers) -> Markers:
