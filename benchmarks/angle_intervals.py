@@ -4,9 +4,9 @@
     python -m benchmarks.angle_intervals calibrate OUT.npz           the table of biomech/angles
     python -m benchmarks.angle_intervals check OUT.npz               coverage of other scenes
 
-SCENES holds folders of `kinefit synth`, four cameras each; RUNS keeps the runs. What a run states of an angle is the
-spread over bodies as probable as the fitted one; what calibration adds is a factor on it and a
-constant per kind of angle (both sides alike), for what no body of the spread shows: where the
+SCENES holds folders of `kinefit synth`, four cameras each; RUNS keeps the runs. What a run states
+of an angle is the spread over bodies as probable as the fitted one. Calibration adds a factor on it
+and a constant per kind of angle (both sides alike), for what no body of the spread shows: where the
 augmenter sees an epicondyle, how the detector leans. Calibrated is so that 95 % of the errors of
 each kind lie within 1.96 deviations.
 """
@@ -104,9 +104,8 @@ def check(source: Path) -> None:
         sd = calibrated_sd(setup, kind, spread)
         inside = "-" if sd is None else f"{100 * np.mean(np.abs(off) <= 1.96 * sd):.1f}"
         width = "-" if sd is None else f"{np.median(sd):.1f}"
-        print(
-            f"{name:28s} {inside:>6s} % inside, median deviation {width}, MAE {np.abs(off).mean():.1f}"
-        )
+        error = np.abs(off).mean()
+        print(f"{name:28s} {inside:>6s} % inside, deviation {width}, mean error {error:.1f}")
 
 
 if __name__ == "__main__":

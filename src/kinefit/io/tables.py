@@ -63,7 +63,7 @@ def write_angles_csv(
 ) -> None:
     """Write `frame, time_s`, then `<name>_deg` of every angle, then what is known of each.
 
-    `<name>_sd_deg` (one standard deviation) follow when `angles.sd` exists, and
+    `<name>_sd_deg` (one standard deviation) follow for the angles that have any, and
     `<name>_gimbal` always: 1 where the value depends on noise. `names` picks and orders the
     angles (None: all). Four decimals. Raises InputError without frames or angles, and
     InvalidData for an unknown name.
@@ -75,8 +75,9 @@ def write_angles_csv(
     pick = [angles.names.index(name) for name in names]
     blocks, columns = [values], [f"{name}_deg" for name in names]
     if angles.sd is not None:
-        blocks.append(angles.sd[:, pick])
-        columns += [f"{name}_sd_deg" for name in names]
+        known = [i for i in pick if np.isfinite(angles.sd[:, i]).any()]
+        blocks.append(angles.sd[:, known])
+        columns += [f"{angles.names[i]}_sd_deg" for i in known]
     decimals = [4] * len(columns) + [0] * len(names)
     columns += [f"{name}_gimbal" for name in names]
     table = np.hstack([*blocks, angles.gimbal[:, pick]])
@@ -84,7 +85,7 @@ def write_angles_csv(
 
 
 def read_angles_csv(path: str | Path) -> JointAngles:
-    """The inverse of `write_angles_csv`; the sd and gimbal columns may be absent.
+    """The inverse of `write_angles_csv`; sd and gimbal columns may be absent.
 
     Other columns are left alone. Raises InputError, with the line, for a table without
     `<name>_deg` columns or a cell that is not a number.
@@ -96,7 +97,10 @@ def read_angles_csv(path: str | Path) -> JointAngles:
     names = tuple(n for n in found if not (n.endswith("_sd") and n[:-3] in found))
     if not names:
         raise InputError(path, "has no column that ends in _deg", "check the file")
-    has_sd = f"{names[0]}_sd_deg" in file.columns
+    known = [name for name in names if f"{name}_sd_deg" in file.columns]
+    sd = np.full((len(file.timeline), len(names)), np.nan)
+    if known:
+        sd[:, [names.index(n) for n in known]] = file.block(known, ("sd_deg",))[..., 0]
     has_gimbal = f"{names[0]}_gimbal" in file.columns
     none = np.zeros((len(file.timeline), len(names)), bool)
     with refused_as_input(path):
@@ -105,7 +109,7 @@ def read_angles_csv(path: str | Path) -> JointAngles:
             names,
             file.block(names, ("deg",))[..., 0],
             file.block(names, ("gimbal",))[..., 0] == 1 if has_gimbal else none,
-            file.block(names, ("sd_deg",))[..., 0] if has_sd else None,
+            sd if known else None,
         )
 
 

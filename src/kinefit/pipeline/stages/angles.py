@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.biomech.angles.intervals import deviations, setup_of
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
-from kinefit.pipeline.artifacts import load_markers, save_angles
+from kinefit.pipeline.artifacts import load_arrays, load_markers, save_angles
 from kinefit.pipeline.context import Context
 from kinefit.report.plots import plot_all
 from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
@@ -23,6 +24,10 @@ def angles(context: Context) -> None:
         angles = joint_angles(markers)
     except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
         return
+    spread = load_arrays(context.read_internal("angle_spread.npz"))
+    setup = setup_of(len(context.job.inputs))
+    sd = deviations(angles.names, len(angles.timeline), setup, spread)
+    angles = replace(angles, sd=sd)
     save_angles(context.internal("angles.npz"), angles)
     write_joint_angles(angles, markers, context.staging / FOLDER, context.job.stem)
 

@@ -98,8 +98,7 @@ def _data(
         facts=facts,
         film=context.read(overlay) if overlay in context.readable else None,
         quality=quality,
-        # Their deviations are the augmenter's noise, which no calibration has shown to hold.
-        angles=written.angles and replace(written.angles, sd=None),
+        angles=written.angles,
         markers=written.final,
         several_cameras=job.kind != "video",
         assumed=written.world["notes"],
