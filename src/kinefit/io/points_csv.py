@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io.text import check_file
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 
 MAX_BYTES = 2**31  # 40 million rows
@@ -60,9 +61,8 @@ def read_rows(path: Path) -> Rows:
     Refused are cells that are no number, frames that are no whole number, scores outside 0..1,
     and a point given twice (same frame, camera, point and person).
     """
+    check_file(path, MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(path, "is over 2 GiB", "split it by time")
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = _read(path, csv.reader(stream))
     except OSError as error:
