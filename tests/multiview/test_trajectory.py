@@ -246,3 +246,25 @@ def test_lost_frames_are_bridged_by_their_time(scene):
 def test_zero_scores_are_no_evidence(scene):
     found = body_trajectory(scene.rig, replace(scene.points), scene.xy, np.zeros_like(scene.score))
     assert np.isnan(found.keypoints.xyz).all()
+
+
+def test_two_points_of_a_detector_that_are_one_have_no_bone(scene):
+    # Halpe's small toe, filled with the big one by a user: a bone of no length is no constraint.
+    toe = scene.column("LBigToe")
+    names = (*scene.names, "LSmallToe")
+    xy = np.concatenate([scene.xy, scene.xy[:, :, [toe]]], axis=2)
+    score = np.ones(xy.shape[:3])
+    points = triangulate(scene.rig, scene.timeline, names, xy, score)
+    found = body_trajectory(scene.rig, points, xy, score)
+    assert "left small toe" not in found.bones
+    assert np.isfinite(found.keypoints.xyz).all()
+
+
+def test_the_error_that_views_share_widens_the_regions(scene, found):
+    shared = np.full(len(scene.names), 0.02)
+    wider = scene.run(shared_sd_m=shared)
+    np.testing.assert_array_equal(wider.keypoints.xyz, found.keypoints.xyz)
+    added = wider.covariance - found.covariance
+    np.testing.assert_allclose(
+        added, np.broadcast_to(0.008**2 * np.eye(3), added.shape), atol=1e-12
+    )

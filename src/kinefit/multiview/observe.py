@@ -154,8 +154,7 @@ def observe_rig(
         rig = rig.moved(upright)
         points = _triangulated(seen, rig, options)
         notes.append(said)
-    stature = options.stature_m or _measured_stature(points)
-    shared = shared_sd(points.names, stature)
+    shared = shared_sd(points.names, options.stature_m or measured_stature(points))
     body = _body(seen, rig, points, shared, options)
     points = replace(points, covariance=add_shared(points.covariance, shared))
     xyz = points.refined if body is None else body.keypoints.xyz
@@ -302,8 +301,8 @@ def _way_up(points: Triangulation) -> FloatArray:
     )  # fmt: skip
 
 
-def _measured_stature(points: Triangulation) -> float:
-    """Metres, from the lengths of the body's chain; an adult's where it is not seen."""
+def measured_stature(points: Triangulation) -> float:
+    """The person's height in metres, from the lengths of the body's chain; an adult's where it is not seen."""
     seen = all_finite(points.refined).astype(np.float64)
     try:
         return 1 / body_scale(points.refined, points.names, seen, 1.0).metres_per_unit
