@@ -302,7 +302,7 @@ def _way_up(points: Triangulation) -> FloatArray:
 
 
 def measured_stature(points: Triangulation) -> float:
-    """The person's height in metres, from the lengths of the body's chain; an adult's where it is not seen."""
+    """Metres, from the lengths of shoulders to ankles; an adult's where they are not seen."""
     seen = all_finite(points.refined).astype(np.float64)
     try:
         return 1 / body_scale(points.refined, points.names, seen, 1.0).metres_per_unit
