@@ -92,7 +92,7 @@ def test_it_says_what_was_found(data):
         "walk.mp4",
         "1.78 m, 75 kg",
         "Use with caution",
-        "The right knee is missing in 33 % of the frames.",
+        "Markers are missing in 33 % of the frames: right knee.",
         "What to do:",
         "took the left and right legs for each other. Frames 41-74. This was put right again.",
         "Focal length assumed.",

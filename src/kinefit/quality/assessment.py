@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kinefit.geometry.projection import project, to_camera
+from kinefit.skeletons.limbs import limbs
 from kinefit.types import (
     BoolArray,
     Camera,
@@ -57,9 +58,8 @@ _WALK_SPEED, _WALK_OPPOSED, _WALK_RANGE, _WALK_SECONDS = (0.3, 2.3), -0.5, 15.0,
 GAIT_RANGES = MappingProxyType({"hip": (30.0, 55.0), "knee": (45.0, 75.0), "ankle": (18.0, 50.0)})
 
 # Names of the frame sets of `Quality.flags`, as the report shows them.
-LOST, DIM, DAMAGED, OFF, JUMP = (
-    *("nobody seen", "hardly visible", "video damaged"), *("beside the person", "jump"),
-)  # fmt: skip
+LOST, DIM, DAMAGED, OFF = "nobody seen", "hardly visible", "video damaged", "beside the person"
+JUMP, KNEE, FLOOR = "jump", "{} knee bends backwards", "{} foot below the floor"
 
 Source = Literal["landmarks", "augmented"]
 _Ends = tuple[tuple[str, ...], tuple[str, ...]]  # each end is the mean of the named markers
@@ -169,7 +169,7 @@ class GaitQuality:
 
     speed_m_s: float
     forward: float
-    ranges: tuple[tuple[str, float], ...]
+    ranges: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,22 +199,13 @@ class Quality:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values: NaN as null, frame sets as [first, last] pairs."""
-        frame = self.timeline.frame
-        return {
-            "frames": {
-                "frame": frame.tolist(),
-                "visibility": [_plain(v) for v in self.visibility.tolist()],
-            },
-            "swaps": {k: frame_pairs(v, frame) for k, v in self.swaps.items()},
-            "flags": {k: frame_pairs(v, frame) for k, v in self.flags.items()},
-            "cameras": _table(self.views),
-            "initial_markers": _table(self.initial),
-            "final_markers": _table(self.final),
-            "segments": _table(self.segments),
-            "angles": _table(self.angles),
-            "feet": _table(self.feet),
-            "gait": None if self.gait is None else _table([self.gait])[0],
-        }
+        tables = ("views", "initial", "final", "segments", "angles", "feet", "gait")
+        found: dict[str, Any] = {name: _plain(getattr(self, name)) for name in tables}
+        for name in ("swaps", "flags"):
+            sets = getattr(self, name)
+            found[name] = {k: frame_pairs(v, self.timeline.frame) for k, v in sets.items()}
+        seen = {"frame": self.timeline.frame.tolist(), "visibility": self.visibility.tolist()}
+        return found | {"frames": _plain(seen)}
 
 
 def assess(
@@ -418,41 +409,33 @@ def longest_s(flags: BoolArray, timeline: Timeline) -> float:
     return longest / timeline.rate_hz if longest else 0.0
 
 
-def _limb_ends(side: str) -> dict[tuple[str, Source], _Ends]:
-    """The segments of one side, by the landmarks' names and by the augmented markers'."""
-    up, low = ("R", "r") if side == "right" else ("L", "L")
-    knee, ankle, elbow, wrist = (
-        tuple(f"{low}_{name}_study" for name in pair)
-        for pair in (
-            ("knee", "mknee"), ("ankle", "mankle"), ("lelbow", "melbow"), ("lwrist", "mwrist"),
-        )
-    )  # fmt: skip
-    ends: dict[tuple[str, Source], _Ends] = {
-        ("thigh", "landmarks"): ((f"{up}Hip",), (f"{up}Knee",)),
-        ("thigh", "augmented"): ((f"{up}HJC_study",), knee),
-        ("shank", "landmarks"): ((f"{up}Knee",), (f"{up}Ankle",)),
-        ("shank", "augmented"): (knee, ankle),
-        ("foot", "landmarks"): ((f"{up}Heel",), (f"{up}BigToe",)),
-        ("foot", "augmented"): ((f"{low}_calc_study",), (f"{low}_toe_study",)),
-        ("upper arm", "landmarks"): ((f"{up}Shoulder",), (f"{up}Elbow",)),
-        # No augmented upper arm: the acromion moves against it, 9 % in measured drop jumps.
-        ("forearm", "landmarks"): ((f"{up}Elbow",), (f"{up}Wrist",)),
-        ("forearm", "augmented"): (elbow, wrist),
-    }
-    return {(f"{side} {name}", source): pair for (name, source), pair in ends.items()}
-
-
-_ASIS, _PSIS = ("r.ASIS_study", "L.ASIS_study"), ("r.PSIS_study", "L.PSIS_study")
-_SEGMENTS: dict[tuple[str, Source], _Ends] = {
-    ("pelvis width", "landmarks"): (("RHip",), ("LHip",)),
-    ("pelvis width", "augmented"): (_ASIS[:1], _ASIS[1:]),
-    ("trunk", "landmarks"): (("Hip",), ("Neck",)),
-    ("trunk", "augmented"): (_PSIS, ("C7_study",)),
-    ("shoulder width", "landmarks"): (("RShoulder",), ("LShoulder",)),
-    ("shoulder width", "augmented"): (("r_shoulder_study",), ("L_shoulder_study",)),
-    **_limb_ends("right"),
-    **_limb_ends("left"),
+# Segments between augmented markers, as those of `skeletons.limbs` are called; {} is r or L, with
+# the hip joint centre named apart. (Upper arms have none: the acromion moves against them, by 9 %
+# in measured drop jumps.)
+_AUGMENTED: dict[str, _Ends] = {
+    "{} thigh": (("HJC_study",), ("_knee_study", "_mknee_study")),
+    "{} shank": (("_knee_study", "_mknee_study"), ("_ankle_study", "_mankle_study")),
+    "{} foot": (("_calc_study",), ("_toe_study",)),
+    "{} forearm": (("_lelbow_study", "_melbow_study"), ("_lwrist_study", "_mwrist_study")),
 }
+_ASIS = ("r.ASIS_study", "L.ASIS_study")
+
+
+def _segment_ends() -> dict[tuple[str, Source], _Ends]:
+    """(name, between what) -> the markers whose means are its ends."""
+    chosen = [*limbs("long"), *(limb for limb in limbs() if limb.name.endswith(" foot"))]
+    chosen += limbs("girdle")
+    found: dict[tuple[str, Source], _Ends] = {
+        (limb.name, "landmarks"): ((limb.start,), (limb.end,)) for limb in chosen
+    }
+    for side, hip, other in (("right", "R", "r"), ("left", "L", "L")):
+        for name, ends in _AUGMENTED.items():
+            a, b = (
+                tuple((hip if mark[0] == "H" else other) + mark for mark in end) for end in ends
+            )
+            found[name.format(side), "augmented"] = (a, b)
+    found["hips", "augmented"] = (_ASIS[:1], _ASIS[1:])
+    return found
 
 
 def _point(markers: Markers, names: Iterable[str]) -> FloatArray | None:
@@ -471,7 +454,7 @@ def first_point(markers: Markers, *choices: tuple[str, ...]) -> FloatArray | Non
 
 def _segments(markers: Markers) -> tuple[SegmentQuality, ...]:
     found = []
-    for (name, source), (a, b) in _SEGMENTS.items():
+    for (name, source), (a, b) in _segment_ends().items():
         start, stop = _point(markers, a), _point(markers, b)
         if start is None or stop is None:
             continue
@@ -575,12 +558,10 @@ def _gait(markers: Markers, angles: JointAngles | None) -> GaitQuality | None:
     return GaitQuality(float(np.median(speed)), float(np.median(cosine)), _ranges(angles))
 
 
-def _ranges(angles: JointAngles) -> tuple[tuple[str, float], ...]:
+def _ranges(angles: JointAngles) -> dict[str, float]:
     names = [f"{joint}_{side}_flex" for joint in GAIT_RANGES for side in "rl"]
     found = {n: angles.column(n) for n in names if n in angles.names}
-    return tuple(
-        (n, float(np.nanmax(v) - np.nanmin(v))) for n, v in found.items() if (v == v).any()
-    )
+    return {n: float(np.nanmax(v) - np.nanmin(v)) for n, v in found.items() if (v == v).any()}
 
 
 def _flags(
@@ -617,21 +598,17 @@ def _flags(
     for side in ("right", "left"):
         name = f"knee_{side[0]}_flex"
         if angles is not None and name in angles.names:
-            found[f"{side} knee bends backwards"] = angles.column(name) < BACKWARD_DEG
-        found[f"{side} foot below the floor"] = _below_floor(final, side)
+            found[KNEE.format(side)] = angles.column(name) < BACKWARD_DEG
+        found[FLOOR.format(side)] = _below_floor(final, side)
     return {name: np.asarray(flags) for name, flags in found.items() if np.any(flags)}
 
 
-def _table(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{k: _plain(v) for k, v in asdict(row).items()} for row in rows]
-
-
 def _plain(value: Any) -> Any:
-    """A JSON value: floats with 4 decimals, NaN as null, tuples of pairs as objects."""
+    """A JSON value: floats with 4 decimals, NaN as null, dataclasses as objects."""
     if isinstance(value, float):
         return None if np.isnan(value) else round(value, 4)
-    if isinstance(value, tuple):
-        value = dict(value)
-    if isinstance(value, dict):
-        return {name: _plain(number) for name, number in value.items()}
-    return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value

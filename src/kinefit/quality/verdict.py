@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from typing import Literal
 
 import numpy as np
@@ -13,6 +16,7 @@ from kinefit.quality.assessment import (
     DIM,
     GAIT_RANGES,
     JUMP,
+    KNEE,
     LENGTH_BAD_PCT,
     LENGTH_GOOD_PCT,
     LOST,
@@ -23,7 +27,7 @@ from kinefit.quality.assessment import (
     longest_s,
 )
 from kinefit.skeletons import mirror_name
-from kinefit.types import BoolArray, Finding, IntArray
+from kinefit.types import BoolArray, Finding, IntArray, Level
 
 Verdict = Literal["good", "caution", "unusable"]
 
@@ -34,9 +38,8 @@ _WRONG_PCT = 50.0  # of frames: with more of them wrong or missing, the rest is 
 _USABLE_PCT = 10.0  # of frames: below it (median marker) there is nothing to work with
 # Half a step of walking: no phase is whole, and neither floor nor filter have enough to go by.
 _SHORTEST_S, _SHORT_S = 0.25, 1.0
-_UPSIDE_DOWN_M = -0.3  # head above the feet: lying down is about 0
-_HIDDEN_PCT = 50.0  # of frames in which a joint is guessed
-_OUTSIDE_PCT = 10.0  # of frames
+_UPRIGHT_M, _UPSIDE_DOWN_M = 0.1, -0.3  # head above the feet: lying down is about 0
+_HIDDEN_PCT, _OUTSIDE_PCT = 50.0, 10.0  # of frames in which a joint is guessed, or outside
 _SLIDING_PCT = 25.0  # of the frames on the floor
 _ASYMMETRY_PCT = 10.0
 
@@ -50,7 +53,20 @@ _ALWAYS_COMPUTED = ("SmallToe", "_study")
 # Points of a body that matter to its joints: faces and fingers do not.
 _BODY = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "BigToe")
 
-_LOOK = "Look at these frames in the video with the body, and leave them out if it is wrong there."
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    return tomllib.loads((files("kinefit.quality") / "findings.toml").read_text("utf-8"))
+
+
+def say(key: str, level: Level, where: str = "", **values: object) -> Finding:
+    """A finding in the words of `findings.toml`; where: "frames 3-4", made a sentence here.
+
+    Raises KeyError for a key that is not there, or a value that its text lacks.
+    """
+    text = {part: words.format(**values) for part, words in _texts()[key].items()}
+    place = f"{where[:1].upper()}{where[1:]}." if where else ""
+    return Finding(level, text["what"], place, text["meaning"], text["action"])
 
 
 def verdict(findings: Iterable[Finding]) -> Verdict:
@@ -69,19 +85,13 @@ def find(quality: Quality, *, swaps_repaired: bool = True) -> list[Finding]:
 
     swaps_repaired: whether left and right were put right where the detector exchanged them.
     """
-    if nothing := _nothing(quality):
-        return [nothing]
-    found = [
-        *_recording(quality),
-        *_frames(quality),
-        *_swaps(quality, swaps_repaired),
-        *_views(quality),
-        *_markers(quality),
-        *_lengths(quality),
-        *_angles(quality),
-        *_feet(quality),
-        *_gait(quality),
-    ]
+    present = [m.present_pct for m in quality.final]
+    share = float(np.median(present)) if present else 0.0
+    if share < _USABLE_PCT:
+        return [say("empty", "refusal", share=share)]
+    checks = (_recording, _frames, _views, _markers, _lengths, _angles, _feet, _gait)
+    found = [finding for check in checks for finding in check(quality)]
+    found += _swaps(quality, swaps_repaired)
     order = ("refusal", "caution", "information")
     return sorted(found, key=lambda finding: order.index(finding.level))
 
@@ -130,202 +140,110 @@ def length_words(cv_pct: float) -> str:
     return "good" if cv_pct <= LENGTH_GOOD_PCT else "fair" if cv_pct <= LENGTH_BAD_PCT else "poor"
 
 
-def _nothing(q: Quality) -> Finding | None:
-    """The refusal of a result that holds next to nothing."""
-    present = [m.present_pct for m in q.final]
-    share = float(np.median(present)) if present else 0.0
-    if share >= _USABLE_PCT:
-        return None
-    some = any(present)
-    return Finding(
-        "refusal",
-        f"Most markers have a position in {share:.0f} % of the frames."
-        if some
-        else "No marker has a position in any frame.",
-        meaning="There is nothing to evaluate.",
-        action="Film one whole person, well lit, and check what the detector saw.",
-    )
+def some(names: Iterable[str], most: int = 6) -> str:
+    """The first few of many names, each once."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - most} more" if len(each) > most else ""
+    return ", ".join(each[:most]) + more
 
 
-def _recording(q: Quality) -> list[Finding]:
+def _recording(q: Quality) -> Iterator[Finding]:
     """The clip as a whole: its length, and which way is up."""
-    found = []
     count = int(q.posed.sum())
     seconds = round(count / q.timeline.rate_hz, 3) if len(q.timeline) > 1 else 0.0
     if seconds < _SHORT_S:
-        found.append(
-            Finding(
-                "refusal" if seconds < _SHORTEST_S else "caution",
-                f"The result holds {seconds:.2f} s of motion ({count} frames).",
-                meaning="The filter, the floor and the size of the body rest on very few frames.",
-                action="Film the whole person for a second or more.",
-            )
-        )
-    if q.head_above_m < 0.1:
-        upside = q.head_above_m < _UPSIDE_DOWN_M
-        found.append(
-            Finding(
-                "refusal" if upside else "caution",
-                "The head is below the feet."
-                if upside
-                else "The head is hardly above the feet: the person lies, or up is wrong.",
-                meaning="Where up is wrong, so are the floor, the path, and the angles of pelvis "
-                "and trunk in the room.",
-                action="If the person does not lie, turn the video, or say how the camera was "
-                "tilted.",
-            )
-        )
-    return found
+        level: Level = "refusal" if seconds < _SHORTEST_S else "caution"
+        yield say("short", level, seconds=seconds, count=count)
+    if q.head_above_m < _UPSIDE_DOWN_M:
+        yield say("upside_down", "refusal")
+    elif q.head_above_m < _UPRIGHT_M:
+        yield say("lying", "caution")
 
 
-def _frames(q: Quality) -> list[Finding]:
+def _frames(q: Quality) -> Iterator[Finding]:
     """Single frames that are missing or wrong; and a refusal where most are."""
     several = len(q.views) > 1
     unseen = "Fewer than two cameras saw the person" if several else "The person was not found"
-    texts: dict[str, tuple[str, str]] = {
-        LOST: (f"{unseen}, and the motion was bridged.", "Values there are estimates."),
-        DIM: (
-            "The person is hardly visible: the detector mostly guesses.",
-            "Positions there may be off by decimetres.",
-        ),
-        DAMAGED: ("The video is damaged.", "Values there are estimates."),
-        OFF: (
-            f"The body lies more than {100 * OFF_M:.0f} cm beside the person in the picture.",
-            "Positions and angles there are wrong.",
-        ),
-        JUMP: ("There are implausible jumps.", "Speeds there are wrong, and angles may be."),
-    }
-    for side in ("right", "left"):
-        texts[f"{side} knee bends backwards"] = (
-            f"The {side} knee bends backwards by more than {-BACKWARD_DEG:g}°.",
-            "Depth, or left and right, are wrong there, and with them the whole leg.",
-        )
-    names = [marker_words(m.name) for m in q.initial or q.final if m.jumps]
-    frame, found = q.timeline.frame, []
+    keys = {LOST: "bridged", DIM: "dim", DAMAGED: "damaged", OFF: "beside", JUMP: "jump"}
+    keys |= {KNEE.format(side): "knee" for side in ("right", "left")}
     wrong = np.zeros(len(q.timeline), bool)
-    for key, (what, meaning) in texts.items():
-        flags = q.flags.get(key, wrong & False) & q.posed
-        wrong |= flags & (key != JUMP)
-        if flags.any():
-            where = sentence(frame_text(flags, frame), names if key == JUMP else [])
-            found.append(Finding(_level(flags, q), what, where, meaning, _LOOK))
+    for name, key in keys.items():
+        flags = q.flags.get(name, wrong & False) & q.posed
+        wrong |= flags & (name != JUMP)
+        if not flags.any():
+            continue
+        where = frame_text(flags, q.timeline.frame)
+        if name == JUMP:
+            jumping = some(marker_words(m.name) for m in q.initial or q.final if m.jumps)
+            where += f" ({jumping})"
+        values = {"unseen": unseen, "off_cm": 100 * OFF_M, "degrees": -BACKWARD_DEG}
+        brief = 100 * flags.mean() < _BRIEF_PCT and longest_s(flags, q.timeline) < _BRIEF_S
+        level: Level = "information" if brief else "caution"
+        yield say(key, level, where, side=name.partition(" ")[0], **values)
     if (~q.posed).any():
-        why = f"{unseen}, or too little of them." if LOST in q.flags else "There is no position."
-        where = sentence(frame_text(~q.posed, frame))
-        found.append(Finding("information", why, where, "Values there are missing."))
+        where = frame_text(~q.posed, q.timeline.frame)
+        yield say("missing_frames", "information", where, unseen=unseen)
     share = 100 * wrong.sum() / max(q.posed.sum(), 1)
     if share > _WRONG_PCT:
-        found.append(
-            Finding(
-                "refusal",
-                f"{share:.0f} % of the frames are wrong.",
-                meaning="The rest cannot be trusted either: it was fitted together with them.",
-                action="Film one whole person, well lit, near the camera and in the picture "
-                "all the time.",
-            )
-        )
-    return found
+        yield say("mostly_wrong", "refusal", share=share)
 
 
-def _level(flags: BoolArray, q: Quality) -> Literal["information", "caution"]:
-    brief = 100 * flags.mean() < _BRIEF_PCT and longest_s(flags, q.timeline) < _BRIEF_S
-    return "information" if brief else "caution"
-
-
-def _swaps(q: Quality, repaired: bool) -> list[Finding]:
-    found = []
+def _swaps(q: Quality, repaired: bool) -> Iterator[Finding]:
     for group, flags in q.swaps.items():
         part, _, camera = group.partition(" in ")
-        who = "The detector turned the whole body round" if part == "body" else (
-            f"The detector took the left and right {part} for each other"
-        )  # fmt: skip
         where = frame_text(flags, q.timeline.frame)
-        found.append(
-            Finding(
-                "information" if repaired else "caution",
-                f"{who}{f' in {camera}' if camera else ''}.",
-                sentence(where),
-                "This was put right again." if repaired else "Left and right are exchanged there.",
-                "" if repaired else "Let it be repaired (--repair-side-swaps).",
-            )
-        )
-    return found
+        key = "turned" if part == "body" else "swapped"
+        level: Level = "information" if repaired else "caution"
+        key += "" if repaired else "_left"
+        yield say(key, level, where, part=part, camera=f" in {camera}" if camera else "")
 
 
-def _views(q: Quality) -> list[Finding]:
+def _views(q: Quality) -> Iterator[Finding]:
     """Joints that a camera did not see; with several cameras the others do."""
     if len(q.views) != 1:
-        return []
-    view, found = q.views[0], []
+        return
+    view = q.views[0]
     outside = {k: v for k, v in view.outside_pct.items() if k.endswith(_BODY)}
-    if text := _shares(outside, "outside the picture", _OUTSIDE_PCT):
-        meaning = "Positions there, and the angles next to them, are guesses."
-        action = "Film so that the whole body stays in the picture."
-        found.append(Finding("caution", text, meaning=meaning, action=action))
+    yield from _shares("outside", "caution", outside, _OUTSIDE_PCT)
     hidden = {
         k: v for k, v in view.hidden_pct.items()
         if k.endswith(_BODY) and outside.get(k, 0) < _OUTSIDE_PCT
     }  # fmt: skip
-    if text := _shares(hidden, "hidden from the camera", _HIDDEN_PCT):
-        meaning = "Positions there, and the angles next to them, are estimates."
-        action = "Rely on the side that faces the camera, or film from both sides."
-        found.append(Finding("information", text, meaning=meaning, action=action))
-    return found
+    yield from _shares("hidden", "information", hidden, _HIDDEN_PCT)
 
 
-def _markers(q: Quality) -> list[Finding]:
+def _markers(q: Quality) -> Iterator[Finding]:
     """Markers with gaps of their own, beside the frames in which the whole person is missing."""
-    found = []
     known = {m.name for m in q.initial}
     for markers in (q.initial, [m for m in q.final if m.name not in known]):
         whole = 100 - max((m.present_pct for m in markers), default=0)
         missing = {m.name: 100 - whole - m.present_pct for m in markers}
+        yield from _shares("gaps", "caution", missing, _BRIEF_PCT)
         guessed = {
             m.name: m.estimated_pct for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)
         }
-        for share, what in ((missing, "missing"), (guessed, "estimated, not measured,")):
-            if text := _shares(share, what, _BRIEF_PCT):
-                meaning = "Angles that need them are missing or estimated there."
-                action = "Leave these angles out, or film so that the points stay in sight."
-                found.append(Finding("caution", text, meaning=meaning, action=action))
-    return found
+        yield from _shares("estimated", "caution", guessed, _BRIEF_PCT)
 
 
-def _shares(share: Mapping[str, float], what: str, least: float) -> str:
-    """One sentence on markers of which much is `what`; they are listed worst first."""
-    much = {k: v for k, v in share.items() if v >= least}
-    if not much:
-        return ""
-    ranked = sorted(much, key=lambda name: -much[name])
-    low, high = much[ranked[-1]], much[ranked[0]]
-    span = f"{high:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
-    names = [marker_words(name) for name in ranked]
-    if len(ranked) == 1:
-        return f"The {names[0]} is {what} in {span} % of the frames."
-    return f"{len(ranked)} points are {what} in {span} % of the frames: {some(names)}."
+def _shares(key: str, level: Level, share: Mapping[str, float], least: float) -> Iterator[Finding]:
+    """Points with a share of frames of at least `least` percent, worst first."""
+    much = sorted((name for name in share if share[name] >= least), key=lambda name: -share[name])
+    if much:
+        low, high = share[much[-1]], share[much[0]]
+        span = f"{high:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
+        yield say(key, level, share=span, names=some(marker_words(name) for name in much))
 
 
-def _lengths(q: Quality) -> list[Finding]:
+def _lengths(q: Quality) -> Iterator[Finding]:
     # Shoulders come nearer to each other as the arms go up, by a tenth.
-    fixed = [s for s in q.segments if s.name != "shoulder width"]
+    fixed = [s for s in q.segments if s.name != "shoulders"]
     loose = sorted((s for s in fixed if s.cv_pct > LENGTH_BAD_PCT), key=lambda s: -s.cv_pct)
-    found = []
     if loose:
-        others = list(dict.fromkeys(s.name for s in loose if s.name != loose[0].name))
+        worst = loose[0]
+        others = some(s.name for s in loose if s.name != worst.name)
         off = max(10 * s.cv_pct * s.mean_m for s in loose)
-        found.append(
-            Finding(
-                "caution",
-                f"Segment lengths change by up to {loose[0].cv_pct:.0f} % ({loose[0].name}).",
-                f"Also: {some(others)}." if others else "",
-                f"Joint positions there are uncertain by about {off:.0f} mm.",
-                "Film with more cameras, or so that these joints are seen from the side.",
-            )
-        )
-    return found + _asymmetry(q)
-
-
-def _asymmetry(q: Quality) -> list[Finding]:
+        where = f"also: {others}" if others else ""
+        yield say("lengths", "caution", where, share=worst.cv_pct, name=worst.name, off=off)
     length = {(s.name, s.source): s.mean_m for s in q.segments}
     uneven: dict[str, float] = {}
     for (name, source), right in length.items():
@@ -334,93 +252,53 @@ def _asymmetry(q: Quality) -> list[Finding]:
         if name.startswith("right") and more > _ASYMMETRY_PCT:
             longer = name.replace("right", "right" if right > left else "left")
             uneven[longer] = max(more, uneven.get(longer, 0))
-    if not uneven:
-        return []
-    names = [f"{name} by {more:.0f} %" for name, more in uneven.items()]
-    what = f"Segments are longer than on the other side: {some(names)}."
-    meaning = "Unless the person is built so, joint positions there are wrong by as much."
-    action = "Measure the person, and do not compare the two sides where they agree."
-    return [Finding("caution", what, meaning=meaning, action=action)]
+    if uneven:
+        names = some(f"{name} by {more:.0f} %" for name, more in uneven.items())
+        yield say("asymmetry", "caution", names=names)
 
 
-def _angles(q: Quality) -> list[Finding]:
-    found = []
-    near = {
-        _angle_words(a.name): a.gimbal_pct
-        for a in q.angles
-        if a.gimbal_pct >= _BRIEF_PCT and not a.name.endswith(_SINGULAR_AT_REST)
-    }
-    if near:
-        what = f"Angles are near gimbal lock in up to {max(near.values()):.0f} % of the frames: "
-        meaning = "These three-part angles have no meaning there; the charts are grey."
-        found.append(Finding("information", f"{what}{some(list(near))}.", meaning=meaning))
+def _angles(q: Quality) -> Iterator[Finding]:
     best = max((a.present_pct for a in q.angles), default=0)  # else the whole person is missing
-    lost = {_angle_words(a.name): best - a.present_pct for a in q.angles}
-    lost = {name: share for name, share in lost.items() if share >= _BRIEF_PCT}
-    if lost:
-        what = f"Angles have no value in up to {max(lost.values()):.0f} % of the frames: "
-        meaning = "A marker that they need is missing there."
-        action = "Film so that these joints stay in sight."
-        found.append(Finding("caution", f"{what}{some(list(lost))}.", "", meaning, action))
-    return found
+    near = {a.name: a.gimbal_pct for a in q.angles if not a.name.endswith(_SINGULAR_AT_REST)}
+    lost = {a.name: best - a.present_pct for a in q.angles}
+    levels: tuple[Level, Level] = ("information", "caution")
+    for key, level, share in zip(("gimbal", "no_angle"), levels, (near, lost), strict=True):
+        much = [name for name, value in share.items() if value >= _BRIEF_PCT]
+        if much:
+            most = max(share[name] for name in much)
+            yield say(key, level, share=most, names=some(map(_angle_words, much)))
 
 
-def _feet(q: Quality) -> list[Finding]:
-    found = []
-    deep = [foot for foot in q.feet if foot.below_pct >= _BRIEF_PCT]
+def _feet(q: Quality) -> Iterator[Finding]:
+    def who(feet: Sequence[str], one: str, both: str) -> str:
+        return f"Both feet {both}" if len(feet) > 1 else f"The {feet[0]} foot {one}"
+
+    deep = {foot.side: foot.below_pct for foot in q.feet if foot.below_pct >= _BRIEF_PCT}
     if deep:
-        who = "Both feet go" if len(deep) > 1 else f"The {deep[0].side} foot goes"
-        share = max(foot.below_pct for foot in deep)
-        found.append(
-            Finding(
-                "caution",
-                f"{who} more than 2 cm below the floor in up to {share:.0f} % of the frames.",
-                meaning="The floor, or the height of the person, is wrong by as much.",
-                action="Check the height that was given; do not use heights above the floor.",
-            )
-        )
-    sliding = [foot for foot in q.feet if foot.slide_pct > _SLIDING_PCT]
+        subject = who([*deep], "goes", "go")
+        yield say("floor", "caution", who=subject, share=max(deep.values()))
+    sliding = {f.side: 100 * f.slide_m_s for f in q.feet if f.slide_pct > _SLIDING_PCT}
     if sliding:
-        who = "Both feet slide" if len(sliding) > 1 else f"The {sliding[0].side} foot slides"
-        speed = 100 * max(foot.slide_m_s for foot in sliding)
-        found.append(
-            Finding(
-                "caution",
-                f"{who} at {speed:.0f} cm/s while standing.",
-                meaning="The path over the floor is uncertain; joint angles are less affected.",
-                action="Do not use step lengths or walking speed from this recording.",
-            )
-        )
-    return found
+        subject = who([*sliding], "slides", "slide")
+        yield say("sliding", "caution", who=subject, speed=max(sliding.values()))
 
 
-def _gait(q: Quality) -> list[Finding]:
+def _gait(q: Quality) -> Iterator[Finding]:
     if q.gait is None:
-        return []
-    found = []
+        return
     if q.gait.forward < 0:
-        meaning = "Unless it was filmed so, left and right or front and back are exchanged."
-        what = "The person walks backwards, against the way the pelvis faces."
-        found.append(Finding("caution", what, "", meaning, "Look at the video with the body."))
+        yield say("backwards", "caution")
     unusual = []
     for joint, (low, high) in GAIT_RANGES.items():
         odd = [
             f"{'right' if name[-6] == 'r' else 'left'} {degrees:.0f}°"
-            for name, degrees in q.gait.ranges
+            for name, degrees in q.gait.ranges.items()
             if name.startswith(joint) and not low <= degrees <= high
         ]
         if odd:
             unusual.append(f"{joint} {', '.join(odd)} ({low:.0f} to {high:.0f}° are usual)")
     if unusual:
-        found.append(
-            Finding(
-                "caution",
-                f"The range of flexion is unusual for walking: {some(unusual)}.",
-                meaning="Either the person walks so, or the angles are off.",
-                action="Compare the video with the body before interpreting it.",
-            )
-        )
-    return found
+        yield say("gait", "caution", names=", ".join(unusual))
 
 
 def _angle_words(name: str) -> str:
@@ -429,14 +307,3 @@ def _angle_words(name: str) -> str:
         if mark in name:
             return f"{side} {name.replace(mark, ' ')}"
     return name.replace("_", " ")
-
-
-def sentence(where: str, names: Sequence[str] = ()) -> str:
-    """ "frames 3-4", ["left knee"] -> "Frames 3-4 (left knee)." """
-    return f"{where[:1].upper()}{where[1:]}{f' ({some(names)})' if names else ''}."
-
-
-def some(names: Sequence[str], most: int = 6) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -148,19 +148,32 @@ def angle_panel(
         sheet.text(frame.left + frame.width / 2, middle, "no values", anchor="middle", color=QUIET)
 
 
-def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
-    """One line that explains the colours, the band and the shading, from (x, y) rightwards."""
+def legend_keys(angles: JointAngles) -> list[tuple[str, float, str]]:
+    """Colour, opacity (1: a line, else an area) and meaning of what panels of these angles show."""
     sides = {side_of(group) for group in groups_of(angles.names)}
     named = [side for side in SIDE_COLOR if side in sides]
-    for side in named:
-        sheet.line(np.array([[x, y - 4], [x + 20, y - 4]]), SIDE_COLOR[side], 2.2)
-        x = _word(sheet, x + 26, y, "midline" if side == "middle" else side)
+    keys: list[tuple[str, float, str]] = [
+        (SIDE_COLOR[side], 1.0, "midline" if side == "middle" else side) for side in named
+    ]
     if angles.sd is not None:
-        sheet.box(x, y - 9, 20, 10, SIDE_COLOR[named[0]], 0.22)
-        x = _word(sheet, x + 26, y, BAND_LABEL)
+        keys.append((SIDE_COLOR[named[0]], 0.22, BAND_LABEL))
     if angles.gimbal.any():
-        sheet.box(x, y - 9, 20, 10, SHADE, 0.6)
-        _word(sheet, x + 26, y, "near gimbal lock: do not interpret")
+        keys.append((SHADE, 0.6, "near gimbal lock: do not interpret"))
+    return keys
+
+
+def legend_key(sheet: Sheet, x: float, y: float, color: str, opacity: float) -> None:
+    """Draw one of the keys, 20 wide, its middle at height y."""
+    height = 4.0 if opacity == 1 else 10.0
+    sheet.box(x, y - height / 2, 20, height, color, opacity)
+
+
+def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
+    """One line that explains the colours, the band and the shading, from (x, y) rightwards."""
+    for color, opacity, text in legend_keys(angles):
+        legend_key(sheet, x, y - 4, color, opacity)
+        sheet.text(x + 26, y, text, size=10.5, color=QUIET)
+        x += 44 + 6.2 * len(text)
 
 
 def plan_view(
@@ -263,12 +276,6 @@ def _time_range(times: FloatArray) -> tuple[float, float]:
     if len(times) == 0:
         return 0.0, 1.0
     return (float(times[0]), float(times[-1])) if len(times) > 1 else (times[0], times[0] + 1.0)
-
-
-def _word(sheet: Sheet, x: float, y: float, text: str) -> float:
-    """Write one entry of the legend; the x where the next one starts."""
-    sheet.text(x, y, text, size=10.5, color=QUIET)
-    return x + 6.2 * len(text) + 18
 
 
 def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> None:

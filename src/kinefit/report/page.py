@@ -19,8 +19,7 @@ from kinefit.io.atomic import write_text
 from kinefit.io.video import VideoFrame, frames, probe
 from kinefit.quality.assessment import Quality, SegmentQuality, first_point
 from kinefit.quality.verdict import length_words, marker_words, verdict
-from kinefit.render.palette import SHADE, SIDE_COLOR, side_of
-from kinefit.report.charts import BAND_LABEL, angle_panel, frame_chart, plan_view
+from kinefit.report.charts import angle_panel, frame_chart, legend_key, legend_keys, plan_view
 from kinefit.report.drawing import Sheet
 from kinefit.report.joint_labels import angle_title, angle_words, angles_of_joint, joints_of
 from kinefit.types import Finding, JointAngles, Markers
@@ -222,20 +221,10 @@ def _panel(angles: JointAngles, columns: Sequence[str]) -> Markup:
 
 
 def _legend(angles: JointAngles) -> list[tuple[Markup, str]]:
-    sides = {side_of(name.rpartition("_")[0]) for name in angles.names}
-    keys: list[tuple[str, float, str]] = [
-        (SIDE_COLOR[side], 1.0, "midline" if side == "middle" else side)
-        for side in SIDE_COLOR
-        if side in sides
-    ]
-    if angles.sd is not None:
-        keys.append((SIDE_COLOR["right"], 0.22, BAND_LABEL))
-    if angles.gimbal.any():
-        keys.append((SHADE, 0.6, "near gimbal lock: do not interpret"))
     items = []
-    for color, opacity, text in keys:
+    for color, opacity, text in legend_keys(angles):
         swatch = Sheet(22, 10)
-        swatch.box(0, 3 if opacity == 1 else 0, 22, 4 if opacity == 1 else 10, color, opacity)
+        legend_key(swatch, 0, 5, color, opacity)
         items.append((_svg(swatch, ""), text))
     return items
 

@@ -13,7 +13,6 @@ from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
 from kinefit.pipeline.rig import rig_of
 from kinefit.pipeline.stages.observe import save
-from kinefit.quality.verdict import sentence
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import Finding, Keypoints2D
 from kinefit.types.finding import Level
@@ -37,7 +36,7 @@ def rig(context: Context) -> None:
 
 
 def _findings(level: Level, texts: Iterable[str]) -> list[dict[str, str]]:
-    return [Finding(level, sentence(text.rstrip("."))).to_json() for text in texts]
+    return [Finding(level, f"{t[:1].upper()}{t[1:].rstrip('.')}.").to_json() for t in texts]
 
 
 def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:

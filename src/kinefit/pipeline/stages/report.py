@@ -26,7 +26,7 @@ from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import Quality, View, assess
-from kinefit.quality.verdict import find, frames_words, sentence, verdict
+from kinefit.quality.verdict import find, frames_words, say, verdict
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
     BoolArray,
@@ -201,9 +201,7 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     config, body = context.config, written.body
     found = []
     if not written.views and body["frames_far_off"]:
-        what, meaning = "The body is far from the points.", "Positions and angles there are wrong."
-        where = sentence(frames_words(body["frames_far_off"]))
-        found.append(Finding("caution", what, where, meaning, "Leave these frames out."))
+        found.append(say("points_off", "caution", frames_words(body["frames_far_off"])))
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
@@ -212,24 +210,16 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
     if share > _WORTH_SAYING:
-        what = f"{100 * share:.0f} % of all values lie in stretches that are too short to filter."
-        meaning = f"They hold noise above {config.cutoff_hz:g} Hz."
-        found.append(Finding("information", what, meaning=meaning))
+        found.append(say("unfiltered", "information", share=100 * share, cutoff=config.cutoff_hz))
     if written.angles is not None:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]
         if absent:
-            what = f"Angles were not computed: {', '.join(absent)}."
-            meaning, action = "Markers that they need are missing.", "Film the whole body."
-            found.append(Finding("caution", what, "", meaning, action))
+            found.append(say("absent_angles", "caution", names=", ".join(absent)))
     elif config.compute_all_joint_angles:
-        meaning = "Hips, legs or shoulders are not seen well enough."
-        action = "Film the whole body."
-        found.append(Finding("caution", "There are no joint angles.", "", meaning, action))
+        found.append(say("no_angles", "caution"))
     rows, frames = written.motion_rows, len(filled.timeline)
     if rows is not None and rows < frames:
-        what = f"The .mot file holds {rows} of {frames} frames."
-        meaning = "OpenSim reads no missing values. The tables hold all frames."
-        found.append(Finding("information", what, meaning=meaning))
+        found.append(say("short_motion", "information", rows=rows, frames=frames))
     return found
 
 
