@@ -445,8 +445,8 @@ def evaluate_limbs(
     """Limb directions of a folder of pairs, or of a run against its `scene`, by camera.
 
     plots: folder for figures of where the errors come from.
-    See `kinefit.evaluate.limbs.score_limbs`.
+    See `kinefit.evaluate.run_scores.score_limbs`.
     """
-    from kinefit.evaluate.limbs import score_limbs
+    from kinefit.evaluate.run_scores import score_limbs
 
     return score_limbs(folder, scene, person, plots)

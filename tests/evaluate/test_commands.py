@@ -45,7 +45,7 @@ def run(*arguments: str | Path) -> str:
 def test_synth_tells_all_in_tables_json_and_markdown(folders: Path, tmp_path: Path) -> None:
     call = ("synth", folders / "several", "--reference", folders / "scene")
     shown = run(*call)
-    assert "Points in space, MPJPE, mm" in shown
+    assert "3D points, MPJPE, mm" in shown
     assert "Not scored: mask_iou" in shown
     files = [tmp_path / "a.json", tmp_path / "a.md"]
     printed = json.loads(run(*call, "--json", "--out", files[0]))
@@ -78,7 +78,7 @@ def test_poses(folders: Path) -> None:
 def test_pof_of_pairs_and_of_a_run(folders: Path, tmp_path: Path) -> None:
     shown = run("pof", folders / "pairs", "--plots", tmp_path)
     assert "Directions of 14 limbs" in shown
-    assert f"of {FRAMES} pictures somebody was found in 100.0 %, swapped 0.0 %." in shown
+    assert f"pairs: {FRAMES} images, a person detected in 100.0 %" in shown
     assert {path.name for path in tmp_path.iterdir()} == {"points.png", "limbs.png"}
     call = ("pof", folders / "one", "--reference", folders / "scene", "--json")
     found = json.loads(run(*call))

@@ -113,6 +113,9 @@ def test_true_deviations_cover_what_they_say() -> None:
     assert found["68%"]["share"] == pytest.approx(0.68, abs=0.013)
     assert found["95%"]["share"] == pytest.approx(0.95, abs=0.008)
     half = score_deviations(errors, np.broadcast_to([0.005, 0.01, 0.015], errors.shape))
+    assert found["nll"] < half["nll"]
+    # Three sizes of errors in the right order: by removing the largest, the mean falls.
+    assert found["ause"] < score_deviations(errors, np.full_like(errors, 0.02))["ause"]
     assert half["68%"]["share"] < 0.42  # of a normal distribution, 0.380 lie within half of z
     covariance = np.broadcast_to(np.diag([1e-4, 4e-4, 9e-4]), (4000, 3, 3))
     assert score_covariances(errors, covariance)["95%"]["share"] == pytest.approx(0.95, abs=0.012)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.projection import project
-from kinefit.metrics import label_iou, mask_iou, pixels_to_mm, reprojection
+from kinefit.metrics import mask_iou, pixels_to_mm, reprojection
 from kinefit.types import Camera, InvalidData
 
 NAN = float("nan")
@@ -50,33 +50,10 @@ def test_iou_by_counting():
     np.testing.assert_allclose(mask_iou(~a[0], ~b[0]), 5 / 15)
 
 
-def test_labels_are_masks_of_their_own():
-    rng = np.random.default_rng(1)
-    labels, truth = rng.integers(0, 4, (2, 3, 20, 30))
-    found = label_iou(labels, truth, 5)
-    assert np.isnan(found[4])
-    for k in range(4):
-        assert found[k] == (labels == k)[truth == k].sum() / ((labels == k) | (truth == k)).sum()
-    np.testing.assert_array_equal(label_iou(truth, truth, 4), 1)
-    np.testing.assert_array_equal(label_iou((truth + 1) % 4, truth, 4), 0)
-
-
-def test_pixels_without_a_true_label_do_not_count():
-    truth = np.array([[0, 1, 1, -1]])
-    np.testing.assert_allclose(label_iou(np.array([[0, 1, 0, 1]]), truth, 2), [1 / 2, 1 / 2])
-    np.testing.assert_allclose(label_iou(np.array([[0, 1, 0, 0]]), truth, 2), [1 / 2, 1 / 2])
-    # In bytes 255 is a label like another, and no -1.
-    byte = np.array([[0, 255, 255]], np.uint8)
-    assert label_iou(byte, byte, 256)[[0, 255]].tolist() == [1, 1]
-
-
 def test_what_does_not_compare():
     with pytest.raises(InvalidData, match="boolean"):
         mask_iou(np.zeros((4, 4)), np.zeros((4, 4), bool))  # type: ignore[arg-type]
     with pytest.raises(InvalidData, match="compare"):
         mask_iou(np.zeros((4, 4), bool), np.zeros((4, 5), bool))
-    for wrong in (np.array([[2]]), np.array([[-1]])):
-        with pytest.raises(InvalidData, match="label"):
-            label_iou(wrong, np.array([[0]]), 2)
-    with pytest.raises(InvalidData, match="seen"):
+    with pytest.raises(InvalidData, match="pixels"):
         reprojection(CAMERA, np.zeros((4, 3)), np.zeros((5, 2)))

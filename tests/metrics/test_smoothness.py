@@ -1,7 +1,5 @@
 """Smoothness, feet and bones, against polynomials and steps whose answers are known."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,12 +7,10 @@ from kinefit.metrics import (
     acceleration_errors,
     bone_lengths,
     derivative,
-    floor_contact,
     foot_sliding,
     jitter,
     mean_of,
     slides,
-    touching,
     variation_pct,
 )
 from kinefit.types import InvalidData
@@ -110,8 +106,6 @@ def test_times_must_increase_and_fit():
     for time in (np.array([0.0, 0.1, 0.1]), np.array([0.0, 0.1]), np.array([0.0, NAN, 1.0])):
         with pytest.raises(InvalidData, match="increasing times"):
             derivative(np.zeros((3, 1, 3)), time, 1)
-        with pytest.raises(InvalidData, match="increasing times"):
-            touching(np.zeros((3, 1, 3)), time)
 
 
 def step(rate: float):
@@ -160,50 +154,6 @@ def test_speed_in_contact_is_that_of_uneven_steps():
     found = foot_sliding(feet, np.zeros((5, 1, 3)), time)
     assert found.slide_m_s == pytest.approx(0.4)
     assert found.slide_mm == pytest.approx(400 * 0.21 / 4)
-
-
-def test_contact_with_a_floor_by_hand():
-    time = np.arange(11) / 10
-    feet = np.zeros((11, 4, 3))
-    feet[:, 0, 0] = 0.3 * time  # skates
-    feet[:, 1, 2] = 0.1 * time  # slides, too slowly to skate
-    feet[:, 2, 1] = 0.06  # too high
-    feet[:, 3, 2] = 0.6 * time  # too fast
-    contact, speed = touching(feet, time)
-    assert contact.all(axis=0).tolist() == [True, True, False, False]
-    assert contact.any(axis=0).tolist() == [True, True, False, False]
-    np.testing.assert_allclose(speed[:, :2], np.tile([0.3, 0.1], (11, 1)), atol=1e-12)
-    found = floor_contact(feet, time)
-    assert (found.contact, found.skate) == (0.5, 0.5)
-    assert found.skate_m_s == pytest.approx(0.2)
-    assert found.below == 0
-    assert np.isnan(found.depth_mm)
-
-
-def test_the_floor_is_where_it_is_said_to_be():
-    time = np.arange(10) / 10
-    feet = np.full((10, 1, 3), 0.7)
-    assert floor_contact(feet, time).contact == 0
-    assert floor_contact(feet, time, floor=0.7).contact == 1
-    assert floor_contact(feet, time, floor=0.7).below == 0
-    feet[6:, 0, 1] -= 0.0005  # rounding, and what a sole gives
-    feet[:4, 0, 1] -= 0.02
-    feet[4:6, 0, 1] -= 0.005
-    sunk = floor_contact(feet, time, floor=0.7)
-    assert sunk.below == pytest.approx(0.6)
-    assert sunk.depth_mm == pytest.approx((4 * 20 + 2 * 5) / 6)
-
-
-def test_feet_that_are_not_there_touch_nothing():
-    time = np.arange(10) / 10
-    feet = np.zeros((10, 2, 3))
-    feet[:, 1] = NAN
-    found = floor_contact(feet, time)
-    assert (found.contact, found.skate) == (1, 0)
-    nothing = floor_contact(feet[:, 1:], time)
-    assert all(value is None for value in nothing.to_json().values())
-    assert np.isnan(floor_contact(feet[:1], time[:1]).contact)
-    json.dumps(nothing.to_json(), allow_nan=False)
 
 
 def test_bones_by_hand():

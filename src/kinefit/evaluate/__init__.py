@@ -1,7 +1,7 @@
 """Results against the known truth of a synthetic scene, and against one another.
 
-Scoring works on values and knows no files (`points`, `pictures`, `directions`, `joint_angles`,
-`bodies`); what reads files and folders is apart (`runs`, `files`), and so is what people read
-(`report`, `plots`). Scores are nested dictionaries of plain numbers, None where there is nothing to
-say, with the unit in each name.
+Scores of values: `position_scores`, `detection_scores`, `limb_scores`, `joint_angles`,
+`body_scores`. Of files and folders: `run_scores`, `point_files`. For people: `score_tables`,
+`error_plots`. Scores are nested dictionaries of plain numbers with the unit in each name; None is
+a number that is not defined.
 """

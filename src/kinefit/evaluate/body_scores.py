@@ -1,8 +1,8 @@
-"""A fitted body against the true one: joints, skin, stature, and how it lies over the pictures."""
+"""A fitted body against the true one: joints, skin, stature, reprojection and masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ from kinefit.evaluate.truth_at_times import Clock, WorldTransform, markers_at, n
 from kinefit.geometry.projection import project, to_camera
 from kinefit.metrics import aligned_frames, mask_iou, point_errors, reprojection, summary
 from kinefit.render.mesh import rasterise
+from kinefit.synth.body_points import body_points
 from kinefit.synth.masks import BACKGROUND
 from kinefit.synth.subjects import stature
 from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
 from kinefit.types import BodyMotion, BoolArray, Camera, FloatArray, IntArray
 
-_MOST_MESHES = 60  # posed for the skin's error, and drawn for the mask's: evenly over the clip
-_MOST_MASKS = 20
+_MOST_MESHES, _MOST_MASKS = 60, 20  # frames whose mesh is scored: evenly over the clip
 
 
 def score_body(
@@ -52,39 +52,29 @@ def score_body(
         "vertices_mm": score_vertices(body, motion, someone, time, transform),
         "views": {},
     }
+    fitted = motion.rotations, motion.translation, motion.shape
+    # People wear clothes: the true body's own mask shows which overlap is possible.
+    same = someone.motion.body == body.name
+    true = (*poses_at(someone, time), someone.motion.shape) if same else None
     for name, camera in (cameras or {}).items():
         view = truth.view(name)
         frame = nearest(view.time, time)
-        out["views"][name] = {
-            "reprojection": _reprojection(camera, names, own, view, frame, someone, real),
-            "mask_iou": _mesh_masks(body, motion, camera, view, frame, person),
-            "bare_mask_iou": _bare_masks(body, someone, view, time, frame, person),
+        cameras_at = [view.at(k) for k in frame]
+        scores = out["views"][name] = {
+            "reprojection": _reprojection(camera, cameras_at, names, own, someone, real),
+            "mask_iou": _mask_scores(body, fitted, [camera] * len(frame), view, frame, person),
+            "bare_mask_iou": summary(np.zeros(0)).to_json(),
         }
+        if true is not None:
+            scores["bare_mask_iou"] = _mask_scores(body, true, cameras_at, view, frame, person)
     return out
 
 
 def body_keypoints(body: BodyModel, motion: BodyMotion) -> tuple[tuple[str, ...], FloatArray]:
     """Names and (T, K, 3) metres of the body's own keypoints."""
-    names = tuple(body.regressors)
-    on_mesh = [index for index, _ in _on_mesh(body, names).values()]
-    mesh_needed = np.unique(np.concatenate([np.zeros(0, np.int64), *on_mesh]))
-    posed = body.motion_vertices(motion, mesh_needed)
-    rest = body.rest_joints(motion.shape)
-    _, joints = body.pose(motion.rotations, motion.translation, rest)
-    at = {}
-    for name in names:
-        source = body.regressor(name)
-        if isinstance(source, str):
-            at[name] = joints[:, body.joint_names.index(source)]
-        else:
-            pick = np.searchsorted(mesh_needed, source[0])
-            at[name] = np.einsum("v,tvi->ti", source[1], posed[:, pick])
-    return names, np.stack([at[name] for name in names], axis=1)
-
-
-def _on_mesh(body: BodyModel, names: Iterable[str]) -> dict[str, tuple[IntArray, FloatArray]]:
-    sources = {name: body.regressor(name) for name in names}
-    return {name: source for name, source in sources.items() if not isinstance(source, str)}
+    points, names = body_points(body), tuple(body.regressors)
+    xyz, _ = points.at(motion.rotations, motion.translation, motion.shape)
+    return names, xyz[:, columns(points.keypoints, names)]
 
 
 def score_vertices(
@@ -127,13 +117,13 @@ def _vertex_errors(body: BodyModel, ours: FloatArray, real: FloatArray) -> dict[
 
 def _mid_hip(body: BodyModel, mesh: FloatArray) -> FloatArray:
     """(3,) metres; NaN for a body whose hips are not taken from its mesh (V, 3)."""
-    hips = _on_mesh(body, HIPS).values()
-    both = [weights @ mesh[index] for index, weights in hips]
-    return np.mean(both, axis=0) if len(both) == len(HIPS) else np.full(3, np.nan)
+    hips = [body.regressors.get(name, "") for name in HIPS]
+    on_mesh = [source[1] @ mesh[source[0]] for source in hips if not isinstance(source, str)]
+    return np.mean(on_mesh, axis=0) if len(on_mesh) == len(HIPS) else np.full(3, np.nan)
 
 
 def _evenly(rows: IntArray, most: int) -> IntArray:
-    """At most so many of `rows`, evenly spread, the ends among them."""
+    """At most `most` of `rows`, evenly spread, with both ends."""
     if len(rows) <= most:
         return rows
     return rows[np.round(np.linspace(0, len(rows) - 1, most)).astype(np.int64)]
@@ -141,65 +131,51 @@ def _evenly(rows: IntArray, most: int) -> IntArray:
 
 def _reprojection(
     camera: Camera,
+    true_cameras: Sequence[Camera],
     names: tuple[str, ...],
     own: FloatArray,
-    view: ViewTruth,
-    frame: IntArray,
     someone: PersonTruth,
     real: FloatArray,
 ) -> dict[str, Any]:
-    """The fitted keypoints in the camera as the result has it, against the true ones in the true.
+    """The fitted keypoints in the result's camera against the true ones in the true cameras.
 
-    The truth is projected at the moment of the fit, which may lie between frames.
+    The truth is projected at the time of the fit, which may lie between frames.
     """
     both = common_names(names, someone.markers.names)
-    ours = own[:, columns(names, both)]
     truth = real[:, columns(someone.markers.names, both)]
-    xy = np.stack([project(view.at(k), xyz) for k, xyz in zip(frame, truth, strict=True)])
-    errors = reprojection(camera, ours, xy)
+    xy = np.stack([project(c, xyz) for c, xyz in zip(true_cameras, truth, strict=True)])
+    errors = reprojection(camera, own[:, columns(names, both)], xy)
     return {"px": summary(errors.px).to_json(), "mm": summary(errors.mm).to_json()}
 
 
-def _mesh_masks(
+def _mask_scores(
     body: BodyModel,
-    motion: BodyMotion,
-    camera: Camera,
+    motion: tuple[FloatArray, FloatArray, FloatArray],
+    cameras: Sequence[Camera],
     view: ViewTruth,
     frame: IntArray,
     person: int,
 ) -> dict[str, Any]:
-    """Intersection over union of the drawn body with the person's true mask, up to 20 frames."""
-    known = np.isfinite(motion.translation).all(axis=1)
-    found = []
-    for k in _evenly(np.flatnonzero(known), _MOST_MASKS):
-        mesh = body.posed_vertices(motion.rotations[k], motion.translation[k], motion.shape)
-        found.append(_drawn_iou(silhouette(body, camera, mesh), view, int(frame[k]), person))
-    return summary(np.array(found, np.float64)).to_json()
+    """Intersection over union of drawn meshes with the person's true mask, up to 20 frames.
 
-
-def _bare_masks(
-    body: BodyModel,
-    truth: PersonTruth,
-    view: ViewTruth,
-    time: FloatArray,
-    frame: IntArray,
-    person: int,
-) -> dict[str, Any]:
-    """The same of the true body in the true camera: people wear clothes, so it is not 1."""
-    if truth.motion.body != body.name:
-        return summary(np.zeros(0)).to_json()
-    rotations, translation = poses_at(truth, time)
+    motion: rotations, translation and shape of T poses. cameras, frame: the camera, and the view's
+    frame, of each.
+    """
+    rotations, translation, shape = motion
     found = []
     for k in _evenly(np.flatnonzero(np.isfinite(translation).all(axis=1)), _MOST_MASKS):
-        mesh = body.posed_vertices(rotations[k], translation[k], truth.motion.shape)
-        drawn = silhouette(body, view.at(int(frame[k])), mesh)
+        mesh = body.posed_vertices(rotations[k], translation[k], shape)
+        drawn = silhouette(body, cameras[k], mesh)
         found.append(_drawn_iou(drawn, view, int(frame[k]), person))
     return summary(np.array(found, np.float64)).to_json()
 
 
 def _drawn_iou(drawn: BoolArray, view: ViewTruth, frame: int, person: int) -> float:
-    """What hides the person hides the true mask, and not the drawn body: pixels that show another
-    person or an object are left out. NaN for pictures of another size."""
+    """Intersection over union in one frame; NaN for images of another size.
+
+    Pixels of another person or an object are left out: they occlude the true mask, but not the
+    drawn body.
+    """
     labels, truth = view.masks.labels(frame), view.masks.person(frame, person)
     if drawn.shape != truth.shape:
         return float("nan")
@@ -221,8 +197,8 @@ def score_masks(
 ) -> dict[str, Any]:
     """Intersection over union of a program's masks with the true ones.
 
-    masks: (frame of the view, (height, width) boolean). Frames in which nobody is in either say
-    nothing.
+    masks: (frame of the view, (height, width) boolean). A frame without anybody in either mask
+    counts as missing.
     """
     found = [float(mask_iou(mask, view.masks.person(k, person))) for k, mask in masks]
     return summary(np.array(found, np.float64)).to_json()

@@ -18,15 +18,16 @@ from kinefit.tracking.sides import SPEED_LIMIT
 from kinefit.types import FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
 
 PCK_SHARES = (0.02, 0.05, 0.1)  # of the longer side of the person's box
-# Left and right this near to one another, of the person's size, are not told apart by noise alone.
+# Left and right nearer to one another than this share of the person's size: noise alone would
+# decide which is which.
 _LEAST_APART = 0.05
 _MEANS = skeleton("markers22").derived
 
 
 def frames_of(view: ViewTruth, time: FloatArray) -> IntArray:
-    """(T,) index of the view's frame at time stamps (T,) of its own clock; -1 where there is none.
+    """(T,) index of the view's frame at time stamps (T,) of its own clock; -1 without one.
 
-    Raises TooFewPoints when there is none at all.
+    Raises TooFewPoints when no time stamp has a frame.
     """
     at = view.timeline.time
     index = nearest(at, time)
@@ -50,10 +51,10 @@ def person_sizes(xy: FloatArray) -> FloatArray:
 
 
 def own_points(names: Sequence[str], truth: SceneTruth) -> tuple[str, ...]:
-    """Of a detector's points those that the body has a place of its own for.
+    """Those of a detector's points that the body itself has.
 
-    Not the means of others: "Head" is the middle of the ears here and the crown in Halpe, and a
-    detector that has learnt "Neck" and "Hip" has them where its annotators put them.
+    Means of other points are left out: "Head" is the middle of the ears here and the crown in
+    Halpe, and detectors learn "Neck" and "Hip" from where annotators put them.
     """
     return common_names(names, [n for n in truth.point_names if n not in _MEANS])
 
@@ -61,7 +62,7 @@ def own_points(names: Sequence[str], truth: SceneTruth) -> tuple[str, ...]:
 def score_track(
     image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
 ) -> dict[str, Any]:
-    """What a detector saw of one person in one camera's video.
+    """A detector's points of one person in one camera's video.
 
     Errors are in pixels and in percent of the person's size in the picture: the longer side of the
     box around all of the body's points. Points outside the picture are in no mean.
@@ -110,7 +111,7 @@ def _by_visibility(
 
 
 def _pck(found: FloatArray, true: FloatArray, size: FloatArray) -> dict[str, Any]:
-    """Share of points within so much of the person's size; one that was not found is wrong."""
+    """Share of points within each share of the person's size; a lost point counts as wrong."""
     return plain(
         {
             f"{share:g}": float(
@@ -124,11 +125,11 @@ def _pck(found: FloatArray, true: FloatArray, size: FloatArray) -> dict[str, Any
 def swapped_frames(
     names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
 ) -> dict[str, FloatArray]:
-    """Group of limbs ("arms", "legs") -> (T,) 1 where left and right were exchanged, else 0.
+    """Group of limbs ("arms", "legs") -> (T,) 1 where left and right are swapped, else 0.
 
-    found, true: (T, J, 2) pixels. size: (T,) of the person. Exchanged: the group's points are
-    nearer to their twins' true places than to their own, in sum. NaN where left and right lie so
-    near to one another in the picture (a side view) that noise alone would decide.
+    found, true: (T, J, 2) pixels. size: (T,) of the person. Swapped: the group's points are nearer
+    to the true places of the other side than to their own, in sum. NaN where both sides lie so
+    near to one another in the image (a side view) that noise alone would decide.
     """
     out = {}
     for group, joints in SPEED_LIMIT.items():
@@ -142,24 +143,24 @@ def swapped_frames(
             for a, b in ((left, right), (right, left))
         )
         known = np.isfinite(own) & np.isfinite(other)
-        plainly = (np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size) & known.any(
+        apart_enough = (np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size) & known.any(
             axis=1
         )
         crossed = np.where(known, other - own, 0.0).sum(axis=1) < 0
-        out[group] = np.where(plainly, crossed, np.nan)
+        out[group] = np.where(apart_enough, crossed, np.nan)
     return out
 
 
 def swap_rates(
     names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
 ) -> dict[str, Any]:
-    """Group -> share of the frames that can be judged in which its sides were exchanged."""
+    """Group -> share of swapped frames among those where it can be decided."""
     frames = swapped_frames(names, found, true, size)
     return plain({group: float(mean_of(flags)) for group, flags in frames.items()})
 
 
 def _dropped(found: FloatArray, visibility: NDArray[np.uint8]) -> dict[str, Any]:
-    """Shares of frames without anybody, and of points that are seen and were not found."""
+    """Shares of frames without a detection, and of visible points that were not detected."""
     lost = ~all_finite(found)
     return plain(
         {
@@ -170,7 +171,7 @@ def _dropped(found: FloatArray, visibility: NDArray[np.uint8]) -> dict[str, Any]
 
 
 def _followed(found: FloatArray, people: FloatArray, person: int) -> float | None:
-    """Share of frames in which of all people (P, T, J, 2) this one is nearest; None if alone."""
+    """Share of frames in which this person is the nearest of all (P, T, J, 2); None if alone."""
     if len(people) < 2:
         return None
     far = np.stack([mean_of(point_errors(found, one), 1) for one in people])

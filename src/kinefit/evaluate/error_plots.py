@@ -1,4 +1,4 @@
-"""Figures of where errors come from: view angle, what is seen, limb, visibility score, size."""
+"""Figures of errors by view angle, visibility, limb, the detector's score and size."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kinefit.synth.truth import Visibility
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints
 
 _WIDTH, _PANEL, _SCALE = 680.0, 190.0, 2.0
-_NAMES = 80.0  # below the last panel, for names that stand upright
-_FEWEST = 5  # errors in a group, below which its spread is chance
+_NAMES = 80.0  # below the last panel, for vertical names
+_FEWEST = 5  # errors in a group; fewer have no percentiles that mean anything
 _VISIBILITIES = (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
-_VISIBILITY_LABELS = ("seen", "hidden by oneself", "hidden by others")
+_VISIBILITY_LABELS = ("visible", "self-occluded", "occluded by others")
 
 
 class Group(NamedTuple):
-    """Errors of one circumstance. label: what it is. size: how many. spread: (4,) their 25th,
-    50th, 75th and 90th percentiles; NaN for fewer than five."""
+    """Errors of one group. size: their number. spread: (4,) their 25th, 50th, 75th and 90th
+    percentiles; NaN for fewer than five."""
 
     label: str
     size: int
@@ -34,7 +34,7 @@ class Group(NamedTuple):
 
 
 def plot_sources(sources: ErrorSources, title: str, path: str | Path) -> None:
-    """Write one PNG: five panels, of view angle, visibility, name, visibility score and size.
+    """Write one PNG: five panels, by view angle, visibility, score, size and name.
 
     Raises TooFewPoints without any error.
     """
@@ -47,19 +47,19 @@ def sources_sheet(sources: ErrorSources, title: str) -> Sheet:
         raise TooFewPoints("Errors to be drawn", found=0, needed=1)
     panels = (
         ("where the camera stands, degrees from the person's front (+: their left)", by_azimuth),
-        ("what is seen of it", by_visibility),
-        ("the detector's visibility", by_score),
-        ("size of the person in the picture, px", by_size),
-        ("of what", by_name),
+        ("visibility in the image", by_visibility),
+        ("the detector's score", by_score),
+        ("size of the person in the image, px", by_size),
+        ("point or limb", by_name),
     )
     sheet = Sheet(_WIDTH, 56 + _PANEL * len(panels) + _NAMES)
     sheet.text(46, 22, title, size=14, bold=True)
     about = f"{sources.unit}; box: the middle half, line: median, whisker: 90th percentile"
     sheet.text(46, 41, about, size=10.5, color=QUIET)
     top = _top([group for _, groups in panels for group in groups(sources)])
-    for row, (words, groups) in enumerate(panels):
+    for row, (label, groups) in enumerate(panels):
         slanted = groups is by_name
-        _panel(sheet, 56 + _PANEL * row, words, groups(sources), top, slanted=slanted)
+        _panel(sheet, 56 + _PANEL * row, label, groups(sources), top, slanted=slanted)
     return sheet
 
 
@@ -72,10 +72,10 @@ def by_azimuth(sources: ErrorSources) -> list[Group]:
 
 
 def by_visibility(sources: ErrorSources) -> list[Group]:
-    """By what of a point, or of the worse end of a limb, is seen in the picture."""
+    """By visibility of a point, or of the worse end of a limb."""
     return [
-        _group(sources, words, sources.visibility == visibility)
-        for visibility, words in zip(_VISIBILITIES, _VISIBILITY_LABELS, strict=True)
+        _group(sources, label, sources.visibility == visibility)
+        for visibility, label in zip(_VISIBILITIES, _VISIBILITY_LABELS, strict=True)
     ]
 
 
@@ -91,12 +91,12 @@ def by_size(sources: ErrorSources) -> list[Group]:
     edges = nice_ticks(low, high, 7) if high > low else np.zeros(0)
     edges = np.concatenate([[-np.inf], edges, [np.inf]])
     return [
-        _group(sources, _range_words(a, b), (sources.size_px >= a) & (sources.size_px < b))
+        _group(sources, _range_label(a, b), (sources.size_px >= a) & (sources.size_px < b))
         for a, b in pairwise(edges)
     ]
 
 
-def _range_words(low: float, high: float) -> str:
+def _range_label(low: float, high: float) -> str:
     if np.isinf(low):
         return "all" if np.isinf(high) else f"< {high:g}"
     return f"≥ {low:g}" if np.isinf(high) else f"{low:g}–{high:g}"
@@ -115,7 +115,7 @@ def _group(sources: ErrorSources, label: str, rows: BoolArray | IntArray) -> Gro
 
 
 def _top(groups: Sequence[Group]) -> float:
-    """Upper end of all panels' axes: of every box, and of whiskers up to three times as high."""
+    """Upper end of all axes: above every box, and whiskers up to three times as high."""
     spreads = np.array([group.spread for group in groups])
     if not np.isfinite(spreads).any():
         return 1.0
@@ -124,10 +124,10 @@ def _top(groups: Sequence[Group]) -> float:
 
 
 def _panel(
-    sheet: Sheet, top: float, words: str, groups: Sequence[Group], limit: float, *, slanted: bool
+    sheet: Sheet, top: float, label: str, groups: Sequence[Group], limit: float, *, slanted: bool
 ) -> None:
     frame = Frame(46, top + 20, _WIDTH - 56, _PANEL - 62, (-0.5, len(groups) - 0.5), (0, limit))
-    sheet.text(frame.left, top + 12, words[:1].upper() + words[1:], size=11.5, bold=True)
+    sheet.text(frame.left, top + 12, label[:1].upper() + label[1:], size=11.5, bold=True)
     for value in nice_ticks(0, limit, 6):
         y = frame.points(np.zeros(1), np.array([value]))[0, 1]
         sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
@@ -154,10 +154,10 @@ def _box(sheet: Sheet, frame: Frame, x: float, half: float, group: Group) -> Non
 
 
 def _label(sheet: Sheet, frame: Frame, x: float, group: Group, slanted: bool) -> None:
-    """What the group is, and how many errors are in it."""
+    """Name and number of errors of the group."""
     if slanted:
-        words = f"{group.label} ({group.size})"
-        sheet.text(x + 3, frame.bottom + 6, words, size=9, anchor="end", color=QUIET, upright=True)
+        text = f"{group.label} ({group.size})"
+        sheet.text(x + 3, frame.bottom + 6, text, size=9, anchor="end", color=QUIET, upright=True)
         return
     sheet.text(x, frame.bottom + 14, group.label, size=9.5, anchor="middle", color=QUIET)
     sheet.text(x, frame.bottom + 27, f"({group.size})", size=8.5, anchor="middle", color=QUIET)

@@ -1,4 +1,4 @@
-"""Where errors come from: each error beside the circumstances that it was made in."""
+"""Errors of points and limbs with what they may depend on: view, visibility, score, size."""
 
 from __future__ import annotations
 
@@ -42,20 +42,19 @@ class ErrorSources:
     size_px: FloatArray
 
     def known(self) -> ErrorSources:
-        """Without what has no error: not detected, or not known."""
+        """Without missing errors."""
         rows = np.isfinite(self.error)
-        return ErrorSources(
-            self.unit, self.names, self.error[rows], self.name[rows], self.azimuth_deg[rows],
-            self.visibility[rows], self.score[rows], self.size_px[rows],
-        )  # fmt: skip
+        arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return ErrorSources(self.unit, self.names, **arrays)
+
+
+_ARRAYS = ("error", "name", "azimuth_deg", "visibility", "score", "size_px")
 
 
 def joined(parts: Sequence[ErrorSources]) -> ErrorSources:
     """Errors of the same kind and names, of several cameras."""
-    first = parts[0]
-    fields = ("error", "name", "azimuth_deg", "visibility", "score", "size_px")
-    arrays = {f: np.concatenate([getattr(part, f) for part in parts]) for f in fields}
-    return ErrorSources(first.unit, first.names, **arrays)
+    arrays = {f: np.concatenate([getattr(part, f) for part in parts]) for f in _ARRAYS}
+    return ErrorSources(parts[0].unit, parts[0].names, **arrays)
 
 
 def of_pairs(rows: Mapping[str, NDArray[Any]]) -> tuple[ErrorSources, ErrorSources]:
@@ -97,7 +96,7 @@ def of_track(
 
 
 def camera_azimuths(names: Sequence[str], xyz: FloatArray) -> FloatArray:
-    """(T,) degrees, -180..180: from where the camera sees the trunk; see `ErrorSources`.
+    """(T,) degrees, -180..180: direction of the camera from the trunk; see `ErrorSources`.
 
     xyz: (T, J, 3), camera axes from the camera. NaN without shoulders and hips.
     """

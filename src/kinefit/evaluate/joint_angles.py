@@ -18,12 +18,12 @@ from kinefit.types import InputError, InvalidData, JointAngles, TooFewPoints
 
 
 def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
-    """Angles against `truth` at the same samples; see `kinefit.metrics.Agreement` for the numbers.
+    """Angles against `truth` at the same samples; see `kinefit.metrics.Agreement`.
 
     Samples near gimbal lock in either are left out: there the value depends on noise. Whole turns
-    do not count. `mae_centred` and `sd` are what is left without a constant offset, which bodies
-    and their markers always have. overall: means over the degrees of freedom, of absolute values.
-    coverage: of the deviations, where the result has any; centred: about the mean difference.
+    do not count. `mae_centred` and `sd` are without the constant offset that different marker sets
+    always have. overall: means over the degrees of freedom, of absolute values.
+    coverage: of the standard deviations, if any; centred: about the mean difference.
     Raises InvalidData without a common angle.
     """
     names = common_names(angles.names, truth.names)

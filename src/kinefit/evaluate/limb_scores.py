@@ -1,4 +1,4 @@
-"""Directions of limbs that a detector claims in space, against the true ones."""
+"""Limb directions of a detector's 3D points against the true ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kinefit.synth.truth import SceneTruth, ViewTruth
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, PoseTrack
 
 COCO = skeleton("coco17").points
-_JOINTS = COCO[5:]  # the 12 of arms and legs, as published: the face would make errors small
+_JOINTS = COCO[5:]  # the 12 of arms and legs, as published: points of the face would lower the mean
 _TRUNK = [{limb.start[1:], limb.end[1:]} <= {"Shoulder", "Hip"} for limb in LIMBS]
 # Name -> (L,) indices of limbs.
 PARTS: Mapping[str, IntArray] = {
@@ -63,7 +63,7 @@ def in_camera(view: ViewTruth, index: IntArray, world: FloatArray) -> FloatArray
 def any_swapped(
     names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
 ) -> BoolArray:
-    """(T,) True where arms or legs are exchanged in the picture; see `swapped_frames`."""
+    """(T,) True where arms or legs are swapped in the image; see `swapped_frames`."""
     groups = swapped_frames(names, found, true, size)
     out = np.zeros(len(found), bool)
     for flags in groups.values():
@@ -74,7 +74,7 @@ def any_swapped(
 def score_pairs(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Rows of `kinefit.synth.pairs` (its FIELDS): the detector's own 3D against the truth.
 
-    Positions are compared at the true length of the torso, which both are brought to.
+    Positions are compared after both are scaled to the true length of the torso.
     """
     scale = np.asarray(rows["gt_scale"], np.float64)[:, None, None]
     swapped = any_swapped(
@@ -101,21 +101,21 @@ def score_directions(
     """Directions of 14 limbs, camera axes, and positions of the 12 joints of arms and legs.
 
     xyz, truth: (T, J, 3) and (T, K, 3) metres, camera axes, each of any origin. ray: (T, 3) from
-    the camera to the person. swapped: (T,) left and right were exchanged in the picture: there
-    the directions are of the wrong side, and `unswapped` tells the rest.
+    the camera to the person. swapped: (T,) left and right are swapped in the image: these frames
+    have directions of the wrong side, and `unswapped` leaves them out.
 
-    Of each set of limbs: angle: degrees; ray: against the truth turned so that the ray to the
-    person is the camera's axis, as a detector sees it that knows no focal length; rotated: after
-    the best rotation of each frame; flat: what is got by the true directions in the picture
-    without any depth, for comparison.
+    For each set of limbs: angle: degrees; ray: against the truth rotated so that the ray to the
+    person is the camera's axis, as for a detector that does not know the focal length; rotated:
+    after the best rotation of each frame; flat: of the true directions without their depth, for
+    comparison.
     """
     ours, real = limb_directions(xyz, names), limb_directions(truth, truth_names)
     ahead = np.broadcast_to([0.0, 0.0, 1.0], ray.shape)
     straight = real @ np.swapaxes(rotation_between(ray, ahead), -1, -2)
-    turned = _rotated(ours, real)
+    rotated = _rotated(ours, real)
     clean = ~swapped
-    out = {name: _row(ours, real, straight, turned, limbs) for name, limbs in PARTS.items()}
-    out["unswapped"] = _row(ours[clean], real[clean], straight[clean], turned[clean], PARTS["all"])
+    out = {name: _row(ours, real, straight, rotated, limbs) for name, limbs in PARTS.items()}
+    out["unswapped"] = _row(ours[clean], real[clean], straight[clean], rotated[clean], PARTS["all"])
     both = [name for name in _JOINTS if name in names and name in truth_names]
     errors = aligned(
         both,
@@ -132,22 +132,22 @@ def score_directions(
 
 
 def _row(
-    ours: FloatArray, real: FloatArray, straight: FloatArray, turned: FloatArray, limbs: IntArray
+    ours: FloatArray, real: FloatArray, straight: FloatArray, rotated: FloatArray, limbs: IntArray
 ) -> dict[str, Any]:
-    ours, real, straight, turned = (v[:, limbs] for v in (ours, real, straight, turned))
+    ours, real, straight, rotated = (v[:, limbs] for v in (ours, real, straight, rotated))
     found = direction_errors(ours, real, [LIMBS[i] for i in limbs])
     return {
         **found.to_json(),
         "ray": summary(angles_between(ours, straight)).to_json(),
-        "rotated": summary(angles_between(turned, real)).to_json(),
+        "rotated": summary(angles_between(rotated, real)).to_json(),
         **plain({"flat": float(mean_of(angles_between(real * [1, 1, 0], real)))}),
     }
 
 
 def _rotated(directions: FloatArray, truth: FloatArray) -> FloatArray:
-    """Unit vectors (T, L, 3) turned onto the truth, each frame by its best rotation.
+    """Unit vectors (T, L, 3) after the best rotation of each frame onto the truth.
 
-    Each vector and its opposite: their middle is at the origin, so that `align` only turns.
+    Each vector enters with its opposite: their mean is the origin, so that `align` only rotates.
     """
     both, real = (np.concatenate([v, -v], axis=1) for v in (directions, truth))
     return np.asarray(directions @ np.swapaxes(align(both, real).R, -1, -2))

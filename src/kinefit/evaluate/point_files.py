@@ -1,4 +1,4 @@
-"""Points in space of any two files against one another."""
+"""3D points of any two files against one another."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
     """Points against a reference at the sample times of `points` inside the reference.
 
     mpjpe_mm: the mean error under every alignment (`kinefit.evaluate.position_scores.aligned`).
-    aligned: what of one alignment is wanted in full. none: as they are; root: each frame from the
-    middle of the hips; rigid, similarity: one motion (and scale) for the clip.
+    aligned: the scores of one alignment in full. none: unaligned; root: each frame from the middle
+    of the hips; rigid, similarity: one motion (and scale) for the clip.
     Raises InvalidData without a common name and TooFewPoints without a common time.
     """
     names = common_names(points.names, reference.names)
@@ -100,7 +100,7 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
 def _moved(
     names: tuple[str, ...], xyz: FloatArray, truth: FloatArray, align: Alignment
 ) -> tuple[FloatArray, FloatArray]:
-    """Both (T, J, 3) as they are compared."""
+    """Points and truth (T, J, 3) after the alignment."""
     if align == "root":
         root = root_of(names)
         if not root:
@@ -114,8 +114,8 @@ def _moved(
 def _at(points: Points, time: FloatArray) -> FloatArray:
     """(N, J, 3) metres at `time` (N,); NaN outside, and between samples of which one is missing.
 
-    A sample at the very moment counts as it is. Else by cubic splines where nothing is missing, and
-    by straight lines where something is.
+    A sample at exactly that time is taken. Else points without missing samples are interpolated by
+    cubic splines, others linearly.
     """
     at, flat = points.time, points.xyz.reshape(len(points.time), -1)
     inside = (time >= at[0] - SLACK_S) & (time <= at[-1] + SLACK_S)
@@ -151,7 +151,7 @@ def _of(markers: Markers) -> Points:
 
 
 def _archive(path: Path, person: int) -> Points:
-    """Of the kinds of .npz that hold points, the one that it is."""
+    """Points of a .npz file of triangulated points, a body's motion or a scene's truth."""
     known = read_npz(path, only=("format", "points3d_refined"))
     if "points3d_refined" in known:
         bundle = read_bundle(path)
@@ -160,9 +160,9 @@ def _archive(path: Path, person: int) -> Points:
         "kinefit truth": _truth,
         "kinefit body": _motion,
     }
-    said = str(known.get("format", ""))
+    file_format = str(known.get("format", ""))
     for start, read in readers.items():
-        if said.startswith(start):
+        if file_format.startswith(start):
             return read(path, person)
     raise InputError(
         path, "holds neither triangulated points, a body's motion nor a scene's truth",
@@ -178,7 +178,7 @@ def _motion(path: Path, person: int) -> Points:
     motion, body = read_motion(path), load_body("anny")
     if motion.body != body.name:
         raise InputError(
-            path, f"moves {motion.body}, whose mesh kinefit does not carry",
+            path, f"is the motion of {motion.body}, whose mesh kinefit does not have",
             "give the .trc that was written beside it",
         )  # fmt: skip
     names, xyz = body_keypoints(body, motion)

@@ -1,4 +1,4 @@
-"""Points in space against the truth: position under each alignment, smoothness, feet, bones."""
+"""3D points against the truth: positions after each alignment, smoothness, feet, bones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from kinefit.metrics import (
     bone_lengths,
     centred,
     foot_sliding,
+    gaussian_nll,
     interval_coverage,
     jitter,
     mean_of,
     one_rigid,
     point_errors,
     region_coverage,
+    root_translation_errors,
+    sparsification,
     summary,
     variation_pct,
     world_errors,
@@ -63,10 +66,10 @@ def aligned(
 ) -> dict[str, FloatArray]:
     """(T, J) metres from `xyz` to `truth` (T, J, 3) by alignment.
 
-    absolute: as they are. root: in each frame from the middle of the hips (or "Hip"). These two
-    need the same axes: without `placed` they are left out. rigid, similarity: one motion (and
+    absolute: unaligned. root: in each frame from the middle of the hips (or "Hip"). These two need
+    the same axes: without `placed` they are left out. rigid, similarity: one motion (and
     scale) for the clip. w, wa: chunks of 100 frames by a similarity of their own, from their first
-    two frames or all (`kinefit.metrics.w_mpjpe`). pa: a similarity for each frame.
+    two frames or all (`kinefit.metrics.world_errors`). pa: a similarity for each frame.
     """
     root = root_of(names)
     out = {}
@@ -94,8 +97,8 @@ def score_points(
 ) -> dict[str, Any]:
     """Points `xyz` (T, J, 3) metres against `truth` (T, K, 3) at `time` (T,) seconds.
 
-    The names that both have are compared; frames that the truth does not know are left out.
-    placed: whether both are in one world; else only what does not depend on it is told.
+    The names that both have are compared; frames without truth are left out.
+    placed: whether both are in one world; else scores that depend on it are left out.
     Raises InvalidData without a common name.
     """
     both = common_names(names, truth_names)
@@ -118,10 +121,22 @@ def score_points(
             name: _means({k: errors[k][:, i] for k in shown if k in errors})
             for i, name in enumerate(both)
         },
+        "root_translation_pct": _root_translation(both, xyz, truth),
         "acceleration_m_s2": summary(acceleration_errors(moved, truth, time)).to_json(),
         **_smoothness(time, both, moved, truth),
         "bones": _bones(both, xyz, truth),
     }
+
+
+def _root_translation(
+    names: Sequence[str], xyz: FloatArray, truth: FloatArray
+) -> dict[str, Any] | None:
+    """Errors of the root's path, percent of its length (RTE); None without hips."""
+    root = root_of(names)
+    if not root:
+        return None
+    paths = (points[:, root].mean(axis=1) for points in (xyz, truth))
+    return summary(root_translation_errors(*paths)).to_json()
 
 
 def _means(errors: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -130,7 +145,7 @@ def _means(errors: Mapping[str, FloatArray]) -> dict[str, Any]:
 
 
 def _sets(names: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """What the detector sees, and what the augmenter adds: the laboratory's markers."""
+    """Points that the detector sees, and the laboratory markers that the augmenter adds."""
     added = [name.endswith("_study") for name in names]
     sets = [("keypoints", False), ("laboratory", True)]
     found = [(kind, [i for i, a in enumerate(added) if a is is_added]) for kind, is_added in sets]
@@ -140,7 +155,7 @@ def _sets(names: Sequence[str]) -> list[tuple[str, list[int]]]:
 def _smoothness(
     time: FloatArray, names: Sequence[str], xyz: FloatArray, truth: FloatArray
 ) -> dict[str, Any]:
-    """What real motion has some of, too: the truth's own stands beside it."""
+    """Jitter and sliding of the result, beside those of the truth: real motion has some."""
     feet = [i for i, name in enumerate(names) if name in FEET]
     ours, real = xyz[:, feet], truth[:, feet]
     return {
@@ -177,15 +192,29 @@ def _bones(names: Sequence[str], xyz: FloatArray, truth: FloatArray) -> dict[str
 
 
 def score_deviations(errors: FloatArray, sd: FloatArray) -> dict[str, Any]:
-    """Whether `sd` (...,) of `errors` (...,), of one unit, holds 68 and 95 % of them."""
-    return {f"{level:.0%}": interval_coverage(errors, sd, level).to_json() for level in LEVELS}
+    """Whether standard deviations `sd` (...,) of `errors` (...,), of one unit, are true.
+
+    "68%", "95%": share of the errors within these intervals. nll: mean negative log-likelihood,
+    nats. ause: whether large deviations mark large errors (`kinefit.metrics.sparsification`), 0 at
+    best.
+    """
+    shares = {f"{level:.0%}": interval_coverage(errors, sd, level).to_json() for level in LEVELS}
+    return shares | _likelihood(errors[..., None], sd[..., None, None] ** 2)
 
 
 def score_covariances(errors: FloatArray, covariance: FloatArray) -> dict[str, Any]:
     """The same for vectors `errors` (..., D) and their covariances (..., D, D)."""
-    return {
+    shares = {
         f"{level:.0%}": region_coverage(errors, covariance, level).to_json() for level in LEVELS
     }
+    return shares | _likelihood(errors, covariance)
+
+
+def _likelihood(errors: FloatArray, covariance: FloatArray) -> dict[str, Any]:
+    spread = np.sqrt(np.trace(covariance, axis1=-2, axis2=-1))
+    ranking = sparsification(np.linalg.norm(errors, axis=-1), spread)
+    nll = float(mean_of(gaussian_nll(errors, covariance)))
+    return plain({"nll": nll, "ause": ranking.ause})
 
 
 def score_marker_deviations(
@@ -197,15 +226,14 @@ def score_marker_deviations(
     *,
     placed: bool = True,
 ) -> dict[str, Any]:
-    """Coverage of the deviations `sd` (T, J, 3) metres per axis of markers `xyz` (T, J, 3).
+    """`score_deviations` of `sd` (T, J, 3) metres per axis of markers `xyz` (T, J, 3).
 
-    All in the axes in which the deviations are. absolute: of the errors as they are, where the
-    place is known; rigid: after one rigid motion of the clip, for deviations that do not claim to
-    know where the person is.
+    All in the axes of the deviations. absolute: of unaligned errors, where the position is known;
+    rigid: after one rigid motion of the clip, for deviations without the error of position.
     """
     both = common_names(names, truth_names)
     pick = columns(names, both)
     xyz, sd, truth = xyz[:, pick], sd[:, pick], truth[:, columns(truth_names, both)]
     out = {"absolute": score_deviations(xyz - truth, sd)} if placed else {}
-    # The truth moves to the result, whose axes the deviations are in.
+    # The truth is moved to the result: the deviations are in the result's axes.
     return out | {"rigid": score_deviations(xyz - one_rigid(truth, xyz), sd)}

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """What a run left; None or absent where it left nothing.
+    """The results of a run; None or absent where there are none.
 
     clock: of everything but the tracks, which have the clocks of their videos. transform: from the
     world of markers, angles and body to the scene's. cameras: as the run has them, in its world.
@@ -79,7 +79,7 @@ def _cameras(folder: Path, scene: SceneFolder) -> dict[str, str]:
     if found and None not in found:
         return {str(camera): name for camera, name in found.items()}
     raise InputError(
-        folder, f"is no run of the videos in {scene.path}", "give the scene that was filmed in them"
+        folder, f"is no run of the videos in {scene.path}", "give the scene of these videos"
     )
 
 
@@ -107,13 +107,13 @@ def _fitted_cameras(internal: Path) -> CameraRig:
 
 
 def transform_of_camera(camera: Camera, view: ViewTruth) -> WorldTransform:
-    """The transform in which a result has `camera`, where the true one stands: both see the same.
+    """The transform that moves the result's `camera` onto the true one, in each frame.
 
-    x_scene = R_true^T (R x + t - t_true), of each frame.
+    x_scene = R_true^T (R x + t - t_true).
     """
-    turned = np.swapaxes(view.R, -1, -2)
-    shift = (turned @ (camera.t - view.t)[..., None])[..., 0]
-    return WorldTransform(view.time, turned @ camera.R, shift)
+    inverse = np.swapaxes(view.R, -1, -2)
+    shift = (inverse @ (camera.t - view.t)[..., None])[..., 0]
+    return WorldTransform(view.time, inverse @ camera.R, shift)
 
 
 def _several(folder: Path, scene: SceneFolder, cameras: list[str]) -> RunData:
@@ -123,8 +123,8 @@ def _several(folder: Path, scene: SceneFolder, cameras: list[str]) -> RunData:
     points = load_triangulation(folder / f"{RIG_STEM}_triangulated.npz")
     rig = _fitted_cameras(internal)
     try:
-        turn, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
-        transform = WorldTransform.fixed(turn.T, -turn.T @ shift)
+        rotation, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
+        transform = WorldTransform.fixed(rotation.T, -rotation.T @ shift)
         clock = _common_clock(scene, points, stored["moments"])
     except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(source, error) from error
@@ -143,9 +143,9 @@ def _several(folder: Path, scene: SceneFolder, cameras: list[str]) -> RunData:
 
 
 def _common_clock(scene: SceneFolder, points: Triangulation, moments: FloatArray) -> Clock:
-    """Of the run. moments: (C, T) seconds of its frames on the clock of each camera, from frame 0.
+    """The clock of the run: the median over cameras, since some offsets may be wrong.
 
-    Cameras whose offsets were found wrongly disagree about it: their median counts.
+    moments: (C, T) seconds of its frames on the clock of each camera, from frame 0.
     """
     shifts = [
         scene.truth.view(name).time[0] + float(own[0] - points.timeline.time[0])
@@ -177,7 +177,7 @@ def _there(files: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _loaded(load: Callable[[Path], T], path: Path) -> T:
-    """What a stage stored; InputError for a file that is missing or damaged."""
+    """The file of a stage; InputError if it is missing or damaged."""
     try:
         return load(path)
     except (*_DAMAGE, InvalidData) as error:

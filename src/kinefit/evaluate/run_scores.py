@@ -1,4 +1,4 @@
-"""A run against the scene that it was made from: everything that its files allow."""
+"""A run, or training pairs, against the known truth: everything that the files allow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import score_body, score_masks
 from kinefit.evaluate.detection_scores import frames_of, score_track
+from kinefit.evaluate.error_plots import plot_sources
+from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track
 from kinefit.evaluate.joint_angles import score_angles
-from kinefit.evaluate.limb_scores import score_pof
+from kinefit.evaluate.limb_scores import score_pairs, score_pof
 from kinefit.evaluate.position_scores import (
     columns,
     common_names,
@@ -24,6 +26,7 @@ from kinefit.evaluate.run_folder import RunData, read_run
 from kinefit.evaluate.scene_folder import check_person, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.io.video import frames
+from kinefit.synth.pair_files import read_pairs
 from kinefit.synth.truth import SceneTruth, ViewTruth
 from kinefit.types import BoolArray, InputError, InvalidData, Markers, MissingMarkers, TooFewPoints
 
@@ -45,7 +48,7 @@ def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
 
 
 def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
-    """Everything that a result's values allow; what was left out and why is in "skipped".
+    """Every score that the result allows; "skipped" says what is missing and why.
 
     cameras: detected points of each (`score_track`), limb directions (`score_pof`), masks.
     triangulated, initial, final: points in space, with the coverage of their uncertainties.
@@ -54,7 +57,7 @@ def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
     scores: Scores = {"views": len(result.cameras), "cameras": {}}
     skipped: dict[str, str] = {}
 
-    def tell(part: str, work: Callable[[], Any], into: Scores, key: str) -> None:
+    def score(part: str, work: Callable[[], Any], into: Scores, key: str) -> None:
         try:
             into[key] = work()
         except (InvalidData, MissingMarkers, TooFewPoints) as error:
@@ -64,9 +67,9 @@ def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
         into: Scores = {}
         scores["cameras"][name] = into
         for key, work in _camera_parts(result, truth, name, person).items():
-            tell(f"{key} of {name}", work, into, key)
+            score(f"{key} of {name}", work, into, key)
     for key, work in _space_parts(result, truth, person).items():
-        tell(key, work, scores, key)
+        score(key, work, scores, key)
     skipped |= {part: why for part, why in _absent(result).items() if part not in skipped}
     return scores | {"skipped": skipped}
 
@@ -102,7 +105,7 @@ def _space_parts(result: RunData, truth: SceneTruth, person: int) -> dict[str, C
 
 
 def _absent(result: RunData) -> dict[str, str]:
-    """What the result does not hold, in words."""
+    """Part that the result lacks -> why."""
     missing = {
         "detected": not result.tracks,
         "pof": all(track.body is None for track in result.tracks.values()),
@@ -193,3 +196,50 @@ def mask_frames(path: Path, view: ViewTruth) -> Iterator[tuple[int, BoolArray]]:
             raise InputError(path, "is of another size than the scene's video", "run it again")
         index = int(frames_of(view, np.array([frame.time]))[0])
         yield index, frame.rgb[..., 0] >= _WHITE
+
+
+def score_limbs(
+    folder: Path, scene: Path | None = None, person: int = 0, plots: Path | None = None
+) -> dict[str, Any]:
+    """Limb directions: name ("pairs", or of a camera) -> `score_directions` of it.
+
+    folder: of `kinefit synth pairs`; with a `scene`, of a run of its videos. plots: folder for
+    `points.png` and `limbs.png`, which show where the errors come from.
+    Raises InputError for folders of other kinds, and a run without the detector's 3D.
+    """
+    if scene is None:
+        rows = read_pairs(folder)
+        found, sources = {"pairs": score_pairs(rows)}, of_pairs(rows)
+    else:
+        found, sources = _of_run(folder, scene, person)
+    if plots is not None:
+        _draw(sources, folder.name, plots)
+    return found
+
+
+def _of_run(
+    folder: Path, scene: Path, person: int
+) -> tuple[dict[str, Any], tuple[ErrorSources, ErrorSources]]:
+    known = read_scene(scene)
+    check_person(known.truth, person, scene)
+    tracks = read_run(folder, known).tracks
+    if not tracks:
+        raise InputError(
+            folder,
+            "its detector gives no track of one person",
+            "run with --detector mediapipe",
+        )
+    try:
+        found = {n: score_pof(track, known.truth, n, person) for n, track in tracks.items()}
+        parts = [of_track(track, known.truth, n, person) for n, track in tracks.items()]
+    except (InvalidData, TooFewPoints) as error:
+        reason = str(error).partition(" Next:")[0].rstrip(".")
+        raise InputError(folder, reason, "run with --detector mediapipe") from error
+    points, limbs = (joined(kind) for kind in zip(*parts, strict=True))
+    return found, (points, limbs)
+
+
+def _draw(sources: tuple[ErrorSources, ErrorSources], name: str, plots: Path) -> None:
+    points, limbs = sources
+    plot_sources(points, f"Detected points: {name}", plots / "points.png")
+    plot_sources(limbs, f"Limb directions: {name}", plots / "limbs.png")

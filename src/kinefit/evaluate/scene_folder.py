@@ -13,7 +13,7 @@ from kinefit.types import InputError
 
 @dataclass(frozen=True, eq=False)
 class SceneFolder:
-    """A scene that is as it was made. videos: SHA-256 of each camera's video, by camera."""
+    """A scene whose files are unchanged. videos: SHA-256 of each camera's video, by camera."""
 
     path: Path
     truth: SceneTruth
@@ -27,7 +27,7 @@ class SceneFolder:
 def read_scene(path: Path) -> SceneFolder:
     """The scene in a folder, every file checked against its SHA-256.
 
-    Raises InputError for what is no scene, or not as it was made.
+    Raises InputError for another folder and for changed files.
     """
     folder = path.parent if path.name == TRUTH else path
     listed = read_manifest(folder)["sha256"]

@@ -9,7 +9,7 @@ Scores = Mapping[str, Any]
 
 
 class ScoreTable(NamedTuple):
-    """A title, names of columns, and rows of cells, the first of each its name."""
+    """A title, column names, and rows of cells; the first cell names its row."""
 
     title: str
     columns: tuple[str, ...]
@@ -17,7 +17,7 @@ class ScoreTable(NamedTuple):
 
 
 def markdown(title: str, tables: Iterable[ScoreTable], notes: Sequence[str] = ()) -> str:
-    """A Markdown page of tables, numbers to the right."""
+    """A Markdown page of tables, numbers aligned right."""
     parts = [f"# {title}"]
     for table in tables:
         ruler = ["---", *["---:"] * (len(table.columns) - 1)]
@@ -61,7 +61,7 @@ def synth_tables(scores: Scores) -> list[ScoreTable]:
 
 
 def skipped_notes(scores: Scores) -> list[str]:
-    """What was not scored, and why."""
+    """A sentence for each part that was not scored, with the reason."""
     return [f"Not scored: {part} ({why.rstrip('.')})." for part, why in scores["skipped"].items()]
 
 
@@ -77,21 +77,24 @@ def pof_tables(scores: Scores) -> list[ScoreTable]:
         (limb, *(_n(one["unswapped"]["limbs"][limb], 1) for one in scores.values()))
         for limb in limbs
     )
-    by_limb = ScoreTable("Mean angle by limb, degrees, without swapped", ("limb", *scores), rows)
+    by_limb = ScoreTable(
+        "Mean angle by limb, degrees, without swapped images", ("limb", *scores), rows
+    )
     return [_directions(sets), by_limb]
 
 
 def pof_notes(scores: Scores) -> list[str]:
-    """Shares of pictures in which nobody was found, and in which left and right were exchanged."""
-    said = []
+    """Shares of images with a detection, and with left and right swapped."""
+    notes = []
     for name, one in scores.items():
-        found = f"somebody was found in {_pct(one['found'])} %, " if "found" in one else ""
-        said.append(f"{name}: of {one['frames']} pictures {found}swapped {_pct(one['swapped'])} %.")
-    return said
+        found = f"a person detected in {_pct(one['found'])} %, " if "found" in one else ""
+        swapped = f"left and right swapped in {_pct(one['swapped'])} %"
+        notes.append(f"{name}: {one['frames']} images, {found}{swapped}.")
+    return notes
 
 
 def pose_tables(scores: Scores) -> list[ScoreTable]:
-    """Of what `kinefit.evaluate.point_files.compare_points` returns."""
+    """Tables of the scores of `kinefit.evaluate.point_files.compare_points`."""
     found = scores["aligned"]
     rows = tuple((name, _n(value, 1)) for name, value in found["by_point_mm"].items())
     return [
@@ -123,7 +126,7 @@ def _pct(share: float | None, decimals: int = 1) -> str:
 def _detected(cameras: Scores) -> ScoreTable:
     columns = (
         *("camera", "px mean", "median", "p95", "% of size", "PCK 0.05 %"),
-        *("arms swapped %", "legs swapped %", "no points %", "seen, lost %"),
+        *("arms swapped %", "legs swapped %", "no person %", "visible, lost %"),
     )
     rows = tuple(
         (
@@ -153,11 +156,11 @@ def _visibility(cameras: Scores) -> ScoreTable:
         )
         for name, one in cameras.items()
     )
-    return ScoreTable("Detected points by what is seen of them", columns, rows)
+    return ScoreTable("Detected points by visibility", columns, rows)
 
 
 def _directions(sets: Scores) -> ScoreTable:
-    """In the form of published lifters' tables; z-sign* where |z| > 0.2."""
+    """As in tables of published lifters; z-sign*: where |z| > 0.2."""
     columns = (
         *("set", "mean °", "median", "p90", "% > 30°", "z-sign", "z-sign*", "ray mean °"),
         *("rot/frame mean °", "flat °", "PA-MPJPE mm", "hip-rel. MPJPE mm"),
@@ -192,14 +195,14 @@ _KINDS = {
 
 
 def _positions(space: Scores) -> ScoreTable:
-    return _alignments(space)._replace(title="Points in space, MPJPE, mm")
+    return _alignments(space)._replace(title="3D points, MPJPE, mm")
 
 
 def _alignments(space: Scores) -> ScoreTable:
     rows = [
-        (f"{name}: {words}" if len(space) > 1 else words, *_summary(one["mpjpe_mm"][kind], 1))
+        (f"{name}: {label}" if len(space) > 1 else label, *_summary(one["mpjpe_mm"][kind], 1))
         for name, one in space.items()
-        for kind, words in _KINDS.items()
+        for kind, label in _KINDS.items()
         if kind in one["mpjpe_mm"]
     ]
     return ScoreTable("MPJPE, mm", ("alignment", *_SUMMARY), tuple(rows))
@@ -218,7 +221,7 @@ def _sets(space: Scores) -> ScoreTable:
 def _motion(space: Scores) -> ScoreTable:
     columns = (
         *("", "acceleration error m/s²", "jitter m/s³ (truth)", "feet slide m/s (truth)"),
-        *("bones vary % (truth)",),
+        *("bones vary % (truth)", "path of the root, error % of its length"),
     )
     rows = []
     for name, one in space.items():
@@ -230,13 +233,14 @@ def _motion(space: Scores) -> ScoreTable:
                 f"{_n(jitter['result'], 0)} ({_n(jitter['truth'], 0)})",
                 f"{_n(feet['result']['slide_m_s'], 3)} ({_n(feet['truth']['slide_m_s'], 3)})",
                 f"{_n(bones['result'], 2)} ({_n(bones['truth'], 2)})",
+                _n((one["root_translation_pct"] or {}).get("mean"), 2),
             )
         )
     return ScoreTable("Motion", columns, tuple(rows))
 
 
 def _by_point(space: Scores) -> list[ScoreTable]:
-    """Of the last stage that there is."""
+    """Of the last stage."""
     name, one = list(space.items())[-1]
     kinds = [k for k in ("absolute", "root", "rigid", "pa") if k in one["mpjpe_mm"]]
     rows = tuple(
@@ -248,12 +252,12 @@ def _by_point(space: Scores) -> list[ScoreTable]:
 
 def _angles(angles: Scores) -> ScoreTable:
     keys = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
-    words = ("MAE", "RMSE", "bias", "SD", "MAE without offset", "ROM error", "ICC(2,1)", "r")
+    labels = ("MAE", "RMSE", "bias", "SD", "MAE without offset", "ROM error", "ICC(2,1)", "r")
     rows = [
         (name, *(_n(one[key], 2) for key in keys))
         for name, one in (*angles["dofs"].items(), ("mean of absolute values", angles["overall"]))
     ]
-    return ScoreTable("Joint angles, degrees", ("angle", *words), tuple(rows))
+    return ScoreTable("Joint angles, degrees", ("angle", *labels), tuple(rows))
 
 
 def _body(body: Scores) -> ScoreTable:
@@ -268,13 +272,12 @@ def _body(body: Scores) -> ScoreTable:
 
 
 def _coverages(scores: Scores) -> list[ScoreTable]:
-    """How many errors lie within what should hold 68 and 95 % of them."""
-    rows = [
-        (f"{part}, {kind}", *(_pct(levels[level]["share"]) for level in ("68%", "95%")))
+    """Shares of errors within the intervals that should hold 68 and 95 % of them."""
+    rows = tuple(
+        (f"{part}, {kind}", *(_pct(one[level]["share"]) for level in ("68%", "95%")),
+         _n(one["ause"], 2))
         for part in ("triangulated", "initial", "final", "angles")
-        for kind, levels in scores.get(part, {}).get("coverage", {}).items()
-    ]
-    if not rows:
-        return []
-    columns = ("stated uncertainty of", "within 68 %", "within 95 %")
-    return [ScoreTable("Coverage, %", columns, tuple(rows))]
+        for kind, one in scores.get(part, {}).get("coverage", {}).items()
+    )  # fmt: skip
+    columns = ("stated uncertainty of", "within 68 %", "within 95 %", "AUSE (0: ranks errors)")
+    return [ScoreTable("Coverage, %", columns, rows)] if rows else []

@@ -19,7 +19,7 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-# Time stamps in files are rounded to milliseconds at worst; a person moves 1 mm in that time.
+# Time stamps in files are rounded to milliseconds at worst; a person moves about 1 mm meanwhile.
 SLACK_S = 1.1e-3
 
 
@@ -27,8 +27,8 @@ SLACK_S = 1.1e-3
 class Clock:
     """From a result's seconds to the scene's.
 
-    own, scene: (K,) the same moments on both clocks; between them, and beyond, the difference
-    changes linearly and stays.
+    own, scene: (K,) the same times on both clocks. Between them the difference is interpolated
+    linearly; outside it is that of the nearest.
     """
 
     own: FloatArray
@@ -41,7 +41,7 @@ class Clock:
 
     @classmethod
     def shifted(cls, shift_s: float = 0.0) -> Clock:
-        """The scene's own clock, or one that shows so many seconds less."""
+        """A clock that shows `shift_s` seconds less than the scene's."""
         return cls(np.zeros(1), np.full(1, shift_s))
 
     def to_scene(self, time: FloatArray) -> FloatArray:
@@ -51,10 +51,10 @@ class Clock:
 
 @dataclass(frozen=True, eq=False)
 class WorldTransform:
-    """From a result's axes and origin to the scene's world: x_scene = R @ x + t.
+    """From a result's world to the scene's: x_scene = R @ x + t.
 
-    time: (K,) seconds of the scene, increasing. R: (K, 3, 3) rotations. t: (K, 3) metres. Between
-    them the nearest counts. A camera that moves turns the transform of its result with it.
+    time: (K,) seconds of the scene, increasing; at other times the nearest counts. R: (K, 3, 3)
+    rotations. t: (K, 3) metres. With a moving camera the result's world moves.
     """
 
     time: FloatArray
@@ -63,17 +63,17 @@ class WorldTransform:
 
     @classmethod
     def fixed(cls, R: FloatArray | None = None, t: FloatArray | None = None) -> WorldTransform:
-        """One for the whole clip; by default the scene's world itself."""
-        turn, shift = (np.eye(3) if R is None else R), (np.zeros(3) if t is None else t)
-        return cls(np.zeros(1), turn[None], shift[None])
+        """One for the whole clip; the identity by default."""
+        rotation, shift = (np.eye(3) if R is None else R), (np.zeros(3) if t is None else t)
+        return cls(np.zeros(1), rotation[None], shift[None])
 
     def to_scene(self, xyz: FloatArray, time: FloatArray) -> FloatArray:
-        """Points `xyz` (T, N, 3) of the transform, at scene times (T,), in the scene's world."""
+        """Points `xyz` (T, N, 3) of the result at scene times (T,), in the scene's world."""
         k = nearest(self.time, time)
         return np.asarray(xyz @ np.swapaxes(self.R[k], -1, -2) + self.t[k][:, None])
 
     def from_scene(self, xyz: FloatArray, time: FloatArray) -> FloatArray:
-        """Points `xyz` (T, N, 3) of the scene's world, at scene times (T,), in the transform."""
+        """Points `xyz` (T, N, 3) of the scene at scene times (T,), in the result's world."""
         k = nearest(self.time, time)
         return np.asarray((xyz - self.t[k][:, None]) @ self.R[k])
 
@@ -99,7 +99,7 @@ def known_times(person: PersonTruth, time: FloatArray) -> BoolArray:
 
 
 def _within(person: PersonTruth, time: FloatArray) -> FloatArray:
-    """Scene times (T,) with those a rounding outside the truth put on its ends."""
+    """Scene times (T,); those outside the truth by rounding are moved to its ends, others NaN."""
     span = person.points.timeline.time
     return np.where(known_times(person, time), np.clip(time, span[0], span[-1]), np.nan)
 

@@ -1,4 +1,4 @@
-"""Errors against a known truth, of arrays and by pure functions; what is missing is never 0."""
+"""Errors of arrays against a known truth, by pure functions; what is missing never counts as 0."""
 
 from kinefit.metrics.agreement import Agreement as Agreement
 from kinefit.metrics.agreement import agreement as agreement
@@ -9,8 +9,7 @@ from kinefit.metrics.directions import angles_between as angles_between
 from kinefit.metrics.directions import direction_errors as direction_errors
 from kinefit.metrics.directions import limb_directions as limb_directions
 from kinefit.metrics.directions import sign_agreement as sign_agreement
-from kinefit.metrics.images import Reprojection as Reprojection
-from kinefit.metrics.images import label_iou as label_iou
+from kinefit.metrics.images import ReprojectionErrors as ReprojectionErrors
 from kinefit.metrics.images import mask_iou as mask_iou
 from kinefit.metrics.images import pixels_to_mm as pixels_to_mm
 from kinefit.metrics.images import reprojection as reprojection
@@ -20,24 +19,17 @@ from kinefit.metrics.positions import correct_points as correct_points
 from kinefit.metrics.positions import mpjpe as mpjpe
 from kinefit.metrics.positions import one_rigid as one_rigid
 from kinefit.metrics.positions import pa_mpjpe as pa_mpjpe
-from kinefit.metrics.positions import pck as pck
 from kinefit.metrics.positions import point_errors as point_errors
-from kinefit.metrics.positions import pve as pve
 from kinefit.metrics.positions import root_translation_errors as root_translation_errors
-from kinefit.metrics.positions import w_mpjpe as w_mpjpe
-from kinefit.metrics.positions import wa_mpjpe as wa_mpjpe
 from kinefit.metrics.positions import world_errors as world_errors
-from kinefit.metrics.smoothness import FloorContact as FloorContact
 from kinefit.metrics.smoothness import FootSliding as FootSliding
 from kinefit.metrics.smoothness import acceleration_errors as acceleration_errors
 from kinefit.metrics.smoothness import bone_lengths as bone_lengths
 from kinefit.metrics.smoothness import derivative as derivative
-from kinefit.metrics.smoothness import floor_contact as floor_contact
 from kinefit.metrics.smoothness import foot_sliding as foot_sliding
 from kinefit.metrics.smoothness import jitter as jitter
 from kinefit.metrics.smoothness import slides as slides
 from kinefit.metrics.smoothness import speeds as speeds
-from kinefit.metrics.smoothness import touching as touching
 from kinefit.metrics.smoothness import variation_pct as variation_pct
 from kinefit.metrics.summary import Summary as Summary
 from kinefit.metrics.summary import mean_of as mean_of

@@ -1,30 +1,29 @@
-"""How two curves of the same quantity agree: one joint angle by two methods, in any unit."""
+"""Agreement of two curves of one quantity: a joint angle by two methods, in any unit."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.metrics.summary import plain, refuse_infinite
+from kinefit.metrics.summary import Numbers, refuse_infinite
 from kinefit.types import FloatArray, InvalidData
 
-# A spread below it is rounding (eight decimals in a file leave 1e-8), and a correlation with such
-# a curve would be one of rounding errors.
+# A standard deviation below this is rounding (a file with eight decimals leaves 1e-8): a
+# correlation with such a curve would be one of rounding errors.
 CONSTANT = 1e-6
 
 _LIMITS = 1.96  # standard deviations that hold 95 % of normal differences
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """`values - reference` over the samples that both have; NaN where there is nothing to say.
+class Agreement(Numbers):
+    """`values - reference` over the samples that both have; NaN where a number is not defined.
 
     count, missing: samples with and without a difference.
     mae, rmse, bias: mean absolute, root mean square, mean. sd: about the bias, by the number of
         samples, so that rmse^2 = bias^2 + sd^2. mae_centred: mean absolute about the bias; with
-        sd, what a constant offset of the frames cannot explain.
+        sd, what is left without a constant offset of the frames.
     loa_low, loa_high: limits of agreement, bias -+ 1.96 SD (here by count - 1): 95 % of the
         differences, if they are normal. Bland & Altman 1986, Lancet 327(8476):307.
     rom_error: range of motion of the values minus that of the reference.
@@ -49,17 +48,13 @@ class Agreement:
     intercept: float
     r2: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, NaN as null."""
-        return plain(asdict(self))
-
 
 def agreement(values: FloatArray, reference: FloatArray, constant: float = CONSTANT) -> Agreement:
     """Compare curves (T,) of one unit, sampled at the same times.
 
-    constant: a curve whose standard deviation is below has no correlation, ICC or fit (NaN).
-    Angles must not jump by whole turns: see `same_turn`. Several trials are compared one by one,
-    and their numbers averaged over people: pooled samples let the longest trial speak for all.
+    constant: a curve whose standard deviation is below this has no correlation, ICC or fit (NaN).
+    Angles must not jump by whole turns: see `same_turn`. Compare several trials one by one
+    and average their numbers over people: in pooled samples the longest trial weighs most.
 
     Raises InvalidData unless both are (T,), and for an infinite value.
     """

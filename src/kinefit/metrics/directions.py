@@ -1,28 +1,27 @@
-"""Directions of limbs in a camera's axes: how far they are off, and whether towards it or away."""
+"""Directions of limbs in a camera's axes: angle to the truth, and sign of the depth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.metrics.summary import Summary, mean_of, plain, summary
+from kinefit.metrics.summary import Numbers, Summary, mean_of, summary
 from kinefit.skeletons.limbs import LIMBS, Limb
 from kinefit.types import FloatArray, InvalidData
 
-DEEP = 0.2  # |z| of a unit vector, 12 degrees out of the picture: below it the sign is noise
+DEEP = 0.2  # |z| of a unit vector, 12 degrees out of the image plane: below it the sign is noise
 FAR_OFF_DEG = 30.0
 
 
 @dataclass(frozen=True)
-class DirectionErrors:
+class DirectionErrors(Numbers):
     """Directions of limbs against the truth.
 
     angle: degrees, over all limbs and frames. far_off: share beyond 30 degrees.
-    sign, sign_deep: share whose z has the right sign: of all limbs, and of those that in truth
-        point out of the picture by |z| > 0.2. limbs: mean angle of each, degrees, by name.
+    sign, sign_deep: share whose z has the right sign: of all limbs, and of those whose true
+        direction leaves the image plane by |z| > 0.2. limbs: mean angle of each, degrees, by name.
     """
 
     angle: Summary
@@ -30,10 +29,6 @@ class DirectionErrors:
     sign: float
     sign_deep: float
     limbs: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, NaN as null."""
-        return plain(asdict(self))
 
 
 def limb_directions(
@@ -58,7 +53,7 @@ def limb_directions(
 def angles_between(directions: FloatArray, truth: FloatArray) -> FloatArray:
     """(...,) degrees, 0..180, between vectors (..., 3) of any length; NaN beside a missing one.
 
-    By the arc tangent: the arc cosine of a rounded dot product is blind below 1e-6 degrees. NaN
+    By the arc tangent: the arc cosine of a rounded dot product cannot resolve 1e-6 degrees. NaN
     for a vector without length.
     """
     _check(directions, truth)
@@ -71,19 +66,19 @@ def angles_between(directions: FloatArray, truth: FloatArray) -> FloatArray:
 def sign_agreement(directions: FloatArray, truth: FloatArray, least: float = 0.0) -> FloatArray:
     """(...,) 1 where z of (..., 3) unit vectors has the sign of the truth's, else 0.
 
-    NaN where one is missing, and where the truth's |z| is not above `least`. A direction within
-    the picture (z = 0) has no sign and so never the right one.
+    NaN where one is missing, and where the truth's |z| is not above `least`. A direction in
+    the image plane (z = 0) has no sign and counts as wrong.
     """
     _check(directions, truth)
     z, true_z = directions[..., 2], truth[..., 2]
-    judged = (np.abs(true_z) > least) & np.isfinite(z)
-    return np.where(judged, np.sign(z) == np.sign(true_z), np.nan)
+    known = (np.abs(true_z) > least) & np.isfinite(z)
+    return np.where(known, np.sign(z) == np.sign(true_z), np.nan)
 
 
 def direction_errors(
     directions: FloatArray, truth: FloatArray, limbs: Sequence[Limb] = LIMBS
 ) -> DirectionErrors:
-    """All numbers about unit vectors (T, L, 3) in the axes of a camera (z away from it)."""
+    """Errors of unit vectors (T, L, 3) in the axes of a camera (z away from it)."""
     if directions.shape[-2] != len(limbs):
         raise InvalidData(f"{directions.shape[-2]} directions do not go with {len(limbs)} limbs.")
     angle = angles_between(directions, truth)

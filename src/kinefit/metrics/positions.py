@@ -1,10 +1,9 @@
-"""How far points are from the truth, after the alignments that the field uses.
+"""Distances of points from the truth, after the alignments that the field uses.
 
-Every metric is a mean (`mean_of`, `summary`) of the distances from one function, `point_errors`,
-so that a plot by joint or frame shows what the number is made of. Points may be joints, markers or
-vertices (then MPJPE is called PVE). Lengths are in the unit of the points: metres in kinefit,
-while papers print millimetres. The protocols are those of WHAM (Shin et al. 2024, CVPR) and GVHMR
-(Shen et al. 2024, SIGGRAPH Asia), whose numbers are compared most.
+Every metric is a mean (`mean_of`, `summary`) of distances from one function, `point_errors`.
+Points may be joints, markers or vertices (then MPJPE is called PVE). Lengths are in the unit of
+the points: metres in kinefit, millimetres in papers. The protocols are those of WHAM (Shin et al.
+2024, CVPR) and GVHMR (Shen et al. 2024, SIGGRAPH Asia).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FIRST_FRAMES = 2  # of a chunk, which W-MPJPE is aligned on
 
 
 def point_errors(points: FloatArray, truth: FloatArray) -> FloatArray:
-    """(..., J) distances between `points` and `truth` (..., J, D), as they are.
+    """(..., J) distances between `points` and `truth` (..., J, D), without alignment.
 
     NaN where either is missing. Raises InvalidData when the shapes differ.
     """
@@ -35,7 +34,7 @@ def point_errors(points: FloatArray, truth: FloatArray) -> FloatArray:
 def centred(points: FloatArray, root: Root) -> FloatArray:
     """`points` (..., J, D) from their root, the mean of the points with indices `root`.
 
-    All NaN in a frame that lacks one of these: from another root it would be another metric.
+    All NaN in a frame that lacks one of these: another root would be another metric.
     """
     if not len(root):
         raise InvalidData("A root is the mean of at least one point.")
@@ -54,23 +53,6 @@ def mpjpe(points: FloatArray, truth: FloatArray, root: Root | None) -> float:
     if root is not None:
         points, truth = centred(points, root), centred(truth, root)
     return float(mean_of(point_errors(points, truth)))
-
-
-def pve(
-    vertices: FloatArray,
-    truth: FloatArray,
-    roots: tuple[FloatArray, FloatArray] | None = None,
-) -> float:
-    """Per-vertex error of (T, V, 3) vertices: MPJPE of a mesh.
-
-    roots: of the vertices and of the truth, each (T, 3): where the pelvis is, which is no vertex
-        but computed from them; None: absolute positions.
-    """
-    if roots is not None:
-        vertices, truth = (
-            v - r[..., None, :] for v, r in zip((vertices, truth), roots, strict=True)
-        )
-    return float(mean_of(point_errors(vertices, truth)))
 
 
 def aligned_frames(points: FloatArray, truth: FloatArray, *, with_scale: bool = True) -> FloatArray:
@@ -119,11 +101,13 @@ def world_errors(
     """(T, J) distances where every `chunk` frames are aligned by one motion of their own.
 
     points, truth: (T, J, 3). first: see `one_rigid`. with_scale: the published protocol allows a
-    scale; without it, errors of size count too.
+    scale; without it, errors of size count too. The mean of all is WA-MPJPE; with `FIRST_FRAMES`
+    as `first` it is W-MPJPE, in which drift within a chunk counts. Publications use 30 frames/s;
+    state the rate with the number. Ye et al. 2023, CVPR (SLAHMR).
     """
     _check(points, truth)
     if chunk < 1 or (first is not None and first < 1):
-        raise InvalidData(f"A chunk of {chunk} frames aligned on {first} has nothing to align on.")
+        raise InvalidData(f"A chunk of {chunk} frames cannot be aligned on {first} of them.")
     errors = np.full(points.shape[:-1], np.nan)
     for start in range(0, len(points), chunk):
         part = slice(start, start + chunk)
@@ -132,26 +116,12 @@ def world_errors(
     return errors
 
 
-def w_mpjpe(points: FloatArray, truth: FloatArray, *, with_scale: bool = True) -> float:
-    """World MPJPE: chunks of 100 frames of (T, J, 3) points, aligned on their first two frames.
-
-    Drift within a chunk counts. At 30 frames/s in publications; state the rate with the number.
-    Ye et al. 2023, CVPR (SLAHMR).
-    """
-    return float(mean_of(world_errors(points, truth, first=FIRST_FRAMES, with_scale=with_scale)))
-
-
-def wa_mpjpe(points: FloatArray, truth: FloatArray, *, with_scale: bool = True) -> float:
-    """World-aligned MPJPE: as `w_mpjpe`, but each chunk is aligned on all its frames."""
-    return float(mean_of(world_errors(points, truth, with_scale=with_scale)))
-
-
 def root_translation_errors(path: FloatArray, truth: FloatArray) -> FloatArray:
     """(T,) percent: error of the root's path (T, 3) after one rigid alignment, over its length.
 
     The length is that of `truth` (T, 3), from each known place to the next. NaN where a place is
-    missing, and everywhere when the truth does not move. Their mean is RTE. On a straight path
-    the rotation about it is open; the errors are the same whichever is taken.
+    missing, and everywhere when the truth does not move. Their mean is RTE. A straight
+    path leaves the rotation about it open; every choice gives the same errors.
     """
     _check(path, truth)
     errors = point_errors(align(path, truth, strict=False).apply(path), truth)
@@ -172,7 +142,10 @@ def correct_points(
 
     points, truth: (T, J, D), pixels or metres. size: (T,) or one number, in their unit: the longer
     side of the person's box, the torso, the head. NaN where something is missing;
-    lost_is_wrong: a point that the truth knows and `points` lacks is 0 instead.
+    lost_is_wrong: a point that the truth has and `points` lacks is 0 instead.
+
+    The mean is PCK; to compare detectors, count lost points as wrong.
+    Yang & Ramanan 2013, IEEE PAMI 35(12):2878.
     """
     errors = point_errors(points, truth)
     limit = np.broadcast_to(share * np.asarray(size, np.float64)[..., None], errors.shape)
@@ -180,25 +153,6 @@ def correct_points(
     if lost_is_wrong:
         unknown &= ~(all_finite(truth) & np.isfinite(limit))
     return np.where(unknown, np.nan, errors <= limit)
-
-
-def pck(
-    points: FloatArray,
-    truth: FloatArray,
-    size: FloatArray | float,
-    share: float,
-    *,
-    lost_is_wrong: bool = False,
-) -> float:
-    """Share, 0..1, of correct keypoints: the mean of `correct_points`.
-
-    With points left out that a detector did not find, it shows how good those are that it did
-    find; count the others too (`lost_is_wrong`) to compare detectors.
-
-    Yang & Ramanan 2013, IEEE PAMI 35(12):2878.
-    """
-    good = correct_points(points, truth, size, share, lost_is_wrong=lost_is_wrong)
-    return float(mean_of(good))
 
 
 def _check(points: FloatArray, truth: FloatArray) -> None:

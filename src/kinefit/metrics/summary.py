@@ -1,9 +1,9 @@
-"""Many errors in a few numbers, by one function for all metrics."""
+"""Many errors in a few numbers: one function for all metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,17 @@ import numpy as np
 from kinefit.types import BoolArray, FloatArray, InvalidData
 
 
+class Numbers:
+    """Base of dataclasses of numbers."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, NaN as null."""
+        return plain(vars(self))
+
+
 @dataclass(frozen=True)
-class Summary:
-    """What a set of errors looks like, in their unit; NaN where nothing is known.
+class Summary(Numbers):
+    """A set of errors in their unit; NaN where none is known.
 
     p90, p95: percentiles, linear between the two nearest samples. count: errors that are known.
     missing: errors that are not (NaN); they are in no other number.
@@ -27,13 +35,9 @@ class Summary:
     count: int
     missing: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, NaN as null."""
-        return plain(asdict(self))
-
 
 def summary(errors: FloatArray) -> Summary:
-    """The errors (...) of any shape in a few numbers.
+    """A few numbers of errors of any shape.
 
     Raises InvalidData for an infinite error.
     """
@@ -77,11 +81,13 @@ def refuse_infinite(values: FloatArray) -> None:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with NaN as None, at any depth of dictionaries: what JSON can hold."""
+    """`values` as JSON can hold them: NaN becomes None, at any depth of dictionaries."""
     return {k: _plain(v) for k, v in values.items()}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain(value)
+    if isinstance(value, Numbers):
+        return value.to_json()
     return None if isinstance(value, float) and np.isnan(value) else value

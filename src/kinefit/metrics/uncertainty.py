@@ -1,28 +1,27 @@
-"""Whether stated uncertainties are true: do intervals hold the truth, do large ones mark errors.
+"""Whether stated uncertainties are true: intervals hold the truth, large ones mark large errors.
 
-An error whose uncertainty is missing, or no uncertainty at all (negative, a covariance that is
-not positive definite), is left out and counted as missing; an uncertainty of 0 holds an error of 0.
+An error whose uncertainty is missing or invalid (negative, a covariance that is not positive
+definite) is left out and counted as missing; an uncertainty of 0 holds an error of 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import chdtri, ndtri
 
-from kinefit.metrics.summary import mean_of, plain, refuse_infinite
+from kinefit.metrics.summary import Numbers, mean_of, refuse_infinite
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
 
 LEVELS = (0.68, 0.95)
-# Of a covariance: smallest over largest eigenvalue below which it has no inverse that means
-# anything; a thousand times what rounding leaves of a singular one.
+# Smallest over largest eigenvalue of a covariance, below which its inverse is rounding error: a
+# thousand times what rounding leaves of a singular matrix.
 _SINGULAR = 1e-13
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(Numbers):
     """Share of errors inside their regions, which should be `level`; NaN without any.
 
     count, missing: errors with and without an uncertainty.
@@ -33,13 +32,9 @@ class Coverage:
     count: int
     missing: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, NaN as null."""
-        return plain(asdict(self))
-
 
 def interval_coverage(errors: FloatArray, sd: FloatArray, level: float) -> Coverage:
-    """Share of |errors| <= z * sd, z as a normal distribution has it for `level`, 0 to 1.
+    """Share of |errors| <= z * sd, z of a normal distribution for `level`, 0 to 1.
 
     errors, sd: (...,) of one shape and unit; sd must broadcast. 0.68: z = 0.994; 0.95: 1.960.
     """
@@ -67,7 +62,7 @@ def gaussian_nll(errors: FloatArray, covariance: FloatArray) -> FloatArray:
     """(...,) negative log-likelihood, nats, of errors (..., D) with covariance (..., D, D).
 
     (D log 2 pi + log det C + e' C^-1 e) / 2, a proper score: smallest on average for the true
-    covariance, so it punishes uncertainties that are too small and too large. It depends on the
+    covariance, larger for one that is too small or too large. It depends on the
     unit. One dimension: `errors[..., None]` and `sd[..., None, None] ** 2`.
     """
     distance, log_det = _mahalanobis(errors, covariance)
@@ -79,7 +74,7 @@ class Sparsification:
     """Mean error of what is left when the most uncertain part is removed.
 
     removed: (S,) share removed, 0 first. kept: (S,) mean error of the rest over that of all.
-    oracle: (S,) the same when the largest errors go first: no curve can lie below it.
+    oracle: (S,) the same when the largest errors go first: the lowest curve possible.
     ause: area between the two, 0 for uncertainties in the order of the errors; NaN without errors.
     count, missing: errors with and without an uncertainty.
     """
@@ -146,4 +141,4 @@ def _coverage(level: float, inside: BoolArray, known: BoolArray) -> Coverage:
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise InvalidData(f"A level of {level} is no share of the errors.")
+        raise InvalidData(f"The level {level} is not between 0 and 1.")
