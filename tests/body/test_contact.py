@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinefit.body.contact import find_contacts, runs
+from kinefit.body.contact import find_contacts
+from kinefit.types import true_runs
 
 _NAMES = ("LHeel",)
 _ABOVE = np.array([0.04])
@@ -23,7 +24,7 @@ def _step(floor: float = 0.0, rate: float = 60.0) -> tuple[np.ndarray, np.ndarra
 def test_a_step_is_two_contacts_on_one_floor() -> None:
     time, xyz = _step(floor=0.3)
     found = find_contacts(time, xyz, _NAMES, _ABOVE)
-    (first, second) = runs(found.standing[:, 0])
+    (first, second) = true_runs(found.standing[:, 0])
     # The speed is taken over a twentieth of a second and the edges are left out.
     assert first[0] == 0
     assert 0.40 < time[first[1] - 1] < 0.56
@@ -52,7 +53,7 @@ def test_a_foot_held_up_is_no_contact() -> None:
 def test_the_frame_rate_does_not_matter() -> None:
     for rate in (25.0, 60.0, 240.0):
         time, xyz = _step(rate=rate)
-        (first, second) = runs(find_contacts(time, xyz, _NAMES, _ABOVE).standing[:, 0])
+        (first, second) = true_runs(find_contacts(time, xyz, _NAMES, _ABOVE).standing[:, 0])
         assert abs(time[first[1] - 1] - 0.5) < 0.09
         assert abs(time[second[0]] - 1.0) < 0.09
 

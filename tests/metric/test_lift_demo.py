@@ -14,7 +14,7 @@ from scipy.signal import butter, filtfilt
 
 from kinefit.geometry.projection import rays, to_camera
 from kinefit.io.video import frames
-from kinefit.metric import WorldMotion, place_in_world
+from kinefit.metric import Placement, place_in_world
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, Keypoints2D, Keypoints3D, PoseTrack, Subject, Timeline
 
@@ -32,7 +32,7 @@ BONES = {
 class View:
     camera: Camera  # as calibrated; its world has Z up
     track: PoseTrack
-    motion: WorldMotion  # with nothing given but the stature
+    motion: Placement  # with nothing given but the stature
 
 
 def calibrated(path) -> list[Camera]:
@@ -102,7 +102,7 @@ def hip(points: np.ndarray) -> np.ndarray:
     return points[:, [NAMES.index("LHip"), NAMES.index("RHip")]].mean(axis=1)
 
 
-def bone(motion: WorldMotion, a: str, b: str) -> float:
+def bone(motion: Placement, a: str, b: str) -> float:
     """Median length over the clip, mean of the sides."""
     xyz = motion.keypoints.xyz
     ends = [(xyz[:, NAMES.index(s + a)], xyz[:, NAMES.index(s + b)]) for s in "LR"]
@@ -160,7 +160,7 @@ def test_tilt_within_its_uncertainty(views):
         # The subject leans over on one leg, the cameras look down by 18-25 degrees and roll by up
         # to 26. Measured: 1.6 to 9.4 degrees.
         assert angle_deg(found, truth) < 12
-        assert angle_deg(found, truth) < 2.5 * view.motion.tilt_sd
+        assert angle_deg(found, truth) < 2.5 * view.motion.tilt_sd_deg
 
 
 def test_feet_rest_on_the_floor(views):

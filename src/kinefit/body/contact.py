@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from kinefit.types import BoolArray, FloatArray, all_finite
+from kinefit.types import BoolArray, FloatArray, all_finite, true_runs
 
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 STANDS = 0.5  # probability from which on a point is taken to stand
@@ -37,6 +37,7 @@ _SMOOTH_S, _SPAN_S = 0.05, 0.1  # positions are smoothed by, and speeds taken ov
 # Standard deviation of a standing point's height above its level, where heights are known: what
 # shoes and a fit leave (held feet of a made-up walk with 4 px of noise: 1-2 cm).
 _HEIGHT_SD_M = 0.02
+_SURE = 20.0  # log odds: beyond these numbers overflow, and nothing is surer
 _NEAR_FLOOR_M, _SLOW_M_S = 0.04, 0.3  # what the level of the floor is taken from
 
 
@@ -66,7 +67,7 @@ class Contacts:
         """
         found = []
         for p in range(len(self.names)):
-            for first, last in runs(self.standing[:, p]):
+            for first, last in true_runs(self.standing[:, p]):
                 place = self.xyz[first:last, p][:, [0, 2]]
                 found.append(np.linalg.norm(place - place.mean(axis=0), axis=1).max())
         return np.array(found)
@@ -89,7 +90,18 @@ def find_contacts(
         speed = np.where(known[:, None], speed, np.nan)
     sole = xyz[..., 1] - above
     probability = standing_probability(time, speed, sole - _levels(sole, speed))
-    standing = (probability > STANDS) & np.isfinite(speed)
+    return at_rest(xyz, np.where(np.isfinite(speed), probability, 0.0), names, above)
+
+
+def at_rest(
+    xyz: FloatArray, probability: FloatArray, names: tuple[str, ...], above: FloatArray
+) -> Contacts:
+    """Where points (T, P, 3) rest that stand with a `probability` (T, P), all on one level floor.
+
+    above: (P,) as in `find_contacts`.
+    """
+    standing = probability > STANDS
+    sole = xyz[..., 1] - above
     floor = float(np.median(sole[standing])) if standing.any() else float("nan")
     return Contacts(names, xyz, probability, _anchors(xyz, standing, floor + above), floor)
 
@@ -151,7 +163,7 @@ def _log_odds(speed: FloatArray, height: FloatArray | None) -> FloatArray:
     odds = stands - moves
     if height is not None:
         odds = odds - 0.5 * np.nan_to_num(height / _HEIGHT_SD_M) ** 2
-    return np.asarray(np.nan_to_num(odds, nan=0.0))
+    return np.asarray(np.clip(np.nan_to_num(odds, nan=0.0), -_SURE, _SURE))
 
 
 def _share(time: FloatArray) -> FloatArray:
@@ -190,13 +202,7 @@ def _levels(sole: FloatArray, speed: FloatArray) -> FloatArray:
 def _anchors(xyz: FloatArray, standing: BoolArray, height: FloatArray) -> FloatArray:
     anchors = np.full(xyz.shape, np.nan)
     for p in range(xyz.shape[1]):
-        for first, last in runs(standing[:, p]):
+        for first, last in true_runs(standing[:, p]):
             x, _, z = np.median(xyz[first:last, p], axis=0)
             anchors[first:last, p] = x, height[p], z
     return anchors
-
-
-def runs(flags: BoolArray) -> list[tuple[int, int]]:
-    """(first, one past last) of every run of True in `flags` (T,)."""
-    edge = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
-    return list(zip(np.flatnonzero(edge == 1), np.flatnonzero(edge == -1), strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.body.contact import point_speed, standing_probability
 from kinefit.geometry.scale import weighted_median
 from kinefit.types import BoolArray, FloatArray, all_finite
 
@@ -43,9 +44,7 @@ _GAIN_OF_SPEED = 0.7 / 9.81
 _STANDING = 0.40  # mid-hip to supporting foot over stature: about 0.47 standing, 0.35 on a chair
 _MAX_FROM_LEVEL = np.radians(60.0)  # further than this from the camera's up is lying, not a tilt
 _MIN_STANDING = 0.2  # seconds
-_STILL = 0.4  # m/s at which a foot counts half as a support
-_LOW = 0.06  # metres above the other foot, likewise
-_SPEED_SPAN = 0.05  # seconds over which a foot's speed is taken: above the jitter of landmarks
+_LOW = 0.06  # metres above the other foot at which a foot counts little as a support
 _PASSES = 6
 
 
@@ -62,18 +61,18 @@ class Up:
 
 @dataclass(frozen=True, eq=False)
 class _Feet:
-    """centre: (T, 2, 3) metres, left and right. speed: (T, 2) m/s across the line of sight."""
+    """centre: (T, 2, 3) metres, left and right. standing: (T, 2) probability, from how they are
+    seen to move."""
 
     centre: FloatArray
-    speed: FloatArray
+    standing: FloatArray
 
     def support(self, up: FloatArray) -> FloatArray:
-        """(T, 2) in 0..1: near 1 where a foot is still and no higher than the other."""
+        """(T, 2) in 0..1: near 1 where a foot stands and is no higher than the other."""
         height = self.centre @ up
         lowest = np.where(np.isfinite(height), height, np.inf).min(axis=1, keepdims=True)
         above = height - np.where(np.isfinite(lowest), lowest, 0.0)
-        weight = np.exp(-0.5 * (above / _LOW) ** 2) / (1 + (self.speed / _STILL) ** 2)
-        return np.asarray(np.nan_to_num(weight))
+        return np.asarray(np.nan_to_num(np.exp(-0.5 * (above / _LOW) ** 2) * self.standing))
 
 
 def estimate_up(xyz: FloatArray, names: Sequence[str], time: FloatArray, height_m: float) -> Up:
@@ -134,14 +133,8 @@ def _centre(points: dict[str, FloatArray], names: Sequence[str]) -> FloatArray:
 
 def _feet(points: dict[str, FloatArray], time: FloatArray) -> _Feet:
     centre = np.stack([_centre(points, [s + n for n in _FOOT]) for s in "LR"], axis=1)
-    seen_from_camera = centre[..., :2] / centre[..., 2:]
-    step = np.median(np.diff(time)) if len(time) > 1 else 1.0
-    lag = max(1, round(_SPEED_SPAN / (2 * step)))
-    index = np.arange(len(time))
-    before, after = np.maximum(index - lag, 0), np.minimum(index + lag, len(time) - 1)
-    elapsed = np.maximum(time[after] - time[before], 1e-9)[:, None]
-    angular = np.linalg.norm(seen_from_camera[after] - seen_from_camera[before], axis=-1) / elapsed
-    return _Feet(centre, angular * centre[..., 2])
+    speed = point_speed(time, centre[..., :2] / centre[..., 2:]) * centre[..., 2]
+    return _Feet(centre, standing_probability(time, speed))
 
 
 def _balance(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from kinefit.body.contact import FEET, point_speed, standing_probability
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.rotations import unit
-from kinefit.metric.placement import WorldMotion, place_in_world
+from kinefit.metric.placement import Placement, place_in_world
 from kinefit.types import CameraRig, FloatArray, Observations, PoseTrack, Subject
 
 # MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
@@ -53,41 +51,9 @@ _DEPTHS = {
 LIMBS = tuple(_DEPTHS)
 _SPREAD = 1.5  # times these deviations: the errors of neighbouring limbs and frames go together
 _STEEPEST = 0.99  # |z|: noise on a slope of less than one takes it beyond one
-_FOCAL_SD = 0.17  # relative, of an assumed focal length: 50 to 72 degrees across the longer side
-
-
-@dataclass(frozen=True, eq=False)
-class CameraFacts:
-    """What was found and assumed about one camera and the person's size in it.
-
-    scale, scale_sd: metres per unit of the detector's body, and its standard deviation.
-    depth_sd: (T,) metres, standard deviation of the person's distance along the line of sight.
-    focal_px: focal length, pixels. tilt_deg, roll_deg: the camera's pitch, positive looking down,
-    and roll, positive clockwise as seen from behind the camera. tilt_sd_deg: of each estimated one
-    of the two; 0 where both were given. notes: what was assumed rather than measured.
-    """
-
-    scale: float
-    scale_sd: float
-    depth_sd: FloatArray
-    focal_px: float
-    tilt_deg: float
-    roll_deg: float
-    tilt_sd_deg: float
-    notes: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as JSON values, NaN as null."""
-        return {
-            "scale": round(self.scale, 5),
-            "scale_sd": round(self.scale_sd, 5),
-            "depth_sd_m": [None if math.isnan(v) else round(v, 4) for v in self.depth_sd.tolist()],
-            "focal_px": round(self.focal_px, 3),
-            "tilt_deg": round(self.tilt_deg, 3),
-            "roll_deg": round(self.roll_deg, 3),
-            "tilt_sd_deg": round(self.tilt_sd_deg, 3),
-            "notes": list(self.notes),
-        }
+# Radians: how well a user knows a camera's angles; and the least that estimated ones are doubted,
+# because the fit looks again, at the same balance in a better body: it must not count twice.
+_GIVEN_UP_SD, _GUESSED_UP_SD = np.radians(0.5), np.radians(12.0)
 
 
 def observe_camera(
@@ -99,13 +65,15 @@ def observe_camera(
     tilt_deg: float | None = None,
     roll_deg: float | None = None,
     visibility_min: float = 0.3,
-) -> tuple[Observations, CameraFacts]:
+) -> tuple[Observations, Placement]:
     """What one camera that stands still says of one person in the world, and of itself.
 
     subject_height_m: stature, metres. focal_px: focal length, pixels; or fov_deg: degrees seen
     across the longer image side. tilt_deg, roll_deg: the camera's, in (-90, 90). What is None is
     estimated or assumed, and is an unknown of the fit. visibility_min: landmarks scored below it
     are no evidence; they only help the fit to begin.
+
+    With the observations comes the placement of the landmarks: what was found and assumed.
 
     Raises InputError for a track without 3D landmarks or contradicting options, TooFewPoints when
     no frame has enough points, and InvalidData for a height or angles out of range.
@@ -133,11 +101,15 @@ def observe_camera(
         direction_sd=sd,
         contact_names=feet,
         contact=_contact(track, world, visibility_min, feet),
-        gravity_sd=np.radians(world.tilt_sd) if tilt_deg is None and roll_deg is None else 0.0,
-        focal_sd=_FOCAL_SD if focal_px is None and fov_deg is None else 0.0,
+        gravity_sd=(
+            max(np.radians(world.tilt_sd_deg), _GUESSED_UP_SD)
+            if tilt_deg is None and roll_deg is None
+            else _GIVEN_UP_SD
+        ),
+        focal_sd=world.focal_sd,
         stature_m=subject_height_m,
     )
-    return found, _facts(world)
+    return found, world
 
 
 _ANY_MASS_KG = 70.0  # nothing here depends on it
@@ -169,7 +141,7 @@ def _directions(
 
 
 def _contact(
-    track: PoseTrack, world: WorldMotion, visibility_min: float, feet: tuple[str, ...]
+    track: PoseTrack, world: Placement, visibility_min: float, feet: tuple[str, ...]
 ) -> FloatArray:
     """(T, P) probability that points of the feet stand, from how they move in the picture.
 
@@ -195,16 +167,3 @@ def _pixels(track: PoseTrack, visibility_min: float) -> tuple[FloatArray, FloatA
     tall = np.fmax.reduce(y, axis=1) - np.fmin.reduce(y, axis=1)
     height = float(np.median(tall[tall > 0])) if (tall > 0).any() else 1.0
     return xy, _NOISE * height / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
-
-
-def _facts(world: WorldMotion) -> CameraFacts:
-    return CameraFacts(
-        scale=world.scale,
-        scale_sd=world.scale_sd,
-        depth_sd=world.depth_sd,
-        focal_px=float(world.camera.K[0, 0]),
-        tilt_deg=world.tilt_deg,
-        roll_deg=world.roll_deg,
-        tilt_sd_deg=world.tilt_sd,
-        notes=world.notes,
-    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import focal_from_fov, intrinsics, rays
-from kinefit.geometry.scale import BodyScale, body_scale
+from kinefit.geometry.scale import body_scale
 from kinefit.metric.gravity import Up, estimate_up, floor_height
 from kinefit.metric.root_depth import MIN_POINTS, fit_depth, smooth_depth
 from kinefit.types import (
@@ -26,6 +28,12 @@ from kinefit.types import (
 # Phones filming 16:9 see about 60 degrees across the longer side: 59.5 in the Pose2Sim demo's
 # videos, 59.9 for an iPhone X, 55 for an iPhone 6; webcams and action cameras 70 to 90.
 DEFAULT_FOV_DEG = 60.0
+# So a focal length that is assumed is uncertain by this part, 50 to 72 degrees, and with it every
+# distance. The picture itself does not tell: over factors of 0.6 to 1.8 the best fit of a body lay
+# anywhere (five synthetic views: 0.6, 0.9, 1, 1.15, 1.8 of the true one).
+_FOCAL_SD = 0.17
+# How far a detector's body leans with all its landmarks, degrees: see `kinefit.fit.recipes.clip`.
+_LEAN_SD = np.radians(6.5)
 # Heel and toe landmarks lie inside the foot, about this far above the sole, metres.
 SOLE_BELOW_LANDMARK = 0.02
 _ACROSS = ("Hip", "Shoulder")
@@ -35,31 +43,47 @@ _HIP_HEIGHT = 0.497  # of stature, standing: MediaPipe's hips (kinefit.geometry.
 
 
 @dataclass(frozen=True, eq=False)
-class WorldMotion:
-    """One person in the room, with how far the numbers can be trusted.
+class Placement:
+    """One person's landmarks in the world, the camera, and how far the numbers can be trusted.
 
     keypoints: world axes, metres: Y up, the soles at Y = 0; X the way the person faces on average
         over the clip, Z to their right then (OpenSim's laboratory). X = Z = 0 is the floor below
         the mid-hip in the first frame. NaN in frames without enough points.
-    camera: the pinhole camera in that world.
+    camera: the pinhole camera in that world. focal_sd: relative standard deviation of its focal
+        length; 0 where that was given.
     scale, scale_sd: metres per unit of the detector's body, and standard deviation.
     depth_sd: (T,) metres, standard deviation of the person's distance along the line of sight:
-        fit and scale. An assumed focal length is not in it; it stretches all distances alike.
+        fit, scale and focal length.
     tilt_deg, roll_deg: camera's pitch, positive looking down, and roll, positive clockwise as
         seen from behind the camera.
-    tilt_sd: degrees, of each estimated one of the two; 0 where both were given.
+    tilt_sd_deg: degrees, of each estimated one of the two; 0 where both were given.
     notes: what was assumed rather than measured, in plain words.
     """
 
     keypoints: Keypoints3D
     camera: Camera
+    focal_sd: float
     scale: float
     scale_sd: float
     depth_sd: FloatArray
     tilt_deg: float
     roll_deg: float
-    tilt_sd: float
+    tilt_sd_deg: float
     notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """What was found and assumed, without the landmarks, as JSON values; NaN as null."""
+        return {
+            "focal_px": round(float(self.camera.K[0, 0]), 3),
+            "focal_sd": self.focal_sd,
+            "scale": round(self.scale, 5),
+            "scale_sd": round(self.scale_sd, 5),
+            "depth_sd_m": [None if math.isnan(v) else round(v, 4) for v in self.depth_sd.tolist()],
+            "tilt_deg": round(self.tilt_deg, 3),
+            "roll_deg": round(self.roll_deg, 3),
+            "tilt_sd_deg": round(self.tilt_sd_deg, 3),
+            "notes": list(self.notes),
+        }
 
 
 def place_in_world(
@@ -71,7 +95,7 @@ def place_in_world(
     tilt_deg: float | None = None,
     roll_deg: float | None = None,
     visibility_min: float = 0.3,
-) -> WorldMotion:
+) -> Placement:
     """Metric motion in the room from one camera that stands still.
 
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
@@ -120,15 +144,18 @@ def place_in_world(
     camera = _facing_x(camera, well_seen, names, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
-    return WorldMotion(
+    focal_sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
+    relative_sd = float(np.hypot(focal_sd, scale.sd / metres))
+    return Placement(
         keypoints=Keypoints3D(timeline, names, (xyz - camera.t) @ camera.R, "world"),
         camera=camera,
+        focal_sd=focal_sd,
         scale=metres,
         scale_sd=scale.sd,
-        depth_sd=_with_scale(depth, depth_sd, scale),
+        depth_sd=_joined(depth, depth_sd, relative_sd),
         tilt_deg=float(np.degrees(_tilt_roll(up.direction)[0])),
         roll_deg=float(np.degrees(_tilt_roll(up.direction)[1])),
-        tilt_sd=float(np.degrees(up.sd)),
+        tilt_sd_deg=float(np.degrees(up.sd)),
         notes=tuple(notes),
     )
 
@@ -192,7 +219,7 @@ def _up(
     tilt, roll = _tilt_roll(up.direction)
     tilt = tilt if tilt_deg is None else np.radians(tilt_deg)
     roll = roll if roll_deg is None else np.radians(roll_deg)
-    return Up(_up_of(tilt, roll), up.sd)
+    return Up(_up_of(tilt, roll), float(np.hypot(up.sd, _LEAN_SD)))
 
 
 def _up_of(tilt: float, roll: float) -> FloatArray:
@@ -217,7 +244,7 @@ def _camera(
     xyz: FloatArray,
     notes: list[str],
 ) -> Camera:
-    """The camera in the world that WorldMotion describes."""
+    """The camera in the world that Placement describes."""
     backward = -np.array([0.0, 0.0, 1.0]) + up.direction[2] * up.direction
     Z = backward / np.linalg.norm(backward)
     R = np.column_stack([np.cross(up.direction, Z), up.direction, Z])
@@ -267,7 +294,6 @@ def turn_to_face_x(xyz: FloatArray, names: tuple[str, ...]) -> FloatArray | None
     return np.array([forward, [0.0, 1.0, 0.0], np.cross(forward, [0.0, 1.0, 0.0])])
 
 
-def _with_scale(depth: FloatArray, sd: FloatArray, scale: BodyScale) -> FloatArray:
-    """(T,) metres: the fit's standard deviation joined with the scale's share of the distance."""
-    joined = np.hypot(sd, depth * scale.sd / scale.metres_per_unit)
-    return np.where(np.isfinite(depth), joined, np.nan)
+def _joined(depth: FloatArray, sd: FloatArray, relative_sd: float) -> FloatArray:
+    """(T,) metres: the depth fit's standard deviation joined with a share of the distance."""
+    return np.where(np.isfinite(depth), np.hypot(sd, depth * relative_sd), np.nan)

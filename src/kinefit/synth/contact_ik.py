@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.body.anatomy import Anatomy
-from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors import Capsules, Interpenetration, Limits
 from kinefit.fit.solver.chain import Chain
@@ -29,7 +28,7 @@ from kinefit.fit.solver.terms import Objective, Position, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.synth.keyframes import KeyframeMotion
 from kinefit.synth.motion_clip import Clip, hip_height
-from kinefit.types import FloatArray, IntArray, InvalidData
+from kinefit.types import FloatArray, IntArray, InvalidData, true_runs
 
 _GRAVITY = 9.81
 # One standard deviation: of a point in contact, of the hips from where contacts put them, of
@@ -203,7 +202,7 @@ def _support(
     out = np.zeros((len(times), 3))
     height = (share * (target - relative[..., 1])).sum(axis=1)
     out[:, 1] = np.interp(times, times[~flying], height[~flying])
-    for first, last in runs(flying):
+    for first, last in true_runs(flying):
         since = times[first:last] - times[max(first - 1, 0)]
         until = times[min(last, len(times) - 1)] - times[first:last]
         out[first:last, 1] += _GRAVITY / 2 * since * until

@@ -12,11 +12,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip, hip_height
-from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
+from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, true_runs
 
 FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 
@@ -164,7 +163,7 @@ def _to_floor(grid: FloatArray, root: FloatArray, low: FloatArray, falls: float)
     above = low - minimum_filter1d(low, int(_FLOOR_S * rate) | 1, mode="nearest")
     touching = np.ones(len(grid), dtype=bool)
     velocity = np.gradient(root, grid)
-    for first, last in runs(above > _TOUCH_M):
+    for first, last in true_runs(above > _TOUCH_M):
         lasted = (last - first) / rate
         fell = velocity[last - 1] - velocity[first]
         if lasted >= _LEAST_FLIGHT_S and fell < -falls * lasted:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.body.contact import runs
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.cmu import RetargetBody, good_frames, retarget_all
 from kinefit.geometry import rotations as so3
@@ -17,6 +16,7 @@ from kinefit.io.mocap_files import mocap_files, read_recordings
 from kinefit.io.text import read_bytes
 from kinefit.synth.array_cache import cached, key_of
 from kinefit.synth.motion_clip import Clip, from_origin, hip_height
+from kinefit.types import true_runs
 
 _RATE_HZ = 30.0
 _LEAST_S = 1.0
@@ -82,7 +82,7 @@ def _clips(body: BodyModel, arrays: dict[str, Any]) -> Iterator[Clip]:
     index = [body.joint_names.index(str(name)) for name in arrays["joint_names"]]
     for i, name in enumerate(arrays["names"]):
         mine, rate = np.flatnonzero(arrays["trial"] == i), float(arrays["rate_hz"][i])
-        for first, last in runs(arrays["good"][mine]):
+        for first, last in true_runs(arrays["good"][mine]):
             rows = mine[first:last]
             if len(rows) < _LEAST_S * rate:
                 continue

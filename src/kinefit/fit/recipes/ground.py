@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.body.contact import STANDS, runs
-from kinefit.types import FloatArray
+from kinefit.body.contact import STANDS
+from kinefit.types import FloatArray, true_runs
 
 # One standard deviation of a standing point's height over the floor (shoes, pose errors), and of
 # its depth, of the distance: a fit to one camera sees what is across the line of sight.
@@ -47,7 +47,7 @@ def find_ground(
     phases = [
         (first, last, p)
         for p in range(feet.shape[1])
-        for first, last in runs(probability[:, p] > STANDS)
+        for first, last in true_runs(probability[:, p] > STANDS)
     ]
     anchors = np.full(feet.shape, np.nan)
     for first, last, p in phases:
