@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kinefit.types import CameraRig, InputError
+from kinefit.types import CameraRig, InvalidData
 
 _LONG_SIDE = 1920
 
@@ -59,12 +59,12 @@ class TriangulationOptions:
     def __post_init__(self) -> None:
         for name, least in (("min_views", 2), ("max_pairs", 1), ("lm_iters", 0)):
             if getattr(self, name) < least:
-                flag = f"--{name.replace('_', '-')}"
-                raise InputError(flag, f"{getattr(self, name)} is too few", f"give {least} or more")
+                raise InvalidData(
+                    f"{name} is {getattr(self, name)}, but at least {least} is needed."
+                )
         for name in ("huber_delta", "inlier_thresh", "lm_lambda", "lm_eps", "robust_lm_delta"):
             if not getattr(self, name) > 0:
-                flag = f"--{name.replace('_', '-')}"
-                raise InputError(flag, f"{getattr(self, name)} is not above 0", "leave it out")
+                raise InvalidData(f"{name} must be above 0, got {getattr(self, name)}.")
 
     def for_images(self, rig: CameraRig) -> TriangulationOptions:
         """The same options with pixels of the rig's pictures (the mean of their longer sides)."""

@@ -127,7 +127,7 @@ def choose_person(people: Sequence[TrackedPerson], person: int | None = None) ->
         )
     if person is not None and not 1 <= person <= len(people):
         raise InputError(
-            "--person",
+            "person",
             f"there is no person {person}; {len(people)} found",
             f"give a number from 1 to {len(people)}, or leave it out",
         )
