@@ -291,6 +291,8 @@ def test_joints_outside_the_picture_and_hidden_ones():
     quality = quality_of(standing(), views=[view(standing(), score)])
     assert "hidden from the camera in 100 % of the frames: left elbow." in texts(quality)
     assert verdict(find(quality)) == "good"
+    score[column("LKnee")] = 0.2
+    assert verdict(find(quality_of(standing(), views=[view(standing(), score)]))) == "caution"
 
 
 def test_a_person_upside_down_is_refused_and_one_who_lies_is_not():
