@@ -9,7 +9,8 @@ import pytest
 from kinefit.biomech.angles import joint_angles
 from kinefit.geometry.projection import intrinsics, project
 from kinefit.io.trc import read_trc
-from kinefit.quality.assessment import Quality, View, assess, frame_pairs, jumps
+from kinefit.quality.assessment import assess, jumps
+from kinefit.quality.quantities import Quality, View, frame_pairs
 from kinefit.quality.verdict import find, frame_text, marker_words, verdict
 from kinefit.types import (
     Camera,

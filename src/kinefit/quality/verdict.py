@@ -23,10 +23,9 @@ from kinefit.quality.assessment import (
     LOST,
     OFF,
     OFF_M,
-    Quality,
-    frame_pairs,
     longest_s,
 )
+from kinefit.quality.quantities import Quality, frame_pairs
 from kinefit.skeletons import mirror_name
 from kinefit.types import BoolArray, Finding, IntArray, Level
 
