@@ -9,7 +9,8 @@ import pytest
 from kinefit.biomech.angles import joint_angles
 from kinefit.geometry.projection import intrinsics, project
 from kinefit.io.trc import read_trc
-from kinefit.quality.assessment import Quality, View, assess, frame_pairs, jumps
+from kinefit.quality.assessment import assess, jumps
+from kinefit.quality.quantities import Quality, View, frame_pairs
 from kinefit.quality.verdict import find, frame_text, marker_words, verdict
 from kinefit.types import (
     Camera,
@@ -291,6 +292,8 @@ def test_joints_outside_the_picture_and_hidden_ones():
     quality = quality_of(standing(), views=[view(standing(), score)])
     assert "hidden from the camera in 100 % of the frames: left elbow." in texts(quality)
     assert verdict(find(quality)) == "good"
+    score[column("LKnee")] = 0.2
+    assert verdict(find(quality_of(standing(), views=[view(standing(), score)]))) == "caution"
 
 
 def test_a_person_upside_down_is_refused_and_one_who_lies_is_not():

@@ -57,3 +57,22 @@ def test_frames_without_a_pose_of_their_own_are_listed():
     assert (few.level, few.where) == ("information", "Frames 15, 16.")
     assert verdict(frame_fit_findings(report(unusable=20))) == "caution"
     assert verdict(frame_fit_findings(report(unusable=60))) == "unusable"
+
+
+def test_every_text_is_there_and_used():
+    import tomllib
+    from pathlib import Path
+
+    import kinefit
+
+    src = Path(kinefit.__file__).parent
+    texts = tomllib.loads((src / "quality" / "findings.toml").read_text("utf-8"))
+    code = "".join(
+        path.read_text("utf-8")
+        for folder in ("quality", "pipeline")
+        for path in (src / folder).rglob("*.py")
+    )
+    for key, text in texts.items():
+        assert set(text) == {"what", "meaning", "action"}
+        assert text["what"].endswith(".")
+        assert f'"{key.removesuffix("_left")}"' in code, key

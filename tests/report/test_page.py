@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kinefit.io.video import VideoWriter
-from kinefit.quality.assessment import View, assess
+from kinefit.quality.assessment import assess
+from kinefit.quality.quantities import View
 from kinefit.quality.verdict import find
 from kinefit.render.body_overlay import write_picture
 from kinefit.report import page as report

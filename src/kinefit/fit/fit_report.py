@@ -10,7 +10,7 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.clip import ClipFit
 from kinefit.fit.recipes.markers import MarkerFit
-from kinefit.quality.assessment import frame_pairs
+from kinefit.quality.quantities import frame_pairs
 from kinefit.types import BodyMotion, BoolArray, FloatArray
 
 # Bones of the body whose lengths are told, by their anatomical joints.

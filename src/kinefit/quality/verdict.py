@@ -14,6 +14,7 @@ from kinefit.quality.assessment import (
     BACKWARD_DEG,
     DAMAGED,
     DIM,
+    FLOOR,
     GAIT_RANGES,
     JUMP,
     KNEE,
@@ -22,10 +23,9 @@ from kinefit.quality.assessment import (
     LOST,
     OFF,
     OFF_M,
-    Quality,
-    frame_pairs,
     longest_s,
 )
+from kinefit.quality.quantities import Quality, frame_pairs
 from kinefit.skeletons import mirror_name
 from kinefit.types import BoolArray, Finding, IntArray, Level
 
@@ -51,7 +51,8 @@ _SINGULAR_AT_REST = ("_plane", "_axial")
 _ALWAYS_COMPUTED = ("SmallToe", "_study")
 
 # Points of a body that matter to its joints: faces and fingers do not.
-_BODY = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "BigToe")
+_LEGS = ("Hip", "Knee", "Ankle", "Heel", "BigToe")
+_BODY = ("Shoulder", "Elbow", "Wrist", *_LEGS)
 
 
 @cache
@@ -209,7 +210,9 @@ def _views(q: Quality) -> Iterator[Finding]:
         k: v for k, v in view.hidden_pct.items()
         if k.endswith(_BODY) and outside.get(k, 0) < _OUTSIDE_PCT
     }  # fmt: skip
-    yield from _shares("hidden", "information", hidden, _HIDDEN_PCT)
+    # The far arm is hidden in every walk filmed from the side; a leg that is limits what it is for.
+    legs = any(k.endswith(_LEGS) for k, v in hidden.items() if v >= _HIDDEN_PCT)
+    yield from _shares("hidden", "caution" if legs else "information", hidden, _HIDDEN_PCT)
 
 
 def _markers(q: Quality) -> Iterator[Finding]:
@@ -222,7 +225,8 @@ def _markers(q: Quality) -> Iterator[Finding]:
         guessed = {
             m.name: m.estimated_pct for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)
         }
-        yield from _shares("estimated", "caution", guessed, _BRIEF_PCT)
+        if len(q.views) != 1:  # of one camera, `_views` has said what is hidden from it
+            yield from _shares("estimated", "caution", guessed, _BRIEF_PCT)
 
 
 def _shares(key: str, level: Level, share: Mapping[str, float], least: float) -> Iterator[Finding]:
@@ -275,8 +279,9 @@ def _feet(q: Quality) -> Iterator[Finding]:
 
     deep = {foot.side: foot.below_pct for foot in q.feet if foot.below_pct >= _BRIEF_PCT}
     if deep:
-        subject = who([*deep], "goes", "go")
-        yield say("floor", "caution", who=subject, share=max(deep.values()))
+        below = np.any([q.flags[FLOOR.format(side)] for side in deep], axis=0)
+        where, subject = frame_text(below, q.timeline.frame), who([*deep], "goes", "go")
+        yield say("floor", "caution", where, who=subject, share=max(deep.values()))
     sliding = {f.side: 100 * f.slide_m_s for f in q.feet if f.slide_pct > _SLIDING_PCT}
     if sliding:
         subject = who([*sliding], "slides", "slide")

@@ -155,7 +155,7 @@ def legend_keys(angles: JointAngles) -> list[tuple[str, float, str]]:
     keys: list[tuple[str, float, str]] = [
         (SIDE_COLOR[side], 1.0, "midline" if side == "middle" else side) for side in named
     ]
-    if angles.sd is not None:
+    if angles.sd is not None and np.isfinite(angles.sd).any():
         keys.append((SIDE_COLOR[named[0]], 0.22, BAND_LABEL))
     if angles.gimbal.any():
         keys.append((SHADE, 0.6, "near gimbal lock: do not interpret"))

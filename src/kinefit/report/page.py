@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from kinefit.io.atomic import write_text
 from kinefit.io.video import VideoFrame, frames, probe
-from kinefit.quality.assessment import Quality, SegmentQuality, first_point
+from kinefit.quality.assessment import first_point
+from kinefit.quality.quantities import Quality, SegmentQuality
 from kinefit.quality.verdict import length_words, marker_words, verdict
 from kinefit.report.charts import angle_panel, frame_chart, legend_key, legend_keys, plan_view
 from kinefit.report.drawing import Sheet

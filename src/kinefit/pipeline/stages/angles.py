@@ -39,8 +39,7 @@ def figures(context: Context) -> None:
         return
     folder = context.staging / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    angles = replace(read_angles_csv(context.read(name)), sd=None)  # not calibrated: not drawn
-    plot_all(angles, folder, f"{context.job.stem}_angles")
+    plot_all(read_angles_csv(context.read(name)), folder, f"{context.job.stem}_angles")
 
 
 def write_joint_angles(

@@ -25,7 +25,8 @@ from kinefit.pipeline.context import INTERNAL, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
-from kinefit.quality.assessment import Quality, View, assess
+from kinefit.quality.assessment import assess
+from kinefit.quality.quantities import Quality, View
 from kinefit.quality.verdict import find, frames_words, say, verdict
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
