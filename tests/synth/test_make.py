@@ -23,13 +23,14 @@ from kinefit.render.mesh import rasterise
 from kinefit.synth import make
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
-from kinefit.synth.make import RenderedFrame, SceneRenderer, make_scene, make_scenes, scene_key
+from kinefit.synth.make import make_scene, make_scenes, scene_key
 from kinefit.synth.manifest import CLAIM, read_manifest
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.moving_body import MovingBody
 from kinefit.synth.painter import Prop
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import SynthOptions
+from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
 from kinefit.synth.truth import SceneTruth, Visibility, read_truth
 from kinefit.types import Camera, InputError
 
@@ -89,8 +90,8 @@ def test_a_frame_does_not_depend_on_what_was_drawn_before(
     if own_picture:
         room = replace(scene.room, kind="picture", picture=str(tmp_path / "own.png"))
         scene = replace(scene, room=room)
-    alone = SceneRenderer(scene, load_anny()).film(2, 1)[0]
-    after = SceneRenderer(scene, load_anny()).film(0, 3)[2]
+    alone = SceneRenderer(scene, load_anny()).render(2, 1)[0]
+    after = SceneRenderer(scene, load_anny()).render(0, 3)[2]
     for one, two in zip(alone, after, strict=True):
         np.testing.assert_array_equal(one.picture, two.picture)
         np.testing.assert_array_equal(one.visibility, two.visibility)
@@ -233,8 +234,8 @@ def test_the_calibration_is_as_given_not_as_true(
 ) -> None:
     read = read_calibration(folder / "calibration.toml")
     assert read.rig.names == ("cam01", "cam02")
-    for filming in scene.filming:
-        camera, given = read.rig[filming.camera.name], filming.given
+    for spec in scene.cameras:
+        camera, given = read.rig[spec.camera.name], spec.given
         assert camera.size == SIZE
         np.testing.assert_allclose(camera.K, given.K, atol=1e-6)
         np.testing.assert_allclose(camera.R, given.R, atol=1e-7)
@@ -258,8 +259,8 @@ def test_points_are_those_of_the_body_in_its_pose(truth: SceneTruth) -> None:
 def test_pixels_are_projections_at_each_camera_s_own_time(scene: Scene, truth: SceneTruth) -> None:
     person, points = truth.people[0], body_points(load_anny())
     shape = np.array(scene.people[0].shape)
-    for view, filming in zip(truth.views, scene.filming, strict=True):
-        np.testing.assert_allclose(view.time, np.arange(6) / 25 + filming.offset_s, atol=1e-12)
+    for view, spec in zip(truth.views, scene.cameras, strict=True):
+        np.testing.assert_allclose(view.time, np.arange(6) / 25 + spec.offset_s, atol=1e-12)
         xyz = points.at(*scene.moving[0].at(view.time), shape)[0]
         for frame in range(6):
             want = project(view.at(frame), xyz[frame])
@@ -269,18 +270,18 @@ def test_pixels_are_projections_at_each_camera_s_own_time(scene: Scene, truth: S
     np.testing.assert_allclose(first.xy[0], want, atol=0.1)
     # The negative control: at the first camera's times the second one's pixels are others.
     wrong = np.stack([project(second.at(k), person.points.xyz[k]) for k in range(6)])
-    assert scene.filming[1].offset_s != 0
+    assert scene.cameras[1].offset_s != 0
     assert np.abs(second.xy[0] - wrong).max() > 1.0
 
 
 def test_a_hand_s_camera_moves_from_frame_to_frame(scene: Scene, truth: SceneTruth) -> None:
-    for view, filming in zip(truth.views, scene.filming, strict=True):
+    for view, spec in zip(truth.views, scene.cameras, strict=True):
         turns = np.diff(view.R, axis=0)
         assert (np.abs(turns).max(axis=(1, 2)) > 0).all()
-        apart = view.R @ filming.camera.R.T
+        apart = view.R @ spec.camera.R.T
         angle = np.arccos((np.trace(apart, axis1=1, axis2=2) - 1) / 2)
         # sqrt(2 / 4) of each of 4 sines, on 3 axes: at most 5 SD.
-        assert angle.max() < 5 * filming.sway.turn_rad  # type: ignore[union-attr]
+        assert angle.max() < 5 * spec.sway.turn_rad  # type: ignore[union-attr]
 
 
 def bare(scene: Scene, truth: SceneTruth, camera: int, frame: int) -> tuple[Any, Any]:
@@ -367,11 +368,11 @@ def visibility(
     camera = Camera(
         "cam01", SIZE, intrinsics(150.0, SIZE), R, -R @ np.array([0.0, 1.0, away * side])
     )
-    filming = replace(scene.filming[0], camera=camera, given=camera, sway=None, shutter_s=0.0)
+    spec = replace(scene.cameras[0], camera=camera, given=camera, sway=None, shutter_s=0.0)
     person = replace(scene.people[0], shape=tuple(shape.tolist()), seat=None)
-    posed = replace(scene, people=(person,), moving=(moving,), props=props, filming=(filming,))
+    posed = replace(scene, people=(person,), moving=(moving,), props=props, cameras=(spec,))
     renderer = SceneRenderer(posed, load_anny())
-    frame = renderer.film(0, 1)[0][0]
+    frame = renderer.render(0, 1)[0][0]
     return dict(
         zip(renderer.points.keypoints, map(Visibility, frame.visibility[0]), strict=True)
     ), frame

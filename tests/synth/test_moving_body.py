@@ -49,7 +49,7 @@ def test_outside_of_the_motion_there_is_nothing(time: float) -> None:
 
 def test_a_place_is_the_middle_of_the_way_and_the_heading_turns_it() -> None:
     moving = walking(sway=0.0)
-    turned = moving.turned_to((2.0, -1.0, np.pi / 2))  # about Y: +X becomes -Z
+    turned = moving.placed_at((2.0, -1.0, np.pi / 2))  # about Y: +X becomes -Z
     before, after = root_joint(moving, TIMES), root_joint(turned, TIMES)
     middle = (after.min(axis=0) + after.max(axis=0)) / 2
     np.testing.assert_allclose(middle[[0, 2]], [2.0, -1.0], atol=1e-9)
@@ -60,7 +60,7 @@ def test_a_place_is_the_middle_of_the_way_and_the_heading_turns_it() -> None:
 def test_turning_moves_the_whole_body_rigidly() -> None:
     body = load_anny()
     moving = walking()
-    turned = moving.turned_to((0.5, 0.3, 1.0))
+    turned = moving.placed_at((0.5, 0.3, 1.0))
     times, shape = np.array([0.1, 1.7]), body.shape.neutral
     before, after = (
         np.asarray(body.posed_vertices(*m.at(times), shape))[:, ::500] for m in (moving, turned)

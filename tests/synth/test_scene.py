@@ -64,7 +64,7 @@ def test_the_same_options_and_number_are_the_same_scene(plain: Scene) -> None:
     again = scene()
     assert text(again) == text(plain)
     np.testing.assert_array_equal(keypoints(again), keypoints(plain))
-    for a, b in zip(again.filming, plain.filming, strict=True):
+    for a, b in zip(again.cameras, plain.cameras, strict=True):
         np.testing.assert_array_equal(a.camera.R, b.camera.R)
 
 
@@ -72,46 +72,46 @@ def test_another_number_or_seed_is_another_scene(plain: Scene) -> None:
     others = [scene(1), scene(seed=1)]
     people = {json.dumps(s.to_json()["people"]) for s in (plain, *others)}
     assert len(people) == 3
-    assert len({s.filming[0].camera.t.tobytes() for s in (plain, *others)}) == 3
+    assert len({s.cameras[0].camera.t.tobytes() for s in (plain, *others)}) == 3
 
 
 def test_what_is_off_is_off(plain: Scene) -> None:
-    assert len(plain.filming) == 2
+    assert len(plain.cameras) == 2
     assert len(plain.people) == len(plain.moving) == 1
     assert plain.props == ()
     assert plain.room.kind != "picture"
-    for filming in plain.filming:
-        assert filming.sway is None
-        assert filming.offset_s == 0
-        assert not filming.camera.distortion.any()
+    for spec in plain.cameras:
+        assert spec.sway is None
+        assert spec.offset_s == 0
+        assert not spec.camera.distortion.any()
         for field in ("K", "R", "t"):
-            given, true = (getattr(c, field) for c in (filming.given, filming.camera))
+            given, true = (getattr(c, field) for c in (spec.given, spec.camera))
             np.testing.assert_allclose(given, true, atol=1e-12)
 
 
 def test_counts_are_as_asked_for(full: Scene) -> None:
-    assert [f.camera.name for f in full.filming] == ["cam01", "cam02", "cam03"]
+    assert [f.camera.name for f in full.cameras] == ["cam01", "cam02", "cam03"]
     assert len(full.people) == len(full.moving) == 2
     assert len(full.props) == 3
     assert len({prop.place for prop in full.props}) == 3
 
 
 def test_cameras_are_as_asked_for(full: Scene) -> None:
-    focal = np.array([f.camera.K[0, 0] for f in full.filming]) / 128 * 36
+    focal = np.array([f.camera.K[0, 0] for f in full.cameras]) / 128 * 36
     assert ((focal >= 60) & (focal <= 70)).all()
     assert len(set(focal)) == 3
-    assert all(f.camera.size == (96, 128) for f in full.filming)
-    assert all(f.camera.distortion.any() for f in full.filming)
-    assert all(f.sway is not None for f in full.filming)
-    assert all(0 <= f.shutter_s <= 0.5 / 25 for f in full.filming)
-    offsets = [f.offset_s for f in full.filming]
+    assert all(f.camera.size == (96, 128) for f in full.cameras)
+    assert all(f.camera.distortion.any() for f in full.cameras)
+    assert all(f.sway is not None for f in full.cameras)
+    assert all(0 <= f.shutter_s <= 0.5 / 25 for f in full.cameras)
+    offsets = [f.offset_s for f in full.cameras]
     assert offsets[0] == 0
     assert all(0 < abs(offset) <= 0.1 for offset in offsets[1:])
 
 
 def test_the_calibration_given_is_wrong_by_about_what_was_asked_for(full: Scene) -> None:
-    for filming in full.filming:
-        given, true = filming.given, filming.camera
+    for spec in full.cameras:
+        given, true = spec.given, spec.camera
         turn = np.degrees(np.arccos(np.clip((np.trace(given.R @ true.R.T) - 1) / 2, -1, 1)))
         # 5 SD of the length of a vector of three: seeded, so it cannot fail by chance.
         assert 0 < turn < 5 * 0.5 * np.sqrt(3)
@@ -133,9 +133,9 @@ def test_children_are_children_and_adults_adults(full: Scene) -> None:
 
 def test_only_motions_of_that_name_and_nothing_done_to_them(full: Scene) -> None:
     for person in full.people:
-        act = person.act
-        assert "sit" in act.lower
-        assert (act.upper, act.then, act.mirror, act.speed, act.start) == (None, None, False, 1, 0)
+        motion = person.motion
+        assert "sit" in motion.lower
+        assert (motion.upper, motion.then, motion.mirror, motion.speed, motion.start) == (None, None, False, 1, 0)
 
 
 def test_who_sits_down_has_a_seat_below_the_hips(full: Scene) -> None:
@@ -154,10 +154,10 @@ def test_an_unknown_motion_is_refused_and_known_ones_are_named() -> None:
 
 
 def test_motions_are_mixed_when_they_may() -> None:
-    acts = [scene(n, seconds=0.1).people[0].act for n in range(4)]
-    assert len({act.lower for act in acts}) > 2
-    assert len({act.mirror for act in acts}) == 2
-    assert all(0.75 <= act.speed <= 1.25 for act in acts)
+    motions = [scene(n, seconds=0.1).people[0].motion for n in range(4)]
+    assert len({motion.lower for motion in motions}) > 2
+    assert len({motion.mirror for motion in motions}) == 2
+    assert all(0.75 <= motion.speed <= 1.25 for motion in motions)
 
 
 def test_a_treadmill_keeps_a_walker_in_place() -> None:
@@ -174,8 +174,8 @@ def test_a_treadmill_keeps_a_walker_in_place() -> None:
 def test_the_subject_is_in_all_pictures(which: str, request: pytest.FixtureRequest) -> None:
     of: Scene = request.getfixturevalue(which)
     for person in range(len(of.people)):
-        for filming in of.filming:
-            uv = project(filming.camera, keypoints(of, person))
+        for spec in of.cameras:
+            uv = project(spec.camera, keypoints(of, person))
             assert (uv >= 0).all()
             assert (uv <= np.array([95, 127])).all()
 
@@ -187,13 +187,13 @@ def test_people_stand_apart(full: Scene) -> None:
 
 
 def test_cameras_and_people_are_inside_the_room(full: Scene) -> None:
-    for filming in full.filming:
-        assert (np.abs(filming.camera.centre[[0, 2]]) < full.room.half_m).all()
+    for spec in full.cameras:
+        assert (np.abs(spec.camera.centre[[0, 2]]) < full.room.half_m).all()
 
 
 def test_props_are_between_a_camera_and_the_people(full: Scene) -> None:
     middle = np.concatenate([keypoints(full, p).reshape(-1, 3) for p in range(2)]).mean(axis=0)
-    reach = max(np.linalg.norm((f.camera.centre - middle)[[0, 2]]) for f in full.filming)
+    reach = max(np.linalg.norm((f.camera.centre - middle)[[0, 2]]) for f in full.cameras)
     for prop in full.props:
         # At most at 0.45 of the way, and 0.25 m (SD) to the side.
         assert np.linalg.norm(np.array(prop.place) - middle[[0, 2]]) < 0.45 * reach + 1.0

@@ -1,4 +1,4 @@
-"""A body's motion as a function of time, so that every camera can film it at its own moments."""
+"""A body's motion as a function of time: every camera takes it at times of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip
 from kinefit.types import FloatArray
 
-# Of the Gaussian whose mean is the way over the floor: a stride. What is left is the sway of steps.
+# SD of the Gaussian whose mean is the path over the floor: a stride. Left is the sway of steps.
 _TREADMILL_S = 0.5
 
 
@@ -52,9 +52,9 @@ class MovingBody:
         rotations, root = self.clip.at(times)
         return rotations, root - self.head
 
-    def turned_to(self, place: tuple[float, float, float]) -> MovingBody:
-        """The same motion with the middle of its way over the floor at `place`: x, z metres and
-        heading about Y, radians."""
+    def placed_at(self, place: tuple[float, float, float]) -> MovingBody:
+        """The same motion with the middle of its path at `place`: x, z metres and heading about Y,
+        radians."""
         x, z, heading = place
         Q = so3.exp(np.array([0.0, heading, 0.0]))
         rotations = self.clip.rotations.copy()
@@ -65,7 +65,7 @@ class MovingBody:
         return replace(self, clip=replace(self.clip, rotations=rotations, root_path=moved))
 
     def in_place(self) -> MovingBody:
-        """The same motion as on a treadmill: without its way over the floor."""
+        """The same motion as on a treadmill: without the path over the floor."""
         path, times = self.clip.root_path.copy(), self.clip.times
         step = float(np.median(np.diff(times)))
         slow = gaussian_filter1d(path[:, [0, 2]], _TREADMILL_S / step, axis=0, mode="nearest")

@@ -27,12 +27,13 @@ from kinefit.io.atomic import atomic_path
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.detector_errors import detector_errors, draw
-from kinefit.synth.make import RenderedFrame, SceneRenderer, by_content
+from kinefit.synth.make import by_content
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.pair_files import FIELDS, unit_torso
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import PairOptions
+from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
 from kinefit.types import InputError
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
@@ -144,7 +145,7 @@ class _Maker:
             filmed = (
                 renderer.visibility_pass(frame)
                 if self.network is None
-                else renderer.film(frame, 1)[0]
+                else renderer.render(frame, 1)[0]
             )
             for view, seen in enumerate(filmed):
                 yield self._row(scene, renderer, frame, view, seen)
@@ -152,7 +153,7 @@ class _Maker:
     def _row(
         self, scene: Scene, renderer: SceneRenderer, frame: int, view: int, filmed: RenderedFrame
     ) -> dict[str, Any]:
-        time = np.array([frame / scene.options.rate + scene.filming[view].offset_s])
+        time = np.array([frame / scene.options.rate + scene.cameras[view].offset_s])
         xyz = to_camera(filmed.camera, renderer.keypoints(time)[0][0])
         names, stature = renderer.points.keypoints, renderer.statures[0]
         seen = map_points(filmed.visibility[0][:, None].astype(np.float64), names, _BLAZE)[:, 0]

@@ -1,6 +1,6 @@
-"""A scene before it is filmed: who does what, where, in what light, and who films it with what.
+"""The description of a scene: people, motions, room, light, objects and cameras.
 
-Drawn from a seed, all of it plain values: `Scene.to_json` goes into the folder of its videos.
+Sampled from a seed, in plain values: `Scene.to_json` goes into the folder of its videos.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from kinefit.synth.subjects import sample_shape
 from kinefit.types import Camera, FloatArray, InputError
 
 _PICTURES = (".jpg", ".jpeg", ".png")
-_OWN = 0.25  # share of kinefit's own motions among recordings
+_OWN = 0.25  # share of kinefit's own motions beside recordings
 _APART_M = (1.0, 2.2)  # between people
-_TABLE_HIPS_M = 0.99  # height of the hips that heights in the table of motions are for
-_CUSHION_M = 0.01  # by which cloth and skin give way
-_JOIN_S = 0.6  # from one motion into the next
+_TABLE_HIPS_M = 0.99  # height of the hips for which `motions.toml` gives heights
+_CUSHION_M = 0.01  # by which cloth and skin compress
+_JOIN_S = 0.6  # transition from one motion into the next
 _SAMPLES_A_SECOND = 5.0  # of the motion, when cameras are placed around it
 
 
 @dataclass(frozen=True)
 class MotionSpec:
-    """What one person does: motions of the library, by their names, and what is done to them.
+    """The motion of one person: motions of the library, by name, and how they are changed.
 
-    lower, upper: whole motion, and whose upper body is taken instead (None: its own). then: the
-    motion that follows where the first ends before the film does. mirror: whether left and right
-    are exchanged. speed: times as fast. start: share of the way through at which it begins.
+    lower: the motion. upper: the motion whose upper body replaces its own (None: none). then: the
+    motion that follows if the first is too short. mirror: whether left and right are exchanged.
+    speed: times as fast. start: share of the motion at which the scene begins.
     """
 
     lower: str
@@ -57,22 +57,25 @@ class MotionSpec:
 
 @dataclass(frozen=True)
 class PersonSpec:
-    """A person. shape: the body's parameters. place: (3,) x, z metres of the middle of the way, and
-    the heading about Y, radians. seat: what the person sits down on, if the motion does."""
+    """A person.
+
+    shape: the body's parameters. place: (3,) x, z metres of the middle of the path, and the
+    heading about Y, radians. seat: what the person sits down on, if the motion does.
+    """
 
     shape: tuple[float, ...]
     look: Look
-    act: MotionSpec
+    motion: MotionSpec
     place: tuple[float, float, float]
     seat: Prop | None
 
 
 @dataclass(frozen=True, eq=False)
 class CameraSpec:
-    """A camera and how it films.
+    """A camera with its errors.
 
-    camera: without sway. given: what the calibration says of it. shutter_s: exposure.
-    offset_s: what its clock shows is the scene's time less this.
+    camera: without sway. given: with the errors of the calibration. shutter_s: exposure.
+    offset_s: its clock shows the scene's time minus this.
     """
 
     camera: Camera
@@ -85,7 +88,7 @@ class CameraSpec:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that decides what the videos show. moving: the motion of each person."""
+    """Everything that the videos depend on. moving: the motion of each person."""
 
     options: SynthOptions
     number: int
@@ -94,14 +97,14 @@ class Scene:
     room: Room
     light: Light
     props: tuple[Prop, ...]
-    filming: tuple[CameraSpec, ...]
+    cameras: tuple[CameraSpec, ...]
 
     @property
     def seed(self) -> tuple[int, int]:
         return self.options.seed, self.number
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; files by their names only."""
+        """Plain values; files by name only."""
         options = self.options.model_dump(mode="json", exclude={"motion", "backgrounds"})
         for key in ("motion", "backgrounds"):
             path = getattr(self.options, key)
@@ -122,7 +125,7 @@ class Scene:
                     "shutter_s": f.shutter_s,
                     "offset_s": f.offset_s,
                 }
-                for f in self.filming
+                for f in self.cameras
             },
         }
 
@@ -130,25 +133,25 @@ class Scene:
 def sample_scene(
     options: SynthOptions, number: int, body: BodyModel, library: Mapping[str, Clip]
 ) -> Scene:
-    """The scene of that number: everything drawn from the options' seed and it.
+    """The scene of that number, sampled from the options' seed and the number.
 
     body: Anny. library: motions by name. Raises InputError when no motion has the name asked for,
-    or the folder of backgrounds holds no picture.
+    or the folder of backgrounds holds no image.
     """
     rng = np.random.default_rng((options.seed, number))
     chosen = _chosen(library, options.clip)
     people, moving = [], []
     for p in range(options.people):
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
-        act = _sample_act(rng, options, chosen)
+        motion = _sample_motion(rng, options, chosen)
         place = _sample_place(rng, p)
         look = sample_look(rng)
-        moving.append(_play(act, library, body, shape, place, options))
-        seat = _seat(rng, act, moving[-1], hip_height(body, shape))
-        people.append(PersonSpec(tuple(shape.tolist()), look, act, place, seat))
+        moving.append(_moving_body(motion, library, body, shape, place, options))
+        seat = _seat(rng, motion, moving[-1], hip_height(body, shape))
+        people.append(PersonSpec(tuple(shape.tolist()), look, motion, place, seat))
     around = _reach(body, people, moving, options)
-    filming = _sample_filming(rng, options, np.concatenate(around))
-    far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in filming)
+    cameras = _sample_cameras(rng, options, np.concatenate(around))
+    far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in cameras)
     room = sample_room(rng, least_m=far + 0.5, picture=_sample_picture(rng, options.backgrounds))
     return Scene(
         options=options,
@@ -157,8 +160,8 @@ def sample_scene(
         moving=tuple(moving),
         room=room,
         light=sample_light(rng),
-        props=_sample_props(rng, options.props, around[0], filming),
-        filming=filming,
+        props=_sample_props(rng, options.props, around[0], cameras),
+        cameras=cameras,
     )
 
 
@@ -173,11 +176,11 @@ def _chosen(library: Mapping[str, Clip], part: str | None) -> list[list[str]]:
     return [group for group in groups if group]
 
 
-def _sample_act(
+def _sample_motion(
     rng: np.random.Generator, options: SynthOptions, names: list[list[str]]
 ) -> MotionSpec:
     def pick() -> str:
-        # Recordings hardly sit, kneel or lie: kinefit's own motions, which do, are few but often.
+        # Recordings rarely sit, kneel or lie; kinefit's own motions do, so they come more often.
         group = names[0] if rng.random() < _OWN else names[-1]
         return group[int(rng.integers(len(group)))]
 
@@ -195,7 +198,7 @@ def _sample_act(
 
 
 def _sample_place(rng: np.random.Generator, person: int) -> tuple[float, float, float]:
-    """The first person stands in the middle, the others around."""
+    """The first person is in the middle, the others around."""
     heading = float(rng.uniform(0, 2 * np.pi))
     if person == 0:
         return 0.0, 0.0, heading
@@ -203,42 +206,42 @@ def _sample_place(rng: np.random.Generator, person: int) -> tuple[float, float, 
     return float(far * np.sin(angle)), float(far * np.cos(angle)), heading
 
 
-def _play(
-    act: MotionSpec,
+def _moving_body(
+    motion: MotionSpec,
     library: Mapping[str, Clip],
     body: BodyModel,
     shape: FloatArray,
     place: tuple[float, float, float],
     options: SynthOptions,
 ) -> MovingBody:
-    """The act on a body, from a little before the first frame to a little after the last."""
-    lower, upper = library[act.lower], act.upper
-    following = library[act.then] if act.then is not None else lower
+    """The motion on a body, from a little before the first frame to a little after the last."""
+    lower, upper = library[motion.lower], motion.upper
+    following = library[motion.then] if motion.then is not None else lower
     clip = lower if upper is None else spliced(lower, library[upper])
     margin = options.clock_offset + 2 / options.rate
     needed = options.seconds + 2 * margin
-    # Small people step quicker: pendulums of half the length take 0.7 of the time.
-    slower = np.sqrt(hip_height(body, shape) / clip.hip_height_m) / act.speed
+    # Small people step faster: a pendulum of half the length takes 0.7 of the time.
+    slower = np.sqrt(hip_height(body, shape) / clip.hip_height_m) / motion.speed
     while clip.duration_s * slower < needed:
         clip = joined(clip, following, _JOIN_S)
         following = lower if following is not lower else clip
-    start = clip.times[0] + act.start * (clip.duration_s - needed / slower)
+    start = clip.times[0] + motion.start * (clip.duration_s - needed / slower)
     clip = retimed(part(clip, start, min(start + needed / slower, clip.times[-1])), slower)
-    clip = mirrored(clip) if act.mirror else clip
+    clip = mirrored(clip) if motion.mirror else clip
     times = np.linspace(clip.times[0], clip.times[-1], round(needed * options.rate) + 1)
     rotations, translation = placed(clip, body, shape, times)
     moving = MovingBody.of(
         body, shape, times - times[0] - margin, rotations, translation, clip.name
     )
-    return (moving.in_place() if options.treadmill else moving).turned_to(place)
+    return (moving.in_place() if options.treadmill else moving).placed_at(place)
 
 
 def _seat(
-    rng: np.random.Generator, act: MotionSpec, moving: MovingBody, hips_m: float
+    rng: np.random.Generator, motion: MotionSpec, moving: MovingBody, hips_m: float
 ) -> Prop | None:
-    """A stool under the hips where they are lowest, for who only sits down and stands up."""
-    height = seat_height(act.lower)
-    if height is None or act.then is not None:
+    """A seat under the hips where they are lowest, for motions that only sit down and stand up."""
+    height = seat_height(motion.lower)
+    if height is None or motion.then is not None:
         return None
     path = moving.clip.root_path
     lowest = int(path[:, 1].argmin())
@@ -259,7 +262,7 @@ def _reach(
     moving: Sequence[MovingBody],
     options: SynthOptions,
 ) -> list[FloatArray]:
-    """(N, 3) metres per person: all places where the person's points come to be."""
+    """(N, 3) metres per person: positions of the person's points over the scene."""
     points = body_points(body)
     count = max(2, round(options.seconds * _SAMPLES_A_SECOND))
     times = np.linspace(0, options.seconds, count)
@@ -270,7 +273,7 @@ def _reach(
     return out
 
 
-def _sample_filming(
+def _sample_cameras(
     rng: np.random.Generator, options: SynthOptions, around: FloatArray
 ) -> tuple[CameraSpec, ...]:
     first, count = rng.uniform(0, 2 * np.pi), options.views
@@ -302,10 +305,10 @@ def _sample_filming(
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder of backgrounds, by name; raises InputError when there is none."""
+    """The images of a folder of backgrounds, by name; raises InputError when there is none."""
     found = sorted(p for p in folder.glob("*") if p.suffix.lower() in _PICTURES)
     if not found:
-        raise InputError(folder, "holds no .jpg or .png", "name a folder of pictures")
+        raise InputError(folder, "holds no .jpg or .png", "name a folder of images")
     return found
 
 
@@ -317,13 +320,13 @@ def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None
 
 
 def _sample_props(
-    rng: np.random.Generator, count: int, around: FloatArray, filming: Sequence[CameraSpec]
+    rng: np.random.Generator, count: int, around: FloatArray, cameras: Sequence[CameraSpec]
 ) -> tuple[Prop, ...]:
-    """Objects between the cameras and the subject, each in the way of one camera at least."""
+    """Objects between the cameras and the subject, each in front of at least one camera."""
     middle = (around.min(axis=0) + around.max(axis=0)) / 2
     out = []
     for _ in range(count):
-        eye = filming[int(rng.integers(len(filming)))].camera.centre
+        eye = cameras[int(rng.integers(len(cameras)))].camera.centre
         spot = middle + rng.uniform(0.15, 0.45) * (eye - middle)
         aside = rng.normal(0, 0.25, 2)
         out.append(sample_prop(rng, (float(spot[0] + aside[0]), float(spot[2] + aside[1]))))
