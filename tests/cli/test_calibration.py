@@ -70,7 +70,7 @@ def test_a_calibration_is_converted(file, tmp_path, layout):
     ("options", "said"),
     [
         (["--units", "feet"], "'feet' is unknown"),
-        (["--up", "north"], "'north' is no axis"),
+        (["--up", "north"], "'north' is not an axis"),
         (["--format", "vicon"], "'vicon' is unknown"),
         (["--units", "mm", "--layout", "pose2sim", "--to", "OUT"], "Z up, and nothing says"),
         (["--units", "mm", "--to", "SELF"], "is the file to be read"),

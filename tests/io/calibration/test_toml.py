@@ -121,7 +121,7 @@ def test_a_matrix_and_its_rotation_vector_are_one_pose(tmp_path, rig):
 
 def test_aniposelib_keeps_its_boards_unit_so_it_must_be_said(tmp_path):
     path = _write(tmp_path / "calibration.toml", ANIPOSE)
-    with pytest.raises(InputError, match=r"apart if positions are in metres.*takes mm and cm"):
+    with pytest.raises(InputError, match=r"apart if positions are in metres.*mm or cm"):
         read_calibration(path)
     found = read_calibration(path, units="mm")
     assert (found.format, found.up, found.rig.names) == ("aniposelib", None, ("A", "B"))

@@ -244,7 +244,7 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
         raise InputError(
             path,
             f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres",
-            "say what they are in: the option `units` takes mm and cm",
+            "say what they are in, mm or cm (--units)",
         )
     near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
     if len(near):
@@ -252,6 +252,6 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
         raise InputError(
             path,
             f"cameras {a} and {b} are at the same place",
-            "check whether one was copied, or whether the file's poses are camera to world (the "
-            "option `invert-extrinsics`)",
+            "check whether one was copied, or whether the file's poses are camera to world "
+            "(--invert-extrinsics)",
         )

@@ -66,7 +66,7 @@ _WORLD = "world "  # how the sentence about the vertical begins, in every format
 def up_sentence(up: Axis | None, why: str) -> str:
     """What was taken as up, and the change of axes that follows."""
     if up is None:
-        return f"{_WORLD}axes kept as they are: nothing says which one is up (option `up`)"
+        return f"{_WORLD}axes kept as they are: nothing says which one is up (--up)"
     turned = ", ".join(_TURNS[up])
     change = "" if up == "y" else f": turned to Y up, (x, y, z) -> ({turned})"
     return f"{_WORLD}{up[:-1]}{up[-1].upper()} up, {why}{change}"

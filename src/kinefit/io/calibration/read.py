@@ -116,7 +116,7 @@ def _toml(path: Path, wanted: Format | None) -> Content:
         raise InputError(path, reason, f"give {_KNOWN}") from error
     if wanted is None and is_caliscope(table) and camera_tables(table):
         seen = "both [cameras.N] (Caliscope) and tables per camera (aniposelib, Pose2Sim)"
-        raise InputError(path, f"has {seen}", "say which it is with the option `format`")
+        raise InputError(path, f"has {seen}", "say which it is (--format)")
     readers: dict[Format, Callable[..., Content]] = {
         "caliscope": read_caliscope,
         "aniposelib": read_aniposelib,
