@@ -55,7 +55,7 @@ def test_frames_that_are_not_good_are_told(clip: Clip, tmp_path: Path) -> None:
     assert "99 are needed" in result.output
     result = run(clip, "--out", tmp_path / "out", "--bad-near-share", 1.0, "--huber-m", 1e-7)
     assert result.exit_code == 0, result.output
-    assert "frame 3: unusable, too few of the points are near the body" in result.output
+    assert "frame 3: unusable, too few points are near the body" in result.output
     assert "there is no motion" in result.output
 
 

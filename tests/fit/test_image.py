@@ -282,14 +282,18 @@ def _without(*names: str) -> FloatArray:
 RUBBISH = np.random.default_rng(4).uniform(0, 1000, (len(NAMES), 2))
 FEW = tuple(n for n in NAMES if n not in TORSO)
 DAMAGE = {
-    "no shoulders": (None, _without("LShoulder", "RShoulder"), "2 of shoulders and hips are seen"),
+    "no shoulders": (
+        None,
+        _without("LShoulder", "RShoulder"),
+        "2 of shoulders and hips are visible",
+    ),
     "no score": (None, np.zeros(len(NAMES)), "0 of shoulders and hips"),
     "score is NaN": (None, np.full(len(NAMES), np.nan), "0 of shoulders and hips"),
     "nothing": (np.full((len(NAMES), 2), np.nan), None, "0 of shoulders and hips"),
-    "few": (None, _without(*FEW), "4 keypoints are seen, 6"),
-    "one place": (np.full((len(NAMES), 2), 321.0), None, "in one place"),
+    "few": (None, _without(*FEW), "4 keypoints are visible; 6"),
+    "one place": (np.full((len(NAMES), 2), 321.0), None, "less than 10 pixels tall"),
     "far away": (np.full((len(NAMES), 2), 1e200), None, "0 of shoulders and hips"),
-    "anything": (RUBBISH, None, "keypoints lie on a body"),
+    "anything": (RUBBISH, None, "keypoints lie near the fitted body"),
 }
 
 

@@ -228,7 +228,7 @@ def test_a_frame_without_points_has_diagnostics_only(tubes: Clip, tmp_path: Path
     first, *others = frames(tmp_path / "out")
     assert first.pred_joint_coords is None
     assert bool(first.extra["opt_is_unusable"])
-    assert "no finite point" in str(first.extra["opt_reason"])
+    assert "no triangulated point" in str(first.extra["opt_reason"])
     assert not any(bool(person.extra["opt_is_unusable"]) for person in others)
     motion = read_motion(tmp_path / "out" / "walk_frames.npz")
     np.testing.assert_array_equal(

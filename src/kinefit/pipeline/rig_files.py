@@ -48,8 +48,7 @@ def _of_body(
     body: BodyModel, found: SequenceFit, t: int, meshes: bool, extra: dict[str, NDArray[Any]]
 ) -> Sam3dPerson:
     chain, state = found.work.chain, found.state
-    rotations = np.broadcast_to(np.eye(3), (len(body.joint_names), 3, 3)).copy()
-    rotations[chain.joint_index] = state.rotations[t]
+    rotations = state.at(slice(t, t + 1)).body_rotations(chain)[0]
     shape, here = state.shape[t], np.zeros(3)
     mesh = body.posed_vertices(rotations, here, shape)
     G, joints = body.pose(rotations, here, body.rest_joints(shape))

@@ -110,6 +110,9 @@ class _Job:
         _ = options.exports
         targets, notes = _targets(bundle, options)
         body, model = _body(options)
+        if model is not None and model.ignored:
+            names = ", ".join(model.ignored)
+            notes.append(f"This rig differs from MHR: joints may be misplaced where {names} move.")
         return cls(bundle, views, options, body, model, targets, tuple(notes))
 
     @property

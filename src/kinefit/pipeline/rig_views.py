@@ -21,7 +21,7 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.recipes.clip import ClipOptions, fit_clip
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit
+from kinefit.fit.recipes.frames.rigfit import RigFit, with_shape_each
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
@@ -117,7 +117,7 @@ def mhr_views(
         parameters, identity = one.values("mhr_model_params"), one.values("shape_params")
         pose = pose_of_parameters(model, parameters, identity)
         part = as_view(chain, pose.rotations, pose.translation, pose.shape)
-        views[camera] = _spread(part, one.rows, count)
+        views[camera] = part.among(count, one.rows)
     return views
 
 
@@ -196,20 +196,7 @@ def _from_points(
     state = replace(State.rest(chain, len(enough)), translation=found.translation, shape=shape)
     turned = PriorJoints.of(small).within(found.rotations)
     state.rotations[:, [chain.joint_names.index(name) for name in small.joint_names]] = turned
-    return _spread(state, rows[enough], count)
-
-
-def _spread(part: State, rows: IntArray, count: int) -> State:
-    """`count` poses, each with a shape: those of `part` at `rows`, NaN elsewhere."""
-    F, S = part.rotations.shape[1], part.shape.shape[-1]
-    nothing = State(
-        np.full((count, F, 3, 3), np.nan),
-        np.full((count, 3), np.nan),
-        np.full((count, S), np.nan),
-        part.offset,
-    )
-    each = np.broadcast_to(part.shape, (len(rows), S))
-    return nothing.with_rows(rows, replace(part, shape=each))
+    return with_shape_each(state).among(count, rows[enough])
 
 
 def _read(file: Path) -> tuple[Sam3dPerson, ...]:

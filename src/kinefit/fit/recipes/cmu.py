@@ -335,10 +335,9 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
     def error(state: State) -> FloatArray:
         return among_all(so3.norm(state.posed(chain).points - xyz[whole])[:, has])
 
-    rotations, translation = among_all(found.rotations), among_all(found.translation)
     return Retargeted(
         name=trial.name,
-        state=replace(found, rotations=rotations, translation=translation),
+        state=found.among(len(trial), whole),
         error_m=error(found),
         bare_m=error(replace(found, offset=np.zeros_like(found.offset))),
         turned=among_all(turned.angles(found.rotations, whole)),

@@ -127,7 +127,7 @@ class ImagePoints:
     """Keypoints of N persons, each in one picture; several may be in the same.
 
     names: J keypoints. xy: (N, J, 2) pixels, x right, y down, centres at integers; NaN where not
-    seen. score: (N, J) confidence in 0..1; what is no number, or less, counts as 0.
+    seen. score: (N, J) confidence in 0..1; other values count as 0.
     image_size: (N, 2) width and height in pixels, or one (2,) for all.
     focal_px: (N,) or one for all, pixels; the principal point is the picture's centre.
     """
@@ -389,13 +389,13 @@ def _reasons(keypoints: NormalizedKeypoints, focal_px: FloatArray) -> list[str]:
     for i in range(len(seen)):
         why = ""
         if torso[i] < _FEWEST_TORSO:
-            why = f"{torso[i]} of shoulders and hips are seen, {_FEWEST_TORSO} are needed"
+            why = f"only {torso[i]} of shoulders and hips are visible; {_FEWEST_TORSO} are needed"
         elif seen[i].sum() < _FEWEST:
-            why = f"{seen[i].sum()} keypoints are seen, {_FEWEST} are needed"
+            why = f"only {seen[i].sum()} keypoints are visible; {_FEWEST} are needed"
         elif not tall[i] >= _LEAST_TALL_PX:
-            why = "shoulders and hips are in one place"
+            why = f"the person is less than {_LEAST_TALL_PX:.0f} pixels tall"
         elif keypoints.depth[i] < _NEAREST_M:
-            why = "shoulders and hips are too far apart for a person in front of the camera"
+            why = f"the person would be nearer than {_NEAREST_M} m to the camera"
         out.append(why)
     return out
 
@@ -485,8 +485,7 @@ class _Result:
             self.reason[row] = _verdict(off[i], options)
             good[i] = not self.reason[row]
         kept = rows[good]
-        self.rotations[kept] = np.eye(3)
-        self.rotations[kept[:, None], self.chain.joint_index] = state.rotations[good]
+        self.rotations[kept] = state.at(np.flatnonzero(good)).body_rotations(self.chain)
         self.translation[kept] = state.translation[good]
         self.shape[kept] = state.shape[good]
 
@@ -514,4 +513,4 @@ def _verdict(off: FloatArray, options: ImageOptions) -> str:
     near = int((off[seen] < options.most_off_px).sum())
     if near >= options.least_share * seen.sum():
         return ""
-    return f"{near} of {seen.sum()} keypoints lie on a body that people could have"
+    return f"only {near} of {seen.sum()} keypoints lie near the fitted body"

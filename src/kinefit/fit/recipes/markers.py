@@ -162,7 +162,7 @@ def fit_markers(
     start = _start(problem, used, shaped.shape, shaped.offset)
     state, _, converged = problem.fit_poses(start)
     ignored = tuple(name for name in markers.names if name not in known)
-    return _result(body, chain, used, rows, state, ignored, converged, options)
+    return _result(chain, used, rows, state, ignored, converged, options)
 
 
 def _ever(markers: Markers, name: str) -> bool:
@@ -223,15 +223,10 @@ _POSES = Options(most_steps=60, least_fall=1e-4)
 
 
 def _result(
-    body: BodyModel, chain: Chain, markers: Markers, rows: IntArray, state: State,
+    chain: Chain, markers: Markers, rows: IntArray, state: State,
     ignored: tuple[str, ...], converged: bool, options: MarkerOptions,
 ) -> MarkerFit:  # fmt: skip
     T = len(markers.timeline)
-    rotations = np.full((T, len(body.joint_names), 3, 3), np.nan)
-    rotations[rows] = np.eye(3)
-    rotations[np.ix_(rows, chain.joint_index)] = state.rotations
-    translation = np.full((T, 3), np.nan)
-    translation[rows] = state.translation
     residual = np.full(markers.xyz.shape, np.nan)
     residual[rows] = markers.xyz[rows] - state.posed(chain).points
     rest = replace(State.rest(chain, 1), shape=state.shape)
@@ -239,10 +234,7 @@ def _result(
     reason = np.full(T, few, dtype=object)
     reason[rows] = ""
     return MarkerFit(
-        motion=BodyMotion(
-            body.name, markers.timeline, body.joint_names, rotations, translation,
-            state.shape, chain.shape.names,
-        ),
+        motion=state.among(T, rows).motion(chain, markers.timeline),
         names=markers.names,
         ignored=ignored,
         residual=residual,
@@ -250,4 +242,4 @@ def _result(
         guess=rest.posed(chain).points[0],
         reason=tuple(reason),
         converged=converged,
-    )  # fmt: skip
+    )

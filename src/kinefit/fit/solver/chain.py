@@ -64,7 +64,7 @@ class Chain:
         """
         unknown = [name for name in joints if name not in body.joint_names]
         if unknown or body.joint_names[0] not in joints:
-            what = f"has no joint {', '.join(unknown)}" if unknown else "cannot keep its root still"
+            what = f"has no joint {', '.join(unknown)}" if unknown else "needs its root among them"
             raise InvalidData(f"Body {body.name} {what}.")
         index = np.array([b for b, name in enumerate(body.joint_names) if name in set(joints)])
         keeper = nearest_kept(body.parents, index)

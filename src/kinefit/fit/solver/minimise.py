@@ -112,12 +112,12 @@ def information(
 def _check(objective: Objective, start: State, rows: IntArray) -> None:
     for name in ("rotations", "translation", "shape", "offset"):
         if not np.isfinite(getattr(start, name)).all():
-            raise InvalidData(f"A fit cannot begin where {name} is not a number.")
+            raise InvalidData(f"The start of a fit has a {name} that is not finite.")
     if objective.points and not any(term.weight[rows].any() for term in objective.points):
         raise TooFewPoints("Fitting a body", found=0, needed=1)
     for term in objective.points:
         if not np.isfinite(term.weight).all() or (term.weight < 0).any():
-            raise InvalidData(f"{type(term).__name__} has a weight that is negative or no number.")
+            raise InvalidData(f"{type(term).__name__} has a weight that is negative or not finite.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,7 +343,7 @@ def _solve_each(problem: _Problem, start: State, options: Options, rows: IntArra
     value, shared = problem.cost(start, rows)
     if not np.isfinite(value).all():
         raise InvalidData(
-            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is no number."
+            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is not finite."
         )
     damping, factor = np.full(T, options.damping), np.full(T, 2.0)
     steps, converged = np.zeros(T, dtype=np.int64), np.zeros(T, dtype=bool)
@@ -395,7 +395,7 @@ def _solve_whole(problem: _Problem, start: State, options: Options, rows: IntArr
     value, shared = problem.cost(state, rows)
     if not np.isfinite(value.sum() + shared):
         raise InvalidData(
-            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is no number."
+            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is not finite."
         )
     damping, factor = np.array([options.damping]), np.array([2.0])
     normal, steps, converged = problem.normal(state, rows), 0, False

@@ -10,7 +10,7 @@ import numpy as np
 from kinefit.body.model import ShapeSpace
 from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.geometry import rotations as so3
-from kinefit.types import BoolArray, FloatArray, IntArray
+from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, Timeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,30 @@ class State:
         if self.coordinates is not None:
             out["coordinates"] = self.coordinates
         return out
+
+    def body_rotations(self, chain: Chain) -> FloatArray:
+        """(T, B, 3, 3) local rotations of all the body's joints; at rest where the chain has none.
+
+        NaN in poses that are NaN.
+        """
+        out = np.broadcast_to(np.eye(3), (len(self), len(chain.body.joint_names), 3, 3)).copy()
+        out[:, chain.joint_index] = self.rotations
+        out[np.isnan(self.translation).any(axis=1)] = np.nan
+        return out
+
+    def motion(self, chain: Chain, timeline: Timeline) -> BodyMotion:
+        """The poses of a state with one shape, in the frames of the timeline."""
+        return BodyMotion(
+            chain.body.name, timeline, chain.body.joint_names, self.body_rotations(chain),
+            self.translation, self.shape, chain.shape.names,
+        )  # fmt: skip
+
+    def among(self, count: int, rows: IntArray) -> State:
+        """`count` poses: these at `rows`, NaN elsewhere."""
+        parts = {
+            name: np.full((count, *v.shape[1:]), np.nan) for name, v in self._by_pose().items()
+        }
+        return replace(self, **parts).with_rows(rows, self)
 
     def posed(self, chain: Chain) -> Posed:
         return Posed(chain, self.rotations, self.translation, self.shape, self.offset)

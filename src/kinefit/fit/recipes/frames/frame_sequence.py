@@ -100,21 +100,15 @@ class SequenceFit:
     @property
     def motion(self) -> BodyMotion:
         """The clip as one body; raises InvalidData when it has several shapes or a scale."""
-        there = self.there
-        shapes, chain = self.state.shape[there], self.work.chain
-        one = len(shapes) > 0 and (shapes == shapes[0]).all() and (self.scale[there] == 1).all()
-        if not one:
+        shapes = self.state.shape[self.there]
+        if not (
+            len(shapes) and (shapes == shapes[0]).all() and (self.scale[self.there] == 1).all()
+        ):
             raise InvalidData(
                 "The frames have several shapes or scales. Next: fit with one shape and no scale."
             )
-        B = len(chain.body.joint_names)
-        rotations = np.broadcast_to(np.eye(3), (len(there), B, 3, 3)).copy()
-        rotations[:, chain.joint_index] = self.state.rotations
-        rotations[~there] = np.nan
-        return BodyMotion(
-            chain.body.name, self.work.targets.timeline, chain.body.joint_names, rotations,
-            self.state.translation, shapes[0], chain.shape.names,
-        )  # fmt: skip
+        one = replace(self.state, shape=shapes[0])
+        return one.motion(self.work.chain, self.work.targets.timeline)
 
     def as_json(self) -> dict[str, Any]:
         """Counts by status and reason, and every frame; NaN as null."""

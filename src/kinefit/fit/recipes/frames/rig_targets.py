@@ -44,14 +44,14 @@ class FrameOutcome(IntEnum):
 
 _WORDS = (
     "",
-    "no finite point has a positive weight",
-    "too few finite points with a positive weight",
+    "no triangulated point in this frame",
+    "too few triangulated points in this frame",
     "no camera has an initial pose",
-    "the points do not determine how the body is turned",
+    "the points do not determine the direction of the body",
     "the loss is above its threshold",
     "the body is too far from the points",
-    "the pose that was written is worse than the one that was found",
-    "too few of the points are near the body",
+    "the written pose fits worse than the best one found",
+    "too few points are near the body",
 )
 
 

@@ -169,7 +169,7 @@ class RigFit:
             frozen = tuple(name for name in chain.joint_names if name not in free_names)
         unknown = [name for name in frozen if name not in chain.joint_names]
         if unknown or chain.joint_names[0] in frozen:
-            what = f"has no joint {', '.join(unknown)}" if unknown else "must turn as a whole"
+            what = f"has no joint {', '.join(unknown)}" if unknown else "needs a root that turns"
             raise InvalidData(f"Body {chain.body.name} {what}.")
         shared = tuple(name for name in targets.names if name in chain.point_names)
         if len(shared) < options.min_points:
