@@ -11,7 +11,6 @@ BODY = {"height": 1.78, "mass": 75}
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"mass": 75}, "--height"),
         ({**BODY, "height": 178}, "--height"),
         ({**BODY, "height": float("nan")}, "--height"),
         ({**BODY, "visibility_min": 30}, "--visibility-min"),
@@ -26,6 +25,12 @@ BODY = {"height": 1.78, "mass": 75}
 def test_a_refusal_names_the_option(values, named):
     with pytest.raises(InputError, match=named):
         run_config(values)
+
+
+def test_the_mass_follows_from_the_height_and_the_height_from_nothing():
+    assert run_config({"height": 1.7}).subject.mass_kg == pytest.approx(24 * 1.7**2)
+    with pytest.raises(InputError, match="--height: is missing"):
+        _ = run_config({"mass": 75}).subject
 
 
 def test_toml_takes_dashes_and_paths_relative_to_itself(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from kinefit.cli.console import err, errors_exit, out
@@ -107,10 +108,10 @@ def _print(found: Calibration, report: RigReport) -> None:
         angles = (c.height_m, c.tilt_deg, c.roll_deg) if level else ()
         numbers = (*angles, c.distance_m, found.residuals.get(c.name))
         cells = ("-" if n is None else f"{n:.2f}" for n in numbers)
-        table.add_row(c.name, f"{c.size[0]} x {c.size[1]}", *cells)
+        table.add_row(escape(c.name), f"{c.size[0]} x {c.size[1]}", *cells)
     out.print(table)
     if report.pairs:
         pairs = Table("cameras", "apart m", "angle °")
         for p in report.pairs:
-            pairs.add_row(" ".join(p.cameras), f"{p.baseline_m:.2f}", f"{p.angle_deg:.0f}")
+            pairs.add_row(escape(" ".join(p.cameras)), f"{p.baseline_m:.2f}", f"{p.angle_deg:.0f}")
         out.print(pairs)

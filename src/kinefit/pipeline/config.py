@@ -65,7 +65,7 @@ class ViewOptions(BaseModel):
         30, description="Camera pairs that give candidates; all where there are fewer."
     )
     adaptive: bool = Field(
-        True, description="Tighten the inlier threshold to the noise of the clip."
+        True, description="Fit the inlier threshold to the noise and the calibration of the clip."
     )
     continuity: bool = Field(
         True, description="Of candidates that are as good take those that hang together in time."
