@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from kinefit.cli.console import errors_exit, out, show_findings, show_result, stage_progress
@@ -54,13 +55,13 @@ def fit_image(
         table = Table("picture", "off px", "orientation", "")
         for one in done:
             if one.reason:
-                table.add_row(one.picture.name, "-", "-", one.reason)
+                table.add_row(escape(one.picture.name), "-", "-", escape(one.reason))
                 continue
             way = one.report["orientation"]
             said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
             said = said if way["decided"] else "undecided, or one pose either way"
             off = f"{one.report['mean_residual_px']:.1f}"
-            table.add_row(one.picture.name, off, said, str(one.files[-1]))
+            table.add_row(escape(one.picture.name), off, said, escape(str(one.files[-1])))
         out.print(table)
 
 

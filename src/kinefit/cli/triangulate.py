@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from kinefit.cli.console import err, errors_exit, out
@@ -79,7 +80,7 @@ def _print(result: TriangulatedFile, target: Path) -> None:
         views, used = np.isfinite(found.error_px[..., c]), found.inlier_mask[..., c]
         error = found.error_px[..., c][used]
         table.add_row(
-            camera,
+            escape(camera),
             str(int(views.sum())),
             f"{100 * used.sum() / max(views.sum(), 1):.1f}",
             f"{error.mean():.2f}" if error.size else "-",
