@@ -252,7 +252,9 @@ def test_augmented_markers_all_have_a_place(anny: BodyModel) -> None:
 def test_a_ray_leaves_the_skin_of_a_tube() -> None:
     body = tube_body(1)
     skin = Skin.of(body)
-    vertices, shares = skin.point({"LKnee": 0.5, "LAnkle": 0.5}, "LKnee", np.array([1.0, 0, 0]))
+    vertices, shares, outward = skin.exit(
+        {"LKnee": 0.5, "LAnkle": 0.5}, "LKnee", np.array([1.0, 0, 0])
+    )
     hit = shares @ skin.vertices[vertices]
     knee, ankle = (
         skin.joints[body.joint_names.index(body.anatomy[j])] for j in ("LKnee", "LAnkle")
@@ -261,11 +263,12 @@ def test_a_ray_leaves_the_skin_of_a_tube() -> None:
     # Six-sided: between 0.87 and 1 of the radius, which is 6 cm at the knee, 4 at the ankle.
     assert 0.03 < np.linalg.norm(hit - middle) < 0.065
     assert hit[2] > middle[2]  # in front
+    np.testing.assert_allclose(np.cross(hit - middle, outward), 0, atol=1e-9)
     assert shares.min() >= 0
     np.testing.assert_allclose(shares.sum(), 1, atol=1e-12)
     bare = replace(skin, triangles=skin.triangles[:1])
     with pytest.raises(InvalidData, match="no skin"):
-        bare.point({"LKnee": 1.0}, "LKnee", np.array([0, 0, 1.0]))
+        bare.exit({"LKnee": 1.0}, "LKnee", np.array([0, 0, 1.0]))
 
 
 def test_opencap_walking_agrees_with_opensim(anny: BodyModel) -> None:

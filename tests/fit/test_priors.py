@@ -19,6 +19,7 @@ from kinefit.fit.priors import (
     Capsules,
     Interpenetration,
     Limits,
+    LumbarRhythm,
     Mixture,
     PoseAutoencoder,
     PoseMixture,
@@ -105,6 +106,7 @@ TERMS: dict[str, Callable[[], PoseTerm]] = {
     "limits": lambda: Limits.of(_chain()),
     "bending": lambda: Bending.of(_chain()),
     "magnitude": lambda: AngleMagnitude.of(_chain(), 0.5, {"LKnee": 2.0}),
+    "lumbar": lambda: LumbarRhythm.of(_chain()),
     "mixture": lambda: Mixture.of(_chain(), 1.5, _density()),
     "variational": lambda: Variational.of(_chain(), 0.5, _autoencoder()),
     "interpenetration": _capsules,
@@ -140,7 +142,7 @@ def _mirrored(chain: Chain, R: FloatArray) -> FloatArray:
     return MIRROR @ R[:, partner] @ MIRROR
 
 
-@pytest.mark.parametrize("name", ["limits", "bending", "magnitude"])
+@pytest.mark.parametrize("name", ["limits", "bending", "magnitude", "lumbar"])
 def test_a_mirror_image_costs_the_same(name: str) -> None:
     term, R = TERMS[name](), _poses(_chain())
     if name == "magnitude":
@@ -152,6 +154,29 @@ def test_a_mirror_image_costs_the_same(name: str) -> None:
     one_sided = R.copy()
     one_sided[:, 4] = R[:, 4] @ so3.exp(np.array([0.5, 0, 0]))  # control: another pose
     assert not np.allclose(here, (term.residual(one_sided, ALL) ** 2).sum(axis=(1, 2)))
+
+
+# Spine and hips ----------------------------------------------------------------------------------
+
+
+def test_spine_and_hips_share_a_bend() -> None:
+    chain = _chain()
+    term = LumbarRhythm.of(chain, share=0.25)
+
+    def bent(spine: float, hips: float) -> FloatArray:
+        joints = PriorJoints.of(chain)
+        spines = [n for n in joints.names if n.startswith("Spine")]
+        R = np.tile(np.eye(3), (1, len(chain.joint_names), 1, 1))
+        for name, angle in ((n, -spine / len(spines)) for n in spines):
+            R = R @ _bent(chain, name, (0, 0, angle))
+        for name in ("LHip", "RHip"):
+            R = R @ _bent(chain, name, (0, 0, hips))
+        return R
+
+    # A quarter of the angle between thighs and trunk is the spine's: nothing to pay.
+    np.testing.assert_allclose(term.residual(bent(20, 60), ALL), 0, atol=1e-9)
+    assert np.abs(term.residual(bent(60, 20), ALL)).max() > 5
+    assert np.abs(term.residual(bent(0, 80), ALL)).max() > 5
 
 
 # Limits ------------------------------------------------------------------------------------------

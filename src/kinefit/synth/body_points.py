@@ -1,7 +1,6 @@
 """The points of a body that are known exactly: keypoints, laboratory markers, feet.
 
-Markers lie on the mesh and follow its skin, as they do on people: the table of
-`kinefit.fit.recipes.marker_places` says from where and in which direction. Keypoints are the body's
+Markers are those of `kinefit.fit.mesh_markers`, each fixed to its bone. Keypoints are the body's
 own, and the means that skeletons derive from them.
 """
 
@@ -16,7 +15,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.recipes.marker_places import Skin, marker_place
+from kinefit.fit.mesh_markers import laboratory_markers
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray
 
@@ -25,15 +24,14 @@ _MEANS = skeleton("markers22").derived
 
 @dataclass(frozen=True, eq=False)
 class BodyPoints:
-    """Named points of a body, each a weighted sum of its vertices and joints.
+    """Named points of a body: keypoints, each a weighted sum of vertices and joints, and markers.
 
-    keypoints, markers: their names, in the order of the rows. vertices: (n,) that they need.
-    on_vertices: (K + M, n), on_joints: (K + M, B) shares.
+    keypoints: their names, in the order of the rows. vertices: (n,) that they need.
+    on_vertices: (K, n), on_joints: (K, B) shares.
     """
 
     body: BodyModel
     keypoints: tuple[str, ...]
-    markers: tuple[str, ...]
     vertices: IntArray
     on_vertices: sparse.csr_array
     on_joints: sparse.csr_array
@@ -42,22 +40,21 @@ class BodyPoints:
     def of(cls, body: BodyModel) -> BodyPoints:
         """All keypoints that `body` has, and of the 64-marker set's 43 those that it can carry."""
         rows = _keypoint_rows(body)
-        skin = Skin.of(body)
-        named = [(name, marker_place(skin, name)) for name in skeleton("augmented43").points]
-        placed = {name: place for name, place in named if place is not None}
-        marks = [(place.index, place.shares, place.on_skin) for place in placed.values()]
-        items = [*rows.values(), *marks]
+        items = list(rows.values())
         V, B = len(body.vertices), len(body.joint_names)
         on_skin = _shares([i if i[2] else None for i in items], V)
         used = np.unique(on_skin.indices)
         return cls(
             body=body,
             keypoints=tuple(rows),
-            markers=tuple(placed),
             vertices=used.astype(np.int64),
             on_vertices=on_skin[:, used],
             on_joints=_shares([None if i[2] else i for i in items], B),
         )
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        return laboratory_markers(self.body).names
 
     def at(
         self, rotations: FloatArray, translation: FloatArray, shape: FloatArray
@@ -69,8 +66,8 @@ class BodyPoints:
         body = self.body
         posed = body.posed_vertices(rotations, translation, shape, self.vertices)
         _, joints = body.pose(rotations, translation, body.rest_joints(shape))
-        xyz = self._sum(posed, joints)
-        return xyz[:, : len(self.keypoints)], xyz[:, len(self.keypoints) :]
+        markers = laboratory_markers(body).at(rotations, translation, shape)
+        return self._sum(posed, joints), markers
 
     def _sum(self, vertices: FloatArray, joints: FloatArray) -> FloatArray:
         T = len(vertices)
@@ -82,13 +79,13 @@ class BodyPoints:
         """(K,) metres from each keypoint to the nearest vertex, in the rest pose of `shape`."""
         rest = np.asarray(self.body.rest_vertices(shape))
         points = self._sum(rest[None, self.vertices], self.body.rest_joints(shape)[None])[0]
-        distance, _ = cKDTree(rest).query(points[: len(self.keypoints)])
+        distance, _ = cKDTree(rest).query(points)
         return np.asarray(distance)
 
 
 @lru_cache(maxsize=4)
 def body_points(body: BodyModel) -> BodyPoints:
-    """`BodyPoints.of`, remembered: the rays that place markers take half a second."""
+    """`BodyPoints.of`, remembered."""
     return BodyPoints.of(body)
 
 

@@ -28,6 +28,7 @@ from kinefit.types import (
     Keypoints2D,
     PoseTrack,
     all_finite,
+    true_runs,
 )
 
 # The pairs that give evidence, and how fast their vector can change: body sizes per second, where
@@ -189,8 +190,7 @@ def _swapped_runs(pairs: _Pairs, time: FloatArray, end: float) -> BoolArray:
     node[[0, -1], 1] += _CHANGE  # a swap that the track begins or ends with is no cheaper
     swapped = cheapest_states(node, jumps + np.array([0.0, _CHANGE])) == 1
     gain = np.append(jumps[:, 0] - jumps[:, 1], 0.0)  # 0 where the track begins and ends
-    borders = np.flatnonzero(np.diff(swapped, prepend=False, append=False))
-    for first, behind in borders.reshape(-1, 2):
+    for first, behind in true_runs(swapped):
         if gain[[first, behind]].mean() >= end:
             out[seen[first:behind]] = True
     return out

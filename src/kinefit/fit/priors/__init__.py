@@ -3,6 +3,7 @@
 from kinefit.fit.priors.capsules import Capsules, Interpenetration
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Bending, Limits
+from kinefit.fit.priors.lumbar import LumbarRhythm
 from kinefit.fit.priors.mixture import Mixture, PoseMixture
 from kinefit.fit.priors.variational import PoseAutoencoder, Variational
 
@@ -12,6 +13,7 @@ __all__ = [
     "Capsules",
     "Interpenetration",
     "Limits",
+    "LumbarRhythm",
     "Mixture",
     "PoseAutoencoder",
     "PoseMixture",

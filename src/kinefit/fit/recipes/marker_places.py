@@ -1,14 +1,14 @@
 """Where markers are on a body: keypoints by their names, laboratory markers by a table.
 
-A marker of the table begins where a ray from inside the body, in an anatomical direction, leaves
-the skin at rest; from there it moves with one bone, as those on bony landmarks do.
+A marker of the table is where a ray from inside the body, in an anatomical direction, has left
+the skin at rest by the marker's own radius; it moves with one bone, as those on bony landmarks do.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -30,6 +30,9 @@ _MEANS = {name: skeleton("markers22").derived[name] for name in ("Neck", "Hip")}
 # A ray in the plane of symmetry meets edges: rounding must not let it slip through.
 _EDGE = 1e-9
 
+# The middle of a marker is this far off the skin: balls of 12 to 16 mm on a base.
+_RADIUS_M = 0.01
+
 
 def marker_points(
     body: BodyModel, names: Sequence[str]
@@ -45,7 +48,7 @@ def marker_points(
         if (parts := _keypoints(body, name)) is not None:
             points[name] = parts
         elif (place := marker_place(skin, name)) is not None:
-            marks[f"marker {name}"] = place.mark(body)
+            marks[f"marker {name}"] = place
             points[name] = {f"marker {name}": 1.0}
     keypoints = {part for parts in points.values() for part in parts if part not in marks}
     return with_attached_points(body, marks, sorted(keypoints)), points
@@ -59,30 +62,7 @@ def _keypoints(body: BodyModel, name: str) -> dict[str, float] | None:
     return dict.fromkeys(parts, 1 / len(parts))
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a marker of the table is: a weighted sum of vertices, or of joints.
-
-    index: vertices or joints. shares: as many, sum 1. on_skin: which of the two. on: the joint that
-    carries it.
-    """
-
-    index: IntArray
-    shares: FloatArray
-    on_skin: bool
-    on: str
-
-    def mark(self, body: BodyModel) -> AttachedPoint:
-        """The marker as a point fixed to its joint."""
-        if self.on_skin:
-            return AttachedPoint.on_skin(body, self.index, self.shares, self.on)
-        names = [body.joint_names[b] for b in self.index]
-        return AttachedPoint.at_joints(
-            body, dict(zip(names, self.shares.tolist(), strict=True)), self.on
-        )
-
-
-def marker_place(skin: Skin, name: str) -> Place | None:
+def marker_place(skin: Skin, name: str) -> AttachedPoint | None:
     """A marker of the table; None for one that is not in it or that the body has no place for."""
     body, key = skin.body, name.lower().removesuffix("_study")
     if key not in _table():
@@ -91,30 +71,22 @@ def marker_place(skin: Skin, name: str) -> Place | None:
     on = body.anatomy.get(_sided(row["on"] if "on" in row else row["axes"], side))
     if on is None:
         return None
-    if "like" in row:
-        source = body.regressors.get(side + row["like"])
-        return None if source is None else _of_keypoint(body, source, on)
-    at = {_sided(joint, side): share for joint, share in row["at"].items()}
+    if "joint" in row:
+        joint = body.anatomy.get(side + row["joint"])
+        return None if joint is None else AttachedPoint.at_joints(body, {joint: 1.0}, on)
+    at = {_sided(point, side): share for point, share in row["at"].items()}
     # Clavicles have the trunk's axes, Z to their side.
     trunk = f"{side}Clavicle" if side else "Neck"
-    axes = trunk if row.get("axes", "Trunk") == "Trunk" else side + row["axes"]
-    if any(joint not in body.anatomy for joint in (*at, axes)):
+    axes = trunk if row["axes"] == "Trunk" else side + row["axes"]
+    if axes not in body.anatomy or any(n not in {*body.anatomy, *body.regressors} for n in at):
         return None
-    if "facing" not in row:
-        joints = [body.joint_names.index(body.anatomy[joint]) for joint in at]
-        return Place(np.array(joints), np.array(list(at.values()), np.float64), False, on)
-    vertices, shares = skin.point(at, axes, np.array(row["facing"], dtype=np.float64))
-    return Place(vertices, shares, True, on)
+    vertices, shares, outward = skin.exit(at, axes, np.array(row["facing"], dtype=np.float64))
+    on_skin = AttachedPoint.on_skin(body, vertices, shares, on)
+    return replace(on_skin, place=on_skin.place + _RADIUS_M * outward)
 
 
-def _sided(joint: str, side: str) -> str:
-    return side + joint if joint in SIDED else joint
-
-
-def _of_keypoint(body: BodyModel, source: tuple[IntArray, FloatArray] | str, on: str) -> Place:
-    if isinstance(source, str):
-        return Place(np.array([body.joint_names.index(source)]), np.ones(1), False, on)
-    return Place(*source, True, on)
+def _sided(name: str, side: str) -> str:
+    return side + name if name in (*SIDED, "Heel", "BigToe", "SmallToe") else name
 
 
 @cache
@@ -150,22 +122,31 @@ class Skin:
         joints, vertices = body.rest_joints(shape), body.rest_vertices(shape)
         return cls(body, joints, vertices, _triangles(body.faces))
 
-    def point(self, at: PointSum, axes: str, facing: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Where a ray from inside first leaves the skin: three vertices, and their shares.
+    def exit(
+        self, at: PointSum, axes: str, facing: FloatArray
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Where a ray from inside first leaves the skin: three vertices, their shares, and the
+        ray's direction (3,).
 
-        at: anatomical joints, whose sum the ray begins at. axes: the anatomical joint in whose
-        distal frame (see `Anatomy`) `facing` (3,) is. Raises InvalidData where the ray meets no
-        skin.
+        at: anatomical joints, or keypoints, whose sum the ray begins at. axes: the anatomical joint
+        in whose distal frame (see `Anatomy`) `facing` (3,) is. Raises InvalidData where the ray
+        meets no skin.
         """
         body = self.body
-        places = [body.joint_names.index(body.anatomy[joint]) for joint in at]
-        origin = np.array(list(at.values())) @ self.joints[places]
+        origin = np.array(list(at.values())) @ np.array([self._place(name) for name in at])
         direction = so3.unit(Anatomy.of(body, [axes]).distal[0] @ facing)
         distance, shares = _exits(self.vertices[self.triangles], origin, direction)
         if not np.isfinite(distance).any():
             raise InvalidData(f"Body {body.name}: no skin in that direction from {', '.join(at)}.")
         first = int(np.nanargmin(distance))
-        return self.triangles[first], shares[first]
+        return self.triangles[first], shares[first], direction
+
+    def _place(self, name: str) -> FloatArray:
+        """(3,) an anatomical joint, or else a keypoint."""
+        source = self.body.anatomy.get(name) or self.body.regressor(name)
+        if isinstance(source, str):
+            return np.asarray(self.joints[self.body.joint_names.index(source)])
+        return np.asarray(source[1] @ self.vertices[source[0]])
 
 
 def _triangles(faces: IntArray) -> IntArray:
