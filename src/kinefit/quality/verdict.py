@@ -218,7 +218,10 @@ def _views(q: Quality) -> Iterator[Finding]:
 def _markers(q: Quality) -> Iterator[Finding]:
     """Markers with gaps of their own, beside the frames in which the whole person is missing."""
     known = {m.name for m in q.initial}
-    for markers in (q.initial, [m for m in q.final if m.name not in known]):
+    others = [m for m in q.final if m.name not in known]
+    if q.angles:  # what augmented markers are for: `_angles` says where these are lost
+        others = [m for m in others if not m.name.endswith("_study")]
+    for markers in (q.initial, others):
         whole = 100 - max((m.present_pct for m in markers), default=0)
         missing = {m.name: 100 - whole - m.present_pct for m in markers}
         yield from _shares("gaps", "caution", missing, _BRIEF_PCT)
