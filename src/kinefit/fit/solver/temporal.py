@@ -13,7 +13,7 @@ from kinefit.geometry.lie import log_jacobian
 from kinefit.types import FloatArray
 
 
-def _turns(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _relative_rotations(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """From each pose to the next: rotvec (T-1, F, 3) and its derivatives by both (T-1, F, 3, 3)."""
     rotvec = so3.log(np.swapaxes(rotations[:-1], -1, -2) @ rotations[1:])
     after = log_jacobian(rotvec)
@@ -22,7 +22,7 @@ def _turns(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def _velocities(state: State, step: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(T-1, 1+F, 3) m/s and rad/s between poses, and derivatives by the earlier and the later."""
-    rotvec, before, after = _turns(state.rotations)
+    rotvec, before, after = _relative_rotations(state.rotations)
     moved = np.diff(state.translation, axis=0)[:, None]
     unit = np.broadcast_to(np.eye(3), (len(step), 1, 3, 3))
     dt = step[:, None, None]
