@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +58,3 @@ class ConstantVelocity:
         step = np.diff(self.time)
         joined = self.joined[:-1] * self.joined[1:]
         return np.asarray(2 * (joined / (step[:-1] + step[1:]))[:, None] / self.sigma)
-
-
-def windows(count: int, length: int, overlap: int) -> Iterator[tuple[slice, slice]]:
-    """(frames to keep, frames to solve) that cover `count` frames: memory stays that of one.
-
-    A pose remembers what is a few tenths of a second away, which is what `overlap` is for.
-    """
-    for first in range(0, count, length):
-        last = min(first + length, count)
-        yield slice(first, last), slice(max(first - overlap, 0), min(last + overlap, count))
