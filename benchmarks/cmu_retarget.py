@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.fit.recipes.cmu import (
+from kinefit.fit.recipes.retarget import (
     RetargetBody,
     Retargeted,
     good_frames,
@@ -54,7 +54,7 @@ def collect(rig: RetargetBody, trials: list[MocapClip], done: list[Retargeted]) 
     good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]
     error = np.concatenate([r.error_m.mean(axis=1) for r in done])
     bare = np.concatenate([r.bare_m.mean(axis=1) for r in done])
-    off = np.degrees(np.concatenate([r.turned.max(axis=1) for r in done]))
+    off = np.degrees(np.concatenate([r.rotation_error.max(axis=1) for r in done]))
     return {
         "rotations": np.concatenate([r.state.rotations for r in done]).astype(np.float32),
         "joint_names": np.array(rig.chain.joint_names),

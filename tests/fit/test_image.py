@@ -146,12 +146,12 @@ def test_from_the_side_the_loss_says_which_way_a_person_faces() -> None:
     assert wrong <= 1
     assert (fit.margin > 0).all()
     assert (fit.margin < 1).all()
-    winner = np.where(fit.turned, fit.loss[:, 1], fit.loss[:, 0])
+    winner = np.where(fit.flipped, fit.loss[:, 1], fit.loss[:, 0])
     assert (winner == fit.loss.min(axis=1)).all()
     # Control: with one way only, more end facing the other one.
     once = fit_image(BODY, seen(truth), ImageOptions(orientation_ambiguity_px=0))
     assert np.isnan(once.loss[:, 1]).all()
-    assert not once.turned.any()
+    assert not once.flipped.any()
     assert (facing_error(once, truth) > 45).sum() > wrong
 
 

@@ -69,5 +69,5 @@ def test_from_parameters_of_each_camera_to_parameters(tmp_path: Path) -> None:
     assert np.isfinite(motion.rotations).all()
     # Elbows and knees are hinges in the rig and free here: what it cannot take is reported.
     clip = as_rig(model, found)
-    assert clip.turned.max() < 0.3
+    assert clip.rotation_change.max() < 0.3
     assert np.isfinite(clip.parameters).all()

@@ -13,7 +13,7 @@ from kinefit.synth.motion_clip import Clip
 from kinefit.synth.recordings import recorded_clips
 from kinefit.types import InputError
 
-from ..fit.test_cmu import _arrays, _recording
+from ..fit.test_retarget import _arrays, _recording
 
 pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
 

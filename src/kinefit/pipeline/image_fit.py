@@ -239,7 +239,7 @@ def _orientation(fit: ImageFit, i: int) -> dict[str, Any]:
     margin = float(fit.margin[i])
     return {
         "tried_both": True,
-        "turned_won": bool(fit.turned[i]),
+        "turned_won": bool(fit.flipped[i]),
         "won_by": round(margin, 4),
         "decided": margin > _DECIDED,
     }

@@ -39,7 +39,7 @@ def frame_output(
     if not np.isfinite(found.scale[t]):
         return Sam3dPerson(extra=extra)
     if rig is not None:
-        extra["opt_rig_turned_rad"] = rig.turned[t]
+        extra["opt_rig_turned_rad"] = rig.rotation_change[t]
         return replace(_of_rig(rig, t, meshes), extra=extra)
     return _of_body(body, found, t, meshes, extra)
 

@@ -231,7 +231,7 @@ class _Job:
 
 def _turned(rig: RigClip) -> dict[str, float]:
     """Joints that turned by a degree or more to what the rig can do -> the most, degrees."""
-    known = rig.turned[np.isfinite(rig.turned).all(axis=1)]
+    known = rig.rotation_change[np.isfinite(rig.rotation_change).all(axis=1)]
     most = np.degrees(known.max(axis=0, initial=0.0))
     names = rig.model.body.joint_names
     return {name: round(float(a), 2) for name, a in zip(names, most, strict=True) if a >= 1}

@@ -10,7 +10,7 @@ import numpy as np
 
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
-from kinefit.fit.recipes.cmu import RetargetBody, good_frames, retarget_all
+from kinefit.fit.recipes.retarget import RetargetBody, good_frames, retarget_all
 from kinefit.geometry import rotations as so3
 from kinefit.io.mocap_files import mocap_files, read_recordings
 from kinefit.io.text import read_bytes
@@ -37,7 +37,7 @@ def recorded_clips(path: Path, cache: Path | None = None, processes: int = 1) ->
     Raises InputError for a file that cannot be read.
     """
     body, files = load_anny(), mocap_files(path)
-    sources = ["fit/recipes/cmu.py", *(f"io/{name}.py" for name in _READERS)]
+    sources = ["fit/recipes/retarget.py", *(f"io/{name}.py" for name in _READERS)]
     return cached(
         "motion",
         key_of(sources, *(part for file in files for part in _content(file))),

@@ -26,10 +26,10 @@ from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.mixture import Mixture
 from kinefit.fit.recipes.ground import find_ground
 from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
 from kinefit.fit.solver.chain import Chain, PointSum
-from kinefit.fit.solver.minimise import Options, information, minimise
+from kinefit.fit.solver.minimise import Options, information
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity, windows
 from kinefit.fit.solver.terms import (
     Direction,
     Objective,
@@ -376,57 +376,43 @@ class _Work:
             return state
         return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
 
+    @cached_property
+    def problem(self) -> SequenceProblem:
+        data, options, time = self.data, self.options, self.data.timeline.time
+        return SequenceProblem(
+            chain=self.chain,
+            rows=np.arange(len(time)),
+            points=self.evidence,
+            poses=self.poses,
+            shapes=self.shapes,
+            offsets=() if data.limbs else tuple(range(len(data.names))),
+            offset_m=options.offset_m,
+            smoothness=Smoothness(
+                options.acceleration_m_s2, options.acceleration_rad_s2, time, self.joined
+            ),
+            window=options.window,
+            overlap=options.overlap,
+            shape_steps=_BRIEF,
+        )
+
     def shaped(self, start: State, keyframes: IntArray) -> State:
         """The start with the shape, and the offsets, that the keyframes show."""
-        some = start.at(keyframes)
-        objective = Objective(self.evidence, self.poses, self.shapes)
-        variables = Variables.poses(self.chain, "shared")
-        brief = Options(most_steps=15, least_fall=1e-3, negligible=1e-3)
-        some = minimise(objective, variables, some, brief, keyframes).state
-        if self.options.offset_m > 0 and not self.data.limbs:
-            variables = Variables.poses(self.chain, "shared", tuple(range(len(self.data.names))))
-            objective = replace(objective, offset_spread=self.options.offset_m)
-            some = minimise(objective, variables, some, brief, keyframes).state
-        moved = replace(start, shape=some.shape, offset=some.offset)
-        moved = moved.with_rows(keyframes, some)
-        return _between(moved, self.data.timeline.time, keyframes)
+        shaped = self.problem.fit_shape(start, keyframes)
+        return _between(shaped, self.data.timeline.time, keyframes)
 
     def posed(
         self, start: State, contacts: Contacts | None, options: Options
     ) -> tuple[State, int, bool]:
         """All poses with the shape as it is; and steps taken, and whether all came to an end."""
-        state, steps, converged = start, 0, True
-        objective = Objective(self.evidence, self.poses)
-        if contacts is not None:
-            columns = np.array([self.chain.column(n) for n in contacts.names])
-            firm = np.array([self.options.contact_m, self.options.floor_m, self.options.contact_m])
-            if self.data.contact_names:
-                firm = np.full(3, self.options.seen_contact_m)
-            root = np.sqrt(contacts.probability)[..., None, None] * np.diag(1 / firm)
-            held = Position(contacts.anchors, root, columns)
-            objective = replace(objective, points=(*objective.points, held))
-        for keep, window in windows(len(start), self.options.window, self.options.overlap):
-            rows = np.arange(window.start, window.stop)
-            if not any(term.weight[rows].any() for term in self.evidence):
-                continue  # nobody is seen for as long as that: no pose will be claimed here
-            part = replace(objective, times=(self._smooth(rows),))
-            found = minimise(part, Variables.poses(self.chain), state.at(rows), options, rows)
-            inside = slice(keep.start - window.start, keep.stop - window.start)
-            state = state.with_rows(keep, found.state.at(inside))
-            steps += int(found.steps.max())
-            converged &= bool(found.converged.all())
-        return state, steps, converged
-
-    def _smooth(self, rows: IntArray) -> ConstantVelocity:
-        time = self.data.timeline.time[rows]
-        F = len(self.chain.joint_names)
-        sigma = np.append(
-            self.options.acceleration_m_s2, np.full(F, self.options.acceleration_rad_s2)
-        )
-        # A sum over frames stands for an integral over time: at twice the rate, each frame counts
-        # half (60 per second are what the deviations are given for).
-        share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
-        return ConstantVelocity(time, sigma / share, self.joined[rows[:-1]])
+        problem = replace(self.problem, pose_steps=options)
+        if contacts is None:
+            return problem.fit_poses(start)
+        columns = np.array([self.chain.column(n) for n in contacts.names])
+        firm = np.array([self.options.contact_m, self.options.floor_m, self.options.contact_m])
+        if self.data.contact_names:
+            firm = np.full(3, self.options.seen_contact_m)
+        root = np.sqrt(contacts.probability)[..., None, None] * np.diag(1 / firm)
+        return problem.fit_poses(start, Position(contacts.anchors, root, columns))
 
     def uncertainty(self, state: State, up_sd: float) -> tuple[FloatArray, FloatArray]:
         """(T, K) metres and (2 D, T, K, 3) metres: `sd_m` and `draws_m` of `ClipFit`."""
@@ -493,6 +479,7 @@ class _Work:
         return np.asarray(feet[:, 1] - self.chain.body.rest_vertices(state.shape)[:, 1].min())
 
 
+_BRIEF = Options(most_steps=15, least_fall=1e-3, negligible=1e-3)  # of the keyframes
 _SOLVE = Options(most_steps=20, least_fall=3e-4, negligible=1e-3)
 _ROUGH = Options(most_steps=4, least_fall=3e-3, negligible=1e-2)  # before the world is set upright
 
@@ -517,17 +504,11 @@ def _result(
 ) -> ClipFit:
     data, chain = work.data, work.chain
     sd, draws = work.uncertainty(state, up_sd)
-    rotations = np.broadcast_to(np.eye(3), (len(state), len(chain.body.joint_names), 3, 3)).copy()
-    rotations[:, chain.joint_index] = state.rotations
-    rotations[missing] = np.nan
-    translation = np.where(missing[:, None], np.nan, state.translation)
+    known = np.flatnonzero(~missing)
     points = state.posed(chain).points[:, : len(data.names)]
     seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
     return ClipFit(
-        motion=BodyMotion(
-            chain.body.name, data.timeline, chain.body.joint_names, rotations, translation,
-            state.shape, chain.shape.names,
-        ),
+        motion=state.at(known).among(len(state), known).motion(chain, data.timeline),
         chain=chain,
         state=state,
         names=data.names,

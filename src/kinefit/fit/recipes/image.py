@@ -201,7 +201,7 @@ class ImageFit:
         return len(self.reason)
 
     @property
-    def turned(self) -> BoolArray:
+    def flipped(self) -> BoolArray:
         """(N,) whether the orientation turned by half a turn won."""
         return np.asarray(self.loss[:, 1] < self.loss[:, 0])
 

@@ -11,6 +11,7 @@ What a recipe adds is its terms, where the poses begin, and which frames are key
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity, windows
+from kinefit.fit.solver.temporal import ConstantVelocity
 from kinefit.fit.solver.terms import Objective, PointTerm, PoseTerm, ShapeTerm
 from kinefit.types import FloatArray, IntArray
 
@@ -108,3 +109,13 @@ class SequenceProblem:
             steps += int(found.steps.max())
             converged &= bool(found.converged.all())
         return state, steps, converged
+
+
+def windows(count: int, length: int, overlap: int) -> Iterator[tuple[slice, slice]]:
+    """(frames to keep, frames to solve) that cover `count` frames: memory stays that of one.
+
+    A pose remembers what is a few tenths of a second away, which is what `overlap` is for.
+    """
+    for first in range(0, count, length):
+        last = min(first + length, count)
+        yield slice(first, last), slice(max(first - overlap, 0), min(last + overlap, count))

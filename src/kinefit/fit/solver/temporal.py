@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from kinefit.geometry.lie import log_jacobian
 from kinefit.types import FloatArray
 
 
-def _turns(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _relative_rotations(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """From each pose to the next: rotvec (T-1, F, 3) and its derivatives by both (T-1, F, 3, 3)."""
     rotvec = so3.log(np.swapaxes(rotations[:-1], -1, -2) @ rotations[1:])
     after = log_jacobian(rotvec)
@@ -22,7 +21,7 @@ def _turns(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def _velocities(state: State, step: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(T-1, 1+F, 3) m/s and rad/s between poses, and derivatives by the earlier and the later."""
-    rotvec, before, after = _turns(state.rotations)
+    rotvec, before, after = _relative_rotations(state.rotations)
     moved = np.diff(state.translation, axis=0)[:, None]
     unit = np.broadcast_to(np.eye(3), (len(step), 1, 3, 3))
     dt = step[:, None, None]
@@ -59,13 +58,3 @@ class ConstantVelocity:
         step = np.diff(self.time)
         joined = self.joined[:-1] * self.joined[1:]
         return np.asarray(2 * (joined / (step[:-1] + step[1:]))[:, None] / self.sigma)
-
-
-def windows(count: int, length: int, overlap: int) -> Iterator[tuple[slice, slice]]:
-    """(frames to keep, frames to solve) that cover `count` frames: memory stays that of one.
-
-    A pose remembers what is a few tenths of a second away, which is what `overlap` is for.
-    """
-    for first in range(0, count, length):
-        last = min(first + length, count)
-        yield slice(first, last), slice(max(first - overlap, 0), min(last + overlap, count))

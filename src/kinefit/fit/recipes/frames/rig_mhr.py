@@ -1,8 +1,8 @@
 """The last step of a rig fit to MHR: from free joints to the rig's own parameters.
 
-A fit turns every joint by three angles; the rig's elbows and knees are hinges, and its helper
-joints share a twist. The nearest parameters to a fitted pose miss the points by centimetres where
-a limb was turned in a way that the rig cannot. So the parameters themselves are varied from there
+A fit rotates every joint about three axes; the rig's elbows and knees are hinges, and its helper
+joints share a twist. The parameters nearest to a fitted pose miss the points by centimetres where
+a limb was rotated in a way that the rig cannot. So the parameters themselves are varied from there
 (`Coordinates` of the solver): the same points, with a rotation prior on the pose that was fitted.
 """
 
@@ -22,7 +22,6 @@ from kinefit.body.mhr_pose import (
     pose_of_parameters,
 )
 from kinefit.fit.recipes.frames.frame_sequence import Measured, SequenceFit
-from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
 from kinefit.fit.solver.chain import Chain
@@ -42,14 +41,14 @@ class RigClip:
     """A clip as the parameters of MHR say it.
 
     found: its poses are exactly those of the parameters; losses and reasons are theirs.
-    parameters: (T, 204). turned: (T, B) radians that each joint turned for it; both NaN in frames
-    without a pose.
+    parameters: (T, 204). rotation_change: (T, B) radians of each joint from the pose that was
+    fitted. Both NaN in frames without a pose.
     """
 
     model: MhrModel
     found: SequenceFit
     parameters: FloatArray
-    turned: FloatArray
+    rotation_change: FloatArray
 
 
 def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
@@ -57,17 +56,15 @@ def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
 
     A frame that does not come near the points this way has no pose, and its reason says so.
     """
-    state, work, T = found.state, found.work, len(found.reports)
-    rows = np.flatnonzero(found.there)
-    parameters, turned = np.full((T, len(PARAMETERS)), np.nan), np.full((T, len(work.free)), np.nan)
-    parameters[rows] = rig_parameters(model, work, state.at(rows), found.scale[rows], rows)
-    identity = state.shape[rows, : len(model.rig.identity)]
-    pose = pose_of_parameters(model, parameters[rows], identity)
-    part = as_view(work.chain, pose.rotations, pose.translation, state.shape[rows])
-    turned[rows] = so3.norm(so3.log(np.swapaxes(state.rotations[rows], -1, -2) @ part.rotations))
-    found, lost = _gated(replace(found, state=state.with_rows(rows, part)))
-    parameters[lost], turned[lost] = np.nan, np.nan
-    return RigClip(model, found, parameters, turned)
+    work, T, rows = found.work, len(found.reports), np.flatnonzero(found.there)
+    parameters, change = (np.full((T, n), np.nan) for n in (len(PARAMETERS), len(work.free)))
+    free = found.state.at(rows)
+    parameters[rows] = rig_parameters(model, work, free, found.scale[rows], rows)
+    posed = RigCoordinates.of(model, work).posed(free, parameters[rows])
+    change[rows] = so3.norm(so3.log(np.swapaxes(free.rotations, -1, -2) @ posed.rotations))
+    found, lost = _gated(replace(found, state=found.state.with_rows(rows, posed)))
+    parameters[lost], change[lost] = np.nan, np.nan
+    return RigClip(model, found, parameters, change)
 
 
 def _gated(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
@@ -152,9 +149,9 @@ class RigCoordinates:
     @classmethod
     def of(cls, model: MhrModel, work: RigFit) -> RigCoordinates:
         """Place, and angles of joints that are free."""
-        turned = np.asarray(model.rig.transform[model.kept, 3:6][work.free].any(axis=(0, 1)))
+        turns = np.asarray(model.rig.transform[model.kept, 3:6][work.free].any(axis=(0, 1)))
         angles = range(3, POSE_COUNT - len(LENGTH_PARAMETERS))
-        free = [p for p in angles if turned[p] and not PARAMETERS[p].endswith("_flexible")]
+        free = [p for p in angles if turns[p] and not PARAMETERS[p].endswith("_flexible")]
         return cls(model, np.array([0, 1, 2, *free]))
 
     @property

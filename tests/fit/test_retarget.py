@@ -12,7 +12,7 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
-from kinefit.fit.recipes.cmu import Orientation, RetargetBody, glitches, retarget
+from kinefit.fit.recipes.retarget import Orientation, RetargetBody, glitches, retarget
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.io.mocap import MocapClip
@@ -166,8 +166,8 @@ def test_a_foot_that_the_data_twist_stays_in_its_range(anny: BodyModel, rig: Ret
     outside = np.degrees(ranges.outside(_angles(anny, rig, done.state, ("LAnkle",))))
     assert np.abs(outside).max() < 12  # limits are soft: 5 degrees are one standard deviation
     foot = rig.chain.joint_names.index("foot.L")
-    assert np.degrees(done.turned[20:30, foot]).min() > 45  # and it is told
-    assert np.degrees(done.turned[:20, foot]).max() < 45
+    assert np.degrees(done.rotation_error[20:30, foot]).min() > 45  # and it is told
+    assert np.degrees(done.rotation_error[:20, foot]).max() < 45
 
 
 def test_glitches_are_where_the_data_jump(rig: RetargetBody) -> None:

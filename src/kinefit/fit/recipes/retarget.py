@@ -272,15 +272,15 @@ class Retargeted:
     """A recording on Anny: T poses of the rig's chain; NaN in frames that lack data.
 
     state: poses, shape and offsets. error_m: (T, K) from the data's joints, K that it has, to
-    Anny's points, with their offsets, metres. bare_m: (T, K) the same without. turned: (T, F)
-    radians between each joint's orientation and what the data say.
+    Anny's points, with their offsets, metres. bare_m: (T, K) the same without.
+    rotation_error: (T, F) radians between each joint's orientation and what the data say.
     """
 
     name: str
     state: State
     error_m: FloatArray
     bare_m: FloatArray
-    turned: FloatArray
+    rotation_error: FloatArray
 
 
 # How many frames the evidence of many counts as, for shape and offsets: what is wrong with the
@@ -310,12 +310,12 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
         raise TooFewPoints(f"Retargeting {trial.name}", found=0, needed=1, hint="leave it out")
     root = np.eye(3) / rig.placed[:, None, None]
     # Segments of the data flip now and then, feet and hands most.
-    turned = Orientation(chain, world, rig.sigma, Huber(3.0))
+    orientation = Orientation(chain, world, rig.sigma, Huber(3.0))
     problem = SequenceProblem(
         chain=chain,
         rows=whole,
         points=(Position(xyz, root, np.arange(len(root)), Huber(3.0)),),
-        poses=(turned, Limits.of(chain)),
+        poses=(orientation, Limits.of(chain)),
         shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread),),
         offsets=rig.free,
         offset_m=_OFFSET_M,
@@ -340,7 +340,7 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
         state=found.among(len(trial), whole),
         error_m=error(found),
         bare_m=error(replace(found, offset=np.zeros_like(found.offset))),
-        turned=among_all(turned.angles(found.rotations, whole)),
+        rotation_error=among_all(orientation.angles(found.rotations, whole)),
     )
 
 
@@ -383,9 +383,8 @@ def good_frames(rig: RetargetBody, trial: MocapClip, done: Retargeted) -> BoolAr
     """(T,) False where the data jump, are missing or break the limits of motion, or where the fit
     does not reach them."""
     reached = done.error_m.mean(axis=1) < _REACHED_M
-    return np.asarray(reached & (np.degrees(done.turned.max(axis=1)) < _TURNED_DEG)) & ~glitches(
-        rig, trial
-    )
+    within = np.degrees(done.rotation_error.max(axis=1)) < _TURNED_DEG
+    return np.asarray(reached & within & ~glitches(rig, trial))
 
 
 def retarget_all(
