@@ -135,7 +135,13 @@ def test_only_motions_of_that_name_and_nothing_done_to_them(full: Scene) -> None
     for person in full.people:
         motion = person.motion
         assert "sit" in motion.lower
-        assert (motion.upper, motion.then, motion.mirror, motion.speed, motion.start) == (None, None, False, 1, 0)
+        assert (motion.upper, motion.then, motion.mirror, motion.speed, motion.start) == (
+            None,
+            None,
+            False,
+            1,
+            0,
+        )
 
 
 def test_who_sits_down_has_a_seat_below_the_hips(full: Scene) -> None:

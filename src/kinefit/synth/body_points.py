@@ -1,8 +1,7 @@
-"""The points of a body that are known exactly: keypoints, laboratory markers, feet.
+"""True keypoints and laboratory markers of a body.
 
-Markers lie on the mesh and follow its skin, as they do on people: the table of
-`kinefit.fit.recipes.marker_places` says from where and in which direction. Keypoints are the body's
-own, and the means that skeletons derive from them.
+Markers lie on the mesh and follow its skin, as on people; `kinefit.fit.recipes.marker_places` has
+their positions. Keypoints are the body's own, and the means that skeletons derive from them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MEANS = skeleton("markers22").derived
 class BodyPoints:
     """Named points of a body, each a weighted sum of its vertices and joints.
 
-    keypoints, markers: their names, in the order of the rows. vertices: (n,) that they need.
+    keypoints, markers: names, in the order of the rows. vertices: (n,) that have shares.
     on_vertices: (K + M, n), on_joints: (K + M, B) shares.
     """
 
@@ -40,7 +39,7 @@ class BodyPoints:
 
     @classmethod
     def of(cls, body: BodyModel) -> BodyPoints:
-        """All keypoints that `body` has, and of the 64-marker set's 43 those that it can carry."""
+        """All keypoints of `body`, and those of the 43 laboratory markers that it can carry."""
         rows = _keypoint_rows(body)
         skin = Skin.of(body)
         named = [(name, marker_place(skin, name)) for name in skeleton("augmented43").points]
@@ -88,7 +87,7 @@ class BodyPoints:
 
 @lru_cache(maxsize=4)
 def body_points(body: BodyModel) -> BodyPoints:
-    """`BodyPoints.of`, remembered: the rays that place markers take half a second."""
+    """`BodyPoints.of`, cached: the rays that place markers take half a second."""
     return BodyPoints.of(body)
 
 
