@@ -26,8 +26,8 @@ from benchmarks.error_check import (
     tell_apart,
 )
 from kinefit.io.atomic import atomic_path
-from kinefit.synth.detector_error_features import EXCHANGED, NAMES
-from kinefit.synth.detector_error_fit import Sample, exchanged_sides, fit_detector_errors
+from kinefit.synth.detector_error_features import NAMES, SWAP_GROUPS
+from kinefit.synth.detector_error_fit import Sample, fit_detector_errors, swapped_sides
 from kinefit.synth.detector_errors import XY, DetectorErrors, apply_errors, find_errors
 from kinefit.synth.pair_files import read_pairs
 from kinefit.synth.truth import Visibility
@@ -66,7 +66,7 @@ def same(model: DetectorErrors, _: np.random.Generator) -> DetectorErrors:
     return model
 
 
-def any_lender(model: DetectorErrors, rng: np.random.Generator) -> DetectorErrors:
+def any_donor(model: DetectorErrors, rng: np.random.Generator) -> DetectorErrors:
     """Residuals of anybody, however unlike."""
     return replace(model, residuals=rng.permutation(model.residuals))
 
@@ -86,11 +86,11 @@ def normal(model: DetectorErrors, rng: np.random.Generator) -> DetectorErrors:
 def plain(seen: Sample, rng: np.random.Generator, kept: Sample) -> FloatArray:
     """One normal distribution for each channel of each point."""
     found = seen.rows(seen.found)
-    error = find_errors(found.views, found.said)
-    drawn = rng.normal(size=kept.said.shape) * error.std(axis=0) + error.mean(axis=0)
-    said = apply_errors(kept.views, drawn)
-    said[rng.random(len(said)) >= seen.found.mean()] = np.nan
-    return said
+    error = find_errors(found.views, found.detected)
+    drawn = rng.normal(size=kept.detected.shape) * error.std(axis=0) + error.mean(axis=0)
+    detected = apply_errors(kept.views, drawn)
+    detected[rng.random(len(detected)) >= seen.found.mean()] = np.nan
+    return detected
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -149,8 +149,8 @@ def conditions(real: Sample, drawn: Sample) -> str:
         for s in (real, drawn):
             found = s.rows(s.found)
             those = found.views.visibility[:, joints] == code
-            off = np.linalg.norm(find_errors(found.views, found.said)[:, joints, XY], axis=-1)
-            score = found.said[:, joints, 2][those]
+            off = np.linalg.norm(find_errors(found.views, found.detected)[:, joints, XY], axis=-1)
+            score = found.detected[:, joints, 2][those]
             values = (*(100 * np.quantile(off[those], [0.5, 0.9])), score.mean(), score.std(),
                       np.corrcoef(np.log(off[those] + 1e-3), score)[0, 1])  # fmt: skip
             cells.append([f"{v:.2f}" for v in values])
@@ -177,14 +177,14 @@ def rates(real: Sample, drawn: Sample) -> str:
         cells = [_rates(s, chosen) for s in (real, drawn)]
         pairs = [f"{a} / {b}" for a, b in zip(*cells, strict=True)]
         rows.append((name, str(int(chosen.sum())), *pairs))
-    head = ("people", "rows", *(f"{name} exchanged, %" for name in EXCHANGED), "nobody found, %")
+    head = ("people", "rows", *(f"{name} exchanged, %" for name in SWAP_GROUPS), "nobody found, %")
     return table(head, rows)
 
 
 def _rates(sample: Sample, chosen: BoolArray) -> list[str]:
     some = sample.rows(chosen & sample.found)
     lost = 1 - sample.found[chosen].mean()
-    return [f"{100 * v:.1f}" for v in (*exchanged_sides(some).mean(axis=0), lost)]
+    return [f"{100 * v:.1f}" for v in (*swapped_sides(some).mean(axis=0), lost)]
 
 
 def triangulated(sample: Sample, rotation: FloatArray) -> FloatArray:
@@ -198,8 +198,8 @@ def triangulated(sample: Sample, rotation: FloatArray) -> FloatArray:
     xyz = views.xyz.reshape(-1, 3, *views.xyz.shape[1:])
     t = xyz[:, :, 0] - np.einsum("nvab,nb->nva", R, xyz[:, 0, 0])
     K = views.K.reshape(-1, 3, 3, 3)
-    said = sample.said[..., XY].reshape(-1, 3, xyz.shape[2], 2)
-    ray = (said - K[:, :, None, :2, 2]) / K[:, :, None, [0, 1], [0, 1]]
+    detected = sample.detected[..., XY].reshape(-1, 3, xyz.shape[2], 2)
+    ray = (detected - K[:, :, None, :2, 2]) / K[:, :, None, [0, 1], [0, 1]]
     found = np.isfinite(ray).all(axis=(1, 2, 3))
     ray, R, t, xyz = ray[found], R[found], t[found], xyz[found]
     A = ray[..., None] * R[:, :, None, 2:] - R[:, :, None, :2]
@@ -217,7 +217,7 @@ def downstream(samples: dict[str, Sample], rotation: FloatArray) -> str:
     for name, s in samples.items():
         off = 1000 * triangulated(s, rotation)
         found = s.rows(s.found)
-        own = np.linalg.norm(find_errors(found.views, found.said)[..., 3:], axis=-1)
+        own = np.linalg.norm(find_errors(found.views, found.detected)[..., 3:], axis=-1)
         own *= 1000 * found.views.stature[:, None]
         values = [v for x in (off, own) for v in np.quantile(x, [0.25, 0.5, 0.9])]
         rows.append((name, *(f"{v:.1f}" for v in values)))
@@ -297,7 +297,7 @@ def main() -> None:
     models = Models()
     drawers = {
         "the model": models.drawer(same),
-        "residuals of anybody, not of people alike": models.drawer(any_lender),
+        "residuals of anybody, not of people alike": models.drawer(any_donor),
         "normal residuals with their covariance": models.drawer(normal),
         "residuals of each point and channel by itself": models.drawer(apart),
         "plain": plain,
@@ -305,7 +305,7 @@ def main() -> None:
     drawn = {name: held_out(real, drawer, chosen.seed) for name, drawer in drawers.items()}
     ours, rival = drawn["the model"], drawn["plain"]
     page = PAGE.format(
-        rows=len(real.said),
+        rows=len(real.detected),
         scenes=len(np.unique(real.scene)),
         found=int(real.found.sum()),
         seed=chosen.seed,
@@ -330,7 +330,7 @@ def timed(real: Sample) -> dict[str, float]:
     model = fit_detector_errors(real)
     fitted = time.process_time()
     rng = np.random.default_rng(0)
-    many = real.rows(rng.integers(len(real.said), size=10_000))
+    many = real.rows(rng.integers(len(real.detected), size=10_000))
     ready = time.process_time()
     drawn_by(model, rng, many.views)
     return {"fit": fitted - began, "draw": time.process_time() - ready}

@@ -1,4 +1,4 @@
-"""Two-sample comparisons of detections that were made and detections that were drawn.
+"""Two-sample comparisons of real detections and sampled ones.
 
 A classifier that cannot tell two samples apart (area under the ROC curve 0.5) finds no difference
 that it could see (Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests); the energy
@@ -35,42 +35,42 @@ class Auc:
     high: float
 
 
-# Training rows, a generator, other rows -> (n, J, 6) what is said of these; NaN: nobody found.
+# Training rows, a generator, other rows -> (n, J, 6) detections of these; NaN: missed.
 Drawer = Callable[[Sample, np.random.Generator, Sample], FloatArray]
 
 
 def drawn_by(model: DetectorErrors, rng: np.random.Generator, views: Views) -> FloatArray:
-    """(N, J, 6) like `Sample.said`, drawn."""
+    """(N, J, 6) like `Sample.detected`, drawn."""
     N = len(views.xy)
     xy, xyz = np.full((N, 33, 2), np.nan), np.full((N, 33, 3), np.nan)
     visibility = np.zeros((N, 33), np.uint8)
     xy[:, KNOWN], xyz[:, KNOWN], visibility[:, KNOWN] = views.xy, views.xyz, views.visibility
     drawn = draw(model, rng, xy, xyz, visibility, views.K, views.stature)
     parts = [drawn.xy, drawn.score[..., None], drawn.world]
-    said = np.concatenate(parts, axis=-1)[:, KNOWN]
-    said[~drawn.found] = np.nan
-    return np.asarray(said)
+    detected = np.concatenate(parts, axis=-1)[:, KNOWN]
+    detected[~drawn.found] = np.nan
+    return np.asarray(detected)
 
 
 def held_out(sample: Sample, drawer: Drawer, seed: int) -> Sample:
-    """`sample` with what `drawer` says of each fifth of the scenes, knowing the others."""
-    said = np.full_like(sample.said, np.nan)
+    """`sample` with what `drawer` samples for each fifth of the scenes from the others."""
+    detected = np.full_like(sample.detected, np.nan)
     fold = scene_folds(sample.scene, seed)
     for k in range(FOLDS):
         rng = np.random.default_rng((seed, 1, k))
-        said[fold == k] = drawer(sample.rows(fold != k), rng, sample.rows(fold == k))
-    return Sample(sample.views, said, sample.scene)
+        detected[fold == k] = drawer(sample.rows(fold != k), rng, sample.rows(fold == k))
+    return Sample(sample.views, detected, sample.scene)
 
 
 def scene_folds(scene: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """(N,) 0..4: scenes dealt out at random; rows of a scene stay together."""
+    """(N,) 0..4: scenes assigned at random; rows of a scene stay together."""
     names, of = np.unique(scene, return_inverse=True)
     deal = np.random.default_rng((seed, 3)).permutation(len(names)) % FOLDS
     return np.asarray(deal[of])
 
 
 def tell_apart(real: Sample, drawn: Sample, seed: int, *, picture_only: bool = False) -> Auc:
-    """How well a small network tells detections that were made from those that were drawn.
+    """How well a small network tells real detections from sampled ones.
 
     It sees the person (`Views.person`, visibility), and of all points the errors in the picture;
     unless `picture_only`, also scores and errors of the own 3D. It is asked about scenes that it
@@ -91,7 +91,7 @@ def tell_apart(real: Sample, drawn: Sample, seed: int, *, picture_only: bool = F
 
 def _visible(sample: Sample, channels: slice) -> FloatArray:
     """(N, D) what the classifier sees: errors in units of common ones, the tails drawn in."""
-    e = find_errors(sample.views, sample.said)
+    e = find_errors(sample.views, sample.detected)
     e[..., XY] = np.arcsinh(e[..., XY] / _COMMON_XY)
     e[..., WORLD] = np.arcsinh(e[..., WORLD] / _COMMON_WORLD)
     e = e[..., channels].reshape(len(e), -1)
@@ -169,4 +169,4 @@ def _sum(a: FloatArray, b: FloatArray) -> float:
 def picture_errors(sample: Sample) -> FloatArray:
     """(n, J, 2) errors in the picture of those who were found, in sizes of the person."""
     found = sample.rows(sample.found)
-    return find_errors(found.views, found.said)[..., XY]
+    return find_errors(found.views, found.detected)[..., XY]

@@ -12,6 +12,7 @@ import numpy as np
 
 from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
+from kinefit.body.contact import FEET
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project
 from kinefit.io.calibration import write_calibration
@@ -20,7 +21,7 @@ from kinefit.pipeline.provenance import sha256_file
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
 from kinefit.synth.masks import LabelRuns, encode, person_label
-from kinefit.synth.placing import FEET, contacts, standing_heights
+from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.subjects import mass, stature
 from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility, write_truth
 from kinefit.types import (

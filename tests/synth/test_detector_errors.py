@@ -16,18 +16,18 @@ from benchmarks.error_check import auc, drawn_by, energy_distance, held_out, tel
 from kinefit.cli.commands import app
 from kinefit.synth.detector_error_features import (
     BLAZE,
-    EXCHANGED,
     KNOWN,
     NAMES,
+    SWAP_GROUPS,
     Views,
     columns,
     twins,
 )
 from kinefit.synth.detector_error_fit import (
     Sample,
-    exchanged_sides,
     fit_detector_errors,
     fit_logistic,
+    swapped_sides,
 )
 from kinefit.synth.detector_errors import (
     CHANNELS,
@@ -38,11 +38,11 @@ from kinefit.synth.detector_errors import (
     apply_errors,
     detector_errors,
     draw,
-    exchange_sides,
     find_errors,
     logistic,
     read_detector_errors,
     scaled,
+    swap_sides,
 )
 from kinefit.synth.pair_files import FIELDS
 from kinefit.synth.truth import Visibility
@@ -58,7 +58,7 @@ _LEFT = {
     "Knee": (0.06, -0.25, -0.02), "Ankle": (0.06, -0.48, 0.02), "Heel": (0.06, -0.50, 0.04),
     "BigToe": (0.07, -0.51, -0.08),
 }  # fmt: skip
-LEG = columns([side + name for name in EXCHANGED["legs"] for side in "LR"])
+LEG = columns([side + name for name in SWAP_GROUPS["legs"] for side in "LR"])
 
 
 def people(count: int, seed: int) -> Views:
@@ -118,11 +118,11 @@ def made_up(views: Views, seed: int) -> Sample:
     error[:, columns(["LKnee", "RKnee"]), 0] += 0.05
     error[..., SCORE] = 2 - 3 * hidden + rng.normal(size=(n, J))
     behind = np.abs(views.azimuth) > np.pi / 2
-    groups = np.zeros((n, len(EXCHANGED)), bool)
+    groups = np.zeros((n, len(SWAP_GROUPS)), bool)
     groups[:, 0] = behind & (rng.random(n) < 0.1)
-    said = exchange_sides(apply_errors(views, error), groups)
-    said[(views.size < np.median(views.size)) & (rng.random(n) < 0.2)] = np.nan
-    return Sample(views, said, np.arange(n) // 4)
+    detected = swap_sides(apply_errors(views, error), groups)
+    detected[(views.size < np.median(views.size)) & (rng.random(n) < 0.2)] = np.nan
+    return Sample(views, detected, np.arange(n) // 4)
 
 
 @cache
@@ -139,8 +139,8 @@ def model() -> DetectorErrors:
 def drawn() -> Sample:
     """Drawn for people that the model was not fitted to."""
     views = people(2 * N, 2)
-    said = drawn_by(model(), np.random.default_rng(3), views)
-    return Sample(views, said, np.arange(2 * N) // 4)
+    detected = drawn_by(model(), np.random.default_rng(3), views)
+    return Sample(views, detected, np.arange(2 * N) // 4)
 
 
 @cache
@@ -152,7 +152,7 @@ def fresh() -> Sample:
 def errors(of: Sample) -> FloatArray:
     """(n, J, C), sides put right, of those who were found."""
     some = of.rows(of.found)
-    return find_errors(some.views, exchange_sides(some.said, exchanged_sides(some)))
+    return find_errors(some.views, swap_sides(some.detected, swapped_sides(some)))
 
 
 def arguments(views: Views) -> tuple[FloatArray, ...]:
@@ -166,13 +166,13 @@ def test_errors_applied_are_the_errors_found() -> None:
 
 
 def test_exchanging_sides_twice_changes_nothing_and_once_swaps_all_twins() -> None:
-    said = np.random.default_rng(7).normal(size=(3, len(NAMES), CHANNELS))
+    detected = np.random.default_rng(7).normal(size=(3, len(NAMES), CHANNELS))
     groups = np.array([[True, True, True], [True, False, False], [False, False, False]])
-    once = exchange_sides(said, groups)
+    once = swap_sides(detected, groups)
     mirror = [NAMES.index({"L": "R", "R": "L"}.get(n[0], n[0]) + n[1:]) for n in NAMES]
-    assert (once[0] == said[0, mirror]).all()
-    assert set(np.flatnonzero((once[1] != said[1]).any(axis=1))) == set(LEG)
-    assert (exchange_sides(once, groups) == said).all()
+    assert (once[0] == detected[0, mirror]).all()
+    assert set(np.flatnonzero((once[1] != detected[1]).any(axis=1))) == set(LEG)
+    assert (swap_sides(once, groups) == detected).all()
 
 
 def test_scaling_is_the_symmetric_root_of_the_covariance_along_the_limb() -> None:
@@ -219,10 +219,10 @@ def test_logistic_regression_recovers_its_coefficients() -> None:
 
 def test_exchanged_legs_are_found_where_they_were_made() -> None:
     views = people(400, 10)
-    truth = np.zeros((400, len(EXCHANGED)), bool)
+    truth = np.zeros((400, len(SWAP_GROUPS)), bool)
     truth[::5, 0] = True
     small = apply_errors(views, np.zeros((400, len(NAMES), CHANNELS)))
-    found = exchanged_sides(Sample(views, exchange_sides(small, truth), np.arange(400)))
+    found = swapped_sides(Sample(views, swap_sides(small, truth), np.arange(400)))
     left, right = twins("legs")
     apart = np.linalg.norm(views.xy[:, left] - views.xy[:, right], axis=-1).mean(axis=1)
     clear = apart > 0.03 * views.size  # nearer legs cannot be told apart in the picture
@@ -272,7 +272,7 @@ def test_legs_are_exchanged_as_often_as_they_were_and_only_from_behind() -> None
     for of in (fresh(), drawn()):
         some = of.rows(of.found)
         behind = np.abs(some.views.azimuth) > np.pi / 2
-        legs = exchanged_sides(some)[:, 0]
+        legs = swapped_sides(some)[:, 0]
         rates.append((legs[behind].mean(), legs[~behind].mean()))
     assert rates[1][0] == pytest.approx(rates[0][0], abs=0.03)
     assert rates[1][1] < 0.02 < rates[1][0]
@@ -291,8 +291,10 @@ def test_two_draws_cannot_be_told_apart_but_a_wrong_spread_can() -> None:
     assert same.low < 0.5 < same.high + 0.02  # the interval holds 95 of 100 times
     spread = model().spread.copy()
     spread[:, 0, XY] += np.log(1.5)
-    said = drawn_by(replace(model(), spread=spread), np.random.default_rng(31), fresh().views)
-    wider = tell_apart(drawn(), Sample(fresh().views, said, fresh().scene), 0, picture_only=True)
+    detected = drawn_by(replace(model(), spread=spread), np.random.default_rng(31), fresh().views)
+    wider = tell_apart(
+        drawn(), Sample(fresh().views, detected, fresh().scene), 0, picture_only=True
+    )
     assert wider.low > 0.65
 
 
@@ -372,15 +374,15 @@ def _damage(arrays: dict, what: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
-    [("missing", "no spread"), ("shape", "bias"), ("nan", "nobody"), ("lengths", "alike")],
+    ("what", "detected"),
+    [("missing", "it lacks spread"), ("shape", "bias"), ("nan", "nobody"), ("lengths", "alike")],
 )
-def test_a_file_of_other_numbers_is_refused(tmp_path: Path, what: str, said: str) -> None:
+def test_a_file_of_other_numbers_is_refused(tmp_path: Path, what: str, detected: str) -> None:
     path = tmp_path / "errors.safetensors"
     names = DetectorErrors.__dataclass_fields__
     arrays = {name: np.ascontiguousarray(getattr(model(), name), np.float32) for name in names}
     save_file(_damage(arrays, what), path)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=detected):
         read_detector_errors(path)
 
 
@@ -406,11 +408,11 @@ def test_bad_people_are_refused() -> None:
 
 def _shard(of: Sample, folder: Path) -> None:
     """The rows as `kinefit synth pairs` leaves them; what the fit does not read is 0."""
-    n = len(of.said)
+    n = len(of.detected)
     arrays = {name: np.zeros((n, *shape)) for name, (shape, _) in FIELDS.items()} | {
-        "detected_33": full(of.said[..., XY]),
-        "score_33": np.nan_to_num(full(of.said)[..., SCORE]),
-        "world_33": full(of.said[..., WORLD]),
+        "detected_33": full(of.detected[..., XY]),
+        "score_33": np.nan_to_num(full(of.detected)[..., SCORE]),
+        "world_33": full(of.detected[..., WORLD]),
         "true_33": full(of.views.xy),
         "xyz_33": full(of.views.xyz),
         "sight_33": full(of.views.visibility),
@@ -451,10 +453,10 @@ def test_each_scene_is_drawn_by_who_never_saw_it() -> None:
     def drawer(known: Sample, _: np.random.Generator, asked: Sample) -> FloatArray:
         assert not set(known.scene) & set(asked.scene)
         seen.append(set(asked.scene))
-        return asked.said
+        return asked.detected
 
     out = held_out(some, drawer, 0)
-    assert np.array_equal(out.said, some.said, equal_nan=True)
+    assert np.array_equal(out.detected, some.detected, equal_nan=True)
     assert sum(len(part) for part in seen) == len(np.unique(some.scene)) == len(set().union(*seen))
 
 
@@ -475,8 +477,8 @@ def test_energy_distance_of_far_clusters_and_of_one_distribution() -> None:
 def test_the_model_that_comes_along_is_sound() -> None:
     """On people that it never saw: errors of a few percent, worse where hidden, few exchanged."""
     views = people(3000, 20)
-    said = drawn_by(detector_errors(), np.random.default_rng(21), views)
-    out = Sample(views, said, np.arange(3000))
+    detected = drawn_by(detector_errors(), np.random.default_rng(21), views)
+    out = Sample(views, detected, np.arange(3000))
     assert 0.8 < out.found.mean() <= 1
     off = np.linalg.norm(errors(out)[..., XY], axis=-1)
     visibility = views.visibility[out.found]
@@ -484,6 +486,6 @@ def test_the_model_that_comes_along_is_sound() -> None:
     wrist = columns(["LWrist", "RWrist"])
     hidden, seen = (np.median(off[:, wrist][visibility[:, wrist] == c]) for c in (1, 3))
     assert hidden > 1.5 * seen
-    assert exchanged_sides(out)[:, 0].mean() < 0.15
+    assert swapped_sides(out)[:, 0].mean() < 0.15
     own = np.linalg.norm(errors(out)[..., WORLD], axis=-1)
     assert 0.02 < np.median(own) < 0.15

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from kinefit.body import BodyModel
+from kinefit.body.contact import FEET
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip, hip_height, part
 from kinefit.synth.motion_library import built_in
 from kinefit.synth.placing import (
-    FEET,
     contacts,
     feet_of,
     lowest_candidates,

@@ -192,7 +192,7 @@ def test_a_torso_s_length() -> None:
 
 
 def test_rows_can_be_drawn_without_pictures(tmp_path: Path, rows: dict[str, np.ndarray]) -> None:
-    """The truth is that of the same scene rendered; what is said is drawn, and differs."""
+    """The truth is that of the same scene rendered; what is detected is drawn, and differs."""
     drawn = OPTIONS.model_copy(update={"drawn": True})
     made_here(tmp_path / "a", drawn)
     made_here(tmp_path / "b", drawn)

@@ -64,5 +64,5 @@ class _Cube:
 
 
 def test_another_body_is_refused() -> None:
-    with pytest.raises(InvalidData, match="Anny's parameters"):
+    with pytest.raises(InvalidData, match="Anny's shape parameters"):
         sample_shape(tube_body(), np.random.default_rng(0))

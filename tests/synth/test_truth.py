@@ -141,7 +141,7 @@ def test_other_files_are_refused(truth: SceneTruth, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_truth(tmp_path / "absent.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(InputError, match="no truth of a synthetic scene"):
+    with pytest.raises(InputError, match="no truth file of a synthetic scene"):
         read_truth(tmp_path / "other.npz")
     write_truth(tmp_path / "truth.npz", truth)
     stored = dict(np.load(tmp_path / "truth.npz", allow_pickle=False))

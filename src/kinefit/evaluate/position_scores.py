@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.body.contact import FEET
 from kinefit.metrics import (
     acceleration_errors,
     aligned_frames,
@@ -33,7 +34,6 @@ from kinefit.skeletons.limbs import LIMBS
 from kinefit.types import FloatArray, InvalidData
 
 HIPS = ("LHip", "RHip")
-FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
 BONES = tuple(limb for limb in LIMBS if "trunk" not in limb.name and "diagonal" not in limb.name)
 
 

@@ -1,4 +1,4 @@
-"""What takes long to work out, kept in the user's cache under the name of what it was made from."""
+"""Arrays that take long to compute, cached under a hash of what they were made from."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def cached(
     read: Callable[[dict[str, Any]], Result],
     folder: Path | None = None,
 ) -> Result:
-    """What `read` makes of the arrays that `make` returns, now or in an earlier call.
+    """`read` of the arrays of `make`, which runs only if they are not cached.
 
-    name, key: of the file, NAME-KEY.npz; `key` says what the arrays depend on. folder: None is
-    `kinefit.body.anny.cache_folder()`. A file that is absent or damaged is written anew.
+    name, key: of the file, NAME-KEY.npz; `key` identifies what the arrays depend on. folder: None
+    is `kinefit.body.anny.cache_folder()`. A file that is absent or damaged is written anew.
     """
     path = (folder or cache_folder()) / f"{name}-{key}.npz"
     try:

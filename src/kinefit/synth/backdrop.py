@@ -1,7 +1,7 @@
-"""What is behind the people: a room or a place outdoors as a box with painted sides, or a picture.
+"""The background: a room or outdoor place as a box with painted sides, or an image.
 
-A ray from each pixel meets one side of the box; what is painted there is that pixel's light. So
-floors and walls are where they are in the world, through any lens, for any motion of the camera.
+The ray of each pixel meets one side of the box, whose paint gives the pixel's light. So floors and
+walls have true positions in the world, for every lens and camera motion.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BLOCKS = 14  # most pieces of furniture, windows, ... on a wall
 @dataclass(frozen=True)
 class Room:
     """kind: of place. half_m: half of its length along x and z. high_m: up to the ceiling or sky.
-    seed: of all that is painted. tint: reflectance of walls. picture: file for the kind "picture".
+    seed: of the paint. tint: reflectance of walls. picture: file for the kind "picture".
     """
 
     kind: Kind
@@ -64,11 +64,11 @@ def sample_room(rng: np.random.Generator, *, least_m: float, picture: str | None
 
 
 class Backdrop:
-    """Draws a place as cameras see it.
+    """Draws a room as cameras see it.
 
-    room: the place. size: (width, height) of pictures. home: the camera before it sways, behind
-    which a user's picture stands straight; None: it is not turned with the camera. Raises
-    InputError for a picture that cannot be read.
+    size: (width, height) of images. home: the camera without sway, for which a user's image is
+    upright; None: the image does not follow the camera's rotation. Raises InputError for an image
+    that cannot be read.
     """
 
     def __init__(self, room: Room, size: tuple[int, int], home: Camera | None = None) -> None:
@@ -80,7 +80,7 @@ class Backdrop:
 
     def draw(self, camera: Camera) -> tuple[Light3, NDArray[np.float32]]:
         """(H, W, 3) linear light, and (H, W, 2) metres x, z of the floor at each pixel, NaN where
-        no floor is seen. Neither is to be written to: a camera that stays gets the same again."""
+        there is none. Do not write to them: a camera that does not move gets the same arrays."""
         if self._last is None or not _same_pose(self._last[0], camera):
             self._last = (camera, *self._drawn(camera))
         return self._last[1], self._last[2]
@@ -100,7 +100,7 @@ class Backdrop:
             width, height = self.size
             grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
             plane = undistort(camera, grid.reshape(-1, 2).astype(np.float64))
-            plane = np.nan_to_num(plane)  # beyond the lens: the middle of the picture
+            plane = np.nan_to_num(plane)  # beyond the lens: the middle of the image
             local = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
             self._rays = camera, np.ascontiguousarray(local.T, np.float32)
         turned = camera.R.T.astype(np.float32) @ self._rays[1]
@@ -109,7 +109,7 @@ class Backdrop:
     def _meet(
         self, ray: NDArray[np.float32], eye: FloatArray
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """Which side of the box each ray meets (H, W), how far away (H, W), and where (3, H, W)."""
+        """Side of the box that each ray meets (H, W), its distance (H, W) and point (3, H, W)."""
         x, z = self.room.half_m
         far = np.full(ray.shape[1:], np.inf, np.float32)
         side = np.zeros(ray.shape[1:], np.uint8)
@@ -130,7 +130,7 @@ class Backdrop:
         far: NDArray[np.float32],
         place: NDArray[np.float32],
     ) -> Light3:
-        """What is painted where; `sides` are the six pictures under each other."""
+        """The paint at these points; `sides` are the six images under each other."""
         x, z = self.room.half_m
         length = np.array([2 * z, 2 * z, 2 * x, _REPEAT_M, 2 * x, 2 * x], np.float32)[side]
         height = np.array(
@@ -144,14 +144,14 @@ class Backdrop:
         v[floor] %= 1
         u, v = (np.clip(n, 0, 1) * np.float32(_TILE - 1) for n in (u, v))
         out = cv2.remap(sides, u, v + side * np.float32(_TILE), cv2.INTER_LINEAR)
-        # Far away, a pixel is larger than what is painted on the floor: its mean is seen.
+        # Far away, a pixel covers more than the details of the floor: it gets their mean.
         mean = sides[FLOOR * _TILE : (FLOOR + 1) * _TILE].mean(axis=(0, 1))
         share = np.clip(far[floor] / _BLURRED_M, 0, 1)[:, None]
         out[floor] += share * (mean - out[floor])
         return np.asarray(out)
 
     def _turned_picture(self, camera: Camera) -> Light3:
-        """The picture as something far away, seen by a camera that has turned from home."""
+        """The image as a distant background of a camera that is rotated from home."""
         assert self._picture is not None
         if self._home is None or np.array_equal(camera.R, self._home.R):
             return self._picture
@@ -174,7 +174,7 @@ def _read_picture(path: str, size: tuple[int, int]) -> Light3:
     """The file scaled and cut to fill `size`."""
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(path, "cannot be read as a picture", "give .jpg or .png files")
+        raise InputError(path, "cannot be read as an image", "give .jpg or .png files")
     scale = max(size[0] / image.shape[1], size[1] / image.shape[0])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     y, x = (image.shape[0] - size[1]) // 2, (image.shape[1] - size[0]) // 2
@@ -202,14 +202,14 @@ def _painted(room: Room) -> Light3:
 
 
 def _floor(rng: np.random.Generator, room: Room) -> Light3:
-    """Boards, tiles, carpet or earth; lines at their true distances."""
+    """Boards, tiles, carpet or earth; lines at true distances."""
     base = np.array(sample_reflectance(rng, dull=True))
     grain = noise_picture(rng, (_TILE, _TILE), 12)[..., None] - 0.5
     out = base * (1 + rng.uniform(0.2, 1.2) * grain)
     kind = rng.choice(["boards", "tiles", "plain"]) if room.kind == "room" else "plain"
     if kind != "plain":
         pixel = _REPEAT_M / _TILE  # metres
-        # A whole number of them, so that they repeat without a seam.
+        # A whole number, so that the floor repeats without a seam.
         wide = _REPEAT_M / (rng.integers(24, 50) if kind == "boards" else rng.integers(8, 20))
         x = z = (np.arange(_TILE) + 0.5) * pixel / wide
         column, row = x.astype(int), z.astype(int)
@@ -245,7 +245,7 @@ def _wall(rng: np.random.Generator, room: Room) -> Light3:
 
 
 def _rectangle(rng: np.random.Generator, out: FloatArray, box: list[int]) -> None:
-    """One thing on a wall: a frame, and in it one colour, or parts of several."""
+    """One object on a wall: a frame with one colour, or with several parts."""
     left, top, right, bottom = box
     out[top:bottom, left:right] = sample_reflectance(rng)
     edge = int(rng.integers(2, 8))
@@ -261,7 +261,7 @@ def _rectangle(rng: np.random.Generator, out: FloatArray, box: list[int]) -> Non
 
 
 def _horizon(rng: np.random.Generator, room: Room) -> Light3:
-    """Sky over a row of houses and trees, of which no one is higher than a quarter."""
+    """Sky over a row of houses and trees, up to a quarter of the height."""
     down = np.linspace(0, 1, _TILE)[:, None, None]
     high, low = linear(np.array([[120.0, 165, 230], [215, 225, 235]]))
     sky = high * (1 - down) + low * down

@@ -1,4 +1,4 @@
-"""The points of a body that are known exactly: keypoints, laboratory markers, feet.
+"""True keypoints and laboratory markers of a body.
 
 Markers are those of `kinefit.fit.mesh_markers`, each fixed to its bone. Keypoints are the body's
 own, and the means that skeletons derive from them.
@@ -38,7 +38,7 @@ class BodyPoints:
 
     @classmethod
     def of(cls, body: BodyModel) -> BodyPoints:
-        """All keypoints that `body` has, and of the 64-marker set's 43 those that it can carry."""
+        """All keypoints of `body`, and those of the 43 laboratory markers that it can carry."""
         rows = _keypoint_rows(body)
         items = list(rows.values())
         V, B = len(body.vertices), len(body.joint_names)

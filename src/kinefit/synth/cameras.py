@@ -1,4 +1,4 @@
-"""Cameras around a scene: where they stand, how hands move them, what a calibration gets wrong."""
+"""Cameras around a scene: positions, sway of handheld cameras, errors of a calibration."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics, project
 from kinefit.types import Camera, FloatArray
 
-_FULL_FRAME_MM = 36.0  # across the longer side of the picture that focal lengths refer to
-_MARGIN = 0.06  # of the picture's sides, kept free around the person
+_FULL_FRAME_MM = 36.0  # across the longer side of the image, for focal lengths
+_MARGIN = 0.06  # of the image's sides, kept free around the person
 _NEAREST_M, _FARTHEST_M = 1.2, 14.0
 
 
 @dataclass(frozen=True)
 class Sway:
-    """How a hand moves a camera: sums of slow sines, their own for each of six directions.
+    """Motion of a handheld camera: sums of slow sines, for each of six directions.
 
     turn_rad, shift_m: standard deviations of rotation about and motion along each camera axis.
     hertz, phase: (6, n) nested tuples; of each direction, rotations first.
@@ -36,7 +36,7 @@ class Sway:
 
 
 def sample_sway(rng: np.random.Generator) -> Sway:
-    """A hand that tries to hold still: 0.2 to 1.5 degrees, 0.5 to 3 cm, up to 2 Hz."""
+    """Random sway of a steady hand: 0.2 to 1.5 degrees, 0.5 to 3 cm, up to 2 Hz."""
     hertz, phase = rng.uniform(0.15, 2.0, (6, 4)), rng.uniform(0, 2 * np.pi, (6, 4))
     return Sway(
         turn_rad=float(np.radians(rng.uniform(0.2, 1.5))),
@@ -69,11 +69,11 @@ def sample_camera(
 ) -> Camera:
     """A camera in the direction `azimuth` (radians about Y from +Z) that sees all of `around`.
 
-    It stands 14 metres away at most, whatever it sees from there.
+    It is at most 14 metres away, even if the image does not hold all from there.
 
     size: (width, height) pixels. around: (N, 3) metres, world. focal_mm: for a full frame, i.e.
-    of a picture whose longer side is 36 mm. distance: farthest, in those at which `around` fills
-    the picture. lens: with a distortion as phones have it.
+    an image whose longer side is 36 mm. distance: farthest, in multiples of that at which `around`
+    fills the image. lens: with a distortion as phones have it.
     """
     K = intrinsics(focal_mm / _FULL_FRAME_MM * max(size), size)
     low, high = around.min(axis=0), around.max(axis=0)
@@ -102,7 +102,7 @@ def looking(direction: FloatArray) -> FloatArray:
 
 
 def _sees(camera: Camera, xyz: FloatArray) -> bool:
-    """Whether all points are within the picture, with a margin."""
+    """Whether all points are within the image, with a margin."""
     uv = project(camera, xyz)
     border = _MARGIN * np.array(camera.size)
     inside = (uv >= border) & (uv <= np.array(camera.size) - 1 - border)
@@ -112,7 +112,7 @@ def _sees(camera: Camera, xyz: FloatArray) -> bool:
 def miscalibrated(
     camera: Camera, rng: np.random.Generator, turn_deg: float, shift_m: float, focal_share: float
 ) -> Camera:
-    """What a calibration would say of `camera`: wrong by these standard deviations.
+    """`camera` with calibration errors of these standard deviations.
 
     turn_deg: rotation about each axis, degrees. shift_m: place along each axis, metres.
     focal_share: focal length, as a share of it.

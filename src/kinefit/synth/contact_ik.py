@@ -1,13 +1,13 @@
-"""Poses that reach what they touch: feet on the floor, hips on a seat, knees, hands and backs.
+"""Contact IK: keyframed motions whose contacts hold, of feet, hips, knees, hands and backs.
 
-A table of angles cannot know limb lengths to the millimetre, so feet that should stand would
-slide, and a seated body would hover. Here each frame is fitted (`kinefit.fit.solver`): points in
-contact go to where they touched down, joints stay near the table's angles and within their limits,
-and parts of the body do not enter one another. Between contacts the body flies as bodies do.
+Tables of angles do not fit limb lengths to the millimetre: standing feet would slide, and a seated
+body would hover. So each motion is fitted (`kinefit.fit.solver`): points in contact go to where
+they touched down, joints stay near the table's angles and within their limits, and body parts do
+not penetrate one another. Between contacts the body is in free flight.
 
-A prior of poses is left out. The mixture that kinefit has was learnt from people on their feet:
-its squared residual is 24 for a walking pose, 97 for a squat, 99 for one who sits on the floor and
-126 on all fours. It would pull all of these up again; the table's own pose is nearer.
+There is no pose prior. kinefit's mixture was learnt from people on their feet: its squared
+residual is 24 for a walking pose, 97 for a squat, 99 for sitting on the floor and 126 on all
+fours. It would pull all of these upright; the table's own pose is nearer.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from kinefit.synth.motion_clip import Clip, hip_height
 from kinefit.types import FloatArray, IntArray, InvalidData, true_runs
 
 _GRAVITY = 9.81
-# One standard deviation: of a point in contact, of the hips from where contacts put them, of
-# joints from the table's angles.
+# Standard deviations: of a point in contact, of the hips from where contacts put them, of joints
+# from the table's angles.
 _CONTACT_M, _ROOT_M = 0.002, 0.1
-_TURN_DEG = {"root": 6.0, "spine": 8.0, "upperarm": 15.0, "lowerarm": 15.0, "wrist": 15.0}
+_JOINT_DEG = {"root": 6.0, "spine": 8.0, "upperarm": 15.0, "lowerarm": 15.0, "wrist": 15.0}
 _OTHER_DEG = 8.0
 # ... of how fast that changes: 10 m/s^2 is a fall, and a swinging shin reaches 100 rad/s^2.
-_ROOT_M_S2, _TURN_RAD_S2 = 10.0, 60.0
-_ENTER_M = 0.02  # flesh gives, and capsules are wider than it where bellies meet thighs
-_SOFT_DEG = 1.0  # beyond a limit; the clips must keep within 2
-# Contacts begin and end gradually, or the hips would jerk with the points that come and go.
+_ROOT_M_S2, _JOINT_RAD_S2 = 10.0, 60.0
+_ENTER_M = 0.02  # flesh is soft, and capsules are wider than it where belly and thighs meet
+_SOFT_DEG = 1.0  # SD beyond a limit; the clips must stay within 2
+# Contacts begin and end gradually, or the hips would jump when points join and leave.
 _RAMP_S = 0.12
-_LEAST_HELD = 0.02  # sum of weights below which a body flies
+_LEAST_HELD = 0.02  # sum of contact weights below which the body is in flight
 _SOLVE = Options(most_steps=30, least_fall=1e-4)
-_SEAT_HIP_HEIGHT_M = 0.99  # of the body that heights in the table are of: Anny's neutral one
+_TABLE_HIPS_M = 0.99  # hip height for which the table gives heights: that of Anny's neutral body
 
-# Whose touching the floor decides where the body is: legs and arms follow hips that rest.
+# Weight of a point in contact for the position of the body: limbs follow hips that rest.
 _FOLLOWS = {"Palm": 0.001, "Heel": 0.05, "BigToe": 0.05, "SmallToe": 0.05}
 
 _FOOT = ("Heel", "BigToe", "SmallToe")
@@ -54,10 +54,10 @@ _FOOT = ("Heel", "BigToe", "SmallToe")
 
 @dataclass(frozen=True, eq=False)
 class ContactBody:
-    """A body with the points by which it touches things.
+    """A body with its contact points.
 
     chain: its joints and points, the last of which is the root. shape: (S,), the neutral one.
-    above: point -> metres that it is above what it rests on. capsules: of its bones.
+    above: point -> metres above the surface on which it rests. capsules: of its bones.
     """
 
     chain: Chain
@@ -89,9 +89,9 @@ class ContactBody:
 
 
 def _skin_points(body: BodyModel, shape: FloatArray) -> dict[str, tuple[IntArray, FloatArray]]:
-    """Point -> (vertex, share): the skin that touches the floor in the pose that it is there for.
+    """Point -> (vertex, share): the skin that touches the floor in a given pose.
 
-    In that pose, told by its angles, it is outermost in a direction near a joint.
+    In that pose (joint angles) it is the outermost vertex near a joint in a given direction.
     """
     out = {}
     for side in "LR":
@@ -104,7 +104,7 @@ def _skin_points(body: BodyModel, shape: FloatArray) -> dict[str, tuple[IntArray
             "Knee": ({"Knee": (0, 0, -92)}, "Knee", (0, 0, 0), 0.12, (0, -1, 0)),
             "Back": ({}, "Spine3", (-0.06 * inward, -0.06, -0.1), 0.07, (0, 0, -1)),
             "Crown": ({}, "Head", (-0.02 * inward, 0.09, -0.08), 0.10, (0, 0, -1)),
-            # The arm forward, palm down: what touches are the tips of half bent fingers.
+            # The arm forward, palm down: the tips of half bent fingers touch.
             "Palm": (
                 {"Shoulder": (0, 0, 90), "Elbow": (0, 90, 0)},
                 "Wrist", (0, 0, 0.1), 0.14, (0, -1, 0),
@@ -139,7 +139,7 @@ def _posed(
 def solve_contacts(rig: ContactBody, motion: KeyframeMotion) -> Clip:
     """The motion as a clip whose contacts hold.
 
-    Raises InvalidData for a contact with a point that the rig does not have.
+    Raises InvalidData for a contact of an unknown point.
     """
     chain = rig.chain
     rotations = motion.rotations(chain.body)[:, chain.joint_index]
@@ -147,11 +147,11 @@ def solve_contacts(rig: ContactBody, motion: KeyframeMotion) -> Clip:
     state = State(rotations, np.zeros((len(rotations), 3)), rig.shape, _no_offset(chain))
     relative = state.posed(chain).points
     target = _height_targets(rig, motion)
-    say = np.array([_FOLLOWS.get(name[1:], 1.0) for name in chain.point_names])
-    shift = _support(motion.times, relative, weight, say, target)
+    follow = np.array([_FOLLOWS.get(name[1:], 1.0) for name in chain.point_names])
+    shift = _support(motion.times, relative, weight, follow, target)
     if motion.in_place:
-        gone = (shift[-1] - shift[0]) * np.array([1.0, 0.0, 1.0])
-        shift = shift - np.linspace(0, 1, len(shift))[:, None] * gone
+        drift = (shift[-1] - shift[0]) * np.array([1.0, 0.0, 1.0])
+        shift = shift - np.linspace(0, 1, len(shift))[:, None] * drift
     anchors = _anchors(relative + shift[:, None], motion, chain, target)
     start = State(rotations, shift, rig.shape, _no_offset(chain))
     found = minimise(
@@ -165,7 +165,7 @@ def _no_offset(chain: Chain) -> FloatArray:
 
 
 def _weights(chain: Chain, motion: KeyframeMotion) -> FloatArray:
-    """(T, K) 0 to 1: how much each point is in contact."""
+    """(T, K) contact weight of each point, 0 to 1."""
     out = np.zeros((len(motion.times), len(chain.point_names)))
     last = motion.times[-1]
     for c in motion.contacts:
@@ -180,24 +180,28 @@ def _weights(chain: Chain, motion: KeyframeMotion) -> FloatArray:
 
 def _height_targets(rig: ContactBody, motion: KeyframeMotion) -> FloatArray:
     """(K,) metres above the floor of each point while it is in contact."""
-    scale = hip_height(rig.chain.body, rig.shape) / _SEAT_HIP_HEIGHT_M
+    scale = hip_height(rig.chain.body, rig.shape) / _TABLE_HIPS_M
     height = {c.point: c.height_m * scale for c in motion.contacts}
     return np.array([height.get(n, 0.0) + rig.above[n] for n in rig.chain.point_names])
 
 
 def _support(
-    times: FloatArray, relative: FloatArray, weight: FloatArray, say: FloatArray, target: FloatArray
+    times: FloatArray,
+    relative: FloatArray,
+    weight: FloatArray,
+    follow: FloatArray,
+    target: FloatArray,
 ) -> FloatArray:
-    """(T, 3) metres: how a body moves whose points in contact stay where they are.
+    """(T, 3) metres: motion of the body that keeps points in contact in place.
 
     relative: (T, K, 3) metres, of a body whose hips do not move. weight: (T, K), of contacts.
-    say: (K,) how much a point's counts. target: (K,) metres, heights of points in contact.
+    follow: (K,) weight of each point. target: (K,) metres, heights of points in contact.
 
-    Each step goes against the mean motion of the points in contact; in flight the body keeps its
-    speed, and falls.
+    Each step is opposite to the mean motion of the points in contact; in flight the body keeps its
+    horizontal speed, and falls.
     """
     flying = weight.sum(axis=1) < _LEAST_HELD
-    held = weight * say
+    held = weight * follow
     share = held / np.maximum(held.sum(axis=1), 1e-9)[:, None]
     out = np.zeros((len(times), 3))
     height = (share * (target - relative[..., 1])).sum(axis=1)
@@ -220,10 +224,9 @@ def _support(
 def _anchors(
     points: FloatArray, motion: KeyframeMotion, chain: Chain, target: FloatArray
 ) -> FloatArray:
-    """(T, K, 3) metres: where points are while they touch; NaN otherwise.
+    """(T, K, 3) metres: positions of points while in contact; NaN otherwise.
 
-    On the spot where they have come to rest; in a cycle, whose support moves on, where they are
-    on average.
+    Where they have come to rest; in a cycle, whose support moves on, their mean position.
     """
     out = np.full(points.shape, np.nan)
     for c in motion.contacts:
@@ -251,8 +254,8 @@ def _objective(
         if c.slides:
             during = (motion.times >= c.start_s) & (motion.times <= c.end_s)
             precision[during, chain.column(c.point)] *= np.array([0.0, 1.0, 0.0])
-    sigma = np.radians([_turn_sigma(name) for name in chain.joint_names])
-    change = np.array([_ROOT_M_S2, *([_TURN_RAD_S2] * len(sigma))])
+    sigma = np.radians([_joint_sigma(name) for name in chain.joint_names])
+    change = np.array([_ROOT_M_S2, *([_JOINT_RAD_S2] * len(sigma))])
     return Objective(
         points=(Position(xyz, precision[..., None] * np.eye(3), np.arange(xyz.shape[1])),),
         poses=(
@@ -264,8 +267,8 @@ def _objective(
     )
 
 
-def _turn_sigma(joint: str) -> float:
-    return next((v for name, v in _TURN_DEG.items() if joint.startswith(name)), _OTHER_DEG)
+def _joint_sigma(joint: str) -> float:
+    return next((v for name, v in _JOINT_DEG.items() if joint.startswith(name)), _OTHER_DEG)
 
 
 def _clip(rig: ContactBody, motion: KeyframeMotion, found: State) -> Clip:

@@ -1,8 +1,8 @@
-"""What a detector's error depends on: how a person stands before the camera, and each point in it.
+"""What a detector's error depends on: the person's pose, view and size, and each point in it.
 
-Lengths in the picture are in units of the person's size there, focal length times stature over the
-depth of the mid-hip. A box round the person would be smaller for one who squats, though the
-detector sees the same pixels of each limb; this size changes with what resolves a limb only.
+Lengths in the image are in units of the person's size there: focal length times stature over the
+depth of the mid-hip. A bounding box would shrink when the person squats, though the detector sees
+each limb at the same resolution; this size changes only with the resolution.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from kinefit.synth.truth import Visibility
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
 
 BLAZE = skeleton("blazepose33").points
-# Bodies have no place for corners of eyes and mouth: their errors are not known.
+# The body has no corners of eyes and mouth: their errors are unknown.
 _UNKNOWN = {side + name for side in "LR" for name in ("EyeInner", "EyeOuter", "Mouth")}
 KNOWN: IntArray = np.array([i for i, name in enumerate(BLAZE) if name not in _UNKNOWN])
 NAMES = tuple(BLAZE[i] for i in KNOWN)
 
-# Point -> where the limb comes from that ends in it.
+# Point -> start of the limb that ends in it.
 _FROM = {
     "Eye": ("Ear",), "Ear": ("Shoulder",), "Shoulder": ("Hip",), "Hip": ("Shoulder",),
     "Elbow": ("Shoulder",), "Wrist": ("Elbow",), "Pinky": ("Wrist",), "Index": ("Wrist",),
@@ -33,14 +33,14 @@ _FROM = {
 }  # fmt: skip
 _ARM = ("Elbow", "Wrist", "Pinky", "Index", "Thumb")
 _LEG = ("Knee", "Ankle", "Heel", "BigToe")
-# What a detector exchanges with its twin on the other side, as a whole.
-EXCHANGED = {"legs": _LEG, "arms": _ARM, "trunk": ("Hip", "Shoulder", "Ear", "Eye")}
+# Groups of points that a detector swaps with the other side as a whole.
+SWAP_GROUPS = {"legs": _LEG, "arms": _ARM, "trunk": ("Hip", "Shoulder", "Ear", "Eye")}
 _PARTS = (
     *(tuple(side + name for name in part) for part in (_ARM, _LEG) for side in "LR"),
     tuple(side + name for side in "LR" for name in ("Shoulder", "Hip")),
 )
 _SIZE_PX = 300.0  # whose logarithm is 0
-_NEAR = 0.05  # of the size: twins this near to one another in the picture are mixed up
+_NEAR = 0.05  # of the size: points of both sides that lie this near in the image get mixed up
 
 
 def columns(names: Sequence[str]) -> IntArray:
@@ -49,13 +49,13 @@ def columns(names: Sequence[str]) -> IntArray:
 
 
 def twins(group: str) -> tuple[IntArray, IntArray]:
-    """Columns of a group's left points, and of their twins."""
-    left, right = (columns([side + name for name in EXCHANGED[group]]) for side in "LR")
+    """Columns of a group's left and right points."""
+    left, right = (columns([side + name for name in SWAP_GROUPS[group]]) for side in "LR")
     return left, right
 
 
 def _limbs() -> FloatArray:
-    """(J, J) that takes points to the vectors of the limbs that end in them."""
+    """(J, J) matrix from points to the vectors of the limbs that end in them."""
     out = np.eye(len(NAMES))
     for row, name in enumerate(NAMES):
         start = [name[0] + what for what in _FROM[name[1:]]] if name != "Nose" else ["LEar", "REar"]
@@ -65,7 +65,7 @@ def _limbs() -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """N people in pictures; the points are `NAMES`, J of them.
+    """N people in images; the points are `NAMES`, J of them.
 
     xy: (N, J, 2) pixels. xyz: (N, J, 3) metres, camera axes. visibility: (N, J) of
     `Visibility`. K: (N, 3, 3) intrinsics. stature: (N,) metres.
@@ -118,7 +118,7 @@ class Views:
 
     @cached_property
     def size(self) -> FloatArray:
-        """(N,) pixels: the person's size in the picture."""
+        """(N,) pixels: the person's size in the image."""
         return np.asarray(self.K[:, 0, 0] * self.stature / self._hips[:, 2])
 
     @cached_property
@@ -128,12 +128,12 @@ class Views:
 
     @cached_property
     def along(self) -> FloatArray:
-        """(N, J, 2) unit vectors of the limbs in the picture."""
+        """(N, J, 2) unit vectors of the limbs in the image."""
         return _unit(np.einsum("jk,nkc->njc", _limbs(), self.xy))
 
     @cached_property
     def azimuth(self) -> FloatArray:
-        """(N,) radians: 0 facing the camera, pi/2 turned to the picture's right, +-pi away."""
+        """(N,) radians: 0 facing the camera, pi/2 facing the image's right, +-pi away."""
         forward, _ = self._trunk
         return np.asarray(np.arctan2(forward[:, 0], -forward[:, 2]))
 
@@ -143,7 +143,7 @@ class Views:
 
     @cached_property
     def _trunk(self) -> tuple[FloatArray, FloatArray]:
-        """(N, 3) unit vectors, camera axes: where the trunk faces, and its upward."""
+        """(N, 3) unit vectors, camera axes: forward and upward of the trunk."""
         hips, shoulders = (self.xyz[:, columns(["L" + n, "R" + n])] for n in ("Hip", "Shoulder"))
         left = (hips[:, 0] - hips[:, 1]) + (shoulders[:, 0] - shoulders[:, 1])
         up = shoulders.mean(axis=1) - hips.mean(axis=1)
@@ -151,7 +151,7 @@ class Views:
 
     @cached_property
     def alike(self) -> FloatArray:
-        """(N, 12) by which people are alike to a detector: facing, upright, unseen parts, size."""
+        """(N, 12) similarity for a detector: forward and up of the trunk, hidden parts, size."""
         forward, up = self._trunk
         unseen = self.visibility != Visibility.VISIBLE
         parts = [unseen[:, columns(part)].mean(axis=1) for part in _PARTS]
@@ -159,7 +159,7 @@ class Views:
 
     @cached_property
     def person(self) -> FloatArray:
-        """(N, P): 1, `alike`, second harmonics of facing, the ray to the person, perspective."""
+        """(N, P): 1, `alike`, second harmonics of the heading, ray to the person, perspective."""
         forward, _ = self._trunk
         return np.column_stack([
             np.ones(len(self.xy)), self.alike,
@@ -175,8 +175,8 @@ class Views:
     def point(self) -> FloatArray:
         """(N, J, F): `person`, and each point's limb, place, visibility and nearness of its twin.
 
-        The place times the ray is there because a detector's own 3D is in axes along the ray.
-        Points outside the picture count as hidden: pictures to learn from hold the whole person.
+        The place times the ray is a feature because a detector's own 3D has axes along the ray.
+        Points outside the image count as occluded: training images show the whole person.
         """
         limb = _unit(np.einsum("jk,nkc->njc", _limbs(), self.xyz))
         place, ray = self.around_hips, self._ray[:, None]
@@ -192,9 +192,9 @@ class Views:
 
     @cached_property
     def _mixed_up(self) -> FloatArray:
-        """(N, J) 1 where the twin is at the same place in the picture, 0 far from it; nose: 0."""
+        """(N, J) 1 where both sides' points coincide in the image, 0 where far apart; nose: 0."""
         out = np.zeros(self.visibility.shape)
-        for group in EXCHANGED:
+        for group in SWAP_GROUPS:
             left, right = twins(group)
             gap = np.linalg.norm(self.xy[:, left] - self.xy[:, right], axis=-1)
             out[:, left] = out[:, right] = np.exp(-gap / self.size[:, None] / _NEAR)
@@ -202,8 +202,8 @@ class Views:
 
     @cached_property
     def exchange(self) -> FloatArray:
-        """(N, E) on which it depends whether sides are exchanged, or nobody is found."""
-        near = [self._mixed_up[:, twins(group)[0]].mean(axis=1) for group in EXCHANGED]
+        """(N, E) features of swapped sides and missed people."""
+        near = [self._mixed_up[:, twins(group)[0]].mean(axis=1) for group in SWAP_GROUPS]
         hidden = (self.visibility <= Visibility.OCCLUDED).mean(axis=1)
         return np.column_stack([self.person, *near, hidden])
 

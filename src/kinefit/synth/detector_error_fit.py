@@ -1,4 +1,4 @@
-"""Fits `kinefit.synth.detector_errors.DetectorErrors` to rows that `kinefit synth pairs` made."""
+"""Fits `kinefit.synth.detector_errors.DetectorErrors` to rows of `kinefit synth pairs`."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.synth.detector_error_features import EXCHANGED, KNOWN, Views, twins
+from kinefit.synth.detector_error_features import KNOWN, SWAP_GROUPS, Views, twins
 from kinefit.synth.detector_errors import (
     CHANNELS,
     XY,
     DetectorErrors,
-    exchange_sides,
     find_errors,
     logistic,
     scaled,
+    swap_sides,
 )
 from kinefit.synth.pair_files import read_pairs
 from kinefit.types import BoolArray, FloatArray, TooFewPoints
 
 _LEAST_ROWS = 200  # for some 40 features
 _ROUNDS = 4  # of bias and spread in turn: later ones change spreads by less than 1 %
-_TAIL = 4.0  # degrees of freedom of Student's t, by which outliers weigh less
-_FLOOR = 0.05  # of the median error: least error whose logarithm is taken
-# Of each coefficient but the constant, in shares of the rows. Residuals of people alike know most
-# of what features would say, and keep the fingers with the wrist; corrections that differ from
-# point to point tear them apart, and give drawn errors away.
+_TAIL = 4.0  # degrees of freedom of Student's t, which gives outliers less weight
+_FLOOR = 0.05  # of the median error: the smallest error whose logarithm is taken
+# Of each coefficient but the constant, as a share of the rows. Residuals of similar people carry
+# most of what features could explain, and keep fingers with the wrist; corrections that differ
+# from point to point tear them apart, and make sampled errors easy to tell from real ones.
 _RIDGE = 0.2
-_EXCHANGED_BY = 0.02  # of the size: exchanging sides must help by this, per point
+_SWAPPED_BY = 0.02  # of the size: swapping sides must reduce the error by this, per point
 _LOGISTIC_RIDGE = 1.0
 _MOST_RESIDUAL = 1000.0  # half precision ends at 65504
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Detections beside the truth: N people, J points.
+    """Detections with the truth: N people, J points.
 
-    views: the people. said: (N, J, 6), NaN where nobody was found. scene: (N,) numbers.
+    views: the people. detected: (N, J, 6), NaN for missed people. scene: (N,) numbers.
     """
 
     views: Views
-    said: FloatArray
+    detected: FloatArray
     scene: NDArray[np.int64]
 
     @classmethod
@@ -54,20 +54,20 @@ class Sample:
             pairs["true_33"].astype(np.float64), pairs["xyz_33"].astype(np.float64),
             pairs["sight_33"], pairs["K"], pairs["stature_m"],
         )  # fmt: skip
-        said = np.concatenate(
+        detected = np.concatenate(
             [pairs["detected_33"], pairs["score_33"][..., None], pairs["world_33"]], axis=-1
         )[:, KNOWN]
-        said[~np.isfinite(said).all(axis=(1, 2))] = np.nan
-        return cls(views, said, pairs["scene"].astype(np.int64))
+        detected[~np.isfinite(detected).all(axis=(1, 2))] = np.nan
+        return cls(views, detected, pairs["scene"].astype(np.int64))
 
     def rows(self, chosen: NDArray[Any]) -> Sample:
         """Some of the people."""
-        return Sample(self.views.rows(chosen), self.said[chosen], self.scene[chosen])
+        return Sample(self.views.rows(chosen), self.detected[chosen], self.scene[chosen])
 
     @property
     def found(self) -> BoolArray:
         """(N,) whether there is a detection."""
-        return np.asarray(np.isfinite(self.said[:, 0, 0]))
+        return np.asarray(np.isfinite(self.detected[:, 0, 0]))
 
 
 def fit_file(pairs: Path, out: Path) -> int:
@@ -77,29 +77,29 @@ def fit_file(pairs: Path, out: Path) -> int:
     """
     sample = Sample.of(read_pairs(pairs))
     about = {
-        "rows": str(len(sample.said)),
+        "rows": str(len(sample.detected)),
         "scenes": str(len(np.unique(sample.scene))),
         "found": str(int(sample.found.sum())),
     }
     fit_detector_errors(sample).write(out, about)
-    return len(sample.said)
+    return len(sample.detected)
 
 
 def fit_detector_errors(sample: Sample) -> DetectorErrors:
-    """The model of all rows of `sample`; without chance.
+    """The model of all rows of `sample`; nothing is random.
 
-    Raises TooFewPoints where fewer than 200 people were found.
+    Raises TooFewPoints where fewer than 200 people were detected.
     """
     found = sample.rows(sample.found)
-    if len(found.said) < _LEAST_ROWS:
+    if len(found.detected) < _LEAST_ROWS:
         raise TooFewPoints(
             "People in the pairs",
-            found=len(found.said),
+            found=len(found.detected),
             needed=_LEAST_ROWS,
             hint="make more: kinefit synth pairs --count 10000",
         )
-    groups = exchanged_sides(found)
-    error = find_errors(found.views, exchange_sides(found.said, groups))
+    groups = swapped_sides(found)
+    error = find_errors(found.views, swap_sides(found.detected, groups))
     x = found.views.point
     bias, spread, residual = _moments(x, error, found.views.along)
     return DetectorErrors(
@@ -107,7 +107,7 @@ def fit_detector_errors(sample: Sample) -> DetectorErrors:
         spread=spread,
         least=x.min(axis=0),
         most=x.max(axis=0),
-        exchange=_fit_exchange(found.views.exchange, groups),
+        exchange=_fit_swaps(found.views.exchange, groups),
         nobody=fit_logistic(sample.views.exchange, ~sample.found),
         residuals=np.clip(residual, -_MOST_RESIDUAL, _MOST_RESIDUAL),
         alike=found.views.alike,
@@ -115,16 +115,16 @@ def fit_detector_errors(sample: Sample) -> DetectorErrors:
     )
 
 
-def exchanged_sides(sample: Sample) -> BoolArray:
-    """(N, G) where a group of `EXCHANGED` lies nearer to its twin's truth: by 2 % of the size."""
-    out = np.zeros((len(sample.said), len(EXCHANGED)), bool)
-    said, true = sample.said[..., XY], sample.views.xy
-    for group, name in enumerate(EXCHANGED):
+def swapped_sides(sample: Sample) -> BoolArray:
+    """(N, G) where a group is nearer to the other side's truth, by 2 % of the size."""
+    out = np.zeros((len(sample.detected), len(SWAP_GROUPS)), bool)
+    detected, true = sample.detected[..., XY], sample.views.xy
+    for group, name in enumerate(SWAP_GROUPS):
         left, right = twins(name)
-        kept = _gap(said[:, left], true[:, left]) + _gap(said[:, right], true[:, right])
-        other = _gap(said[:, left], true[:, right]) + _gap(said[:, right], true[:, left])
+        kept = _gap(detected[:, left], true[:, left]) + _gap(detected[:, right], true[:, right])
+        other = _gap(detected[:, left], true[:, right]) + _gap(detected[:, right], true[:, left])
         with np.errstate(invalid="ignore"):
-            out[:, group] = (kept - other) / 2 > _EXCHANGED_BY * sample.views.size
+            out[:, group] = (kept - other) / 2 > _SWAPPED_BY * sample.views.size
     return out
 
 
@@ -149,7 +149,7 @@ def _moments(
         for _ in range(_ROUNDS):
             bias[j] = _ridge(features, e, weight)
             rest = e - features @ bias[j]
-            turned = _turned(rest, along[:, j])
+            turned = _along_limbs(rest, along[:, j])
             floor = (_FLOOR * np.median(np.abs(turned), axis=0)) ** 2 + 1e-12
             spread[j] = _ridge(features, np.log(turned**2 + floor) / 2, np.ones_like(rest))
             scale = np.exp(features @ spread[j])
@@ -162,8 +162,8 @@ def _moments(
     return bias, spread, residual
 
 
-def _turned(e: FloatArray, along: FloatArray) -> FloatArray:
-    """Errors (N, C) with the picture's two along and across the limb."""
+def _along_limbs(e: FloatArray, along: FloatArray) -> FloatArray:
+    """Errors (N, C) with the two image channels along and across the limb."""
     out = e.copy()
     out[:, 0] = (e[:, XY] * along).sum(axis=1)
     out[:, 1] = e[:, 1] * along[:, 0] - e[:, 0] * along[:, 1]
@@ -171,7 +171,7 @@ def _turned(e: FloatArray, along: FloatArray) -> FloatArray:
 
 
 def _ridge(x: FloatArray, y: FloatArray, weight: FloatArray) -> FloatArray:
-    """(F, C) that take features (N, F) to values (N, C), weighted (N, C) by columns."""
+    """(F, C) coefficients from features (N, F) to values (N, C), weighted (N, C) by columns."""
     weight = weight / weight.mean(axis=0)
     penalty = np.eye(x.shape[1]) * _RIDGE * len(x)
     penalty[0, 0] = 1e-9
@@ -180,7 +180,7 @@ def _ridge(x: FloatArray, y: FloatArray, weight: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0].T)
 
 
-def _fit_exchange(x: FloatArray, groups: BoolArray) -> FloatArray:
+def _fit_swaps(x: FloatArray, groups: BoolArray) -> FloatArray:
     """(G, E + G): each group on the features and the groups before it."""
     G = groups.shape[1]
     out = np.zeros((G, x.shape[1] + G))
@@ -193,7 +193,7 @@ def _fit_exchange(x: FloatArray, groups: BoolArray) -> FloatArray:
 def fit_logistic(x: FloatArray, y: BoolArray) -> FloatArray:
     """(E,) coefficients of a logistic regression; the first column of x is 1. Newton's method."""
     penalty = np.full(x.shape[1], _LOGISTIC_RIDGE)
-    penalty[0] = 1e-3  # the rate itself is hardly drawn towards a half
+    penalty[0] = 1e-3  # the rate itself is hardly pulled towards a half
     beta = np.zeros(x.shape[1])
     beta[0] = np.log((y.sum() + 0.5) / ((~y).sum() + 0.5))
     for _ in range(30):

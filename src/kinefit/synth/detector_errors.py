@@ -1,16 +1,16 @@
-"""A statistical model of MediaPipe's error: detections are drawn from true points, unrendered.
+"""A statistical model of MediaPipe's error, which samples detections without rendering.
 
-Of each point, the errors in the picture and of the detector's own 3D, and the score, are
+For each point, the errors in the image and of the detector's own 3D, and the score, are
 `bias + spread * residual`. Bias, and spread along and across the limb, depend on the limb's
-direction, on what is seen, on how the person stands and on the size (`Views.point`). Residuals are
-neither normal nor independent: a leg that is mistaken for something else takes knee, ankle and
-foot along. They are therefore kept as they were, one whole person of the training pictures after
-the other, and a person like the one in question is picked (a conditional bootstrap; Davison &
-Hinkley 1997, Bootstrap Methods and their Application, section 6.2.4: resampling residuals). On top
-of that: sides exchanged, and nobody found, by logistic regressions.
+direction, the visibility, the pose and the size (`Views.point`). Residuals are neither normal nor
+independent: a leg that is mistaken for something else moves knee, ankle and foot together. So they
+are kept as they were, whole persons of the training images, and a similar person donates its
+residuals (a conditional bootstrap; Davison & Hinkley 1997, Bootstrap Methods and their
+Application, section 6.2.4: resampling residuals). Swapped sides and missed people are added by
+logistic regressions.
 
-Fitted by `kinefit.synth.detector_error_fit`. Errors of successive frames of a video are drawn
-independently; in truth they go on for a while.
+Fitted by `kinefit.synth.detector_error_fit`. Errors of successive frames are independent here; in
+real videos they last for several frames.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from safetensors.numpy import save
 
 from kinefit.fit.priors.weights import read_safetensors, read_weights
 from kinefit.io.atomic import atomic_path
-from kinefit.synth.detector_error_features import EXCHANGED, KNOWN, NAMES, Views, twins
+from kinefit.synth.detector_error_features import KNOWN, NAMES, SWAP_GROUPS, Views, twins
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 
 # Channels of a point: x, y (sizes of the person), logit of the score, X, Y, Z (statures).
 XY, SCORE, WORLD = slice(0, 2), 2, slice(3, 6)
 CHANNELS = 6
-MOST_LOGIT = 12.0  # scores are single precision: nearer to 0 or 1 means nothing
-# Of whom the most alike lends its residuals. From 64 to 512 the drawn errors get harder to tell
-# from real ones; with thousands of people in the model, several lend to each of the drawn still.
+MOST_LOGIT = 12.0  # scores are single precision: not resolved nearer to 0 or 1
+# Candidates of whom the most similar donates its residuals. From 64 to 512 the sampled errors get
+# harder to tell from real ones; among thousands of people, several still donate to each sample.
 _CANDIDATES, _TOGETHER = 512, 16
 _WHAT = "detector_errors"
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnDetections:
-    """What the detector might have said of N people.
+    """Sampled detections of N people.
 
     xy: (N, 33, 2) pixels. score: (N, 33) 0..1. world: (N, 33, 3) metres, camera axes, from about
-    the mid-hip. Corners of eyes and mouth are NaN, score 0; so is all where nobody was found.
+    the mid-hip. Corners of eyes and mouth are NaN, score 0; so is everything of missed people.
     """
 
     xy: FloatArray
@@ -62,10 +62,10 @@ class DetectorErrors:
     """The fitted numbers; J points (`error_features.NAMES`), C = 6 channels.
 
     bias, spread: (J, F, C) times `Views.point`: error, and logarithm of its scale.
-    least, most: (J, F) of each feature in the training pictures: beyond, nothing is known.
-    exchange: (G, E + G) logistic, times `Views.exchange` and the groups before, of `EXCHANGED`.
+    least, most: (J, F) range of each feature in the training images.
+    exchange: (G, E + G) logistic, times `Views.exchange` and the groups before, of `SWAP_GROUPS`.
     nobody: (E,) logistic, times `Views.exchange`.
-    residuals: (M, J, C) of M people; alike: (M, A) `Views.alike` of theirs; alike_scale: (A,).
+    residuals: (M, J, C) of M people; alike: (M, A) their `Views.alike`; alike_scale: (A,).
     """
 
     bias: FloatArray
@@ -85,7 +85,9 @@ class DetectorErrors:
         names = [field.name for field in fields(cls)]
         lacking = [name for name in names if name not in arrays]
         if lacking:
-            raise InputError(source, f"is no model of the detector's error: no {lacking[0]}", hint)
+            raise InputError(
+                source, f"is no model of the detector's error: it lacks {lacking[0]}", hint
+            )
         new = cls(**{name: np.asarray(arrays[name], np.float64) for name in names})
         for name, shape in new._shapes().items():
             if getattr(new, name).shape != shape or not np.isfinite(getattr(new, name)).all():
@@ -95,7 +97,7 @@ class DetectorErrors:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         probe = _probe()
         J, F, E, A = len(NAMES), probe.point.shape[-1], probe.exchange.shape[1], 12
-        G, M = len(EXCHANGED), max(len(self.residuals), 1)
+        G, M = len(SWAP_GROUPS), max(len(self.residuals), 1)
         return {
             "bias": (J, F, CHANNELS), "spread": (J, F, CHANNELS), "least": (J, F), "most": (J, F),
             "exchange": (G, E + G), "nobody": (E,), "residuals": (M, J, CHANNELS),
@@ -114,16 +116,16 @@ class DetectorErrors:
             partial.write_bytes(save(single, dict(about)))
 
     def moments(self, views: Views) -> tuple[FloatArray, FloatArray]:
-        """(N, J, C) bias and spread of each channel (those of the picture along, across limbs)."""
+        """(N, J, C) bias and spread of each channel (in the image: along and across limbs)."""
         x = np.clip(views.point, self.least, self.most).transpose(1, 0, 2)
         bias, spread = ((x @ b).transpose(1, 0, 2) for b in (self.bias, self.spread))
         return np.asarray(bias), np.asarray(np.exp(spread))
 
-    def lenders(self, rng: np.random.Generator, views: Views) -> IntArray:
-        """(N,) whose residuals each person gets: the most alike of 512 that are picked at random.
+    def donors(self, rng: np.random.Generator, views: Views) -> IntArray:
+        """(N,) the person whose residuals each gets: the most similar of 512 random candidates.
 
-        The nearest of a random few is a draw from the neighbourhood, of about 1/512 of all, without
-        a search among all. Sixteen people at a time share their 512.
+        The nearest of random candidates is a sample from the nearest 1/512 of all, without a search
+        among all. Sixteen people at a time share their candidates.
         """
         mine, theirs = views.alike / self.alike_scale, self.alike / self.alike_scale
         half_square = (theirs**2).sum(axis=1) / 2
@@ -134,9 +136,9 @@ class DetectorErrors:
             out[at : at + _TOGETHER] = picked[near.argmax(axis=1)]
         return out
 
-    def exchanged(self, rng: np.random.Generator, views: Views) -> BoolArray:
-        """(N, G) whose legs, arms and trunk are taken for those of the other side."""
-        out = np.zeros((len(views.xy), len(EXCHANGED)))
+    def swapped(self, rng: np.random.Generator, views: Views) -> BoolArray:
+        """(N, G) True where legs, arms or trunk are swapped with the other side."""
+        out = np.zeros((len(views.xy), len(SWAP_GROUPS)))
         for group, weights in enumerate(self.exchange):
             p = logistic(np.column_stack([views.exchange, out]) @ weights)
             out[:, group] = rng.random(len(p)) < p
@@ -152,7 +154,7 @@ def draw(
     K: FloatArray,
     stature: float | FloatArray,
 ) -> DrawnDetections:
-    """What the detector might say of N people; the same generator state gives the same bytes.
+    """Detections of N people; the same generator state gives the same bytes.
 
     true_xy: (N, 33, 2) pixels, true_xyz_camera: (N, 33, 3) metres: blazepose33. visibility: (N, 33)
     codes of `kinefit.synth.truth.Visibility`. K: (3, 3) or (N, 3, 3). stature: metres, one or (N,).
@@ -162,18 +164,18 @@ def draw(
     views = Views.of(true_xy, true_xyz_camera, visibility, K, stature)
     found = rng.random(len(views.xy)) >= logistic(views.exchange @ model.nobody)
     bias, spread = model.moments(views)
-    residual = model.residuals[model.lenders(rng, views)]
+    residual = model.residuals[model.donors(rng, views)]
     error = bias + scaled(residual, spread, views.along)
-    said = exchange_sides(apply_errors(views, error), model.exchanged(rng, views))
-    said[~found] = np.nan
-    out = np.full((len(said), 33, CHANNELS), np.nan)
-    out[:, KNOWN] = said
+    detected = swap_sides(apply_errors(views, error), model.swapped(rng, views))
+    detected[~found] = np.nan
+    out = np.full((len(detected), 33, CHANNELS), np.nan)
+    out[:, KNOWN] = detected
     return DrawnDetections(out[..., XY], np.nan_to_num(out[..., SCORE]), out[..., WORLD])
 
 
 @cache
 def detector_errors() -> DetectorErrors:
-    """The model that comes with kinefit."""
+    """The model that kinefit ships."""
     return DetectorErrors.of_arrays(read_weights(_WHAT)[0], f"{_WHAT}.safetensors")
 
 
@@ -183,7 +185,7 @@ def read_detector_errors(path: Path) -> DetectorErrors:
 
 
 def apply_errors(views: Views, error: FloatArray) -> FloatArray:
-    """(N, J, C) what is said: xy in pixels, score 0..1, own 3D in metres. error: its channels."""
+    """(N, J, C) detections: xy in pixels, score 0..1, own 3D in metres. error: of each channel."""
     out = np.empty_like(error)
     out[..., XY] = views.xy + error[..., XY] * views.size[:, None, None]
     out[..., SCORE] = logistic(np.clip(error[..., SCORE], -MOST_LOGIT, MOST_LOGIT))
@@ -191,31 +193,31 @@ def apply_errors(views: Views, error: FloatArray) -> FloatArray:
     return out
 
 
-def find_errors(views: Views, said: FloatArray) -> FloatArray:
+def find_errors(views: Views, detected: FloatArray) -> FloatArray:
     """(N, J, C): the inverse of `apply_errors`."""
-    out = np.empty_like(said)
-    out[..., XY] = (said[..., XY] - views.xy) / views.size[:, None, None]
-    score = np.clip(said[..., SCORE], logistic(-MOST_LOGIT), logistic(MOST_LOGIT))
+    out = np.empty_like(detected)
+    out[..., XY] = (detected[..., XY] - views.xy) / views.size[:, None, None]
+    score = np.clip(detected[..., SCORE], logistic(-MOST_LOGIT), logistic(MOST_LOGIT))
     out[..., SCORE] = np.log(score / (1 - score))
-    out[..., WORLD] = said[..., WORLD] / views.stature[:, None, None] - views.around_hips
+    out[..., WORLD] = detected[..., WORLD] / views.stature[:, None, None] - views.around_hips
     return out
 
 
-def exchange_sides(said: FloatArray, groups: BoolArray) -> FloatArray:
-    """(N, J, C) with left and right points of the groups (N, G) of `EXCHANGED` exchanged."""
-    out = said.copy()
-    for group, name in enumerate(EXCHANGED):
+def swap_sides(detected: FloatArray, groups: BoolArray) -> FloatArray:
+    """(N, J, C) with left and right points of the groups (N, G) of `SWAP_GROUPS` swapped."""
+    out = detected.copy()
+    for group, name in enumerate(SWAP_GROUPS):
         left, right = twins(name)
         rows = np.flatnonzero(groups[:, group])[:, None]
-        out[rows, left], out[rows, right] = said[rows, right], said[rows, left]
+        out[rows, left], out[rows, right] = detected[rows, right], detected[rows, left]
     return out
 
 
 def scaled(residual: FloatArray, spread: FloatArray, along: FloatArray) -> FloatArray:
-    """Residuals (N, J, C) times spreads: of the picture's two, along and across limbs.
+    """Residuals (N, J, C) times spreads: of the two image channels, along and across limbs.
 
-    along: (N, J, 2) unit vectors. The factor is the symmetric root of the covariance, which leaves
-    a residual in the picture's axes: a shift of the whole person stays one.
+    along: (N, J, 2) unit vectors. The factor is the symmetric root of the covariance, so residuals
+    stay in the image's axes: a shift of the whole person stays a shift.
     """
     out = residual * spread
     across = np.stack([-along[..., 1], along[..., 0]], axis=-1)
@@ -231,7 +233,7 @@ def logistic(x: float | FloatArray) -> FloatArray:
 
 
 def _probe() -> Views:
-    """One person, for numbers of features."""
+    """One person, to count features."""
     xyz = np.ones((1, len(NAMES), 3))
     visibility = np.zeros((1, len(NAMES)), np.uint8)
     return Views(xyz[..., :2], xyz, visibility, np.eye(3)[None], np.ones(1))

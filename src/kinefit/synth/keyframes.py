@@ -1,4 +1,4 @@
-"""Motions as tables of joint angles (`motions.toml`): read, checked and turned into rotations."""
+"""Motions as tables of joint angles (`motions.toml`): read, checked, and as rotations."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, InvalidData
 
-# Which joints a row of the table turns, and how much of it is each one's.
+# Joints that share a row of the table equally.
 _SHARED = {
     "Trunk": ("Spine1", "Spine2", "Spine3"),
     "Neck": ("Neck", "Head"),
 }
 _UNSIDED = ("Pelvis", *_SHARED)
-_NO_MIRROR = np.array([-1.0, -1.0, 1.0])  # of the trunk's angles: bending and turning change sides
+_MIRRORED = np.array([-1.0, -1.0, 1.0])  # the trunk's angles in a mirror: x and y change sign
 
 
 @dataclass(frozen=True)
 class Contact:
-    """A point that rests `height_m` above the floor from `start_s` to `end_s`.
+    """A point at `height_m` above the floor from `start_s` to `end_s`.
 
-    slides: whether only its height is held.
+    slides: whether only its height is fixed.
     """
 
     point: str
@@ -42,11 +42,11 @@ class Contact:
 
 @dataclass(frozen=True, eq=False)
 class KeyframeMotion:
-    """A table's motion on a grid of times.
+    """A motion of the table, sampled at times.
 
     joints: J of "Pelvis" and `kinefit.body.anatomy.JOINTS`. times: (T,) seconds from zero.
     angles: (T, J, 3) radians, swing about X and Z and twist about Y. cyclic: whether it repeats.
-    in_place: whether it ends where it began.
+    in_place: whether it ends where it begins.
     """
 
     name: str
@@ -87,8 +87,10 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def seat_height(name: str) -> float | None:
-    """Metres of the seat that a motion sits down on, for hips 0.99 m high; None where it does not,
-    and for names that are not of the table."""
+    """Height of the seat that a motion sits down on, metres, for hips 0.99 m high.
+
+    None for other motions and for names that are not in the table.
+    """
     seat = _table(name).get("seat") if name in motion_names() else None
     return None if seat is None else float(seat)
 
@@ -103,7 +105,7 @@ def motion(name: str, rate_hz: float) -> KeyframeMotion:
 
 def sampled(name: str) -> KeyframeMotion:
     """A motion of the table at the rate at which it is fitted."""
-    # A foot rests for 0.27 s in a run; what stands, sits and lies down takes its time.
+    # A foot rests for 0.27 s in a run; sitting and lying down are slow.
     at_30 = motion(name, 30.0)
     return motion(name, 60.0) if at_30.cyclic else at_30
 
@@ -141,13 +143,13 @@ def _periodic(table: Mapping[str, Any], joint: str, phase: FloatArray) -> FloatA
     if not table.get("alternate"):
         return np.asarray(curve(phase) * share)
     if joint in _trunk_joints():
-        # What the table says of the right half of the cycle, the left half mirrors.
-        return np.asarray((curve(phase) + curve(phase + 50) * _NO_MIRROR) / 2 * share)
+        # The table describes the half of the cycle with the right leg; the other half mirrors it.
+        return np.asarray((curve(phase) + curve(phase + 50) * _MIRRORED) / 2 * share)
     return np.asarray(curve(phase if of_right else phase + 50) * share)
 
 
 def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> KeyframeMotion:
-    """Poses one after the other, at rest in each, and back again where the table says so."""
+    """Poses one after the other, at rest in each; with `back` in the table, also in reverse."""
     at, joints = np.array(table["at"], dtype=np.float64), _joints(table["angles"])
     contacts, end = _contacts(table), float(table["at"][-1])
     total = end
@@ -177,7 +179,7 @@ def _reversed(contact: Contact, total_s: float) -> Contact:
 
 
 def _joined(contacts: Sequence[Contact], end: float) -> tuple[Contact, ...]:
-    """Contacts of a motion that turns back at `end`: what holds then holds through the turn."""
+    """Contacts of a motion that reverses at `end`: those at that time continue through it."""
     out: list[Contact] = []
     for contact in sorted(contacts, key=lambda c: (c.point, c.start_s)):
         if out and out[-1].point == contact.point and np.isclose(out[-1].end_s, end):
@@ -188,7 +190,7 @@ def _joined(contacts: Sequence[Contact], end: float) -> tuple[Contact, ...]:
 
 
 def _contacts(table: Mapping[str, Any]) -> list[Contact]:
-    """With both sides written out; those of an alternating left foot half a cycle later."""
+    """Contacts for both sides; those of an alternating left foot half a cycle later."""
     out = []
     for entry in table["contacts"]:
         height = table["seat"] if entry.get("height") == "seat" else entry.get("height", 0.0)
@@ -207,17 +209,17 @@ def _trunk_joints() -> tuple[str, ...]:
 
 
 def _joints(rows: Mapping[str, Any]) -> tuple[str, ...]:
-    """All joints that the rows or the standing pose turn, and the trunk's."""
+    """All joints in the rows or the standing pose, and those of the trunk."""
     named = [name for name in (*_tables()["standing"], *rows) if name not in _UNSIDED]
     bare = dict.fromkeys(n[1:] if n[1:] in SIDED else n for n in named)
     unknown = [name for name in bare if name not in SIDED]
     if unknown:
-        raise InvalidData(f"The table of motions turns {', '.join(unknown)}: no such joint.")
+        raise InvalidData(f"The table of motions has unknown joints: {', '.join(unknown)}.")
     return (*_trunk_joints(), *(side + name for name in bare for side in "RL"))
 
 
 def _row(rows: Mapping[str, Any], joint: str) -> tuple[FloatArray, float, bool]:
-    """(n, 3) degrees of a joint at the table's times, its share, and whether it is the right's."""
+    """(n, 3) degrees of a joint at the table's times, its share, and whether it is a right one."""
     count = len(next(iter(next(iter(rows.values())).values())))
     shared = next((name for name, parts in _SHARED.items() if joint in parts), None)
     share = 1 / len(_SHARED[shared]) if shared else 1.0

@@ -1,4 +1,4 @@
-"""Smooth noise in space and in the plane, the same everywhere: a lattice of random numbers."""
+"""Smooth noise in 3D and in images, from a lattice of random numbers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _lattice() -> NDArray[np.float32]:
 
 
 def smooth_noise(at: NDArray[np.floating]) -> FloatArray:
-    """(N,) 0..1 at places (N, 3), in units of the distance over which it changes."""
+    """(N,) 0..1 at positions (N, 3), in units of the correlation length."""
     return np.asarray(map_coordinates(_lattice(), at.T, order=1, mode="grid-wrap"), np.float64)
 
 
 def noise_picture(
     rng: np.random.Generator, size: tuple[int, int], coarsest: int
 ) -> NDArray[np.float32]:
-    """(height, width) 0..1: octaves of noise from `coarsest` cells across down to pixels."""
+    """(height, width) 0..1: octaves of noise, from `coarsest` cells across to pixels."""
     width, height = size
     total, weight = np.zeros((height, width), np.float32), 0.0
     cells, share = coarsest, 1.0

@@ -1,8 +1,7 @@
-"""How a person looks: skin, hair and clothes as colours of parts of the body's mesh.
+"""Appearance of a person: skin, hair and clothes as colours of parts of the body's mesh.
 
-There are no pictures of textures anywhere: parts are told from the joints that move the skin and
-from places at rest, and cloth has its pattern as a function of the place on it. Colours are
-reflectances in linear light.
+There are no texture images: parts follow from the joints that move the skin and from positions at
+rest, and patterns of cloth are functions of the position. Colours are reflectances in linear light.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from kinefit.types import FloatArray, IntArray
 Color = tuple[float, float, float]
 PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
 
-# What a triangle shows; the order of `Look.palette`.
+# Part of a triangle; the order of `Look.palette`.
 SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS = range(10)
 BODY, HEAD = 1, 2  # labels of `Figure`
 
@@ -70,7 +69,7 @@ class Look:
         )  # fmt: skip
 
 
-# sRGB, as one picks them; skins after the span of the Monk scale, hairs from black to grey.
+# sRGB; skins after the range of the Monk scale, hairs from black to grey.
 _SKINS = (
     *((246, 237, 228), (234, 218, 186), (215, 189, 150)),
     *((160, 126, 86), (130, 92, 67), (58, 49, 42)),
@@ -83,7 +82,7 @@ _IRISES = ((60, 40, 25), (90, 70, 40), (70, 95, 120), (80, 100, 70))
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """Someone's clothes, hair and skin: any colour and length occurs, dull ones most."""
+    """Random clothes, hair and skin: all colours and lengths, dull ones most often."""
     tone = rng.uniform(0, len(_SKINS) - 1)
     k = min(int(tone), len(_SKINS) - 2)
     skin = linear(np.array(_SKINS[k]) + (tone - k) * (np.array(_SKINS[k + 1]) - _SKINS[k]))
@@ -110,7 +109,7 @@ def sample_look(rng: np.random.Generator) -> Look:
 def sample_reflectance(
     rng: np.random.Generator, *, dark: bool = False, dull: bool = False
 ) -> Color:
-    """A colour of things that people make: saturation is low in most, and lower in dull ones."""
+    """Random colour of clothes and objects, mostly of low saturation, lower for dull ones."""
     value = rng.beta(1.3, 2.2) if dark else rng.beta(1.5, 1.5)
     hue, saturation = rng.uniform(0, 2 * np.pi), rng.beta(1.0, 6.0 if dull else 2.5)
     wave = np.cos(hue - np.array([0.0, 2 * np.pi / 3, 4 * np.pi / 3]))
@@ -136,11 +135,11 @@ def _color(rgb: FloatArray) -> Color:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A body that wears a look, ready to be drawn.
+    """A body with its appearance, ready to be rendered.
 
-    faces: (F, 3). part: (F,) what each shows (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
-    the parts that have one. rest: (V, 3) metres, the place of each vertex on the body at rest.
-    offset: (V,) metres along its normal at which clothes and hair are. label: (F,) BODY or HEAD.
+    faces: (F, 3). part: (F,) of each (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
+    the parts that have one. rest: (V, 3) metres, each vertex of the body at rest.
+    offset: (V,) metres of clothes and hair along its normal. label: (F,) BODY or HEAD.
     joint: (F,) the joint that moves it most.
     """
 
@@ -155,7 +154,7 @@ class Figure:
 
 
 def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
-    """The body of that shape in these clothes; of Anny's joints and keypoints."""
+    """The body of that shape in these clothes; it must have Anny's joints."""
     rest = np.asarray(body.rest_vertices(shape), np.float64)
     joints = body.rest_joints(shape)
     owner = body.skin_joints[np.arange(len(rest)), body.skin_weights.argmax(axis=1)]
@@ -165,7 +164,7 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
     joint = owner[body.faces[:, 0]]
     part = _Areas(body, middle, joints, joint).clothes(look)
     worn = np.isin(vertex_part, (TOP, BOTTOM))
-    # Cloth hangs in folds, so it is not everywhere as far away.
+    # Cloth hangs in folds: its distance from the skin varies.
     folds = 0.3 + 0.7 * smooth_noise(rest / 0.08)
     offset = np.where(worn, look.loose_m * folds, 0.0)
     offset[vertex_part == HAIR] = look.hair_m
@@ -184,7 +183,7 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
 
 
 def _smoothed(faces: IntArray, offset: FloatArray) -> FloatArray:
-    """Means over triangles and back, twice: an edge of cloth is no cliff."""
+    """Averaged over triangles and back, twice: smooth edges of cloth."""
     for _ in range(2):
         mean = offset[faces].mean(axis=1)
         total = np.bincount(faces.ravel(), np.repeat(mean, 3), len(offset))
@@ -199,7 +198,7 @@ def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> NDArr
 
 @dataclass(frozen=True, eq=False)
 class _Areas:
-    """Places (N, 3) on a body at rest with the joint (N,) that moves each, and what they are of."""
+    """Parts of positions (N, 3) on a body at rest, with the joint (N,) that moves each."""
 
     body: BodyModel
     at: FloatArray
@@ -260,6 +259,6 @@ class _Areas:
 
 
 def _share(at: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """(N,) how far along from a to b the foot of each point is."""
+    """(N,) position of each point's projection on the line from a (0) to b (1)."""
     d = b - a
     return np.asarray(((at - a) * d).sum(axis=1) / (d * d).sum(axis=1))

@@ -21,6 +21,7 @@ import numpy as np
 from kinefit import __version__
 from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
+from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
 from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
@@ -30,7 +31,7 @@ from kinefit.synth.body_points import body_points
 from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_manifest
 from kinefit.synth.masks import LabelRuns
 from kinefit.synth.motion_library import motion_library
-from kinefit.synth.placing import FEET, contacts, standing_heights
+from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.scene import CameraSpec, Scene, pictures_in, sample_scene
 from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.scene_renderer import NO_PICTURE, RenderedFrame, SceneRenderer

@@ -1,4 +1,4 @@
-"""The files of a synthetic scene's folder, and whether they are as they were written."""
+"""The files of a synthetic scene's folder, with a check that they are unchanged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kinefit.pipeline.provenance import sha256_file
 from kinefit.types import InputError
 
 TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
-CLAIM = ".kinefit-synth"  # in a folder that is being filled: its files are ours to replace
+CLAIM = ".kinefit-synth"  # marks a folder that is being filled: its files may be replaced
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """`scene.json` of a folder whose files are all as they were written.
+    """`scene.json` of a folder whose files are all unchanged.
 
     Raises InputError for a folder without one, and for a file that is missing or was changed.
     """

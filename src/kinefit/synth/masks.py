@@ -1,4 +1,4 @@
-"""Label pictures as runs: a mask of a person takes a few kilobytes, and nothing of it is lost."""
+"""Label images as runs of equal pixels: lossless, a few kilobytes for a mask of a person."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PER_PERSON = 2  # body and head
 
 
 def person_label(person: int, head: bool = False) -> int:
-    """What a pixel of a person holds; persons count from 0 and are at most 127."""
+    """Label of a person's pixels; persons are counted from 0, at most 127."""
     return 1 + _PER_PERSON * person + int(head)
 
 
 @dataclass(frozen=True, eq=False)
 class LabelRuns:
-    """Label pictures of one camera, row by row, as runs of equal labels.
+    """Label images of one camera, row by row, as runs of equal labels.
 
     size: (width, height) pixels. first: (T + 1,) where the runs of each frame begin in the other
-    two. label: (N,) uint8. length: (N,) pixels, uint32; those of a frame fill the picture.
+    two. label: (N,) uint8. length: (N,) pixels, uint32; those of a frame fill the image.
     """
 
     size: tuple[int, int]
@@ -46,13 +46,13 @@ class LabelRuns:
             len(self.length)
             and (np.add.reduceat(self.length.astype(np.int64), self.first[:-1]) != pixels).any()
         ):
-            raise InvalidData(f"Runs of labels do not fill pictures of {self.size}.")
+            raise InvalidData(f"Runs of labels do not fill images of {self.size}.")
 
     @classmethod
     def of(
         cls, size: tuple[int, int], frames: Iterable[tuple[Labels, NDArray[np.uint32]]]
     ) -> LabelRuns:
-        """From what `encode` gave for each frame."""
+        """From the results of `encode` for each frame."""
         parts = list(frames)
         first = np.cumsum([0, *(len(label) for label, _ in parts)])
         return cls(
@@ -71,19 +71,19 @@ class LabelRuns:
         return np.repeat(self.label[a:b], self.length[a:b]).reshape(self.size[::-1])
 
     def person(self, frame: int, person: int) -> BoolArray:
-        """(height, width) True where the person is seen, head included."""
+        """(height, width) True where the person is visible, head included."""
         labels = self.labels(frame)
         return np.asarray(
             (labels == person_label(person)) | (labels == person_label(person, head=True))
         )
 
     def head(self, frame: int, person: int) -> BoolArray:
-        """(height, width) True where the person's head is seen."""
+        """(height, width) True where the person's head is visible."""
         return np.asarray(self.labels(frame) == person_label(person, head=True))
 
 
 def encode(labels: Labels) -> tuple[Labels, NDArray[np.uint32]]:
-    """The labels and lengths of the runs of one picture (height, width)."""
+    """The labels and lengths of the runs of one image (height, width)."""
     flat = labels.ravel()
     start = np.flatnonzero(np.diff(flat, prepend=flat[0] ^ 1))
     return flat[start], np.diff(start, append=len(flat)).astype(np.uint32)

@@ -1,9 +1,9 @@
-"""Motion of a body without its shape: poses over time, and where the hips are.
+"""Motion without body shape: poses over time, and the path of the hips.
 
-A clip is a motion of Anny (104 joints) by anyone: rotations do not know how long limbs are, and
-the path of the hips is told together with the hip height of the body that made it, so that
-`kinefit.synth.placing.placed` can put the clip on a body of any size. World axes are Y up; clips
-that come with kinefit begin at the origin, facing +Z.
+A clip is a motion of Anny (104 joints): rotations do not depend on limb lengths, and the path of
+the hips comes with the hip height of the body that made it, so that
+`kinefit.synth.placing.placed` can put the clip on a body of any size. World axes are Y up;
+kinefit's own clips begin at the origin, facing +Z.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from kinefit.geometry.lie import log_jacobian
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
 from kinefit.types.arrays import check_names, freeze, frozen_array
 
-# Of the span: times of frames are sums and products of steps, and may miss an end by rounding.
+# Tolerance at the ends: times of frames are sums and products of steps, with rounding.
 _ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A motion that any body can do.
+    """A motion for a body of any shape.
 
-    name: of the clip. source: where it comes from, for people.
+    name: of the clip. source: its origin, in words.
     joint_names: B joints of the body model, parents before children.
     times: (T,) seconds, increasing; at least two.
     rotations: (T, B, 3, 3) local rotations, as in `kinefit.types.BodyMotion`.
@@ -84,7 +84,7 @@ class Clip:
         first, last = self.times[0], self.times[-1]
         if not ((t >= first - _ROUNDING_S) & (t <= last + _ROUNDING_S)).all():
             raise InvalidData(
-                f"Clip {self.name} lasts from {first:.3f} to {last:.3f} s; it was asked for"
+                f"Clip {self.name} lasts from {first:.3f} to {last:.3f} s, not from"
                 f" {np.min(t):.3f} to {np.max(t):.3f} s."
             )
         k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self) - 2)
@@ -98,7 +98,7 @@ class Clip:
 
     @cached_property
     def _moving(self) -> IntArray:
-        """Joints that turn at all: of Anny's 104, hands and toes mostly do not."""
+        """Joints that rotate: of Anny's 104, those of hands and toes mostly do not."""
         turns: BoolArray = (self.rotations != self.rotations[:1]).any(axis=(0, 2, 3))
         return np.flatnonzero(turns)
 
@@ -149,14 +149,14 @@ def _hermite(
 
 
 def hip_height(body: BodyModel, shape: FloatArray) -> float:
-    """Metres from the soles to the root joint of the body at rest: what paths are scaled by."""
+    """Metres from the soles to the root joint of the body at rest: the scale of paths."""
     return float(body.rest_joints(shape)[0, 1] - body.rest_vertices(shape)[:, 1].min())
 
 
 def moved(clip: Clip, turn_rad: float, place: FloatArray) -> Clip:
-    """The clip turned about the vertical through the origin, and then shifted by `place` (3,) m.
+    """The clip rotated about the vertical through the origin, then shifted by `place` (3,) m.
 
-    A positive turn is to the left: +Z goes to +X.
+    A positive angle is to the left: +Z goes to +X.
     """
     Q = so3.exp(np.array([0.0, turn_rad, 0.0]))
     rotations = clip.rotations.copy()
@@ -167,15 +167,14 @@ def moved(clip: Clip, turn_rad: float, place: FloatArray) -> Clip:
 def turn_between(first: FloatArray, second: FloatArray) -> float:
     """Radians about the vertical that bring root rotation `second` (3, 3) nearest to `first`.
 
-    The twist about Y of first second^T: it is known for bodies that lie, too, which have no
-    heading.
+    The twist about Y of first second^T: also defined for lying bodies, which have no heading.
     """
     Q = first @ second.T
     return float(np.arctan2(Q[0, 2] - Q[2, 0], Q[0, 0] + Q[2, 2]))
 
 
 def from_origin(clip: Clip) -> Clip:
-    """The clip beginning above the origin, facing +Z, at time zero."""
+    """The clip moved to begin above the origin, facing +Z, at time zero."""
     turn = turn_between(np.eye(3), clip.rotations[0, 0])
     turned = moved(clip, turn, np.zeros(3))
     shift = turned.root_path[0] * np.array([-1.0, 0.0, -1.0])

@@ -1,4 +1,4 @@
-"""The motions that kinefit can show: its own, which need no data, and recordings."""
+"""The motions of scenes: kinefit's own, which need no data, and recordings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SOURCES = ("synth/motions.toml", "synth/keyframes.py", "synth/contact_ik.py")
 def built_in() -> dict[str, Clip]:
     """Name -> clip of every motion in `motions.toml`, on Anny's joints.
 
-    They are fitted in the first call, about one second each, and kept in the user's cache. Raises
+    They are fitted in the first call, about one second each, and cached. Raises
     MissingDependency without Anny.
     """
     body = load_anny()

@@ -1,8 +1,8 @@
-"""People and things in a place, in its light, as a camera exposes them.
+"""Renders people and objects in a room, with light, shadow and exposure.
 
-Everything is one mesh to the rasteriser, so what hides what is right. An exposure is drawn as some
-sub-frames, each with all pixels' samples shifted by a fraction of a pixel, which smooths edges
-without extra cost; the middle one is not shifted and is what the truth is read from.
+Everything is one mesh for the rasteriser, so occlusion is exact. An exposure consists of
+sub-frames with samples shifted by fractions of a pixel, which smooths edges without extra cost; the
+middle one is not shifted and gives the truth.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PropKind = Literal["box", "post", "table"]
 
 PROPS_FROM = 1000  # what `Shot.surface` holds for the first prop
 
-# Pixels by which the samples of sub-frames are shifted; the middle one stays.
+# Shifts of the samples of sub-frames, pixels.
 _JITTER = np.array([[-0.33, 0.25], [0.0, 0.0], [0.33, -0.25]])
-# The picture from the light's side that shadows are read from.
+# The shadow map.
 _SHADOW_PX_M = 0.012
-_SHADOW_SKIN_M = 0.03  # what lies less in front of a point than this is the point's own surface
+_SHADOW_SKIN_M = 0.03  # a surface nearer in front of a point than this is the point's own
 _HIGH = 20.0  # metres: above everything, for depths seen from the light
 _GRAIN_M = 0.012  # of cloth and skin
 
@@ -54,7 +54,7 @@ class Light:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """From hard sun to a cloudy day, never from below."""
+    """Random light, from hard sun to a cloudy day, never from below."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30, 75))
     ambient = rng.uniform(0.3, 0.75)
     return Light(
@@ -73,8 +73,8 @@ def sample_light(rng: np.random.Generator) -> Light:
 
 @dataclass(frozen=True)
 class Prop:
-    """A thing that may stand in the way. size: metres along its own x, y, z. place: x, z of its
-    middle, metres; it stands on the floor. yaw: radians. color: reflectance."""
+    """An object that may occlude people. size: metres along its own x, y, z. place: x, z of its
+    middle, metres, on the floor. yaw: radians. color: reflectance."""
 
     kind: PropKind
     size: tuple[float, float, float]
@@ -135,7 +135,7 @@ def sample_prop(rng: np.random.Generator, place: tuple[float, float]) -> Prop:
 class Shot:
     """One exposure before the sensor.
 
-    picture: (H, W, 3) linear light. surface: (H, W) what each pixel's centre shows: -1 the
+    picture: (H, W, 3) linear light. surface: (H, W) at each pixel's centre: -1 the
     backdrop, p person p, `PROPS_FROM` + k prop k. face: (H, W) triangle of that surface, -1 none.
     depth: (H, W) metres along the camera's axis, infinite for the backdrop. The last three are of
     the middle of the exposure.
@@ -148,7 +148,7 @@ class Shot:
 
 
 class Painter:
-    """Draws the same people, things and place again and again, for one camera.
+    """Renders people, objects and room for one camera.
 
     size: (width, height) of pictures. home: as in `Backdrop`.
     """
@@ -171,8 +171,8 @@ class Painter:
         """An exposure.
 
         cameras: of each sub-frame, three or one. vertices: [sub-frame][person] (V, 3) metres,
-        world, of bare bodies; clothes are put on here. The middle ones are the truth; one alone
-        stands for all. What stands still is drawn as the middle one sees it.
+        world, of bodies without clothes. The middle ones give the truth; a single one serves for
+        all sub-frames. The backdrop is that of the middle camera.
         """
         middle = len(cameras) // 2
         worn, normals = self._scene.dressed(vertices[middle])
@@ -194,7 +194,7 @@ class Painter:
         return self._shot(total / np.float32(len(_JITTER)), truth)
 
     def outline(self, camera: Camera, bodies: Sequence[FloatArray]) -> Shot:
-        """What is where, of people (V, 3) metres, in a picture that stays black."""
+        """Labels and depth of people (V, 3) metres, with a black image."""
         worn, _ = self._scene.dressed(bodies)
         seen = self._visible(camera, worn, np.zeros(2))
         return self._shot(np.zeros((*self._size[::-1], 3), np.float32), seen)
@@ -208,10 +208,10 @@ class Painter:
         return rasterise(uv, to_camera(camera, at)[:, 2], self._scene.faces, self._size)
 
     def _shade(self, at: FloatArray, normals: FloatArray, shadow: _Shadow) -> NDArray[np.float32]:
-        """(V, 3) light on each vertex: the triangles are smaller than what would be seen of it."""
+        """(V, 3) light on each vertex: triangles are small enough for that."""
         facing = np.maximum(normals @ np.array(self._light.toward), 0)
         facing *= shadow.on_points(at)
-        sky = self._light.ambient * (0.65 + 0.35 * normals[:, 1])  # the floor gives less back
+        sky = self._light.ambient * (0.65 + 0.35 * normals[:, 1])  # the floor reflects less
         light = sky[:, None] + facing[:, None] * self._key
         return np.asarray(light * self._scene.grain[:, None], np.float32)
 
@@ -300,7 +300,7 @@ class _Meshes:
         return worn, normals
 
     def step(self, before: Sequence[FloatArray], now: Sequence[FloatArray]) -> FloatArray:
-        """(V, 3) metres from one moment to another; things stay."""
+        """(V, 3) metres from one time to another; objects do not move."""
         return np.concatenate(
             [np.concatenate(now) - np.concatenate(before), np.zeros_like(self.props)]
         )
@@ -325,7 +325,7 @@ class _Meshes:
 
 
 def _patterned(pattern: Pattern, at: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) where the pattern's other colour is, at places (N, 3) on the body at rest."""
+    """(N,) True where the pattern has its other colour, at positions (N, 3) at rest."""
     x, y, z = (np.floor(at / (pattern.scale_m / 2)).astype(np.int64) % 2 == 0).T
     match pattern.kind:
         case "stripes":
@@ -352,9 +352,9 @@ def _mixed(
 
 @dataclass(frozen=True, eq=False)
 class _Shadow:
-    """What the light reaches, as a picture of the floor along the light's rays.
+    """Shadow map: an image of the floor along the light's rays.
 
-    A point's place in it is where its ray of light would meet the floor. corner: (2,) metres x, z
+    A point's place in it is where its light ray would meet the floor. corner: (2,) metres x, z
     of its first pixel. slope: (2,) metres x, z per metre of height. highest: (h, w) metres, height
     of the first thing that a ray meets there; -1 nothing. soft: (h, w) share of light on the floor.
     """
@@ -374,7 +374,7 @@ class _Shadow:
         low, high = down.min(axis=0) - margin, down.max(axis=0) + margin
         step = max(_SHADOW_PX_M, float((high - low).max()) / 600)
         size = tuple(int(n) + 1 for n in np.ceil((high - low) / step))
-        # From above, z points down in the picture: what faces the light turns the right way.
+        # Seen from above, z points down in the map: faces towards the light keep their orientation.
         uv = (down - low) / step
         seen = rasterise(uv, _HIGH - at[:, 1], faces, (size[0], size[1]))
         highest = np.full(size[::-1], -1.0, np.float32)
@@ -393,7 +393,7 @@ class _Shadow:
     def on_floor(self, floor: NDArray[np.float32]) -> NDArray[np.float32]:
         """(H, W) share of light at floor places (H, W, 2); 1 where they are NaN."""
         place = (floor - self.corner[:2]) / self.corner[2]
-        # Outside of the picture, and where there is no floor, there is no shadow.
+        # There is no shadow outside the map, nor where there is no floor.
         x, y = (np.nan_to_num(place[..., i], nan=-9.0) for i in (0, 1))
         lit = cv2.remap(
             self.soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0

@@ -1,6 +1,6 @@
-"""The rows that `kinefit.synth.pairs` makes: what each array is, and reading a folder of them.
+"""The rows of `kinefit.synth.pairs`: their arrays, and reading a folder of them.
 
-The arrays have the names that training samples of Part Orientation Fields go by.
+The names are those of published training samples of Part Orientation Fields.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from kinefit.types import FloatArray, InputError
 # Name -> shape of a row, meaning; 17 points of coco17, 33 of blazepose33. "Unit torso": from the
 # middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
 FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
-    "pose_2d": ((17, 2), "pixels, detected; NaN where nobody was"),
+    "pose_2d": ((17, 2), "pixels, detected; NaN where the person was missed"),
     "projected_2d": ((17, 2), "pixels, true"),
     "ground_truth": ((17, 3), "true, camera axes, unit torso"),
     "corrupted": ((17, 3), "the detector's own 3D, camera axes, of its own unit torso"),
-    "visibility": ((17,), "0..1, the detector's; 0 where nobody was detected"),
+    "visibility": ((17,), "0..1, the detector's; 0 where the person was missed"),
     "camera_R": ((3, 3), "rotation, world (Y up) to camera"),
     "gt_scale": ((), "metres, true length of the torso"),
     "detected_33": ((33, 2), "pixels"),
     "score_33": ((33,), "0..1"),
     "world_33": ((33, 3), "metres, camera axes, from the mid-hip: the detector's own 3D"),
-    "true_33": ((33, 2), "pixels; NaN for points that the body has no place for"),
+    "true_33": ((33, 2), "pixels; NaN for points that the body lacks"),
     "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
-    "sight_33": ((33,), "what is seen of each point: kinefit.synth.truth.Visibility"),
+    "sight_33": ((33,), "codes of kinefit.synth.truth.Visibility"),
     "K": ((3, 3), "intrinsics, pixels"),
     "size": ((2,), "width, height of the picture"),
     "stature_m": ((), "metres, standing"),

@@ -1,7 +1,7 @@
-"""What the detector says beside what is true, for training: one row per picture of a person.
+"""Training pairs: the detector's points and the true ones, one row per image of a person.
 
-Rows are kept in shards, each made from the seed and its number alone, so that a run that was cut
-off goes on, and shards can be made anywhere. What is in them: `kinefit.synth.pair_files`.
+Rows are in shards, each made from the seed and its number alone, so that an interrupted run can go
+on, and shards can be made anywhere. Their content: `kinefit.synth.pair_files`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from kinefit.types import InputError
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
 _FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
-_MOMENTS, _DRAWN_MOMENTS = 4, 20  # of each scene: without pictures, the scene is what costs
+_MOMENTS, _DRAWN_MOMENTS = (
+    4,
+    20,
+)  # frames of each scene: set-up dominates without rendering
 _ROWS = 252  # of a shard: 21 scenes
 
 
@@ -65,12 +68,12 @@ def make_pairs(
     processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Fill the folder `out` with shards of rows; those that are there already stay.
+    """Fill the folder `out` with shards of rows; existing ones are kept.
 
     progress: called with rows done and in all. processes: None: one per core.
     """
     out.mkdir(parents=True, exist_ok=True)
-    motion_library(options.motion)  # refuses a bad file, and leaves its motions in the cache
+    motion_library(options.motion)  # refuses a bad file, and caches its motions
     key = _key(options)
     count = -(-options.count // _ROWS)
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
@@ -85,7 +88,7 @@ def make_pairs(
 
 def _key(options: PairOptions) -> str:
     chosen = by_content(options)
-    del chosen["options"]["count"]  # more rows of the same are more shards
+    del chosen["options"]["count"]  # a larger count only adds shards
     return sha256_json({**chosen, "code": code_version()})
 
 
@@ -115,7 +118,7 @@ def _make_shard(shard: Shard) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Maker:
-    """Draws scenes and looks at them. network: None draws what it might say."""
+    """Makes scenes and detects people in them. network: None samples its detections."""
 
     options: PairOptions
     library: Mapping[str, Clip]
@@ -124,7 +127,7 @@ class _Maker:
 
     @property
     def moments(self) -> int:
-        """Of each scene at which its people are looked at."""
+        """Number of frames of each scene."""
         wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
         return min(wanted, self.options.frames)
 
@@ -191,7 +194,7 @@ def _nothing() -> Landmarks:
 
 
 def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:
-    """What the detector might say of the person in a row."""
+    """A sampled detection of the person in a row."""
     one = draw(
         detector_errors(), rng, true["true_33"][None], true["xyz_33"][None],
         true["sight_33"][None], true["K"], true["stature_m"],

@@ -1,8 +1,8 @@
-"""A clip on a body of any shape, on the floor: y = 0 is where its lowest vertex stands.
+"""A clip on a body of any shape, with its lowest vertex on the floor, y = 0.
 
-Limbs of other proportions reach elsewhere, so a path that is only scaled leaves feet in the air,
-in the floor, and sliding. Heights are therefore taken from the mesh in every frame that touches
-the floor, and feet that stand are held where they stand.
+With other limb proportions, a path that is only scaled leaves feet in the air, in the floor, or
+sliding. So heights are taken from the mesh in every frame that touches the floor, and standing
+feet are kept in place.
 """
 
 from __future__ import annotations
@@ -12,33 +12,32 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
+from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip, hip_height
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, true_runs
 
-FEET = ("LHeel", "LBigToe", "RHeel", "RBigToe")
-
-# A foot stands that is this near its height in quiet standing, and this slow. A swinging foot
-# passes the other at 3 m/s and 1-2 cm above the floor: height alone does not tell.
+# The truth about contact, from exact motion (`kinefit.body.contact` estimates it from detections):
+# a foot stands when it is this near its height in quiet standing, and this slow. A swinging foot
+# passes at 3 m/s and 1-2 cm above the floor: height alone does not decide.
 _NEAR_M, _SLOW_M_S = 0.03, 0.3
 _SPAN_S = 1 / 30  # speeds are taken over this long, at any frame rate
 
-# Paths are worked out on this grid, so that a body's place does not depend on which frames are
-# asked for.
+# Paths are computed on this grid, so that positions do not depend on the frames asked for.
 _GRID_HZ = 60.0
-_FLOOR_S = 1.0  # around a frame: the lowest height of the body within is the floor's there
-# A body flies that is higher than this for this long, and falls all the while: the hips of one that
-# kneels down are off their scaled path by more, but gravity does not bend it.
+_FLOOR_S = 1.0  # around a frame: the lowest height of the body in this time is the floor
+# The body is in flight when it is higher than this for this long, and falls: when kneeling down,
+# the hips are further from their scaled path, but not in free fall.
 _TOUCH_M, _LEAST_FLIGHT_S, _LEAST_FALL = 0.015, 0.05, 0.5
 _GRAVITY = 9.81
-# One standard deviation of what smooths heights: the lowest vertex jumps from heel to toe, which
-# bends the path of the hips sharply.
+# SD of the smoothing of heights: the lowest vertex jumps from heel to toe, which would bend the
+# path of the hips sharply.
 _SMOOTH_S = 0.015
-# Which vertices are looked at for the lowest: edges of cubes, and how far up the foot and how far
-# in from the fingers' tips the finer ones reach.
+# Candidates for the lowest vertex: edges of cubes, and how far up the foot and how far in from
+# the fingertips the finer cubes reach.
 _CUBE_M, _FINE_M, _FOOT_M, _HAND_M = 0.025, 0.008, 0.08, 0.18
-_PIECE = 64  # frames whose vertices are held at once
+_PIECE = 64  # frames whose vertices are in memory at once
 
 
 def placed(
@@ -50,9 +49,9 @@ def placed(
 
     The path of the hips is scaled by their height. Where the body touches the floor, its lowest
     vertex is then put on it; flights (jumps, steps of a run) keep their arcs between touchdown and
-    take-off. Points of the feet that stand take their common motion out of the path.
+    take-off. The common motion of standing points of the feet is removed from the path.
 
-    Times are the clip's: a small body moves as slowly as a large one. Children are quicker, by the
+    Times are the clip's: a small body moves as slowly as a large one. Children are faster, by the
     root of the scale (Alexander 1989, Physiol Rev 69(4), dynamic similarity): see `retimed`.
 
     Raises InvalidData for times outside the clip, or when its joints are not the body's.
@@ -69,7 +68,7 @@ def placed(
 
 
 def contacts(times: FloatArray, feet: FloatArray, standing_m: FloatArray) -> BoolArray:
-    """(T, 4) whether points of the feet stand: low and slow, at any frame rate.
+    """(T, 4) True where points of the feet stand: low and slow, at any frame rate.
 
     times: (T,) seconds. feet: (T, 4, 3) metres, of `FEET`, the floor at y = 0.
     standing_m: (4,) metres, their heights in quiet standing (`standing_heights`).
@@ -87,7 +86,7 @@ def feet_of(
 
 
 def standing_heights(body: BodyModel, shape: FloatArray) -> FloatArray:
-    """(4,) metres: how high the points `FEET` are when the soles stand flat on the floor."""
+    """(4,) metres: heights of the points `FEET` when the soles are flat on the floor."""
     vertices, pick = _foot_vertices(body)
     floor = body.rest_vertices(shape)[:, 1].min()
     return np.asarray(pick @ body.rest_vertices(shape, vertices)[:, 1] - floor)
@@ -95,7 +94,7 @@ def standing_heights(body: BodyModel, shape: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=4)
 def _foot_vertices(body: BodyModel) -> tuple[IntArray, FloatArray]:
-    """(n,) vertices that make the points of the feet, and (4, n) their shares."""
+    """(n,) vertices of the points of the feet, and (4, n) their shares."""
     sources = [body.regressor(name) for name in FEET]
     if any(isinstance(source, str) for source in sources):
         raise InvalidData(f"Body {body.name} has no heels and toes on its mesh.")
@@ -109,7 +108,7 @@ def _foot_vertices(body: BodyModel) -> tuple[IntArray, FloatArray]:
 
 @lru_cache(maxsize=4)
 def lowest_candidates(body: BodyModel) -> IntArray:
-    """(n,) vertices among which the lowest of any pose is, to 5 mm (upright: 1 mm).
+    """(n,) vertices that contain the lowest of any pose, to 5 mm (upright: 1 mm).
 
     One in each small cube of the rest pose: of 2.5 cm, and of 8 mm for feet and hands, whose edges
     are sharp.
@@ -154,7 +153,7 @@ def _lowest(
 
 
 def _to_floor(grid: FloatArray, root: FloatArray, low: FloatArray, falls: float) -> FloatArray:
-    """(T,) metres by which each frame must rise for its lowest vertex to stand on the floor.
+    """(T,) metres by which each frame must rise for its lowest vertex to touch the floor.
 
     root, low: (T,) metres, heights of the root joint and of the lowest vertex. falls: m/s^2, the
         root's mean downward acceleration from which on a body off the floor is in flight.
@@ -173,7 +172,7 @@ def _to_floor(grid: FloatArray, root: FloatArray, low: FloatArray, falls: float)
 
 
 def _without_sliding(grid: FloatArray, feet: FloatArray, standing_m: FloatArray) -> FloatArray:
-    """(T, 2) metres along x and z that take the standing feet's common motion away."""
+    """(T, 2) metres along x and z that remove the common motion of standing feet."""
     step = np.diff(feet[..., [0, 2]], axis=0)
     stands = contacts(grid, feet, standing_m)
     both = (stands[:-1] & stands[1:]).astype(np.float64)

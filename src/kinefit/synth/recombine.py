@@ -1,4 +1,4 @@
-"""New motions from old ones: mirrored, faster or slower, upper bodies exchanged, joined."""
+"""New motions from others: mirrored, faster or slower, joined, with another upper body."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kinefit.synth.motion_clip import Clip, moved, turn_between
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
-# Where an upper body begins: all below this joint in the tree, with it.
+# The upper body: this joint and all its descendants.
 _WAIST = "Spine1"
-# Metres that an exchanged upper body may be deeper in the lower one than either source is in
-# itself: capsules are not skin to better than that.
+# Metres by which a combined body may penetrate itself deeper than either source: the accuracy of
+# capsules as skin.
 _DEEPER_M = 0.01
-_EASE_STEPS = 8  # in how many steps arms are drawn back to where they do not enter the body
+_EASE_STEPS = 8  # steps in which arms are moved out of the body
 
 
 def mirrored(clip: Clip) -> Clip:
-    """Left and right exchanged: the motion as a mirror shows it that stands beside the body."""
+    """The motion with left and right exchanged, as in a mirror beside the body."""
     order = [clip.joint_names.index(_other_side(name)) for name in clip.joint_names]
     return replace(
         clip,
@@ -43,7 +43,7 @@ def _other_side(name: str) -> str:
 def retimed(clip: Clip, factor: float) -> Clip:
     """The same poses, taking `factor` times as long; raises InvalidData unless that is positive.
 
-    Flights then last longer than gravity lets them: factors of 0.8 to 1.25 do not show.
+    Flights then contradict gravity; factors of 0.8 to 1.25 are not noticeable.
     """
     if not (np.isfinite(factor) and factor > 0):
         raise InvalidData(f"Clip {clip.name} cannot be retimed by {factor}: give a factor above 0.")
@@ -54,11 +54,11 @@ def retimed(clip: Clip, factor: float) -> Clip:
 def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
     """The hips and legs of one clip with the trunk, arms and head of another.
 
-    For as long as both last; poses are those of `lower`'s times. Joints of the upper body are kept
-    within their limits, and where arms would enter legs or hips deeper than in either clip, the
-    whole upper body goes towards that of `lower`, as little as is needed.
+    As long as the shorter lasts, at `lower`'s times. Joints of the upper body are kept within their
+    limits, and where arms would penetrate legs or hips deeper than in either clip, the whole upper
+    body is moved towards that of `lower`, as little as needed.
 
-    body: whose joints these are, and whose neutral shape says what enters what; None: Anny.
+    body: of these joints, whose neutral shape is tested for penetration; None: Anny.
 
     Raises InvalidData for clips of other joints than `body`'s, or that share less than two frames.
     """
@@ -88,10 +88,10 @@ def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
 
 
 def joined(first: Clip, second: Clip, seconds: float) -> Clip:
-    """`first`, and then `second` from where and as `first` ends, over `seconds` of transition.
+    """`first`, then `second` from the place and heading where `first` ends.
 
-    The second clip begins `seconds` before the first ends; it is turned about the vertical and
-    shifted so that both agree best in the middle of that time, and one fades into the other.
+    The second clip begins `seconds` before the first ends; it is rotated about the vertical and
+    moved so that both agree best in the middle of that time, and the clips are blended.
 
     Raises InvalidData for clips of other joints, or shorter than the transition.
     """
@@ -147,7 +147,7 @@ def _joined_times(
 ) -> tuple[FloatArray, BoolArray, BoolArray]:
     """(T,) seconds, and which of them lie in the first clip and in the second.
 
-    In the transition those of the first clip, which is where it is sampled exactly.
+    In the transition they are those of the first clip.
     """
     later = second.times[second.times > first.times[-1] + 1e-9]
     times = np.concatenate([first.times, later])
@@ -162,7 +162,7 @@ def _between(start: FloatArray, end: FloatArray, share: float | FloatArray) -> F
 
 @lru_cache(maxsize=1)
 def _anny() -> BodyModel:
-    """One and the same, so that what is worked out of it is kept."""
+    """One object, so that results about it are cached."""
     return load_anny()
 
 
@@ -178,7 +178,7 @@ def _above_waist(body: BodyModel) -> IntArray:
 
 @lru_cache(maxsize=4)
 def _chain(body: BodyModel) -> Chain:
-    """The anatomical joints; it carries one point, because a chain must."""
+    """The anatomical joints, with one point, which a chain needs."""
     joints = list(dict.fromkeys(body.anatomy.values()))
     return Chain.of(body, joints, {"Nose": {"Nose": 1.0}})
 
@@ -189,7 +189,7 @@ def _capsules(body: BodyModel) -> Interpenetration:
 
 
 def depth(body: BodyModel, rotations: FloatArray) -> float:
-    """Metres that the body's capsules are in one another, at most over poses (T, B, 3, 3)."""
+    """Largest penetration of the body's capsules, metres, over poses (T, B, 3, 3)."""
     local = rotations[:, _chain(body).joint_index]
     return float(_capsules(body).residual(local, slice(None)).max())
 

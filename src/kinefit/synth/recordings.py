@@ -1,4 +1,4 @@
-"""Recorded motion as clips: retargeted to Anny once, and kept in the user's cache."""
+"""Recorded motion as clips: retargeted to Anny once, and cached."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def recorded_clips(path: Path, cache: Path | None = None, processes: int = 1) ->
 
     One clip per run of good frames of a second or more, from the origin, facing +Z, at about 30
     frames per second. The first call takes about two minutes of one core for 20 minutes of motion;
-    what it finds is kept under a name made of the files' and the program's content, so that none
-    can change behind it.
+    the result is cached under a hash of the files and of the program.
 
     cache: folder for that; None: `kinefit.body.anny.cache_folder()`. processes: how many work.
 
@@ -48,14 +47,14 @@ def recorded_clips(path: Path, cache: Path | None = None, processes: int = 1) ->
 
 
 def _content(file: Path) -> Iterator[bytes]:
-    """What a recording's clips depend on: its name, and its bytes with those of its skeleton."""
+    """The name of a recording, and its bytes with those of its skeleton."""
     skeletons = sorted(file.parent.glob("*.[aA][sS][fF]")) if file.suffix.lower() == ".amc" else []
     yield file.stem.encode()
     yield from map(read_bytes, (file, *skeletons))
 
 
 def _retargeted(body: BodyModel, path: Path, processes: int) -> dict[str, Any]:
-    """Rotation vectors (N, F, 3) of the free joints, roots (N, 3), and what tells frames apart."""
+    """Rotation vectors (N, F, 3) of the free joints, roots (N, 3), and the trial of each frame."""
     rig, trials = RetargetBody.of(body), read_recordings(path, _RATE_HZ)
     done = retarget_all(rig, trials, processes)
     good = [good_frames(rig, trial, found) for trial, found in zip(trials, done, strict=True)]

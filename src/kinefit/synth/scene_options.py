@@ -1,4 +1,4 @@
-"""What a synthetic scene may be: every choice a number with a unit, a range, and a seed."""
+"""Options of synthetic scenes and training pairs, with units and ranges."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ class SynthOptions(BaseModel):
     )
     clip: str | None = Field(None, description="Only motions whose name contains this.")
     mix: bool = Field(
-        True, description="Mirror, re-time, join motions and exchange upper bodies between them."
+        True,
+        description="Mirror, re-time, join motions, and combine them with other upper bodies.",
     )
-    treadmill: bool = Field(False, description="Take away the people's way over the floor.")
+    treadmill: bool = Field(False, description="People stay in place, as on a treadmill.")
     props: Annotated[int, Field(ge=0, le=20)] = Field(
         0, description="Boxes, posts and tables that may hide parts of people."
     )
     backgrounds: Path | None = Field(
-        None, description="Folder of your pictures (.jpg, .png) to stand behind the scene."
+        None, description="Folder of your images (.jpg, .png) as backgrounds."
     )
 
     focal_min: Annotated[float, Field(ge=12, le=200)] = Field(
@@ -47,7 +48,8 @@ class SynthOptions(BaseModel):
     )
     focal_max: Annotated[float, Field(ge=12, le=200)] = Field(50.0, description="Longest, mm.")
     distance: Annotated[float, Field(ge=1, le=10)] = Field(
-        1.35, description="Farthest camera, in distances from which the person fills the picture."
+        1.35,
+        description="Farthest camera, in distances at which a person fills the image.",
     )
     lens: bool = Field(False, description="Distorting lenses, as phones have them.")
     handheld: bool = Field(False, description="Cameras sway as hands do (else they stand still).")
@@ -92,15 +94,15 @@ class SynthOptions(BaseModel):
 
 
 class PairOptions(SynthOptions):
-    """Flags of `kinefit synth pairs`: scenes that differ in all that `kinefit synth` knows of."""
+    """Flags of `kinefit synth pairs`: scenes as of `kinefit synth`, with other defaults."""
 
     treadmill: bool = Field(
-        True, description="Take away the people's way over the floor: they fill the picture more."
+        True, description="People stay in place, as on a treadmill: they fill the image more."
     )
     count: Annotated[int, Field(ge=1)] = Field(10_000, description="Rows, at least.")
     drawn: bool = Field(
         False,
-        description="Draw the detector's answers from its fitted error, without pictures.",
+        description="Sample detections from the model of the detector's error, without rendering.",
     )
 
     views: Annotated[int, Field(ge=1, le=16)] = Field(3, description="Cameras of a scene.")
@@ -110,5 +112,6 @@ class PairOptions(SynthOptions):
     )
     focal_max: Annotated[float, Field(ge=12, le=200)] = Field(85.0, description="Longest, mm.")
     distance: Annotated[float, Field(ge=1, le=10)] = Field(
-        2.5, description="Farthest camera, in distances from which the person fills the picture."
+        2.5,
+        description="Farthest camera, in distances at which a person fills the image.",
     )

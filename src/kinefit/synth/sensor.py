@@ -1,4 +1,4 @@
-"""From light to what a camera writes: blur, vignetting, noise, white balance, tone."""
+"""Sensor model, from light to 8-bit sRGB: blur, vignetting, noise, white balance, tone curve."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kinefit.synth.look import Color
 
 # Noise of a phone indoors, in shares of full light: shot noise grows with the root of light.
 _READ, _SHOT = 0.006, 0.012
-_SPARE = 64  # pixels by which the stored noise is larger than a picture, to be shifted
+_SPARE = 64  # pixels by which the stored noise is larger than an image, for random shifts
 _STEPS = 4096  # of the table from light to 8 bits
 
 
@@ -70,7 +70,7 @@ def _vignette(width: int, height: int, loss: float) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=2)
 def _grain(width: int, height: int) -> NDArray[np.float32]:
-    """Noise of unit variance, drawn once: a shift of it is another frame's."""
+    """Noise of unit variance, drawn once: frames use shifted parts of it."""
     return np.random.default_rng(0).standard_normal((height, width, 3), np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Bodies of all kinds of people, drawn from Anny's parameters.
+"""Random bodies from Anny's parameters.
 
-The ranges are wide on purpose: light and heavy, slight and muscular, of both sexes and between,
-children from five years on. Only statures that people have are kept.
+The ranges are wide: light and heavy, slight and muscular, of both sexes and between, children from
+five years on. Bodies of unusual stature are rejected.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from kinefit.types import FloatArray, InvalidData
 ADULT_STATURE, CHILD_STATURE = (1.45, 2.02), (1.00, 1.75)
 # Anny's age: 0 newborn, 1/3 child, 2/3 young adult, 1 old.
 _ADULT_AGE, _CHILD_AGE = (2 / 3, 1.0), (0.28, 0.5)
-_MEASURE_SD, _MEASURE_MOST = 0.3, 0.7  # of Anny's single measures: limbs of other proportions
+_MEASURE_SD, _MEASURE_MOST = 0.3, 0.7  # of Anny's single measures: proportions of limbs
 _TRIES = 200
 
 
 def sample_shape(body: BodyModel, rng: np.random.Generator, *, child: bool = False) -> FloatArray:
-    """(S,) shape parameters of a person; those of Anny (`load_anny`).
+    """(S,) shape parameters of a random person, for Anny (`load_anny`).
 
     Raises InvalidData for a body without Anny's parameters.
     """
     names = body.shape.names
     if any(name not in names for name in PHENOTYPES):
-        raise InvalidData(f"People are drawn from Anny's parameters; {body.name} has others.")
+        raise InvalidData(f"Random people need Anny's shape parameters, which {body.name} lacks.")
     low, high = CHILD_STATURE if child else ADULT_STATURE
     for _ in range(_TRIES):
         shape = _draw(names, rng, child)
@@ -39,7 +39,7 @@ def sample_shape(body: BodyModel, rng: np.random.Generator, *, child: bool = Fal
 
 def _draw(names: tuple[str, ...], rng: np.random.Generator, child: bool) -> FloatArray:
     values = {
-        # Two heaps with a valley: most bodies are clearly one or the other.
+        # Two peaks: most bodies are clearly one or the other.
         "gender": float(np.clip(rng.choice([0.1, 0.9]) + rng.normal(0, 0.12), 0, 1)),
         "age": rng.uniform(*(_CHILD_AGE if child else _ADULT_AGE)),
         "muscle": rng.beta(2.0, 2.0),

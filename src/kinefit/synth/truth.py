@@ -1,6 +1,6 @@
-"""Everything that is known of a synthetic scene, and the file that holds it.
+"""The ground truth of a synthetic scene, and its file `truth.npz`.
 
-`truth.npz` holds plain arrays; their names, shapes and units are in `docs/synthetic.md`.
+The file holds plain arrays; `docs/synthetic.md` lists their names, shapes and units.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Visibility(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class PersonTruth:
-    """One person. All on the scene's timeline, in its world (metres, Y up, the floor at Y = 0).
+    """One person, on the scene's timeline, in its world (metres, Y up, the floor at Y = 0).
 
-    points: every keypoint that the body has. markers: the laboratory's, on the skin. angles: of
-    those markers. motion: of the body. contact: (T, 4) which of `kinefit.synth.placing.FEET` stand
+    points: all keypoints of the body. markers: these and the laboratory's, on the skin. angles: of
+    the markers. motion: of the body. contact: (T, 4) True where `kinefit.body.contact.FEET` stand
     on the floor. stature_m, mass_kg: of the body.
     """
 
@@ -66,7 +66,7 @@ class PersonTruth:
     mass_kg: float
 
     def keypoints(self, name: str) -> Keypoints3D:
-        """The points of a skeleton; NaN for those that the body has no place for."""
+        """The points of a skeleton; NaN for those that the body lacks."""
         target = skeleton(name)
         xyz = map_points(self.points.xyz, self.points.names, target)
         return replace(self.points, names=target.points, xyz=xyz)
@@ -76,11 +76,11 @@ class PersonTruth:
 class ViewTruth:
     """One camera.
 
-    camera: as it is in the first frame. R, t: (T, 3, 3), (T, 3) its pose in each frame.
-    timeline: frames and time stamps of its video. time: (T,) seconds of the scene's clock at which
-    they were taken (the middle of the exposure). xy: (P, T, K, 2) pixels of each person's points,
-    also outside the picture; NaN behind the camera. visibility: (P, T, K) of `Visibility`.
-    masks: what each pixel shows.
+    camera: in the first frame. R, t: (T, 3, 3), (T, 3) its pose in each frame.
+    timeline: frames and time stamps of its video. time: (T,) seconds of the scene's clock at the
+    middle of each exposure. xy: (P, T, K, 2) pixels of each person's points, also outside the
+    image; NaN behind the camera. visibility: (P, T, K) of `Visibility`.
+    masks: labels of pixels.
     """
 
     camera: Camera
@@ -110,7 +110,7 @@ class SceneTruth:
 
     @property
     def rig(self) -> CameraRig:
-        """The cameras as they are in their first frames."""
+        """The cameras in their first frames."""
         return CameraRig(tuple(view.camera for view in self.views))
 
     def view(self, name: str) -> ViewTruth:
@@ -121,8 +121,8 @@ class SceneTruth:
         raise InvalidData(f"No camera {name!r}; there are: {', '.join(self.rig.names)}.")
 
     def image_points(self, camera: str, name: str, person: int = 0) -> Keypoints2D:
-        """A skeleton's points in a video; the score is 1 where a point is seen, 0.5 where the
-        person's own body hides it, and 0 elsewhere."""
+        """A skeleton's points in a video; the score is 1 where a point is visible, 0.5 where the
+        person's own body occludes it, and 0 elsewhere."""
         view, target = self.view(camera), skeleton(name)
         score = np.array([0.0, 0.0, 0.5, 1.0])[view.visibility[person]]
         both = np.concatenate([view.xy[person], score[..., None]], axis=-1)
@@ -190,14 +190,14 @@ def _view_arrays(view: ViewTruth) -> dict[str, Any]:
 
 
 def read_truth(path: Path) -> SceneTruth:
-    """What `write_truth` wrote.
+    """Read `truth.npz`.
 
     path: the file, or the scene's folder. Raises InputError for anything else.
     """
     file = path / TRUTH if path.is_dir() else path
     stored = read_npz(file)
     if str(stored.get("format", "")) != FORMAT:
-        raise InputError(file, "is no truth of a synthetic scene", "make one: kinefit synth")
+        raise InputError(file, "is no truth file of a synthetic scene", "make one: kinefit synth")
     try:
         people = tuple(_person(stored, p) for p in range(int(stored["people"])))
         views = tuple(_view(stored, str(name)) for name in stored["cameras"])
@@ -249,12 +249,12 @@ def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
     )
 
 
-_CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes the name of a file
-_LONGEST_SIDE = 8192  # pixels, as in the options: a few runs could fill the memory
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes a file name
+_LONGEST_SIDE = 8192  # pixels, as in the options: a few runs could otherwise fill the memory
 
 
 def _check(truth: SceneTruth) -> None:
-    """Raise InvalidData where shapes do not fit together, or values cannot be."""
+    """Raise InvalidData for shapes that do not fit together and impossible values."""
     K = len(truth.point_names)
     for person in truth.people:
         if person.contact.shape != (len(person.points.timeline), 4):
@@ -287,9 +287,9 @@ def _check(truth: SceneTruth) -> None:
 
 
 def interpolated(time: FloatArray, at: FloatArray, values: FloatArray) -> FloatArray:
-    """Truth (T, ...) known at seconds `at` (T,), at other times `time` (N,); NaN outside.
+    """Values (T, ...) at seconds `at` (T,), interpolated at `time` (N,); NaN outside.
 
-    By cubic splines: at 30 frames a second and more, human motion lies between samples to a
-    fraction of a millimetre.
+    By cubic splines: at 30 frames a second and more, exact to a fraction of a millimetre for human
+    motion.
     """
     return np.asarray(CubicSpline(at, values, axis=0, extrapolate=False)(time))
