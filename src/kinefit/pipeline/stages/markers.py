@@ -10,6 +10,9 @@ from kinefit.biomech.angles.spread import AngleSpread
 from kinefit.biomech.filter import butterworth
 from kinefit.biomech.gaps import at_constant_rate, fill_gaps
 from kinefit.biomech.markers import augment, final_names, force_complete, standard_markers
+from kinefit.body.load import load_body
+from kinefit.fit.mesh_markers import mesh_markers
+from kinefit.io.body_npz import read_motion
 from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.tables import write_uncertainty_csv
 from kinefit.io.trc import write_trc
@@ -30,17 +33,12 @@ def markers(context: Context) -> None:
         keypoints = _without_guesses(keypoints)
     initial = standard_markers(keypoints)
     smooth = butterworth(fill_gaps(initial, config.max_gap), config.cutoff_hz)
-    draws = load_arrays(context.read_internal("draws.npz"))["draws"]
-    spread = AngleSpread(smooth.timeline, final_names())
-    final = augment(
-        smooth,
-        config.subject,
-        cycles=config.augmentation_cycles,
-        seed=config.seed,
-        draws=_of_initial(keypoints, draws),
-        on_pass=spread.add,
-    )
-    save_arrays(context.internal("angle_spread.npz"), spread.sd)
+    spread: dict[str, FloatArray] = {}
+    if config.markers == "mesh":
+        final = _with_mesh_markers(context, smooth)
+    else:
+        final, spread = _augmented(context, smooth, keypoints)
+    save_arrays(context.internal("angle_spread.npz"), spread)
     if config.force_complete:
         final = force_complete(final)
     save_markers(context.internal("initial.npz"), initial)
@@ -51,6 +49,38 @@ def markers(context: Context) -> None:
     even = at_constant_rate(final, config.max_gap)  # a C3D file has one clock, from frame 1 on
     if len(even.timeline) <= MAX_FRAMES:
         write_c3d(context.new("_final.c3d"), even)
+
+
+def _augmented(
+    context: Context, smooth: Markers, keypoints: Markers
+) -> tuple[Markers, dict[str, FloatArray]]:
+    """With the LSTM augmenter's 43; and the spread of joint angles, degrees, over bodies as
+    probable as the fitted one.
+    """
+    config = context.config
+    draws = load_arrays(context.read_internal("draws.npz"))["draws"]
+    spread = AngleSpread(smooth.timeline, final_names())
+    final = augment(
+        smooth,
+        config.subject,
+        cycles=config.augmentation_cycles,
+        seed=config.seed,
+        draws=_of_initial(keypoints, draws),
+        on_pass=spread.add,
+    )
+    return final, spread.sd
+
+
+def _with_mesh_markers(context: Context, smooth: Markers) -> Markers:
+    """With the markers that a laboratory would stick onto the fitted body."""
+    config = context.config
+    body = load_body(config.body, config.gender, child=config.child)
+    placed = mesh_markers(body, read_motion(context.read_user("_body.npz")))
+    placed = butterworth(placed, config.cutoff_hz)
+    both = np.concatenate([smooth.xyz, placed.xyz], axis=1)
+    flags = np.zeros(both.shape[:2], dtype=bool)
+    flags[:, : len(smooth.names)] = smooth.estimated
+    return Markers(smooth.timeline, (*smooth.names, *placed.names), both, flags)
 
 
 def _of_initial(keypoints: Markers, draws: FloatArray) -> FloatArray:
