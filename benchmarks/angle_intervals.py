@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.api import process
 from kinefit.biomech.angles.intervals import Interval, calibrated_sd, kind_of, setup_of
+from kinefit.body.anny import load_anny
 from kinefit.evaluate.run_folder import read_run
 from kinefit.evaluate.scene_folder import read_scene
 from kinefit.evaluate.truth_at_times import angles_at
+from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
 from kinefit.types import KinefitError
@@ -36,6 +39,8 @@ def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarr
     """(cameras, angle -> (T, 2) error and spread in degrees) of every view and rig."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
+    # Where markers are stuck is not the scene's to say: it may be older than the table of places.
+    person = replace(person, markers=mesh_markers(load_anny(), person.motion))
     videos = [scene / f"{name}.mp4" for name in opened.truth.rig.names]
     for chosen in [[v] for v in videos] + [videos[:2], videos]:
         options = {"height": person.stature_m, "mass": person.mass_kg, "export": ""}

@@ -23,6 +23,7 @@ from kinefit.body.contact import FEET, Contacts, at_rest, find_contacts
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
+from kinefit.fit.priors.lumbar import LumbarRhythm
 from kinefit.fit.priors.mixture import Mixture
 from kinefit.fit.recipes.ground import find_ground
 from kinefit.fit.recipes.initial import from_points
@@ -342,6 +343,8 @@ class _Work:
             poses.append(Limits.of(chain))
         if data.limbs and options.pose_prior > 0:
             poses.append(Mixture.of(chain, options.pose_prior))
+        if data.limbs and {"LHip", "RHip", "Spine1"} <= set(chain.body.anatomy):
+            poses.append(LumbarRhythm.of(chain))  # one camera: nothing tells pelvis from spine
         joined = np.asarray(1.0 - shot_changes(data))
         return cls(chain, data, options, tuple(poses), tuple(shapes), joined)
 
