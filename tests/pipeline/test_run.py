@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kinefit.api import process
+from kinefit.biomech.angles.intervals import calibrated_sd, kind_of
 from kinefit.io.c3d import read_c3d
 from kinefit.io.mot import read_mot
 from kinefit.io.tables import read_angles_csv
@@ -216,11 +217,21 @@ def test_a_copy_under_another_name_is_another_input(finished, demo_clip, tmp_pat
     assert contents(out).keys() == contents(finished).keys()
 
 
-def test_all_points_bring_uncertainty(finished):
+def test_deviations_are_stated_where_they_were_seen_to_hold(finished):
     angles = read_angles_csv(finished / "joint_angles" / "clip_angles_all.csv")
     assert angles.sd is not None
-    assert np.isfinite(angles.sd).all()
-    assert (angles.sd > 0).all()
+    stated = {
+        kind_of(name)
+        for name, sd in zip(angles.names, angles.sd.T, strict=True)
+        if np.isfinite(sd).any()
+    }
+    known = {kind_of(n) for n in angles.names}
+    ones = np.ones(1)
+    assert stated == {k for k in known if calibrated_sd("one", k, ones) is not None}
+    assert 0 < len(stated) < len(known)
+    sd = angles.sd[:, angles.names.index("hip_r_abd")]
+    assert np.isfinite(sd).all()
+    assert (sd > 1).all()
 
 
 def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, tmp_path):
