@@ -38,7 +38,7 @@ class LaboratoryMarkers:
             body=body,
             names=tuple(found),
             place=np.array([place.place for place in found.values()]).reshape(-1, 3),
-            dirs=np.array(dirs).reshape(-1, C, 3).transpose(1, 0, 2),
+            dirs=np.array(dirs).reshape(len(found), C, 3).transpose(1, 0, 2),
             on=np.array([body.joint_names.index(p.on) for p in found.values()], dtype=np.int64),
         )
 
