@@ -182,9 +182,14 @@ def _views(
             score = observations.seen[:, c].astype(np.float64)
         else:  # where a point is hardly visible, only the detector's own table has it
             track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
-            at = [track.image.names.index(name) for name in observations.names]
-            score = track.image.score[:, at]
-            xy = np.where(all_finite(xy)[..., None], xy, track.image.xy[:, at])
+            score = observations.seen[:, c].astype(np.float64)
+            for j, name in enumerate(observations.names):
+                if name in track.image.names:  # others are lent by the embedded detector
+                    own = track.image.names.index(name)
+                    score[:, j] = track.image.score[:, own]
+                    lost = ~all_finite(xy[:, j])
+                    xy = xy.copy()
+                    xy[lost, j] = track.image.xy[lost, own]
             damaged = np.isin(track.image.timeline.frame, track.damaged)
         image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
         end = f" in {camera.name}" if context.job.kind == "rig" else ""
