@@ -94,8 +94,9 @@ def test_angles_are_read_in_the_room() -> None:
     turned = angles_at(someone, time, WorldTransform.fixed(so3.exp(np.array([0.0, 0.5, 0.0]))))
     dofs = score_angles(someone.angles, turned)["dofs"]
     # The result's X lies half a radian from the scene's: the pelvis has turned by as much about
-    # the vertical, and by nearly as much about its own axis, which leans; all else is inside.
-    assert abs(dofs["pelvis_rot"]["bias"]) == pytest.approx(np.degrees(0.5), abs=0.5)
+    # the vertical, and by nearly as much about its own axis, which leans by 12 degrees at rest (0.6
+    # degrees more); all else is inside.
+    assert abs(dofs["pelvis_rot"]["bias"]) == pytest.approx(np.degrees(0.5), abs=1.0)
     assert dofs["pelvis_flex"]["rmse"] > 1
     assert dofs["knee_r_flex"]["rmse"] == pytest.approx(0, abs=1e-6)
 
