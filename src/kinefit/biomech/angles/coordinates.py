@@ -12,9 +12,9 @@
 
 Left coordinates (..._l) are those of the mirrored person, as the models define them, so that
 both sides read the same. The model's bodies are not the frames that landmarks span (its pelvis is
-tilted by 4.7 degrees against the four spines): the difference is taken from the unscaled model,
-`opensim.toml`, and removed. What a subject differs from it stays as a constant offset. The
-older models (gait2392, gait10dof18) count knee_angle negative in flexion.
+tilted by 8.5 degrees against the four spines): the difference is taken from `opensim.toml`, and
+removed. What a subject differs from it stays as a constant offset. The older models (gait2392,
+gait10dof18) count knee_angle negative in flexion.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _model() -> dict[str, dict[str, dict[str, list[float]]]]:
 
 @cache
 def _segment_in_body(name: str) -> FloatArray:
-    """(3, 3) the segment's frame in the body of the unscaled model."""
+    """(3, 3) the segment's frame in the body of the model."""
     at = {k: np.array(v) for k, v in _model()["landmarks"][_BODY_OF.get(name, name)].items()}
     segment = SEGMENTS[name]
     directions = (
