@@ -21,6 +21,7 @@ from .clips import NAMES, MadeUp, clip
 _EXACT = ClipOptions(
     offset_m=0,
     pose_regularization_rad=1e3,
+    axial_rad=1e3,
     acceleration_m_s2=1e4,
     acceleration_rad_s2=1e5,
     hold_feet=False,

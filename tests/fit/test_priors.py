@@ -105,7 +105,7 @@ def _capsules() -> Interpenetration:
 TERMS: dict[str, Callable[[], PoseTerm]] = {
     "limits": lambda: Limits.of(_chain()),
     "bending": lambda: Bending.of(_chain()),
-    "magnitude": lambda: AngleMagnitude.of(_chain(), 0.5, {"LKnee": 2.0}),
+    "magnitude": lambda: AngleMagnitude.of(_chain(), 0.5, {"LKnee": 2.0}, axial=0.3),
     "lumbar": lambda: LumbarRhythm.of(_chain()),
     "mixture": lambda: Mixture.of(_chain(), 1.5, _density()),
     "variational": lambda: Variational.of(_chain(), 0.5, _autoencoder()),

@@ -101,8 +101,8 @@ class Bending:
 class AngleMagnitude:
     """Angles towards zero, the fundamental standing position, in standard deviations.
 
-    sigma: (J,) radians, infinite for joints left alone. For a pull to any other pose there is
-    `kinefit.fit.solver.terms.RotationPrior`.
+    sigma: (J, 3) radians for the angles of `Ranges`, infinite for those left alone. For a pull to
+    any other pose there is `kinefit.fit.solver.terms.RotationPrior`.
     """
 
     joints: PriorJoints
@@ -111,9 +111,13 @@ class AngleMagnitude:
 
     @classmethod
     def of(
-        cls, chain: Chain, sigma: float = 1.0, special: Mapping[str, float] | None = None
+        cls,
+        chain: Chain,
+        sigma: float = 1.0,
+        special: Mapping[str, float] | None = None,
+        axial: float = np.inf,
     ) -> Self:
-        """`sigma` radians for every joint but those in `special`.
+        """`sigma` radians for every joint but those in `special`; `axial` at most about a limb.
 
         Raises InvalidData for a joint in `special` that the chain does not have.
         """
@@ -121,7 +125,9 @@ class AngleMagnitude:
         unknown = [name for name in special if name not in joints.names]
         if unknown:
             raise InvalidData(f"The chain has no anatomical joint {', '.join(unknown)}.")
-        return cls(joints, np.array([special.get(name, sigma) for name in joints.names]))
+        each = np.repeat([[special.get(name, sigma)] for name in joints.names], 3, axis=1)
+        each[:, 1] = np.minimum(each[:, 1], axial)
+        return cls(joints, each)
 
     @property
     def joint(self) -> IntArray:
@@ -129,8 +135,8 @@ class AngleMagnitude:
 
     def residual(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         """(T, J, 3)."""
-        return np.asarray(self.joints.angles(rotations) / self.sigma[:, None])
+        return np.asarray(self.joints.angles(rotations) / self.sigma)
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
         blocks = self.joints.angle_blocks(self.joints.angles(rotations))
-        return np.asarray(blocks / self.sigma[:, None, None])
+        return np.asarray(blocks / self.sigma[..., None])
