@@ -300,7 +300,8 @@ def augment_file(
     if not within_training(subject):
         said.append(OUTSIDE_TRAINING)
     with _blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
-        markers = augment(markers, subject, cycles=cycles, seed=seed)
+        # How far the passes differ is no deviation of the markers: it holds half of the errors.
+        markers = replace(augment(markers, subject, cycles=cycles, seed=seed), sd=None)
     if complete:
         markers = force_complete(markers)
     write_trc(target, markers)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.angles import intervals
-from kinefit.biomech.angles.intervals import Interval, deviations, kind_of, setup_of
+from kinefit.biomech.angles.intervals import (
+    Interval,
+    deviations,
+    kind_of,
+    marker_deviations,
+    setup_of,
+)
+from kinefit.types import Markers, Timeline
 
 
 @pytest.fixture
@@ -21,6 +28,18 @@ def test_the_deviation_is_the_spread_and_a_constant(table):
     assert deviations(("knee_r_flex",), 2, "two", spread) is None
 
 
+def test_markers_of_a_kind_that_did_not_hold_have_no_deviation(monkeypatch):
+    monkeypatch.setattr(intervals, "_table", lambda: {"two keypoints": Interval(2.0, 0.03)})
+    spread = np.full((2, 2, 3), 0.02)
+    names = ("LHip", "L.ASIS_study")
+    markers = Markers(Timeline.regular(2, 30.0), names, np.zeros((2, 2, 3)), sd=spread)
+    sd = marker_deviations(markers, "two")
+    assert sd is not None
+    np.testing.assert_allclose(sd[:, 0], 0.05)  # hypot(2 x 0.02, 0.03)
+    assert np.isnan(sd[:, 1]).all()
+    assert marker_deviations(markers, "one") is None
+
+
 def test_sides_are_of_one_kind_and_more_than_two_cameras_of_one_setup():
     assert kind_of("knee_l_flex") == kind_of("knee_r_flex") == "knee_flex"
     assert kind_of("pelvis_rot") == "pelvis_rot"
@@ -31,4 +50,4 @@ def test_the_committed_table_is_whole():
     for name, interval in intervals._table().items():
         assert name.split(" ")[0] in ("one", "two", "more")
         assert 0 < interval.factor <= 2
-        assert 0 <= interval.constant_deg < 60
+        assert 0 <= interval.constant < 60

@@ -1,4 +1,4 @@
-"""Stated deviations of joint angles, calibrated on synthetic scenes so that they hold."""
+"""Stated deviations of angles and markers, calibrated on synthetic scenes so that they hold."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kinefit.types import FloatArray
+from kinefit.types import FloatArray, Markers
 
 Setup = Literal["one", "two", "more"]
 
 
+# What markers are called in the table: keypoints are the body's, the others stand for laboratory
+# markers, whose places on the skin are a convention that no picture shows.
+KEYPOINTS, LABORATORY = "keypoints", "laboratory"
+
+
 class Interval(NamedTuple):
-    """sd^2 = (factor spread)^2 + constant^2, degrees."""
+    """sd^2 = (factor spread)^2 + constant^2, degrees or metres."""
 
     factor: float
-    constant_deg: float
+    constant: float
 
 
 def setup_of(cameras: int) -> Setup:
@@ -33,12 +38,12 @@ def kind_of(angle: str) -> str:
 
 
 def calibrated_sd(setup: str, kind: str, spread: FloatArray) -> FloatArray | None:
-    """One standard deviation, degrees, from the spread over probable bodies; None for a kind of
-    angle whose intervals did not hold on the scenes that were not used to calibrate them."""
+    """One standard deviation from the spread over probable bodies, in its unit; None for a kind
+    whose intervals did not hold on the scenes that were not used to calibrate them."""
     interval = _table().get(f"{setup} {kind}")
     if interval is None:
         return None
-    return np.hypot(interval.factor * spread, interval.constant_deg)
+    return np.hypot(interval.factor * spread, interval.constant)
 
 
 def deviations(
@@ -50,6 +55,23 @@ def deviations(
         found = None if name not in spread else calibrated_sd(setup, kind_of(name), spread[name])
         if found is not None:
             sd[:, i] = found
+    return sd if np.isfinite(sd).any() else None
+
+
+def marker_deviations(markers: Markers, setup: Setup) -> FloatArray | None:
+    """(T, M, 3) metres from the spread `markers.sd`, NaN for those without; None without any.
+
+    With one camera they are of the place relative to the mid-hip: how far away the person is
+    depends on a focal length that is mostly assumed.
+    """
+    if markers.sd is None:
+        return None
+    own = np.array([name.endswith("_study") for name in markers.names])
+    sd = np.full(markers.sd.shape, np.nan)
+    for kind, some in ((KEYPOINTS, ~own), (LABORATORY, own)):
+        found = calibrated_sd(setup, kind, markers.sd[:, some])
+        if found is not None:
+            sd[:, some] = found
     return sd if np.isfinite(sd).any() else None
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinefit.biomech.angles.intervals import marker_deviations, setup_of
 from kinefit.biomech.angles.spread import AngleSpread
 from kinefit.biomech.filter import butterworth
 from kinefit.biomech.gaps import at_constant_rate, fill_gaps
@@ -39,6 +40,10 @@ def markers(context: Context) -> None:
     else:
         final, spread = _augmented(context, smooth, keypoints)
     save_arrays(context.internal("angle_spread.npz"), spread)
+    if final.sd is not None:
+        save_arrays(context.internal("marker_spread.npz"), {"spread": final.sd})
+    setup = setup_of(len(context.job.inputs))
+    initial, final = (replace(m, sd=marker_deviations(m, setup)) for m in (initial, final))
     if config.force_complete:
         final = force_complete(final)
     save_markers(context.internal("initial.npz"), initial)

@@ -1,13 +1,13 @@
-"""How far joint angles are off, and whether their stated deviations hold: synthetic scenes.
+"""How far angles and markers are off, and whether stated deviations hold: synthetic scenes.
 
-    python -m benchmarks.angle_intervals errors SCENES RUNS OUT.npz  every view, rigs of 2 and 4
-    python -m benchmarks.angle_intervals table OUT.npz OTHER.npz     the table of biomech/angles
+    python -m benchmarks.intervals errors SCENES RUNS OUT.npz  every view, rigs of 2 and 4
+    python -m benchmarks.intervals table OUT.npz OTHER.npz     the table of biomech/angles
 
 SCENES holds folders of `kinefit synth`, four cameras each; RUNS keeps the runs. What a run states
 of an angle is the spread over bodies as probable as the fitted one. Calibration adds a factor on it
-and a constant per kind of angle (both sides alike), for what no body of the spread shows: where the
-augmenter sees an epicondyle, how the detector leans. Calibrated is so that 95 % of the errors of
-each kind lie within 1.96 deviations.
+and a constant per kind of angle (both sides alike) or of marker, for what no body of the spread
+shows: where the augmenter sees an epicondyle, how the detector leans. Calibrated is so that 95 % of
+the errors of each kind lie within 1.96 deviations.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.api import process
-from kinefit.biomech.angles.intervals import Interval, kind_of, setup_of
+from kinefit.biomech.angles.intervals import KEYPOINTS, LABORATORY, Interval, kind_of, setup_of
+from kinefit.biomech.markers import final_names
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.run_folder import read_run
+from kinefit.evaluate.run_folder import RunData, read_run
 from kinefit.evaluate.scene_folder import read_scene
-from kinefit.evaluate.truth_at_times import angles_at
+from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
+from kinefit.synth.truth import PersonTruth
 from kinefit.types import KinefitError
 
 FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
 WANTED = 0.95
 HOLDS = (0.90, 0.97)
+EVERY = 5  # frames of which one is taken for markers: neighbours err alike
 
 
 def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """(cameras, angle -> (T, 2) error and spread in degrees) of every view and rig."""
+    """(cameras, kind -> (N, 2) error and spread, degrees or metres) of every view and rig."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
     # Where markers are stuck is not the scene's to say: it may be older than the table of places.
@@ -68,8 +71,35 @@ def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarr
             )
             off = (run.angles.column(name) - true.column(name) + 180) % 360 - 180
             found[name] = np.stack([np.where(locked, np.nan, off), spread[name]], axis=1)
-        print(f"{out.name}: {len(found)} angles")
+        found |= marker_errors(out, run, person, relative=len(chosen) == 1)
+        print(f"{out.name}: {len(found)} angles and markers", flush=True)
         yield len(chosen), found
+
+
+def marker_errors(
+    out: Path, run: RunData, person: PersonTruth, *, relative: bool
+) -> dict[str, np.ndarray]:
+    """Kind of marker -> (N, 2) metres, error and spread along each axis of the run's world.
+
+    relative: to the mid-hip, whose own place one camera hardly knows.
+    """
+    final = run.markers["final"]
+    spread = load_arrays(out / ".kinefit" / "marker_spread.npz")["spread"]
+    time = run.clock.to_scene(final.timeline.time)
+    true = run.transform.from_scene(markers_at(person, time), time)
+    both = [name for name in final.names if name in person.markers.names]
+    at = [final.names.index(name) for name in both]
+    off = final.xyz[:, at] - true[:, [person.markers.names.index(name) for name in both]]
+    if relative:
+        if not {"LHip", "RHip"} <= set(both):
+            return {}
+        off = off - off[:, [both.index("LHip"), both.index("RHip")]].mean(axis=1, keepdims=True)
+    spread = spread[:, [final_names().index(name) for name in both]]
+    rows = np.stack([off, spread], axis=-1)[::EVERY]
+    own = np.array([name.endswith("_study") for name in both])
+    return {
+        kind: rows[:, some].reshape(-1, 2) for kind, some in ((KEYPOINTS, ~own), (LABORATORY, own))
+    }
 
 
 def collect(scenes: Path, runs: Path, target: Path) -> None:
@@ -93,9 +123,11 @@ def table(source: Path, held_out: Path) -> None:
         sd = np.hypot(best.factor * spread, best.constant_deg)
         inside = np.mean(np.abs(off) <= 1.96 * sd)
         holds = HOLDS[0] <= inside <= HOLDS[1]
-        entry = f'"{name}" = [{best.factor:g}, {best.constant_deg:.1f}]'
-        about = f"{100 * inside:.1f} % inside; deviation {np.median(sd):.1f}"
-        print(f"{'' if holds else '# '}{entry}  # {about}, mean error {np.abs(off).mean():.1f}")
+        digits = 4 if name.split()[1] in (KEYPOINTS, LABORATORY) else 1
+        entry = f'"{name}" = [{best.factor:g}, {best.constant:.{digits}f}]'
+        about = f"{100 * inside:.1f} % inside; deviation {np.median(sd):.{digits}f}"
+        error = f"mean error {np.abs(off).mean():.{digits}f}"
+        print(f"{'' if holds else '# '}{entry}  # {about}, {error}")
 
 
 def known(rows: np.ndarray) -> np.ndarray:
