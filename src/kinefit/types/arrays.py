@@ -51,6 +51,20 @@ def freeze(instance: object, **values: object) -> None:
         object.__setattr__(instance, name, value)
 
 
+def freeze_arrays(
+    instance: object, dtype: DTypeLike = np.float64, /, **shapes: tuple[int | None, ...]
+) -> None:
+    """Put a `frozen_array` of its shape in the place of each field; from a `__post_init__`.
+
+    None stays where it is the field's default: a value that is not known.
+    """
+    for name, shape in shapes.items():
+        value = getattr(instance, name)
+        if value is not None or getattr(type(instance), name, 0) is not None:
+            array = frozen_array(type(instance).__name__, name, value, shape, dtype)
+            object.__setattr__(instance, name, array)
+
+
 def check_names(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """`names` as a tuple of distinct non-empty strings, or InvalidData."""
     names = tuple(names)
