@@ -28,6 +28,7 @@ what is read says neither its vertical nor its unit.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,16 +36,15 @@ import numpy as np
 
 from kinefit.geometry.rotations import continuous, decompose, exp
 from kinefit.io.atomic import write_text
-from kinefit.io.mocap import MAX_POSES, MocapClip, posed, rest_joints
+from kinefit.io.mocap import MAX_POSES, MocapClip, rest_joints, whole_and_even
 from kinefit.io.text import (
     Line,
     check_writable,
     format_rows,
     parse_rows,
     read_lines,
-    refused_as_input,
 )
-from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData, Timeline
+from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
 
 SEQUENCE = "ZXY"  # what motion capture software writes; a pitch (X) of 90 degrees is the rare one
 PER_METRE = 100.0  # the files of most studios and engines are in centimetres
@@ -87,52 +87,26 @@ def write_bvh(
     B = len(motion.joint_names)
     if parents.shape != (B,) or rest_joints.shape != (B, 3) or ends.shape != (B, 3):
         raise InvalidData(f"A skeleton of {B} joints needs parents (B,) and places (B, 3).")
-    step = _frame_time(path, motion.timeline)
-    missing = np.isnan(motion.translation).any(axis=1)
-    if missing.any():
-        frame = motion.timeline.frame[np.argmax(missing)]
-        raise InputError(
-            path, f"frame {frame} has no pose, which BVH cannot say", "fill the gaps first"
-        )
+    step = whole_and_even(path, motion, "BVH")
     bones = (rest_joints - rest_joints[np.maximum(parents, 0)]) * per_metre
     lines = _hierarchy(motion.joint_names, parents, bones, (ends - rest_joints) * per_metre)
     place = (rest_joints[0] + motion.translation) * per_metre
-    turns = [np.degrees(_angles(motion.rotations[:, b])) for b in _depth_first(parents)[0]]
-    table = np.hstack([place, *turns])
+    order = [b for b, _ in _depth_first(parents)]
+    turns = (continuous(decompose(motion.rotations[:, b], SEQUENCE), SEQUENCE) for b in order)
+    table = np.hstack([place, *(np.degrees(turn) for turn in turns)])
     template = " ".join([f"%.{_DECIMALS}f"] * table.shape[1]) + "\n"
     lines += ["MOTION", f"Frames: {len(table)}", f"Frame Time: {step:.10f}"]
     write_text(path, "\n".join(["HIERARCHY", *lines, format_rows(template, table)]))
 
 
-def _angles(rotations: FloatArray) -> FloatArray:
-    return continuous(decompose(rotations, SEQUENCE), SEQUENCE)
-
-
-def _frame_time(path: Path, timeline: Timeline) -> float:
-    if len(timeline) < 2:
-        raise InputError(path, "one frame has no frame time, which BVH must state", "give two")
-    if not timeline.is_uniform:
-        raise InputError(
-            path, "the frames are not evenly spaced in time, which BVH cannot say",
-            "bring the motion to a constant rate first",
-        )  # fmt: skip
-    return float((timeline.time[-1] - timeline.time[0]) / (len(timeline) - 1))
-
-
-def _depth_first(parents: IntArray) -> tuple[list[int], list[int]]:
+def _depth_first(parents: IntArray) -> list[tuple[int, int]]:
     """Joints in the order of the file, where a branch ends before the next, and their depths."""
-    children = _children(parents)
-    order, depths, todo = [], [], [(0, 0)]
+    order, todo = [], [(0, 0)]
     while todo:
         b, depth = todo.pop()
-        order.append(b)
-        depths.append(depth)
-        todo += [(child, depth + 1) for child in reversed(children[b])]
-    return order, depths
-
-
-def _children(parents: IntArray) -> list[list[int]]:
-    return [np.flatnonzero(parents == b).tolist() for b in range(len(parents))]
+        order.append((b, depth))
+        todo += [(child, depth + 1) for child in np.flatnonzero(parents == b)[::-1].tolist()]
+    return order
 
 
 def _hierarchy(
@@ -140,22 +114,20 @@ def _hierarchy(
 ) -> list[str]:
     """Lines from ROOT on; bones, tips: (B, 3) offsets of joints and of what follows the last."""
     angles = " ".join(f"{axis}rotation" for axis in SEQUENCE)
-    leaf = [not below for below in _children(parents)]
-    order, depths = _depth_first(parents)
+    order = _depth_first(parents)
     lines = []
-    for b, depth, following in zip(order, depths, [*depths[1:], 0], strict=True):
-        channels = f"3 {angles}" if depth else f"6 Xposition Yposition Zposition {angles}"
-        own = ["{", f"  {_offset(bones[b])}", f"  CHANNELS {channels}"]
-        if leaf[b]:
+    for (b, depth), (_, following) in zip(order, [*order[1:], (-1, 0)], strict=True):
+        kind, channels = "JOINT", f"3 {angles}"
+        if not depth:
+            kind, channels = "ROOT", f"6 Xposition Yposition Zposition {angles}"
+        own = [f"{kind} {names[b]}", "{", f"  {_offset(bones[b])}", f"  CHANNELS {channels}"]
+        leaf = following <= depth
+        if leaf:
             own += ["  End Site", "  {", f"    {_offset(tips[b])}", "  }"]
-        lines += ["  " * depth + line for line in [f"{_kind(depth)} {names[b]}", *own]]
-        if leaf[b]:
+        lines += ["  " * depth + line for line in own]
+        if leaf:
             lines += ["  " * level + "}" for level in range(depth, following - 1, -1)]
     return lines
-
-
-def _kind(depth: int) -> str:
-    return "JOINT" if depth else "ROOT"
 
 
 def _offset(vector: FloatArray) -> str:
@@ -190,57 +162,45 @@ def read_bvh(path: Path) -> MocapClip:
     if len(table) * len(skeleton.names) > MAX_POSES:
         raise InputError(path, f"it has {len(table)} frames", "split it by time")
     offsets, local = _moving(skeleton, table)
-    rest = rest_joints(skeleton.parents, np.array(skeleton.offsets))
-    unit, metres = _unit(path, rest)
-    positions, rotations = posed(skeleton.parents, offsets * metres, local, offsets[:, 0] * metres)
-    with refused_as_input(path):
-        return MocapClip(
-            name=path.stem,
-            format="bvh",
-            rate_hz=rate,
-            names=tuple(skeleton.names),
-            parents=np.array(skeleton.parents),
-            positions=positions,
-            rotations=rotations,
-            rest=rest * metres,
-            notes=(f"lengths are {unit}, by the skeleton's height",),
-        )
+    at_rest = np.array(skeleton.offsets)
+    unit, metres = _unit(path, rest_joints(skeleton.parents, at_rest))
+    return MocapClip.posed(
+        path, "bvh", rate, skeleton.names, skeleton.parents, at_rest * metres, local,
+        offsets[:, 0] * metres, f"lengths are {unit}, by the skeleton's height",
+        moving=offsets * metres,
+    )  # fmt: skip
 
 
 def _read_hierarchy(path: Path, lines: list[Line]) -> _Skeleton:
     out, stack, opening = _Skeleton(), [-1], -1
-    for number, text in lines:
-        for word, *rest in _statements(text):
+    for line in lines:
+        # Braces are statements of their own.
+        spaced = line.text.replace("{", "\n{\n").replace("}", "\n}\n")
+        for word, *rest in (part.split() for part in spaced.split("\n") if part.strip()):
             kind = word.upper()
             if kind in ("ROOT", "JOINT", "END"):
-                _add_joint(path, number, out, kind, " ".join(rest), stack[-1])
+                _add_joint(line, out, kind, " ".join(rest), stack[-1])
                 opening = len(out.names) - 1
             elif kind == "{" and opening > stack[-1]:
                 stack.append(opening)
             elif kind == "}" and len(stack) > 1:
                 stack.pop()
             elif kind == "OFFSET" and len(stack) > 1:
-                out.offsets[stack[-1]] = _three(path, number, rest)
+                out.offsets[stack[-1]] = _three(line, rest)
             elif kind == "CHANNELS" and len(stack) > 1:
-                out.channels[stack[-1]] = _channels(path, number, rest)
+                out.channels[stack[-1]] = _channels(line, rest)
             else:
-                raise _wrong(path, number, f"{text.strip()[:60]!r} is out of place")
+                raise line.wrong(f"{line.text.strip()[:60]!r} is out of place")
     if len(stack) > 1 or not out.names:
         raise InputError(path, "the HIERARCHY is cut off: a brace is open", "export it again")
     return out
 
 
-def _statements(text: str) -> list[list[str]]:
-    """Words of a line, braces as statements of their own."""
-    spaced = text.replace("{", "\n{\n").replace("}", "\n}\n")
-    return [part.split() for part in spaced.split("\n") if part.strip()]
-
-
-def _add_joint(path: Path, number: int, out: _Skeleton, kind: str, name: str, parent: int) -> None:
+def _add_joint(line: Line, out: _Skeleton, kind: str, name: str, parent: int) -> None:
     if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and out.names):
-        raise _wrong(path, number, "a file has one ROOT, and joints inside it")
+        raise line.wrong("a file has one ROOT, and joints inside it")
     if len(out.names) >= _MOST_JOINTS:
-        raise _wrong(path, number, f"over {_MOST_JOINTS} joints")
+        raise line.wrong(f"over {_MOST_JOINTS} joints")
     name = f"{out.names[parent]}End" if kind == "END" else name
     while not name or name in out.names:  # two end sites of one joint, or a name twice
         name += "_"
@@ -250,25 +210,20 @@ def _add_joint(path: Path, number: int, out: _Skeleton, kind: str, name: str, pa
     out.channels.append([])
 
 
-def _three(path: Path, number: int, words: list[str]) -> list[float]:
-    try:
+def _three(line: Line, words: list[str]) -> list[float]:
+    values: list[float] = []
+    with suppress(ValueError):
         values = [float(word) for word in words]
-    except ValueError:
-        values = []
     if len(values) != 3 or not np.isfinite(values).all():
-        raise _wrong(path, number, "an OFFSET is three numbers")
+        raise line.wrong("an OFFSET is three numbers")
     return values
 
 
-def _channels(path: Path, number: int, words: list[str]) -> list[str]:
+def _channels(line: Line, words: list[str]) -> list[str]:
     names = [word.lower() for word in words[1:]]
     if not words or words[0] != str(len(names)) or not set(names) <= _CHANNELS:
-        raise _wrong(path, number, "CHANNELS are their number, then Xposition, Yrotation and so on")
+        raise line.wrong("CHANNELS are their number, then Xposition, Yrotation and so on")
     return names
-
-
-def _wrong(path: Path, number: int, reason: str) -> InputError:
-    return InputError(path, f"line {number}: {reason}", "export it again")
 
 
 def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, FloatArray]:
@@ -278,7 +233,7 @@ def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, Fl
     for line in filled[:2]:
         key, _, value = line.text.partition(":")
         header[key.strip().lower()] = value.strip()
-    rows = [Line(number, "\t".join(text.split())) for number, text in filled[2:]]
+    rows = [line.tabbed() for line in filled[2:]]
     try:
         frames, step = int(header["frames"]), float(header["frame time"])
     except (KeyError, ValueError) as error:
@@ -287,13 +242,11 @@ def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, Fl
     if not 1e-5 < step < 1e3:
         raise InputError(path, f"its Frame Time is {step:g} s", "write the seconds of a frame")
     if not rows or frames != len(rows):
-        raise InputError(
-            path, f"it states {frames} frames and has {len(rows)}",
-            "the file is cut off or was edited: export it again",
-        )  # fmt: skip
-    table = parse_rows(path, rows, columns, "\t")
+        hint = "the file is cut off or was edited: export it again"
+        raise InputError(path, f"it states {frames} frames and has {len(rows)}", hint)
+    table = parse_rows(path, rows, columns)
     if not np.isfinite(table).all():
-        raise _wrong(path, rows[int(np.argwhere(~np.isfinite(table))[0, 0])].number, "no number")
+        raise rows[int(np.argwhere(~np.isfinite(table))[0, 0])].wrong("no number")
     return 1 / step, table
 
 
@@ -320,8 +273,6 @@ def _unit(path: Path, rest: FloatArray) -> tuple[str, float]:
     extent = float(np.ptp(rest, axis=0).max())
     likely = min(_UNITS, key=lambda name: abs(np.log(extent * _UNITS[name] / _USUAL_HEIGHT_M)))
     if not _HEIGHTS_M[0] < extent * _UNITS[likely] < _HEIGHTS_M[1]:
-        raise InputError(
-            path, f"its skeleton is {extent:.4g} units tall, which no person is, in any unit",
-            "export it in centimetres",
-        )  # fmt: skip
+        reason = f"its skeleton is {extent:.4g} units tall, which no person is, in any unit"
+        raise InputError(path, reason, "export it in centimetres")
     return likely, _UNITS[likely]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit.io.atomic import write_text
 from kinefit.io.text import (
@@ -32,8 +33,7 @@ from kinefit.types import (
 )
 
 _CLOCK = ("frame", "time_s")
-_IMAGE = ("x_px", "y_px", "visibility")
-_BODY = ("x_m", "y_m", "z_m")
+_Column = tuple[str, NDArray[Any], int]  # name, values (T,) or (T, J), decimals
 
 
 def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
@@ -45,17 +45,13 @@ def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
     """
     path = Path(path)
     image, body = track.image, track.body
-    check_writable(path, image.timeline, image.names, ',"')
-    blocks = [image.xy, image.score[..., None]]
-    suffixes, decimals = list(_IMAGE), [4, 4, 6]
+    x, y = np.moveaxis(image.xy, -1, 0)
+    blocks: list[_Column] = [("x_px", x, 4), ("y_px", y, 4), ("visibility", image.score, 6)]
     if body is not None:
-        blocks.append(body.xyz)
-        suffixes, decimals = [*_IMAGE, *_BODY], [4, 4, 6, 6, 6, 6]
-    values = np.concatenate(blocks, axis=-1).reshape(len(image.timeline), -1)
+        blocks += [(f"{axis}_m", body.xyz[..., i], 6) for i, axis in enumerate("xyz")]
     damaged = np.isin(image.timeline.frame, track.damaged)
-    columns = ["damaged", *(f"{name}_{suffix}" for name in image.names for suffix in suffixes)]
-    table = np.column_stack((damaged, values))
-    _write(path, image.timeline, columns, table, [0, *decimals * len(image.names)])
+    columns = [("damaged", damaged, 0), *_by_name(image.names, blocks)]
+    _write(path, image.timeline, image.names, columns)
 
 
 def write_angles_csv(
@@ -70,18 +66,13 @@ def write_angles_csv(
     """
     path = Path(path)
     names = angles.names if names is None else tuple(names)
-    check_writable(path, angles.timeline, names, ',"')
-    values = np.column_stack([angles.column(name) for name in names])
+    columns: list[_Column] = [(f"{name}_deg", angles.column(name), 4) for name in names]
     pick = [angles.names.index(name) for name in names]
-    blocks, columns = [values], [f"{name}_deg" for name in names]
-    if angles.sd is not None:
-        known = [i for i in pick if np.isfinite(angles.sd[:, i]).any()]
-        blocks.append(angles.sd[:, known])
-        columns += [f"{angles.names[i]}_sd_deg" for i in known]
-    decimals = [4] * len(columns) + [0] * len(names)
-    columns += [f"{name}_gimbal" for name in names]
-    table = np.hstack([*blocks, angles.gimbal[:, pick]])
-    _write(path, angles.timeline, columns, table, decimals)
+    if (sd := angles.sd) is not None:
+        known = [i for i in pick if np.isfinite(sd[:, i]).any()]
+        columns += [(f"{angles.names[i]}_sd_deg", sd[:, i], 4) for i in known]
+    columns += [(f"{angles.names[i]}_gimbal", angles.gimbal[:, i], 0) for i in pick]
+    _write(path, angles.timeline, names, columns)
 
 
 def read_angles_csv(path: str | Path) -> JointAngles:
@@ -121,15 +112,10 @@ def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
     per axis. Raises InputError without frames or markers.
     """
     path = Path(path)
-    check_writable(path, markers.timeline, markers.names, ',"')
-    blocks = [markers.estimated[..., None].astype(np.float64)]
-    suffixes, decimals = ["estimated"], [0]
+    blocks: list[_Column] = [("estimated", markers.estimated, 0)]
     if markers.sd is not None:
-        blocks.append(markers.sd)
-        suffixes, decimals = ["estimated", "sd_x_m", "sd_y_m", "sd_z_m"], [0, 6, 6, 6]
-    table = np.concatenate(blocks, axis=-1).reshape(len(markers.timeline), -1)
-    columns = [f"{name}_{suffix}" for name in markers.names for suffix in suffixes]
-    _write(path, markers.timeline, columns, table, decimals * len(markers.names))
+        blocks += [(f"sd_{axis}_m", markers.sd[..., i], 6) for i, axis in enumerate("xyz")]
+    _write(path, markers.timeline, markers.names, _by_name(markers.names, blocks))
 
 
 class _Table(NamedTuple):
@@ -152,19 +138,26 @@ class _Table(NamedTuple):
         return np.asarray(cells).reshape(len(names), len(suffixes), -1).transpose(2, 0, 1)
 
 
+def _by_name(names: Sequence[str], blocks: Sequence[_Column]) -> list[_Column]:
+    """`<name>_<suffix>` of blocks (suffix, (T, len(names)), decimals): all of a name together."""
+    return [
+        (f"{name}_{suffix}", block[:, i], decimals)
+        for i, name in enumerate(names)
+        for suffix, block, decimals in blocks
+    ]
+
+
 def _write(
-    path: Path,
-    timeline: Timeline,
-    columns: Sequence[str],
-    table: FloatArray,
-    decimals: Sequence[int],
+    path: Path, timeline: Timeline, names: Sequence[str], columns: Sequence[_Column]
 ) -> None:
-    if len(set(columns)) < len(columns):
+    check_writable(path, timeline, names, ',"')
+    labels, values, decimals = zip(*columns, strict=True)
+    if len(set(labels)) < len(labels):
         raise InputError(path, "two columns would have one name", "rename the points or angles")
-    header = ",".join((*_CLOCK, *columns)) + "\n"
+    header = ",".join((*_CLOCK, *labels)) + "\n"
     template = ",".join(["%d", f"%.{TIME_DECIMALS}f", *(f"%.{n}f" for n in decimals)]) + "\n"
-    clock = np.column_stack((timeline.frame.astype(np.float64), timeline.time))
-    write_text(path, header + format_rows(template, np.hstack((clock, table))))
+    table = np.column_stack((timeline.frame, timeline.time, *values))
+    write_text(path, header + format_rows(template, table))
 
 
 def _read(path: Path) -> _Table:
@@ -177,4 +170,4 @@ def _read(path: Path) -> _Table:
             "check the file; save it with commas and decimal points",
         )  # fmt: skip
     values = parse_rows(path, rows, len(columns), ",")
-    return _Table(path, build_timeline(path, rows, values[:, 0], values[:, 1]), columns, values)
+    return _Table(path, build_timeline(rows, values[:, 0], values[:, 1]), columns, values)
