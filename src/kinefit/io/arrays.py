@@ -52,6 +52,16 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArr
         return {name: _parse(unpacked(archive, e), path) for name, e in entries.items()}
 
 
+def read_needed(
+    path: Path, needed: Sequence[str], hint: str, optional: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """The arrays `needed`, and those of `optional` that are there; InputError where one lacks."""
+    arrays = read_npz(path, only=(*needed, *optional))
+    if lacking := [name for name in needed if name not in arrays]:
+        raise InputError(path, f"it has no array {lacking[0]!r}", hint)
+    return arrays
+
+
 def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
     with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
@@ -68,19 +78,16 @@ def save_npz(path: Path, **arrays: Any) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def numbers(
-    path: Path, arrays: Mapping[str, NDArray[Any]], key: str, shape: Sequence[int | None]
-) -> FloatArray:
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def numbers(path: Path, arrays: Arrays, key: str, shape: Sequence[int | None]) -> FloatArray:
     """`field` of any kind of number."""
     return field(path, arrays, key, shape, "fiu").astype(np.float64)
 
 
 def field(
-    path: Path,
-    arrays: Mapping[str, NDArray[Any]],
-    key: str,
-    shape: Sequence[int | None],
-    kinds: str,
+    path: Path, arrays: Arrays, key: str, shape: Sequence[int | None], kinds: str
 ) -> NDArray[Any]:
     """The array of that name, of one of the dtype `kinds` and that shape (None: any length)."""
     if key not in arrays:
@@ -91,10 +98,8 @@ def field(
     )
     if array.dtype.kind not in kinds or not fits:
         wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
-        raise InputError(
-            path, f"its {key!r} is {array.shape} of type {array.dtype}, expected {wanted}",
-            "check that this is the right file",
-        )  # fmt: skip
+        reason = f"its {key!r} is {array.shape} of type {array.dtype}, expected {wanted}"
+        raise InputError(path, reason, "check that this is the right file")
     return array
 
 

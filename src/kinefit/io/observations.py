@@ -15,18 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kinefit.io.arrays import read_npz
-from kinefit.io.atomic import atomic_path
-from kinefit.types import (
-    Camera,
-    CameraRig,
-    InputError,
-    InvalidData,
-    Observations,
-    Timeline,
-)
+from kinefit.io.arrays import read_needed, save_npz
+from kinefit.io.text import refused_as_input
+from kinefit.types import Camera, CameraRig, InputError, InvalidData, Observations, Timeline
 
 FORMAT = "kinefit observations 1"
 _ARRAYS = ("xy", "sigma", "xyz", "directions", "direction_sd", "contact")
@@ -63,8 +55,7 @@ def save_observations(path: str | Path, found: Observations) -> None:
         arrays["covariance"] = found.covariance
     if found.stature_m is not None:
         arrays["stature_m"] = np.array(found.stature_m)
-    with atomic_path(Path(path)) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    save_npz(Path(path), **arrays)
 
 
 def load_observations(path: str | Path) -> Observations:
@@ -74,46 +65,35 @@ def load_observations(path: str | Path) -> Observations:
     kind or shape, and for what `Observations` and `Camera` refuse.
     """
     path = Path(path)
-    stored = read_npz(path, only=(*_NEEDED, "covariance", "stature_m"))
-    lacking = [name for name in _NEEDED if name not in stored]
-    if lacking:
-        raise InputError(path, f"it has no array {lacking[0]!r}", _HINT)
+    stored = read_needed(path, _NEEDED, _HINT, ("covariance", "stature_m"))
     if str(stored["format"]) != FORMAT:
         raise InputError(path, f"its format is {stored['format']!s}, not {FORMAT!r}", _HINT)
-    try:
-        return _built(stored)
-    except (InvalidData, TypeError, ValueError, IndexError) as error:
-        raise InputError(path, str(error).rstrip("."), _HINT) from error
-
-
-def _built(stored: dict[str, NDArray[Any]]) -> Observations:
     stature = stored.get("stature_m")
-    return Observations(
-        timeline=Timeline(stored["frame"], stored["time_s"]),
-        rig=_rig(stored),
-        names=tuple(stored["names"].tolist()),
-        covariance=stored.get("covariance"),
-        limbs=tuple((str(a), str(b)) for a, b in stored["limbs"].tolist()),
-        contact_names=tuple(stored["contact_names"].tolist()),
-        gravity_sd=float(stored["gravity_sd"]),
-        focal_sd=float(stored["focal_sd"]),
-        stature_m=None if stature is None else float(stature),
-        **{name: stored[name] for name in _ARRAYS},
-    )
+    with refused_as_input(path, _HINT, (InvalidData, TypeError, ValueError, IndexError)):
+        return Observations(
+            timeline=Timeline(stored["frame"], stored["time_s"]),
+            rig=_rig([stored[name].tolist() for name in _CAMERA]),
+            names=tuple(stored["names"].tolist()),
+            covariance=stored.get("covariance"),
+            limbs=tuple((str(a), str(b)) for a, b in stored["limbs"].tolist()),
+            contact_names=tuple(stored["contact_names"].tolist()),
+            gravity_sd=float(stored["gravity_sd"]),
+            focal_sd=float(stored["focal_sd"]),
+            stature_m=None if stature is None else float(stature),
+            **{name: stored[name] for name in _ARRAYS},
+        )
 
 
-def _rig(stored: dict[str, NDArray[Any]]) -> CameraRig:
-    names, *columns = (stored[name].tolist() for name in _CAMERA)
-    cameras = []
-    for name, size, K, R, t, lens, fisheye in zip(names, *columns, strict=True):
-        count = int(lens[-1])
-        cameras.append(
+def _rig(columns: list[list[Any]]) -> CameraRig:
+    return CameraRig(
+        tuple(
             Camera(
                 str(name), (int(size[0]), int(size[1])), np.array(K), np.array(R), np.array(t),
-                np.array(lens[:count]), bool(fisheye),
+                np.array(lens[: int(lens[-1])]), bool(fisheye),
             )
-        )  # fmt: skip
-    return CameraRig(tuple(cameras))
+            for name, size, K, R, t, lens, fisheye in zip(*columns, strict=True)
+        )
+    )  # fmt: skip
 
 
 def _padded(camera: Camera) -> list[float]:

@@ -116,12 +116,12 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = 
             table.append(numbers(cells))
         except ValueError as error:
             hint = "use a point as decimal mark and leave missing cells empty"
-            raise line.wrong(str(error), hint) from error
+            raise line.wrong(f"{str(error)!r} is not a number", hint) from error
     return np.array(table, dtype=np.float64).reshape(len(rows), columns)
 
 
 def numbers(cells: Sequence[str]) -> list[float]:
-    """NaN for an empty cell and any spelling of "missing"; ValueError names what is no number."""
+    """NaN for an empty cell and any spelling of "missing"; ValueError of a cell that is none."""
     try:
         if "_" in "".join(cells):  # Python takes 1_000 for a number, no file means one
             raise ValueError("_")
@@ -135,7 +135,7 @@ def _number(cell: str) -> float:
     with suppress(ValueError):
         if "_" not in cell:
             return float("nan" if plain in _MISSING or _NO_NUMBER.fullmatch(plain) else cell)
-    raise ValueError(f"{cell[:40]!r} is not a number")
+    raise ValueError(cell)
 
 
 def build_timeline(rows: Sequence[Line], frame: FloatArray, time: FloatArray) -> Timeline:
