@@ -17,7 +17,7 @@ import numpy as np
 from kinefit.io.text import decode, read_bytes
 from kinefit.skeletons import skeleton, skeleton_names
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
@@ -55,17 +55,16 @@ class People:
     track: tuple[IntArray, ...] | None = None
 
     def __post_init__(self) -> None:
-        names = check_names("People", self.names)
-        frame = frozen_array("People", "frame", self.frame, (len(self.points),), np.int64)
-        if (np.diff(frame, prepend=-1) <= 0).any():
+        freeze(self, names=check_names("People", self.names))
+        freeze_arrays(self, np.int64, frame=(len(self.points),))
+        if (np.diff(self.frame, prepend=-1) <= 0).any():
             raise InvalidData("People.frame must increase from 0 or later.")
-        shape = (None, len(names), 3)
-        points = tuple(frozen_array("People", "points", p, shape) for p in self.points)
-        freeze(self, names=names, frame=frame, points=points)
+        shape = (None, len(self.names), 3)
+        freeze(self, points=tuple(frozen_array("People", "points", p, shape) for p in self.points))
         if self.track is not None:
-            if len(self.track) != len(points):
+            if len(self.track) != len(self.points):
                 raise InvalidData("People.track must have one entry per frame.")
-            pairs = zip(self.track, points, strict=True)
+            pairs = zip(self.track, self.points, strict=True)
             ids = (frozen_array("People", "track", t, (len(p),), np.int64) for t, p in pairs)
             freeze(self, track=tuple(ids))
 

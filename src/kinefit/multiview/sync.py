@@ -13,7 +13,7 @@ from scipy.special import erf
 from kinefit.multiview.lags import LEAST_SD_S, PairLag, pair_lag
 from kinefit.multiview.velocities import ImageMotion, image_motion, shared_joints
 from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +43,10 @@ class Synchronisation:
     pairs: tuple[PairLag, ...]
 
     def __post_init__(self) -> None:
-        names = check_names("Synchronisation", self.names)
-        shape = (len(names),)
-        freeze(
-            self,
-            names=names,
-            offset_s=frozen_array("Synchronisation", "offset_s", self.offset_s, shape),
-            sd_s=frozen_array("Synchronisation", "sd_s", self.sd_s, shape),
-            confidence=frozen_array("Synchronisation", "confidence", self.confidence, shape),
-            determined=frozen_array(
-                "Synchronisation", "determined", self.determined, shape, np.bool_
-            ),
-            reasons=tuple(self.reasons),
-            pairs=tuple(self.pairs),
-        )
+        freeze(self, names=check_names("Synchronisation", self.names))
+        shape = (len(self.names),)
+        freeze_arrays(self, offset_s=shape, sd_s=shape, confidence=shape)
+        freeze_arrays(self, np.bool_, determined=shape)
 
 
 def find_offsets(
@@ -65,7 +55,6 @@ def find_offsets(
     *,
     max_offset_s: float = 10.0,
     within_frames: float = 0.25,
-    trust_stamps: bool = False,
 ) -> Synchronisation:
     """The clocks of cameras that saw the same person, from how the points move.
 
@@ -75,7 +64,6 @@ def find_offsets(
     max_offset_s: largest offset between two clocks that is considered.
     within_frames: tolerance: two standard deviations must lie within this part of a frame interval
         (of the slower of the camera and the reference).
-    trust_stamps: as in `own_clock`.
 
     All pairs of cameras are compared; then one offset per camera follows by weighted least squares
     over the pairs that have a lag. Where these contradict each other around a loop the
@@ -84,28 +72,21 @@ def find_offsets(
     Raises InputError for fewer than two tracks, a count of names that differs, options
     that are not positive, and too few joints in common.
     """
-    _check(tracks, names, max_offset_s, within_frames)
+    if len(tracks) < 2:
+        raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
+    if len(names) != len(tracks):
+        reason = f"{len(names)} names for {len(tracks)} tracks"
+        raise InputError("cameras", reason, "give one name per camera")
+    for option, value in (("largest offset", max_offset_s), ("tolerance", within_frames)):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(option, f"{value} is not positive", "give a number above 0")
     joints = shared_joints(tracks)
-    motions = [image_motion(t, joints, trust_stamps) for t in tracks]
+    motions = [image_motion(t, joints) for t in tracks]
     pairs = [
         pair_lag((names[i], names[j]), motions[i], motions[j], max_offset_s)
         for i, j in combinations(range(len(tracks)), 2)
     ]
     return _one_clock(tuple(names), motions, pairs, within_frames)
-
-
-def _check(
-    tracks: Sequence[Keypoints2D], names: Sequence[str], max_offset_s: float, within: float
-) -> None:
-    if len(tracks) < 2:
-        raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
-    if len(names) != len(tracks):
-        raise InputError(
-            "cameras", f"{len(names)} names for {len(tracks)} tracks", "give one name per camera"
-        )
-    for option, value in (("largest offset", max_offset_s), ("tolerance", within)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(option, f"{value} is not positive", "give a number above 0")
 
 
 class _Solution(NamedTuple):

@@ -29,16 +29,9 @@ from kinefit.geometry.projection import RigOptics
 from kinefit.geometry.robust import Cauchy
 from kinefit.multiview.noise import add_shared
 from kinefit.multiview.triangulate import Triangulation
-from kinefit.skeletons.limbs import (
-    Limb,
-    acceleration_density,
-    ends,
-    limbs,
-    limbs_among,
-    twins,
-)
+from kinefit.skeletons.limbs import Limb, acceleration_density, ends, limbs, limbs_among, twins
 from kinefit.types import CameraRig, FloatArray, IntArray, Keypoints3D
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 _RIGID = tuple(limb for limb in limbs() if limb.length_sd > 0)
 _VIEWS = Cauchy(3.0)  # standard deviations at which a view's pull stops growing
@@ -76,12 +69,8 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         shape = self.keypoints.xyz.shape
-        freeze(
-            self,
-            covariance=frozen_array("Trajectory", "covariance", self.covariance, (*shape, 3)),
-            seen=frozen_array("Trajectory", "seen", self.seen, shape[:2], np.int64),
-            lengths=frozen_array("Trajectory", "lengths", self.lengths, (len(self.bones),)),
-        )
+        freeze_arrays(self, covariance=(*shape, 3), lengths=(len(self.bones),))
+        freeze_arrays(self, np.int64, seen=shape[:2])
 
 
 def body_trajectory(

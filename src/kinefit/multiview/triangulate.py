@@ -39,7 +39,7 @@ from kinefit.types import (
     Keypoints3D,
     Timeline,
 )
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 # Numbers (cameras x pairs x points) that one block works on: 16 MB an array, near the cache's size
 # and small beside the data of a long clip.
@@ -73,14 +73,14 @@ class PointStatus(IntEnum):
         return _WORDS[self]
 
 
-_WORDS = {
-    PointStatus.OK: "triangulated",
-    PointStatus.FEWER_THAN_TWO_VIEWS: "seen by fewer than two cameras",
-    PointStatus.DEGENERATE_RAYS: "the rays are nearly parallel or meet behind a camera",
-    PointStatus.VIEWS_DISAGREE: "too few views agree within the inlier threshold",
-    PointStatus.AMBIGUOUS: "two places have as many views for them",
-    PointStatus.NOT_CONVERGED: "the refinement left the cameras' field of view",
-}
+_WORDS = (
+    "triangulated",
+    "seen by fewer than two cameras",
+    "the rays are nearly parallel or meet behind a camera",
+    "too few views agree within the inlier threshold",
+    "two places have as many views for them",
+    "the refinement left the cameras' field of view",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +114,13 @@ class Triangulation:
     sd_px: FloatArray
 
     def __post_init__(self) -> None:
-        names, cameras = (
-            check_names("Triangulation", n) for n in (tuple(self.names), tuple(self.cameras))
-        )
+        names, cameras = (check_names("Triangulation", n) for n in (self.names, self.cameras))
         T, J, C = len(self.timeline), len(names), len(cameras)
-        shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "initial": ((T, J, 3), np.float64),
-            "refined": ((T, J, 3), np.float64),
-            "covariance": ((T, J, 3, 3), np.float64),
-            "best_pair": ((T, J, 2), np.int64),
-            "inlier_mask": ((T, J, C), np.bool_),
-            "reprojection": ((T, J, C, 2), np.float64),
-            "error_px": ((T, J, C), np.float64),
-            "reason": ((T, J), np.int64),
-            "sd_px": ((C, J), np.float64),
-        }
-        checked = {
-            name: frozen_array("Triangulation", name, getattr(self, name), shape, dtype)
-            for name, (shape, dtype) in shapes.items()
-        }
-        freeze(self, names=names, cameras=cameras, **checked)
+        freeze(self, names=names, cameras=cameras)
+        freeze_arrays(self, initial=(T, J, 3), refined=(T, J, 3), covariance=(T, J, 3, 3),
+                      reprojection=(T, J, C, 2), error_px=(T, J, C), sd_px=(C, J))  # fmt: skip
+        freeze_arrays(self, np.int64, best_pair=(T, J, 2), reason=(T, J))
+        freeze_arrays(self, np.bool_, inlier_mask=(T, J, C))
 
     @property
     def keypoints(self) -> Keypoints3D:

@@ -48,18 +48,13 @@ def shared_joints(tracks: Sequence[Keypoints2D]) -> list[tuple[str, ...]]:
     common = set(tracks[0].names).intersection(*(t.names for t in tracks))
     groups = [("L" + j, "R" + j) for j in _JOINTS if {"L" + j, "R" + j} <= common]
     if len(groups) < _MIN_JOINTS:
-        raise InputError(
-            "cameras",
-            f"their tracks have {len(groups)} pairs of joints in common, {_MIN_JOINTS} are needed",
-            "use one detector for all",
-        )
+        reason = f"{len(groups)} pairs of joints in common, {_MIN_JOINTS} are needed"
+        raise InputError("cameras", f"their tracks have {reason}", "use one detector for all")
     return [*groups, ("Nose",)] if "Nose" in common else [*groups]
 
 
-def image_motion(
-    track: Keypoints2D, joints: list[tuple[str, ...]], trust_stamps: bool
-) -> ImageMotion:
-    clock = own_clock(track, trust_stamps=trust_stamps)
+def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMotion:
+    clock = own_clock(track)
     shape = (len(joints), 2)
     size = _body_size(track, joints)
     known = np.isfinite(size)
@@ -70,10 +65,8 @@ def image_motion(
     interval = float(np.median(np.diff(time)))
     count = int(min(time[-1], _LONGEST_S) * GRID_HZ + 1e-6) + 1
     grid = np.arange(count) / GRID_HZ
-    steady = median_filter(
-        size[known], int(1 / interval) | 1 if interval < 1 else 1, mode="nearest"
-    )
-    size = np.interp(grid, time[known], steady)
+    second = int(1 / interval) | 1 if interval < 1 else 1  # an odd number of samples
+    size = np.interp(grid, time[known], median_filter(size[known], second, mode="nearest"))
     points = _midpoints(track, joints)
     xy = [_on_grid(time, points[:, k], grid, float(np.median(size))) for k in range(len(joints))]
     velocity, seen = _slope(np.stack(xy, axis=1))
@@ -115,7 +108,7 @@ def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) ->
     time, xy = time[known], xy[known]
     if len(time) < 5:
         return out
-    width = max(3, _odd(0.12 / interval, len(time)))
+    width = max(3, int(min(0.12 / interval, len(time))) | 1)
     jump = np.linalg.norm(xy - median_filter(xy, (width, 1), mode="nearest"), axis=1)
     good = jump <= max(4 * float(np.median(jump)), 0.06 * size)
     time, xy = time[good], xy[good]
@@ -125,11 +118,6 @@ def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) ->
     for d in range(2):
         out[inside, d] = np.interp(grid[inside], time, xy[:, d])
     return out
-
-
-def _odd(width: float, most: int) -> int:
-    """An odd number of samples near `width`, at most about `most`."""
-    return int(min(width, most)) | 1
 
 
 def _window(sigma_s: float) -> tuple[FloatArray, FloatArray]:

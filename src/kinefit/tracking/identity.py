@@ -26,7 +26,7 @@ from kinefit.types import (
     all_finite,
     true_runs,
 )
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 # A track that was lost goes on as the one that begins nearest to where it was expected: within this
 # many metres, and as many more for each second unseen (a brisk walk)...
@@ -61,11 +61,8 @@ class TrackedPerson:
     weight: float
 
     def __post_init__(self) -> None:
-        place = frozen_array("TrackedPerson", "place", self.place, (None, None), np.int64)
-        shape = (place.shape[1], 3)
-        freeze(
-            self, place=place, centre=frozen_array("TrackedPerson", "centre", self.centre, shape)
-        )
+        freeze_arrays(self, np.int64, place=(None, None))
+        freeze_arrays(self, centre=(self.place.shape[1], 3))
 
     @property
     def seen(self) -> FloatArray:
