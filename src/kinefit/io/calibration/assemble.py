@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kinefit.io.calibration.model import (
     up_sentence,
 )
 from kinefit.types import Camera, CameraRig, FloatArray, InputError, InvalidData
+from kinefit.types.camera import BROWN_CONRADY, FISHEYE
 
 MAX_CAMERAS = 1000
 _LARGEST_SIDE = 100_000  # pixels
@@ -29,7 +31,6 @@ _APART = (0.05, 100.0)  # metres between the two cameras furthest apart in a roo
 _SAME_PLACE = 1e-3  # metres
 _FARTHEST = 1e6  # metres; also in the wrong unit nobody films from there
 _ROUNDED = 5e-3  # a rotation written with three decimals; further off it is none
-_COUNTS = {False: (0, 4, 5, 8), True: (0, 4)}
 
 
 def assemble(
@@ -55,9 +56,9 @@ def assemble(
     rig = CameraRig(tuple(builder.camera(c, notes) for c in content.cameras))
     _check_places(path, rig, units is not None or content.units_known)
     turned = up or content.up
+    unit, why = (units, "as asked for") if units else (content.units, content.units_why)
     said = (
-        f"positions in {_UNIT_WORDS[units or content.units]}, "
-        f"{'as asked for' if units else content.units_why}",
+        f"positions in {_UNIT_WORDS[unit]}, {why}",
         up_sentence(turned, "as asked for" if up else content.up_why),
         f"poses read as {content.poses}",
         *(["poses inverted, as asked for: camera to world in the file"] * invert_extrinsics),
@@ -105,9 +106,8 @@ class _Builder:
 
     def _numbers(self, name: str, what: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
         """`value` as finite numbers, flattened to `shape`."""
-        array = self._flat(name, what, value)
-        if array.size != int(np.prod(shape)):
-            count = int(np.prod(shape))
+        array, count = self._flat(name, what, value), prod(shape)
+        if array.size != count:
             raise self._error(name, f"{what} has {array.size} numbers, not {count}", _AGAIN)
         return array.reshape(shape)
 
@@ -125,11 +125,8 @@ class _Builder:
             size = self._sizes[stated.name]
             notes.append(f"image size of camera {stated.name} taken from its video")
         if size is None:
-            raise self._error(
-                stated.name,
-                "the file does not say the image size",
-                "give the videos of the cameras too: their size is taken",
-            )
+            hint = "give the videos of the cameras too: their size is taken"
+            raise self._error(stated.name, "the file does not say the image size", hint)
         width, height = self._numbers(stated.name, "the image size", size, (2,))
         for side in (width, height):
             if not (1 <= side <= _LARGEST_SIDE and side % 1 == 0):
@@ -142,11 +139,9 @@ class _Builder:
         side, (fx, fy), centre = max(size), (K[0, 0], K[1, 1]), K[:2, 2]
         low, high = _FOCAL
         if not (low * side < fx < high * side and low * side < fy < high * side):
-            raise self._error(
-                name,
-                f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}",
-                "check that the camera matrix is in pixels of this image size",
-            )
+            reason = f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}"
+            hint = "check that the camera matrix is in pixels of this image size"
+            raise self._error(name, reason, hint)
         if not 0.5 < fx / fy < 2:
             raise self._error(name, f"focal lengths of {fx:g} and {fy:g} px differ", _AGAIN)
         if (centre < -0.5 * np.array(size)).any() or (centre > 1.5 * np.array(size)).any():
@@ -155,10 +150,11 @@ class _Builder:
 
     def _lens(self, stated: Stated, notes: list[str]) -> FloatArray:
         """Coefficients in a number that the model has; zeros beyond it are dropped."""
-        lens = self._flat(stated.name, "the distortion", _or_empty(stated.distortion))
+        none = stated.distortion is None
+        lens = self._flat(stated.name, "the distortion", [] if none else stated.distortion)
         if (np.abs(lens) > _LARGEST_COEFFICIENT).any():
             raise self._error(stated.name, "distortion coefficients beyond a million", _AGAIN)
-        counts = _COUNTS[stated.fisheye]
+        counts = FISHEYE if stated.fisheye else BROWN_CONRADY
         if len(lens) not in counts:
             used = int(np.max(np.nonzero(lens)[0], initial=-1)) + 1
             fitting = [n for n in counts if used <= n <= len(lens)]
@@ -166,9 +162,8 @@ class _Builder:
                 kind = "a fisheye" if stated.fisheye else "this"
                 reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
                 raise self._error(stated.name, reason, "give OpenCV's k1 k2 p1 p2 k3")
-            notes.append(
-                f"distortion of camera {stated.name}: {len(lens) - fitting[-1]} zeros dropped"
-            )
+            dropped = len(lens) - fitting[-1]
+            notes.append(f"distortion of camera {stated.name}: {dropped} zeros dropped")
             lens = lens[: fitting[-1]]
         return lens
 
@@ -185,11 +180,9 @@ class _Builder:
         R = flat.reshape(3, 3)
         off = float(np.abs(R @ R.T - np.eye(3)).max()) if np.abs(R).max() < 2 else np.inf
         if off < _ROUNDED and np.linalg.det(R) < 0:
-            raise self._error(
-                name,
-                "the pose mirrors the world (its determinant is -1), which no camera does",
-                "write the file in a right-handed frame: one axis has the wrong sign",
-            )
+            reason = "the pose mirrors the world (its determinant is -1), which no camera does"
+            hint = "write the file in a right-handed frame: one axis has the wrong sign"
+            raise self._error(name, reason, hint)
         if off >= _ROUNDED:
             raise self._error(name, "the rotation matrix is not a rotation", _AGAIN)
         if off < 1e-7:
@@ -220,10 +213,6 @@ def flat_numbers(value: Any, depth: int = 0) -> FloatArray | None:
     return np.concatenate([np.zeros(0), *[p for p in parts if p is not None]])
 
 
-def _or_empty(value: Any) -> Any:
-    return [] if value is None else value
-
-
 def _check_names(path: Path, cameras: Sequence[Stated]) -> None:
     names = [c.name for c in cameras]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -241,17 +230,11 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
     centres = np.stack([camera.centre for camera in rig])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     if not known and not _APART[0] < apart.max() < _APART[1]:
-        raise InputError(
-            path,
-            f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres",
-            "say what they are in, mm or cm (--units)",
-        )
+        reason = f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres"
+        raise InputError(path, reason, "say what they are in, mm or cm (--units)")
     near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
     if len(near):
         a, b = (rig.names[i] for i in near[0])
-        raise InputError(
-            path,
-            f"cameras {a} and {b} are at the same place",
-            "check whether one was copied, or whether the file's poses are camera to world "
-            "(--invert-extrinsics)",
-        )
+        hint = "check whether one was copied, or whether the file's poses are camera to world"
+        reason = f"cameras {a} and {b} are at the same place"
+        raise InputError(path, reason, f"{hint} (--invert-extrinsics)")

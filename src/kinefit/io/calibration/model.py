@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -101,17 +101,18 @@ class Stated:
 class Content:
     """What the reader of one format found.
 
-    units: of positions; `units_why`: who says so. units_known: whether the format or file says it.
-    up, up_why: the same for the vertical. poses: how they were read. notes: further assumptions.
+    notes: assumptions besides the others. units: of positions; `units_why`: who says so.
+    units_known: whether the format or file says it. up, up_why: the same for the vertical. poses:
+    how they were read.
     """
 
     format: str
-    cameras: tuple[Stated, ...]
+    cameras: Sequence[Stated]
+    notes: Sequence[str]
     units: Unit
     units_why: str
-    units_known: bool
-    up: Axis | None
-    up_why: str
-    notes: tuple[str, ...] = ()
+    units_known: bool = False
+    up: Axis | None = None
+    up_why: str = ""
     poses: str = "world to camera, OpenCV's axes (x right, y down, z forward)"
     residual_unit: str = "px"

@@ -108,16 +108,10 @@ def _top_level(
 
 
 def _camera(path: Path, name: str, camera: dict[str, Any]) -> Stated:
-    return Stated(
-        name=name,
-        size=camera.get("size"),
-        K=camera.get("matrix"),
-        distortion=camera.get("distortions"),
-        R=camera.get("rotation"),
-        t=camera.get("translation"),
-        fisheye=_flag(path, name, camera, "fisheye"),
-        residual=_number(path, name, camera, "error"),
-    )
+    keys = ("size", "matrix", "distortions", "rotation", "translation")
+    size, K, lens, R, t = (camera.get(key) for key in keys)
+    error = _number(path, name, camera, "error")
+    return Stated(name, size, K, lens, R, t, _flag(path, name, camera, "fisheye"), error)
 
 
 def _unposed(camera: dict[str, Any]) -> bool:
@@ -148,16 +142,8 @@ def _content(
     if axis not in (None, *AXES):
         raise InputError(path, f"[metadata] up is {axis!r}", f"write one of {', '.join(AXES)}")
     unit: Unit = units or "m"
-    return Content(
-        format=layout,
-        cameras=tuple(cameras),
-        units=unit,
-        units_why=stated if units else why,
-        units_known=bool(units),
-        up=axis or up[0],
-        up_why=stated if axis else up[1],
-        notes=tuple(notes),
-    )
+    said = axis or up[0], stated if axis else up[1]
+    return Content(layout, cameras, notes, unit, stated if units else why, bool(units), *said)
 
 
 def _metadata(table: dict[str, Any]) -> dict[str, Any]:
