@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,22 +77,18 @@ def read_c3d(path: str | Path) -> Markers:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
     names = _labels(parameters)[: header.points]
     if len(names) < header.points or not points.size:
-        raise InputError(
-            path, f"it has {header.points} markers and {len(names)} labels for them",
-            "label the markers in the program that recorded them, and export again",
-        )  # fmt: skip
+        reason = f"it has {header.points} markers and {len(names)} labels for them"
+        hint = "label the markers in the program that recorded them, and export again"
+        raise InputError(path, reason, hint)
     xyz = points[..., :3]
     xyz[points[..., 3] < 0] = np.nan
     xyz = without_zeros(xyz)
-    said, axis = (_text(parameters, key) for key in ("POINT:UNITS", "POINT:Y_SCREEN"))
+    said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
     units = unit_of(said) if said else _likely_unit(xyz)
     up = axis.upper() if axis[:1] in ("", "+", "-") else f"+{axis.upper()}"
     if units is None or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
-        raise InputError(
-            path,
-            f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}",
-            "export it with m, cm or mm, a rate in Hz, and an axis like +Z",
-        )
+        reason = f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}"
+        raise InputError(path, reason, "export it with m, cm or mm, a rate in Hz, an axis like +Z")
     xyz = xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y[up or "+Y"])
     start = max(header.first - 1, 0)  # OptiTrack counts from 0
     with refused_as_input(path):
@@ -124,9 +121,8 @@ def write_c3d(path: str | Path, markers: Markers) -> None:
     points = np.ones((4, len(names), len(timeline)))
     points[:3] = 1000.0 * markers.xyz.transpose(2, 1, 0)
     file = ezc3d.c3d()
-    file["parameters"]["POINT"]["RATE"]["value"] = [rate_hz]
-    file["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
-    file["parameters"]["POINT"]["LABELS"]["value"] = names
+    for key, value in (("RATE", [rate_hz]), ("UNITS", ["mm"]), ("LABELS", names)):
+        file["parameters"]["POINT"][key]["value"] = value
     file.add_parameter("POINT", "X_SCREEN", ["+X"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Y"])
     file["data"]["points"] = points  # ezc3d gives NaN the residual -1
@@ -139,17 +135,14 @@ def _clock(path: Path, timeline: Timeline) -> tuple[float, int]:
     """Rate in Hz and first frame counted from 0, or InputError when C3D cannot hold them."""
     count = len(timeline)
     if count < 2 or not timeline.is_uniform:
-        raise InputError(
-            path, "C3D needs two or more frames at a constant rate", "resample the markers first"
-        )
+        reason = "C3D needs two or more frames at a constant rate"
+        raise InputError(path, reason, "resample the markers first")
     rate_hz = (count - 1) / float(timeline.time[-1] - timeline.time[0])
     first = round(float(timeline.time[0]) * rate_hz)
     if first < 0 or first + count > MAX_FRAMES:
-        raise InputError(
-            path,
-            f"C3D counts frames from 1 to {MAX_FRAMES}, these are {first + 1}-{first + count}",
-            "cut the recording",
-        )
+        these = f"these are {first + 1}-{first + count}"
+        reason = f"C3D counts frames from 1 to {MAX_FRAMES}, {these}"
+        raise InputError(path, reason, "cut the recording")
     return rate_hz, first
 
 
@@ -247,13 +240,6 @@ def _numbers(content: bytes, at: int, count: int, kind: str, processor: int) -> 
 def _labels(parameters: _Parameters) -> tuple[str, ...]:
     """POINT:LABELS, LABELS2, LABELS3, ... in one list."""
     labels = list(parameters.get("POINT:LABELS", []))
-    block = 2
-    while more := parameters.get(f"POINT:LABELS{block}", []):
-        labels += more
-        block += 1
+    blocks = (parameters.get(f"POINT:LABELS{n}", []) for n in count(2))
+    labels += chain.from_iterable(takewhile(bool, blocks))
     return tuple(str(label) for label in labels)
-
-
-def _text(parameters: _Parameters, key: str) -> str:
-    """The first value of a text parameter; empty when there is none."""
-    return str((parameters.get(key) or [""])[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +77,9 @@ class Person(NamedTuple):
     keypoints: Any
     track: Any = None
 
+    def wrong(self, reason: str, hint: str) -> InputError:
+        return InputError(self.file, f"frame {self.frame}: {reason}", hint)
+
 
 def read_json(path: Path) -> Any:
     """Parsed JSON of a size-limited file; raises InputError."""
@@ -105,25 +108,22 @@ def collect(
         points = _points(person)
         count = count or len(points)
         if len(points) != count:
-            raise InputError(
-                person.file,
-                f"frame {person.frame}: {len(points)} keypoints, {count} before",
-                "export all frames with one model",
-            )
+            reason = f"{len(points)} keypoints, {count} before"
+            raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
             found.setdefault(person.frame, []).append((points, _track(person)))
     if not any(found.values()):
         raise InputError(source, "nobody was found in any frame", "check the video and the model")
     names = _point_names(source, count, skeleton_name)
     order = sorted(found)
-    empty = np.empty((0, len(names), 3))
+    lists = [[p[: len(names)] for p, _ in found[f]] for f in order]
+    track = [np.array([track for _, track in found[f]], dtype=np.int64) for f in order]
     return People(
         names,
         np.array(order),
-        tuple(np.array([p[: len(names)] for p, _ in found[f]]) if found[f] else empty
-              for f in order),
-        _tracks([[track for _, track in found[f]] for f in order]),
-    )  # fmt: skip
+        tuple(np.array(p).reshape(-1, len(names), 3) for p in lists),
+        tuple(track) if any((ids >= 0).any() for ids in track) else None,
+    )
 
 
 def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
@@ -138,9 +138,8 @@ def frame_number(source: Path, value: Any) -> int:
     match = _TRAILING_NUMBER.search(Path(value).stem[-64:]) if isinstance(value, str) else None
     number = int(match[1]) if match else value
     if type(number) is not int or not 0 <= number <= _LAST_FRAME:
-        raise InputError(
-            source, f"no frame number in {str(value)[:40]!r}", "name the images by frame number"
-        )
+        reason = f"no frame number in {str(value)[:40]!r}"
+        raise InputError(source, reason, "name the images by frame number")
     return number
 
 
@@ -154,11 +153,8 @@ def _points(person: Person) -> FloatArray:
         or not flat
         or not all(type(n) in (int, float) and abs(n) <= _LARGEST for n in flat)
     ):
-        raise InputError(
-            person.file,
-            f"frame {person.frame}: keypoints are not a list of x, y, score numbers",
-            "the file is damaged or of another format",
-        )
+        reason = "keypoints are not a list of x, y, score numbers"
+        raise person.wrong(reason, "the file is damaged or of another format")
     points = np.array(flat, dtype=np.float64).reshape(-1, 3)
     points[:, 2] = points[:, 2].clip(0, 1)
     points[points[:, 2] == 0] = np.nan
@@ -173,18 +169,8 @@ def _track(person: Person) -> int:
     if value is None:
         return -1
     if type(value) not in (int, float) or not abs(value) <= _LAST_FRAME or value % 1:
-        raise InputError(
-            person.file,
-            f"frame {person.frame}: identity {str(value)[:40]!r}",
-            "it must be a number",
-        )
+        raise person.wrong(f"identity {str(value)[:40]!r}", "it must be a number")
     return max(int(value), -1)
-
-
-def _tracks(ids: Sequence[Sequence[int]]) -> tuple[IntArray, ...] | None:
-    if all(i == -1 for row in ids for i in row):
-        return None
-    return tuple(np.array(row, dtype=np.int64) for row in ids)
 
 
 def _point_names(source: Path, count: int, skeleton_name: str | None) -> tuple[str, ...]:
@@ -200,9 +186,6 @@ def _point_names(source: Path, count: int, skeleton_name: str | None) -> tuple[s
         raise InputError(source, f"no skeleton {skeleton_name!r}", f"use one of {known}")
     points = skeleton(skeleton_name).points
     if len(points) != count:
-        raise InputError(
-            source,
-            f"{count} keypoints per person, but {skeleton_name} has {len(points)}",
-            "name the skeleton that the model has",
-        )
+        reason = f"{count} keypoints per person, but {skeleton_name} has {len(points)}"
+        raise InputError(source, reason, "name the skeleton that the model has")
     return points

@@ -45,10 +45,8 @@ def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
     for name in names:
         frame = frame_number(name, name.stem)
         if frame in files:
-            raise InputError(
-                folder, f"{files[frame].name} and {name.name} are both frame {frame}",
-                "keep the files of one video in a folder",
-            )  # fmt: skip
+            reason = f"{files[frame].name} and {name.name} are both frame {frame}"
+            raise InputError(folder, reason, "keep the files of one video in a folder")
         files[frame] = name
     return files
 

@@ -17,6 +17,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
@@ -35,12 +36,10 @@ _MAX_GROWTH = 4  # arrays per byte of file; chumpy's array within an array comes
 # Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE
 # and NEWOBJ. The unpickler applies NEWOBJ to types alone, and the only types it is given are the
 # recorders of `_OBJECTS`.
-_REFUSED = frozenset(
-    (
-        *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"),
-        *("NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "NEWOBJ_EX"),
-    )
-)
+_REFUSED = frozenset((
+    "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER", "INST",
+    "OBJ", "NEWOBJ_EX",
+))  # fmt: skip
 _MEMO_INDEX = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _BYTE_ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": "="}
@@ -90,14 +89,13 @@ def execute(
     Raises InputError, naming `source`, for a name or opcode that is refused and for damage.
     """
     _scan(content, source, allowed, refused)
-    reader = _Machine(content, source, look_up, refer)
     try:
-        return reader.load()
+        return _Machine(content, source, look_up, refer).load()
     except InputError:
         raise
     except (
-        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
-        *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
+        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+        *(ArithmeticError, MemoryError, RecursionError, ImportError),
     ) as error:  # what a damaged program does to the machine that runs it
         raise InputError(source, f"is a damaged pickle ({error})", "copy it again") from error
 
@@ -179,20 +177,22 @@ class _Recorded:
         self.state = state
 
 
-class _Dtype(_Recorded):
-    """numpy.dtype(text, align, copy) with its state."""
+class _Part(_Recorded):
+    """What numpy is asked to make.
 
+    kind: "dtype" (text, align, copy), with its state; "array", `_reconstruct`(ndarray, (0,), b'b')
+    with its state (version, shape, dtype, ...); "scalar" (dtype, bytes); or "buffer",
+    `_frombuffer`(buffer, dtype, shape, order), which is how protocol 5 stores arrays.
+    """
 
-class _Array(_Recorded):
-    """numpy's _reconstruct(ndarray, (0,), b'b') with its state (version, shape, dtype, ...)."""
+    __slots__ = ("kind",)
+    kind: str
 
-
-class _Scalar(_Recorded):
-    """numpy's scalar(dtype, bytes)."""
-
-
-class _Buffer(_Recorded):
-    """numpy's _frombuffer(buffer, dtype, shape, order): how protocol 5 stores arrays."""
+    @classmethod
+    def of(cls, kind: str, *arguments: Any) -> Self:
+        made = cls(*arguments)
+        made.kind = kind
+        return made
 
 
 class _OrderedDict(_Recorded):
@@ -265,28 +265,23 @@ _BASE = Call(_never, "object")  # only named, as an argument of _reconstructor
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
-    ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy.core.multiarray", "scalar"): _Scalar,
-    ("numpy._core.multiarray", "scalar"): _Scalar,
-    ("numpy.core.numeric", "_frombuffer"): _Buffer,
-    ("numpy._core.numeric", "_frombuffer"): _Buffer,
+    ("numpy", "dtype"): partial(_Part.of, "dtype"),
     ("collections", "OrderedDict"): _OrderedDict,
     ("_codecs", "encode"): _latin1,
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("builtins", "set"): _set,
-    ("__builtin__", "set"): _set,
-    ("copyreg", "_reconstructor"): _reconstructor,
-    ("copy_reg", "_reconstructor"): _reconstructor,
 }
+for _core in ("numpy.core", "numpy._core"):  # before and since 2.0
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = partial(_Part.of, "array")
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = partial(_Part.of, "scalar")
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = partial(_Part.of, "buffer")
+for _builtins, _copyreg in (("builtins", "copyreg"), ("__builtin__", "copy_reg")):  # 3 and 2
+    _ALLOWED[_builtins, "bytes"], _ALLOWED[_builtins, "set"] = _no_bytes, _set
+    _ALLOWED[_copyreg, "_reconstructor"] = _reconstructor
 
 
 def _looked_up(module: str, name: str) -> Any:
     if (module, name) in _OBJECTS:
         return _OBJECTS[module, name]
-    if (module, name) in (("builtins", "object"), ("__builtin__", "object")):
+    if module in ("builtins", "__builtin__") and name == "object":
         return _BASE
     make = _ALLOWED.get((module, name))
     return None if make is None else Call(make, f"{module}.{name}")
@@ -325,18 +320,16 @@ class _Builder:
             return {self._key(item, depth) for item in raw}
         if isinstance(raw, bytearray):
             return bytes(raw)
-        if isinstance(raw, (_Array, _Buffer, _Scalar)):
-            try:
+        what = "an array" if isinstance(raw, _Part) else "an object"
+        try:
+            if isinstance(raw, _Part) and raw.kind != "dtype":
                 return self._numpy(raw, depth)
-            except (TypeError, ValueError, OverflowError) as error:
-                _refuse(self._source, f"an array in the pickle is damaged ({error})")
-        if isinstance(raw, _Object):
-            try:
+            if isinstance(raw, _Object):
                 return self._object(raw, depth)
-            except KeyError as error:
-                _refuse(self._source, f"an object in the pickle has no {error}")
-            except (TypeError, ValueError, OverflowError) as error:
-                _refuse(self._source, f"an object in the pickle is damaged ({error})")
+        except KeyError as error:
+            _refuse(self._source, f"{what} in the pickle has no {error}")
+        except (TypeError, ValueError, OverflowError) as error:
+            _refuse(self._source, f"{what} in the pickle is damaged ({error})")
         _refuse(self._source, "the pickle holds a function or type by itself")
 
     def _key(self, raw: Any, depth: int) -> Any:
@@ -347,12 +340,12 @@ class _Builder:
             _refuse(self._source, f"the pickle has a key of type {type(key).__name__}")
         return key
 
-    def _numpy(self, raw: _Recorded, depth: int) -> Any:
+    def _numpy(self, raw: _Part, depth: int) -> Any:
         """An array or a scalar; ValueError or TypeError where its parts do not fit."""
-        if isinstance(raw, _Scalar):
+        if raw.kind == "scalar":
             dtype, data = raw.arguments
             return self._array(dtype, (), data, False, depth)[()]
-        if isinstance(raw, _Buffer):
+        if raw.kind == "buffer":
             data, dtype, shape, order = raw.arguments
             return self._array(dtype, shape, data, order == "F", depth)
         _, shape, dtype, fortran, data = raw.state
@@ -399,19 +392,18 @@ class _Builder:
     def _objects(
         self, shape: tuple[int, ...], data: Any, order: Literal["C", "F"], depth: int
     ) -> np.ndarray[Any, Any]:
-        items = data if isinstance(data, list) else None
-        if items is None or len(items) != prod(shape):
+        if not isinstance(data, list) or len(data) != prod(shape):
             raise ValueError(f"{shape} objects are not what it holds")
-        self._spend(len(items))  # an item takes at least a byte of the file
-        flat = np.empty(len(items), object)
-        for i, item in enumerate(items):
+        self._spend(len(data))  # an item takes at least a byte of the file
+        flat = np.empty(len(data), object)
+        for i, item in enumerate(data):
             flat[i] = self.build(item, depth)
         return flat.reshape(shape, order=order)
 
 
 def _dtype(recorded: Any) -> np.dtype[Any]:
     """The plain dtype that was recorded; ValueError for a structured or any other one."""
-    if not isinstance(recorded, _Dtype) or not recorded.arguments:
+    if not (isinstance(recorded, _Part) and recorded.kind == "dtype" and recorded.arguments):
         raise ValueError("its type is not a dtype")
     text = recorded.arguments[0]
     if isinstance(text, bytes):
