@@ -47,11 +47,6 @@ def to_camera(camera: Camera, xyz: FloatArray) -> FloatArray:
     return np.asarray(xyz @ camera.R.T + camera.t)
 
 
-def to_world(camera: Camera, xyz: FloatArray) -> FloatArray:
-    """Camera points (..., 3) metres in the world's axes: the inverse of `to_camera`."""
-    return np.asarray((xyz - camera.t) @ camera.R)
-
-
 def project(camera: Camera, xyz: FloatArray) -> FloatArray:
     """Pixels (..., 2), through the lens, of world points (..., 3) metres.
 

@@ -38,6 +38,15 @@ def unit(vector: FloatArray) -> FloatArray:
     return vector / np.where(length > 0, length, np.nan)
 
 
+def skew(vector: FloatArray) -> FloatArray:
+    """(..., 3, 3) matrix K with K @ x = vector x x, of `vector` (..., 3)."""
+    out = np.zeros((*vector.shape, 3))
+    x, y, z = np.moveaxis(vector, -1, 0)
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -z, y, -x
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = z, -y, x
+    return out
+
+
 def frame(axes: str, primary: FloatArray, secondary: FloatArray) -> FloatArray:
     """(..., 3, 3) right-handed frame from two directions.
 
@@ -68,9 +77,9 @@ def frame_derivative(primary: FloatArray, secondary: FloatArray) -> tuple[FloatA
     normal = cross(u, secondary)
     reach = norm(normal)[..., None, None]
     n = unit(normal)
-    across = _skew(u) / length
+    across = skew(u) / length
     about = u[..., :, None] * n[..., None, :] / reach
-    return across + about @ _skew(secondary) @ across, about
+    return across + about @ skew(secondary) @ across, about
 
 
 def compose(angles: FloatArray, sequence: str) -> FloatArray:
@@ -216,7 +225,7 @@ def from_swing_twist(angles: FloatArray) -> FloatArray:
 def exp(vector: FloatArray) -> FloatArray:
     """(..., 3, 3) rotation by `vector` (..., 3): its direction is the axis, its length radians."""
     angle = norm(vector)[..., None, None]
-    K = _skew(vector)
+    K = skew(vector)
     # sinc keeps sin(x)/x and (1 - cos x)/x^2 = sinc(x/2)^2 / 2 exact at zero (Rodrigues).
     a, b = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
     return np.asarray(np.eye(3) + a * K + b * (K @ K))
@@ -306,11 +315,4 @@ def _turn(letter: str, angle: FloatArray) -> FloatArray:
     out[..., j, j] = out[..., k, k] = np.cos(angle)
     out[..., k, j] = np.sin(angle)
     out[..., j, k] = -out[..., k, j]
-    return out
-
-
-def _skew(v: FloatArray) -> FloatArray:
-    out = np.zeros((*v.shape, 3))
-    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
-    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
     return out

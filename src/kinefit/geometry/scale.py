@@ -71,17 +71,15 @@ def body_scale(
 
     Raises TooFewPoints when no chain is seen in any frame.
     """
-    bones = _BoneLengths(xyz, names, weights)
-    trunk, trunk_weight = bones.trunk()
-    legs, legs_weight = bones.legs()
-    wanted = max(1.0, _ENOUGH_FRAMES * bones.seen_frames)
+    seen = all_finite(xyz)
+    weights, xyz = np.where(seen, weights, 0.0), np.where(seen[..., None], xyz, 0.0)
+    trunk, legs = _trunk(xyz, names, weights), _legs(xyz, names, weights)
+    wanted = max(1.0, _ENOUGH_FRAMES * int((weights > 0).any(axis=1).sum()))
     candidates = []
     for chain in CHAINS:
-        weight = np.minimum(
-            trunk_weight if chain.trunk else np.inf, legs_weight if chain.legs else np.inf
-        )
-        length = trunk * chain.trunk + legs * chain.legs
-        candidates.append((int((weight > 0).sum()), chain, length, weight))
+        parts = [trunk] * chain.trunk + [legs] * chain.legs
+        length, weight = sum(part[0] for part in parts), np.minimum.reduce([p[1] for p in parts])
+        candidates.append((int((weight > 0).sum()), chain, np.asarray(length), weight))
     usable = [c for c in candidates if c[0] >= wanted] or candidates
     frames, chain, length, weight = usable[0]
     if frames == 0:
@@ -104,41 +102,36 @@ def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     return float(values[keep][order][middle])
 
 
-class _BoneLengths:
-    """Lengths (T,) of body parts, 0 where unseen, and the weight (T,) of each."""
+def _point(
+    xyz: FloatArray, names: Sequence[str], weights: FloatArray, name: str
+) -> tuple[FloatArray, FloatArray]:
+    """(T, 3) places and (T,) weights, 0 where unseen."""
+    if name not in names:
+        return np.zeros_like(xyz[:, 0]), np.zeros(len(xyz))
+    return xyz[:, names.index(name)], weights[:, names.index(name)]
 
-    def __init__(self, xyz: FloatArray, names: Sequence[str], weights: FloatArray) -> None:
-        self._column = {name: i for i, name in enumerate(names)}
-        seen = all_finite(xyz)
-        self._weights = np.where(seen, weights, 0.0)
-        self._xyz = np.where(seen[..., None], xyz, 0.0)
-        self.seen_frames = int((self._weights > 0).any(axis=1).sum())
 
-    def _point(self, name: str) -> tuple[FloatArray, FloatArray]:
-        if name not in self._column:
-            return np.zeros_like(self._xyz[:, 0]), np.zeros(len(self._xyz))
-        i = self._column[name]
-        return self._xyz[:, i], self._weights[:, i]
+def _trunk(
+    xyz: FloatArray, names: Sequence[str], weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(T,) mid-shoulder to mid-hip, and (T,) weight."""
+    joints = ("LShoulder", "RShoulder", "LHip", "RHip")
+    points, seen = zip(*(_point(xyz, names, weights, n) for n in joints), strict=True)
+    between = (points[0] + points[1] - points[2] - points[3]) / 2
+    return np.linalg.norm(between, axis=-1), np.minimum.reduce(seen)
 
-    def trunk(self) -> tuple[FloatArray, FloatArray]:
-        """Mid-shoulder to mid-hip."""
-        points, weights = zip(
-            *(self._point(n) for n in ("LShoulder", "RShoulder", "LHip", "RHip")), strict=True
-        )
-        between = (points[0] + points[1] - points[2] - points[3]) / 2
-        return np.linalg.norm(between, axis=-1), np.minimum.reduce(weights)
 
-    def legs(self) -> tuple[FloatArray, FloatArray]:
-        """Thigh and shank, each the mean of the sides, weighted by how well they are seen."""
-        total, total_weight = np.zeros(len(self._xyz)), np.full(len(self._xyz), np.inf)
-        for upper, lower in (("Hip", "Knee"), ("Knee", "Ankle")):
-            lengths, weights = [], []
-            for side in "LR":
-                (a, weight_a), (b, weight_b) = self._point(side + upper), self._point(side + lower)
-                lengths.append(np.linalg.norm(a - b, axis=-1))
-                weights.append(np.minimum(weight_a, weight_b))
-            both = weights[0] + weights[1]
-            mean = weights[0] * lengths[0] + weights[1] * lengths[1]
-            total += mean / np.where(both > 0, both, 1.0)
-            total_weight = np.minimum(total_weight, np.maximum(*weights))
-        return total, total_weight
+def _legs(
+    xyz: FloatArray, names: Sequence[str], weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """(T,) thigh and shank, each the mean of the sides weighted by how well these are seen."""
+    total, weight = np.zeros(len(xyz)), np.full(len(xyz), np.inf)
+    for pair in (("Hip", "Knee"), ("Knee", "Ankle")):
+        sides = [[_point(xyz, names, weights, side + n) for n in pair] for side in "LR"]
+        lengths = [np.linalg.norm(a - b, axis=-1) for (a, _), (b, _) in sides]
+        seen = [np.minimum(a, b) for (_, a), (_, b) in sides]
+        both = seen[0] + seen[1]
+        mean = seen[0] * lengths[0] + seen[1] * lengths[1]
+        total += mean / np.where(both > 0, both, 1.0)
+        weight = np.minimum(weight, np.maximum(*seen))
+    return total, weight
