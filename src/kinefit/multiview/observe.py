@@ -230,12 +230,12 @@ def _offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[Fl
         if not good
     ]
     if unknown:
-        raise InputError(
-            "synchronisation (--sync)",
-            f"the motion does not determine the offset of {'; '.join(unknown)}",
+        reason = f"the motion does not determine the offset of {'; '.join(unknown)}"
+        hint = (
             "film a few seconds of quick, uneven movement that all cameras see, give the offsets "
-            "(--offsets), or leave --sync out for cameras that are synchronised",
+            "(--offsets), or leave --sync out for cameras that are synchronised"
         )
+        raise InputError("synchronisation (--sync)", reason, hint)
     words = ", ".join(
         f"{name} {1000 * offset:+.1f} ± {1000 * sd:.1f} ms"
         for name, offset, sd in zip(found.names, found.offset_s, found.sd_s, strict=True)
@@ -253,12 +253,12 @@ def _triangulated(seen: _Views, rig: CameraRig, options: RigOptions) -> Triangul
     tried = (points.reason != PointStatus.FEWER_THAN_TWO_VIEWS).sum()
     if np.isfinite(points.refined[..., 0]).sum() > _LEAST_SHARE * max(tried, 1):
         return points
-    raise InputError(
-        "calibration",
-        f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})",
+    reason = f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})"
+    hint = (
         "check that calibration and videos belong together, and the clocks (--offsets); "
-        "try --invert-extrinsics if the file's poses are camera to world",
+        "try --invert-extrinsics if the file's poses are camera to world"
     )
+    raise InputError("calibration", reason, hint)
 
 
 def _turn_upright(points: Triangulation) -> tuple[FloatArray, str]:
@@ -271,34 +271,28 @@ def _turn_upright(points: Triangulation) -> tuple[FloatArray, str]:
     axis = AXES[int(np.argmax([*np.stack([way, -way], axis=1).ravel()]))]
     lean = float(np.degrees(np.arccos(min(1.0, np.abs(way).max()))))
     if not lean < _MOST_LEAN_DEG:
-        raise InputError(
-            "calibration",
+        reason = (
             f"its world has no axis along which the person stands (the nearest is {lean:.0f} "
-            "degrees off), and it does not say which one is up",
-            "give --world-up, or set the calibration's origin on the floor",
+            "degrees off), and it does not say which one is up"
         )
+        hint = "give --world-up, or set the calibration's origin on the floor"
+        raise InputError("calibration", reason, hint)
     note = f"Up is the file's {axis}: the person stands along it ({lean:.0f} degrees off)."
     return turn_to_y_up(axis), note
 
 
 def _way_up(points: Triangulation) -> FloatArray:
     """(3,) unit: from ankles, else hips, to shoulders, the median over the frames."""
-    at = {name: points.refined[:, i] for i, name in enumerate(points.names)}
-    missing = np.full(points.refined.shape[::2], np.nan)
-
-    def middle(joint: str) -> FloatArray:
-        return (at.get(f"L{joint}", missing) + at.get(f"R{joint}", missing)) / 2
-
+    middle = points.keypoints.middle
     for low in ("Ankle", "Hip"):
-        ways = middle("Shoulder") - middle(low)
+        ways = middle("LShoulder", "RShoulder") - middle(f"L{low}", f"R{low}")
         ways = ways[all_finite(ways)]
         if len(ways):
             way = np.median(ways, axis=0)
             return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
-    raise TooFewPoints(
-        "shoulders and hips, by which the vertical is found", found=0, needed=4,
-        hint="give --world-up: the calibration does not say which axis points up",
-    )  # fmt: skip
+    what = "shoulders and hips, by which the vertical is found"
+    hint = "give --world-up: the calibration does not say which axis points up"
+    raise TooFewPoints(what, found=0, needed=4, hint=hint)
 
 
 def measured_stature(points: Triangulation) -> float:
@@ -339,8 +333,7 @@ def _person_frame(
     if rotation is None:
         notes.append("The person faces all ways alike: the X axis is the calibration's.")
         rotation = np.eye(3)
-    hips = [names.index(n) for n in ("LHip", "RHip") if n in names]
-    middle = xyz[:, hips].mean(axis=1) if hips else np.full((len(xyz), 3), np.nan)
+    middle = replace(points.keypoints, xyz=xyz).middle("LHip", "RHip")
     middle = middle[all_finite(middle)]
     if not len(middle):
         raise TooFewPoints("the hips", found=0, needed=2)

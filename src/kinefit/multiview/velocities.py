@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import convolve1d, median_filter
 
 from kinefit.multiview.clock import own_clock
+from kinefit.tracking.sides import centroid_size
 from kinefit.types import FloatArray, InputError, Keypoints2D, all_finite
 
 _JOINTS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")  # midpoints; and the nose
@@ -56,7 +57,7 @@ def shared_joints(tracks: Sequence[Keypoints2D]) -> list[tuple[str, ...]]:
 def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMotion:
     clock = own_clock(track)
     shape = (len(joints), 2)
-    size = _body_size(track, joints)
+    size = centroid_size(track.xy[:, [track.names.index(n) for group in joints for n in group]])
     known = np.isfinite(size)
     if known.sum() < 2:
         start = float(clock[0]) if len(clock) else 0.0
@@ -82,18 +83,6 @@ def _midpoints(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
     column = {name: i for i, name in enumerate(track.names)}
     xy = np.where((track.score >= _MIN_SCORE)[..., None], track.xy, np.nan)
     return np.stack([xy[:, [column[n] for n in group]].mean(axis=1) for group in joints], axis=1)
-
-
-def _body_size(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
-    """(T,) pixels: root mean square distance of the joints from their mean (centroid size)."""
-    column = {name: i for i, name in enumerate(track.names)}
-    xy = track.xy[:, [column[n] for group in joints for n in group]]
-    seen = all_finite(xy)[..., None]
-    count = seen.sum(axis=1)
-    centre = np.where(seen, xy, 0.0).sum(axis=1) / np.maximum(count, 1)
-    square = np.where(seen, (xy - centre[:, None]) ** 2, 0.0).sum(axis=(1, 2))
-    size = np.sqrt(square / np.maximum(count[:, 0], 1))
-    return np.where((count[:, 0] >= 4) & (size > 0), size, np.nan)
 
 
 def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) -> FloatArray:

@@ -81,6 +81,12 @@ class Keypoints3D:
         if self.axes not in ("camera", "world"):
             raise InvalidData(f"Keypoints3D.axes must be 'camera' or 'world', got {self.axes!r}.")
 
+    def middle(self, *names: str) -> FloatArray:
+        """(T, 3) the mean of these points; NaN where one is missing, or unknown by name."""
+        if not set(names) <= set(self.names):
+            return np.full((len(self.timeline), 3), np.nan)
+        return np.asarray(self.xyz[:, [self.names.index(n) for n in names]].mean(axis=1))
+
 
 @dataclass(frozen=True, eq=False)
 class PoseTrack:
