@@ -20,11 +20,7 @@ Kind = Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
 def make_detector(
-    kind: Kind,
-    *,
-    model: Path | None = None,
-    keypoints: Path | None = None,
-    masks: bool = False,
+    kind: Kind, *, model: Path | None = None, keypoints: Path | None = None, masks: bool = False
 ) -> Detector:
     """The detector of that name, checked as far as possible without running it.
 

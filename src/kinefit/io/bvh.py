@@ -37,13 +37,7 @@ import numpy as np
 from kinefit.geometry.rotations import continuous, decompose, exp
 from kinefit.io.atomic import write_text
 from kinefit.io.mocap import MAX_POSES, MocapClip, rest_joints, whole_and_even
-from kinefit.io.text import (
-    Line,
-    check_writable,
-    format_rows,
-    parse_rows,
-    read_lines,
-)
+from kinefit.io.text import Line, check_writable, format_rows, parse_rows, read_lines
 from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
 
 SEQUENCE = "ZXY"  # what motion capture software writes; a pitch (X) of 90 degrees is the rare one

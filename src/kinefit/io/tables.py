@@ -23,14 +23,7 @@ from kinefit.io.text import (
     read_lines,
     refused_as_input,
 )
-from kinefit.types import (
-    FloatArray,
-    InputError,
-    JointAngles,
-    Markers,
-    PoseTrack,
-    Timeline,
-)
+from kinefit.types import FloatArray, InputError, JointAngles, Markers, PoseTrack, Timeline
 
 _CLOCK = ("frame", "time_s")
 _Column = tuple[str, NDArray[Any], int]  # name, values (T,) or (T, J), decimals

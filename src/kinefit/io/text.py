@@ -160,9 +160,7 @@ def build_timeline(rows: Sequence[Line], frame: FloatArray, time: FloatArray) ->
 
 @contextmanager
 def refused_as_input(
-    path: Path,
-    hint: str = "repair the file",
-    kinds: tuple[type[Exception], ...] = (InvalidData,),
+    path: Path, hint: str = "repair the file", kinds: tuple[type[Exception], ...] = (InvalidData,)
 ) -> Iterator[None]:
     """Turn a type's InvalidData, or errors of `kinds`, into an InputError that names the file."""
     try:

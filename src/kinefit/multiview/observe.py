@@ -131,9 +131,7 @@ class _Views:
 
 
 def observe_rig(
-    views: Mapping[str, Keypoints2D | ViewPeople],
-    rig: CameraRig,
-    options: RigOptions | None = None,
+    views: Mapping[str, Keypoints2D | ViewPeople], rig: CameraRig, options: RigOptions | None = None
 ) -> RigObservations:
     """One person in the world, from what detectors found in the videos of a rig.
 

@@ -79,10 +79,7 @@ class TrackedPerson:
 
 
 def find_people(
-    rig: CameraRig,
-    names: Sequence[str],
-    views: Sequence[Sequence[FloatArray]],
-    time: FloatArray,
+    rig: CameraRig, names: Sequence[str], views: Sequence[Sequence[FloatArray]], time: FloatArray
 ) -> tuple[TrackedPerson, ...]:
     """Everybody whom two cameras or more see at the same time, the subject first.
 
@@ -132,10 +129,7 @@ def choose_person(people: Sequence[TrackedPerson], person: int | None = None) ->
 
 
 def _check(
-    rig: CameraRig,
-    names: Sequence[str],
-    views: Sequence[Sequence[FloatArray]],
-    time: FloatArray,
+    rig: CameraRig, names: Sequence[str], views: Sequence[Sequence[FloatArray]], time: FloatArray
 ) -> None:
     if len(rig) < 2:
         raise InvalidData("find_people: one camera cannot tell who is who; give two or more.")

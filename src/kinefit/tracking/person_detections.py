@@ -197,11 +197,7 @@ def _crossing(
 
 
 def place_bodies(
-    expected: FloatArray,
-    trust: float,
-    rays: FloatArray,
-    origin: FloatArray,
-    weight: FloatArray,
+    expected: FloatArray, trust: float, rays: FloatArray, origin: FloatArray, weight: FloatArray
 ) -> FloatArray:
     """(M, K, 3) metres: the points nearest to weighted rays, drawn to where they are expected.
 
