@@ -110,14 +110,14 @@ class MediaPipeDetector:
             return _Task(self.model, self.masks)
 
 
-def picture_network(masks: bool = False) -> Network:
+def picture_network() -> Network:
     """The weights in the wheel on single pictures: each is looked at afresh, whatever came before.
 
     Raises InputError when the installed MediaPipe does not carry them.
     """
     _check_bundled()
     with _quiet():
-        return _Bundled(masks, single=True)
+        return _Bundled(masks=False, single=True)
 
 
 class _Bundled:

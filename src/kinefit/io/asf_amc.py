@@ -69,16 +69,14 @@ class Skeleton(NamedTuple):
     radians: float
 
 
-def read_amc(path: Path, skeleton: Skeleton | None = None) -> MocapClip:
-    """The recording in an AMC file, on the skeleton of an ASF file.
-
-    skeleton: None: of the one ASF file in its folder, or the one whose name it begins with
-    ("02.asf" of "02_01.amc").
+def read_amc(path: Path) -> MocapClip:
+    """The recording in an AMC file, on the skeleton of the one ASF file in its folder, or the one
+    whose name it begins with ("02.asf" of "02_01.amc").
 
     A joint is called as the bone that begins there; the last ones, where bones end, NAMEEnd.
     Raises InputError, with file and line, for what is not in the layout above.
     """
-    skeleton = skeleton or read_asf(_asf_of(path))
+    skeleton = read_asf(_asf_of(path))
     frames, degrees = _frames(path, skeleton)
     names, bones = list(skeleton.bones), skeleton.bones
     angle = np.pi / 180 if degrees else 1.0

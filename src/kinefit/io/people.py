@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kinefit.io.text import decode, read_bytes
-from kinefit.skeletons import skeleton, skeleton_names
+from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData
 from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
@@ -90,13 +90,10 @@ def read_json(path: Path) -> Any:
         raise InputError(path, f"is not valid JSON ({error})", "export it again") from error
 
 
-def collect(
-    source: Path, persons: Iterable[Person], frames: Iterable[int], skeleton_name: str | None
-) -> People:
+def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> People:
     """The persons of all frames as one checked value.
 
     frames: frame numbers that the source lists, with or without persons.
-    skeleton_name: a table of `kinefit.skeletons`, or None to tell it by the number of points.
 
     A person without a single found point is left out. Raises InputError naming the file and
     the frame for anything that is not a list of finite, believable numbers of one length, and
@@ -114,7 +111,11 @@ def collect(
             found.setdefault(person.frame, []).append((points, _track(person)))
     if not any(found.values()):
         raise InputError(source, "nobody was found in any frame", "check the video and the model")
-    names = _point_names(source, count, skeleton_name)
+    if count not in _NAMES_BY_COUNT:
+        known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
+        reason = f"{count} keypoints per person: no known set"
+        raise InputError(source, reason, f"use one of {known}")
+    names = _NAMES_BY_COUNT[count]
     order = sorted(found)
     lists = [[p[: len(names)] for p, _ in found[f]] for f in order]
     track = [np.array([track for _, track in found[f]], dtype=np.int64) for f in order]
@@ -171,21 +172,3 @@ def _track(person: Person) -> int:
     if type(value) not in (int, float) or not abs(value) <= _LAST_FRAME or value % 1:
         raise person.wrong(f"identity {str(value)[:40]!r}", "it must be a number")
     return max(int(value), -1)
-
-
-def _point_names(source: Path, count: int, skeleton_name: str | None) -> tuple[str, ...]:
-    """Names of the leading points, by table or by their number; raises InputError."""
-    if skeleton_name is None:
-        if count in _NAMES_BY_COUNT:
-            return _NAMES_BY_COUNT[count]
-        known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
-        reason, hint = f"{count} keypoints per person: no known set", f"use one of {known}"
-        raise InputError(source, reason, hint)
-    if skeleton_name not in skeleton_names():
-        known = ", ".join(skeleton_names())
-        raise InputError(source, f"no skeleton {skeleton_name!r}", f"use one of {known}")
-    points = skeleton(skeleton_name).points
-    if len(points) != count:
-        reason = f"{count} keypoints per person, but {skeleton_name} has {len(points)}"
-        raise InputError(source, reason, "name the skeleton that the model has")
-    return points

@@ -1,7 +1,7 @@
 """JSON of 2D pose programs: OpenPose, AlphaPose, MMPose 1.x and COCO's results and data sets.
 
-Every reader takes `skeleton`, a table of `kinefit.skeletons` (None: told by the number of points),
-and raises InputError naming the file and frame for anything that does not fit.
+Which skeleton it is, the number of points tells. Every reader raises InputError naming the file and
+frame for anything that does not fit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kinefit.io.people import People, Person, collect, entries, frame_number, re
 from kinefit.types import InputError
 
 
-def read_openpose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_openpose(path: str | Path) -> People:
     """Everybody in a folder of `<video>_000000000012_keypoints.json`, or in one such file.
 
     Pose2Sim and rtmlib write the same layout with other keypoint sets. In a folder the frame is
@@ -26,7 +26,7 @@ def read_openpose(path: str | Path, *, skeleton: str | None = None) -> People:
     path = Path(path)
     files = _frame_files(path)
     persons = (person for frame, file in files.items() for person in _of_openpose(file, frame))
-    return collect(path, persons, files, skeleton)
+    return collect(path, persons, files)
 
 
 def _frame_files(path: Path) -> dict[int, Path]:
@@ -60,7 +60,7 @@ def _of_openpose(file: Path, frame: int) -> Iterator[Person]:
             yield Person(file, frame, keypoints, person.get("person_id"))
 
 
-def read_alphapose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_alphapose(path: str | Path) -> People:
     """Everybody in AlphaPose's default `alphapose-results.json` (not `--format open` or `cmu`).
 
     The frame is the number in `image_id` ("12.jpg"; AlphaPose counts a video's frames from 0);
@@ -68,10 +68,10 @@ def read_alphapose(path: str | Path, *, skeleton: str | None = None) -> People:
     COCO models exceed 1 and count as 1.
     """
     path = Path(path)
-    return collect(path, _results(path, read_json(path), "idx"), (), skeleton)
+    return collect(path, _results(path, read_json(path), "idx"), ())
 
 
-def read_coco(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_coco(path: str | Path) -> People:
     """Everybody in a list of results, or in the `annotations` of a data set.
 
     Results: `keypoints` hold scores, and the frame is `image_id` (a number, or a file name
@@ -83,8 +83,8 @@ def read_coco(path: str | Path, *, skeleton: str | None = None) -> People:
     path = Path(path)
     content = read_json(path)
     if isinstance(content, dict):
-        return _data_set(path, content, skeleton)
-    return collect(path, _results(path, content, "track_id"), (), skeleton)
+        return _data_set(path, content)
+    return collect(path, _results(path, content, "track_id"), ())
 
 
 def _results(path: Path, content: Any, identity: str) -> list[Person]:
@@ -94,7 +94,7 @@ def _results(path: Path, content: Any, identity: str) -> list[Person]:
     ]
 
 
-def _data_set(path: Path, content: dict[str, Any], skeleton: str | None) -> People:
+def _data_set(path: Path, content: dict[str, Any]) -> People:
     frames: dict[int | str, int] = {}
     for image in entries(path, content.get("images"), '"images"'):
         if type(image.get("id")) not in (int, str):
@@ -111,7 +111,7 @@ def _data_set(path: Path, content: dict[str, Any], skeleton: str | None) -> Peop
             frame = frames[image_id]
             scored = _scored(path, frame, entry["keypoints"])
             persons.append(Person(path, frame, scored, entry.get("track_id")))
-    return collect(path, persons, frames.values(), skeleton)
+    return collect(path, persons, frames.values())
 
 
 def _scored(path: Path, frame: int, keypoints: Any) -> Any:
@@ -126,7 +126,7 @@ def _scored(path: Path, frame: int, keypoints: Any) -> Any:
     return scored
 
 
-def read_mmpose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_mmpose(path: str | Path) -> People:
     """Everybody in what MMPose's `--save-predictions` or its inferencer's `pred_out_dir` holds.
 
     Video: a list of `{"frame_id", "instances"}`, bare (the inferencer, frames from 0) or under
@@ -138,7 +138,7 @@ def read_mmpose(path: str | Path, *, skeleton: str | None = None) -> People:
     wrapped = isinstance(content, dict)
     listed = entries(path, content.get("instance_info") if wrapped else content, "the file")
     if not any("instances" in entry for entry in listed):
-        return collect(path, _instances(path, 0, listed), [0], skeleton)
+        return collect(path, _instances(path, 0, listed), [0])
     frames = [frame_number(path, entry.get("frame_id")) for entry in listed]
     first = 1 if wrapped and min(frames) >= 1 else 0
     persons = [
@@ -146,7 +146,7 @@ def read_mmpose(path: str | Path, *, skeleton: str | None = None) -> People:
         for frame, entry in zip(frames, listed, strict=True)
         for person in _instances(path, frame - first, entry.get("instances"))
     ]
-    return collect(path, persons, [frame - first for frame in frames], skeleton)
+    return collect(path, persons, [frame - first for frame in frames])
 
 
 def _instances(path: Path, frame: int, instances: Any) -> Iterator[Person]:
