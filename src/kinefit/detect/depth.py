@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kinefit.skeletons import Skeleton, map_points, skeleton
-from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D, Keypoints3D, PoseTrack
+from kinefit.types import BoolArray, FloatArray, InputError, Keypoints3D, PoseTrack
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
 # to about as much). Exchanged sides can pass: each track must have been put right before.
@@ -38,25 +38,20 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
     same = _same_person(track, seen[:, : len(image.names)])
     same &= theirs.timeline.frame[rows] == image.timeline.frame
     if not same.any():
-        raise InputError(
-            track.source,
-            f"in no frame does it show the person that {other.source} sees",
-            "check that the keypoints belong to this video",
-        )
+        reason = f"in no frame does it show the person that {other.source} sees"
+        raise InputError(track.source, reason, "check that the keypoints belong to this video")
     xyz = map_points(other.body.xyz[rows], other.body.names, target)
     seen[~same], xyz[~same] = np.nan, np.nan
     lent = [theirs.names.index(name) for name in extra]
-    points = Keypoints2D(
-        image.timeline,
-        target.points,
-        np.concatenate([image.xy, seen[:, len(image.names) :]], axis=1),
-        np.concatenate([image.score, theirs.score[rows][:, lent]], axis=1),
-        image.image_size,
+    points = replace(
+        image,
+        names=target.points,
+        xy=np.concatenate([image.xy, seen[:, len(image.names) :]], axis=1),
+        score=np.concatenate([image.score, theirs.score[rows][:, lent]], axis=1),
     )
     body = Keypoints3D(image.timeline, target.points, xyz, "camera")
-    return replace(
-        track, image=points, body=body, source=f"{track.source}, completed by {other.source}"
-    )
+    source = f"{track.source}, completed by {other.source}"
+    return replace(track, image=points, body=body, source=source)
 
 
 def _same_person(track: PoseTrack, theirs: FloatArray) -> BoolArray:
@@ -71,11 +66,7 @@ def _trunk_length(track: PoseTrack) -> FloatArray:
 
     The floor is for a person seen from above, whose trunk is short in the image.
     """
-    names = track.image.names
-    trunk = np.full((len(track.image.timeline), 4, 2), np.nan)
-    for k, name in enumerate(_TRUNK):
-        if name in names:
-            trunk[:, k] = track.image.xy[:, names.index(name)]
+    trunk = map_points(track.image.xy, track.image.names, Skeleton("", _TRUNK))
     length = np.linalg.norm(trunk[:, :2].mean(axis=1) - trunk[:, 2:].mean(axis=1), axis=-1)
     seen = np.isfinite(track.image.xy)
     low = np.where(seen, track.image.xy, np.inf).min(axis=1)

@@ -64,11 +64,9 @@ class FileDetector:
         """
         n_frames, last = probe(video).n_frames, int(self._people.frame[-1])
         if last >= n_frames:
-            raise InputError(
-                self._path,
-                f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}",
-                "give the keypoints of this video, with frames numbered from 0",
-            )
+            reason = f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}"
+            hint = "give the keypoints of this video, with frames numbered from 0"
+            raise InputError(self._path, reason, hint)
         return self._people
 
 
@@ -111,11 +109,6 @@ def track_from_people(
     time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
     if not np.isfinite(points).any():
         raise NobodyFound(video, len(time))
-    image = Keypoints2D(
-        Timeline(np.arange(len(time)), time),
-        people.names,
-        points[..., :2],
-        points[..., 2],
-        info.size,
-    )
+    timeline = Timeline(np.arange(len(time)), time)
+    image = Keypoints2D(timeline, people.names, points[..., :2], points[..., 2], info.size)
     return PoseTrack(image, None, tuple(np.flatnonzero(lost).tolist()), source)

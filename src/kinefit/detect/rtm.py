@@ -91,11 +91,9 @@ class RtmDetector:
             return None, self.model
         found = [sorted(self.model.glob(f"{name}*.onnx")) for name in ("yolox", "rtm")]
         if not all(len(files) == 1 for files in found):
-            raise InputError(
-                self.model,
-                "it is not a model file, nor a folder with one yolox*.onnx and one rtm*.onnx",
-                "give an RTMPose Halpe26 .onnx file, or a folder with both",
-            )
+            reason = "it is not a model file, nor a folder with one yolox*.onnx and one rtm*.onnx"
+            hint = "give an RTMPose Halpe26 .onnx file, or a folder with both"
+            raise InputError(self.model, reason, hint)
         return found[0][0], found[1][0]
 
     def _networks(self) -> tuple[FindBoxes, FindPoints]:
@@ -110,18 +108,15 @@ class RtmDetector:
             with redirect_stdout(StringIO()):  # it prints what it loads
                 return YOLOX(*boxes), RTMPose(*points, backend="onnxruntime")
         except OSError as error:
-            raise InputError(
-                "rtmlib",
-                f"its networks cannot be downloaded ({error})",
+            hint = (
                 f"fetch {usual['det']} and {usual['pose']} elsewhere, unpack them as yolox.onnx "
-                "and rtmpose.onnx, and give their folder as the model",
-            ) from error
+                "and rtmpose.onnx, and give their folder as the model"
+            )
+            reason = f"its networks cannot be downloaded ({error})"
+            raise InputError("rtmlib", reason, hint) from error
         except Exception as error:  # onnxruntime's errors share no base
-            raise InputError(
-                self.model or "rtmlib",
-                f"the networks cannot be loaded ({error})",
-                "fetch them again",
-            ) from error
+            reason = f"the networks cannot be loaded ({error})"
+            raise InputError(self.model or "rtmlib", reason, "fetch them again") from error
 
 
 def people_in(rgb: Picture | None, find_boxes: FindBoxes, find_points: FindPoints) -> FloatArray:
@@ -139,11 +134,8 @@ def people_in(rgb: Picture | None, find_boxes: FindBoxes, find_points: FindPoint
         return nobody
     xy, score = find_points(bgr, boxes)
     if xy.shape[1:] != (points, 2):
-        raise InputError(
-            "rtmlib",
-            f"the pose network gives {xy.shape[1]} points, not {points}",
-            "use one trained for Halpe26 (body with feet)",
-        )
+        reason = f"the pose network gives {xy.shape[1]} points, not {points}"
+        raise InputError("rtmlib", reason, "use one trained for Halpe26 (body with feet)")
     found = np.concatenate([xy, np.clip(score, 0, 1)[..., None]], axis=-1).astype(np.float64)
     found[~(found[..., 2] > 0)] = np.nan
     return found
