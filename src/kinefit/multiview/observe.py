@@ -153,7 +153,12 @@ def observe_rig(
         points = _triangulated(seen, rig, options)
         notes.append(said)
     shared = shared_sd(points.names, options.stature_m or measured_stature(points))
-    body = _body(seen, rig, points, shared, options)
+    body = None
+    if options.trajectory:
+        lost = options.max_unseen_s
+        body = body_trajectory(
+            rig, points, seen.xy, seen.score, max_unseen_s=lost, shared_sd_m=shared
+        )
     points = replace(points, covariance=add_shared(points.covariance, shared))
     xyz = points.refined if body is None else body.keypoints.xyz
     covariance = points.covariance if body is None else body.covariance
@@ -300,16 +305,6 @@ def measured_stature(points: Triangulation) -> float:
         return 1 / body_scale(points.refined, points.names, seen, 1.0).metres_per_unit
     except TooFewPoints:
         return _ADULT_M
-
-
-def _body(
-    seen: _Views, rig: CameraRig, points: Triangulation, shared: FloatArray, options: RigOptions
-) -> Trajectory | None:
-    if not options.trajectory:
-        return None
-    return body_trajectory(
-        rig, points, seen.xy, seen.score, max_unseen_s=options.max_unseen_s, shared_sd_m=shared
-    )
 
 
 def _person_frame(

@@ -114,17 +114,11 @@ def choose_person(people: Sequence[TrackedPerson], person: int | None = None) ->
     Raises InputError when there is nobody, or nobody of that number.
     """
     if not people:
-        raise InputError(
-            "people",
-            "no two cameras see the same person at the same time",
-            "check that calibration, synchronisation and videos belong together",
-        )
+        hint = "check that calibration, synchronisation and videos belong together"
+        raise InputError("people", "no two cameras see the same person at the same time", hint)
     if person is not None and not 1 <= person <= len(people):
-        raise InputError(
-            "person",
-            f"there is no person {person}; {len(people)} found",
-            f"give a number from 1 to {len(people)}, or leave it out",
-        )
+        hint = f"give a number from 1 to {len(people)}, or leave it out"
+        raise InputError("person", f"there is no person {person}; {len(people)} found", hint)
     return people[(person or 1) - 1]
 
 

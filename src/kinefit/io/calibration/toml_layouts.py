@@ -82,16 +82,15 @@ def read_aniposelib(path: Path, table: dict[str, Any]) -> Content:
     A camera is called what its `name` says, else as its table. Raises InputError.
     """
     why = "which the format does not say (aniposelib keeps its board's unit)"
-    cameras, notes = _top_level(path, table, own_name=True)
-    return _content(path, table, "aniposelib", cameras, notes, why=why)
+    return _content(path, table, "aniposelib", *_top_level(path, table, own_name=True), why=why)
 
 
 def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
     """Cameras of Pose2Sim: metres, Z up, called as their tables. Raises InputError."""
-    cameras, notes = _top_level(path, table, own_name=False)
+    found = _top_level(path, table, own_name=False)
     up: tuple[Axis, str] = ("z", "as Pose2Sim's world is")
     why = "as Pose2Sim writes them"
-    return _content(path, table, "pose2sim", cameras, notes, why=why, up=up)
+    return _content(path, table, "pose2sim", *found, why=why, up=up)
 
 
 def _top_level(
