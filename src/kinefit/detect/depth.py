@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kinefit.skeletons import Skeleton, map_points, skeleton
-from kinefit.types import BoolArray, FloatArray, InputError, Keypoints3D, PoseTrack
+from kinefit.types import BoolArray, FloatArray, InputError, Keypoints3D, PoseTrack, extent
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
 # to about as much). Exchanged sides can pass: each track must have been put right before.
@@ -68,11 +68,7 @@ def _trunk_length(track: PoseTrack) -> FloatArray:
     """
     trunk = map_points(track.image.xy, track.image.names, Skeleton("", _TRUNK))
     length = np.linalg.norm(trunk[:, :2].mean(axis=1) - trunk[:, 2:].mean(axis=1), axis=-1)
-    seen = np.isfinite(track.image.xy)
-    low = np.where(seen, track.image.xy, np.inf).min(axis=1)
-    high = np.where(seen, track.image.xy, -np.inf).max(axis=1)
-    extent = np.where(np.isfinite(low), high - low, 0.0).max(axis=1)
-    return np.asarray(np.fmax(length, extent / 5))
+    return np.asarray(np.fmax(length, extent(track.image.xy).max(axis=1) / 5))
 
 
 def _median_along(distance: FloatArray) -> FloatArray:

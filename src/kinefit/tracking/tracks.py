@@ -24,7 +24,7 @@ from kinefit.tracking.person_detections import (
     zero_missing,
 )
 from kinefit.tracking.track import FAR, Entry, Track, assign
-from kinefit.types import BoolArray, FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, IntArray, extent
 
 # Metres. A detection may be this far from where a person is expected (mean over its points), and
 # farther for each second that fewer than two cameras have seen them.
@@ -226,7 +226,7 @@ def _start(seen: PersonDetections, rows: IntArray, frame: int, now: float) -> li
     if len(np.unique(seen.camera[rows])) < 2:
         return started
     pairs, places, noise = _pairs(seen, rows)
-    near = (noise <= _AGREE) & (_extent(places) <= _TALLEST)
+    near = (noise <= _AGREE) & (extent(places).max(axis=1) <= _TALLEST)
     pairs, places = pairs[near], places[near]
     if not len(pairs):
         return started
@@ -270,11 +270,3 @@ def _placed(seen: PersonDetections, rows: IntArray, start: FloatArray) -> tuple[
     nothing = np.full((1, *start.shape), np.nan)
     points = place_bodies(nothing, 0.0, rays, seen.origin[rows], say)
     return points[0], float(_noise(_away(seen, rows, points), len(rows)).mean())
-
-
-def _extent(points: FloatArray) -> FloatArray:
-    """(P,) metres: the longest side of the box around the points (P, K, 3)."""
-    known = np.isfinite(points)
-    low = np.where(known, points, np.inf).min(axis=1)
-    high = np.where(known, points, -np.inf).max(axis=1)
-    return np.asarray(np.where(np.isfinite(low), high - low, 0.0).max(axis=1))

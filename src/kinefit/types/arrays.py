@@ -39,6 +39,13 @@ def all_finite(points: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(points).all(axis=-1))
 
 
+def extent(points: FloatArray) -> FloatArray:
+    """(..., D) sides of the box around the finite points of `points` (..., N, D); 0 without any."""
+    known = np.isfinite(points)
+    low = np.where(known, points, np.inf).min(axis=-2)
+    return np.where(known.any(axis=-2), np.where(known, points, -np.inf).max(axis=-2) - low, 0.0)
+
+
 def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
     """First index and one past the last of each run of True in `flags` (T,)."""
     edges = np.flatnonzero(np.diff(flags.astype(bool), prepend=False, append=False))
