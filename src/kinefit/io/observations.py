@@ -4,7 +4,8 @@ The arrays have the names of `kinefit.types.Observations`, besides
 
     format                "kinefit observations 1"
     frame, time_s         (T,) frame numbers and seconds
-    camera_*              (C, ...) name, size, K, R, t, distortion (padded with zeros to 8), fisheye
+    camera_*              (C, ...) name, size, K, R, t, fisheye, and distortion: coefficients with
+                          zeros up to 8, then how many there are
 
 `covariance` and `stature_m` are there where they are known.
 """
@@ -33,6 +34,9 @@ _HINT = "observe the person again"
 def save_observations(path: str | Path, found: Observations) -> None:
     """Write `found`, atomically; every number comes back as it was."""
     cameras = tuple(found.rig)
+    lenses = np.zeros((len(cameras), _LENS + 1))
+    for row, camera in zip(lenses, cameras, strict=True):
+        row[: len(camera.distortion)], row[-1] = camera.distortion, len(camera.distortion)
     arrays: dict[str, Any] = {name: getattr(found, name) for name in _ARRAYS}
     arrays |= {
         "format": np.array(FORMAT),
@@ -48,7 +52,7 @@ def save_observations(path: str | Path, found: Observations) -> None:
         "camera_K": np.array([c.K for c in cameras]).reshape(-1, 3, 3),
         "camera_R": np.array([c.R for c in cameras]).reshape(-1, 3, 3),
         "camera_t": np.array([c.t for c in cameras]).reshape(-1, 3),
-        "camera_distortion": np.array([_padded(c) for c in cameras]).reshape(-1, _LENS + 1),
+        "camera_distortion": lenses,
         "camera_fisheye": np.array([c.fisheye for c in cameras], dtype=np.bool_),
     }
     if found.covariance is not None:
@@ -94,9 +98,3 @@ def _rig(columns: list[list[Any]]) -> CameraRig:
             for name, size, K, R, t, lens, fisheye in zip(*columns, strict=True)
         )
     )  # fmt: skip
-
-
-def _padded(camera: Camera) -> list[float]:
-    """Coefficients of the lens, zeros up to eight, and how many there are."""
-    lens = camera.distortion.tolist()
-    return [*lens, *[0.0] * (_LENS - len(lens)), float(len(lens))]

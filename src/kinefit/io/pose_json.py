@@ -23,20 +23,14 @@ def read_openpose(path: str | Path) -> People:
     else every `*.json`; a single file is frame 0. Persons without body points (hands or face
     only) are left out.
     """
-    path = Path(path)
-    files = _frame_files(path)
+    path, files = Path(path), {0: Path(path)}
+    if path.is_dir():
+        names = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
+        if not names:
+            raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
+        files = numbered(path, names)
     persons = (person for frame, file in files.items() for person in _of_openpose(file, frame))
     return collect(path, persons, files)
-
-
-def _frame_files(path: Path) -> dict[int, Path]:
-    """Frame number -> file."""
-    if not path.is_dir():
-        return {0: path}
-    names = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
-    if not names:
-        raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
-    return numbered(path, names)
 
 
 def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:

@@ -99,15 +99,13 @@ def read_smpl(path: str | Path) -> SmplData:
     arrays = _arrays(path)
     if missing := [key for key in _KEYS if key not in arrays]:
         raise InputError(path, f"has no {', '.join(missing)}", _HINT)
+    floats = ("v_template", "shapedirs", "posedirs", "weights")
     with refused_as_input(path):
         return SmplData(
-            v_template=_floats("v_template", arrays["v_template"]),
-            shapedirs=_floats("shapedirs", arrays["shapedirs"]),
-            posedirs=_floats("posedirs", arrays["posedirs"]),
             J_regressor=_regressor(arrays["J_regressor"]),
-            weights=_floats("weights", arrays["weights"]),
             f=_integers("f", arrays["f"]),
             parents=_parents(arrays["kintree_table"]),
+            **{n: _numbers(n, arrays[n]).astype(np.float64, copy=False) for n in floats},
         )
 
 
@@ -121,11 +119,8 @@ def write_smpl(path: str | Path, data: SmplData) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, "is neither .npz nor .pkl", "give it one of the two suffixes")
     ids = np.arange(len(data.parents))
-    arrays: dict[str, Any] = {
-        "v_template": data.v_template,
-        "shapedirs": data.shapedirs,
-        "posedirs": data.posedirs,
-        "weights": data.weights,
+    kept = ("v_template", "shapedirs", "posedirs", "weights")
+    arrays: dict[str, Any] = {name: getattr(data, name) for name in kept} | {
         "f": data.f.astype(np.uint32),
         # The cast makes the root's -1 the 2^32 - 1 of the format.
         "kintree_table": np.stack([data.parents, ids]).astype(np.uint32),
@@ -157,10 +152,6 @@ def _numbers(name: str, value: Any) -> NDArray[Any]:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         raise InvalidData(f"SMPL model: {name} is not an array of numbers.")
     return value
-
-
-def _floats(name: str, value: Any) -> FloatArray:
-    return _numbers(name, value).astype(np.float64, copy=False)
 
 
 def _integers(name: str, value: Any) -> IntArray:

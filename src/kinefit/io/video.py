@@ -43,15 +43,13 @@ _LONGEST_PAUSE_S = 3600.0
 class VideoInfo:
     """What a video holds.
 
-    path: the file.
     size: (width, height) pixels of the upright picture: rotated as the metadata says, and
         stretched to square pixels where the file's are not.
     rotation: degrees counter-clockwise (0, 90, 180, 270) from the stored picture to the upright.
     rate_hz: frames per second, from the median interval (the file's nominal rate where the two
         agree within 5 %); NaN for a single frame without a rate.
-    n_frames: frames in the file, damaged ones included (interlaced video that stores each frame
-        as two fields counts twice).
-    duration_s: seconds from the first frame to the end of the last.
+    n_frames: damaged ones included (interlaced video that stores each frame as two fields counts
+        twice). duration_s: from the first frame to the end of the last.
     """
 
     path: Path
@@ -64,12 +62,8 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One frame in the order of display.
-
-    index: 0, 1, 2, ...; damaged frames count.
-    time: seconds, the file's own time stamp.
-    rgb: (height, width, 3) uint8, upright; None where the frame is damaged.
-    """
+    """One frame in the order of display: index 0, 1, ... (damaged frames count), seconds by the
+    file's own time stamp, and (height, width, 3) uint8, upright, None where it is damaged."""
 
     index: int
     time: float
@@ -82,29 +76,20 @@ def probe(path: str | Path) -> VideoInfo:
     Raises InputError when the file is missing, empty, truncated, no video, without pictures or
     without time stamps, or when no frame of it can be decoded.
     """
-    clock, pixel_aspect = _read_packets(Path(path))
-    first = next((f for f in _decoded(Path(path)) if not f.is_corrupt), None)
+    path = Path(path)
+    clock, pixel_aspect = _read_packets(path)
+    first = next((f for f in _decoded(path) if not f.is_corrupt), None)
     if first is None:
         hint = "check that it plays, and copy it again or convert it to H.264"
         raise InputError(path, f"none of its {len(clock.time)} frames can be decoded", hint)
     height, width = _upright(first, pixel_aspect).shape[:2]
-    return VideoInfo(
-        path=Path(path),
-        size=(width, height),
-        rotation=_quarter_turns(first) * 90,
-        rate_hz=1.0 / clock.step,
-        n_frames=len(clock.time),
-        duration_s=float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step)),
-    )
+    lasts = float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step))
+    turned = _quarter_turns(first) * 90
+    return VideoInfo(path, (width, height), turned, 1.0 / clock.step, len(clock.time), lasts)
 
 
-def frames(
-    path: str | Path, *, start: int = 0, size: tuple[int, int] | None = None
-) -> Generator[VideoFrame, None, None]:
+def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, None]:
     """Every frame from index `start` on, in the order of display.
-
-    size: (width, height) of the pictures, to which they are scaled while their colours are
-        converted, in a third of the time of doing it afterwards; None: as they are.
 
     A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
     its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
@@ -124,7 +109,7 @@ def frames(
     for index, (slot, picture) in enumerate(_aligned(path, clock)):
         if index < start:
             continue
-        rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+        rgb = None if picture is None else _upright(picture, pixel_aspect)
         if rgb is not None:
             height, width, _ = rgb.shape
             first = first or (width, height)
@@ -142,12 +127,14 @@ def pictures_at(
 
     None where that frame is damaged; past the end it is the last one. Frames between are decoded,
     which others need, but not converted: half of the time of `frames` at half the rate.
-    size, and what is raised: as `frames`.
+    size: (width, height) to which pictures are scaled while their colours are converted, in a third
+    of the time of doing it afterwards; None: as they are. Raises InputError as `frames`.
     """
-    clock, pixel_aspect = _read_packets(Path(path))
+    path = Path(path)
+    clock, pixel_aspect = _read_packets(path)
     middles = (clock.time[1:] + clock.time[:-1]) / 2 - clock.time[0]
     wanted = np.searchsorted(middles, moments, side="right").tolist()
-    coming = _aligned(Path(path), clock)
+    coming = _aligned(path, clock)
     slot, picture = next(coming, (0, None))
     following = next(coming, None)
     shown: tuple[int, Picture | None] = (-1, None)

@@ -57,7 +57,9 @@ def read_qualisys(path: Path, content: bytes) -> Content:
         raise InputError(path, "has no Qualisys camera", "export the calibration again")
     found = list(root.iter("camera"))
     active = [c for c in found if c.attrib.get("active", "1") not in ("0", "false")]
-    video = [c for c in active if _films(c)] or active
+    models = [c.attrib.get("model", "none").lower() for c in active]
+    films = ["video" in model or model in ("none", "") for model in models]
+    video = [c for c, yes in zip(active, films, strict=True) if yes] or active
     notes = list(_NOTES)
     if left := [c.attrib.get("serial", "?") for c in found if c not in video]:
         notes.append(f"left out as inactive or not filming: {', '.join(left)}")
@@ -75,11 +77,6 @@ def read_qualisys(path: Path, content: bytes) -> Content:
         up="z", up_why="as Qualisys writes it", residual_unit="mm",
         poses="the camera's place and its axes in the world (x right, y up, z backward)",
     )  # fmt: skip
-
-
-def _films(camera: Element) -> bool:
-    model = camera.attrib.get("model", "none").lower()
-    return "video" in model or model in ("none", "")
 
 
 class _Attributes:
