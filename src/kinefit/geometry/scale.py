@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from kinefit.types import FloatArray, TooFewPoints, all_finite
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(NamedTuple):
     """Segments whose summed length is a stable share of stature.
 
     ratio: length / stature between joint centres. sd: its standard deviation over adults,
@@ -44,8 +43,7 @@ CHAINS = (
 _ENOUGH_FRAMES = 0.1
 
 
-@dataclass(frozen=True)
-class BodyScale:
+class BodyScale(NamedTuple):
     """metres_per_unit: multiply the body by it. sd: its standard deviation. chain: what was
     measured. frames: how many frames it was measured in.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import erf
@@ -89,16 +88,6 @@ def find_offsets(
     return _one_clock(tuple(names), motions, pairs, within_frames)
 
 
-class _Solution(NamedTuple):
-    """offset: (C,) seconds; sd: (C,); closure: (P,) seconds of the pairs used; misfit: whether one
-    of these is too large."""
-
-    offset: FloatArray
-    sd: FloatArray
-    closure: FloatArray
-    misfit: bool
-
-
 def _one_clock(
     names: tuple[str, ...], motions: list[ImageMotion], pairs: list[PairLag], within_frames: float
 ) -> Synchronisation:
@@ -110,11 +99,14 @@ def _one_clock(
     offset, sd = np.full((2, len(names)), np.nan)
     used, contradiction = _consistent(names, members, good, interval)
     if not contradiction and len(members) > 1:
-        solution = _solve(names, members, used, interval)
-        offset, sd = solution.offset, solution.sd
+        offset, sd, _, _ = _solve(names, members, used, interval)
         pairs = _with_closure(names, pairs, used, good, offset)
     tolerance = within_frames * np.fmax(interval, interval[reference])
-    confidence = _confidence(names, reference, pairs, sd, tolerance)
+    # Along the surest chain of pairs to the reference.
+    found = [pair for pair in pairs if np.isfinite(pair.lag_s)]
+    doubt = _chains(names, found, lambda pair: float(np.logaddexp(0.0, -pair.margin)))
+    near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
+    confidence = np.where(np.isfinite(sd), np.exp(-doubt[reference]) * near, 0.0)
     offset[reference], sd[reference], confidence[reference] = 0.0, 0.0, 1.0
     with np.errstate(invalid="ignore"):
         determined = (2 * sd <= tolerance) & np.isfinite(offset)
@@ -162,27 +154,33 @@ def _consistent(
     Three cameras tell that one of three lags is wrong, not which; a fourth does.
     """
     inside = [p for p in good if set(_index(names, p)) <= set(members)]
-    if len(members) < 2 or not (whole := _solve(names, members, inside, interval)).misfit:
+    if len(members) < 2:
+        return inside, ""
+    _, _, closure, misfit = _solve(names, members, inside, interval)
+    if not misfit:
         return inside, ""
     ways = []
     for left_out in inside:
         rest = [p for p in inside if p is not left_out]
         connected = len(_largest_group(names, rest)) == len(members)
-        if connected and not _solve(names, members, rest, interval).misfit:
+        if connected and not _solve(names, members, rest, interval)[3]:
             ways.append(rest)
     if len(ways) == 1:
         return ways[0], ""
-    worst = inside[int(np.abs(whole.closure).argmax())]
+    a, b = inside[int(np.abs(closure).argmax())].cameras
     return inside, (
-        f"the lags of the pairs contradict each other: between {worst.cameras[0]} and "
-        f"{worst.cameras[1]} by {abs(whole.closure).max():.3f} s"
+        f"the lags of the pairs contradict each other: between {a} and {b} "
+        f"by {np.abs(closure).max():.3f} s"
     )
 
 
 def _solve(
     names: tuple[str, ...], members: list[int], pairs: Sequence[PairLag], interval: FloatArray
-) -> _Solution:
+) -> tuple[FloatArray, FloatArray, FloatArray, bool]:
     """Weighted least squares for the offsets of connected cameras; the first of them has 0.
+
+    Returns (C,) offsets and (C,) their deviations in seconds, (P,) what each pair is off from
+    them, and whether one of these is too large.
 
     The lags of two pairs that share a camera are not independent: half of each variance comes
     from that camera. So the deviations do not shrink as they would by averaging over pairs.
@@ -203,7 +201,7 @@ def _solve(
     closure = lag - design[:, members] @ offset[members]
     half = interval[ends].max(axis=1) / 2
     misfit = bool((np.abs(closure) > np.maximum(3 * sd, half)).any())
-    return _Solution(offset, spread, closure, misfit)
+    return offset, spread, closure, misfit
 
 
 def _with_closure(
@@ -217,26 +215,11 @@ def _with_closure(
     out = []
     for pair in pairs:
         i, j = _index(names, pair)
-        closure = pair.lag_s - float(offset[j] - offset[i])
-        reason = pair.reason
+        closure, reason = pair.lag_s - float(offset[j] - offset[i]), pair.reason
         if pair in good and pair not in used:
             reason = f"its lag contradicts those of the other pairs by {abs(closure):.3f} s"
         out.append(replace(pair, closure_s=closure, reason=reason))
     return out
-
-
-def _confidence(
-    names: tuple[str, ...],
-    reference: int,
-    pairs: Sequence[PairLag],
-    sd: FloatArray,
-    tolerance: FloatArray,
-) -> FloatArray:
-    """(C,) see `Synchronisation`: along the surest chain of pairs to the reference."""
-    found = [pair for pair in pairs if np.isfinite(pair.lag_s)]
-    doubt = _chains(names, found, lambda pair: float(np.logaddexp(0.0, -pair.margin)))
-    near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
-    return np.where(np.isfinite(sd), np.exp(-doubt[reference]) * near, 0.0)
 
 
 def _why(name: str, pairs: Sequence[PairLag], sd: float, tolerance: float) -> str:

@@ -223,8 +223,7 @@ class _Work:
 
         def propose(block: slice) -> None:
             found = hypotheses(self.seen.at(block), self.pairs, self.options)
-            starts[:, :, block], places[:, :, block] = found.start, found.points
-            cost[:, block] = found.cost
+            starts[:, :, block], places[:, :, block], cost[:, block] = found
 
         self._blocks(propose, 2 * P)
         chosen = select_candidates(places.reshape(3, P, T, J), cost.reshape(P, T, J), time)
@@ -297,7 +296,9 @@ class _Work:
         relative = weight * good * (sd.min() / sd[:, self._columns(block)]) ** 2
         with np.errstate(divide="ignore"):
             reach = np.minimum(limit / np.sqrt(weight), self.options.inlier_thresh)
-        share = np.clip((_TAPER - self._error(block, points) / reach) / (_TAPER - 1), 0, 1)
+        u, v = self.optics.project(points)
+        away = np.hypot(u - xy[..., 0], v - xy[..., 1])
+        share = np.clip((_TAPER - away / reach) / (_TAPER - 1), 0, 1)
         enough = ((share == 1) & (relative > 0)).sum(axis=0) >= self.options.min_views
         # A point that would lose its second view keeps those it was found with.
         share = np.where(enough, np.nan_to_num(share), self.inliers[:, block])
@@ -329,11 +330,6 @@ class _Work:
         self.reason[gone & (self.reason == PointStatus.OK)] = PointStatus.VIEWS_DISAGREE
         self.refined[:, gone], self.inliers[:, gone] = np.nan, False
         self.square[:, gone] = self.freedom[:, gone] = 0.0
-
-    def _error(self, block: slice, points: FloatArray) -> FloatArray:
-        """(C, n) px between the views of a block and `points`; NaN where there is no view."""
-        u, v = self.optics.project(points)
-        return np.hypot(u - self.xy[:, block, 0], v - self.xy[:, block, 1])
 
     def _residuals(
         self, block: slice, used: FloatArray, u: FloatArray, v: FloatArray, seen: Seen

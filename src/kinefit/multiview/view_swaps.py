@@ -191,7 +191,7 @@ class _Search:
         for s, row in enumerate(bits):
             pixels, weight = _exchanged(xy, score, row[:, None])
             seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
-            best = hypotheses(seen, pairs, options).cost.min(axis=0)
+            best = hypotheses(seen, pairs, options)[2].min(axis=0)
             known = seen.valid.sum(axis=0) >= 2
             cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
             out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)

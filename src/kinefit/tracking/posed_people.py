@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,7 @@ _SAME_POSE, _OTHER_POSE = 0.05, 0.12
 _SHOWN_POSES = 50  # frames that are compared per pair of tracks
 
 
-@dataclass(eq=False)
-class _Detection:
+class _Detection(NamedTuple):
     """One person in one picture: where it is in the list, box centre and size (pixels)."""
 
     place: int
@@ -136,15 +136,10 @@ def _in_every_camera(
 ) -> list[_PersonTrack | None]:
     """In each camera the track that is most likely the same person's."""
     out: list[_PersonTrack | None] = []
-    for c, theirs in enumerate(tracks):
-        if c == camera:
-            out.append(track)
-            continue
-        scores = [
-            (_prominence(p, theirs) - _pose_distance(track, p), i) for i, p in enumerate(theirs)
-        ]
-        fits = [s for s in scores if np.isfinite(s[0])]
-        out.append(theirs[max(fits)[1]] if fits else None)
+    for theirs in tracks:
+        scores = [_prominence(p, theirs) - _pose_distance(track, p) for p in theirs]
+        out.append(theirs[int(np.argmax(scores))] if np.isfinite(scores).any() else None)
+    out[camera] = track
     return out
 
 
@@ -180,21 +175,14 @@ def _pose_distance(a: _PersonTrack, b: _PersonTrack) -> float:
     """
     common = sorted(a.seen.keys() & b.seen.keys())
     common = common[:: max(1, len(common) // _SHOWN_POSES)]
-    pairs = [
-        (p, q)
-        for f in common
-        if (p := a.seen[f].points) is not None
-        and (q := b.seen[f].points) is not None
-        and p.shape == q.shape
-    ]
-    if not pairs:
+    both = [(a.seen[f].points, b.seen[f].points) for f in common]
+    away = []
+    for p, q in both:
+        if p is not None and q is not None and p.shape == q.shape:
+            squares = ((align(p, q).apply(p) - q) ** 2).sum(axis=-1)
+            if np.isfinite(squares).any():  # else no three points in common
+                away.append(np.sqrt(np.nanmean(squares)))
+    if not away:
         return 0.0
-    one, other = np.array([p for p, _ in pairs]), np.array([q for _, q in pairs])
-    squares = ((align(one, other).apply(one) - other) ** 2).sum(axis=-1)
-    seen = np.isfinite(squares)
-    usable = seen.any(axis=-1)  # else no three points in common
-    if not usable.any():
-        return 0.0
-    means = np.where(seen, squares, 0)[usable].sum(axis=-1) / seen[usable].sum(axis=-1)
-    typical = float(np.median(np.sqrt(means)))
+    typical = float(np.median(away))
     return np.inf if typical > _OTHER_POSE else (typical / _SAME_POSE) ** 2
