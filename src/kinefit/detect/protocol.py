@@ -19,8 +19,7 @@ from kinefit.types import FloatArray, PoseTrack
 class FrameResult:
     """One frame with what was found in it, for drawing while the pixels are at hand.
 
-    index, time: as in `kinefit.io.video.VideoFrame`; frames come in order.
-    rgb: (height, width, 3) uint8, upright; None where the frame is damaged.
+    index, time, rgb: as in `kinefit.io.video.VideoFrame`; frames come in order.
     xy: (J, 2) pixels, NaN where nothing was found; pixel centres at integers.
     score: (J,) 0..1.
     mask: (height, width) 0..1, how sure each pixel shows the person; None unless asked for.

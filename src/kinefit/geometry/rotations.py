@@ -132,7 +132,10 @@ def continuous(angles: FloatArray, sequence: str) -> FloatArray:
     out = np.array(angles, dtype=np.float64)
     lost = singularity_distance(out, sequence) < _AT_SINGULARITY
     known = np.isfinite(out).all(axis=-1) & ~lost
-    out[known] = unwrap(_nearest(out[known], _other_solution(out[known], sequence), wrap))
+    first, middle, last = out[known].T
+    middle = -middle if _is_euler(sequence) else np.pi - middle
+    other = np.stack([first + np.pi, middle, last + np.pi], axis=-1)
+    out[known] = unwrap(_nearest(out[known], other, wrap))
     if lost.any() and known.any():
         i, j, k = (_AXES[letter] for letter in sequence)
         middle = out[lost, 1]
@@ -151,9 +154,10 @@ def continuous_swing_twist(angles: FloatArray) -> FloatArray:
     out = np.array(angles, dtype=np.float64)
     known = np.isfinite(out).all(axis=-1)
     twist = np.array([False, True, False])
-    out[known] = _nearest(
-        out[known], _other_swing(out[known]), lambda d: np.where(twist, wrap(d), d)
-    )
+    other = out[known]
+    arc = np.hypot(other[:, 0], other[:, 2])[:, None]
+    other[:, ::2] *= 1 - 2 * np.pi / np.where(arc > 0, arc, np.inf)
+    out[known] = _nearest(out[known], other, lambda d: np.where(twist, wrap(d), d))
     out[:, 1] = unwrap(out[:, 1])
     return out
 
@@ -283,19 +287,6 @@ def _angle_about(axis: FloatArray, start: FloatArray, end: FloatArray) -> FloatA
     sine = (axis * cross(*np.broadcast_arrays(start, end))).sum(-1)
     cosine = (start * end).sum(-1) - (start @ axis) * (end @ axis)
     return np.asarray(np.arctan2(sine, cosine))
-
-
-def _other_solution(angles: FloatArray, sequence: str) -> FloatArray:
-    first, middle, last = np.moveaxis(angles, -1, 0)
-    middle = -middle if _is_euler(sequence) else np.pi - middle
-    return np.stack([first + np.pi, middle, last + np.pi], axis=-1)
-
-
-def _other_swing(angles: FloatArray) -> FloatArray:
-    out = angles.copy()
-    arc = np.hypot(out[:, 0], out[:, 2])[:, None]
-    out[:, ::2] *= 1 - 2 * np.pi / np.where(arc > 0, arc, np.inf)
-    return out
 
 
 def _is_euler(sequence: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,8 +116,7 @@ class RigObservations:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Views:
+class _Views(NamedTuple):
     """One person's points in all views on one clock: `common`, with xy (C, T, J, 2) px and score
     (C, T, J), sides put right; and what is known about them."""
 
@@ -164,11 +163,14 @@ def observe_rig(
     covariance = points.covariance if body is None else body.covariance
     supported = points.inlier_mask.sum(axis=-1) >= 2 if body is None else body.seen >= 2
     rotation, shift, frame_notes = _person_frame(points, xyz, options.keep_axes)
+    score = seen.score.swapaxes(0, 1)
+    xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
     observations = Observations(
         points.timeline,
         rig.moved(rotation, shift),
         points.names,
-        *_pixels(seen, points),
+        xy,
+        points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1)),
         xyz @ rotation.T + shift,
         rotation @ covariance @ rotation.T,
         stature_m=options.stature_m,
@@ -332,13 +334,6 @@ def _person_frame(
         raise TooFewPoints("the hips", found=0, needed=2)
     origin = np.array([middle[0, 0], level if np.isfinite(level) else 0.0, middle[0, 2]])
     return rotation, -rotation @ origin, notes
-
-
-def _pixels(seen: _Views, points: Triangulation) -> tuple[FloatArray, FloatArray]:
-    """(T, C, J, 2) px, NaN where not seen, and (T, C, J) px, their standard deviation."""
-    score = seen.score.swapaxes(0, 1)
-    xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
-    return xy, points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
 
 
 def _camera_facts(seen: _Views, points: Triangulation, name: str) -> dict[str, Any]:

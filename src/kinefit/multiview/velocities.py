@@ -68,7 +68,9 @@ def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMoti
     grid = np.arange(count) / GRID_HZ
     second = int(1 / interval) | 1 if interval < 1 else 1  # an odd number of samples
     size = np.interp(grid, time[known], median_filter(size[known], second, mode="nearest"))
-    points = _midpoints(track, joints)
+    seen_xy = np.where((track.score >= _MIN_SCORE)[..., None], track.xy, np.nan)
+    groups = [[track.names.index(name) for name in group] for group in joints]
+    points = np.stack([seen_xy[:, group].mean(axis=1) for group in groups], axis=1)
     xy = [_on_grid(time, points[:, k], grid, float(np.median(size))) for k in range(len(joints))]
     velocity, seen = _slope(np.stack(xy, axis=1))
     velocity = velocity / size[:, None, None]
@@ -76,13 +78,6 @@ def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMoti
     mean = _running(velocity, window) / np.maximum(_running(seen, window), 1e-9)[..., None]
     velocity = np.where(seen[..., None] > 0, velocity - mean, 0.0)
     return ImageMotion(velocity, seen, float(clock[0]), interval)
-
-
-def _midpoints(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
-    """(T, K, 2) pixels; NaN where a point of the group is missing."""
-    column = {name: i for i, name in enumerate(track.names)}
-    xy = np.where((track.score >= _MIN_SCORE)[..., None], track.xy, np.nan)
-    return np.stack([xy[:, [column[n] for n in group]].mean(axis=1) for group in joints], axis=1)
 
 
 def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) -> FloatArray:
