@@ -177,7 +177,9 @@ def _read_csv(
     _check_cameras(path, rows.cameras, rig, rows)
     frame, row_of_frame = np.unique(rows.frame, return_inverse=True)
     timeline, notes = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
-    xy, more = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
+    camera = np.array([rig.names.index(name) for name in rows.cameras])[rows.camera]
+    sizes = _sizes(rig)[camera]
+    shares, more = _are_shares(path, rows.xy, int(sizes.min()), normalized)
     notes = [*more, *notes, *_absent(rows.cameras, rig)]
     shape = (len(rig), len(frame), len(rows.points))
     cells = np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1)
@@ -188,8 +190,8 @@ def _read_csv(
         )
         hint = "check that these columns hold names, or split the table by time"
         raise InputError(path, reason, hint)
-    values = np.column_stack([xy, rows.score])
-    place = (_camera_of(rows, rig), row_of_frame, rows.point)
+    values = np.column_stack([rows.xy * sizes if shares else rows.xy, rows.score])
+    place = (camera, row_of_frame, rows.point)
     if len(rows.persons) <= 1:
         table = np.full((*shape, 3), np.nan)
         table[place] = values
@@ -217,16 +219,18 @@ def _read_folder(
         raise InputError(path, "the cameras have different points", "detect all with one model")
     frame = np.unique(np.concatenate([p.frame for p in people.values()]))
     timeline, more = _clock(path, frame, None, rate_hz)
-    notes = [*notes, *more, *_absent(list(people), rig)]
     (points,) = names
+    found = [pose[..., :2].reshape(-1, 2) for p in people.values() for pose in p.points]
+    shares, said = _are_shares(path, np.concatenate(found), int(_sizes(rig).min()), normalized)
+    notes = [*said, *notes, *more, *_absent(list(people), rig)]
     empty = np.empty((0, len(points), 3))
-    rows = [
-        dict(zip(people[c].frame.tolist(), people[c].points, strict=True)) if c in people else {}
-        for c in rig.names
-    ]
-    views = [[row.get(f, empty) for f in frame.tolist()] for row in rows]
-    views, more = _views_in_pixels(path, views, rig, normalized)
-    notes = [*more, *notes]
+    views = []
+    for camera in rig:
+        scale = (*camera.size, 1) if shares else (1, 1, 1)
+        one = people.get(camera.name)
+        rows = zip(one.frame.tolist(), one.points, strict=True) if one else ()
+        poses = {f: pose * scale for f, pose in rows}
+        views.append([poses.get(f, empty) for f in frame.tolist()])
     if max(len(pose) for view in views for pose in view) > 1:
         frozen = tuple(tuple(_present(pose) for pose in view) for view in views)
         return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(notes))
@@ -246,37 +250,24 @@ def _of_one(
     return Points2D(rig.names, timeline, names, xy, score, _sizes(rig), tuple(notes))
 
 
-def _views_in_pixels(
-    path: Path, views: list[list[FloatArray]], rig: CameraRig, normalized: bool | None
-) -> tuple[list[list[FloatArray]], list[str]]:
-    """`views` with coordinates in pixels; all cameras are judged together."""
-    counts = [len(pose) for view in views for pose in view]
-    whole = np.concatenate([pose for view in views for pose in view])
-    camera = np.repeat(np.repeat(np.arange(len(rig)), len(views[0])), counts)
-    size = _sizes(rig)[camera]
-    xy, notes = _in_pixels(path, whole[..., :2], size[:, None], normalized)
-    whole = np.concatenate([xy, whole[..., 2:]], axis=-1)
-    pieces = iter(np.split(whole, np.cumsum(counts)[:-1]))
-    return [[next(pieces) for _ in view] for view in views], notes
+def _are_shares(
+    path: Path, xy: FloatArray, smallest: int, normalized: bool | None
+) -> tuple[bool, list[str]]:
+    """Whether all `xy` (R, 2) are shares of their pictures, and what was assumed.
 
-
-def _in_pixels(
-    path: Path, xy: FloatArray, size: IntArray, normalized: bool | None
-) -> tuple[FloatArray, list[str]]:
-    """`xy` (..., 2) in pixels, and what was assumed. size: (..., 2) of each one's picture."""
+    smallest: pixels of the shortest side of all pictures.
+    """
     known = xy[all_finite(xy)]
     if not len(known):
         raise InputError(path, "it has no points", "check the file")
+    if normalized is not None:
+        return normalized, []
     share = bool(((known >= _SHARE_LOW) & (known <= _SHARE_HIGH)).all())
-    notes = []
-    if normalized is None:
-        if share and size.min() < _SMALLEST_PICTURE:
-            reason = "its coordinates may be pixels or shares of these tiny pictures"
-            raise InputError(path, reason, "say which with --normalized or --pixel")
-        normalized = share
-        what = "shares of the picture's width and height" if share else "pixels"
-        notes.append(f"Coordinates were taken for {what}.")
-    return (xy * size if normalized else xy), notes
+    if share and smallest < _SMALLEST_PICTURE:
+        reason = "its coordinates may be pixels or shares of these tiny pictures"
+        raise InputError(path, reason, "say which with --normalized or --pixel")
+    what = "shares of the picture's width and height" if share else "pixels"
+    return share, [f"Coordinates were taken for {what}."]
 
 
 def _clock(
@@ -304,12 +295,6 @@ def _times(path: Path, rows: Rows, frame: IntArray, row_of_frame: IntArray) -> F
         hint = "give each frame one time for all cameras, or leave the column out"
         raise InputError(path, f"line {rows.line[i]}: {reason}", hint)
     return time
-
-
-def _camera_of(rows: Rows, rig: CameraRig) -> IntArray:
-    """(R,) the place in the rig of each row's camera."""
-    places = np.array([rig.names.index(name) for name in rows.cameras], dtype=np.int64)
-    return np.asarray(places[rows.camera])
 
 
 def _check_cameras(
