@@ -112,10 +112,8 @@ def read_mot(path: str | Path) -> MotTable:
     body = [line for line in lines[ends[0] + 1 :] if line.text.strip()] if ends else []
     labels = body[0].text.split() if body else []
     if not labels or labels[0].lower() != "time":
-        raise InputError(
-            path, "is not a MOT or STO file (no endheader, then a row of labels from time on)",
-            "check that this is the right file",
-        )  # fmt: skip
+        reason = "is not a MOT or STO file (no endheader, then a row of labels from time on)"
+        raise InputError(path, reason, "check that this is the right file")
     rows = [line.tabbed() for line in body[1:]]
     table = parse_rows(path, rows, len(labels))
     timeline = build_timeline(rows, np.arange(float(len(rows))), table[:, 0])

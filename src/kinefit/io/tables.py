@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,26 +75,20 @@ def read_angles_csv(path: str | Path) -> JointAngles:
     `<name>_deg` columns or a cell that is not a number.
     """
     path = Path(path)
-    file = _read(path)
-    found = [c.removesuffix("_deg") for c in file.columns if c.endswith("_deg")]
+    timeline, columns = _read(path)
+    found = [name.removesuffix("_deg") for name in columns if name.endswith("_deg")]
     # "x_sd_deg" is the deviation of "x" where there is an "x_deg", and else an angle.
-    names = tuple(n for n in found if not (n.endswith("_sd") and n[:-3] in found))
+    names = [n for n in found if not (n.endswith("_sd") and n[:-3] in found)]
     if not names:
         raise InputError(path, "has no column that ends in _deg", "check the file")
-    known = [name for name in names if f"{name}_sd_deg" in file.columns]
-    sd = np.full((len(file.timeline), len(names)), np.nan)
-    if known:
-        sd[:, [names.index(n) for n in known]] = file.block(known, ("sd_deg",))[..., 0]
-    has_gimbal = f"{names[0]}_gimbal" in file.columns
-    none = np.zeros((len(file.timeline), len(names)), bool)
+    none = np.full(len(timeline), np.nan)
+    degrees, sd, gimbal = (
+        np.column_stack([columns.get(f"{name}_{what}", none) for name in names])
+        for what in ("deg", "sd_deg", "gimbal")
+    )
+    known = any(f"{name}_sd_deg" in columns for name in names)
     with refused_as_input(path):
-        return JointAngles(
-            file.timeline,
-            names,
-            file.block(names, ("deg",))[..., 0],
-            file.block(names, ("gimbal",))[..., 0] == 1 if has_gimbal else none,
-            sd if known else None,
-        )
+        return JointAngles(timeline, tuple(names), degrees, gimbal == 1, sd if known else None)
 
 
 def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
@@ -109,26 +103,6 @@ def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
     if markers.sd is not None:
         blocks += [(f"sd_{axis}_m", markers.sd[..., i], 6) for i, axis in enumerate("xyz")]
     _write(path, markers.timeline, markers.names, _by_name(markers.names, blocks))
-
-
-class _Table(NamedTuple):
-    """A CSV file in memory: its clock, and (T, C) numbers under C column names."""
-
-    path: Path
-    timeline: Timeline
-    columns: list[str]
-    values: FloatArray
-
-    def column(self, name: str) -> FloatArray:
-        """(T,) one column; InputError when it is not there."""
-        if name not in self.columns:
-            raise InputError(self.path, f"has no column {name!r}", "check the file")
-        return self.values[:, self.columns.index(name)]
-
-    def block(self, names: Sequence[str], suffixes: Sequence[str]) -> FloatArray:
-        """(T, len(names), len(suffixes)) the columns `<name>_<suffix>`."""
-        cells = [[self.column(f"{name}_{suffix}") for suffix in suffixes] for name in names]
-        return np.asarray(cells).reshape(len(names), len(suffixes), -1).transpose(2, 0, 1)
 
 
 def _by_name(names: Sequence[str], blocks: Sequence[_Column]) -> list[_Column]:
@@ -153,14 +127,13 @@ def _write(
     write_text(path, header + format_rows(template, table))
 
 
-def _read(path: Path) -> _Table:
+def _read(path: Path) -> tuple[Timeline, dict[str, FloatArray]]:
+    """The clock, and (T,) numbers by the names of the other columns."""
     lines = read_lines(path)
     columns = [cell.strip().strip('"') for cell in lines[0].text.split(",")]
     rows = [line for line in lines[1:] if line.text.strip()]
     if tuple(columns[:2]) != _CLOCK or len(set(columns)) != len(columns) or not rows:
-        raise InputError(
-            path, "is not a table of kinefit (columns frame, time_s, ..., and rows below)",
-            "check the file; save it with commas and decimal points",
-        )  # fmt: skip
-    values = parse_rows(path, rows, len(columns), ",")
-    return _Table(path, build_timeline(rows, values[:, 0], values[:, 1]), columns, values)
+        reason = "is not a table of kinefit (columns frame, time_s, ..., and rows below)"
+        raise InputError(path, reason, "check the file; save it with commas and decimal points")
+    frame, time, *values = parse_rows(path, rows, len(columns), ",").T
+    return build_timeline(rows, frame, time), dict(zip(columns[2:], values, strict=True))
