@@ -87,8 +87,7 @@ class Inference:
         """Points in the image, points of the body, damaged frames; see `Detector.track`."""
         info = probe(video)
         folder = None if self.masks and on_frame else checkpoint
-        store = _Store(folder, self._key(video) if folder else "")
-        run = _Run(self, info.n_frames, store)
+        run = _Run(self, info.n_frames, folder, self._key(video) if folder else "")
         # Finished chunks are decoded again only for the sink to see them.
         start = 0 if on_frame else max(run.stored * self.chunk - self.lead_in, 0)
         with ExitStack() as stack:
@@ -126,11 +125,18 @@ class _Table(NamedTuple):
 
 
 class _Run:
-    """One pass over a video: which networks see a frame, and where its result goes."""
+    """One pass over a video: which networks see a frame, and where its result goes.
 
-    def __init__(self, inference: Inference, n_frames: int, store: _Store) -> None:
-        self._inference, self._n_frames, self._store = inference, n_frames, store
-        self._tables = store.load()
+    Finished chunks are files in `folder`; one of another `key` (other settings or another video) is
+    not there, and neither is a damaged one.
+    """
+
+    def __init__(self, inference: Inference, n_frames: int, folder: Path | None, key: str) -> None:
+        self._inference, self._n_frames = inference, n_frames
+        self._folder, self._key = folder, key
+        self._tables: list[_Table] = []
+        while folder and (table := self._read(self._file(folder))):
+            self._tables.append(table)
         self.stored = len(self._tables)  # chunks that need no network any more
         self._networks: dict[int, Network] = {}
         self._rows: list[tuple[object, ...]] = []
@@ -152,8 +158,11 @@ class _Run:
                 (frame.index, frame.time, frame.rgb is None, found.xy, found.score, found.body)
             )
         if len(self._rows) == self._inference.chunk:
-            self._end_chunk()
-            self._store.save(chunk, self._tables[-1])
+            file = self._folder and self._file(self._folder)
+            table = self._end_chunk()
+            if file:
+                with atomic_path(file) as path:
+                    np.savez(path, key=np.array(self._key), **table._asdict())
             self._networks.pop(chunk).close()
         return FrameResult(frame.index, frame.time, frame.rgb, found.xy, found.score, found.mask)
 
@@ -167,9 +176,22 @@ class _Run:
             self._networks[chunk] = self._inference.start()
         return None if frame.rgb is None else self._networks[chunk](frame.rgb, frame.time)
 
-    def _end_chunk(self) -> None:
+    def _file(self, folder: Path) -> Path:
+        """Of the chunk that is not finished."""
+        return folder / f"chunk-{len(self._tables):05d}.npz"
+
+    def _read(self, path: Path) -> _Table | None:
+        unreadable = suppress(OSError, EOFError, ValueError, KeyError, BadZipFile)
+        with unreadable, np.load(path, allow_pickle=False) as file:
+            if str(file["key"]) == self._key:
+                return _Table(*(file[name] for name in _Table._fields))
+        return None
+
+    def _end_chunk(self) -> _Table:
+        """The rows so far as a table of their own."""
         self._tables.append(_Table(*(np.array(c) for c in zip(*self._rows, strict=True))))
         self._rows.clear()
+        return self._tables[-1]
 
     def table(self) -> _Table:
         """All rows; nothing comes after."""
@@ -180,35 +202,3 @@ class _Run:
     def close(self) -> None:
         for network in self._networks.values():
             network.close()
-
-
-@dataclass(frozen=True)
-class _Store:
-    """Finished chunks on disk, one file each; a file of other settings or another video is not
-    there, and neither is a damaged one."""
-
-    folder: Path | None
-    key: str
-
-    def load(self) -> list[_Table]:
-        """The chunks from the first on, without a gap."""
-        tables: list[_Table] = []
-        while self.folder and (table := self._read(self._path(self.folder, len(tables)))):
-            tables.append(table)
-        return tables
-
-    def save(self, chunk: int, table: _Table) -> None:
-        if self.folder is not None:
-            with atomic_path(self._path(self.folder, chunk)) as path:
-                np.savez(path, key=np.array(self.key), **table._asdict())
-
-    def _read(self, path: Path) -> _Table | None:
-        unreadable = suppress(OSError, EOFError, ValueError, KeyError, BadZipFile)
-        with unreadable, np.load(path, allow_pickle=False) as file:
-            if str(file["key"]) == self.key:
-                return _Table(*(file[name] for name in _Table._fields))
-        return None
-
-    @staticmethod
-    def _path(folder: Path, chunk: int) -> Path:
-        return folder / f"chunk-{chunk:05d}.npz"

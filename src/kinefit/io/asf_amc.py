@@ -23,7 +23,6 @@ rotation in the parent's is C M C^-1. Lengths times 0.0254 / `length` are metres
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ import numpy as np
 
 from kinefit.geometry.rotations import exp
 from kinefit.io.mocap import MAX_POSES, MocapClip
-from kinefit.io.text import Line, read_lines
+from kinefit.io.text import Line, finite_numbers, read_lines
 from kinefit.types import FloatArray, InputError
 
 RATE_HZ = 120.0
@@ -262,9 +261,7 @@ def _frames(path: Path, skeleton: Skeleton) -> tuple[dict[str, FloatArray], bool
 
 def _numbers(line: Line, count: int) -> FloatArray:
     """The `count` numbers after the line's first word."""
-    values = np.full(0, np.nan)
-    with suppress(ValueError):
-        values = np.array([float(word) for word in line.text.split()[1:]])
-    if len(values) != count or not np.isfinite(values).all():
+    values = finite_numbers(line.text.split()[1:], count)
+    if values is None:
         raise line.wrong(f"{line.text[:60]!r} is not a name and {count} numbers")
     return values

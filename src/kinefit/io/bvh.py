@@ -28,8 +28,8 @@ what is read says neither its vertical nor its unit.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,14 @@ import numpy as np
 from kinefit.geometry.rotations import continuous, decompose, exp
 from kinefit.io.atomic import write_text
 from kinefit.io.mocap import MAX_POSES, MocapClip, rest_joints, whole_and_even
-from kinefit.io.text import Line, check_writable, format_rows, parse_rows, read_lines
+from kinefit.io.text import (
+    Line,
+    check_writable,
+    finite_numbers,
+    format_rows,
+    parse_rows,
+    read_lines,
+)
 from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
 
 SEQUENCE = "ZXY"  # what motion capture software writes; a pitch (X) of 90 degrees is the rare one
@@ -129,13 +136,13 @@ def _offset(vector: FloatArray) -> str:
 
 
 @dataclass
-class _Skeleton:
-    """HIERARCHY as lists, one entry per joint; end sites are joints without channels."""
+class _Joint:
+    """An end site is a joint without channels."""
 
-    names: list[str] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    offsets: list[list[float]] = field(default_factory=list)
-    channels: list[list[str]] = field(default_factory=list)
+    name: str
+    parent: int
+    offset: Sequence[float] | FloatArray = (0.0, 0.0, 0.0)
+    channels: Sequence[str] = ()
 
 
 def read_bvh(path: Path) -> MocapClip:
@@ -151,73 +158,63 @@ def read_bvh(path: Path) -> MocapClip:
     starts = [i for i, line in enumerate(lines) if line.text.strip().upper() == "MOTION"]
     if not starts or lines[0].text.strip().upper() != "HIERARCHY":
         raise InputError(path, "is not a BVH file (no HIERARCHY, then MOTION)", "check the file")
-    skeleton = _read_hierarchy(path, lines[1 : starts[0]])
-    rate, table = _read_motion(path, lines[starts[0] + 1 :], sum(map(len, skeleton.channels)))
-    if len(table) * len(skeleton.names) > MAX_POSES:
+    joints = _read_hierarchy(path, lines[1 : starts[0]])
+    columns = sum(len(joint.channels) for joint in joints)
+    rate, table = _read_motion(path, lines[starts[0] + 1 :], columns)
+    if len(table) * len(joints) > MAX_POSES:
         raise InputError(path, f"it has {len(table)} frames", "split it by time")
-    offsets, local = _moving(skeleton, table)
-    at_rest = np.array(skeleton.offsets)
-    unit, metres = _unit(path, rest_joints(skeleton.parents, at_rest))
+    names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
+    at_rest = np.array([joint.offset for joint in joints])
+    offsets, local = _moving(joints, at_rest, table)
+    unit, metres = _unit(path, rest_joints(parents, at_rest))
     return MocapClip.posed(
-        path, "bvh", rate, skeleton.names, skeleton.parents, at_rest * metres, local,
-        offsets[:, 0] * metres, f"lengths are {unit}, by the skeleton's height",
-        moving=offsets * metres,
+        path, "bvh", rate, names, parents, at_rest * metres, local, offsets[:, 0] * metres,
+        f"lengths are {unit}, by the skeleton's height", moving=offsets * metres,
     )  # fmt: skip
 
 
-def _read_hierarchy(path: Path, lines: list[Line]) -> _Skeleton:
-    out, stack, opening = _Skeleton(), [-1], -1
+def _read_hierarchy(path: Path, lines: list[Line]) -> list[_Joint]:
+    joints: list[_Joint] = []
+    stack, opening = [-1], -1
     for line in lines:
         # Braces are statements of their own.
         spaced = line.text.replace("{", "\n{\n").replace("}", "\n}\n")
         for word, *rest in (part.split() for part in spaced.split("\n") if part.strip()):
             kind = word.upper()
             if kind in ("ROOT", "JOINT", "END"):
-                _add_joint(line, out, kind, " ".join(rest), stack[-1])
-                opening = len(out.names) - 1
+                joints.append(_joint(line, joints, kind, " ".join(rest), stack[-1]))
+                opening = len(joints) - 1
             elif kind == "{" and opening > stack[-1]:
                 stack.append(opening)
             elif kind == "}" and len(stack) > 1:
                 stack.pop()
             elif kind == "OFFSET" and len(stack) > 1:
-                out.offsets[stack[-1]] = _three(line, rest)
+                if (offset := finite_numbers(rest, 3)) is None:
+                    raise line.wrong("an OFFSET is three numbers")
+                joints[stack[-1]].offset = offset
             elif kind == "CHANNELS" and len(stack) > 1:
-                out.channels[stack[-1]] = _channels(line, rest)
+                count, *names = map(str.lower, rest or [""])
+                if count != str(len(names)) or not set(names) <= _CHANNELS:
+                    said = "CHANNELS are their number, then Xposition, Yrotation and so on"
+                    raise line.wrong(said)
+                joints[stack[-1]].channels = names
             else:
                 raise line.wrong(f"{line.text.strip()[:60]!r} is out of place")
-    if len(stack) > 1 or not out.names:
+    if len(stack) > 1 or not joints:
         raise InputError(path, "the HIERARCHY is cut off: a brace is open", "export it again")
-    return out
+    return joints
 
 
-def _add_joint(line: Line, out: _Skeleton, kind: str, name: str, parent: int) -> None:
-    if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and out.names):
+def _joint(line: Line, joints: Sequence[_Joint], kind: str, name: str, parent: int) -> _Joint:
+    if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and joints):
         raise line.wrong("a file has one ROOT, and joints inside it")
-    if len(out.names) >= _MOST_JOINTS:
+    if len(joints) >= _MOST_JOINTS:
         raise line.wrong(f"over {_MOST_JOINTS} joints")
-    name = f"{out.names[parent]}End" if kind == "END" else name
-    while not name or name in out.names:  # two end sites of one joint, or a name twice
+    name = f"{joints[parent].name}End" if kind == "END" else name
+    taken = {joint.name for joint in joints}
+    while not name or name in taken:  # two end sites of one joint, or a name twice
         name += "_"
-    out.names.append(name)
-    out.parents.append(parent)
-    out.offsets.append([0.0, 0.0, 0.0])
-    out.channels.append([])
-
-
-def _three(line: Line, words: list[str]) -> list[float]:
-    values: list[float] = []
-    with suppress(ValueError):
-        values = [float(word) for word in words]
-    if len(values) != 3 or not np.isfinite(values).all():
-        raise line.wrong("an OFFSET is three numbers")
-    return values
-
-
-def _channels(line: Line, words: list[str]) -> list[str]:
-    names = [word.lower() for word in words[1:]]
-    if not words or words[0] != str(len(names)) or not set(names) <= _CHANNELS:
-        raise line.wrong("CHANNELS are their number, then Xposition, Yrotation and so on")
-    return names
+    return _Joint(name, parent)
 
 
 def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, FloatArray]:
@@ -244,21 +241,21 @@ def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, Fl
     return 1 / step, table
 
 
-def _moving(skeleton: _Skeleton, table: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _moving(
+    joints: Sequence[_Joint], at_rest: FloatArray, table: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Offsets (T, J, 3) and local rotations (T, J, 3, 3)."""
-    T, J = len(table), len(skeleton.names)
-    offsets = np.broadcast_to(np.array(skeleton.offsets), (T, J, 3)).copy()
+    T, J = len(table), len(joints)
+    offsets = np.broadcast_to(at_rest, (T, J, 3)).copy()
     local = np.broadcast_to(np.eye(3), (T, J, 3, 3)).copy()
-    column = 0
-    for j, channels in enumerate(skeleton.channels):
-        for channel in channels:
-            axis = "xyz".index(channel[0])
+    columns = iter(table.T)
+    for j, joint in enumerate(joints):
+        for channel in joint.channels:
+            axis, values = "xyz".index(channel[0]), next(columns)
             if channel.endswith("position"):
-                offsets[:, j, axis] = table[:, column]
+                offsets[:, j, axis] = values
             else:
-                angle = np.radians(table[:, column])
-                local[:, j] = local[:, j] @ exp(angle[:, None] * np.eye(3)[axis])
-            column += 1
+                local[:, j] = local[:, j] @ exp(np.radians(values)[:, None] * np.eye(3)[axis])
     return offsets, local
 
 

@@ -130,6 +130,15 @@ def numbers(cells: Sequence[str]) -> list[float]:
         return [_number(cell.strip()) for cell in cells]
 
 
+def finite_numbers(words: Sequence[str], count: int) -> FloatArray | None:
+    """(count,) what the words say; None where they are no finite numbers, or not so many."""
+    try:
+        values = np.array([float(word) for word in words])
+    except ValueError:
+        return None
+    return values if len(values) == count and np.isfinite(values).all() else None
+
+
 def _number(cell: str) -> float:
     plain = cell.lower()
     with suppress(ValueError):

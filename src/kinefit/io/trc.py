@@ -12,7 +12,6 @@ Frame#  Time  C7
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,12 +32,6 @@ from kinefit.types import FloatArray, InputError, Markers, Timeline
 _HEADER_LINES = 5
 
 
-class _Header(NamedTuple):
-    rate_hz: float
-    units: str
-    names: tuple[str, ...]
-
-
 def read_trc(path: str | Path) -> Markers:
     """Markers in metres, in the file's own axes; frame numbers and times as the file has them.
 
@@ -55,15 +48,14 @@ def read_trc(path: str | Path) -> Markers:
     """
     path = Path(path)
     lines = read_lines(path)
-    header = _read_header(path, lines)
+    rate_hz, per_metre, labels = _read_header(path, lines)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
-    columns = 2 + 3 * len(header.names)
+    columns = 2 + 3 * len(labels)
     table = parse_rows(path, _squared(rows, columns), columns)
     timeline = build_timeline(rows, table[:, 0], table[:, 1])
-    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / PER_METRE[header.units])
-    names = distinct_names(header.names)
+    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / per_metre)
     with refused_as_input(path):
-        return Markers(_exact_times(timeline, header.rate_hz), names, xyz)
+        return Markers(_exact_times(timeline, rate_hz), distinct_names(labels), xyz)
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -98,8 +90,8 @@ def write_trc(path: str | Path, markers: Markers) -> None:
     write_text(path, header + format_rows(template, table))
 
 
-def _read_header(path: Path, lines: list[Line]) -> _Header:
-    """Rate, units and marker names from the first five lines; raises InputError."""
+def _read_header(path: Path, lines: list[Line]) -> tuple[float, float, tuple[str, ...]]:
+    """Rate, units in a metre and marker names from the first five lines; raises InputError."""
     if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
         raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
     # Split on any white space: OpenSim's own sample pads the values with double tabs.
@@ -119,7 +111,7 @@ def _read_header(path: Path, lines: list[Line]) -> _Header:
     if stated != len(names) or not names:
         reason = f"line 3 states {stated} markers, line 4 names {len(names)}"
         raise InputError(path, reason, "make NumMarkers and the labels agree")
-    return _Header(rate_hz, units, names)
+    return rate_hz, PER_METRE[units], names
 
 
 def _squared(rows: list[Line], columns: int) -> list[Line]:
