@@ -107,12 +107,10 @@ def _parse(content: bytearray, path: Path) -> NDArray[Any]:
     stream = BytesIO(memoryview(content)[:_LONGEST_HEADER])
     try:
         version = npy.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(stream)
-        else:
+        if version not in ((1, 0), (2, 0)):
             raise ValueError(f"format version {version}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
     except (ValueError, OSError, TypeError, SyntaxError, RecursionError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise InputError(path, f"is not a NumPy array ({reason})", _HINT) from error

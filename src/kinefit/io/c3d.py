@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from itertools import chain, count, takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,8 @@ def read_c3d(path: str | Path) -> Markers:
         points = _read_points(content, processor, header)
     except (ValueError, TypeError, IndexError, OverflowError, struct.error) as error:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
-    names = _labels(parameters)[: header.points]
+    blocks = (parameters.get(f"POINT:LABELS{n}", []) for n in ("", *range(2, 2**10)))
+    names = [str(n) for n in chain.from_iterable(takewhile(bool, blocks))][: header.points]
     if len(names) < header.points or not points.size:
         reason = f"it has {header.points} markers and {len(names)} labels for them"
         hint = "label the markers in the program that recorded them, and export again"
@@ -197,19 +198,17 @@ def _values(content: bytes, at: int, processor: int) -> tuple[list[Any], int]:
 def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _Header:
     """The header, with what the parameters say better: rate, scale, frames past 65535."""
     points, analog_words, first, last = _numbers(content, 2, 4, "u2", processor).tolist()
-    (scale,) = _numbers(content, 12, 1, "f4", processor).tolist()
-    (data_block,) = _numbers(content, 16, 1, "u2", processor).tolist()
-    (rate_hz,) = _numbers(content, 20, 1, "f4", processor).tolist()
-    (rate_hz, *_) = parameters.get("POINT:RATE") or [rate_hz]
-    (scale, *_) = parameters.get("POINT:SCALE") or [scale]
+    scale = parameters.get("POINT:SCALE") or _numbers(content, 12, 1, "f4", processor).tolist()
+    data_block = int(_numbers(content, 16, 1, "u2", processor)[0])
+    rate = parameters.get("POINT:RATE") or _numbers(content, 20, 1, "f4", processor).tolist()
     starts, ends = (parameters.get(f"TRIAL:ACTUAL_{k}_FIELD", []) for k in ("START", "END"))
     if len(starts) == len(ends) == 2:  # two 16-bit words, low one first, stored as signed
         first, last = ((low % 65536) + 65536 * (high % 65536) for low, high in (starts, ends))
     (stated, *_) = parameters.get("POINT:FRAMES") or [0]
     last = max(last, first + stated - 1)
     # The shortest decimal of the 32-bit float in the file: 59.94, not 59.9399986.
-    rate_hz = float(str(np.float32(rate_hz)))
-    return _Header(points, analog_words, int(first), int(last), scale, data_block, rate_hz)
+    rate_hz = float(str(np.float32(rate[0])))
+    return _Header(points, analog_words, int(first), int(last), scale[0], data_block, rate_hz)
 
 
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
@@ -235,11 +234,3 @@ def _numbers(content: bytes, at: int, count: int, kind: str, processor: int) -> 
         return np.ascontiguousarray(halves).view("<f4").ravel() / 4
     order = ">" if processor == _MIPS else "<"
     return np.frombuffer(content, order + kind, count, at)
-
-
-def _labels(parameters: _Parameters) -> tuple[str, ...]:
-    """POINT:LABELS, LABELS2, LABELS3, ... in one list."""
-    labels = list(parameters.get("POINT:LABELS", []))
-    blocks = (parameters.get(f"POINT:LABELS{n}", []) for n in count(2))
-    labels += chain.from_iterable(takewhile(bool, blocks))
-    return tuple(str(label) for label in labels)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -414,10 +413,9 @@ class VideoWriter:
     if it ends with an error. Equal input gives equal bytes, whatever the machine's core count.
     4:2:0 chroma needs even sides: an odd picture repeats its last column or row once.
 
-    path: the file to write; its suffix chooses the container (.mp4, .mkv, .mov).
-    size: (width, height) pixels of every frame.
-    rate_hz: the nominal rate, a hint for the encoder's rate control; the times decide.
-    quality: x264's constant rate factor; lower is better, 18 looks lossless, 23 is its default.
+    path: its suffix chooses the container (.mp4, .mkv, .mov). size: (width, height) pixels of every
+    frame. rate_hz: a hint for the encoder's rate control; the times decide. quality: x264's
+    constant rate factor; lower is better, 18 looks lossless, 23 is its default.
     """
 
     def __init__(
@@ -482,14 +480,9 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None:
             self.close()
         else:
             self._file.close()
-            self._cleanup.__exit__(kind, error, trace)
+            self._cleanup.__exit__(kind, *error)
