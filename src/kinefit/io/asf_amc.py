@@ -1,17 +1,13 @@
 """ASF and AMC: Acclaim's skeleton and its motion, as the CMU database has them.
 
-    :units                        :bonedata                     :FULLY-SPECIFIED
-      length 0.45                   begin                       :DEGREES
-      angle deg                       id 1                      1
-    :root                             name lfemur               root 9.4 17.9 -17.3 -2.0 0.5 -9.3
-      order TX TY TZ RX RY RZ         direction 0.34 -0.93 0    lfemur -0.7 7.8 -5.0
-      axis XYZ                        length 7.2                2
-      position 0 0 0                  axis 0 0 20 XYZ           ...
-      orientation 0 0 0               dof rx ry rz
-    :hierarchy                      end
-      begin
-        root lfemur
-      end
+    :units                  :bonedata                  :hierarchy
+      length 0.45             begin                      begin
+      angle deg                 name lfemur                root lfemur
+    :root                       direction 0.34 -0.93 0   end
+      order TX TY TZ RX ...     length 7.2             and the motion:
+      axis XYZ                  axis 0 0 20 XYZ        :DEGREES
+      position 0 0 0            dof rx ry rz           1
+      orientation 0 0 0       end                      root 9.4 17.9 -17.3 -2.0 0.5 -9.3 ...
 
 A bone goes from where its parent ends, `direction` (of the world, in the rest pose) times `length`.
 Its own axes are turned by `axis` against the world; its angles turn it in those, about the first

@@ -1,24 +1,14 @@
 """BVH: a skeleton and its motion as text, read by Blender, MotionBuilder and game engines.
 
-HIERARCHY
-ROOT pelvis
-{
-  OFFSET 0.0 0.0 0.0
-  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
-  JOINT knee
-  {
-    OFFSET 9.1 -42.3 0.5
-    CHANNELS 3 Zrotation Xrotation Yrotation
-    End Site
-    {
-      OFFSET 0.0 -20.0 0.0
-    }
-  }
-}
-MOTION
-Frames: 2
-Frame Time: 0.01666667
-9.1 91.0 0.0 1.5 -3.25 0.0 0.0 12.0 0.0
+    HIERARCHY
+    ROOT pelvis {
+      OFFSET 0.0 0.0 0.0
+      CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+      JOINT knee { OFFSET 9.1 -42.3 0.5 ... End Site { OFFSET 0.0 -20.0 0.0 } } }
+    MOTION
+    Frames: 2
+    Frame Time: 0.01666667
+    9.1 91.0 0.0 1.5 -3.25 0.0 ...
 
 Rotations are degrees about the axes in the order of the channels, each turning with those before:
 R = Rz Rx Ry. With all of them zero the skeleton stands at rest, its joints' axes along the

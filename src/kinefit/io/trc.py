@@ -1,13 +1,5 @@
-"""TRC: marker trajectories as text, the way OpenSim reads and writes them.
-
-PathFileType  4  (X/Y/Z)  walk.trc
-DataRate  CameraRate  NumFrames  NumMarkers  Units  OrigDataRate  OrigDataStartFrame  OrigNumFrames
-60  60  2  1  m  60  0  2
-Frame#  Time  C7
-                X1  Y1  Z1
-<blank>
-0  0.000000  0.012345  1.450000  -0.100000
-"""
+"""TRC: marker trajectories as text, the way OpenSim reads and writes them: five lines of header (see
+`write_trc`), mostly a blank one, then rows of frame number, seconds and coordinates, all tabbed."""
 
 from __future__ import annotations
 
