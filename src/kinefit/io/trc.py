@@ -1,5 +1,8 @@
-"""TRC: marker trajectories as text, the way OpenSim reads and writes them: five lines of header (see
-`write_trc`), mostly a blank one, then rows of frame number, seconds and coordinates, all tabbed."""
+"""TRC: marker trajectories as text, the way OpenSim reads and writes them.
+
+Five lines of header (see `write_trc`), mostly a blank one, then rows of frame number, seconds and
+coordinates, with tabs between them.
+"""
 
 from __future__ import annotations
 
