@@ -7,21 +7,22 @@ file holds is refused before it is allocated, and object arrays go through
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError  # noqa: N812 - a class
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from kinefit.io.archive import open_archive, unpacked
 from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import loads
-from kinefit.io.text import read_bytes
+from kinefit.io.text import check_file, read_bytes
 from kinefit.types import FloatArray, InputError
 
 MAX_BYTES = 2**30  # 16 cameras x 10,000 frames x 70 points take two fifths of it
@@ -66,6 +67,35 @@ def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
     with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
         return frozenset(_entries(archive))
+
+
+@contextmanager
+def open_archive(path: Path, what: str, hint: str, limit: int) -> Iterator[ZipFile]:
+    """The archive; what is wrong with it, then or while it is read, becomes an InputError.
+
+    what: of which it should be, as "arrays". limit: bytes of the file.
+    """
+    check_file(path, limit)
+    try:
+        with ZipFile(path) as archive:
+            yield archive
+    except (
+        *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
+        *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
+    ) as error:
+        raise InputError(path, f"is not an archive of {what} ({error})", hint) from error
+
+
+def unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:
+    """The entry's bytes, in memory once; raises EOFError where the archive is cut off."""
+    content = bytearray(entry.file_size)
+    with archive.open(entry) as stream:
+        view, filled = memoryview(content), 0
+        while count := stream.readinto(view[filled:]):  # type: ignore[attr-defined]
+            filled += count
+    if filled != entry.file_size:
+        raise EOFError(f"{entry.filename} is cut off")
+    return content
 
 
 def _entries(archive: ZipFile) -> dict[str, ZipInfo]:

@@ -22,7 +22,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.archive import open_archive, unpacked
+from kinefit.io.arrays import open_archive, unpacked
 from kinefit.io.restricted_pickle import Call, execute
 from kinefit.types import InputError
 

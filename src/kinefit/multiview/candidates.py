@@ -10,8 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from kinefit.geometry.projection import RigOptics
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import RigOptics, meeting
 from kinefit.geometry.robust import Huber
 from kinefit.multiview.point_algebra import SIX, solve
 from kinefit.multiview.triangulation_options import ScoreType, TriangulationOptions

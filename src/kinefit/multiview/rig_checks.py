@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.geometry.projection import project, undistort
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import meeting, project, undistort
 from kinefit.geometry.scale import body_scale
 from kinefit.types import (
     BoolArray,

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.geometry.projection import undistort
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import meeting, undistort
 from kinefit.skeletons import Skeleton
 from kinefit.tracking.track import ENOUGH, FAR
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, extent
