@@ -70,11 +70,11 @@ class Points2D:
         if self.score.size and self.score.max() > 1:
             raise InvalidData("Points2D.score must lie in 0..1.")
 
-    def select(self, names: Sequence[str]) -> Points2D:
-        """These points, in that order; raises InvalidData for an unknown one."""
-        pick = _columns(self.names, names)
-        xy, score = self.xy[:, :, pick], self.score[..., pick]
-        return replace(self, names=tuple(names), xy=xy, score=score)
+    def select(self, columns: Sequence[int]) -> Points2D:
+        """These points, in that order."""
+        names = tuple(self.names[j] for j in columns)
+        xy, score = self.xy[:, :, columns], self.score[..., columns]
+        return replace(self, names=names, xy=xy, score=score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,11 @@ class People2D:
     image_size: IntArray
     assumed: tuple[str, ...] = ()
 
-    def select(self, names: Sequence[str]) -> People2D:
-        """These points, in that order; raises InvalidData for an unknown one."""
-        pick = _columns(self.names, names)
-        views = tuple(tuple(pose[:, pick] for pose in view) for view in self.views)
-        return replace(self, names=tuple(names), views=views)
+    def select(self, columns: Sequence[int]) -> People2D:
+        """These points, in that order."""
+        names = tuple(self.names[j] for j in columns)
+        views = tuple(tuple(pose[:, columns] for pose in view) for view in self.views)
+        return replace(self, names=names, views=views)
 
 
 def read_points(
@@ -330,15 +330,8 @@ def _present(pose: FloatArray) -> FloatArray:
     return kept
 
 
-def _columns(have: Sequence[str], names: Sequence[str]) -> list[int]:
-    unknown = [name for name in names if name not in have]
-    if unknown:
-        raise InvalidData(f"No point {', '.join(unknown)}; there are: {', '.join(have)}.")
-    return [have.index(name) for name in names]
-
-
-def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of the points to keep; InputError for a name that the source does not have."""
+def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> list[int]:
+    """Columns of the points to keep; InputError for a name that the source does not have."""
     if isinstance(subset, str):
         known = subset in skeleton_names()
         names = skeleton(subset).points if known else tuple(subset.split(","))
@@ -349,4 +342,4 @@ def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tup
         reason = f"it has no point {', '.join(unknown)}" if unknown else "a point is named twice"
         hint = f"ask for some of {', '.join(have)}, or a skeleton made of them"
         raise InputError(path, reason, hint)
-    return names
+    return [have.index(name) for name in names]

@@ -63,9 +63,9 @@ class Markers:
             raise MissingMarkers(needed_for, missing, "check the marker names in the file")
         return [column[n] for n in names]
 
-    def select(self, names: Sequence[str], *, needed_for: str = "selection") -> Markers:
+    def select(self, names: Sequence[str]) -> Markers:
         """The named markers, in that order; raises MissingMarkers."""
-        pick = self.index(names, needed_for=needed_for)
+        pick = self.index(names, needed_for="selection")
         xyz, estimated = self.xyz[:, pick], self.estimated[:, pick]
         sd = None if self.sd is None else self.sd[:, pick]
         return replace(self, names=tuple(names), xyz=xyz, estimated=estimated, sd=sd)
