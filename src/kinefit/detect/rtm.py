@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.files import subject, track_from_people
+from kinefit.detect.files import PeopleDetector
 from kinefit.detect.overlap import ahead
-from kinefit.detect.protocol import FrameSink, Progress
+from kinefit.detect.protocol import Progress
 from kinefit.io.people import People
 from kinefit.io.video import Picture, frames, probe
 from kinefit.skeletons import skeleton
-from kinefit.types import FloatArray, InputError, MissingDependency, PoseTrack
+from kinefit.types import FloatArray, InputError, MissingDependency
 
 _MODE = "balanced"  # of the networks that rtmlib downloads
 _SIZE_IN_NAME = re.compile(r"(\d{3})x(\d{3})")  # height x width, as OpenMMLab names its models
@@ -31,8 +31,8 @@ FindPoints = Callable[[Picture, NDArray[Any]], tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
-class RtmDetector:
-    """RTMPose's 26 points with feet; the subject as `kinefit.detect.people.choose_person` says.
+class RtmDetector(PeopleDetector):
+    """RTMPose's 26 points with feet.
 
     model: a folder with a `yolox*.onnx` (finds persons) and an `rtmpose*.onnx` (Halpe26); or one
         RTMPose file, with the person network from rtmlib's cache; None for both from there.
@@ -57,24 +57,7 @@ class RtmDetector:
         model = self.model.name if self.model else _MODE
         return f"rtmlib {version('rtmlib')} BodyWithFeet, {model}"
 
-    def track(
-        self,
-        video: Path,
-        *,
-        on_frame: FrameSink | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-    ) -> PoseTrack:
-        """As `Detector.track`; `checkpoint` is ignored.
-
-        The subject is known when the whole video has been seen, so that `on_frame` gets the
-        frames from a second pass over it.
-        """
-        people = self.people(video, progress=progress)
-        return track_from_people(video, people, subject(video, people), self.source, on_frame)
-
     def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        """As `PeopleDetector.people`."""
         n_frames = probe(video).n_frames
         find_boxes, find_points = self._networks()
         seen: list[FloatArray] = []

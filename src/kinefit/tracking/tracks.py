@@ -62,22 +62,14 @@ class SpaceTrack(Track):
     contest: float = 0.0
     sure: float = -np.inf
 
-    def add(
-        self,
-        frame: int,
-        time: float,
-        rows: IntArray,
-        points: FloatArray,
-        error: float,
-        contested: bool = False,
-    ) -> None:
-        if len(rows) >= 2:
-            share = 1 - np.exp(-(time - self.sure) / _OVER_S) if self.entries else 1.0
+    def add(self, entry: Entry, error: float, contested: bool = False) -> None:
+        if entry.is_sure:
+            share = 1 - np.exp(-(entry.time - self.sure) / _OVER_S) if self.entries else 1.0
             self.error += share * (error - self.error)
             self.contest += min(share, 0.5) * (contested - self.contest)
-            self.sure = time
+            self.sure = entry.time
         doubt = max(self.error / _GHOST, self.contest / _CONTESTED)
-        self.entries.append(Entry(frame, time, rows, points, doubt))
+        self.entries.append(entry._replace(doubt=doubt))
 
     @property
     def is_believed(self) -> bool:
@@ -140,7 +132,7 @@ def _extend(
     for m, track in enumerate(active):
         if mine[m].any():
             apart = float(error[m, mine[m]].mean())
-            track.add(frame, now, rows[mine[m]], points[m], apart, bool(contested[m]))
+            track.add(Entry(frame, now, rows[mine[m]], points[m]), apart, bool(contested[m]))
     return np.asarray(mine.any(axis=0))
 
 
@@ -235,9 +227,8 @@ def _start(seen: PersonDetections, rows: IntArray, frame: int, now: float) -> li
     while (found := _best_supported(error, seen.camera[rows], free, pairs)) is not None:
         pair, members = found
         points, apart = _placed(seen, rows[members], places[pair])
-        track = SpaceTrack()
-        track.add(frame, now, rows[members], points, apart)
-        started.append(track)
+        started.append(SpaceTrack())
+        started[-1].add(Entry(frame, now, rows[members], points), apart)
         free[members] = False
     return started
 
