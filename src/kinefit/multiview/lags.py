@@ -54,7 +54,6 @@ class PairLag:
     rival_lag_s, rival: the next best lag outside the peak and its correlation; NaN and 0 if none.
     margin: natural logarithm of how much likelier the best lag is than the rival.
     overlap_s: seconds of motion seen by both at the best lag (at most, where there is none).
-    closure_s: lag_s minus the difference of the two offsets; NaN where these are not determined.
     reason: why the pair was not used; empty where it was.
     """
 
@@ -66,7 +65,6 @@ class PairLag:
     rival: float
     margin: float
     overlap_s: float
-    closure_s: float
     reason: str
 
 
@@ -89,7 +87,7 @@ def pair_lag(
     if not enough.any():
         reason = f"{longest:.1f} s of motion in common at most, {_LEAST_OVERLAP_S:g} s are needed"
         reason = f"{names[0]} and {names[1]} have {reason}"
-        return PairLag(names, np.nan, np.nan, 0.0, np.nan, 0.0, 0.0, longest, np.nan, reason)
+        return PairLag(names, np.nan, np.nan, 0.0, np.nan, 0.0, 0.0, longest, reason)
     weight = curve.overlap * _samples_per_second(a, b)
     height = np.where(enough, curve.correlation, 0.0)
     evidence = _evidence(height, weight)
@@ -102,7 +100,7 @@ def pair_lag(
     margin = float(evidence[k]) - float(_evidence(other, weight[k]))
     found = PairLag(
         names, lag + begin, sd, float(curve.correlation[k]), other_lag, other, margin,
-        float(curve.overlap[k]), np.nan, "",
+        float(curve.overlap[k]), "",
     )  # fmt: skip
     top = curve.correlation[max(k - 1, 0) : k + 2]
     inside = bool(len(top) == 3 and enough[k - 1 : k + 2].all() and top[1] == top.max())

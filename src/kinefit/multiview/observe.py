@@ -82,7 +82,6 @@ class RigObservations:
         `covariance` theirs, with the error that all views share: evidence beside the views. (Joint
         angles of legs from the body that is fitted, 11 rendered scenes of four cameras: 7.9
         degrees off, 8.1 from the views alone; the body's joints 24.0 mm, 24.3 from them alone.)
-    supported: (T, J) True where two views or more support a keypoint.
     points, rig: the triangulation and the cameras in the calibration's world, Y up.
     rotation, shift: (3, 3), (3,): from that world to the person's, x_new = rotation @ x + shift.
     moments: (C, T) seconds of each frame on each camera's own clock, since its first frame.
@@ -92,7 +91,6 @@ class RigObservations:
     """
 
     observations: Observations
-    supported: BoolArray
     points: Triangulation
     rig: CameraRig
     rotation: FloatArray
@@ -161,7 +159,6 @@ def observe_rig(
     points = replace(points, covariance=add_shared(points.covariance, shared))
     xyz = points.refined if body is None else body.keypoints.xyz
     covariance = points.covariance if body is None else body.covariance
-    supported = points.inlier_mask.sum(axis=-1) >= 2 if body is None else body.seen >= 2
     rotation, shift, frame_notes = _person_frame(points, xyz, options.keep_axes)
     score = seen.score.swapaxes(0, 1)
     xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
@@ -180,7 +177,6 @@ def observe_rig(
     checks = check_rig(observations.rig, sizes, keypoints, options.stature_m)
     return RigObservations(
         observations=observations,
-        supported=np.asarray(supported),
         points=points,
         rig=rig,
         rotation=rotation,

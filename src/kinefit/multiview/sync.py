@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy.special import erf
+from scipy.sparse.csgraph import connected_components
 
 from kinefit.multiview.lags import LEAST_SD_S, PairLag, pair_lag
 from kinefit.multiview.velocities import ImageMotion, image_motion, shared_joints
@@ -24,8 +24,6 @@ class Synchronisation:
     offset_s: (C,) seconds to add to a camera's `own_clock` to get the reference's; NaN where not
         determined.
     sd_s: (C,) standard deviation; NaN where no lag was found, else also where it is too wide.
-    confidence: (C,) in 0..1: the probability that the offset is right to within the tolerance, if
-        some lag is: that of the right peak times that of so small an error. 1 for the reference.
     determined: (C,) True where two standard deviations lie within the tolerance and no lag far
         away explains the motion nearly as well. True for the reference.
     reasons: C texts, why a camera's offset is not determined; empty where it is.
@@ -36,7 +34,6 @@ class Synchronisation:
     reference: int
     offset_s: FloatArray
     sd_s: FloatArray
-    confidence: FloatArray
     determined: BoolArray
     reasons: tuple[str, ...]
     pairs: tuple[PairLag, ...]
@@ -44,7 +41,7 @@ class Synchronisation:
     def __post_init__(self) -> None:
         freeze(self, names=check_names("Synchronisation", self.names))
         shape = (len(self.names),)
-        freeze_arrays(self, offset_s=shape, sd_s=shape, confidence=shape)
+        freeze_arrays(self, offset_s=shape, sd_s=shape)
         freeze_arrays(self, np.bool_, determined=shape)
 
 
@@ -100,14 +97,15 @@ def _one_clock(
     used, contradiction = _consistent(names, members, good, interval)
     if not contradiction and len(members) > 1:
         offset, sd, _, _ = _solve(names, members, used, interval)
-        pairs = _with_closure(names, pairs, used, good, offset)
+        left_out = [pair for pair in good if pair not in used]
+        for k, pair in enumerate(pairs):
+            if pair in left_out:
+                i, j = _index(names, pair)
+                off = abs(pair.lag_s - float(offset[j] - offset[i]))
+                reason = f"its lag contradicts those of the other pairs by {off:.3f} s"
+                pairs[k] = replace(pair, reason=reason)
     tolerance = within_frames * np.fmax(interval, interval[reference])
-    # Along the surest chain of pairs to the reference.
-    found = [pair for pair in pairs if np.isfinite(pair.lag_s)]
-    doubt = _chains(names, found, lambda pair: float(np.logaddexp(0.0, -pair.margin)))
-    near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
-    confidence = np.where(np.isfinite(sd), np.exp(-doubt[reference]) * near, 0.0)
-    offset[reference], sd[reference], confidence[reference] = 0.0, 0.0, 1.0
+    offset[reference], sd[reference] = 0.0, 0.0
     with np.errstate(invalid="ignore"):
         determined = (2 * sd <= tolerance) & np.isfinite(offset)
     determined[reference] = True
@@ -118,32 +116,20 @@ def _one_clock(
         for c in range(len(names))
     )  # fmt: skip
     offset[~determined] = np.nan
-    return Synchronisation(
-        names, reference, offset, sd, confidence, determined, reasons, tuple(pairs)
-    )
+    return Synchronisation(names, reference, offset, sd, determined, reasons, tuple(pairs))
 
 
 def _index(names: tuple[str, ...], pair: PairLag) -> tuple[int, int]:
     return names.index(pair.cameras[0]), names.index(pair.cameras[1])
 
 
-def _chains(
-    names: tuple[str, ...], pairs: Sequence[PairLag], cost: Callable[[PairLag], float]
-) -> FloatArray:
-    """(C, C) least sum of costs along chains of pairs, infinite where none leads (Floyd 1962)."""
-    total = np.where(np.eye(len(names)) > 0, 0.0, np.inf)
-    for pair in pairs:
-        i, j = _index(names, pair)
-        total[i, j] = total[j, i] = cost(pair)
-    for k in range(len(names)):
-        total = np.minimum(total, total[:, k, None] + total[k])
-    return total
-
-
 def _largest_group(names: tuple[str, ...], pairs: Sequence[PairLag]) -> list[int]:
     """The cameras of the largest connected group; the one of the first camera where equal."""
-    connected = np.isfinite(_chains(names, pairs, lambda _: 0.0))
-    return [int(c) for c in np.flatnonzero(connected[connected.sum(axis=1).argmax()])]
+    joined = np.eye(len(names), dtype=bool)
+    for pair in pairs:
+        joined[_index(names, pair)] = True
+    _, group = connected_components(joined, directed=False)
+    return np.flatnonzero(group == np.bincount(group).argmax()).tolist()
 
 
 def _consistent(
@@ -202,24 +188,6 @@ def _solve(
     half = interval[ends].max(axis=1) / 2
     misfit = bool((np.abs(closure) > np.maximum(3 * sd, half)).any())
     return offset, spread, closure, misfit
-
-
-def _with_closure(
-    names: tuple[str, ...],
-    pairs: Sequence[PairLag],
-    used: Sequence[PairLag],
-    good: Sequence[PairLag],
-    offset: FloatArray,
-) -> list[PairLag]:
-    """The pairs with their closure, and a reason where one was left out for it."""
-    out = []
-    for pair in pairs:
-        i, j = _index(names, pair)
-        closure, reason = pair.lag_s - float(offset[j] - offset[i]), pair.reason
-        if pair in good and pair not in used:
-            reason = f"its lag contradicts those of the other pairs by {abs(closure):.3f} s"
-        out.append(replace(pair, closure_s=closure, reason=reason))
-    return out
 
 
 def _why(name: str, pairs: Sequence[PairLag], sd: float, tolerance: float) -> str:
