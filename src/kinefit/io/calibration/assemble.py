@@ -143,9 +143,8 @@ class _Builder:
         low, high = _FOCAL
         if not (low * side < fx < high * side and low * side < fy < high * side):
             reason = f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}"
-            raise self._error(
-                reason, "check that the camera matrix is in pixels of this image size"
-            )
+            hint = "check that the camera matrix is in pixels of this image size"
+            raise self._error(reason, hint)
         if not 0.5 < fx / fy < 2:
             raise self._error(f"focal lengths of {fx:g} and {fy:g} px differ")
         if (centre < -0.5 * np.array(size)).any() or (centre > 1.5 * np.array(size)).any():

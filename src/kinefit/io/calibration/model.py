@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.types import CameraRig, FloatArray
 from kinefit.types.arrays import freeze
 
 Axis = Literal["x", "-x", "y", "-y", "z", "-z"]
@@ -70,13 +70,6 @@ def up_sentence(up: Axis | None, why: str) -> str:
     turned = ", ".join(_TURNS[up])
     change = "" if up == "y" else f": turned to Y up, (x, y, z) -> ({turned})"
     return f"{_WORLD}{up[:-1]}{up[-1].upper()} up, {why}{change}"
-
-
-def checked_axis(up: Any) -> Axis:
-    """`up` if it is one of `AXES`; raises InputError."""
-    if up not in AXES:
-        raise InputError("up", f"{up!r} is not an axis", f"give one of {', '.join(AXES)}")
-    return up  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from kinefit.io.calibration.assemble import assemble
 from kinefit.io.calibration.easymocap import FILES as EASYMOCAP
 from kinefit.io.calibration.easymocap import read_easymocap
-from kinefit.io.calibration.model import METRES, Axis, Calibration, Content, Unit, checked_axis
+from kinefit.io.calibration.model import AXES, METRES, Axis, Calibration, Content, Unit
 from kinefit.io.calibration.opencap import opencap_files, read_opencap
 from kinefit.io.calibration.opencv import read_opencv
 from kinefit.io.calibration.qualisys import read_qualisys
@@ -59,16 +59,18 @@ def read_calibration(
     impossible numbers, a pose that mirrors the world, two cameras of one name or at one place.
     """
     path = Path(path)
-    if format is not None and format not in FORMATS:
-        raise InputError("format", f"{format!r} is unknown", f"give one of {', '.join(FORMATS)}")
-    if units is not None and units not in METRES:
-        raise InputError("units", f"{units!r} is unknown", f"give one of {', '.join(METRES)}")
+    for option, value, known, what in (
+        ("format", format, FORMATS, "unknown"), ("units", units, METRES, "unknown"),
+        ("up", up, AXES, "not an axis"),
+    ):  # fmt: skip
+        if value is not None and value not in known:
+            raise InputError(option, f"{value!r} is {what}", f"give one of {', '.join(known)}")
     content = _folder(path, format) if path.is_dir() else _file(path, format)
     return assemble(
         path,
         content,
         units=units,
-        up=None if up is None else checked_axis(up),
+        up=up,
         invert_extrinsics=invert_extrinsics,
         image_sizes=image_sizes,
     )
