@@ -42,8 +42,9 @@ def all_finite(points: FloatArray) -> BoolArray:
 def extent(points: FloatArray) -> FloatArray:
     """(..., D) sides of the box around the finite points of `points` (..., N, D); 0 without any."""
     known = np.isfinite(points)
-    low = np.where(known, points, np.inf).min(axis=-2)
-    return np.where(known.any(axis=-2), np.where(known, points, -np.inf).max(axis=-2) - low, 0.0)
+    low = np.where(known, points, np.inf).min(axis=-2, initial=np.inf)
+    high = np.where(known, points, -np.inf).max(axis=-2, initial=-np.inf)
+    return np.maximum(high - low, 0.0)
 
 
 def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
