@@ -44,7 +44,7 @@ def extent(points: FloatArray) -> FloatArray:
     known = np.isfinite(points)
     low = np.where(known, points, np.inf).min(axis=-2, initial=np.inf)
     high = np.where(known, points, -np.inf).max(axis=-2, initial=-np.inf)
-    return np.maximum(high - low, 0.0)
+    return np.asarray(np.maximum(high - low, 0.0))
 
 
 def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
