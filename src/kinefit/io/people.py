@@ -45,14 +45,11 @@ class People:
         not mention is absent, one in which nobody was found has N = 0.
     points: per frame (N, J, 3): x, y in pixels as the program wrote them, score 0..1 (what is
         above 1 counts as 1); all three are NaN where the program found nothing (score 0).
-    track: per frame (N,) the program's identity numbers, -1 where it gave none; None when it
-        gave none at all.
     """
 
     names: tuple[str, ...]
     frame: IntArray
     points: tuple[FloatArray, ...]
-    track: tuple[IntArray, ...] | None = None
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("People", self.names))
@@ -61,12 +58,6 @@ class People:
             raise InvalidData("People.frame must increase from 0 or later.")
         shape = (None, len(self.names), 3)
         freeze(self, points=tuple(frozen_array("People", "points", p, shape) for p in self.points))
-        if self.track is not None:
-            if len(self.track) != len(self.points):
-                raise InvalidData("People.track must have one entry per frame.")
-            pairs = zip(self.track, self.points, strict=True)
-            ids = (frozen_array("People", "track", t, (len(p),), np.int64) for t, p in pairs)
-            freeze(self, track=tuple(ids))
 
 
 class Person(NamedTuple):
@@ -75,7 +66,6 @@ class Person(NamedTuple):
     file: Path
     frame: int
     keypoints: Any
-    track: Any = None
 
     def wrong(self, reason: str, hint: str) -> InputError:
         return InputError(self.file, f"frame {self.frame}: {reason}", hint)
@@ -99,7 +89,7 @@ def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> P
     the frame for anything that is not a list of finite, believable numbers of one length, and
     when nobody is found at all.
     """
-    found: dict[int, list[tuple[FloatArray, int]]] = {f: [] for f in frames}
+    found: dict[int, list[FloatArray]] = {f: [] for f in frames}
     count = 0
     for person in persons:
         points = _points(person)
@@ -108,23 +98,16 @@ def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> P
             reason = f"{len(points)} keypoints, {count} before"
             raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
-            found.setdefault(person.frame, []).append((points, _track(person)))
+            found.setdefault(person.frame, []).append(points)
     if not any(found.values()):
         raise InputError(source, "nobody was found in any frame", "check the video and the model")
     if count not in _NAMES_BY_COUNT:
         known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
         reason = f"{count} keypoints per person: no known set"
         raise InputError(source, reason, f"use one of {known}")
-    names = _NAMES_BY_COUNT[count]
-    order = sorted(found)
-    lists = [[p[: len(names)] for p, _ in found[f]] for f in order]
-    track = [np.array([track for _, track in found[f]], dtype=np.int64) for f in order]
-    return People(
-        names,
-        np.array(order),
-        tuple(np.array(p).reshape(-1, len(names), 3) for p in lists),
-        tuple(track) if any((ids >= 0).any() for ids in track) else None,
-    )
+    names, order = _NAMES_BY_COUNT[count], sorted(found)
+    whole = (np.array(found[f]).reshape(-1, count, 3) for f in order)
+    return People(names, np.array(order), tuple(points[:, : len(names)] for points in whole))
 
 
 def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
@@ -160,15 +143,3 @@ def _points(person: Person) -> FloatArray:
     points[:, 2] = points[:, 2].clip(0, 1)
     points[points[:, 2] == 0] = np.nan
     return points
-
-
-def _track(person: Person) -> int:
-    """The identity number, -1 for none; AlphaPose wraps it in lists."""
-    value = person.track
-    while isinstance(value, list) and value:
-        value = value[0]
-    if value is None:
-        return -1
-    if type(value) not in (int, float) or not abs(value) <= _LAST_FRAME or value % 1:
-        raise person.wrong(f"identity {str(value)[:40]!r}", "it must be a number")
-    return max(int(value), -1)

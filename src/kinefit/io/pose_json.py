@@ -1,7 +1,7 @@
 """JSON of 2D pose programs: OpenPose, AlphaPose, MMPose 1.x and COCO's results and data sets.
 
-Which skeleton it is, the number of points tells. Every reader raises InputError naming the file and
-frame for anything that does not fit.
+Which skeleton it is, the number of points tells; who is who in different frames, no file is asked.
+Every reader raises InputError naming the file and frame for anything that does not fit.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ def _of_openpose(file: Path, frame: int) -> Iterator[Person]:
     for person in entries(file, people, '"people"'):
         keypoints = person.get("pose_keypoints_2d")
         if keypoints != []:
-            yield Person(file, frame, keypoints, person.get("person_id"))
+            yield Person(file, frame, keypoints)
 
 
 def read_alphapose(path: str | Path) -> People:
     """Everybody in AlphaPose's default `alphapose-results.json` (not `--format open` or `cmu`).
 
     The frame is the number in `image_id` ("12.jpg"; AlphaPose counts a video's frames from 0);
-    frames without persons are not in the file. `idx` is the identity. Scores of its older
+    frames without persons are not in the file. Scores of its older
     COCO models exceed 1 and count as 1.
     """
     path = Path(path)
-    return collect(path, _results(path, read_json(path), "idx"), ())
+    return collect(path, _results(path, read_json(path)), ())
 
 
 def read_coco(path: str | Path) -> People:
@@ -71,19 +71,18 @@ def read_coco(path: str | Path) -> People:
     Results: `keypoints` hold scores, and the frame is `image_id` (a number, or a file name
     with one). Data set: `keypoints` hold visibility flags, which become scores 0 (not
     labelled), 0.5 (hidden) and 1 (visible); the frame is the number in the image's
-    `file_name`, and images without persons are frames too. `track_id`, where given, is the
-    identity.
+    `file_name`, and images without persons are frames too.
     """
     path = Path(path)
     content = read_json(path)
     if isinstance(content, dict):
         return _data_set(path, content)
-    return collect(path, _results(path, content, "track_id"), ())
+    return collect(path, _results(path, content), ())
 
 
-def _results(path: Path, content: Any, identity: str) -> list[Person]:
+def _results(path: Path, content: Any) -> list[Person]:
     return [
-        Person(path, frame_number(path, e.get("image_id")), e.get("keypoints"), e.get(identity))
+        Person(path, frame_number(path, e.get("image_id")), e.get("keypoints"))
         for e in entries(path, content, "the file")
     ]
 
@@ -104,7 +103,7 @@ def _data_set(path: Path, content: dict[str, Any]) -> People:
         if "keypoints" in entry:  # other objects of the data set have none
             frame = frames[image_id]
             scored = _scored(path, frame, entry["keypoints"])
-            persons.append(Person(path, frame, scored, entry.get("track_id")))
+            persons.append(Person(path, frame, scored))
     return collect(path, persons, frames.values())
 
 
@@ -125,7 +124,7 @@ def read_mmpose(path: str | Path) -> People:
 
     Video: a list of `{"frame_id", "instances"}`, bare (the inferencer, frames from 0) or under
     `instance_info` (the demos, frames from 1; turned to 0). Image: the instances themselves,
-    frame 0. `track_id`, where given, is the identity.
+    frame 0.
     """
     path = Path(path)
     content = read_json(path)
@@ -146,7 +145,7 @@ def read_mmpose(path: str | Path) -> People:
 def _instances(path: Path, frame: int, instances: Any) -> Iterator[Person]:
     for entry in entries(path, instances, f'frame {frame}: "instances"'):
         keypoints, scores = entry.get("keypoints"), entry.get("keypoint_scores")
-        yield Person(path, frame, _flat(keypoints, scores), entry.get("track_id"))
+        yield Person(path, frame, _flat(keypoints, scores))
 
 
 def _flat(keypoints: Any, scores: Any) -> list[Any] | None:
