@@ -17,11 +17,11 @@ there (100 frames of 26 points: 18 ms, 20 with the normal equations of `kinefit.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from kinefit.geometry.banded import BlockPentadiagonal, acceleration_bands
@@ -139,12 +139,11 @@ def _groups(names: tuple[str, ...], known: IntArray) -> list[IntArray]:
 
     Half the time: face and fingers of the demo take no part in the solves of the body.
     """
-    group = {int(j): int(j) for j in known}
-    for a, b in ends(names, limbs_among([names[j] for j in known], _RIGID)):
-        merged = group[int(b)]
-        group = {j: group[int(a)] if g == merged else g for j, g in group.items()}
-    count = Counter(group.values())
-    label = np.array([g if count[g] > 1 else -1 for g in group.values()])
+    here = [names[j] for j in known]
+    joined = np.zeros((len(known), len(known)), dtype=bool)
+    joined[tuple(ends(here, limbs_among(here, _RIGID)).T)] = True
+    _, label = connected_components(joined, directed=False) if here else (0, np.zeros(0, int))
+    label = np.where(np.bincount(label)[label] > 1, label, -1)
     return [known[label == g] for g in np.unique(label)]
 
 
