@@ -57,8 +57,10 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
 def _same_person(track: PoseTrack, theirs: FloatArray) -> BoolArray:
     """(T,) True where the points of `track` and `theirs` (T, J, 2) lie together."""
     distance = np.linalg.norm(track.image.xy - theirs, axis=-1)
-    near = _median_along(distance) < _SAME_PERSON * _trunk_length(track)
-    return np.asarray(near & (np.isfinite(distance).sum(axis=1) >= _SHARED))
+    enough = np.isfinite(distance).sum(axis=1) >= _SHARED
+    distance[~enough] = np.inf
+    median = np.nanquantile(distance, 0.5, axis=1, method="lower")
+    return np.asarray(median < _SAME_PERSON * _trunk_length(track))
 
 
 def _trunk_length(track: PoseTrack) -> FloatArray:
@@ -69,10 +71,3 @@ def _trunk_length(track: PoseTrack) -> FloatArray:
     trunk = map_points(track.image.xy, track.image.names, Skeleton("", _TRUNK))
     length = np.linalg.norm(trunk[:, :2].mean(axis=1) - trunk[:, 2:].mean(axis=1), axis=-1)
     return np.asarray(np.fmax(length, extent(track.image.xy).max(axis=1) / 5))
-
-
-def _median_along(distance: FloatArray) -> FloatArray:
-    """(T,) median of the finite values of each row; infinite where there are none."""
-    rows = np.sort(np.where(np.isnan(distance), np.inf, distance), axis=1)
-    count = np.isfinite(distance).sum(axis=1)
-    return np.asarray(rows[np.arange(len(rows)), np.maximum(count - 1, 0) // 2])
