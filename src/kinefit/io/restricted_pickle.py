@@ -41,9 +41,11 @@ _REFUSED = frozenset((
     "OBJ", "NEWOBJ_EX",
 ))  # fmt: skip
 _MEMO_INDEX = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+_NUMPY = ("array", "scalar", "buffer")
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _BYTE_ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": "="}
 _DTYPE = re.compile(r"[<>|=]?([biufcSUO])(\d{0,6})|bool")
+_LookUp = Callable[[str, str], Any]
 _HINT = "ask for the numbers in another format, or save them as NumPy .npz"
 
 
@@ -74,7 +76,7 @@ def loads(content: bytes, *, source: str | Path) -> Any:
 def execute(
     content: bytes,
     source: str | Path,
-    look_up: Callable[[str, str], Any],
+    look_up: _LookUp,
     *,
     allowed: frozenset[str] | None = None,
     refused: frozenset[str] = frozenset(),
@@ -125,13 +127,7 @@ def _scan(
 class _Machine(pickle.Unpickler):
     """The unpickler with names and references looked up where it is told, and nowhere else."""
 
-    def __init__(
-        self,
-        content: bytes,
-        source: str | Path,
-        look_up: Callable[[str, str], Any],
-        refer: Callable[[Any], Any] | None,
-    ) -> None:
+    def __init__(self, content: bytes, source: str | Path, look_up: _LookUp, refer: Any) -> None:
         super().__init__(io.BytesIO(content), fix_imports=False, encoding="latin1")
         self._source, self._look_up, self._refer = source, look_up, refer
 
@@ -162,52 +158,26 @@ class Call:
 
 
 class _Recorded:
-    """An object that the pickle makes: its arguments, and the state it is given."""
+    """An object that the pickle makes: its arguments, and the state it is given.
 
-    __slots__ = ("arguments", "state")
+    kind: what numpy is asked to make: "dtype" (text, align, copy), with its state; "array",
+    `_reconstruct`(ndarray, (0,), b'b') with its state (version, shape, dtype, ...); "scalar"
+    (dtype, bytes); or "buffer", `_frombuffer`(buffer, dtype, shape, order), which is how protocol 5
+    stores arrays. "set" of a list, which protocols 0-3 use; "object" for all others.
+    """
+
+    __slots__ = ("arguments", "kind", "state")
     arguments: tuple[Any, ...]
+    kind: str
     state: Any
 
-    def __new__(cls, *arguments: Any) -> Self:  # NEWOBJ calls no __init__
+    def __new__(cls, *arguments: Any, kind: str = "object") -> Self:  # NEWOBJ calls no __init__
         made = super().__new__(cls)
-        made.arguments, made.state = arguments, None
+        made.arguments, made.kind, made.state = arguments, kind, None
         return made
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
-
-
-class _Part(_Recorded):
-    """What numpy is asked to make.
-
-    kind: "dtype" (text, align, copy), with its state; "array", `_reconstruct`(ndarray, (0,), b'b')
-    with its state (version, shape, dtype, ...); "scalar" (dtype, bytes); or "buffer",
-    `_frombuffer`(buffer, dtype, shape, order), which is how protocol 5 stores arrays.
-    """
-
-    __slots__ = ("kind",)
-    kind: str
-
-    @classmethod
-    def of(cls, kind: str, *arguments: Any) -> Self:
-        made = cls(*arguments)
-        made.kind = kind
-        return made
-
-
-class _OrderedDict(_Recorded):
-    """collections.OrderedDict(); its items are set one by one."""
-
-    __slots__ = ("items",)
-    items: dict[Any, Any]
-
-    def __new__(cls, *arguments: Any) -> Self:
-        made = super().__new__(cls, *arguments)
-        made.items = {}
-        return made
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.items[key] = value
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -224,11 +194,11 @@ def _no_bytes(*arguments: Any) -> bytes:
     return b""
 
 
-def _set(items: Any) -> set[Any]:
-    """builtins.set of a list, which protocols 0-3 use for sets."""
-    if type(items) is not list:
-        raise pickle.UnpicklingError("set of something that is not a list")
-    return set(items)
+def no_items(*arguments: Any) -> dict[Any, Any]:
+    """collections.OrderedDict(); its items are set one by one."""
+    if arguments:  # a copy of a dict, again and again, could fill the memory
+        raise pickle.UnpicklingError("OrderedDict with an argument")
+    return {}
 
 
 def _never(*_: Any) -> NoReturn:
@@ -265,16 +235,17 @@ _BASE = Call(_never, "object")  # only named, as an argument of _reconstructor
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
-    ("numpy", "dtype"): partial(_Part.of, "dtype"),
-    ("collections", "OrderedDict"): _OrderedDict,
+    ("numpy", "dtype"): partial(_Recorded, kind="dtype"),
+    ("collections", "OrderedDict"): no_items,
     ("_codecs", "encode"): _latin1,
 }
 for _core in ("numpy.core", "numpy._core"):  # before and since 2.0
-    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = partial(_Part.of, "array")
-    _ALLOWED[f"{_core}.multiarray", "scalar"] = partial(_Part.of, "scalar")
-    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = partial(_Part.of, "buffer")
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = partial(_Recorded, kind="array")
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = partial(_Recorded, kind="scalar")
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = partial(_Recorded, kind="buffer")
 for _builtins, _copyreg in (("builtins", "copyreg"), ("__builtin__", "copy_reg")):  # 3 and 2
-    _ALLOWED[_builtins, "bytes"], _ALLOWED[_builtins, "set"] = _no_bytes, _set
+    _ALLOWED[_builtins, "bytes"] = _no_bytes
+    _ALLOWED[_builtins, "set"] = partial(_Recorded, kind="set")
     _ALLOWED[_copyreg, "_reconstructor"] = _reconstructor
 
 
@@ -308,8 +279,6 @@ class _Builder:
         return self._built[id(raw)]
 
     def _make(self, raw: Any, depth: int) -> Any:
-        if isinstance(raw, _OrderedDict):
-            raw = raw.items
         if isinstance(raw, dict):
             return {self._key(k, depth): self.build(v, depth) for k, v in raw.items()}
         if isinstance(raw, list):
@@ -320,12 +289,18 @@ class _Builder:
             return {self._key(item, depth) for item in raw}
         if isinstance(raw, bytearray):
             return bytes(raw)
-        what = "an array" if isinstance(raw, _Part) else "an object"
+        what = "an array" if isinstance(raw, _Recorded) and raw.kind in _NUMPY else "an object"
         try:
-            if isinstance(raw, _Part) and raw.kind != "dtype":
-                return self._numpy(raw, depth)
             if isinstance(raw, _Object):
                 return self._object(raw, depth)
+            if isinstance(raw, _Recorded) and raw.kind == "set":
+                (items,) = raw.arguments
+                if type(items) is not list:
+                    raise TypeError("set of something that is not a list")
+                self._spend(len(items))  # else a list named a thousand times could fill it
+                return {self._key(item, depth) for item in items}
+            if isinstance(raw, _Recorded) and raw.kind in _NUMPY:
+                return self._numpy(raw, depth)
         except KeyError as error:
             _refuse(self._source, f"{what} in the pickle has no {error}")
         except (TypeError, ValueError, OverflowError) as error:
@@ -340,7 +315,7 @@ class _Builder:
             _refuse(self._source, f"the pickle has a key of type {type(key).__name__}")
         return key
 
-    def _numpy(self, raw: _Part, depth: int) -> Any:
+    def _numpy(self, raw: _Recorded, depth: int) -> Any:
         """An array or a scalar; ValueError or TypeError where its parts do not fit."""
         if raw.kind == "scalar":
             dtype, data = raw.arguments
@@ -403,7 +378,7 @@ class _Builder:
 
 def _dtype(recorded: Any) -> np.dtype[Any]:
     """The plain dtype that was recorded; ValueError for a structured or any other one."""
-    if not (isinstance(recorded, _Part) and recorded.kind == "dtype" and recorded.arguments):
+    if not (isinstance(recorded, _Recorded) and recorded.kind == "dtype" and recorded.arguments):
         raise ValueError("its type is not a dtype")
     text = recorded.arguments[0]
     if isinstance(text, bytes):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.io.arrays import open_archive, unpacked
-from kinefit.io.restricted_pickle import Call, execute
+from kinefit.io.restricted_pickle import Call, execute, no_items
 from kinefit.types import InputError
 
 MAX_FILE_BYTES = 2**32  # read entry by entry
@@ -106,7 +106,7 @@ def _first(value: Any, *_: Any) -> Any:
 
 _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("collections", "OrderedDict"): dict,
+    ("collections", "OrderedDict"): no_items,
 }
 for _name in ("intlist", "doublelist", "boollist", "tensorlist"):
     _FUNCTIONS["torch.jit._pickle", f"build_{_name}"] = _first
