@@ -75,13 +75,10 @@ def on_common_clock(
     fastest = int(np.argmax(np.where(rates > 0.99 * rates.max(), lasts, -1.0)))
     frames = _shared(clocks, fastest)
     moments = clocks[fastest][frames]
-    parts = [_at(t, c, moments, names) for t, c in zip(tracks, clocks, strict=True)]
-    return CommonPoints(
-        Timeline(tracks[fastest].timeline.frame[frames], moments),
-        np.stack([xy for xy, _ in parts], axis=1),
-        np.stack([score for _, score in parts], axis=1),
-        names,
-    )
+    parts = (_at(t, c, moments, names) for t, c in zip(tracks, clocks, strict=True))
+    xy, score = (np.stack(views, axis=1) for views in zip(*parts, strict=True))
+    timeline = Timeline(tracks[fastest].timeline.frame[frames], moments)
+    return CommonPoints(timeline, xy, score, names)
 
 
 def _checked(tracks: Sequence[Keypoints2D], offsets_s: Sequence[float] | FloatArray) -> FloatArray:

@@ -225,12 +225,8 @@ def _offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[Fl
         words = "offsets as given" if given.any() else "taken as synchronised"
         return given, f"Camera clocks: {words}."
     found = find_offsets(list(tracks.values()), list(tracks))
-    unknown = [
-        f"{name} ({reason})"
-        for name, good, reason in zip(found.names, found.determined, found.reasons, strict=True)
-        if not good
-    ]
-    if unknown:
+    named = zip(found.names, found.reasons, strict=True)
+    if unknown := [f"{name} ({reason})" for name, reason in named if reason]:
         reason = f"the motion does not determine the offset of {'; '.join(unknown)}"
         hint = (
             "film a few seconds of quick, uneven movement that all cameras see, give the offsets "

@@ -97,14 +97,12 @@ def undo_side_swaps(track: PoseTrack, swapped: BoolArray) -> PoseTrack:
     """
     if swapped.shape != (len(track.image.timeline),):
         raise InvalidData("undo_side_swaps: the swaps were found on another timeline.")
-    twin, image, body = Skeleton("", track.image.names).mirror(), track.image, track.body
-    image = replace(
-        image,
-        xy=np.where(swapped[:, None, None], image.xy[:, twin], image.xy),
-        score=np.where(swapped[:, None], image.score[:, twin], image.score),
-    )
+    names, image, body = track.image.names, track.image, track.body
+    source = np.where(swapped[:, None], Skeleton("", names).mirror(), np.arange(len(names)))
+    rows = np.arange(len(swapped))[:, None]
+    image = replace(image, xy=image.xy[rows, source], score=image.score[rows, source])
     if body is not None:
-        body = replace(body, xyz=np.where(swapped[:, None, None], body.xyz[:, twin], body.xyz))
+        body = replace(body, xyz=body.xyz[rows, source])
     return replace(track, image=image, body=body)
 
 
