@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from kinefit.types import FloatArray, TooFewPoints, all_finite
+
+# (T, 3) places of a named point and (T,) weights, 0 where unseen.
+_Points = Callable[[str], tuple[FloatArray, FloatArray]]
 
 
 class Chain(NamedTuple):
@@ -71,7 +74,13 @@ def body_scale(
     """
     seen = all_finite(xyz)
     weights, xyz = np.where(seen, weights, 0.0), np.where(seen[..., None], xyz, 0.0)
-    trunk, legs = _trunk(xyz, names, weights), _legs(xyz, names, weights)
+
+    def point(name: str) -> tuple[FloatArray, FloatArray]:
+        if name not in names:
+            return np.zeros_like(xyz[:, 0]), np.zeros(len(xyz))
+        return xyz[:, names.index(name)], weights[:, names.index(name)]
+
+    trunk, legs = _trunk(point), _legs(point)
     wanted = max(1.0, _ENOUGH_FRAMES * int((weights > 0).any(axis=1).sum()))
     candidates = []
     for chain in CHAINS:
@@ -100,36 +109,25 @@ def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     return float(values[keep][order][middle])
 
 
-def _point(
-    xyz: FloatArray, names: Sequence[str], weights: FloatArray, name: str
-) -> tuple[FloatArray, FloatArray]:
-    """(T, 3) places and (T,) weights, 0 where unseen."""
-    if name not in names:
-        return np.zeros_like(xyz[:, 0]), np.zeros(len(xyz))
-    return xyz[:, names.index(name)], weights[:, names.index(name)]
-
-
-def _trunk(
-    xyz: FloatArray, names: Sequence[str], weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _trunk(point: _Points) -> tuple[FloatArray, FloatArray]:
     """(T,) mid-shoulder to mid-hip, and (T,) weight."""
     joints = ("LShoulder", "RShoulder", "LHip", "RHip")
-    points, seen = zip(*(_point(xyz, names, weights, n) for n in joints), strict=True)
+    points, seen = zip(*map(point, joints), strict=True)
     between = (points[0] + points[1] - points[2] - points[3]) / 2
     return np.linalg.norm(between, axis=-1), np.minimum.reduce(seen)
 
 
-def _legs(
-    xyz: FloatArray, names: Sequence[str], weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """(T,) thigh and shank, each the mean of the sides weighted by how well these are seen."""
-    total, weight = np.zeros(len(xyz)), np.full(len(xyz), np.inf)
+def _legs(point: _Points) -> tuple[FloatArray, FloatArray]:
+    """(T,) thigh and shank, each the mean of the sides weighted by how well these are seen; and
+    (T,) weight."""
+    total: FloatArray | float = 0.0
+    weights = []
     for pair in (("Hip", "Knee"), ("Knee", "Ankle")):
-        sides = [[_point(xyz, names, weights, side + n) for n in pair] for side in "LR"]
+        sides = [[point(side + name) for name in pair] for side in "LR"]
         lengths = [np.linalg.norm(a - b, axis=-1) for (a, _), (b, _) in sides]
         seen = [np.minimum(a, b) for (_, a), (_, b) in sides]
         both = seen[0] + seen[1]
         mean = seen[0] * lengths[0] + seen[1] * lengths[1]
-        total += mean / np.where(both > 0, both, 1.0)
-        weight = np.minimum(weight, np.maximum(*seen))
-    return total, weight
+        total = total + mean / np.where(both > 0, both, 1.0)
+        weights.append(np.maximum(*seen))
+    return np.asarray(total), np.minimum(*weights)
