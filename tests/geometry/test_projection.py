@@ -13,10 +13,13 @@ from kinefit.geometry.projection import (
     project_rig,
     rays,
     to_camera,
-    to_world,
     undistort,
 )
 from kinefit.types import Camera, CameraRig, InvalidData
+
+
+def to_world(camera, xyz):
+    return (xyz - camera.t) @ camera.R
 
 
 @pytest.fixture

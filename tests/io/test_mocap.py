@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kinefit.geometry import rotations as so3
-from kinefit.io.mocap import MocapClip, posed, rest_joints
+from kinefit.io.mocap import MocapClip, rest_joints
 from kinefit.io.mocap_files import mocap_files, read_mocap
 from kinefit.io.mocap_joints import JOINTS, with_kinefit_joints
 from kinefit.types import FloatArray, InputError
@@ -84,13 +84,13 @@ def squat(called: dict[str, str], twist: float = 0.0) -> MocapClip:
         vectors[:, names.index(side + "wrist")] = np.outer(twist * wave, _X)
     vectors[:, 0] = np.outer(np.linspace(0, 1, T), _Y)
     root = np.column_stack([np.linspace(0, 0.3, T), 0.9 - 0.2 * wave, np.full(T, 0.1)])
-    xyz, world = posed(parents, offsets, so3.exp(vectors), root)
     sides = {"l": "Left", "r": "Right"}
     own = [
         called[n].format("") if n in called else called[n[1:]].format(sides[n[0]]) for n in names
     ]
-    rest = rest_joints(parents, offsets)
-    return MocapClip("squat", "bvh", 60.0, tuple(own), np.array(parents), xyz, world, rest)
+    return MocapClip.posed(
+        Path("squat.bvh"), "bvh", 60.0, own, parents, offsets, so3.exp(vectors), root
+    )
 
 
 def same(a: MocapClip, b: MocapClip, atol: float = 1e-12) -> None:

@@ -217,7 +217,7 @@ class TestOwnArrays:
             "cameras": np.array(points.cameras), "image_size": points.image_size,
         }  # fmt: skip
         for change, message in [
-            ({"score": None}, "no array score"),
+            ({"score": None}, "no array 'score'"),
             ({"xy": points.xy[:, :4]}, "xy has shape"),
             ({"names": np.arange(3)}, "names are not a list"),
             ({"time": points.timeline.time[::-1]}, "does not increase"),

@@ -190,3 +190,15 @@ def test_a_file_over_the_limit_is_not_read(tmp_path):
     path.write_bytes(pickle.dumps(b"0" * 2000))
     with pytest.raises(InputError, match="MiB"):
         read_pickle(path, max_bytes=1000)
+
+
+def test_a_list_that_becomes_a_set_again_and_again_is_refused():
+    numbers = pickle.dumps(list(range(1000)), 2)[2:-1]  # noted as number 0
+    again = b"cbuiltins\nset\nh\0\x85R" * 500
+    with pytest.raises(InputError, match="over 4 times the size of the file"):
+        loads(b"\x80\x02" + numbers + b"0(" + again + b"l.", source="a.pkl")
+
+
+def test_a_dict_is_not_copied_by_ordered_dict():
+    with pytest.raises(InputError, match="OrderedDict with an argument"):
+        loads(b"ccollections\nOrderedDict\n((dtR.", source="a.pkl")

@@ -367,7 +367,7 @@ def test_a_stamp_hours_ahead_is_refused(tmp_path):
 
 def test_pictures_can_come_small(demo_clip):
     whole = next(frames(demo_clip)).rgb
-    small = next(frames(demo_clip, size=(108, 192))).rgb
+    small = next(pictures_at(demo_clip, np.zeros(1), (108, 192)))
     assert small.shape == (192, 108, 3)
     averaged = cv2.resize(whole, (108, 192), interpolation=cv2.INTER_AREA)
     # The same area's mean, colours converted before or after: a level or two.
@@ -380,8 +380,8 @@ def test_pictures_at_moments_are_the_nearest_frames(tmp_path):
         for i in range(6):
             writer.add(np.full((48, 64, 3), 30 * i, np.uint8), 3.0 + i / 10)
     moments = np.array([0.0, 0.04, 0.06, 0.3, 0.3, 0.9])
-    found = list(pictures_at(path, moments, (32, 24)))
-    wanted = [f.rgb for f in frames(path, size=(32, 24))]
+    found = list(pictures_at(path, moments))
+    wanted = [f.rgb for f in frames(path)]
     assert all((a == wanted[i]).all() for a, i in zip(found, [0, 0, 1, 3, 3, 5], strict=True))
     assert list(pictures_at(path, np.zeros(0))) == []
 

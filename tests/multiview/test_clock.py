@@ -49,13 +49,6 @@ def test_rounded_stamps_and_other_starts_leave_every_bit(start, digits):
     same(on_common_clock(tracks, [0.0, 0.0]), tracks)
 
 
-def test_trusted_stamps_are_taken_as_they_are():
-    tracks = [track(np.arange(60) / 60), track(np.arange(60) / 60 + 0.5)]
-    common = on_common_clock(tracks, [0.0, 0.0], trust_stamps=True)
-    assert common.timeline.time == pytest.approx(np.arange(30, 60) / 60)
-    assert np.array_equal(common.xy[:, 1], tracks[1].xy[:30])
-
-
 def test_a_track_that_begins_after_frame_0_keeps_its_place():
     whole = track(np.arange(60) / 60)
     tail = Keypoints2D(

@@ -118,9 +118,11 @@ def test_four_cameras_of_different_rates_with_dirty_points(seed):
     # A quarter of a frame is what is promised, and three standard deviations what the sd means.
     assert (np.abs(error) < 0.25 / 30).all()
     assert (np.abs(error) <= 3 * sync.sd_s).all()
-    assert (sync.confidence >= 0.95).all()
     assert len(sync.pairs) == 6
-    assert all(abs(p.closure_s) < 3 * p.sd_s + 1e-3 for p in sync.pairs if not p.reason)
+    offset = dict(zip(sync.names, sync.offset_s, strict=True))
+    for p in (p for p in sync.pairs if not p.reason):
+        a, b = p.cameras
+        assert abs(p.lag_s - (offset[b] - offset[a])) < 3 * p.sd_s + 1e-3
 
 
 def test_without_noise_the_error_is_that_of_perspective():
@@ -158,13 +160,11 @@ def test_the_order_of_cameras_turns_the_sign(pair):
     assert backward.offset_s[1] == pytest.approx(-forward.offset_s[1], abs=1e-3)
 
 
-def test_stamps_that_start_anywhere_change_nothing_unless_they_are_trusted(pair):
+def test_stamps_that_start_anywhere_change_nothing(pair):
     timeline = Timeline(pair[1].timeline.frame, pair[1].timeline.time + 7.0)
     later = replace(pair[1], timeline=timeline)
     plain = find_offsets(pair, names(2)).offset_s[1]
     assert find_offsets([pair[0], later], names(2)).offset_s[1] == pytest.approx(plain, abs=1e-9)
-    trusted = find_offsets([pair[0], later], names(2), trust_stamps=True)
-    assert trusted.offset_s[1] == pytest.approx(plain - 7.0, abs=1e-9)
 
 
 def test_a_track_that_begins_after_frame_0_counts_the_frames_before_it(pair):
@@ -193,7 +193,6 @@ def refused(tracks, **kwargs):
     others = np.arange(len(tracks)) != sync.reference
     assert not sync.determined[others].any()
     assert np.isnan(sync.offset_s[others]).all()
-    assert (sync.confidence[others] < 0.95).all()
     assert all(sync.reasons[c] for c in np.flatnonzero(others))
     return " | ".join(r for r in sync.reasons if r)
 
@@ -297,7 +296,7 @@ def test_the_real_demo_s_lags_are_0_within_their_deviations(monkeypatch):
 
 
 def lag(a, b, seconds, reason=""):
-    return PairLag((a, b), seconds, 0.002, 0.9, 1.0, 0.3, 50.0, 10.0, np.nan, reason)
+    return PairLag((a, b), seconds, 0.002, 0.9, 1.0, 0.3, 50.0, 10.0, reason)
 
 
 def still_motion():
@@ -322,8 +321,7 @@ def test_a_fourth_camera_tells_which_lag_is_wrong():
     assert sync.determined.all()
     assert np.allclose(sync.offset_s, list(truth.values()), atol=1e-12)  # exact arithmetic
     wrong = next(p for p in sync.pairs if p.cameras == ("b", "c"))
-    assert "contradicts" in wrong.reason
-    assert wrong.closure_s == pytest.approx(0.5)
+    assert "contradicts those of the other pairs by 0.500 s" in wrong.reason
     assert all(not p.reason for p in sync.pairs if p is not wrong)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from kinefit.detect.files import FileDetector
+from kinefit.detect.files import PeopleDetector as PeopleDetector
 from kinefit.detect.files import track_from_people as track_from_people
 from kinefit.detect.mediapipe import MediaPipeDetector
 from kinefit.detect.protocol import Detector as Detector
 from kinefit.detect.protocol import FrameResult as FrameResult
 from kinefit.detect.protocol import FrameSink as FrameSink
-from kinefit.detect.protocol import PeopleDetector as PeopleDetector
 from kinefit.detect.protocol import Progress as Progress
 from kinefit.detect.rtm import RtmDetector
 from kinefit.types import InputError
@@ -20,11 +20,7 @@ Kind = Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
 def make_detector(
-    kind: Kind,
-    *,
-    model: Path | None = None,
-    keypoints: Path | None = None,
-    masks: bool = False,
+    kind: Kind, *, model: Path | None = None, keypoints: Path | None = None, masks: bool = False
 ) -> Detector:
     """The detector of that name, checked as far as possible without running it.
 

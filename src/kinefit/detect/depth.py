@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kinefit.skeletons import Skeleton, map_points, skeleton
-from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D, Keypoints3D, PoseTrack
+from kinefit.types import BoolArray, FloatArray, InputError, Keypoints3D, PoseTrack, extent
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
 # to about as much). Exchanged sides can pass: each track must have been put right before.
@@ -38,32 +38,29 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
     same = _same_person(track, seen[:, : len(image.names)])
     same &= theirs.timeline.frame[rows] == image.timeline.frame
     if not same.any():
-        raise InputError(
-            track.source,
-            f"in no frame does it show the person that {other.source} sees",
-            "check that the keypoints belong to this video",
-        )
+        reason = f"in no frame does it show the person that {other.source} sees"
+        raise InputError(track.source, reason, "check that the keypoints belong to this video")
     xyz = map_points(other.body.xyz[rows], other.body.names, target)
     seen[~same], xyz[~same] = np.nan, np.nan
     lent = [theirs.names.index(name) for name in extra]
-    points = Keypoints2D(
-        image.timeline,
-        target.points,
-        np.concatenate([image.xy, seen[:, len(image.names) :]], axis=1),
-        np.concatenate([image.score, theirs.score[rows][:, lent]], axis=1),
-        image.image_size,
+    points = replace(
+        image,
+        names=target.points,
+        xy=np.concatenate([image.xy, seen[:, len(image.names) :]], axis=1),
+        score=np.concatenate([image.score, theirs.score[rows][:, lent]], axis=1),
     )
     body = Keypoints3D(image.timeline, target.points, xyz, "camera")
-    return replace(
-        track, image=points, body=body, source=f"{track.source}, completed by {other.source}"
-    )
+    source = f"{track.source}, completed by {other.source}"
+    return replace(track, image=points, body=body, source=source)
 
 
 def _same_person(track: PoseTrack, theirs: FloatArray) -> BoolArray:
     """(T,) True where the points of `track` and `theirs` (T, J, 2) lie together."""
     distance = np.linalg.norm(track.image.xy - theirs, axis=-1)
-    near = _median_along(distance) < _SAME_PERSON * _trunk_length(track)
-    return np.asarray(near & (np.isfinite(distance).sum(axis=1) >= _SHARED))
+    enough = np.isfinite(distance).sum(axis=1) >= _SHARED
+    distance[~enough] = np.inf
+    median = np.nanquantile(distance, 0.5, axis=1, method="lower")
+    return np.asarray(median < _SAME_PERSON * _trunk_length(track))
 
 
 def _trunk_length(track: PoseTrack) -> FloatArray:
@@ -71,21 +68,6 @@ def _trunk_length(track: PoseTrack) -> FloatArray:
 
     The floor is for a person seen from above, whose trunk is short in the image.
     """
-    names = track.image.names
-    trunk = np.full((len(track.image.timeline), 4, 2), np.nan)
-    for k, name in enumerate(_TRUNK):
-        if name in names:
-            trunk[:, k] = track.image.xy[:, names.index(name)]
+    trunk = map_points(track.image.xy, track.image.names, Skeleton("", _TRUNK))
     length = np.linalg.norm(trunk[:, :2].mean(axis=1) - trunk[:, 2:].mean(axis=1), axis=-1)
-    seen = np.isfinite(track.image.xy)
-    low = np.where(seen, track.image.xy, np.inf).min(axis=1)
-    high = np.where(seen, track.image.xy, -np.inf).max(axis=1)
-    extent = np.where(np.isfinite(low), high - low, 0.0).max(axis=1)
-    return np.asarray(np.fmax(length, extent / 5))
-
-
-def _median_along(distance: FloatArray) -> FloatArray:
-    """(T,) median of the finite values of each row; infinite where there are none."""
-    rows = np.sort(np.where(np.isnan(distance), np.inf, distance), axis=1)
-    count = np.isfinite(distance).sum(axis=1)
-    return np.asarray(rows[np.arange(len(rows)), np.maximum(count - 1, 0) // 2])
+    return np.asarray(np.fmax(length, extent(track.image.xy).max(axis=1) / 5))

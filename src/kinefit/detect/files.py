@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from kinefit.detect.overlap import ahead, behind
-from kinefit.detect.protocol import FrameResult, FrameSink, Progress
+from kinefit.detect.protocol import Detector, FrameResult, FrameSink, Progress
 from kinefit.io.people import People
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.io.video import frame_times, frames, probe
@@ -26,19 +27,23 @@ _READERS: dict[Format, tuple[str, Callable[[Path], People]]] = {
 }
 
 
-class FileDetector:
-    """A detector that reads its points: the file is the work done, the video gives the times.
+class PeopleDetector(Detector):
+    """A detector that finds everybody in the picture.
 
-    path: file or folder, as `kinefit.io.pose_json` reads it.
+    With several cameras, who the subject is comes out of all of them together
+    (`kinefit.tracking.identity`); `track_from_people` then makes each video's track.
 
-    Raises InputError at once when the files cannot be used.
+    looks: whether `people` looks at the video, so that `progress` is of that.
     """
 
-    def __init__(self, kind: Format, path: Path) -> None:
-        program, read = _READERS[kind]
-        self._path, self._people = path, read(path)
-        self.names = self._people.names
-        self.source = f"{program} file {path.name}"
+    looks = True
+
+    @abstractmethod
+    def people(self, video: Path, *, progress: Progress | None = None) -> People:
+        """Everybody in every frame of `video`; frame numbers are the video's.
+
+        Raises InputError when the video or another input cannot be used.
+        """
 
     def track(
         self,
@@ -50,31 +55,45 @@ class FileDetector:
     ) -> PoseTrack:
         """As `Detector.track`, the subject as `subject_in_view` says; `checkpoint` is ignored.
 
-        Raises InputError too when the files name a frame that the video does not have.
+        The subject is known when the whole video has been seen, so that `on_frame` gets the
+        frames from a second pass over it.
         """
-        people = self.people(video)
-        return track_from_people(
-            video, people, subject(video, people), self.source, on_frame, progress
-        )
+        people = self.people(video, progress=progress)
+        chosen = subject_in_view(people.points, frame_times(video)[people.frame])
+        second = None if self.looks else progress
+        return track_from_people(video, people, chosen, self.source, on_frame, second)
+
+
+class FileDetector(PeopleDetector):
+    """A detector that reads its points: the file is the work done, the video gives the times.
+
+    path: file or folder, as `kinefit.io.pose_json` reads it.
+
+    Raises InputError at once when the files cannot be used.
+    """
+
+    looks = False
+
+    def __init__(self, kind: Format, path: Path) -> None:
+        program, read = _READERS[kind]
+        self._path, self._people, self._source = path, read(path), f"{program} file {path.name}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._people.names
+
+    @property
+    def source(self) -> str:
+        return self._source
 
     def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        """As `PeopleDetector.people`; nothing is worked out, so `progress` is ignored.
-
-        Raises InputError when the files name a frame that the video does not have.
-        """
+        """Raises InputError when the files name a frame that the video does not have."""
         n_frames, last = probe(video).n_frames, int(self._people.frame[-1])
         if last >= n_frames:
-            raise InputError(
-                self._path,
-                f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}",
-                "give the keypoints of this video, with frames numbered from 0",
-            )
+            reason = f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}"
+            hint = "give the keypoints of this video, with frames numbered from 0"
+            raise InputError(self._path, reason, hint)
         return self._people
-
-
-def subject(video: Path, people: People) -> IntArray:
-    """(F,) the places of the subject among `people`, who are all of one video."""
-    return subject_in_view(people.points, frame_times(video)[people.frame])
 
 
 def track_from_people(
@@ -111,11 +130,6 @@ def track_from_people(
     time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
     if not np.isfinite(points).any():
         raise NobodyFound(video, len(time))
-    image = Keypoints2D(
-        Timeline(np.arange(len(time)), time),
-        people.names,
-        points[..., :2],
-        points[..., 2],
-        info.size,
-    )
+    timeline = Timeline(np.arange(len(time)), time)
+    image = Keypoints2D(timeline, people.names, points[..., :2], points[..., 2], info.size)
     return PoseTrack(image, None, tuple(np.flatnonzero(lost).tolist()), source)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -87,10 +87,9 @@ class Inference:
         """Points in the image, points of the body, damaged frames; see `Detector.track`."""
         info = probe(video)
         folder = None if self.masks and on_frame else checkpoint
-        store = _Store(folder, self._key(video) if folder else "")
-        run = _Run(self, info.n_frames, store)
+        run = _Run(self, info.n_frames, folder, self._key(video) if folder else "")
         # Finished chunks are decoded again only for the sink to see them.
-        start = 0 if on_frame else run.first_needed
+        start = 0 if on_frame else max(run.stored * self.chunk - self.lead_in, 0)
         with ExitStack() as stack:
             stack.callback(run.close)
             put = stack.enter_context(behind(on_frame))
@@ -114,8 +113,7 @@ class Inference:
         return f"{content} {self.settings} {self.chunk}+{self.lead_in}"
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
+class _Table(NamedTuple):
     """Results of consecutive frames, one row each; what a checkpoint file holds."""
 
     frame: IntArray
@@ -125,24 +123,21 @@ class _Table:
     score: FloatArray
     body: FloatArray
 
-    @classmethod
-    def of(cls, rows: Iterable[tuple[object, ...]]) -> Self:
-        """From one tuple per frame, in the order of the fields."""
-        return cls(*(np.array(column) for column in zip(*rows, strict=True)))
-
-    @classmethod
-    def joined(cls, tables: Iterable[_Table]) -> Self:
-        columns = zip(*(vars(table).values() for table in tables), strict=True)
-        return cls(*(np.concatenate(column) for column in columns))
-
 
 class _Run:
-    """One pass over a video: which networks see a frame, and where its result goes."""
+    """One pass over a video: which networks see a frame, and where its result goes.
 
-    def __init__(self, inference: Inference, n_frames: int, store: _Store) -> None:
-        self._inference, self._n_frames, self._store = inference, n_frames, store
-        self._tables = store.load()
-        self._stored = len(self._tables)  # chunks that need no network any more
+    Finished chunks are files in `folder`; one of another `key` (other settings or another video) is
+    not there, and neither is a damaged one.
+    """
+
+    def __init__(self, inference: Inference, n_frames: int, folder: Path | None, key: str) -> None:
+        self._inference, self._n_frames = inference, n_frames
+        self._folder, self._key = folder, key
+        self._tables: list[_Table] = []
+        while folder and (table := self._read(self._file(folder))):
+            self._tables.append(table)
+        self.stored = len(self._tables)  # chunks that need no network any more
         self._networks: dict[int, Network] = {}
         self._rows: list[tuple[object, ...]] = []
         points = len(inference.names)
@@ -150,17 +145,12 @@ class _Run:
             np.full((points, 2), np.nan), np.zeros(points), np.full((points, 3), np.nan)
         )
 
-    @property
-    def first_needed(self) -> int:
-        """The first frame that a network has to see."""
-        return max(self._stored * self._inference.chunk - self._inference.lead_in, 0)
-
     def step(self, frame: VideoFrame) -> FrameResult:
         """Look at one frame; the next chunk's network, settling in, looks as well."""
         chunk, row = divmod(frame.index, self._inference.chunk)
         found = self._look(chunk, frame) or self._nothing
         self._look(chunk + 1, frame)
-        if chunk < self._stored:
+        if chunk < self.stored:
             table = self._tables[chunk]
             found = Landmarks(table.xy[row], table.score[row], table.body[row])
         else:
@@ -168,62 +158,47 @@ class _Run:
                 (frame.index, frame.time, frame.rgb is None, found.xy, found.score, found.body)
             )
         if len(self._rows) == self._inference.chunk:
-            self._finish(chunk)
+            file = self._folder and self._file(self._folder)
+            table = self._end_chunk()
+            if file:
+                with atomic_path(file) as path:
+                    np.savez(path, key=np.array(self._key), **table._asdict())
+            self._networks.pop(chunk).close()
         return FrameResult(frame.index, frame.time, frame.rgb, found.xy, found.score, found.mask)
 
     def _look(self, chunk: int, frame: VideoFrame) -> Landmarks | None:
         """What the network of `chunk` finds; None where the frame is none of its concern."""
         first = chunk * self._inference.chunk
         settling = first - self._inference.lead_in
-        if chunk < self._stored or frame.index < settling or first >= self._n_frames:
+        if chunk < self.stored or frame.index < settling or first >= self._n_frames:
             return None
         if chunk not in self._networks:
             self._networks[chunk] = self._inference.start()
         return None if frame.rgb is None else self._networks[chunk](frame.rgb, frame.time)
 
-    def _finish(self, chunk: int) -> None:
-        table = _Table.of(self._rows)
-        self._store.save(chunk, table)
-        self._tables.append(table)
-        self._rows.clear()
-        self._networks.pop(chunk).close()
-
-    def table(self) -> _Table:
-        """All rows so far."""
-        last = [_Table.of(self._rows)] if self._rows else []
-        return _Table.joined(self._tables + last)
-
-    def close(self) -> None:
-        for network in self._networks.values():
-            network.close()
-
-
-class _Store:
-    """Finished chunks on disk, one file each; a file of other settings or another video is not
-    there, and neither is a damaged one."""
-
-    def __init__(self, folder: Path | None, key: str) -> None:
-        self._folder, self._key = folder, key
-
-    def load(self) -> list[_Table]:
-        """The chunks from the first on, without a gap."""
-        tables: list[_Table] = []
-        while self._folder and (table := self._read(self._path(self._folder, len(tables)))):
-            tables.append(table)
-        return tables
-
-    def save(self, chunk: int, table: _Table) -> None:
-        if self._folder is not None:
-            with atomic_path(self._path(self._folder, chunk)) as path:
-                np.savez(path, key=np.array(self._key), **vars(table))
+    def _file(self, folder: Path) -> Path:
+        """Of the chunk that is not finished."""
+        return folder / f"chunk-{len(self._tables):05d}.npz"
 
     def _read(self, path: Path) -> _Table | None:
         unreadable = suppress(OSError, EOFError, ValueError, KeyError, BadZipFile)
         with unreadable, np.load(path, allow_pickle=False) as file:
             if str(file["key"]) == self._key:
-                return _Table(*(file[field.name] for field in fields(_Table)))
+                return _Table(*(file[name] for name in _Table._fields))
         return None
 
-    @staticmethod
-    def _path(folder: Path, chunk: int) -> Path:
-        return folder / f"chunk-{chunk:05d}.npz"
+    def _end_chunk(self) -> _Table:
+        """The rows so far as a table of their own."""
+        self._tables.append(_Table(*(np.array(c) for c in zip(*self._rows, strict=True))))
+        self._rows.clear()
+        return self._tables[-1]
+
+    def table(self) -> _Table:
+        """All rows; nothing comes after."""
+        if self._rows:
+            self._end_chunk()
+        return _Table(*(np.concatenate(c) for c in zip(*self._tables, strict=True)))
+
+    def close(self) -> None:
+        for network in self._networks.values():
+            network.close()

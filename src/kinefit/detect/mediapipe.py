@@ -92,16 +92,13 @@ class MediaPipeDetector:
         checkpoint: Path | None = None,
     ) -> PoseTrack:
         """As `Detector.track`; `body` is what MediaPipe calls world landmarks."""
-        inference = Inference(self._start, self.names, self._settings, self.masks)
+        settings = self.source
+        if self.model is not None:
+            settings += f" {hashlib.sha256(self.model.read_bytes()).hexdigest()}"
+        settings += f" masks={self.masks}"
+        inference = Inference(self._start, self.names, settings, self.masks)
         image, body, damaged = inference.over(video, on_frame, progress, checkpoint)
         return PoseTrack(image, body, damaged, self.source)
-
-    @property
-    def _settings(self) -> str:
-        if self.model is None:
-            return f"{self.source} masks={self.masks}"
-        content = hashlib.sha256(self.model.read_bytes()).hexdigest()
-        return f"{self.source} {content} masks={self.masks}"
 
     def _start(self) -> Network:
         with _quiet():
@@ -110,14 +107,14 @@ class MediaPipeDetector:
             return _Task(self.model, self.masks)
 
 
-def picture_network(masks: bool = False) -> Network:
+def picture_network() -> Network:
     """The weights in the wheel on single pictures: each is looked at afresh, whatever came before.
 
     Raises InputError when the installed MediaPipe does not carry them.
     """
     _check_bundled()
     with _quiet():
-        return _Bundled(masks, single=True)
+        return _Bundled(masks=False, single=True)
 
 
 class _Bundled:
@@ -140,12 +137,8 @@ class _Bundled:
         self._warm = True
         if result.pose_landmarks is None or result.pose_world_landmarks is None:
             return None
-        return _landmarks(
-            result.pose_landmarks.landmark,
-            result.pose_world_landmarks.landmark,
-            getattr(result, "segmentation_mask", None),
-            rgb,
-        )
+        points, world = result.pose_landmarks.landmark, result.pose_world_landmarks.landmark
+        return _landmarks(points, world, getattr(result, "segmentation_mask", None), rgb)
 
     def close(self) -> None:
         self._pose.close()
@@ -168,9 +161,8 @@ class _Task:
             self._pose = vision.PoseLandmarker.create_from_options(options)
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(
-                model, f"MediaPipe cannot use it as a pose model ({reason})", f"see {_MODEL_PAGE}"
-            ) from error
+            reason = f"MediaPipe cannot use it as a pose model ({reason})"
+            raise InputError(model, reason, f"see {_MODEL_PAGE}") from error
         self._first: float | None = None
         self._last_ms = -1
 
@@ -215,11 +207,9 @@ def _check_bundled() -> None:
     weights = f"modules/pose_landmark/pose_landmark_{_BUNDLED}.tflite"
     if any((f / weights).is_file() and (f / "python/solutions").is_dir() for f in folders):
         return
-    raise InputError(
-        f"MediaPipe {version('mediapipe')}",
-        f"it does not carry the {_BUNDLED!r} pose network",
-        f"give a .task file from {_MODEL_PAGE}, or install mediapipe==0.10.21",
-    )
+    reason = f"it does not carry the {_BUNDLED!r} pose network"
+    hint = f"give a .task file from {_MODEL_PAGE}, or install mediapipe==0.10.21"
+    raise InputError(f"MediaPipe {version('mediapipe')}", reason, hint)
 
 
 _STDERR = Lock()  # one descriptor for all threads: several videos start at the same time

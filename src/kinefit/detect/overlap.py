@@ -1,56 +1,22 @@
-"""Decoding ahead and drawing behind, each in its own thread, with bounded queues between.
+"""Decoding ahead and drawing behind, each in its own thread, a few frames at a time.
 
 PyAV, MediaPipe and onnxruntime leave Python's lock while they work, so threads suffice.
 """
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
-from queue import Empty, Full, Queue
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 T = TypeVar("T")
 
 # Frames waiting on either side: enough to ride over one slow frame (a key frame, the first
 # inference), little enough that 4K frames (25 MB) stay small beside the network.
 _DEPTH = 4
-_POLL_S = 0.1  # how long a thread takes to notice that the other side has gone
-
-
-class _End:
-    """What a queue carries last: the error that ended its sender, or None."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-class _Pipe(Generic[T]):
-    """A bounded queue whose sender gives up once nobody reads."""
-
-    def __init__(self) -> None:
-        self._queue: Queue[T | _End] = Queue(_DEPTH)
-        self._closed = threading.Event()
-
-    def send(self, item: T | _End) -> bool:
-        """False when the reader has gone."""
-        while not self._closed.is_set():
-            with suppress(Full):
-                self._queue.put(item, timeout=_POLL_S)
-                return True
-        return False
-
-    def receive(self) -> T | _End:
-        return self._queue.get()
-
-    def close(self) -> None:
-        """The reader goes: later and waiting `send`s return False, a waiting `receive` ends."""
-        self._closed.set()
-        with suppress(Empty):
-            while True:
-                self._queue.get_nowait()
-        self._queue.put_nowait(_End(None))
+_END = object()
 
 
 @contextmanager
@@ -59,69 +25,53 @@ def ahead(items: Generator[T, None, None]) -> Iterator[Iterator[T]]:
 
     Leaving the block stops the thread and closes the generator.
     """
-    pipe: _Pipe[T] = _Pipe()
-
-    def produce() -> None:
-        error: BaseException | None = None
-        try:
-            for item in items:
-                if not pipe.send(item):
-                    break
-        except BaseException as caught:
-            error = caught
-        finally:
-            items.close()
-        pipe.send(_End(error))
+    pool = ThreadPoolExecutor(1, "kinefit-decode")
 
     def consume() -> Iterator[T]:
-        while not isinstance(item := pipe.receive(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
+        coming = deque(pool.submit(next, items, _END) for _ in range(_DEPTH))
+        while (item := coming.popleft().result()) is not _END:
+            coming.append(pool.submit(next, items, _END))
+            yield item  # type: ignore[misc]
 
-    thread = threading.Thread(target=produce, name="kinefit-decode", daemon=True)
-    thread.start()
     try:
         yield consume()
     finally:
-        pipe.close()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
+        items.close()
 
 
 @contextmanager
 def behind(work: Callable[[T], None] | None) -> Iterator[Callable[[T], None]]:
     """A function that hands items to `work` in a thread, in order; None: it drops them.
 
-    An error in `work` is raised by the next call, or on leaving the block, which waits for the
-    work to be done. If the block itself fails, what still waits is dropped.
+    An error in `work` ends it; it is raised by a later call, or on leaving the block, which waits
+    for the work to be done. If the block itself fails, what still waits is dropped.
     """
     if work is None:
         yield lambda _: None
         return
-    pipe: _Pipe[T] = _Pipe()
+    pool = ThreadPoolExecutor(1, "kinefit-draw")
+    waiting: deque[Future[None]] = deque()
     errors: list[BaseException] = []
 
-    def consume() -> None:
-        try:
-            while not isinstance(item := pipe.receive(), _End):
+    def do(item: T) -> None:
+        if not errors:
+            try:
                 work(item)
-        except BaseException as caught:
-            errors.append(caught)
-            pipe.close()
+            except BaseException as error:
+                errors.append(error)
 
     def put(item: T) -> None:
-        if not pipe.send(item):
+        if len(waiting) > _DEPTH:
+            waiting.popleft().result()
+        if errors:
             raise errors[0]
+        waiting.append(pool.submit(do, item))
 
-    thread = threading.Thread(target=consume, name="kinefit-draw", daemon=True)
-    thread.start()
     try:
         yield put
-        pipe.send(_End(None))
-    except BaseException:
-        pipe.close()
-        raise
+        pool.shutdown()
     finally:
-        thread.join()
+        pool.shutdown(cancel_futures=True)
     if errors:
         raise errors[0]

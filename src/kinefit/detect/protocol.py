@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.people import People
 from kinefit.io.video import Picture
 from kinefit.types import FloatArray, PoseTrack
 
@@ -19,8 +18,7 @@ from kinefit.types import FloatArray, PoseTrack
 class FrameResult:
     """One frame with what was found in it, for drawing while the pixels are at hand.
 
-    index, time: as in `kinefit.io.video.VideoFrame`; frames come in order.
-    rgb: (height, width, 3) uint8, upright; None where the frame is damaged.
+    index, time, rgb: as in `kinefit.io.video.VideoFrame`; frames come in order.
     xy: (J, 2) pixels, NaN where nothing was found; pixel centres at integers.
     score: (J,) 0..1.
     mask: (height, width) 0..1, how sure each pixel shows the person; None unless asked for.
@@ -73,21 +71,5 @@ class Detector(Protocol):
         Raises InputError when the video or another input cannot be used, and when nobody is
         found in any frame; whatever `on_frame` or `progress` raises ends the work and is raised
         here.
-        """
-        ...
-
-
-@runtime_checkable
-class PeopleDetector(Detector, Protocol):
-    """A detector that finds everybody in the picture.
-
-    With several cameras, who the subject is comes out of all of them together
-    (`kinefit.tracking.identity`); `kinefit.detect.track_from_people` then makes each video's track.
-    """
-
-    def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        """Everybody in every frame of `video`; frame numbers are the video's.
-
-        Raises InputError when the video or another input cannot be used.
         """
         ...

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.files import subject, track_from_people
+from kinefit.detect.files import PeopleDetector
 from kinefit.detect.overlap import ahead
-from kinefit.detect.protocol import FrameSink, Progress
+from kinefit.detect.protocol import Progress
 from kinefit.io.people import People
 from kinefit.io.video import Picture, frames, probe
 from kinefit.skeletons import skeleton
-from kinefit.types import FloatArray, InputError, MissingDependency, PoseTrack
+from kinefit.types import FloatArray, InputError, MissingDependency
 
 _MODE = "balanced"  # of the networks that rtmlib downloads
 _SIZE_IN_NAME = re.compile(r"(\d{3})x(\d{3})")  # height x width, as OpenMMLab names its models
@@ -31,8 +31,8 @@ FindPoints = Callable[[Picture, NDArray[Any]], tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
-class RtmDetector:
-    """RTMPose's 26 points with feet; the subject as `kinefit.detect.people.choose_person` says.
+class RtmDetector(PeopleDetector):
+    """RTMPose's 26 points with feet.
 
     model: a folder with a `yolox*.onnx` (finds persons) and an `rtmpose*.onnx` (Halpe26); or one
         RTMPose file, with the person network from rtmlib's cache; None for both from there.
@@ -57,24 +57,7 @@ class RtmDetector:
         model = self.model.name if self.model else _MODE
         return f"rtmlib {version('rtmlib')} BodyWithFeet, {model}"
 
-    def track(
-        self,
-        video: Path,
-        *,
-        on_frame: FrameSink | None = None,
-        progress: Progress | None = None,
-        checkpoint: Path | None = None,
-    ) -> PoseTrack:
-        """As `Detector.track`; `checkpoint` is ignored.
-
-        The subject is known when the whole video has been seen, so that `on_frame` gets the
-        frames from a second pass over it.
-        """
-        people = self.people(video, progress=progress)
-        return track_from_people(video, people, subject(video, people), self.source, on_frame)
-
     def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        """As `PeopleDetector.people`."""
         n_frames = probe(video).n_frames
         find_boxes, find_points = self._networks()
         seen: list[FloatArray] = []
@@ -91,11 +74,9 @@ class RtmDetector:
             return None, self.model
         found = [sorted(self.model.glob(f"{name}*.onnx")) for name in ("yolox", "rtm")]
         if not all(len(files) == 1 for files in found):
-            raise InputError(
-                self.model,
-                "it is not a model file, nor a folder with one yolox*.onnx and one rtm*.onnx",
-                "give an RTMPose Halpe26 .onnx file, or a folder with both",
-            )
+            reason = "it is not a model file, nor a folder with one yolox*.onnx and one rtm*.onnx"
+            hint = "give an RTMPose Halpe26 .onnx file, or a folder with both"
+            raise InputError(self.model, reason, hint)
         return found[0][0], found[1][0]
 
     def _networks(self) -> tuple[FindBoxes, FindPoints]:
@@ -110,18 +91,15 @@ class RtmDetector:
             with redirect_stdout(StringIO()):  # it prints what it loads
                 return YOLOX(*boxes), RTMPose(*points, backend="onnxruntime")
         except OSError as error:
-            raise InputError(
-                "rtmlib",
-                f"its networks cannot be downloaded ({error})",
+            hint = (
                 f"fetch {usual['det']} and {usual['pose']} elsewhere, unpack them as yolox.onnx "
-                "and rtmpose.onnx, and give their folder as the model",
-            ) from error
+                "and rtmpose.onnx, and give their folder as the model"
+            )
+            reason = f"its networks cannot be downloaded ({error})"
+            raise InputError("rtmlib", reason, hint) from error
         except Exception as error:  # onnxruntime's errors share no base
-            raise InputError(
-                self.model or "rtmlib",
-                f"the networks cannot be loaded ({error})",
-                "fetch them again",
-            ) from error
+            reason = f"the networks cannot be loaded ({error})"
+            raise InputError(self.model or "rtmlib", reason, "fetch them again") from error
 
 
 def people_in(rgb: Picture | None, find_boxes: FindBoxes, find_points: FindPoints) -> FloatArray:
@@ -139,11 +117,8 @@ def people_in(rgb: Picture | None, find_boxes: FindBoxes, find_points: FindPoint
         return nobody
     xy, score = find_points(bgr, boxes)
     if xy.shape[1:] != (points, 2):
-        raise InputError(
-            "rtmlib",
-            f"the pose network gives {xy.shape[1]} points, not {points}",
-            "use one trained for Halpe26 (body with feet)",
-        )
+        reason = f"the pose network gives {xy.shape[1]} points, not {points}"
+        raise InputError("rtmlib", reason, "use one trained for Halpe26 (body with feet)")
     found = np.concatenate([xy, np.clip(score, 0, 1)[..., None]], axis=-1).astype(np.float64)
     found[~(found[..., 2] > 0)] = np.nan
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.geometry.rotations import cross, skew, unit
 from kinefit.types import FloatArray, InvalidData, all_finite
 
 
@@ -75,12 +76,6 @@ def rotation_between(start: FloatArray, end: FloatArray) -> FloatArray:
 
     NaN where a direction has no length or the two are opposite, when no smallest one exists.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (start, end))
-        x, y, z = np.moveaxis(np.cross(a, b), -1, 0)
-        zero = np.zeros_like(x)
-        cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
-        cross = cross.reshape(*x.shape, 3, 3)
-        cosine = (a * b).sum(axis=-1)[..., None, None]
-        rotation = np.eye(3) + cross + cross @ cross / (1 + cosine)
-        return np.asarray(np.where(1 + cosine > 1e-12, rotation, np.nan))
+    a, b = unit(start), unit(end)
+    K, near = skew(cross(a, b)), 1 + (a * b).sum(axis=-1)[..., None, None]
+    return np.asarray(np.eye(3) + K + K @ K / np.where(near > 1e-12, near, np.nan))

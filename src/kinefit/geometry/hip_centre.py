@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from kinefit.geometry.rotations import cross, norm, unit
 from kinefit.types import FloatArray
 
 
@@ -23,17 +22,11 @@ def hip_joint_centres(
     x = -0.24 PD - 9.9 mm, y = -0.30 PW - 10.9 mm, z = +-(0.33 PW + 7.3 mm).
     """
     origin = (rasis + lasis) / 2
-    width_axis, width = _unit(rasis - lasis)
     forward = origin - (rpsis + lpsis) / 2
-    depth = np.linalg.norm(forward, axis=-1, keepdims=True)
-    up, _ = _unit(np.cross(width_axis, forward))
-    anterior = np.cross(up, width_axis)
+    width, depth = norm(rasis - lasis)[..., None], norm(forward)[..., None]
+    right = unit(rasis - lasis)
+    up = unit(cross(right, forward))
+    anterior = cross(up, right)
     middle = origin + anterior * (-0.24 * depth - 0.0099) + up * (-0.30 * width - 0.0109)
-    lateral = width_axis * (0.33 * width + 0.0073)
+    lateral = right * (0.33 * width + 0.0073)
     return middle + lateral, middle - lateral
-
-
-def _unit(vector: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Direction (..., 3) and length (..., 1); the direction of a zero vector is NaN."""
-    length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return vector / np.where(length > 0, length, np.nan), length

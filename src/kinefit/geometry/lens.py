@@ -58,14 +58,10 @@ class Lens:
         xx, yy = x * x, y * y
         return self._brown(x, y, xx, yy, self._radial(xx + yy)[0])
 
-    def derivative(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """d x'/dx, d x'/dy (= d y'/dx in both models) and d y'/dy of `distort`."""
-        return self.distort_derivative(x, y)[2:]
-
     def distort_derivative(
         self, x: FloatArray, y: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-        """`distort` and `derivative` in one pass."""
+        """`distort`, and d x'/dx, d x'/dy (= d y'/dx in both models) and d y'/dy of it."""
         if self.is_none:
             one = np.ones_like(x)
             return x, y, one, np.zeros_like(x), one
@@ -163,7 +159,7 @@ def _fold_radius(lens: Lens) -> FloatArray:
     r = np.tan(np.linspace(0, _WIDEST, 8001))
     x = np.broadcast_to(r, (lens.radius.shape[0], len(r)))
     if lens.fisheye:
-        folded = lens.derivative(x, np.zeros_like(x))[0] <= 0
+        folded = lens.distort_derivative(x, np.zeros_like(x))[2] <= 0
     else:
         with np.errstate(divide="ignore", invalid="ignore"):  # a step can fall on a pole
             radial, growth = lens._radial(x * x)

@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kinefit.geometry.rotations import norm
+from kinefit.geometry.rotations import skew as skew
 from kinefit.types import FloatArray
-
-
-def skew(vector: FloatArray) -> FloatArray:
-    """(..., 3, 3) matrix K with K @ x = vector x x, of `vector` (..., 3)."""
-    x, y, z = np.moveaxis(vector, -1, 0)
-    zero = np.zeros_like(x)
-    rows = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
-    return rows.reshape(*vector.shape[:-1], 3, 3)
 
 
 def log_jacobian(rotvec: FloatArray) -> FloatArray:

@@ -47,11 +47,6 @@ def to_camera(camera: Camera, xyz: FloatArray) -> FloatArray:
     return np.asarray(xyz @ camera.R.T + camera.t)
 
 
-def to_world(camera: Camera, xyz: FloatArray) -> FloatArray:
-    """Camera points (..., 3) metres in the world's axes: the inverse of `to_camera`."""
-    return np.asarray((xyz - camera.t) @ camera.R)
-
-
 def project(camera: Camera, xyz: FloatArray) -> FloatArray:
     """Pixels (..., 2), through the lens, of world points (..., 3) metres.
 
@@ -73,6 +68,30 @@ def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
     """
     x, y = RigOptics.of(CameraRig((camera,))).undistort(xy.reshape(1, -1, 2))
     return np.stack([x[0], y[0]], axis=-1).reshape(xy.shape)
+
+
+def meeting(
+    from_a: FloatArray,
+    along_a: FloatArray,
+    from_b: FloatArray,
+    along_b: FloatArray,
+    parallel: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Where pairs of rays come nearest: the points (3, ...) on each.
+
+    from_a, from_b: (3, ...) origins. along_a, along_b: (3, ...) unit directions. All broadcast.
+    NaN where the squared sine between the two is not above `parallel`, and where they meet behind
+    an origin.
+    """
+    base = from_b - from_a
+    cosine = (along_a * along_b).sum(axis=0)
+    on_a, on_b = (base * along_a).sum(axis=0), (base * along_b).sum(axis=0)
+    square = 1 - cosine * cosine
+    square = np.where(square > parallel, square, np.nan)
+    reach_a, reach_b = (on_a - cosine * on_b) / square, (cosine * on_a - on_b) / square
+    ahead = (reach_a > 0) & (reach_b > 0)
+    reach_a, reach_b = np.where(ahead, reach_a, np.nan), np.where(ahead, reach_b, np.nan)
+    return np.asarray(from_a + reach_a * along_a), np.asarray(from_b + reach_b * along_b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,27 +2,16 @@
 
 A kernel takes s, the squared length of a residual, to rho(s), with rho(0) = 0 and rho'(0) = 1: near
 zero each is plain least squares. Iteratively re-weighted least squares gives the residual the
-weight rho'(s) (Holland & Welsch 1977, Commun Stat A6(9):813).
+weight rho'(s), in 0..1 (Holland & Welsch 1977, Commun Stat A6(9):813). Any shape of s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from kinefit.types import FloatArray
-
-
-class Kernel(Protocol):
-    def rho(self, s: FloatArray) -> FloatArray:
-        """(...,) cost of squared residuals `s` (...,)."""
-        ...
-
-    def weight(self, s: FloatArray) -> FloatArray:
-        """(...,) derivative of `rho`, in 0..1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,3 +63,6 @@ class Cauchy:
 
     def weight(self, s: FloatArray) -> FloatArray:
         return np.asarray(1 / (1 + s / self.sigma**2))
+
+
+Kernel = L2 | Huber | GemanMcClure | Cauchy

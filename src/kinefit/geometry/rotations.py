@@ -38,6 +38,15 @@ def unit(vector: FloatArray) -> FloatArray:
     return vector / np.where(length > 0, length, np.nan)
 
 
+def skew(vector: FloatArray) -> FloatArray:
+    """(..., 3, 3) matrix K with K @ x = vector x x, of `vector` (..., 3)."""
+    out = np.zeros((*vector.shape, 3))
+    x, y, z = np.moveaxis(vector, -1, 0)
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -z, y, -x
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = z, -y, x
+    return out
+
+
 def frame(axes: str, primary: FloatArray, secondary: FloatArray) -> FloatArray:
     """(..., 3, 3) right-handed frame from two directions.
 
@@ -68,9 +77,9 @@ def frame_derivative(primary: FloatArray, secondary: FloatArray) -> tuple[FloatA
     normal = cross(u, secondary)
     reach = norm(normal)[..., None, None]
     n = unit(normal)
-    across = _skew(u) / length
+    across = skew(u) / length
     about = u[..., :, None] * n[..., None, :] / reach
-    return across + about @ _skew(secondary) @ across, about
+    return across + about @ skew(secondary) @ across, about
 
 
 def compose(angles: FloatArray, sequence: str) -> FloatArray:
@@ -123,7 +132,10 @@ def continuous(angles: FloatArray, sequence: str) -> FloatArray:
     out = np.array(angles, dtype=np.float64)
     lost = singularity_distance(out, sequence) < _AT_SINGULARITY
     known = np.isfinite(out).all(axis=-1) & ~lost
-    out[known] = unwrap(_nearest(out[known], _other_solution(out[known], sequence), wrap))
+    first, middle, last = out[known].T
+    middle = -middle if _is_euler(sequence) else np.pi - middle
+    other = np.stack([first + np.pi, middle, last + np.pi], axis=-1)
+    out[known] = unwrap(_nearest(out[known], other, wrap))
     if lost.any() and known.any():
         i, j, k = (_AXES[letter] for letter in sequence)
         middle = out[lost, 1]
@@ -142,9 +154,10 @@ def continuous_swing_twist(angles: FloatArray) -> FloatArray:
     out = np.array(angles, dtype=np.float64)
     known = np.isfinite(out).all(axis=-1)
     twist = np.array([False, True, False])
-    out[known] = _nearest(
-        out[known], _other_swing(out[known]), lambda d: np.where(twist, wrap(d), d)
-    )
+    other = out[known]
+    arc = np.hypot(other[:, 0], other[:, 2])[:, None]
+    other[:, ::2] *= 1 - 2 * np.pi / np.where(arc > 0, arc, np.inf)
+    out[known] = _nearest(out[known], other, lambda d: np.where(twist, wrap(d), d))
     out[:, 1] = unwrap(out[:, 1])
     return out
 
@@ -216,7 +229,7 @@ def from_swing_twist(angles: FloatArray) -> FloatArray:
 def exp(vector: FloatArray) -> FloatArray:
     """(..., 3, 3) rotation by `vector` (..., 3): its direction is the axis, its length radians."""
     angle = norm(vector)[..., None, None]
-    K = _skew(vector)
+    K = skew(vector)
     # sinc keeps sin(x)/x and (1 - cos x)/x^2 = sinc(x/2)^2 / 2 exact at zero (Rodrigues).
     a, b = np.sinc(angle / np.pi), np.sinc(angle / (2 * np.pi)) ** 2 / 2
     return np.asarray(np.eye(3) + a * K + b * (K @ K))
@@ -276,19 +289,6 @@ def _angle_about(axis: FloatArray, start: FloatArray, end: FloatArray) -> FloatA
     return np.asarray(np.arctan2(sine, cosine))
 
 
-def _other_solution(angles: FloatArray, sequence: str) -> FloatArray:
-    first, middle, last = np.moveaxis(angles, -1, 0)
-    middle = -middle if _is_euler(sequence) else np.pi - middle
-    return np.stack([first + np.pi, middle, last + np.pi], axis=-1)
-
-
-def _other_swing(angles: FloatArray) -> FloatArray:
-    out = angles.copy()
-    arc = np.hypot(out[:, 0], out[:, 2])[:, None]
-    out[:, ::2] *= 1 - 2 * np.pi / np.where(arc > 0, arc, np.inf)
-    return out
-
-
 def _is_euler(sequence: str) -> bool:
     return sequence[0] == sequence[2]
 
@@ -306,11 +306,4 @@ def _turn(letter: str, angle: FloatArray) -> FloatArray:
     out[..., j, j] = out[..., k, k] = np.cos(angle)
     out[..., k, j] = np.sin(angle)
     out[..., j, k] = -out[..., k, j]
-    return out
-
-
-def _skew(v: FloatArray) -> FloatArray:
-    out = np.zeros((*v.shape, 3))
-    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
-    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
     return out

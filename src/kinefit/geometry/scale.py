@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from kinefit.types import FloatArray, TooFewPoints, all_finite
 
+# (T, 3) places of a named point and (T,) weights, 0 where unseen.
+_Points = Callable[[str], tuple[FloatArray, FloatArray]]
 
-@dataclass(frozen=True)
-class Chain:
+
+class Chain(NamedTuple):
     """Segments whose summed length is a stable share of stature.
 
     ratio: length / stature between joint centres. sd: its standard deviation over adults,
@@ -44,8 +46,7 @@ CHAINS = (
 _ENOUGH_FRAMES = 0.1
 
 
-@dataclass(frozen=True)
-class BodyScale:
+class BodyScale(NamedTuple):
     """metres_per_unit: multiply the body by it. sd: its standard deviation. chain: what was
     measured. frames: how many frames it was measured in.
     """
@@ -71,17 +72,21 @@ def body_scale(
 
     Raises TooFewPoints when no chain is seen in any frame.
     """
-    bones = _BoneLengths(xyz, names, weights)
-    trunk, trunk_weight = bones.trunk()
-    legs, legs_weight = bones.legs()
-    wanted = max(1.0, _ENOUGH_FRAMES * bones.seen_frames)
+    seen = all_finite(xyz)
+    weights, xyz = np.where(seen, weights, 0.0), np.where(seen[..., None], xyz, 0.0)
+
+    def point(name: str) -> tuple[FloatArray, FloatArray]:
+        if name not in names:
+            return np.zeros_like(xyz[:, 0]), np.zeros(len(xyz))
+        return xyz[:, names.index(name)], weights[:, names.index(name)]
+
+    trunk, legs = _trunk(point), _legs(point)
+    wanted = max(1.0, _ENOUGH_FRAMES * int((weights > 0).any(axis=1).sum()))
     candidates = []
     for chain in CHAINS:
-        weight = np.minimum(
-            trunk_weight if chain.trunk else np.inf, legs_weight if chain.legs else np.inf
-        )
-        length = trunk * chain.trunk + legs * chain.legs
-        candidates.append((int((weight > 0).sum()), chain, length, weight))
+        parts = [trunk] * chain.trunk + [legs] * chain.legs
+        length, weight = sum(part[0] for part in parts), np.minimum.reduce([p[1] for p in parts])
+        candidates.append((int((weight > 0).sum()), chain, np.asarray(length), weight))
     usable = [c for c in candidates if c[0] >= wanted] or candidates
     frames, chain, length, weight = usable[0]
     if frames == 0:
@@ -104,41 +109,25 @@ def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     return float(values[keep][order][middle])
 
 
-class _BoneLengths:
-    """Lengths (T,) of body parts, 0 where unseen, and the weight (T,) of each."""
+def _trunk(point: _Points) -> tuple[FloatArray, FloatArray]:
+    """(T,) mid-shoulder to mid-hip, and (T,) weight."""
+    joints = ("LShoulder", "RShoulder", "LHip", "RHip")
+    points, seen = zip(*map(point, joints), strict=True)
+    between = (points[0] + points[1] - points[2] - points[3]) / 2
+    return np.linalg.norm(between, axis=-1), np.minimum.reduce(seen)
 
-    def __init__(self, xyz: FloatArray, names: Sequence[str], weights: FloatArray) -> None:
-        self._column = {name: i for i, name in enumerate(names)}
-        seen = all_finite(xyz)
-        self._weights = np.where(seen, weights, 0.0)
-        self._xyz = np.where(seen[..., None], xyz, 0.0)
-        self.seen_frames = int((self._weights > 0).any(axis=1).sum())
 
-    def _point(self, name: str) -> tuple[FloatArray, FloatArray]:
-        if name not in self._column:
-            return np.zeros_like(self._xyz[:, 0]), np.zeros(len(self._xyz))
-        i = self._column[name]
-        return self._xyz[:, i], self._weights[:, i]
-
-    def trunk(self) -> tuple[FloatArray, FloatArray]:
-        """Mid-shoulder to mid-hip."""
-        points, weights = zip(
-            *(self._point(n) for n in ("LShoulder", "RShoulder", "LHip", "RHip")), strict=True
-        )
-        between = (points[0] + points[1] - points[2] - points[3]) / 2
-        return np.linalg.norm(between, axis=-1), np.minimum.reduce(weights)
-
-    def legs(self) -> tuple[FloatArray, FloatArray]:
-        """Thigh and shank, each the mean of the sides, weighted by how well they are seen."""
-        total, total_weight = np.zeros(len(self._xyz)), np.full(len(self._xyz), np.inf)
-        for upper, lower in (("Hip", "Knee"), ("Knee", "Ankle")):
-            lengths, weights = [], []
-            for side in "LR":
-                (a, weight_a), (b, weight_b) = self._point(side + upper), self._point(side + lower)
-                lengths.append(np.linalg.norm(a - b, axis=-1))
-                weights.append(np.minimum(weight_a, weight_b))
-            both = weights[0] + weights[1]
-            mean = weights[0] * lengths[0] + weights[1] * lengths[1]
-            total += mean / np.where(both > 0, both, 1.0)
-            total_weight = np.minimum(total_weight, np.maximum(*weights))
-        return total, total_weight
+def _legs(point: _Points) -> tuple[FloatArray, FloatArray]:
+    """(T,) thigh and shank, each the mean of the sides weighted by how well these are seen; and
+    (T,) weight."""
+    total: FloatArray | float = 0.0
+    weights = []
+    for pair in (("Hip", "Knee"), ("Knee", "Ankle")):
+        sides = [[point(side + name) for name in pair] for side in "LR"]
+        lengths = [np.linalg.norm(a - b, axis=-1) for (a, _), (b, _) in sides]
+        seen = [np.minimum(a, b) for (_, a), (_, b) in sides]
+        both = seen[0] + seen[1]
+        mean = seen[0] * lengths[0] + seen[1] * lengths[1]
+        total = total + mean / np.where(both > 0, both, 1.0)
+        weights.append(np.maximum(*seen))
+    return np.asarray(total), np.minimum(*weights)

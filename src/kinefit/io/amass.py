@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import exp, log
 from kinefit.io.arrays import field, numbers, read_npz, save_npz
-from kinefit.io.mocap import MAX_POSES, MocapClip, posed, rest_joints
-from kinefit.io.text import refused_as_input
+from kinefit.io.mocap import MAX_POSES, MocapClip, whole_and_even
 from kinefit.types import BodyMotion, FloatArray, InputError
 
 GENDERS = ("female", "male", "neutral")
@@ -70,26 +69,17 @@ def write_amass(path: str | Path, motion: BodyMotion, betas: FloatArray, gender:
     a pose, and a clock that is not even: the format has one rate and no missing frames.
     """
     path = Path(path)
-    timeline = motion.timeline
     if not motion.body.lower().startswith("smpl"):
         raise InputError(path, f"AMASS holds SMPL bodies, not {motion.body}", "use write_motion")
     if gender not in GENDERS:
         raise InputError(path, f"unknown gender {gender!r}", f"use {', '.join(GENDERS)}")
-    missing = np.isnan(motion.translation).any(axis=1)
-    if missing.any():
-        frame = timeline.frame[np.argmax(missing)]
-        raise InputError(path, f"frame {frame} has no pose", "fill the gaps first")
-    if len(timeline) < 2 or not timeline.is_uniform:
-        raise InputError(
-            path, "AMASS has one frame rate, this motion has none",
-            "bring the motion to a constant rate first",
-        )  # fmt: skip
+    step = whole_and_even(path, motion, "AMASS")
     save_npz(
         path,
-        poses=log(motion.rotations).reshape(len(timeline), -1),
+        poses=log(motion.rotations).reshape(len(motion.timeline), -1),
         trans=motion.translation,
         betas=betas,
-        mocap_framerate=np.array((len(timeline) - 1) / (timeline.time[-1] - timeline.time[0])),
+        mocap_framerate=np.array(1 / step),
         gender=np.array(gender),
     )
 
@@ -105,10 +95,8 @@ def read_amass(path: Path) -> MocapClip:
     poses = numbers(path, arrays, "poses", (None, None))
     T, columns = poses.shape
     if columns % 3 or columns // 3 not in _JOINT_COUNTS:
-        raise InputError(
-            path, f"its poses have {columns / 3:g} joints",
-            f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}",
-        )  # fmt: skip
+        hint = f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}"
+        raise InputError(path, f"its poses have {columns / 3:g} joints", hint)
     trans = numbers(path, arrays, "trans", (T, 3))
     rate, gender = _rate(path, arrays), _gender(path, arrays)
     J = len(_BODY)
@@ -118,21 +106,10 @@ def read_amass(path: Path) -> MocapClip:
     if np.abs(vectors).max() > 1e6 or T * J > MAX_POSES:
         raise InputError(path, f"it has {T} frames, or angles that no joint has", _HINT)
     names, parents, places = zip(*_BODY, strict=True)
-    rest = np.array(places)
-    offsets = rest - rest[np.maximum(parents, 0)]
-    positions, rotations = posed(parents, offsets, exp(vectors), trans + _ROOT_HEIGHT)
-    with refused_as_input(path):
-        return MocapClip(
-            name=path.stem,
-            format="amass",
-            rate_hz=rate,
-            names=names,
-            parents=np.array(parents),
-            positions=positions,
-            rotations=rotations,
-            rest=rest_joints(parents, offsets),
-            notes=(f"limbs of an average adult (the file's body is {gender}, its shape unused)",),
-        )
+    offsets = np.array(places) - np.array(places)[np.maximum(parents, 0)]
+    note = f"limbs of an average adult (the file's body is {gender}, its shape unused)"
+    root = trans + _ROOT_HEIGHT
+    return MocapClip.posed(path, "amass", rate, names, parents, offsets, exp(vectors), root, note)
 
 
 def _rate(path: Path, arrays: Mapping[str, NDArray[Any]]) -> float:

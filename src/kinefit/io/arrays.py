@@ -7,21 +7,22 @@ file holds is refused before it is allocated, and object arrays go through
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError  # noqa: N812 - a class
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from kinefit.io.archive import open_archive, unpacked
 from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import loads
-from kinefit.io.text import read_bytes
+from kinefit.io.text import check_file, read_bytes
 from kinefit.types import FloatArray, InputError
 
 MAX_BYTES = 2**30  # 16 cameras x 10,000 frames x 70 points take two fifths of it
@@ -52,10 +53,49 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArr
         return {name: _parse(unpacked(archive, e), path) for name, e in entries.items()}
 
 
+def read_needed(
+    path: Path, needed: Sequence[str], hint: str, optional: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """The arrays `needed`, and those of `optional` that are there; InputError where one lacks."""
+    arrays = read_npz(path, only=(*needed, *optional))
+    if lacking := [name for name in needed if name not in arrays]:
+        raise InputError(path, f"it has no array {lacking[0]!r}", hint)
+    return arrays
+
+
 def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
     with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
         return frozenset(_entries(archive))
+
+
+@contextmanager
+def open_archive(path: Path, what: str, hint: str, limit: int) -> Iterator[ZipFile]:
+    """The archive; what is wrong with it, then or while it is read, becomes an InputError.
+
+    what: of which it should be, as "arrays". limit: bytes of the file.
+    """
+    check_file(path, limit)
+    try:
+        with ZipFile(path) as archive:
+            yield archive
+    except (
+        *(BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError),
+        *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
+    ) as error:
+        raise InputError(path, f"is not an archive of {what} ({error})", hint) from error
+
+
+def unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:
+    """The entry's bytes, in memory once; raises EOFError where the archive is cut off."""
+    content = bytearray(entry.file_size)
+    with archive.open(entry) as stream:
+        view, filled = memoryview(content), 0
+        while count := stream.readinto(view[filled:]):  # type: ignore[attr-defined]
+            filled += count
+    if filled != entry.file_size:
+        raise EOFError(f"{entry.filename} is cut off")
+    return content
 
 
 def _entries(archive: ZipFile) -> dict[str, ZipInfo]:
@@ -68,19 +108,16 @@ def save_npz(path: Path, **arrays: Any) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def numbers(
-    path: Path, arrays: Mapping[str, NDArray[Any]], key: str, shape: Sequence[int | None]
-) -> FloatArray:
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def numbers(path: Path, arrays: Arrays, key: str, shape: Sequence[int | None]) -> FloatArray:
     """`field` of any kind of number."""
     return field(path, arrays, key, shape, "fiu").astype(np.float64)
 
 
 def field(
-    path: Path,
-    arrays: Mapping[str, NDArray[Any]],
-    key: str,
-    shape: Sequence[int | None],
-    kinds: str,
+    path: Path, arrays: Arrays, key: str, shape: Sequence[int | None], kinds: str
 ) -> NDArray[Any]:
     """The array of that name, of one of the dtype `kinds` and that shape (None: any length)."""
     if key not in arrays:
@@ -91,10 +128,8 @@ def field(
     )
     if array.dtype.kind not in kinds or not fits:
         wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
-        raise InputError(
-            path, f"its {key!r} is {array.shape} of type {array.dtype}, expected {wanted}",
-            "check that this is the right file",
-        )  # fmt: skip
+        reason = f"its {key!r} is {array.shape} of type {array.dtype}, expected {wanted}"
+        raise InputError(path, reason, "check that this is the right file")
     return array
 
 
@@ -102,12 +137,10 @@ def _parse(content: bytearray, path: Path) -> NDArray[Any]:
     stream = BytesIO(memoryview(content)[:_LONGEST_HEADER])
     try:
         version = npy.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = npy.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy.read_array_header_2_0(stream)
-        else:
+        if version not in ((1, 0), (2, 0)):
             raise ValueError(f"format version {version}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
     except (ValueError, OSError, TypeError, SyntaxError, RecursionError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise InputError(path, f"is not a NumPy array ({reason})", _HINT) from error

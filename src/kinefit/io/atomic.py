@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from kinefit.types import InputError
 
@@ -26,14 +26,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if path.is_dir():
         raise InputError(path, "is a folder, a file is to be written", "give the file's name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f"{PARTIAL}{uuid4().hex}{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,10 +51,3 @@ def remove_partial(folder: Path) -> None:
     """Delete what a killed process left half-written anywhere below `folder`."""
     for leftover in folder.rglob(f"{PARTIAL}*"):
         leftover.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's umask; mkstemp ignores it and would leave files unreadable to the group."""
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -14,17 +14,14 @@ with NaN in frames without a pose. Y is up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import exp, log
 from kinefit.io.arrays import field, npz_names, numbers, read_npz, save_npz
 from kinefit.io.text import refused_as_input
-from kinefit.types import BodyMotion, FloatArray, InputError, Timeline
+from kinefit.types import BodyMotion, InputError, Timeline
 
 FORMAT = "kinefit body motion 1"
 _KEYS = ("format", "body", "joint_names", "frame", "time_s", "rotvec_rad", "translation_m",
@@ -57,37 +54,24 @@ def read_motion(path: str | Path) -> BodyMotion:
     path = Path(path)
     arrays = read_npz(path, only=_KEYS)
     if "format" not in arrays and "poses" in npz_names(path):
-        raise InputError(
-            path, "is a motion of AMASS, for an SMPL body that kinefit does not have",
-            "give it to `kinefit synth --motion`, which brings it to kinefit's own body",
-        )  # fmt: skip
-    if _text(path, arrays, "format") != FORMAT:
+        reason = "is a motion of AMASS, for an SMPL body that kinefit does not have"
+        hint = "give it to `kinefit synth --motion`, which brings it to kinefit's own body"
+        raise InputError(path, reason, hint)
+    if field(path, arrays, "format", (), "U") != FORMAT:
         raise InputError(path, f"is not a {FORMAT!r} file", "write it with this version of kinefit")
-    joints, shapes = (_texts(path, arrays, key) for key in ("joint_names", "shape_names"))
+    body = str(field(path, arrays, "body", (), "U"))
+    joints, shapes = (
+        field(path, arrays, key, (None,), "U").tolist() for key in ("joint_names", "shape_names")
+    )
     frame = field(path, arrays, "frame", (None,), "iu").astype(np.int64)
     T, B = len(frame), len(joints)
+    time = numbers(path, arrays, "time_s", (T,))
+    vectors = numbers(path, arrays, "rotvec_rad", (T, B, 3))
+    if (np.abs(vectors) > 1e6).any():  # its direction is all that double precision keeps
+        raise InputError(path, "it has a rotation of more than a million radians", _HINT)
+    place = numbers(path, arrays, "translation_m", (T, 3))
+    shape = numbers(path, arrays, "shape", (len(shapes),))
     with refused_as_input(path):
         return BodyMotion(
-            _text(path, arrays, "body"),
-            Timeline(frame, numbers(path, arrays, "time_s", (T,))),
-            joints,
-            exp(_angles(path, numbers(path, arrays, "rotvec_rad", (T, B, 3)))),
-            numbers(path, arrays, "translation_m", (T, 3)),
-            numbers(path, arrays, "shape", (len(shapes),)),
-            shapes,
+            body, Timeline(frame, time), tuple(joints), exp(vectors), place, shape, tuple(shapes)
         )
-
-
-def _angles(path: Path, vectors: FloatArray) -> FloatArray:
-    """`vectors` unless one is so long that its direction is all that double precision keeps."""
-    if (np.abs(vectors) > 1e6).any():
-        raise InputError(path, "it has a rotation of more than a million radians", _HINT)
-    return vectors
-
-
-def _text(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> str:
-    return str(field(path, arrays, key, (), "U").item())
-
-
-def _texts(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> tuple[str, ...]:
-    return tuple(field(path, arrays, key, (None,), "U").tolist())

@@ -1,24 +1,14 @@
 """BVH: a skeleton and its motion as text, read by Blender, MotionBuilder and game engines.
 
-HIERARCHY
-ROOT pelvis
-{
-  OFFSET 0.0 0.0 0.0
-  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
-  JOINT knee
-  {
-    OFFSET 9.1 -42.3 0.5
-    CHANNELS 3 Zrotation Xrotation Yrotation
-    End Site
-    {
-      OFFSET 0.0 -20.0 0.0
-    }
-  }
-}
-MOTION
-Frames: 2
-Frame Time: 0.01666667
-9.1 91.0 0.0 1.5 -3.25 0.0 0.0 12.0 0.0
+    HIERARCHY
+    ROOT pelvis {
+      OFFSET 0.0 0.0 0.0
+      CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+      JOINT knee { OFFSET 9.1 -42.3 0.5 ... End Site { OFFSET 0.0 -20.0 0.0 } } }
+    MOTION
+    Frames: 2
+    Frame Time: 0.01666667
+    9.1 91.0 0.0 1.5 -3.25 0.0 ...
 
 Rotations are degrees about the axes in the order of the channels, each turning with those before:
 R = Rz Rx Ry. With all of them zero the skeleton stands at rest, its joints' axes along the
@@ -28,23 +18,24 @@ what is read says neither its vertical nor its unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.geometry.rotations import continuous, decompose, exp
 from kinefit.io.atomic import write_text
-from kinefit.io.mocap import MAX_POSES, MocapClip, posed, rest_joints
+from kinefit.io.mocap import MAX_POSES, MocapClip, rest_joints, whole_and_even
 from kinefit.io.text import (
     Line,
     check_writable,
+    finite_numbers,
     format_rows,
     parse_rows,
     read_lines,
-    refused_as_input,
 )
-from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData, Timeline
+from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
 
 SEQUENCE = "ZXY"  # what motion capture software writes; a pitch (X) of 90 degrees is the rare one
 PER_METRE = 100.0  # the files of most studios and engines are in centimetres
@@ -87,52 +78,26 @@ def write_bvh(
     B = len(motion.joint_names)
     if parents.shape != (B,) or rest_joints.shape != (B, 3) or ends.shape != (B, 3):
         raise InvalidData(f"A skeleton of {B} joints needs parents (B,) and places (B, 3).")
-    step = _frame_time(path, motion.timeline)
-    missing = np.isnan(motion.translation).any(axis=1)
-    if missing.any():
-        frame = motion.timeline.frame[np.argmax(missing)]
-        raise InputError(
-            path, f"frame {frame} has no pose, which BVH cannot say", "fill the gaps first"
-        )
+    step = whole_and_even(path, motion, "BVH")
     bones = (rest_joints - rest_joints[np.maximum(parents, 0)]) * per_metre
     lines = _hierarchy(motion.joint_names, parents, bones, (ends - rest_joints) * per_metre)
     place = (rest_joints[0] + motion.translation) * per_metre
-    turns = [np.degrees(_angles(motion.rotations[:, b])) for b in _depth_first(parents)[0]]
-    table = np.hstack([place, *turns])
+    order = [b for b, _ in _depth_first(parents)]
+    turns = (continuous(decompose(motion.rotations[:, b], SEQUENCE), SEQUENCE) for b in order)
+    table = np.hstack([place, *(np.degrees(turn) for turn in turns)])
     template = " ".join([f"%.{_DECIMALS}f"] * table.shape[1]) + "\n"
     lines += ["MOTION", f"Frames: {len(table)}", f"Frame Time: {step:.10f}"]
     write_text(path, "\n".join(["HIERARCHY", *lines, format_rows(template, table)]))
 
 
-def _angles(rotations: FloatArray) -> FloatArray:
-    return continuous(decompose(rotations, SEQUENCE), SEQUENCE)
-
-
-def _frame_time(path: Path, timeline: Timeline) -> float:
-    if len(timeline) < 2:
-        raise InputError(path, "one frame has no frame time, which BVH must state", "give two")
-    if not timeline.is_uniform:
-        raise InputError(
-            path, "the frames are not evenly spaced in time, which BVH cannot say",
-            "bring the motion to a constant rate first",
-        )  # fmt: skip
-    return float((timeline.time[-1] - timeline.time[0]) / (len(timeline) - 1))
-
-
-def _depth_first(parents: IntArray) -> tuple[list[int], list[int]]:
+def _depth_first(parents: IntArray) -> list[tuple[int, int]]:
     """Joints in the order of the file, where a branch ends before the next, and their depths."""
-    children = _children(parents)
-    order, depths, todo = [], [], [(0, 0)]
+    order, todo = [], [(0, 0)]
     while todo:
         b, depth = todo.pop()
-        order.append(b)
-        depths.append(depth)
-        todo += [(child, depth + 1) for child in reversed(children[b])]
-    return order, depths
-
-
-def _children(parents: IntArray) -> list[list[int]]:
-    return [np.flatnonzero(parents == b).tolist() for b in range(len(parents))]
+        order.append((b, depth))
+        todo += [(child, depth + 1) for child in np.flatnonzero(parents == b)[::-1].tolist()]
+    return order
 
 
 def _hierarchy(
@@ -140,22 +105,20 @@ def _hierarchy(
 ) -> list[str]:
     """Lines from ROOT on; bones, tips: (B, 3) offsets of joints and of what follows the last."""
     angles = " ".join(f"{axis}rotation" for axis in SEQUENCE)
-    leaf = [not below for below in _children(parents)]
-    order, depths = _depth_first(parents)
+    order = _depth_first(parents)
     lines = []
-    for b, depth, following in zip(order, depths, [*depths[1:], 0], strict=True):
-        channels = f"3 {angles}" if depth else f"6 Xposition Yposition Zposition {angles}"
-        own = ["{", f"  {_offset(bones[b])}", f"  CHANNELS {channels}"]
-        if leaf[b]:
+    for (b, depth), (_, following) in zip(order, [*order[1:], (-1, 0)], strict=True):
+        kind, channels = "JOINT", f"3 {angles}"
+        if not depth:
+            kind, channels = "ROOT", f"6 Xposition Yposition Zposition {angles}"
+        own = [f"{kind} {names[b]}", "{", f"  {_offset(bones[b])}", f"  CHANNELS {channels}"]
+        leaf = following <= depth
+        if leaf:
             own += ["  End Site", "  {", f"    {_offset(tips[b])}", "  }"]
-        lines += ["  " * depth + line for line in [f"{_kind(depth)} {names[b]}", *own]]
-        if leaf[b]:
+        lines += ["  " * depth + line for line in own]
+        if leaf:
             lines += ["  " * level + "}" for level in range(depth, following - 1, -1)]
     return lines
-
-
-def _kind(depth: int) -> str:
-    return "JOINT" if depth else "ROOT"
 
 
 def _offset(vector: FloatArray) -> str:
@@ -163,13 +126,13 @@ def _offset(vector: FloatArray) -> str:
 
 
 @dataclass
-class _Skeleton:
-    """HIERARCHY as lists, one entry per joint; end sites are joints without channels."""
+class _Joint:
+    """An end site is a joint without channels."""
 
-    names: list[str] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    offsets: list[list[float]] = field(default_factory=list)
-    channels: list[list[str]] = field(default_factory=list)
+    name: str
+    parent: int
+    offset: Sequence[float] | FloatArray = (0.0, 0.0, 0.0)
+    channels: Sequence[str] = ()
 
 
 def read_bvh(path: Path) -> MocapClip:
@@ -185,90 +148,63 @@ def read_bvh(path: Path) -> MocapClip:
     starts = [i for i, line in enumerate(lines) if line.text.strip().upper() == "MOTION"]
     if not starts or lines[0].text.strip().upper() != "HIERARCHY":
         raise InputError(path, "is not a BVH file (no HIERARCHY, then MOTION)", "check the file")
-    skeleton = _read_hierarchy(path, lines[1 : starts[0]])
-    rate, table = _read_motion(path, lines[starts[0] + 1 :], sum(map(len, skeleton.channels)))
-    if len(table) * len(skeleton.names) > MAX_POSES:
+    joints = _read_hierarchy(path, lines[1 : starts[0]])
+    columns = sum(len(joint.channels) for joint in joints)
+    rate, table = _read_motion(path, lines[starts[0] + 1 :], columns)
+    if len(table) * len(joints) > MAX_POSES:
         raise InputError(path, f"it has {len(table)} frames", "split it by time")
-    offsets, local = _moving(skeleton, table)
-    rest = rest_joints(skeleton.parents, np.array(skeleton.offsets))
-    unit, metres = _unit(path, rest)
-    positions, rotations = posed(skeleton.parents, offsets * metres, local, offsets[:, 0] * metres)
-    with refused_as_input(path):
-        return MocapClip(
-            name=path.stem,
-            format="bvh",
-            rate_hz=rate,
-            names=tuple(skeleton.names),
-            parents=np.array(skeleton.parents),
-            positions=positions,
-            rotations=rotations,
-            rest=rest * metres,
-            notes=(f"lengths are {unit}, by the skeleton's height",),
-        )
+    names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
+    at_rest = np.array([joint.offset for joint in joints])
+    offsets, local = _moving(joints, at_rest, table)
+    unit, metres = _unit(path, rest_joints(parents, at_rest))
+    return MocapClip.posed(
+        path, "bvh", rate, names, parents, at_rest * metres, local, offsets[:, 0] * metres,
+        f"lengths are {unit}, by the skeleton's height", moving=offsets * metres,
+    )  # fmt: skip
 
 
-def _read_hierarchy(path: Path, lines: list[Line]) -> _Skeleton:
-    out, stack, opening = _Skeleton(), [-1], -1
-    for number, text in lines:
-        for word, *rest in _statements(text):
+def _read_hierarchy(path: Path, lines: list[Line]) -> list[_Joint]:
+    joints: list[_Joint] = []
+    stack, opening = [-1], -1
+    for line in lines:
+        # Braces are statements of their own.
+        spaced = line.text.replace("{", "\n{\n").replace("}", "\n}\n")
+        for word, *rest in (part.split() for part in spaced.split("\n") if part.strip()):
             kind = word.upper()
             if kind in ("ROOT", "JOINT", "END"):
-                _add_joint(path, number, out, kind, " ".join(rest), stack[-1])
-                opening = len(out.names) - 1
+                joints.append(_joint(line, joints, kind, " ".join(rest), stack[-1]))
+                opening = len(joints) - 1
             elif kind == "{" and opening > stack[-1]:
                 stack.append(opening)
             elif kind == "}" and len(stack) > 1:
                 stack.pop()
             elif kind == "OFFSET" and len(stack) > 1:
-                out.offsets[stack[-1]] = _three(path, number, rest)
+                if (offset := finite_numbers(rest, 3)) is None:
+                    raise line.wrong("an OFFSET is three numbers")
+                joints[stack[-1]].offset = offset
             elif kind == "CHANNELS" and len(stack) > 1:
-                out.channels[stack[-1]] = _channels(path, number, rest)
+                count, *names = map(str.lower, rest or [""])
+                if count != str(len(names)) or not set(names) <= _CHANNELS:
+                    said = "CHANNELS are their number, then Xposition, Yrotation and so on"
+                    raise line.wrong(said)
+                joints[stack[-1]].channels = names
             else:
-                raise _wrong(path, number, f"{text.strip()[:60]!r} is out of place")
-    if len(stack) > 1 or not out.names:
+                raise line.wrong(f"{line.text.strip()[:60]!r} is out of place")
+    if len(stack) > 1 or not joints:
         raise InputError(path, "the HIERARCHY is cut off: a brace is open", "export it again")
-    return out
+    return joints
 
 
-def _statements(text: str) -> list[list[str]]:
-    """Words of a line, braces as statements of their own."""
-    spaced = text.replace("{", "\n{\n").replace("}", "\n}\n")
-    return [part.split() for part in spaced.split("\n") if part.strip()]
-
-
-def _add_joint(path: Path, number: int, out: _Skeleton, kind: str, name: str, parent: int) -> None:
-    if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and out.names):
-        raise _wrong(path, number, "a file has one ROOT, and joints inside it")
-    if len(out.names) >= _MOST_JOINTS:
-        raise _wrong(path, number, f"over {_MOST_JOINTS} joints")
-    name = f"{out.names[parent]}End" if kind == "END" else name
-    while not name or name in out.names:  # two end sites of one joint, or a name twice
+def _joint(line: Line, joints: Sequence[_Joint], kind: str, name: str, parent: int) -> _Joint:
+    if (kind == "ROOT") != (parent < 0) or (kind == "ROOT" and joints):
+        raise line.wrong("a file has one ROOT, and joints inside it")
+    if len(joints) >= _MOST_JOINTS:
+        raise line.wrong(f"over {_MOST_JOINTS} joints")
+    name = f"{joints[parent].name}End" if kind == "END" else name
+    taken = {joint.name for joint in joints}
+    while not name or name in taken:  # two end sites of one joint, or a name twice
         name += "_"
-    out.names.append(name)
-    out.parents.append(parent)
-    out.offsets.append([0.0, 0.0, 0.0])
-    out.channels.append([])
-
-
-def _three(path: Path, number: int, words: list[str]) -> list[float]:
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        values = []
-    if len(values) != 3 or not np.isfinite(values).all():
-        raise _wrong(path, number, "an OFFSET is three numbers")
-    return values
-
-
-def _channels(path: Path, number: int, words: list[str]) -> list[str]:
-    names = [word.lower() for word in words[1:]]
-    if not words or words[0] != str(len(names)) or not set(names) <= _CHANNELS:
-        raise _wrong(path, number, "CHANNELS are their number, then Xposition, Yrotation and so on")
-    return names
-
-
-def _wrong(path: Path, number: int, reason: str) -> InputError:
-    return InputError(path, f"line {number}: {reason}", "export it again")
+    return _Joint(name, parent)
 
 
 def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, FloatArray]:
@@ -278,7 +214,7 @@ def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, Fl
     for line in filled[:2]:
         key, _, value = line.text.partition(":")
         header[key.strip().lower()] = value.strip()
-    rows = [Line(number, "\t".join(text.split())) for number, text in filled[2:]]
+    rows = [line.tabbed() for line in filled[2:]]
     try:
         frames, step = int(header["frames"]), float(header["frame time"])
     except (KeyError, ValueError) as error:
@@ -287,31 +223,29 @@ def _read_motion(path: Path, lines: list[Line], columns: int) -> tuple[float, Fl
     if not 1e-5 < step < 1e3:
         raise InputError(path, f"its Frame Time is {step:g} s", "write the seconds of a frame")
     if not rows or frames != len(rows):
-        raise InputError(
-            path, f"it states {frames} frames and has {len(rows)}",
-            "the file is cut off or was edited: export it again",
-        )  # fmt: skip
-    table = parse_rows(path, rows, columns, "\t")
+        hint = "the file is cut off or was edited: export it again"
+        raise InputError(path, f"it states {frames} frames and has {len(rows)}", hint)
+    table = parse_rows(path, rows, columns)
     if not np.isfinite(table).all():
-        raise _wrong(path, rows[int(np.argwhere(~np.isfinite(table))[0, 0])].number, "no number")
+        raise rows[int(np.argwhere(~np.isfinite(table))[0, 0])].wrong("no number")
     return 1 / step, table
 
 
-def _moving(skeleton: _Skeleton, table: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _moving(
+    joints: Sequence[_Joint], at_rest: FloatArray, table: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Offsets (T, J, 3) and local rotations (T, J, 3, 3)."""
-    T, J = len(table), len(skeleton.names)
-    offsets = np.broadcast_to(np.array(skeleton.offsets), (T, J, 3)).copy()
+    T, J = len(table), len(joints)
+    offsets = np.broadcast_to(at_rest, (T, J, 3)).copy()
     local = np.broadcast_to(np.eye(3), (T, J, 3, 3)).copy()
-    column = 0
-    for j, channels in enumerate(skeleton.channels):
-        for channel in channels:
-            axis = "xyz".index(channel[0])
+    columns = iter(table.T)
+    for j, joint in enumerate(joints):
+        for channel in joint.channels:
+            axis, values = "xyz".index(channel[0]), next(columns)
             if channel.endswith("position"):
-                offsets[:, j, axis] = table[:, column]
+                offsets[:, j, axis] = values
             else:
-                angle = np.radians(table[:, column])
-                local[:, j] = local[:, j] @ exp(angle[:, None] * np.eye(3)[axis])
-            column += 1
+                local[:, j] = local[:, j] @ exp(np.radians(values)[:, None] * np.eye(3)[axis])
     return offsets, local
 
 
@@ -320,8 +254,6 @@ def _unit(path: Path, rest: FloatArray) -> tuple[str, float]:
     extent = float(np.ptp(rest, axis=0).max())
     likely = min(_UNITS, key=lambda name: abs(np.log(extent * _UNITS[name] / _USUAL_HEIGHT_M)))
     if not _HEIGHTS_M[0] < extent * _UNITS[likely] < _HEIGHTS_M[1]:
-        raise InputError(
-            path, f"its skeleton is {extent:.4g} units tall, which no person is, in any unit",
-            "export it in centimetres",
-        )  # fmt: skip
+        reason = f"its skeleton is {extent:.4g} units tall, which no person is, in any unit"
+        raise InputError(path, reason, "export it in centimetres")
     return likely, _UNITS[likely]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,24 +75,21 @@ def read_c3d(path: str | Path) -> Markers:
         points = _read_points(content, processor, header)
     except (ValueError, TypeError, IndexError, OverflowError, struct.error) as error:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
-    names = _labels(parameters)[: header.points]
+    blocks = (parameters.get(f"POINT:LABELS{n}", []) for n in ("", *range(2, 2**10)))
+    names = [str(n) for n in chain.from_iterable(takewhile(bool, blocks))][: header.points]
     if len(names) < header.points or not points.size:
-        raise InputError(
-            path, f"it has {header.points} markers and {len(names)} labels for them",
-            "label the markers in the program that recorded them, and export again",
-        )  # fmt: skip
+        reason = f"it has {header.points} markers and {len(names)} labels for them"
+        hint = "label the markers in the program that recorded them, and export again"
+        raise InputError(path, reason, hint)
     xyz = points[..., :3]
     xyz[points[..., 3] < 0] = np.nan
     xyz = without_zeros(xyz)
-    said, axis = (_text(parameters, key) for key in ("POINT:UNITS", "POINT:Y_SCREEN"))
+    said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
     units = unit_of(said) if said else _likely_unit(xyz)
     up = axis.upper() if axis[:1] in ("", "+", "-") else f"+{axis.upper()}"
     if units is None or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
-        raise InputError(
-            path,
-            f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}",
-            "export it with m, cm or mm, a rate in Hz, and an axis like +Z",
-        )
+        reason = f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}"
+        raise InputError(path, reason, "export it with m, cm or mm, a rate in Hz, an axis like +Z")
     xyz = xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y[up or "+Y"])
     start = max(header.first - 1, 0)  # OptiTrack counts from 0
     with refused_as_input(path):
@@ -124,9 +122,8 @@ def write_c3d(path: str | Path, markers: Markers) -> None:
     points = np.ones((4, len(names), len(timeline)))
     points[:3] = 1000.0 * markers.xyz.transpose(2, 1, 0)
     file = ezc3d.c3d()
-    file["parameters"]["POINT"]["RATE"]["value"] = [rate_hz]
-    file["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
-    file["parameters"]["POINT"]["LABELS"]["value"] = names
+    for key, value in (("RATE", [rate_hz]), ("UNITS", ["mm"]), ("LABELS", names)):
+        file["parameters"]["POINT"][key]["value"] = value
     file.add_parameter("POINT", "X_SCREEN", ["+X"])
     file.add_parameter("POINT", "Y_SCREEN", ["+Y"])
     file["data"]["points"] = points  # ezc3d gives NaN the residual -1
@@ -139,17 +136,14 @@ def _clock(path: Path, timeline: Timeline) -> tuple[float, int]:
     """Rate in Hz and first frame counted from 0, or InputError when C3D cannot hold them."""
     count = len(timeline)
     if count < 2 or not timeline.is_uniform:
-        raise InputError(
-            path, "C3D needs two or more frames at a constant rate", "resample the markers first"
-        )
+        reason = "C3D needs two or more frames at a constant rate"
+        raise InputError(path, reason, "resample the markers first")
     rate_hz = (count - 1) / float(timeline.time[-1] - timeline.time[0])
     first = round(float(timeline.time[0]) * rate_hz)
     if first < 0 or first + count > MAX_FRAMES:
-        raise InputError(
-            path,
-            f"C3D counts frames from 1 to {MAX_FRAMES}, these are {first + 1}-{first + count}",
-            "cut the recording",
-        )
+        these = f"these are {first + 1}-{first + count}"
+        reason = f"C3D counts frames from 1 to {MAX_FRAMES}, {these}"
+        raise InputError(path, reason, "cut the recording")
     return rate_hz, first
 
 
@@ -204,19 +198,17 @@ def _values(content: bytes, at: int, processor: int) -> tuple[list[Any], int]:
 def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _Header:
     """The header, with what the parameters say better: rate, scale, frames past 65535."""
     points, analog_words, first, last = _numbers(content, 2, 4, "u2", processor).tolist()
-    (scale,) = _numbers(content, 12, 1, "f4", processor).tolist()
-    (data_block,) = _numbers(content, 16, 1, "u2", processor).tolist()
-    (rate_hz,) = _numbers(content, 20, 1, "f4", processor).tolist()
-    (rate_hz, *_) = parameters.get("POINT:RATE") or [rate_hz]
-    (scale, *_) = parameters.get("POINT:SCALE") or [scale]
+    scale = parameters.get("POINT:SCALE") or _numbers(content, 12, 1, "f4", processor).tolist()
+    data_block = int(_numbers(content, 16, 1, "u2", processor)[0])
+    rate = parameters.get("POINT:RATE") or _numbers(content, 20, 1, "f4", processor).tolist()
     starts, ends = (parameters.get(f"TRIAL:ACTUAL_{k}_FIELD", []) for k in ("START", "END"))
     if len(starts) == len(ends) == 2:  # two 16-bit words, low one first, stored as signed
         first, last = ((low % 65536) + 65536 * (high % 65536) for low, high in (starts, ends))
     (stated, *_) = parameters.get("POINT:FRAMES") or [0]
     last = max(last, first + stated - 1)
     # The shortest decimal of the 32-bit float in the file: 59.94, not 59.9399986.
-    rate_hz = float(str(np.float32(rate_hz)))
-    return _Header(points, analog_words, int(first), int(last), scale, data_block, rate_hz)
+    rate_hz = float(str(np.float32(rate[0])))
+    return _Header(points, analog_words, int(first), int(last), scale[0], data_block, rate_hz)
 
 
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
@@ -242,18 +234,3 @@ def _numbers(content: bytes, at: int, count: int, kind: str, processor: int) -> 
         return np.ascontiguousarray(halves).view("<f4").ravel() / 4
     order = ">" if processor == _MIPS else "<"
     return np.frombuffer(content, order + kind, count, at)
-
-
-def _labels(parameters: _Parameters) -> tuple[str, ...]:
-    """POINT:LABELS, LABELS2, LABELS3, ... in one list."""
-    labels = list(parameters.get("POINT:LABELS", []))
-    block = 2
-    while more := parameters.get(f"POINT:LABELS{block}", []):
-        labels += more
-        block += 1
-    return tuple(str(label) for label in labels)
-
-
-def _text(parameters: _Parameters, key: str) -> str:
-    """The first value of a text parameter; empty when there is none."""
-    return str((parameters.get(key) or [""])[0])

@@ -102,10 +102,10 @@ def write_glb(path: str | Path, mesh: SkinnedMesh, motion: BodyMotion) -> None:
         "meshes": [_mesh(file, mesh)],
         "skins": [_skin(file, mesh)],
         "animations": [_animation(path, file, mesh, motion)],
+        "accessors": file.accessors,
+        "bufferViews": file.views,
     }
-    document |= {"accessors": file.accessors, "bufferViews": file.views}
-    document["buffers"] = [{"byteLength": file.size}]
-    _write(path, document, file)
+    _write(path, document | {"buffers": [{"byteLength": file.size}]}, file)
 
 
 def strongest_influences(
@@ -216,11 +216,8 @@ def _skin(file: _Binary, mesh: SkinnedMesh) -> dict[str, Any]:
     inverse[:, :3, 3] = -mesh.joints
     # Matrices are stored column by column (3.6.2.4).
     stored = np.ascontiguousarray(np.swapaxes(inverse, 1, 2).astype("<f4"))
-    return {
-        "inverseBindMatrices": file.add(stored, "MAT4"),
-        "joints": list(range(len(mesh.joints))),
-        "skeleton": 0,
-    }
+    at = file.add(stored, "MAT4")
+    return {"inverseBindMatrices": at, "joints": list(range(len(mesh.joints))), "skeleton": 0}
 
 
 def _animation(path: Path, file: _Binary, mesh: SkinnedMesh, motion: BodyMotion) -> dict[str, Any]:

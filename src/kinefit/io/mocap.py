@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from kinefit.types import FloatArray, IntArray, InvalidData
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.io.text import refused_as_input
+from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 Format = Literal["cmu", "asf", "bvh", "amass"]
 MAX_POSES = 2**22  # frames times joints: 300 MB of rotations; 15 minutes of 40 joints at 120 Hz
@@ -45,18 +47,47 @@ class MocapClip:
 
     def __post_init__(self) -> None:
         what = f"MocapClip {self.name}"
-        names = check_names(what, self.names)
-        J = len(names)
-        parents = frozen_array(what, "parents", self.parents, (J,), np.int64)
-        if parents[0] != -1 or (parents[1:] < 0).any() or (parents >= np.arange(J)).any():
+        freeze(self, names=check_names(what, self.names))
+        T, J = len(self.positions), len(self.names)
+        freeze_arrays(self, np.int64, parents=(J,))
+        above = self.parents
+        if above[0] != -1 or (above[1:] < 0).any() or (above >= np.arange(J)).any():
             raise InvalidData(f"{what}: parents must come before their children, one root first.")
-        positions = frozen_array(what, "positions", self.positions, (None, J, 3))
-        rotations = frozen_array(what, "rotations", self.rotations, (len(positions), J, 3, 3))
-        rest = frozen_array(what, "rest", self.rest, (J, 3))
+        freeze_arrays(self, positions=(T, J, 3), rotations=(T, J, 3, 3), rest=(J, 3))
         if not 0 < self.rate_hz < 1e5:
             raise InvalidData(f"{what}: {self.rate_hz} frames per second.")
-        freeze(self, names=names, parents=parents, rest=rest)
-        freeze(self, positions=positions, rotations=rotations)
+
+    @classmethod
+    def posed(
+        cls,
+        source: Path,
+        kind: Format,
+        rate_hz: float,
+        names: Sequence[str],
+        parents: Sequence[int],
+        offsets: FloatArray,
+        local: FloatArray,
+        root: FloatArray,
+        *notes: str,
+        moving: FloatArray | None = None,
+    ) -> MocapClip:
+        """The recording in a file `source`, of a skeleton whose joints turn.
+
+        offsets: (J, 3) metres from each parent, at rest. local: (T, J, 3, 3) rotations in the
+        parents' axes. root: (T, 3) metres, where the first joint is. moving: (T, J, 3) offsets
+        that are not those of the rest pose. Raises InputError for what is no such skeleton.
+        """
+        world, xyz = local.copy(), np.empty(local.shape[:3])
+        steps = np.broadcast_to(offsets if moving is None else moving, xyz.shape)
+        xyz[:, 0] = root
+        for j, p in enumerate(parents[1:], start=1):
+            world[:, j] = world[:, p] @ local[:, j]
+            xyz[:, j] = xyz[:, p] + (world[:, p] @ steps[:, j, :, None])[..., 0]
+        with refused_as_input(source):
+            rest = rest_joints(parents, offsets)
+            return cls(
+                source.stem, kind, rate_hz, tuple(names), np.array(parents), xyz, world, rest, notes
+            )
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -77,28 +108,27 @@ class MocapClip:
         return replace(self, rest=rest, rotations=self.rotations @ np.swapaxes(rotations, -1, -2))
 
 
-def posed(
-    parents: Sequence[int], offsets: FloatArray, local: FloatArray, root: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Positions (T, J, 3) and world rotations (T, J, 3, 3) of a skeleton.
-
-    offsets: (J, 3) or (T, J, 3) from each parent, in its axes. local: (T, J, 3, 3), in the
-    parent's. root: (T, 3) where the first joint is.
-    """
-    world, xyz = local.copy(), np.empty(local.shape[:3])
-    offsets = np.broadcast_to(offsets, xyz.shape)
-    xyz[:, 0] = root
-    for j, p in enumerate(parents):
-        if j:
-            world[:, j] = world[:, p] @ local[:, j]
-            xyz[:, j] = xyz[:, p] + (world[:, p] @ offsets[:, j, :, None])[..., 0]
-    return xyz, world
-
-
 def rest_joints(parents: Sequence[int], offsets: FloatArray) -> FloatArray:
     """(J, 3) places of joints from their offsets (J, 3), the first at the origin."""
     rest = np.zeros_like(offsets)
-    for j, p in enumerate(parents):
-        if j:
-            rest[j] = rest[p] + offsets[j]
+    for j, p in enumerate(parents[1:], start=1):
+        rest[j] = rest[p] + offsets[j]
     return rest
+
+
+def whole_and_even(path: Path, motion: BodyMotion, what: str) -> float:
+    """Seconds from frame to frame of a motion for a format, `what`, that states one rate.
+
+    Raises InputError for a frame without a pose, a single one, and a clock that is not even.
+    """
+    timeline = motion.timeline
+    missing = np.isnan(motion.translation).any(axis=1)
+    if missing.any():
+        reason = f"frame {timeline.frame[np.argmax(missing)]} has no pose, which {what} cannot say"
+        raise InputError(path, reason, "fill the gaps first")
+    if len(timeline) < 2:
+        raise InputError(path, f"one frame has no frame time, which {what} must state", "give two")
+    if not timeline.is_uniform:
+        reason = f"the frames are not evenly spaced in time, which {what} cannot say"
+        raise InputError(path, reason, "bring the motion to a constant rate first")
+    return float((timeline.time[-1] - timeline.time[0]) / (len(timeline) - 1))

@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry import rotations as so3
 from kinefit.io.amass import read_amass
-from kinefit.io.arrays import npz_names, numbers, read_npz
+from kinefit.io.arrays import field, npz_names, numbers, read_npz
 from kinefit.io.asf_amc import read_amc
 from kinefit.io.bvh import read_bvh
 from kinefit.io.mocap import MocapClip
@@ -33,6 +32,7 @@ _SUFFIXES = (".bvh", ".amc", ".npz")
 _MOST_FILES = 20_000
 _MISSING = -32768
 _CMU_HZ = 30.0
+_HINT = "name BVH, AMC (with its ASF beside it) or AMASS .npz files"
 
 
 def mocap_files(path: Path) -> list[Path]:
@@ -42,7 +42,7 @@ def mocap_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         if path.suffix.lower() not in _SUFFIXES:
-            raise InputError(path, "is not motion capture that kinefit reads", _hint())
+            raise InputError(path, "is not motion capture that kinefit reads", _HINT)
         return [path]
     found: list[Path] = []
     for folder, _, names in os.walk(path):
@@ -52,12 +52,8 @@ def mocap_files(path: Path) -> list[Path]:
     # AMASS keeps a subject's shape beside the recordings.
     found = [file for file in found if file.name not in ("shape.npz", "neutral_stagei.npz")]
     if not found:
-        raise InputError(path, "has no motion capture that kinefit reads", _hint())
+        raise InputError(path, "has no motion capture that kinefit reads", _HINT)
     return sorted(found)
-
-
-def _hint() -> str:
-    return "name BVH, AMC (with its ASF beside it) or AMASS .npz files"
 
 
 def read_recordings(path: Path, rate_hz: float) -> list[MocapClip]:
@@ -89,7 +85,7 @@ def read_mocap(path: Path) -> list[MocapClip]:
         case ".npz":
             clip = read_amass(path)
         case _:
-            raise InputError(path, "is not motion capture that kinefit reads", _hint())
+            raise InputError(path, "is not motion capture that kinefit reads", _HINT)
     return [with_kinefit_joints(path, clip)]
 
 
@@ -100,7 +96,9 @@ def read_cmu(path: Path) -> list[MocapClip]:
     N, J, _ = pos.shape
     quat = numbers(path, arrays, "quat_i16", (N, J, 4))
     scale = float(numbers(path, arrays, "pos_scale", ()))
-    joints, trials = (_texts(path, arrays, key) for key in ("joints", "trial"))
+    joints, trials = (
+        tuple(field(path, arrays, key, (None,), "U").tolist()) for key in ("joints", "trial")
+    )
     rest = numbers(path, arrays, "rest", (len(trials), J, 3))
     start = numbers(path, arrays, "start", (len(trials) + 1,)).astype(np.int64)
     if len(joints) != J or start[0] or start[-1] != N or (np.diff(start) < 1).any():
@@ -114,12 +112,6 @@ def read_cmu(path: Path) -> list[MocapClip]:
             MocapClip(name, "cmu", rate, joints, parents, positions[a:b], rotations[a:b], rest[i])
             for i, (name, a, b) in enumerate(zip(trials, start[:-1], start[1:], strict=True))
         ]
-
-
-def _texts(path: Path, arrays: dict[str, NDArray[Any]], key: str) -> tuple[str, ...]:
-    if key not in arrays:
-        raise InputError(path, f"it has no array {key!r}", "copy it again")
-    return tuple(str(name) for name in arrays[key].ravel())
 
 
 def _parents(joints: tuple[str, ...]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kinefit.geometry import rotations as so3
 from kinefit.io.mocap import MocapClip
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, all_finite
+from kinefit.types import FloatArray, InputError, IntArray, all_finite
 
 # kinefit's joint -> its parent; a segment begins at each and has its name.
 _MIDDLE: Mapping[str, str | None] = {
@@ -79,9 +79,8 @@ def with_kinefit_joints(source: Path, clip: MocapClip) -> MocapClip:
     clip = _y_up(clip, place)
     clip = _standing(source, clip, place)
     index = np.array([place.get(name, -1) for name in JOINTS])
-    segment = _segments(clip, place)
-    lacking = index < 0
-    rotations = clip.rotations[:, segment]
+    lacking = index[:, None] < 0
+    rotations = clip.rotations[:, _segments(clip, place)]
     if clip.format not in ("cmu", "asf"):  # those have a segment for the forearm's twist
         for side in "lr":
             elbow, wrist = (JOINTS.index(side + name) for name in ("elbow", "wrist"))
@@ -92,9 +91,9 @@ def with_kinefit_joints(source: Path, clip: MocapClip) -> MocapClip:
         clip,
         names=JOINTS,
         parents=np.array([-1 if p is None else JOINTS.index(p) for p in PARENT.values()]),
-        positions=np.where(lacking[:, None], np.nan, clip.positions[:, index]),
+        positions=np.where(lacking, np.nan, clip.positions[:, index]),
         rotations=rotations,
-        rest=np.where(lacking[:, None], np.nan, clip.rest[index]),
+        rest=np.where(lacking, np.nan, clip.rest[index]),
     )
 
 
@@ -115,12 +114,10 @@ def _found(source: Path, clip: MocapClip) -> dict[str, int]:
     if "head" not in place:
         missing.append("head")
     if missing:
-        raise InputError(
-            source,
-            f"its joints do not say which are {', '.join(missing)} "
-            f"(they are called {', '.join(clip.names[:12])}, ...)",
-            "name them as MotionBuilder, Mixamo, SMPL or the CMU database does: LeftUpLeg, ...",
-        )
+        called = f"(they are called {', '.join(clip.names[:12])}, ...)"
+        reason = f"its joints do not say which are {', '.join(missing)} {called}"
+        hint = "name them as MotionBuilder, Mixamo, SMPL or the CMU database does: LeftUpLeg, ..."
+        raise InputError(source, reason, hint)
     return place | _middle(clip, place)
 
 
@@ -216,12 +213,8 @@ def _y_up(clip: MocapClip, place: Mapping[str, int]) -> MocapClip:
 
 def _trunk_direction(xyz: FloatArray, place: Mapping[str, int]) -> FloatArray:
     """(..., 3) unit vectors from the middle of the hips to that of the shoulders."""
-    ends = (
-        (xyz[..., place["l" + name], :] + xyz[..., place["r" + name], :]) / 2
-        for name in ("hip", "shoulder")
-    )
-    hips, shoulders = ends
-    return so3.unit(shoulders - hips)
+    left, right = (xyz[..., [place[side + n] for n in ("hip", "shoulder")], :] for side in "lr")
+    return so3.unit(np.diff(left + right, axis=-2)[..., 0, :])
 
 
 def _standing(source: Path, clip: MocapClip, place: Mapping[str, int]) -> MocapClip:
@@ -233,24 +226,20 @@ def _standing(source: Path, clip: MocapClip, place: Mapping[str, int]) -> MocapC
     off = _off_upright(clip.rest @ turn.T, place)
     if off[0] < _UPRIGHT_DEG and off[1:].max() < _LEG_DEG:
         return clip.at_rest(clip.rest @ turn.T, np.broadcast_to(turn, clip.rotations.shape[1:]))
-    whole = all_finite(clip.positions).all(axis=1) & _all_known(clip.rotations)
+    known = np.isfinite(clip.rotations).all(axis=(1, 2, 3))
+    whole = all_finite(clip.positions).all(axis=1) & known
     frames = np.flatnonzero(whole)
     mean = _off_upright(clip.positions[frames], place).mean(axis=0) if len(frames) else np.inf
     if np.min(mean) > _STRAIGHT_DEG:
-        raise InputError(
-            source, "neither its rest pose nor any frame shows the person standing",
-            "add a recording that begins with the person standing still",
-        )  # fmt: skip
+        reason = "neither its rest pose nor any frame shows the person standing"
+        hint = "add a recording that begins with the person standing still"
+        raise InputError(source, reason, hint)
     best = frames[int(np.argmin(mean))]
     posed = clip.positions[best] - clip.positions[best, place["pelvis"]]
     turn = _facing(posed, place, np.array([0.0, 1.0, 0.0]))
     note = f"the rest pose is that of frame {best}, in which the person stands straightest"
     found = clip.at_rest(posed @ turn.T, turn @ clip.rotations[best])
     return replace(found, notes=(*clip.notes, note))
-
-
-def _all_known(rotations: FloatArray) -> BoolArray:
-    return np.asarray(np.isfinite(rotations).all(axis=(1, 2, 3)))
 
 
 def _facing(xyz: FloatArray, place: Mapping[str, int], up: FloatArray) -> FloatArray:

@@ -27,8 +27,9 @@ from kinefit.types import (
     Timeline,
     TooFewPoints,
     all_finite,
+    true_runs,
 )
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 _STATE = re.compile(r"(/.*)?/[^/]+/value")  # of a coordinate, in a table of states
 _HEADER_ENTRY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*$")
@@ -52,9 +53,8 @@ class MotTable:
     in_degrees: bool | None
 
     def __post_init__(self) -> None:
-        names = check_names("MotTable", self.names)
-        shape = (len(self.timeline), len(names))
-        freeze(self, names=names, values=frozen_array("MotTable", "values", self.values, shape))
+        freeze(self, names=check_names("MotTable", self.names))
+        freeze_arrays(self, values=(len(self.timeline), len(self.names)))
 
     def column(self, name: str) -> FloatArray:
         """(T,) one column; raises InvalidData for an unknown name."""
@@ -66,10 +66,8 @@ class MotTable:
         """Under bare names what OpenSim 4 calls /jointset/knee_r/knee_angle_r/value, without its
         other columns (speeds, activations, lengths); a table without such names as it is."""
         found = {n.split("/")[-2]: i for i, n in enumerate(self.names) if _STATE.fullmatch(n)}
-        if not found:
-            return self
         values = self.values[:, list(found.values())]
-        return replace(self, names=tuple(found), values=values)
+        return replace(self, names=tuple(found), values=values) if found else self
 
     @property
     def complete(self) -> BoolArray:
@@ -86,20 +84,15 @@ class MotTable:
         choices = []
         for least in np.unique(share[share > 0]):
             kept = np.flatnonzero(share >= least)
-            complete = all_finite(self.values[:, kept])
-            edges = np.flatnonzero(np.diff(complete, prepend=False, append=False)).reshape(-1, 2)
-            if edges.size:
-                start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])].tolist()
+            if runs := true_runs(all_finite(self.values[:, kept])):
+                start, stop = max(runs, key=lambda run: run[1] - run[0])
                 choices.append(((stop - start) * len(kept), start, stop, kept))
         if not choices:
             raise TooFewPoints("Rows without a missing value", found=0, needed=1)
         _, start, stop, kept = max(choices, key=lambda choice: choice[0])
-        return MotTable(
-            Timeline(self.timeline.frame[start:stop], self.timeline.time[start:stop]),
-            tuple(self.names[i] for i in kept),
-            self.values[start:stop][:, kept],
-            self.in_degrees,
-        )
+        timeline = Timeline(self.timeline.frame[start:stop], self.timeline.time[start:stop])
+        names, values = tuple(self.names[i] for i in kept), self.values[start:stop][:, kept]
+        return replace(self, timeline=timeline, names=names, values=values)
 
 
 def read_mot(path: str | Path) -> MotTable:
@@ -119,19 +112,14 @@ def read_mot(path: str | Path) -> MotTable:
     body = [line for line in lines[ends[0] + 1 :] if line.text.strip()] if ends else []
     labels = body[0].text.split() if body else []
     if not labels or labels[0].lower() != "time":
-        raise InputError(
-            path, "is not a MOT or STO file (no endheader, then a row of labels from time on)",
-            "check that this is the right file",
-        )  # fmt: skip
-    header = _read_header(lines[: ends[0]])
-    rows = [Line(number, "\t".join(text.split())) for number, text in body[1:]]
-    if not rows:
-        raise InputError(path, "the file has a header but no rows", "export it again")
-    table = parse_rows(path, rows, len(labels), "\t")
-    timeline = build_timeline(path, rows, np.arange(float(len(rows))), table[:, 0])
+        reason = "is not a MOT or STO file (no endheader, then a row of labels from time on)"
+        raise InputError(path, reason, "check that this is the right file")
+    rows = [line.tabbed() for line in body[1:]]
+    table = parse_rows(path, rows, len(labels))
+    timeline = build_timeline(rows, np.arange(float(len(rows))), table[:, 0])
     with refused_as_input(path):
         names = distinct_names(labels[1:])
-        return MotTable(timeline, names, table[:, 1:], _in_degrees(path, header))
+        return MotTable(timeline, names, table[:, 1:], _in_degrees(path, lines[: ends[0]]))
 
 
 def write_mot(path: str | Path, table: MotTable, name: str) -> None:
@@ -147,12 +135,9 @@ def write_mot(path: str | Path, table: MotTable, name: str) -> None:
         raise InputError(path, f"the column name {broken[0]!r} has white space", "rename it")
     if not table.complete.all():
         row, column = np.argwhere(np.isnan(table.values))[0]
-        raise InputError(
-            path,
-            f"{table.names[column]} has no value in frame {table.timeline.frame[row]}, and "
-            "OpenSim cannot read missing values",
-            "fill the gaps, or cut to the frames that are complete",
-        )
+        where = f"{table.names[column]} has no value in frame {table.timeline.frame[row]}"
+        reason = f"{where}, and OpenSim cannot read missing values"
+        raise InputError(path, reason, "fill the gaps, or cut to the frames that are complete")
     rows, columns = table.values.shape
     degrees = {True: "inDegrees=yes\n", False: "inDegrees=no\n", None: ""}[table.in_degrees]
     labels = "\t".join(("time", *table.names))
@@ -164,14 +149,10 @@ def write_mot(path: str | Path, table: MotTable, name: str) -> None:
     write_text(path, header + format_rows("%.8f" + "\t%.8f" * columns + "\n", values))
 
 
-def _read_header(lines: list[Line]) -> dict[str, str]:
-    """Header entries by lower-case key."""
-    entries = (_HEADER_ENTRY.match(line.text) for line in lines)
-    return {entry[1].lower(): entry[2] for entry in entries if entry}
-
-
-def _in_degrees(path: Path, header: dict[str, str]) -> bool | None:
+def _in_degrees(path: Path, lines: list[Line]) -> bool | None:
     """What the header says about rotations; a SIMM motion (no version) is in degrees."""
+    entries = (_HEADER_ENTRY.match(line.text) for line in lines)
+    header = {entry[1].lower(): entry[2] for entry in entries if entry}
     stated = header.get("indegrees")
     if stated is None:
         return True if "version" not in header and path.suffix.lower() == ".mot" else None

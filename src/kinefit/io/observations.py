@@ -4,7 +4,8 @@ The arrays have the names of `kinefit.types.Observations`, besides
 
     format                "kinefit observations 1"
     frame, time_s         (T,) frame numbers and seconds
-    camera_*              (C, ...) name, size, K, R, t, distortion (padded with zeros to 8), fisheye
+    camera_*              (C, ...) name, size, K, R, t, fisheye, and distortion: coefficients with
+                          zeros up to 8, then how many there are
 
 `covariance` and `stature_m` are there where they are known.
 """
@@ -15,18 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kinefit.io.arrays import read_npz
-from kinefit.io.atomic import atomic_path
-from kinefit.types import (
-    Camera,
-    CameraRig,
-    InputError,
-    InvalidData,
-    Observations,
-    Timeline,
-)
+from kinefit.io.arrays import read_needed, save_npz
+from kinefit.io.text import refused_as_input
+from kinefit.types import Camera, CameraRig, InputError, InvalidData, Observations, Timeline
 
 FORMAT = "kinefit observations 1"
 _ARRAYS = ("xy", "sigma", "xyz", "directions", "direction_sd", "contact")
@@ -41,6 +34,9 @@ _HINT = "observe the person again"
 def save_observations(path: str | Path, found: Observations) -> None:
     """Write `found`, atomically; every number comes back as it was."""
     cameras = tuple(found.rig)
+    lenses = np.zeros((len(cameras), _LENS + 1))
+    for row, camera in zip(lenses, cameras, strict=True):
+        row[: len(camera.distortion)], row[-1] = camera.distortion, len(camera.distortion)
     arrays: dict[str, Any] = {name: getattr(found, name) for name in _ARRAYS}
     arrays |= {
         "format": np.array(FORMAT),
@@ -56,15 +52,14 @@ def save_observations(path: str | Path, found: Observations) -> None:
         "camera_K": np.array([c.K for c in cameras]).reshape(-1, 3, 3),
         "camera_R": np.array([c.R for c in cameras]).reshape(-1, 3, 3),
         "camera_t": np.array([c.t for c in cameras]).reshape(-1, 3),
-        "camera_distortion": np.array([_padded(c) for c in cameras]).reshape(-1, _LENS + 1),
+        "camera_distortion": lenses,
         "camera_fisheye": np.array([c.fisheye for c in cameras], dtype=np.bool_),
     }
     if found.covariance is not None:
         arrays["covariance"] = found.covariance
     if found.stature_m is not None:
         arrays["stature_m"] = np.array(found.stature_m)
-    with atomic_path(Path(path)) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    save_npz(Path(path), **arrays)
 
 
 def load_observations(path: str | Path) -> Observations:
@@ -74,49 +69,32 @@ def load_observations(path: str | Path) -> Observations:
     kind or shape, and for what `Observations` and `Camera` refuse.
     """
     path = Path(path)
-    stored = read_npz(path, only=(*_NEEDED, "covariance", "stature_m"))
-    lacking = [name for name in _NEEDED if name not in stored]
-    if lacking:
-        raise InputError(path, f"it has no array {lacking[0]!r}", _HINT)
+    stored = read_needed(path, _NEEDED, _HINT, ("covariance", "stature_m"))
     if str(stored["format"]) != FORMAT:
         raise InputError(path, f"its format is {stored['format']!s}, not {FORMAT!r}", _HINT)
-    try:
-        return _built(stored)
-    except (InvalidData, TypeError, ValueError, IndexError) as error:
-        raise InputError(path, str(error).rstrip("."), _HINT) from error
-
-
-def _built(stored: dict[str, NDArray[Any]]) -> Observations:
     stature = stored.get("stature_m")
-    return Observations(
-        timeline=Timeline(stored["frame"], stored["time_s"]),
-        rig=_rig(stored),
-        names=tuple(stored["names"].tolist()),
-        covariance=stored.get("covariance"),
-        limbs=tuple((str(a), str(b)) for a, b in stored["limbs"].tolist()),
-        contact_names=tuple(stored["contact_names"].tolist()),
-        gravity_sd=float(stored["gravity_sd"]),
-        focal_sd=float(stored["focal_sd"]),
-        stature_m=None if stature is None else float(stature),
-        **{name: stored[name] for name in _ARRAYS},
-    )
+    with refused_as_input(path, _HINT, (InvalidData, TypeError, ValueError, IndexError)):
+        return Observations(
+            timeline=Timeline(stored["frame"], stored["time_s"]),
+            rig=_rig([stored[name].tolist() for name in _CAMERA]),
+            names=tuple(stored["names"].tolist()),
+            covariance=stored.get("covariance"),
+            limbs=tuple((str(a), str(b)) for a, b in stored["limbs"].tolist()),
+            contact_names=tuple(stored["contact_names"].tolist()),
+            gravity_sd=float(stored["gravity_sd"]),
+            focal_sd=float(stored["focal_sd"]),
+            stature_m=None if stature is None else float(stature),
+            **{name: stored[name] for name in _ARRAYS},
+        )
 
 
-def _rig(stored: dict[str, NDArray[Any]]) -> CameraRig:
-    names, *columns = (stored[name].tolist() for name in _CAMERA)
-    cameras = []
-    for name, size, K, R, t, lens, fisheye in zip(names, *columns, strict=True):
-        count = int(lens[-1])
-        cameras.append(
+def _rig(columns: list[list[Any]]) -> CameraRig:
+    return CameraRig(
+        tuple(
             Camera(
                 str(name), (int(size[0]), int(size[1])), np.array(K), np.array(R), np.array(t),
-                np.array(lens[:count]), bool(fisheye),
+                np.array(lens[: int(lens[-1])]), bool(fisheye),
             )
-        )  # fmt: skip
-    return CameraRig(tuple(cameras))
-
-
-def _padded(camera: Camera) -> list[float]:
-    """Coefficients of the lens, zeros up to eight, and how many there are."""
-    lens = camera.distortion.tolist()
-    return [*lens, *[0.0] * (_LENS - len(lens)), float(len(lens))]
+            for name, size, K, R, t, lens, fisheye in zip(*columns, strict=True)
+        )
+    )  # fmt: skip

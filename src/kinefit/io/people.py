@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kinefit.io.text import decode, read_bytes
-from kinefit.skeletons import skeleton, skeleton_names
+from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
@@ -45,29 +45,19 @@ class People:
         not mention is absent, one in which nobody was found has N = 0.
     points: per frame (N, J, 3): x, y in pixels as the program wrote them, score 0..1 (what is
         above 1 counts as 1); all three are NaN where the program found nothing (score 0).
-    track: per frame (N,) the program's identity numbers, -1 where it gave none; None when it
-        gave none at all.
     """
 
     names: tuple[str, ...]
     frame: IntArray
     points: tuple[FloatArray, ...]
-    track: tuple[IntArray, ...] | None = None
 
     def __post_init__(self) -> None:
-        names = check_names("People", self.names)
-        frame = frozen_array("People", "frame", self.frame, (len(self.points),), np.int64)
-        if (np.diff(frame, prepend=-1) <= 0).any():
+        freeze(self, names=check_names("People", self.names))
+        freeze_arrays(self, np.int64, frame=(len(self.points),))
+        if (np.diff(self.frame, prepend=-1) <= 0).any():
             raise InvalidData("People.frame must increase from 0 or later.")
-        shape = (None, len(names), 3)
-        points = tuple(frozen_array("People", "points", p, shape) for p in self.points)
-        freeze(self, names=names, frame=frame, points=points)
-        if self.track is not None:
-            if len(self.track) != len(points):
-                raise InvalidData("People.track must have one entry per frame.")
-            pairs = zip(self.track, points, strict=True)
-            ids = (frozen_array("People", "track", t, (len(p),), np.int64) for t, p in pairs)
-            freeze(self, track=tuple(ids))
+        shape = (None, len(self.names), 3)
+        freeze(self, points=tuple(frozen_array("People", "points", p, shape) for p in self.points))
 
 
 class Person(NamedTuple):
@@ -76,7 +66,9 @@ class Person(NamedTuple):
     file: Path
     frame: int
     keypoints: Any
-    track: Any = None
+
+    def wrong(self, reason: str, hint: str) -> InputError:
+        return InputError(self.file, f"frame {self.frame}: {reason}", hint)
 
 
 def read_json(path: Path) -> Any:
@@ -88,43 +80,34 @@ def read_json(path: Path) -> Any:
         raise InputError(path, f"is not valid JSON ({error})", "export it again") from error
 
 
-def collect(
-    source: Path, persons: Iterable[Person], frames: Iterable[int], skeleton_name: str | None
-) -> People:
+def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> People:
     """The persons of all frames as one checked value.
 
     frames: frame numbers that the source lists, with or without persons.
-    skeleton_name: a table of `kinefit.skeletons`, or None to tell it by the number of points.
 
     A person without a single found point is left out. Raises InputError naming the file and
     the frame for anything that is not a list of finite, believable numbers of one length, and
     when nobody is found at all.
     """
-    found: dict[int, list[tuple[FloatArray, int]]] = {f: [] for f in frames}
+    found: dict[int, list[FloatArray]] = {f: [] for f in frames}
     count = 0
     for person in persons:
         points = _points(person)
         count = count or len(points)
         if len(points) != count:
-            raise InputError(
-                person.file,
-                f"frame {person.frame}: {len(points)} keypoints, {count} before",
-                "export all frames with one model",
-            )
+            reason = f"{len(points)} keypoints, {count} before"
+            raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
-            found.setdefault(person.frame, []).append((points, _track(person)))
+            found.setdefault(person.frame, []).append(points)
     if not any(found.values()):
         raise InputError(source, "nobody was found in any frame", "check the video and the model")
-    names = _point_names(source, count, skeleton_name)
-    order = sorted(found)
-    empty = np.empty((0, len(names), 3))
-    return People(
-        names,
-        np.array(order),
-        tuple(np.array([p[: len(names)] for p, _ in found[f]]) if found[f] else empty
-              for f in order),
-        _tracks([[track for _, track in found[f]] for f in order]),
-    )  # fmt: skip
+    if count not in _NAMES_BY_COUNT:
+        known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
+        reason = f"{count} keypoints per person: no known set"
+        raise InputError(source, reason, f"use one of {known}")
+    names, order = _NAMES_BY_COUNT[count], sorted(found)
+    whole = (np.array(found[f]).reshape(-1, count, 3) for f in order)
+    return People(names, np.array(order), tuple(points[:, : len(names)] for points in whole))
 
 
 def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
@@ -139,9 +122,8 @@ def frame_number(source: Path, value: Any) -> int:
     match = _TRAILING_NUMBER.search(Path(value).stem[-64:]) if isinstance(value, str) else None
     number = int(match[1]) if match else value
     if type(number) is not int or not 0 <= number <= _LAST_FRAME:
-        raise InputError(
-            source, f"no frame number in {str(value)[:40]!r}", "name the images by frame number"
-        )
+        reason = f"no frame number in {str(value)[:40]!r}"
+        raise InputError(source, reason, "name the images by frame number")
     return number
 
 
@@ -155,55 +137,9 @@ def _points(person: Person) -> FloatArray:
         or not flat
         or not all(type(n) in (int, float) and abs(n) <= _LARGEST for n in flat)
     ):
-        raise InputError(
-            person.file,
-            f"frame {person.frame}: keypoints are not a list of x, y, score numbers",
-            "the file is damaged or of another format",
-        )
+        reason = "keypoints are not a list of x, y, score numbers"
+        raise person.wrong(reason, "the file is damaged or of another format")
     points = np.array(flat, dtype=np.float64).reshape(-1, 3)
     points[:, 2] = points[:, 2].clip(0, 1)
     points[points[:, 2] == 0] = np.nan
-    return points
-
-
-def _track(person: Person) -> int:
-    """The identity number, -1 for none; AlphaPose wraps it in lists."""
-    value = person.track
-    while isinstance(value, list) and value:
-        value = value[0]
-    if value is None:
-        return -1
-    if type(value) not in (int, float) or not abs(value) <= _LAST_FRAME or value % 1:
-        raise InputError(
-            person.file,
-            f"frame {person.frame}: identity {str(value)[:40]!r}",
-            "it must be a number",
-        )
-    return max(int(value), -1)
-
-
-def _tracks(ids: Sequence[Sequence[int]]) -> tuple[IntArray, ...] | None:
-    if all(i == -1 for row in ids for i in row):
-        return None
-    return tuple(np.array(row, dtype=np.int64) for row in ids)
-
-
-def _point_names(source: Path, count: int, skeleton_name: str | None) -> tuple[str, ...]:
-    """Names of the leading points, by table or by their number; raises InputError."""
-    if skeleton_name is None:
-        if count in _NAMES_BY_COUNT:
-            return _NAMES_BY_COUNT[count]
-        known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
-        reason, hint = f"{count} keypoints per person: no known set", f"use one of {known}"
-        raise InputError(source, reason, hint)
-    if skeleton_name not in skeleton_names():
-        known = ", ".join(skeleton_names())
-        raise InputError(source, f"no skeleton {skeleton_name!r}", f"use one of {known}")
-    points = skeleton(skeleton_name).points
-    if len(points) != count:
-        raise InputError(
-            source,
-            f"{count} keypoints per person, but {skeleton_name} has {len(points)}",
-            "name the skeleton that the model has",
-        )
     return points

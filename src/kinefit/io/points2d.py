@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.io.arrays import read_npz
+from kinefit.io.arrays import read_needed
 from kinefit.io.points_csv import Rows, read_rows
 from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
@@ -27,7 +27,7 @@ from kinefit.types import (
     Timeline,
     all_finite,
 )
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 # Shares of the picture end at 0 and 1; a detector may place a point a little outside.
 _SHARE_LOW, _SHARE_HIGH = -0.1, 1.1
@@ -59,32 +59,22 @@ class Points2D:
         cameras = check_names("Points2D", self.cameras)
         names = check_names("Points2D", self.names)
         shape = (len(cameras), len(self.timeline), len(names))
-        xy = np.array(self.xy, dtype=np.float64)
-        score = np.array(self.score, dtype=np.float64)
+        xy, score = (np.array(a, dtype=np.float64) for a in (self.xy, self.score))
         if xy.shape == (*shape, 2) and score.shape == shape:  # a wrong shape is reported below
             missing = ~all_finite(xy) | ~(score > 0)
             xy[missing & ~np.isinf(xy).any(axis=-1)] = np.nan
             score[missing] = 0.0
-        freeze(
-            self,
-            cameras=cameras,
-            names=names,
-            xy=frozen_array("Points2D", "xy", xy, (*shape, 2)),
-            score=frozen_array("Points2D", "score", score, shape),
-            image_size=frozen_array(
-                "Points2D", "image_size", self.image_size, (len(cameras), 2), np.int64
-            ),
-            assumed=tuple(self.assumed),
-        )
+        freeze(self, cameras=cameras, names=names, xy=xy, score=score, assumed=tuple(self.assumed))
+        freeze_arrays(self, xy=(*shape, 2), score=shape)
+        freeze_arrays(self, np.int64, image_size=(len(cameras), 2))
         if self.score.size and self.score.max() > 1:
             raise InvalidData("Points2D.score must lie in 0..1.")
 
-    def select(self, names: Sequence[str]) -> Points2D:
-        """These points, in that order; raises InvalidData for an unknown one."""
-        pick = _columns(self.names, names)
-        return replace(
-            self, names=tuple(names), xy=self.xy[:, :, pick], score=self.score[..., pick]
-        )
+    def select(self, columns: Sequence[int]) -> Points2D:
+        """These points, in that order."""
+        names = tuple(self.names[j] for j in columns)
+        xy, score = self.xy[:, :, columns], self.score[..., columns]
+        return replace(self, names=names, xy=xy, score=score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +92,11 @@ class People2D:
     image_size: IntArray
     assumed: tuple[str, ...] = ()
 
-    def select(self, names: Sequence[str]) -> People2D:
-        """These points, in that order; raises InvalidData for an unknown one."""
-        pick = _columns(self.names, names)
-        views = tuple(tuple(pose[:, pick] for pose in view) for view in self.views)
-        return replace(self, names=tuple(names), views=views)
+    def select(self, columns: Sequence[int]) -> People2D:
+        """These points, in that order."""
+        names = tuple(self.names[j] for j in columns)
+        views = tuple(tuple(pose[:, columns] for pose in view) for view in self.views)
+        return replace(self, names=names, views=views)
 
 
 def read_points(
@@ -141,53 +131,38 @@ def read_points(
     elif path.suffix.lower() == ".csv":
         found = _read_csv(path, rig, normalized, rate_hz)
     else:
-        raise InputError(
-            path,
-            "is not a folder, .csv or .npz" if path.exists() else "there is no such file or folder",
-            "give a table, this program's .npz, or a folder with an entry per camera",
-        )
-    if subset is None:
-        return found
-    return found.select(_subset(path, found.names, subset))
+        reason = "is not a folder, .csv or .npz" if path.exists() else "there is no such file"
+        hint = "give a table, this program's .npz, or a folder with an entry per camera"
+        raise InputError(path, reason, hint)
+    return found if subset is None else found.select(_subset(path, found.names, subset))
 
 
 def _read_npz(path: Path, rig: CameraRig) -> Points2D:
-    keys = ("xy", "score", "frame", "time", "names", "cameras", "image_size")
-    arrays = read_npz(path, only=keys)
-    lacking = [key for key in keys if key not in arrays]
-    if lacking:
-        raise InputError(
-            path, f"it has no array {', '.join(lacking)}", "give a file that kinefit wrote"
-        )
+    numeric = ("frame", "time", "xy", "score", "image_size")
+    arrays = read_needed(path, (*numeric, "names", "cameras"), "give a file that kinefit wrote")
     for key in ("names", "cameras"):
         if arrays[key].dtype.kind != "U" or arrays[key].ndim != 1:
             raise InputError(path, f"its {key} are not a list of names", "write it again")
-    for key in ("xy", "score", "time", "frame", "image_size"):
+    for key in numeric:
         if arrays[key].dtype.kind not in "iuf":
             raise InputError(path, f"its {key} are not numbers", "write it again")
-    cameras = [str(name) for name in arrays["cameras"]]
+    names, cameras = arrays["names"].tolist(), arrays["cameras"].tolist()
+    frame, time, xy, score, size = (arrays[key] for key in numeric)
     with refused_as_input(path):
-        stored = Points2D(
-            tuple(cameras),
-            Timeline(arrays["frame"], arrays["time"]),
-            tuple(str(name) for name in arrays["names"]),
-            arrays["xy"],
-            arrays["score"],
-            arrays["image_size"],
-        )
+        stored = Points2D(tuple(cameras), Timeline(frame, time), tuple(names), xy, score, size)
     _check_cameras(path, cameras, rig)
     shape = (len(rig), *stored.xy.shape[1:3])
     xy, score = np.full((*shape, 2), np.nan), np.zeros(shape)
-    notes = _absent(cameras, rig)
+    notes = [*_absent(cameras, rig)]
     for c, camera in enumerate(rig):
         if camera.name not in cameras:
             continue
         k = cameras.index(camera.name)
         xy[c], score[c] = stored.xy[k], stored.score[k]
-        size = tuple(stored.image_size[k].tolist())
-        if size != tuple(camera.size):
+        width, height = stored.image_size[k].tolist()
+        if (width, height) != tuple(camera.size):
             notes.append(
-                f"Camera {camera.name}: the points are of pictures of {size[0]} x {size[1]}, the "
+                f"Camera {camera.name}: the points are of pictures of {width} x {height}, the "
                 f"calibration of {camera.size[0]} x {camera.size[1]}; pixels were left as they are."
             )
     return replace(
@@ -202,25 +177,25 @@ def _read_csv(
     _check_cameras(path, rows.cameras, rig, rows)
     frame, row_of_frame = np.unique(rows.frame, return_inverse=True)
     timeline, notes = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
-    xy, more = _in_pixels(path, rows.xy, _sizes(rig)[_camera_of(rows, rig)], normalized)
+    camera = np.array([rig.names.index(name) for name in rows.cameras])[rows.camera]
+    sizes = _sizes(rig)[camera]
+    shares, more = _are_shares(path, rows.xy, int(sizes.min()), normalized)
     notes = [*more, *notes, *_absent(rows.cameras, rig)]
     shape = (len(rig), len(frame), len(rows.points))
     cells = np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1)
     if cells > min(_MOST_CELLS, max(_SPARSE * len(rows.frame), 2**20)):
-        raise InputError(
-            path, f"{len(rows.frame)} rows tell of {shape[0]} cameras, {shape[1]} frames, "
-            f"{shape[2]} points and {max(len(rows.persons), 1)} persons, of which few are there",
-            "check that these columns hold names, or split the table by time",
-        )  # fmt: skip
-    values = np.column_stack([xy, rows.score])
-    place = (_camera_of(rows, rig), row_of_frame, rows.point)
+        reason = (
+            f"{len(rows.frame)} rows tell of {shape[0]} cameras, {shape[1]} frames, "
+            f"{shape[2]} points and {max(len(rows.persons), 1)} persons, of which few are there"
+        )
+        hint = "check that these columns hold names, or split the table by time"
+        raise InputError(path, reason, hint)
+    values = np.column_stack([rows.xy * sizes if shares else rows.xy, rows.score])
+    place = (camera, row_of_frame, rows.point)
     if len(rows.persons) <= 1:
         table = np.full((*shape, 3), np.nan)
         table[place] = values
-        return Points2D(
-            rig.names, timeline, rows.points, table[..., :2], np.nan_to_num(table[..., 2]),
-            _sizes(rig), tuple(notes),
-        )  # fmt: skip
+        return _of_one(rig, timeline, rows.points, table, notes)
     crowd = np.full((len(rig), len(frame), len(rows.persons), len(rows.points), 3), np.nan)
     crowd[place[0], place[1], rows.person, place[2]] = values
     notes.append("Numbers of persons in the table tell them apart in one picture, not across any.")
@@ -244,16 +219,18 @@ def _read_folder(
         raise InputError(path, "the cameras have different points", "detect all with one model")
     frame = np.unique(np.concatenate([p.frame for p in people.values()]))
     timeline, more = _clock(path, frame, None, rate_hz)
-    notes = [*notes, *more, *_absent(list(people), rig)]
     (points,) = names
+    found = [pose[..., :2].reshape(-1, 2) for p in people.values() for pose in p.points]
+    shares, said = _are_shares(path, np.concatenate(found), int(_sizes(rig).min()), normalized)
+    notes = [*said, *notes, *more, *_absent(list(people), rig)]
     empty = np.empty((0, len(points), 3))
-    rows = [
-        dict(zip(people[c].frame.tolist(), people[c].points, strict=True)) if c in people else {}
-        for c in rig.names
-    ]
-    views = [[row.get(f, empty) for f in frame.tolist()] for row in rows]
-    views, more = _views_in_pixels(path, views, rig, normalized)
-    notes = [*more, *notes]
+    views = []
+    for camera in rig:
+        scale = (*camera.size, 1) if shares else (1, 1, 1)
+        one = people.get(camera.name)
+        rows = zip(one.frame.tolist(), one.points, strict=True) if one else ()
+        poses = {f: pose * scale for f, pose in rows}
+        views.append([poses.get(f, empty) for f in frame.tolist()])
     if max(len(pose) for view in views for pose in view) > 1:
         frozen = tuple(tuple(_present(pose) for pose in view) for view in views)
         return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(notes))
@@ -262,46 +239,35 @@ def _read_folder(
         for t, pose in enumerate(view):
             if len(pose):
                 table[c, t] = pose[0]
-    return Points2D(
-        rig.names, timeline, points, table[..., :2], np.nan_to_num(table[..., 2]), _sizes(rig),
-        tuple(notes),
-    )  # fmt: skip
+    return _of_one(rig, timeline, points, table, notes)
 
 
-def _views_in_pixels(
-    path: Path, views: list[list[FloatArray]], rig: CameraRig, normalized: bool | None
-) -> tuple[list[list[FloatArray]], list[str]]:
-    """`views` with coordinates in pixels; all cameras are judged together."""
-    counts = [len(pose) for view in views for pose in view]
-    whole = np.concatenate([pose for view in views for pose in view])
-    camera = np.repeat(np.repeat(np.arange(len(rig)), len(views[0])), counts)
-    size = _sizes(rig)[camera]
-    xy, notes = _in_pixels(path, whole[..., :2], size[:, None], normalized)
-    whole = np.concatenate([xy, whole[..., 2:]], axis=-1)
-    pieces = iter(np.split(whole, np.cumsum(counts)[:-1]))
-    return [[next(pieces) for _ in view] for view in views], notes
+def _of_one(
+    rig: CameraRig, timeline: Timeline, names: tuple[str, ...], table: FloatArray, notes: list[str]
+) -> Points2D:
+    """table: (C, T, J, 3) x, y px and score."""
+    xy, score = table[..., :2], np.nan_to_num(table[..., 2])
+    return Points2D(rig.names, timeline, names, xy, score, _sizes(rig), tuple(notes))
 
 
-def _in_pixels(
-    path: Path, xy: FloatArray, size: IntArray, normalized: bool | None
-) -> tuple[FloatArray, list[str]]:
-    """`xy` (..., 2) in pixels, and what was assumed. size: (..., 2) of each one's picture."""
+def _are_shares(
+    path: Path, xy: FloatArray, smallest: int, normalized: bool | None
+) -> tuple[bool, list[str]]:
+    """Whether all `xy` (R, 2) are shares of their pictures, and what was assumed.
+
+    smallest: pixels of the shortest side of all pictures.
+    """
     known = xy[all_finite(xy)]
     if not len(known):
         raise InputError(path, "it has no points", "check the file")
+    if normalized is not None:
+        return normalized, []
     share = bool(((known >= _SHARE_LOW) & (known <= _SHARE_HIGH)).all())
-    if normalized is None:
-        if share and size.min() < _SMALLEST_PICTURE:
-            raise InputError(
-                path, "its coordinates may be pixels or shares of these tiny pictures",
-                "say which with --normalized or --pixel",
-            )  # fmt: skip
-        normalized = share
-        what = "shares of the picture's width and height" if share else "pixels"
-        notes = [f"Coordinates were taken for {what}."]
-    else:
-        notes = []
-    return (xy * size if normalized else xy), notes
+    if share and smallest < _SMALLEST_PICTURE:
+        reason = "its coordinates may be pixels or shares of these tiny pictures"
+        raise InputError(path, reason, "say which with --normalized or --pixel")
+    what = "shares of the picture's width and height" if share else "pixels"
+    return share, [f"Coordinates were taken for {what}."]
 
 
 def _clock(
@@ -325,18 +291,10 @@ def _times(path: Path, rows: Rows, frame: IntArray, row_of_frame: IntArray) -> F
     other = ~(np.abs(rows.time - time[row_of_frame]) <= 1e-6)  # a table's rounding
     if other.any():
         i = int(other.argmax())
-        raise InputError(
-            path,
-            f"line {rows.line[i]}: frame {rows.frame[i]} has another time elsewhere, or none",
-            "give each frame one time for all cameras, or leave the column out",
-        )
+        reason = f"frame {rows.frame[i]} has another time elsewhere, or none"
+        hint = "give each frame one time for all cameras, or leave the column out"
+        raise InputError(path, f"line {rows.line[i]}: {reason}", hint)
     return time
-
-
-def _camera_of(rows: Rows, rig: CameraRig) -> IntArray:
-    """(R,) the place in the rig of each row's camera."""
-    places = np.array([rig.names.index(name) for name in rows.cameras], dtype=np.int64)
-    return np.asarray(places[rows.camera])
 
 
 def _check_cameras(
@@ -349,12 +307,9 @@ def _check_cameras(
         if rows is not None:
             first = int((rows.camera == rows.cameras.index(unknown[0])).argmax())
             where = f"line {rows.line[first]}: "
-        raise InputError(
-            path,
-            f"{where}the calibration has no camera {', '.join(unknown)} "
-            f"(it has {', '.join(rig.names)})",
-            "name the cameras as the calibration does",
-        )
+        reason = f"no camera {', '.join(unknown)} (it has {', '.join(rig.names)})"
+        hint = "name the cameras as the calibration does"
+        raise InputError(path, f"{where}the calibration has {reason}", hint)
     if len(cameras) < min(2, len(rig)):
         raise InputError(path, "it has points of one camera only", "give two cameras or more")
 
@@ -375,15 +330,8 @@ def _present(pose: FloatArray) -> FloatArray:
     return kept
 
 
-def _columns(have: Sequence[str], names: Sequence[str]) -> list[int]:
-    unknown = [name for name in names if name not in have]
-    if unknown:
-        raise InvalidData(f"No point {', '.join(unknown)}; there are: {', '.join(have)}.")
-    return [have.index(name) for name in names]
-
-
-def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of the points to keep; InputError for a name that the source does not have."""
+def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> list[int]:
+    """Columns of the points to keep; InputError for a name that the source does not have."""
     if isinstance(subset, str):
         known = subset in skeleton_names()
         names = skeleton(subset).points if known else tuple(subset.split(","))
@@ -392,7 +340,6 @@ def _subset(path: Path, have: Sequence[str], subset: str | Sequence[str]) -> tup
     unknown = [name for name in names if name not in have]
     if unknown or len(set(names)) < len(names):
         reason = f"it has no point {', '.join(unknown)}" if unknown else "a point is named twice"
-        raise InputError(
-            path, reason, f"ask for some of {', '.join(have)}, or a skeleton made of them"
-        )
-    return names
+        hint = f"ask for some of {', '.join(have)}, or a skeleton made of them"
+        raise InputError(path, reason, hint)
+    return [have.index(name) for name in names]

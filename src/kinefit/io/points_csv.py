@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.text import check_file
+from kinefit.io.text import check_file, numbers, readable
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 
 MAX_BYTES = 2**31  # 40 million rows
 _CHUNK = 100_000  # rows in memory as text at a time (60 MB)
 _NEEDED = ("frame", "camera", "point", "x", "y")
 _OPTIONAL = ("score", "person", "time")
-_MISSING = frozenset({"", "na", "n/a", "null", "none", "nan"})
 _LARGEST = 1e6  # pixels; no picture is that wide
 _LAST_FRAME = 10**9
 _MOST_NAMES = 10_000
@@ -62,16 +61,12 @@ def read_rows(path: Path) -> Rows:
     and a point given twice (same frame, camera, point and person).
     """
     check_file(path, MAX_BYTES)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+    with readable(path), path.open(encoding="utf-8-sig", newline="") as stream:
+        try:
             rows = _read(path, csv.reader(stream))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            path, f"is not a table in UTF-8 ({error})", "save it as CSV with commas"
-        ) from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            reason = f"is not a table in UTF-8 ({error})"
+            raise InputError(path, reason, "save it as CSV with commas") from error
     _refuse_twice(path, rows)
     return rows
 
@@ -82,11 +77,8 @@ def _read(path: Path, reader: Iterator[list[str]]) -> Rows:
     twice = [name for name in (*_NEEDED, *_OPTIONAL) if header.count(name) > 1]
     if lacking or twice:
         reason = f"no column {', '.join(lacking)}" if lacking else f"two columns {twice[0]}"
-        raise InputError(
-            path, f"its first line has {reason}",
-            f"name the columns {', '.join(_NEEDED)} and, if known, {', '.join(_OPTIONAL)}; "
-            "separate them by commas",
-        )  # fmt: skip
+        hint = f"name the columns {', '.join(_NEEDED)} and, if known, {', '.join(_OPTIONAL)}"
+        raise InputError(path, f"its first line has {reason}", f"{hint}; separate them by commas")
     parser = _Parser(path, header)
     line = 2
     while chunk := list(islice(reader, _CHUNK)):
@@ -105,68 +97,48 @@ class _Parser:
         self._parts: dict[str, list[NDArray[Any]]] = {n: [] for n in (*self._column, "line")}
 
     def take(self, chunk: list[list[str]], first: int) -> None:
-        lines = np.arange(first, first + len(chunk))
-        odd = [i for i, row in enumerate(chunk) if len(row) != self._width]
-        if odd:
-            for i in odd:
-                if any(cell.strip() for cell in chunk[i]):
-                    raise self._error(
-                        int(lines[i]), f"{len(chunk[i])} cells, expected {self._width}"
-                    )
-            lines = np.delete(lines, odd)
-            chunk = [row for row in chunk if len(row) == self._width]
-        if not chunk:
+        kept = [i for i, row in enumerate(chunk) if len(row) == self._width]
+        if len(kept) < len(chunk):
+            for i, row in enumerate(chunk):
+                if len(row) != self._width and any(cell.strip() for cell in row):
+                    raise self._error(first + i, f"{len(row)} cells, expected {self._width}")
+        if not kept:
             return
-        columns = list(zip(*chunk, strict=True))
+        lines = first + np.array(kept)
+        columns = list(zip(*(chunk[i] for i in kept), strict=True))
         self._parts["line"].append(lines)
         for name, place in self._column.items():
-            cells = columns[place]
             code = self._codes if name in self._names else self._numbers
-            self._parts[name].append(code(name, cells, lines))
+            self._parts[name].append(code(name, columns[place], lines))
 
     def _codes(self, name: str, cells: tuple[str, ...], lines: IntArray) -> IntArray:
         """Indices of names; new ones are added in the order of the file."""
         known = self._names[name]
-        try:
-            return np.array([known[cell] for cell in cells], dtype=np.int64)
-        except KeyError:
-            for cell, line in zip(cells, lines, strict=True):
-                if cell in known:
-                    continue
-                bare = cell.strip()
+        for cell in dict.fromkeys(cells):
+            if cell not in known:
+                bare, line = cell.strip(), int(lines[cells.index(cell)])
                 if not bare:
-                    raise self._error(int(line), f"the {name} is empty") from None
+                    raise self._error(line, f"the {name} is empty")
                 # A name with blanks around it is the name without them.
                 known[cell] = known.setdefault(bare, len(set(known.values())))
                 if len(known) > _MOST_NAMES:
-                    raise self._error(int(line), f"over {_MOST_NAMES} names of {name}") from None
-            return np.array([known[cell] for cell in cells], dtype=np.int64)
+                    raise self._error(line, f"over {_MOST_NAMES} names of {name}")
+        return np.array([known[cell] for cell in cells], dtype=np.int64)
 
     def _numbers(self, name: str, cells: tuple[str, ...], lines: IntArray) -> FloatArray:
         try:
-            values = np.array([float(cell or "nan") for cell in cells])
-            if "_" in "".join(cells):  # Python takes 1_000 for a number, no file means one
-                raise ValueError("_")
-        except ValueError:
-            values = np.array([self._number(name, c, n) for c, n in zip(cells, lines, strict=True)])
-        self._check(name, values, lines)
-        return values
-
-    def _number(self, name: str, cell: str, line: int) -> float:
-        bare = cell.strip()
-        try:
-            if "_" in bare:
-                raise ValueError(bare)
-            return float("nan" if bare.lower() in _MISSING else bare)
-        except ValueError:
-            raise self._error(line, f"{name} is {bare[:40]!r}, which is not a number") from None
-
-    def _check(self, name: str, values: FloatArray, lines: IntArray) -> None:
+            values = np.array(numbers(cells))
+        except ValueError as error:
+            cell = str(error)
+            line = int(lines[[c.strip() for c in cells].index(cell)])
+            reason = f"{name} is {cell[:40]!r}, which is not a number"
+            raise self._error(line, reason) from None
         good, reason = _RULES[name]
         bad = ~good(values)
         if bad.any():
             i = int(bad.argmax())
             raise self._error(int(lines[i]), f"{name} is {values[i]:g}, {reason}")
+        return values
 
     def _error(self, line: int, reason: str) -> InputError:
         return InputError(self._path, f"line {line}: {reason}", "repair the row or take it out")
@@ -176,7 +148,7 @@ class _Parser:
             raise InputError(self._path, "it has no rows", "export it again")
         whole = {n: np.concatenate(p) for n, p in self._parts.items() if p}
         count = len(whole["line"])
-        names = {n: _in_order(known) for n, known in self._names.items()}
+        names = {n: tuple(dict.fromkeys(map(str.strip, known))) for n, known in self._names.items()}
         return Rows(
             names["camera"],
             names["point"],
@@ -190,11 +162,6 @@ class _Parser:
             whole.get("time"),
             whole["line"],
         )
-
-
-def _in_order(known: dict[str, int]) -> tuple[str, ...]:
-    found = {number: name for name, number in known.items() if name == name.strip()}
-    return tuple(found[number] for number in sorted(found))
 
 
 _Rule = tuple[Callable[[FloatArray], BoolArray], str]
@@ -215,20 +182,18 @@ def _refuse_twice(path: Path, rows: Rows) -> None:
     """Raises InputError, with both lines, where a point is given twice."""
     sizes = (len(rows.cameras), len(rows.points), max(len(rows.persons), 1))
     if prod(sizes) > _MOST_CELLS:
-        raise InputError(
-            path, f"it has {sizes[0]} cameras, {sizes[1]} points and {sizes[2]} persons",
-            "check that these columns hold names",
-        )  # fmt: skip
+        reason = f"it has {sizes[0]} cameras, {sizes[1]} points and {sizes[2]} persons"
+        raise InputError(path, reason, "check that these columns hold names")
     key = (rows.frame * sizes[0] + rows.camera) * sizes[1] + rows.point
     key = key * sizes[2] + rows.person
     order = np.argsort(key, kind="stable")
     same = key[order[1:]] == key[order[:-1]]
     if same.any():
         first, second = (int(order[int(same.argmax()) + k]) for k in (0, 1))
-        raise InputError(
-            path,
+        reason = (
             f"lines {rows.line[first]} and {rows.line[second]} are the same point: "
             f"{rows.points[rows.point[first]]} of {rows.cameras[rows.camera[first]]} "
-            f"in frame {rows.frame[first]}",
-            "keep one of them, or tell persons apart in a column person",
+            f"in frame {rows.frame[first]}"
         )
+        hint = "keep one of them, or tell persons apart in a column person"
+        raise InputError(path, reason, hint)

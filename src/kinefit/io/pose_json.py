@@ -1,7 +1,7 @@
 """JSON of 2D pose programs: OpenPose, AlphaPose, MMPose 1.x and COCO's results and data sets.
 
-Every reader takes `skeleton`, a table of `kinefit.skeletons` (None: told by the number of points),
-and raises InputError naming the file and frame for anything that does not fit.
+Which skeleton it is, the number of points tells; who is who in different frames, no file is asked.
+Every reader raises InputError naming the file and frame for anything that does not fit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kinefit.io.people import People, Person, collect, entries, frame_number, re
 from kinefit.types import InputError
 
 
-def read_openpose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_openpose(path: str | Path) -> People:
     """Everybody in a folder of `<video>_000000000012_keypoints.json`, or in one such file.
 
     Pose2Sim and rtmlib write the same layout with other keypoint sets. In a folder the frame is
@@ -23,20 +23,14 @@ def read_openpose(path: str | Path, *, skeleton: str | None = None) -> People:
     else every `*.json`; a single file is frame 0. Persons without body points (hands or face
     only) are left out.
     """
-    path = Path(path)
-    files = _frame_files(path)
+    path, files = Path(path), {0: Path(path)}
+    if path.is_dir():
+        names = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
+        if not names:
+            raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
+        files = numbered(path, names)
     persons = (person for frame, file in files.items() for person in _of_openpose(file, frame))
-    return collect(path, persons, files, skeleton)
-
-
-def _frame_files(path: Path) -> dict[int, Path]:
-    """Frame number -> file."""
-    if not path.is_dir():
-        return {0: path}
-    names = sorted(path.glob("*_keypoints.json")) or sorted(path.glob("*.json"))
-    if not names:
-        raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
-    return numbered(path, names)
+    return collect(path, persons, files)
 
 
 def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
@@ -45,10 +39,8 @@ def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
     for name in names:
         frame = frame_number(name, name.stem)
         if frame in files:
-            raise InputError(
-                folder, f"{files[frame].name} and {name.name} are both frame {frame}",
-                "keep the files of one video in a folder",
-            )  # fmt: skip
+            reason = f"{files[frame].name} and {name.name} are both frame {frame}"
+            raise InputError(folder, reason, "keep the files of one video in a folder")
         files[frame] = name
     return files
 
@@ -59,44 +51,43 @@ def _of_openpose(file: Path, frame: int) -> Iterator[Person]:
     for person in entries(file, people, '"people"'):
         keypoints = person.get("pose_keypoints_2d")
         if keypoints != []:
-            yield Person(file, frame, keypoints, person.get("person_id"))
+            yield Person(file, frame, keypoints)
 
 
-def read_alphapose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_alphapose(path: str | Path) -> People:
     """Everybody in AlphaPose's default `alphapose-results.json` (not `--format open` or `cmu`).
 
     The frame is the number in `image_id` ("12.jpg"; AlphaPose counts a video's frames from 0);
-    frames without persons are not in the file. `idx` is the identity. Scores of its older
+    frames without persons are not in the file. Scores of its older
     COCO models exceed 1 and count as 1.
     """
     path = Path(path)
-    return collect(path, _results(path, read_json(path), "idx"), (), skeleton)
+    return collect(path, _results(path, read_json(path)), ())
 
 
-def read_coco(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_coco(path: str | Path) -> People:
     """Everybody in a list of results, or in the `annotations` of a data set.
 
     Results: `keypoints` hold scores, and the frame is `image_id` (a number, or a file name
     with one). Data set: `keypoints` hold visibility flags, which become scores 0 (not
     labelled), 0.5 (hidden) and 1 (visible); the frame is the number in the image's
-    `file_name`, and images without persons are frames too. `track_id`, where given, is the
-    identity.
+    `file_name`, and images without persons are frames too.
     """
     path = Path(path)
     content = read_json(path)
     if isinstance(content, dict):
-        return _data_set(path, content, skeleton)
-    return collect(path, _results(path, content, "track_id"), (), skeleton)
+        return _data_set(path, content)
+    return collect(path, _results(path, content), ())
 
 
-def _results(path: Path, content: Any, identity: str) -> list[Person]:
+def _results(path: Path, content: Any) -> list[Person]:
     return [
-        Person(path, frame_number(path, e.get("image_id")), e.get("keypoints"), e.get(identity))
+        Person(path, frame_number(path, e.get("image_id")), e.get("keypoints"))
         for e in entries(path, content, "the file")
     ]
 
 
-def _data_set(path: Path, content: dict[str, Any], skeleton: str | None) -> People:
+def _data_set(path: Path, content: dict[str, Any]) -> People:
     frames: dict[int | str, int] = {}
     for image in entries(path, content.get("images"), '"images"'):
         if type(image.get("id")) not in (int, str):
@@ -112,8 +103,8 @@ def _data_set(path: Path, content: dict[str, Any], skeleton: str | None) -> Peop
         if "keypoints" in entry:  # other objects of the data set have none
             frame = frames[image_id]
             scored = _scored(path, frame, entry["keypoints"])
-            persons.append(Person(path, frame, scored, entry.get("track_id")))
-    return collect(path, persons, frames.values(), skeleton)
+            persons.append(Person(path, frame, scored))
+    return collect(path, persons, frames.values())
 
 
 def _scored(path: Path, frame: int, keypoints: Any) -> Any:
@@ -128,19 +119,19 @@ def _scored(path: Path, frame: int, keypoints: Any) -> Any:
     return scored
 
 
-def read_mmpose(path: str | Path, *, skeleton: str | None = None) -> People:
+def read_mmpose(path: str | Path) -> People:
     """Everybody in what MMPose's `--save-predictions` or its inferencer's `pred_out_dir` holds.
 
     Video: a list of `{"frame_id", "instances"}`, bare (the inferencer, frames from 0) or under
     `instance_info` (the demos, frames from 1; turned to 0). Image: the instances themselves,
-    frame 0. `track_id`, where given, is the identity.
+    frame 0.
     """
     path = Path(path)
     content = read_json(path)
     wrapped = isinstance(content, dict)
     listed = entries(path, content.get("instance_info") if wrapped else content, "the file")
     if not any("instances" in entry for entry in listed):
-        return collect(path, _instances(path, 0, listed), [0], skeleton)
+        return collect(path, _instances(path, 0, listed), [0])
     frames = [frame_number(path, entry.get("frame_id")) for entry in listed]
     first = 1 if wrapped and min(frames) >= 1 else 0
     persons = [
@@ -148,13 +139,13 @@ def read_mmpose(path: str | Path, *, skeleton: str | None = None) -> People:
         for frame, entry in zip(frames, listed, strict=True)
         for person in _instances(path, frame - first, entry.get("instances"))
     ]
-    return collect(path, persons, [frame - first for frame in frames], skeleton)
+    return collect(path, persons, [frame - first for frame in frames])
 
 
 def _instances(path: Path, frame: int, instances: Any) -> Iterator[Person]:
     for entry in entries(path, instances, f'frame {frame}: "instances"'):
         keypoints, scores = entry.get("keypoints"), entry.get("keypoint_scores")
-        yield Person(path, frame, _flat(keypoints, scores), entry.get("track_id"))
+        yield Person(path, frame, _flat(keypoints, scores))
 
 
 def _flat(keypoints: Any, scores: Any) -> list[Any] | None:

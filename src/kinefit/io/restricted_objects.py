@@ -20,14 +20,14 @@ State = Mapping[str, Any]
 
 def csc(state: State) -> sparse.csc_array[Any]:
     """A matrix by columns from `_shape`, `indptr`, `indices` and `data`."""
-    parts, shape = _compressed(state, by_columns=True)
-    return sparse.csc_array(parts, shape=shape)
+    shape = _shape(state)
+    return sparse.csc_array(_compressed(state, shape[1], shape[0]), shape=shape)
 
 
 def csr(state: State) -> sparse.csr_array[Any]:
     """A matrix by rows from `_shape`, `indptr`, `indices` and `data`."""
-    parts, shape = _compressed(state, by_columns=False)
-    return sparse.csr_array(parts, shape=shape)
+    shape = _shape(state)
+    return sparse.csr_array(_compressed(state, *shape), shape=shape)
 
 
 def coo(state: State) -> sparse.coo_array[Any]:
@@ -92,26 +92,24 @@ def nbytes(value: Any) -> int:
 
 
 def _compressed(
-    state: State, *, by_columns: bool
-) -> tuple[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]], tuple[int, int]]:
-    """((data, indices, indptr), shape), checked against one another."""
+    state: State, major: int, minor: int
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """data, indices, indptr, checked against one another."""
     indptr = _whole_numbers("indptr", state["indptr"])
     indices = _whole_numbers("indices", state["indices"])
-    data, shape = _numbers("data", state["data"], 1), _shape(state)
-    major, minor = (shape[1], shape[0]) if by_columns else shape
+    data = _numbers("data", state["data"], 1)
     if len(indptr) != major + 1 or len(indices) != len(data):
-        raise ValueError(f"{len(indptr)} starts and {len(indices)} indices for {shape}")
+        raise ValueError(f"{len(indptr)} starts and {len(indices)} indices for {major} x {minor}")
     if indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
         raise ValueError("its rows or columns do not follow one another")
     _within(indices, minor)
-    return (data, indices, indptr), shape
+    return data, indices, indptr
 
 
 def _shape(state: State) -> tuple[int, int]:
     shape = state["_shape"]
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise ValueError(f"its shape is {shape!r}")
-    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in shape):
+    whole = isinstance(shape, tuple) and len(shape) == 2
+    if not whole or not all(type(n) is int or isinstance(n, np.integer) for n in shape):
         raise ValueError(f"its shape is {shape!r}")
     rows, columns = int(shape[0]), int(shape[1])
     if not (0 <= rows < 2**31 and 0 <= columns < 2**31):

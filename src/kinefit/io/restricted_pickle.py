@@ -17,6 +17,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
@@ -35,16 +36,16 @@ _MAX_GROWTH = 4  # arrays per byte of file; chumpy's array within an array comes
 # Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE
 # and NEWOBJ. The unpickler applies NEWOBJ to types alone, and the only types it is given are the
 # recorders of `_OBJECTS`.
-_REFUSED = frozenset(
-    (
-        *("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"),
-        *("NEXT_BUFFER", "READONLY_BUFFER", "INST", "OBJ", "NEWOBJ_EX"),
-    )
-)
+_REFUSED = frozenset((
+    "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER", "INST",
+    "OBJ", "NEWOBJ_EX",
+))  # fmt: skip
 _MEMO_INDEX = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
+_NUMPY = ("array", "scalar", "buffer")
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _BYTE_ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": "="}
 _DTYPE = re.compile(r"[<>|=]?([biufcSUO])(\d{0,6})|bool")
+_LookUp = Callable[[str, str], Any]
 _HINT = "ask for the numbers in another format, or save them as NumPy .npz"
 
 
@@ -75,7 +76,7 @@ def loads(content: bytes, *, source: str | Path) -> Any:
 def execute(
     content: bytes,
     source: str | Path,
-    look_up: Callable[[str, str], Any],
+    look_up: _LookUp,
     *,
     allowed: frozenset[str] | None = None,
     refused: frozenset[str] = frozenset(),
@@ -90,14 +91,13 @@ def execute(
     Raises InputError, naming `source`, for a name or opcode that is refused and for damage.
     """
     _scan(content, source, allowed, refused)
-    reader = _Machine(content, source, look_up, refer)
     try:
-        return reader.load()
+        return _Machine(content, source, look_up, refer).load()
     except InputError:
         raise
     except (
-        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
-        *(AttributeError, UnicodeError, OverflowError, MemoryError, RecursionError, ImportError),
+        *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+        *(ArithmeticError, MemoryError, RecursionError, ImportError),
     ) as error:  # what a damaged program does to the machine that runs it
         raise InputError(source, f"is a damaged pickle ({error})", "copy it again") from error
 
@@ -127,13 +127,7 @@ def _scan(
 class _Machine(pickle.Unpickler):
     """The unpickler with names and references looked up where it is told, and nowhere else."""
 
-    def __init__(
-        self,
-        content: bytes,
-        source: str | Path,
-        look_up: Callable[[str, str], Any],
-        refer: Callable[[Any], Any] | None,
-    ) -> None:
+    def __init__(self, content: bytes, source: str | Path, look_up: _LookUp, refer: Any) -> None:
         super().__init__(io.BytesIO(content), fix_imports=False, encoding="latin1")
         self._source, self._look_up, self._refer = source, look_up, refer
 
@@ -164,50 +158,26 @@ class Call:
 
 
 class _Recorded:
-    """An object that the pickle makes: its arguments, and the state it is given."""
+    """An object that the pickle makes: its arguments, and the state it is given.
 
-    __slots__ = ("arguments", "state")
+    kind: what numpy is asked to make: "dtype" (text, align, copy), with its state; "array",
+    `_reconstruct`(ndarray, (0,), b'b') with its state (version, shape, dtype, ...); "scalar"
+    (dtype, bytes); or "buffer", `_frombuffer`(buffer, dtype, shape, order), which is how protocol 5
+    stores arrays. "set" of a list, which protocols 0-3 use; "object" for all others.
+    """
+
+    __slots__ = ("arguments", "kind", "state")
     arguments: tuple[Any, ...]
+    kind: str
     state: Any
 
-    def __new__(cls, *arguments: Any) -> Self:  # NEWOBJ calls no __init__
+    def __new__(cls, *arguments: Any, kind: str = "object") -> Self:  # NEWOBJ calls no __init__
         made = super().__new__(cls)
-        made.arguments, made.state = arguments, None
+        made.arguments, made.kind, made.state = arguments, kind, None
         return made
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
-
-
-class _Dtype(_Recorded):
-    """numpy.dtype(text, align, copy) with its state."""
-
-
-class _Array(_Recorded):
-    """numpy's _reconstruct(ndarray, (0,), b'b') with its state (version, shape, dtype, ...)."""
-
-
-class _Scalar(_Recorded):
-    """numpy's scalar(dtype, bytes)."""
-
-
-class _Buffer(_Recorded):
-    """numpy's _frombuffer(buffer, dtype, shape, order): how protocol 5 stores arrays."""
-
-
-class _OrderedDict(_Recorded):
-    """collections.OrderedDict(); its items are set one by one."""
-
-    __slots__ = ("items",)
-    items: dict[Any, Any]
-
-    def __new__(cls, *arguments: Any) -> Self:
-        made = super().__new__(cls, *arguments)
-        made.items = {}
-        return made
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.items[key] = value
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -224,11 +194,11 @@ def _no_bytes(*arguments: Any) -> bytes:
     return b""
 
 
-def _set(items: Any) -> set[Any]:
-    """builtins.set of a list, which protocols 0-3 use for sets."""
-    if type(items) is not list:
-        raise pickle.UnpicklingError("set of something that is not a list")
-    return set(items)
+def no_items(*arguments: Any) -> dict[Any, Any]:
+    """collections.OrderedDict(); its items are set one by one."""
+    if arguments:  # a copy of a dict, again and again, could fill the memory
+        raise pickle.UnpicklingError("OrderedDict with an argument")
+    return {}
 
 
 def _never(*_: Any) -> NoReturn:
@@ -265,28 +235,24 @@ _BASE = Call(_never, "object")  # only named, as an argument of _reconstructor
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _never,  # only named, as an argument of _reconstruct
-    ("numpy", "dtype"): _Dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy.core.multiarray", "scalar"): _Scalar,
-    ("numpy._core.multiarray", "scalar"): _Scalar,
-    ("numpy.core.numeric", "_frombuffer"): _Buffer,
-    ("numpy._core.numeric", "_frombuffer"): _Buffer,
-    ("collections", "OrderedDict"): _OrderedDict,
+    ("numpy", "dtype"): partial(_Recorded, kind="dtype"),
+    ("collections", "OrderedDict"): no_items,
     ("_codecs", "encode"): _latin1,
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("builtins", "set"): _set,
-    ("__builtin__", "set"): _set,
-    ("copyreg", "_reconstructor"): _reconstructor,
-    ("copy_reg", "_reconstructor"): _reconstructor,
 }
+for _core in ("numpy.core", "numpy._core"):  # before and since 2.0
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = partial(_Recorded, kind="array")
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = partial(_Recorded, kind="scalar")
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = partial(_Recorded, kind="buffer")
+for _builtins, _copyreg in (("builtins", "copyreg"), ("__builtin__", "copy_reg")):  # 3 and 2
+    _ALLOWED[_builtins, "bytes"] = _no_bytes
+    _ALLOWED[_builtins, "set"] = partial(_Recorded, kind="set")
+    _ALLOWED[_copyreg, "_reconstructor"] = _reconstructor
 
 
 def _looked_up(module: str, name: str) -> Any:
     if (module, name) in _OBJECTS:
         return _OBJECTS[module, name]
-    if (module, name) in (("builtins", "object"), ("__builtin__", "object")):
+    if module in ("builtins", "__builtin__") and name == "object":
         return _BASE
     make = _ALLOWED.get((module, name))
     return None if make is None else Call(make, f"{module}.{name}")
@@ -313,8 +279,6 @@ class _Builder:
         return self._built[id(raw)]
 
     def _make(self, raw: Any, depth: int) -> Any:
-        if isinstance(raw, _OrderedDict):
-            raw = raw.items
         if isinstance(raw, dict):
             return {self._key(k, depth): self.build(v, depth) for k, v in raw.items()}
         if isinstance(raw, list):
@@ -325,18 +289,22 @@ class _Builder:
             return {self._key(item, depth) for item in raw}
         if isinstance(raw, bytearray):
             return bytes(raw)
-        if isinstance(raw, (_Array, _Buffer, _Scalar)):
-            try:
-                return self._numpy(raw, depth)
-            except (TypeError, ValueError, OverflowError) as error:
-                _refuse(self._source, f"an array in the pickle is damaged ({error})")
-        if isinstance(raw, _Object):
-            try:
+        what = "an array" if isinstance(raw, _Recorded) and raw.kind in _NUMPY else "an object"
+        try:
+            if isinstance(raw, _Object):
                 return self._object(raw, depth)
-            except KeyError as error:
-                _refuse(self._source, f"an object in the pickle has no {error}")
-            except (TypeError, ValueError, OverflowError) as error:
-                _refuse(self._source, f"an object in the pickle is damaged ({error})")
+            if isinstance(raw, _Recorded) and raw.kind == "set":
+                (items,) = raw.arguments
+                if type(items) is not list:
+                    raise TypeError("set of something that is not a list")
+                self._spend(len(items))  # else a list named a thousand times could fill it
+                return {self._key(item, depth) for item in items}
+            if isinstance(raw, _Recorded) and raw.kind in _NUMPY:
+                return self._numpy(raw, depth)
+        except KeyError as error:
+            _refuse(self._source, f"{what} in the pickle has no {error}")
+        except (TypeError, ValueError, OverflowError) as error:
+            _refuse(self._source, f"{what} in the pickle is damaged ({error})")
         _refuse(self._source, "the pickle holds a function or type by itself")
 
     def _key(self, raw: Any, depth: int) -> Any:
@@ -349,10 +317,10 @@ class _Builder:
 
     def _numpy(self, raw: _Recorded, depth: int) -> Any:
         """An array or a scalar; ValueError or TypeError where its parts do not fit."""
-        if isinstance(raw, _Scalar):
+        if raw.kind == "scalar":
             dtype, data = raw.arguments
             return self._array(dtype, (), data, False, depth)[()]
-        if isinstance(raw, _Buffer):
+        if raw.kind == "buffer":
             data, dtype, shape, order = raw.arguments
             return self._array(dtype, shape, data, order == "F", depth)
         _, shape, dtype, fortran, data = raw.state
@@ -399,19 +367,18 @@ class _Builder:
     def _objects(
         self, shape: tuple[int, ...], data: Any, order: Literal["C", "F"], depth: int
     ) -> np.ndarray[Any, Any]:
-        items = data if isinstance(data, list) else None
-        if items is None or len(items) != prod(shape):
+        if not isinstance(data, list) or len(data) != prod(shape):
             raise ValueError(f"{shape} objects are not what it holds")
-        self._spend(len(items))  # an item takes at least a byte of the file
-        flat = np.empty(len(items), object)
-        for i, item in enumerate(items):
+        self._spend(len(data))  # an item takes at least a byte of the file
+        flat = np.empty(len(data), object)
+        for i, item in enumerate(data):
             flat[i] = self.build(item, depth)
         return flat.reshape(shape, order=order)
 
 
 def _dtype(recorded: Any) -> np.dtype[Any]:
     """The plain dtype that was recorded; ValueError for a structured or any other one."""
-    if not isinstance(recorded, _Dtype) or not recorded.arguments:
+    if not (isinstance(recorded, _Recorded) and recorded.kind == "dtype" and recorded.arguments):
         raise ValueError("its type is not a dtype")
     text = recorded.arguments[0]
     if isinstance(text, bytes):

@@ -46,10 +46,8 @@ def read_sam3d(path: Path, cameras: Sequence[str]) -> dict[str, People]:
         found[camera] = _people(entry, {f: read_persons(file) for f, file in frames.items()})
     if len({people.names for people in found.values()}) > 1:
         counts = ", ".join(f"{c}: {len(p.names)}" for c, p in found.items())
-        raise InputError(
-            path, f"the cameras have different numbers of points ({counts})",
-            "give the points of one model",
-        )  # fmt: skip
+        reason = f"the cameras have different numbers of points ({counts})"
+        raise InputError(path, reason, "give the points of one model")
     return found
 
 
@@ -74,19 +72,15 @@ def match_cameras(
         if camera is None:
             others.append(entry.name)
         elif camera in found:
-            raise InputError(
-                folder, f"{found[camera].name} and {entry.name} are both of {camera}", "keep one"
-            )
+            reason = f"{found[camera].name} and {entry.name} are both of {camera}"
+            raise InputError(folder, reason, "keep one")
         else:
             found[camera] = entry
     missing = [camera for camera in cameras if camera not in found]
     if (missing and others) or len(found) < min(2, len(cameras)):
-        raise InputError(
-            folder,
-            f"nothing in it is named like camera {', '.join(missing)}; "
-            f"it has {', '.join(others) or 'nothing else'}",
-            "name files or folders exactly like the cameras of the calibration",
-        )
+        reason = f"nothing in it is named like camera {', '.join(missing)}"
+        hint = "name files or folders exactly like the cameras of the calibration"
+        raise InputError(folder, f"{reason}; it has {', '.join(others) or 'nothing else'}", hint)
     return found
 
 
@@ -128,15 +122,12 @@ def _checked(path: Path, value: Any) -> FloatArray:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         raise InputError(path, "its points are not an array of numbers", "check the file")
     if value.ndim not in (2, 3) or value.shape[-1] not in (2, 3) or not value.shape[-2]:
-        raise InputError(
-            path, f"its points have shape {value.shape}", "expected (J, 2) or (N, J, 2)"
-        )
+        reason = f"its points have shape {value.shape}"
+        raise InputError(path, reason, "expected (J, 2) or (N, J, 2)")
     points = value.astype(np.float64).reshape(-1, *value.shape[-2:])
     if len(points) > _MOST_PERSONS:
-        raise InputError(
-            path, f"it has {len(points)} persons in one picture",
-            "keep one file per frame: the first axis counts persons",
-        )  # fmt: skip
+        hint = "keep one file per frame: the first axis counts persons"
+        raise InputError(path, f"it has {len(points)} persons in one picture", hint)
     if np.isinf(points).any() or (np.abs(points) > _LARGEST).any():
         raise InputError(path, "it has a coordinate beyond 1,000,000", "the file is damaged")
     if points.shape[-1] == 2:
@@ -161,21 +152,12 @@ def _people(entry: Path, frames: dict[int, FloatArray]) -> People:
     counts = {points.shape[1]: frame for frame, points in frames.items() if len(points)}
     if len(counts) != 1:
         said = ", ".join(f"{n} in frame {f}" for n, f in counts.items())
-        raise InputError(
-            entry,
-            f"the number of points changes ({said})" if counts else "nobody is in any file",
-            "give the points of one model",
-        )
+        reason = f"the number of points changes ({said})" if counts else "nobody is in any file"
+        raise InputError(entry, reason, "give the points of one model")
     (count,) = counts
-    empty = np.empty((0, count, 3))
-    order = sorted(frames)
-    points = tuple(frames[f] if len(frames[f]) else empty for f in order)
-    return People(_names(count), np.array(order), points)
-
-
-def _names(count: int) -> tuple[str, ...]:
-    known = _BY_COUNT.get(count)
-    return skeleton(known).points if known else tuple(f"point{j}" for j in range(count))
+    order, known = sorted(frames), _BY_COUNT.get(count)
+    names = skeleton(known).points if known else tuple(f"point{j}" for j in range(count))
+    return People(names, np.array(order), tuple(frames[f].reshape(-1, count, 3) for f in order))
 
 
 def described(names: Iterable[str]) -> str:

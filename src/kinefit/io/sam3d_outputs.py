@@ -14,7 +14,7 @@ axes; and after hands have been refined it still has wrists and fingers from bef
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,14 +30,13 @@ from kinefit.types import InputError, InvalidData
 from kinefit.types.arrays import freeze
 
 MAX_PERSONS = 1000
-_ANY = None
 _COUNT = "kinefit_persons"  # in an archive of several
 # Shapes as the estimator documents them; J 70 points, or what another model has.
 _SHAPES: dict[str, tuple[int | None, ...]] = {
     "bbox": (4,),
     "focal_length": (),
-    "pred_keypoints_3d": (_ANY, 3),
-    "pred_keypoints_2d": (_ANY, 2),
+    "pred_keypoints_3d": (None, 3),
+    "pred_keypoints_2d": (None, 2),
     "pred_cam_t": (3,),
     "global_rot": (3,),
     "body_pose_params": (133,),
@@ -46,9 +45,9 @@ _SHAPES: dict[str, tuple[int | None, ...]] = {
     "shape_params": (45,),
     "expr_params": (72,),
     "mhr_model_params": (204,),
-    "pred_vertices": (_ANY, 3),
-    "pred_joint_coords": (_ANY, 3),
-    "pred_global_rots": (_ANY, 3, 3),
+    "pred_vertices": (None, 3),
+    "pred_joint_coords": (None, 3),
+    "pred_global_rots": (None, 3, 3),
 }
 _HINT = "save what the estimator returns, as it is"
 
@@ -90,10 +89,7 @@ class Sam3dPerson:
     extra: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = {name: _plain(name, getattr(self, name)) for name in _SHAPES}
-        for name, value in values.items():
-            if value is not None:
-                values[name] = _fitting(name, value)
+        values = {name: _fitting(name, _plain(name, getattr(self, name))) for name in _SHAPES}
         extra = {name: _plain(name, value) for name, value in self.extra.items()}
         for name in extra:
             if name in (*_SHAPES, _COUNT) or not name or "/" in name:
@@ -103,10 +99,8 @@ class Sam3dPerson:
 
     def arrays(self) -> dict[str, Array]:
         """Every array by its key."""
-        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
-        return {name: value for name, value in known.items() if value is not None} | dict(
-            self.extra
-        )
+        known = {name: value for name in _SHAPES if (value := getattr(self, name)) is not None}
+        return known | dict(self.extra)
 
 
 def read_outputs(path: str | Path) -> tuple[Sam3dPerson, ...]:
@@ -219,18 +213,17 @@ def _plain(name: str, value: Any) -> Array | None:
     return array
 
 
-def _fitting(name: str, value: Array) -> Array:
+def _fitting(name: str, value: Array | None) -> Array | None:
     """`value` with the documented shape, or with one that only has axes of length one added."""
+    if value is None:
+        return None
     wanted = _SHAPES[name]
     if value.dtype.kind not in "iuf":
         raise InvalidData(f"{name} is not an array of numbers")
     shape = value.shape[value.ndim - len(wanted) :]
     fits = all(want is None or got == want for got, want in zip(shape, wanted, strict=False))
-    if (
-        value.ndim < len(wanted)
-        or not fits
-        or any(n != 1 for n in value.shape[: -len(wanted) or None])
-    ):
+    added = value.shape[: -len(wanted) or None]
+    if value.ndim < len(wanted) or not fits or any(n != 1 for n in added):
         raise InvalidData(f"{name} has shape {value.shape}, expected {wanted}")
     if np.isinf(value).any():
         raise InvalidData(f"{name} has an infinite value")

@@ -30,7 +30,7 @@ from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import read_pickle
 from kinefit.io.text import refused_as_input
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 SUFFIXES = (".npz", ".pkl")
 MAX_BYTES = 2**30  # SMPL-X with all its directions, not compressed, is half of it
@@ -61,35 +61,23 @@ class SmplData:
 
     def __post_init__(self) -> None:
         V, B = len(self.v_template), len(self.parents)
-        wanted = {
-            "v_template": (V, 3),
-            "shapedirs": (V, 3, None),
-            "posedirs": (V, 3, 9 * (B - 1)),
+        wanted: dict[str, tuple[int | None, ...]] = {
+            "v_template": (V, 3), "shapedirs": (V, 3, None), "posedirs": (V, 3, 9 * (B - 1)),
             "weights": (V, B),
-        }
-        for name, shape in wanted.items():
-            array = frozen_array("SMPL model", name, getattr(self, name), shape)
-            if not np.isfinite(array).all():
+        }  # fmt: skip
+        freeze_arrays(self, **wanted)
+        for name in wanted:
+            if not np.isfinite(getattr(self, name)).all():
                 raise InvalidData(f"SMPL model: {name} has a value that is not a number.")
-            freeze(self, **{name: array})
-        freeze(
-            self,
-            f=frozen_array("SMPL model", "f", self.f, (None, 3), np.int64),
-            parents=frozen_array("SMPL model", "parents", self.parents, (None,), np.int64),
-        )
-        self._check()
-
-    def _check(self) -> None:
-        V, B = self.weights.shape
+        freeze_arrays(self, np.int64, f=(None, 3), parents=(None,))
         if not V or not len(self.f):
             raise InvalidData("SMPL model: there are no vertices or no triangles.")
         if self.f.min() < 0 or self.f.max() >= V:
             span = f"{self.f.min()} to {self.f.max()}"
             raise InvalidData(f"SMPL model: f names vertices {span}, there are {V}.")
         if self.J_regressor.shape != (B, V):
-            raise InvalidData(
-                f"SMPL model: J_regressor has shape {self.J_regressor.shape}, expected {(B, V)}."
-            )
+            shape = self.J_regressor.shape
+            raise InvalidData(f"SMPL model: J_regressor has shape {shape}, expected {(B, V)}.")
         if not np.isfinite(self.J_regressor.data).all():
             raise InvalidData("SMPL model: J_regressor has a value that is not a number.")
         total = self.weights.sum(axis=1)
@@ -111,15 +99,13 @@ def read_smpl(path: str | Path) -> SmplData:
     arrays = _arrays(path)
     if missing := [key for key in _KEYS if key not in arrays]:
         raise InputError(path, f"has no {', '.join(missing)}", _HINT)
+    floats = ("v_template", "shapedirs", "posedirs", "weights")
     with refused_as_input(path):
         return SmplData(
-            v_template=_floats("v_template", arrays["v_template"]),
-            shapedirs=_floats("shapedirs", arrays["shapedirs"]),
-            posedirs=_floats("posedirs", arrays["posedirs"]),
             J_regressor=_regressor(arrays["J_regressor"]),
-            weights=_floats("weights", arrays["weights"]),
             f=_integers("f", arrays["f"]),
             parents=_parents(arrays["kintree_table"]),
+            **{n: _numbers(n, arrays[n]).astype(np.float64, copy=False) for n in floats},
         )
 
 
@@ -133,11 +119,8 @@ def write_smpl(path: str | Path, data: SmplData) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(path, "is neither .npz nor .pkl", "give it one of the two suffixes")
     ids = np.arange(len(data.parents))
-    arrays: dict[str, Any] = {
-        "v_template": data.v_template,
-        "shapedirs": data.shapedirs,
-        "posedirs": data.posedirs,
-        "weights": data.weights,
+    kept = ("v_template", "shapedirs", "posedirs", "weights")
+    arrays: dict[str, Any] = {name: getattr(data, name) for name in kept} | {
         "f": data.f.astype(np.uint32),
         # The cast makes the root's -1 the 2^32 - 1 of the format.
         "kintree_table": np.stack([data.parents, ids]).astype(np.uint32),
@@ -165,19 +148,15 @@ def _arrays(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _numbers(name: str, value: Any, kinds: str) -> NDArray[Any]:
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
+def _numbers(name: str, value: Any) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         raise InvalidData(f"SMPL model: {name} is not an array of numbers.")
     return value
 
 
-def _floats(name: str, value: Any) -> FloatArray:
-    return _numbers(name, value, "iuf").astype(np.float64, copy=False)
-
-
 def _integers(name: str, value: Any) -> IntArray:
     """Whole numbers, also where they are stored as floats."""
-    array = _numbers(name, value, "iuf")
+    array = _numbers(name, value)
     if array.dtype.kind == "f" and not (np.abs(array) < 2**53).all():
         raise InvalidData(f"SMPL model: {name} has a value that is not an index.")
     whole = array.astype(np.int64)
@@ -188,7 +167,7 @@ def _integers(name: str, value: Any) -> IntArray:
 
 def _regressor(value: Any) -> sparse.csr_array[np.float64]:
     if not sparse.issparse(value):
-        value = _numbers("J_regressor", value, "iuf")
+        value = _numbers("J_regressor", value)
         if value.ndim != 2:
             raise InvalidData(f"SMPL model: J_regressor has shape {value.shape}.")
     return sparse.csr_array(value, dtype=np.float64)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit.io.atomic import write_text
 from kinefit.io.text import (
@@ -22,18 +23,10 @@ from kinefit.io.text import (
     read_lines,
     refused_as_input,
 )
-from kinefit.types import (
-    FloatArray,
-    InputError,
-    JointAngles,
-    Markers,
-    PoseTrack,
-    Timeline,
-)
+from kinefit.types import FloatArray, InputError, JointAngles, Markers, PoseTrack, Timeline
 
 _CLOCK = ("frame", "time_s")
-_IMAGE = ("x_px", "y_px", "visibility")
-_BODY = ("x_m", "y_m", "z_m")
+_Column = tuple[str, NDArray[Any], int]  # name, values (T,) or (T, J), decimals
 
 
 def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
@@ -45,17 +38,13 @@ def write_landmarks_csv(path: str | Path, track: PoseTrack) -> None:
     """
     path = Path(path)
     image, body = track.image, track.body
-    check_writable(path, image.timeline, image.names, ',"')
-    blocks = [image.xy, image.score[..., None]]
-    suffixes, decimals = list(_IMAGE), [4, 4, 6]
+    x, y = np.moveaxis(image.xy, -1, 0)
+    blocks: list[_Column] = [("x_px", x, 4), ("y_px", y, 4), ("visibility", image.score, 6)]
     if body is not None:
-        blocks.append(body.xyz)
-        suffixes, decimals = [*_IMAGE, *_BODY], [4, 4, 6, 6, 6, 6]
-    values = np.concatenate(blocks, axis=-1).reshape(len(image.timeline), -1)
+        blocks += [(f"{axis}_m", body.xyz[..., i], 6) for i, axis in enumerate("xyz")]
     damaged = np.isin(image.timeline.frame, track.damaged)
-    columns = ["damaged", *(f"{name}_{suffix}" for name in image.names for suffix in suffixes)]
-    table = np.column_stack((damaged, values))
-    _write(path, image.timeline, columns, table, [0, *decimals * len(image.names)])
+    columns = [("damaged", damaged, 0), *_by_name(image.names, blocks)]
+    _write(path, image.timeline, image.names, columns)
 
 
 def write_angles_csv(
@@ -70,18 +59,13 @@ def write_angles_csv(
     """
     path = Path(path)
     names = angles.names if names is None else tuple(names)
-    check_writable(path, angles.timeline, names, ',"')
-    values = np.column_stack([angles.column(name) for name in names])
+    columns: list[_Column] = [(f"{name}_deg", angles.column(name), 4) for name in names]
     pick = [angles.names.index(name) for name in names]
-    blocks, columns = [values], [f"{name}_deg" for name in names]
-    if angles.sd is not None:
-        known = [i for i in pick if np.isfinite(angles.sd[:, i]).any()]
-        blocks.append(angles.sd[:, known])
-        columns += [f"{angles.names[i]}_sd_deg" for i in known]
-    decimals = [4] * len(columns) + [0] * len(names)
-    columns += [f"{name}_gimbal" for name in names]
-    table = np.hstack([*blocks, angles.gimbal[:, pick]])
-    _write(path, angles.timeline, columns, table, decimals)
+    if (sd := angles.sd) is not None:
+        known = [i for i in pick if np.isfinite(sd[:, i]).any()]
+        columns += [(f"{angles.names[i]}_sd_deg", sd[:, i], 4) for i in known]
+    columns += [(f"{angles.names[i]}_gimbal", angles.gimbal[:, i], 0) for i in pick]
+    _write(path, angles.timeline, names, columns)
 
 
 def read_angles_csv(path: str | Path) -> JointAngles:
@@ -91,26 +75,20 @@ def read_angles_csv(path: str | Path) -> JointAngles:
     `<name>_deg` columns or a cell that is not a number.
     """
     path = Path(path)
-    file = _read(path)
-    found = [c.removesuffix("_deg") for c in file.columns if c.endswith("_deg")]
+    timeline, columns = _read(path)
+    found = [name.removesuffix("_deg") for name in columns if name.endswith("_deg")]
     # "x_sd_deg" is the deviation of "x" where there is an "x_deg", and else an angle.
-    names = tuple(n for n in found if not (n.endswith("_sd") and n[:-3] in found))
+    names = [n for n in found if not (n.endswith("_sd") and n[:-3] in found)]
     if not names:
         raise InputError(path, "has no column that ends in _deg", "check the file")
-    known = [name for name in names if f"{name}_sd_deg" in file.columns]
-    sd = np.full((len(file.timeline), len(names)), np.nan)
-    if known:
-        sd[:, [names.index(n) for n in known]] = file.block(known, ("sd_deg",))[..., 0]
-    has_gimbal = f"{names[0]}_gimbal" in file.columns
-    none = np.zeros((len(file.timeline), len(names)), bool)
+    none = np.full(len(timeline), np.nan)
+    degrees, sd, gimbal = (
+        np.column_stack([columns.get(f"{name}_{what}", none) for name in names])
+        for what in ("deg", "sd_deg", "gimbal")
+    )
+    known = any(f"{name}_sd_deg" in columns for name in names)
     with refused_as_input(path):
-        return JointAngles(
-            file.timeline,
-            names,
-            file.block(names, ("deg",))[..., 0],
-            file.block(names, ("gimbal",))[..., 0] == 1 if has_gimbal else none,
-            sd if known else None,
-        )
+        return JointAngles(timeline, tuple(names), degrees, gimbal == 1, sd if known else None)
 
 
 def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
@@ -121,60 +99,41 @@ def write_uncertainty_csv(path: str | Path, markers: Markers) -> None:
     per axis. Raises InputError without frames or markers.
     """
     path = Path(path)
-    check_writable(path, markers.timeline, markers.names, ',"')
-    blocks = [markers.estimated[..., None].astype(np.float64)]
-    suffixes, decimals = ["estimated"], [0]
+    blocks: list[_Column] = [("estimated", markers.estimated, 0)]
     if markers.sd is not None:
-        blocks.append(markers.sd)
-        suffixes, decimals = ["estimated", "sd_x_m", "sd_y_m", "sd_z_m"], [0, 6, 6, 6]
-    table = np.concatenate(blocks, axis=-1).reshape(len(markers.timeline), -1)
-    columns = [f"{name}_{suffix}" for name in markers.names for suffix in suffixes]
-    _write(path, markers.timeline, columns, table, decimals * len(markers.names))
+        blocks += [(f"sd_{axis}_m", markers.sd[..., i], 6) for i, axis in enumerate("xyz")]
+    _write(path, markers.timeline, markers.names, _by_name(markers.names, blocks))
 
 
-class _Table(NamedTuple):
-    """A CSV file in memory: its clock, and (T, C) numbers under C column names."""
-
-    path: Path
-    timeline: Timeline
-    columns: list[str]
-    values: FloatArray
-
-    def column(self, name: str) -> FloatArray:
-        """(T,) one column; InputError when it is not there."""
-        if name not in self.columns:
-            raise InputError(self.path, f"has no column {name!r}", "check the file")
-        return self.values[:, self.columns.index(name)]
-
-    def block(self, names: Sequence[str], suffixes: Sequence[str]) -> FloatArray:
-        """(T, len(names), len(suffixes)) the columns `<name>_<suffix>`."""
-        cells = [[self.column(f"{name}_{suffix}") for suffix in suffixes] for name in names]
-        return np.asarray(cells).reshape(len(names), len(suffixes), -1).transpose(2, 0, 1)
+def _by_name(names: Sequence[str], blocks: Sequence[_Column]) -> list[_Column]:
+    """`<name>_<suffix>` of blocks (suffix, (T, len(names)), decimals): all of a name together."""
+    return [
+        (f"{name}_{suffix}", block[:, i], decimals)
+        for i, name in enumerate(names)
+        for suffix, block, decimals in blocks
+    ]
 
 
 def _write(
-    path: Path,
-    timeline: Timeline,
-    columns: Sequence[str],
-    table: FloatArray,
-    decimals: Sequence[int],
+    path: Path, timeline: Timeline, names: Sequence[str], columns: Sequence[_Column]
 ) -> None:
-    if len(set(columns)) < len(columns):
+    check_writable(path, timeline, names, ',"')
+    labels, values, decimals = zip(*columns, strict=True)
+    if len(set(labels)) < len(labels):
         raise InputError(path, "two columns would have one name", "rename the points or angles")
-    header = ",".join((*_CLOCK, *columns)) + "\n"
+    header = ",".join((*_CLOCK, *labels)) + "\n"
     template = ",".join(["%d", f"%.{TIME_DECIMALS}f", *(f"%.{n}f" for n in decimals)]) + "\n"
-    clock = np.column_stack((timeline.frame.astype(np.float64), timeline.time))
-    write_text(path, header + format_rows(template, np.hstack((clock, table))))
+    table = np.column_stack((timeline.frame, timeline.time, *values))
+    write_text(path, header + format_rows(template, table))
 
 
-def _read(path: Path) -> _Table:
+def _read(path: Path) -> tuple[Timeline, dict[str, FloatArray]]:
+    """The clock, and (T,) numbers by the names of the other columns."""
     lines = read_lines(path)
     columns = [cell.strip().strip('"') for cell in lines[0].text.split(",")]
     rows = [line for line in lines[1:] if line.text.strip()]
     if tuple(columns[:2]) != _CLOCK or len(set(columns)) != len(columns) or not rows:
-        raise InputError(
-            path, "is not a table of kinefit (columns frame, time_s, ..., and rows below)",
-            "check the file; save it with commas and decimal points",
-        )  # fmt: skip
-    values = parse_rows(path, rows, len(columns), ",")
-    return _Table(path, build_timeline(path, rows, values[:, 0], values[:, 1]), columns, values)
+        reason = "is not a table of kinefit (columns frame, time_s, ..., and rows below)"
+        raise InputError(path, reason, "check the file; save it with commas and decimal points")
+    frame, time, *values = parse_rows(path, rows, len(columns), ",").T
+    return build_timeline(rows, frame, time), dict(zip(columns[2:], values, strict=True))

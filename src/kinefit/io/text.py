@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,27 @@ TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000
 class Line(NamedTuple):
     """A line of a file and its number, counted from 1."""
 
+    path: Path
     number: int
     text: str
+
+    def wrong(self, reason: str, hint: str = "export it again") -> InputError:
+        """The error that says what is wrong in this line."""
+        return InputError(self.path, f"line {self.number}: {reason}", hint)
+
+    def tabbed(self) -> Line:
+        """With one tab wherever there is white space between words."""
+        return self._replace(text="\t".join(self.text.split()))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be read into an InputError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
 
 
 def check_file(path: Path, limit: int = MAX_BYTES) -> None:
@@ -32,31 +51,24 @@ def check_file(path: Path, limit: int = MAX_BYTES) -> None:
 
     Not a folder, and no device or pipe either: those state no size and may never end.
     """
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
+    with readable(path):
+        size = path.stat().st_size
     if path.is_dir():
         raise InputError(path, "is a folder, not a file", "name the file inside it")
     if not path.is_file():
         raise InputError(path, "is a device or a pipe, not a file", "save it as a file first")
-    if status.st_size > limit:
-        raise InputError(
-            path, f"is {status.st_size / 2**20:.0f} MiB, over {limit / 2**20:.0f} MiB", "split it"
-        )
-    if not status.st_size:
+    if size > limit:
+        reason = f"is {size / 2**20:.0f} MiB, over {limit / 2**20:.0f} MiB"
+        raise InputError(path, reason, "split it")
+    if not size:
         raise InputError(path, "the file is empty", "export it again")
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """The file's content; InputError as `check_file`, and where it is unreadable."""
     check_file(path, limit)
-    try:
+    with readable(path):
         return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(path, f"cannot be read ({reason})", "check the path") from error
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -72,7 +84,7 @@ def read_lines(path: Path) -> list[Line]:
     text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
     if text.count("\n") > MOST_LINES:
         raise InputError(path, f"has over {MOST_LINES} lines", "split it by time")
-    return [Line(i, line) for i, line in enumerate(text.split("\n"), start=1)]
+    return [Line(path, i, line) for i, line in enumerate(text.split("\n"), start=1)]
 
 
 def decode(content: bytes) -> str:
@@ -83,59 +95,59 @@ def decode(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str) -> FloatArray:
+def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = "\t") -> FloatArray:
     """(T, columns) numbers; an empty cell or any spelling of nan is NaN.
 
-    Empty cells beyond the last column are dropped. Raises InputError, naming the line, for a
-    row that is too short, too long, or holds something that is not a number.
+    Empty cells beyond the last column are dropped. Raises InputError, naming the line, for no rows
+    at all, and a row that is too short, too long, or holds something that is not a number.
     """
-    texts = []
-    for number, text in rows:
-        extra = text.count(separator) + 1 - columns
-        if extra > 0 and text.endswith(separator * extra):
-            text, extra = text[:-extra], 0
-        if extra:
-            raise InputError(
-                path,
-                f"line {number} has {columns + extra} cells, expected {columns}",
-                "the file is cut off or was edited: export it again",
-            )
-        texts.append(text)
-    try:
-        if any("_" in text for text in texts):
-            raise ValueError("_")
-        table: list[Any] = [
-            [float(cell or "nan") for cell in text.split(separator)] for text in texts
-        ]
-    except ValueError:  # blanks, other spellings of "missing", or a cell that is not a number
-        cells = [
-            (line, cell)
-            for line, text in zip(rows, texts, strict=True)
-            for cell in text.split(separator)
-        ]
-        table = [_number(path, line, cell) for line, cell in cells]
+    if not rows:
+        raise InputError(path, "the file has a header but no rows", "export it again")
+    table = []
+    for line in rows:
+        cells = line.text.split(separator)
+        if len(cells) != columns:
+            if len(cells) < columns or any(cells[columns:]):
+                reason = f"has {len(cells)} cells, expected {columns}"
+                hint = "the file is cut off or was edited: export it again"
+                raise InputError(path, f"line {line.number} {reason}", hint)
+            del cells[columns:]
+        try:
+            table.append(numbers(cells))
+        except ValueError as error:
+            hint = "use a point as decimal mark and leave missing cells empty"
+            raise line.wrong(f"{str(error)!r} is not a number", hint) from error
     return np.array(table, dtype=np.float64).reshape(len(rows), columns)
 
 
-def _number(path: Path, line: Line, cell: str) -> float:
-    """A cell with blanks around it, or a spelling of "missing"; InputError for anything else."""
-    cell = cell.strip()
+def numbers(cells: Sequence[str]) -> list[float]:
+    """NaN for an empty cell and any spelling of "missing"; ValueError of a cell that is none."""
     try:
-        if "_" in cell:  # Python takes 1_000 for a number, no file means one
-            raise ValueError(cell)
-        plain = cell.lower()
-        return float("nan" if plain in _MISSING or _NO_NUMBER.fullmatch(plain) else cell)
-    except ValueError as error:
-        raise InputError(
-            path,
-            f"line {line.number}: {cell!r} is not a number",
-            "use a point as decimal mark and leave missing cells empty",
-        ) from error
+        if "_" in "".join(cells):  # Python takes 1_000 for a number, no file means one
+            raise ValueError("_")
+        return [float(cell or "nan") for cell in cells]
+    except ValueError:  # blanks, other spellings, or a cell that is not a number
+        return [_number(cell.strip()) for cell in cells]
 
 
-def build_timeline(
-    path: Path, rows: Sequence[Line], frame: FloatArray, time: FloatArray
-) -> Timeline:
+def finite_numbers(words: Sequence[str], count: int) -> FloatArray | None:
+    """(count,) what the words say; None where they are no finite numbers, or not so many."""
+    try:
+        values = np.array([float(word) for word in words])
+    except ValueError:
+        return None
+    return values if len(values) == count and np.isfinite(values).all() else None
+
+
+def _number(cell: str) -> float:
+    plain = cell.lower()
+    with suppress(ValueError):
+        if "_" not in cell:
+            return float("nan" if plain in _MISSING or _NO_NUMBER.fullmatch(plain) else cell)
+    raise ValueError(cell)
+
+
+def build_timeline(rows: Sequence[Line], frame: FloatArray, time: FloatArray) -> Timeline:
     """The Timeline of (T,) frame numbers and seconds as read.
 
     Raises InputError, naming the line, where a frame is not a whole number, a time is missing,
@@ -151,18 +163,19 @@ def build_timeline(
         (rising_time, "the time does not increase"),
     ):
         if not good.all():
-            line = rows[int(np.argmin(good))].number
-            raise InputError(path, f"line {line}: {reason}", "sort or repair the rows")
+            raise rows[int(np.argmin(good))].wrong(reason, "sort or repair the rows")
     return Timeline(frame.astype(np.int64), time)
 
 
 @contextmanager
-def refused_as_input(path: Path) -> Iterator[None]:
-    """Turn a type's InvalidData into an InputError that names the file."""
+def refused_as_input(
+    path: Path, hint: str = "repair the file", kinds: tuple[type[Exception], ...] = (InvalidData,)
+) -> Iterator[None]:
+    """Turn a type's InvalidData, or errors of `kinds`, into an InputError that names the file."""
     try:
         yield
-    except InvalidData as error:
-        raise InputError(path, str(error).rstrip("."), "repair the file") from error
+    except kinds as error:
+        raise InputError(path, str(error).rstrip("."), hint) from error
 
 
 def format_rows(template: str, table: FloatArray) -> str:
@@ -179,6 +192,5 @@ def check_writable(path: Path, timeline: Timeline, names: Sequence[str], forbidd
         raise InputError(path, "there is nothing to write", "give at least one frame and one name")
     for name in names:
         if name != name.strip() or any(c in name for c in forbidden + "\r\n"):
-            raise InputError(
-                path, f"the name {name!r} cannot be written in this format", "rename it"
-            )
+            reason = f"the name {name!r} cannot be written in this format"
+            raise InputError(path, reason, "rename it")

@@ -22,8 +22,8 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.archive import open_archive, unpacked
-from kinefit.io.restricted_pickle import Call, execute
+from kinefit.io.arrays import open_archive, unpacked
+from kinefit.io.restricted_pickle import Call, execute, no_items
 from kinefit.types import InputError
 
 MAX_FILE_BYTES = 2**32  # read entry by entry
@@ -31,16 +31,13 @@ MAX_PICKLE_BYTES = 2**26  # names and sizes; those of a model with 1,000 tensors
 MAX_TENSOR_BYTES = 2**30
 _HINT = "download the model again from its makers"
 # What torch's own pickler writes (torch/csrc/jit/serialization/pickler.cpp), and nothing else.
-_OPCODES = frozenset(
-    (
-        *("PROTO", "STOP", "MARK", "POP", "POP_MARK", "GLOBAL", "NEWOBJ", "REDUCE", "BUILD"),
-        *("BINPERSID", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE"),
-        *("NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"),
-        *("SHORT_BINSTRING", "BINSTRING", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST"),
-        *("APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-        *("DICT", "LIST"),
-    )
-)
+_OPCODES = frozenset((
+    "PROTO", "STOP", "MARK", "POP", "POP_MARK", "GLOBAL", "NEWOBJ", "REDUCE", "BUILD",
+    "BINPERSID", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE",
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING",
+    "BINSTRING", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS",
+    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "DICT", "LIST",
+))  # fmt: skip
 _DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "|i1", "ByteStorage": "|u1",
@@ -109,13 +106,11 @@ def _first(value: Any, *_: Any) -> Any:
 
 _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch.jit._pickle", "build_intlist"): _first,
-    ("torch.jit._pickle", "build_doublelist"): _first,
-    ("torch.jit._pickle", "build_boollist"): _first,
-    ("torch.jit._pickle", "build_tensorlist"): _first,
-    ("torch.jit._pickle", "restore_type_tag"): _first,
-    ("collections", "OrderedDict"): dict,
+    ("collections", "OrderedDict"): no_items,
 }
+for _name in ("intlist", "doublelist", "boollist", "tensorlist"):
+    _FUNCTIONS["torch.jit._pickle", f"build_{_name}"] = _first
+_FUNCTIONS["torch.jit._pickle", "restore_type_tag"] = _first
 
 
 def _looked_up(module: str, name: str) -> Any:

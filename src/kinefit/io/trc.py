@@ -1,18 +1,12 @@
 """TRC: marker trajectories as text, the way OpenSim reads and writes them.
 
-PathFileType  4  (X/Y/Z)  walk.trc
-DataRate  CameraRate  NumFrames  NumMarkers  Units  OrigDataRate  OrigDataStartFrame  OrigNumFrames
-60  60  2  1  m  60  0  2
-Frame#  Time  C7
-                X1  Y1  Z1
-<blank>
-0  0.000000  0.012345  1.450000  -0.100000
+Five lines of header (see `write_trc`), mostly a blank one, then rows of frame number, seconds and
+coordinates, with tabs between them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,15 +22,9 @@ from kinefit.io.text import (
     read_lines,
     refused_as_input,
 )
-from kinefit.types import FloatArray, InputError, IntArray, Markers, Timeline
+from kinefit.types import FloatArray, InputError, Markers, Timeline
 
 _HEADER_LINES = 5
-
-
-class _Header(NamedTuple):
-    rate_hz: float
-    units: str
-    names: tuple[str, ...]
 
 
 def read_trc(path: str | Path) -> Markers:
@@ -55,17 +43,14 @@ def read_trc(path: str | Path) -> Markers:
     """
     path = Path(path)
     lines = read_lines(path)
-    header = _read_header(path, lines)
+    rate_hz, per_metre, labels = _read_header(path, lines)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
-    if not rows:
-        raise InputError(path, "the file has a header but no frames", "export it again")
-    columns = 2 + 3 * len(header.names)
-    table = parse_rows(path, _squared(rows, columns), columns, "\t")
-    timeline = build_timeline(path, rows, table[:, 0], table[:, 1])
-    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / PER_METRE[header.units])
-    names = distinct_names(header.names)
+    columns = 2 + 3 * len(labels)
+    table = parse_rows(path, _squared(rows, columns), columns)
+    timeline = build_timeline(rows, table[:, 0], table[:, 1])
+    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / per_metre)
     with refused_as_input(path):
-        return Markers(_exact_times(timeline, header.rate_hz), names, xyz)
+        return Markers(_exact_times(timeline, rate_hz), distinct_names(labels), xyz)
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -100,8 +85,8 @@ def write_trc(path: str | Path, markers: Markers) -> None:
     write_text(path, header + format_rows(template, table))
 
 
-def _read_header(path: Path, lines: list[Line]) -> _Header:
-    """Rate, units and marker names from the first five lines; raises InputError."""
+def _read_header(path: Path, lines: list[Line]) -> tuple[float, float, tuple[str, ...]]:
+    """Rate, units in a metre and marker names from the first five lines; raises InputError."""
     if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
         raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
     # Split on any white space: OpenSim's own sample pads the values with double tabs.
@@ -112,35 +97,29 @@ def _read_header(path: Path, lines: list[Line]) -> _Header:
         rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
         units = unit_of(table["Units"])
     except (KeyError, ValueError, OverflowError) as error:
-        raise InputError(
-            path, f"line 3 has no usable DataRate, NumMarkers or Units ({error})", "repair line 3"
-        ) from error
+        reason = f"has no usable DataRate, NumMarkers or Units ({error})"
+        raise InputError(path, f"line 3 {reason}", "repair line 3") from error
     if len(names) != stated and len(lines[3].text.split()) == stated + 2:
         names = tuple(lines[3].text.split()[2:])  # labels between blanks: OpenSim's GUI
     if units is None:
-        raise InputError(path, f"line 3: unknown unit {table['Units']!r}", "use m, cm or mm")
+        raise lines[2].wrong(f"unknown unit {table['Units']!r}", "use m, cm or mm")
     if stated != len(names) or not names:
-        raise InputError(
-            path,
-            f"line 3 states {stated} markers, line 4 names {len(names)}",
-            "make NumMarkers and the labels agree",
-        )
-    return _Header(rate_hz, units, names)
+        reason = f"line 3 states {stated} markers, line 4 names {len(names)}"
+        raise InputError(path, reason, "make NumMarkers and the labels agree")
+    return rate_hz, PER_METRE[units], names
 
 
 def _squared(rows: list[Line], columns: int) -> list[Line]:
     """Rows of `columns` cells where whole markers are too few (cells of missing ones cut off at
     the end) or too many (without a name). A last row alone that is short is a file cut off."""
     extra = [_extra_cells(row.text, columns) for row in rows]
-    if min(extra[:-1], default=0) >= 0 > extra[-1]:
+    if extra and min(extra[:-1], default=0) >= 0 > extra[-1]:
         extra[-1] = 1  # left as it is, to be refused
     out = []
     for row, more in zip(rows, extra, strict=True):
-        cells = row.text.split("\t")
-        if more < 0 and more % 3 == 0:
-            row = row._replace(text="\t".join(cells + [""] * -more))
-        elif more > 0 and more % 3 == 0:
-            row = row._replace(text="\t".join(cells[:columns]))
+        if more and more % 3 == 0:
+            cells = (row.text.split("\t") + [""] * -more)[:columns]
+            row = row._replace(text="\t".join(cells))
         out.append(row)
     return out
 
@@ -167,12 +146,8 @@ def _exact_times(timeline: Timeline, rate_hz: float) -> Timeline:
         return timeline
     shift = round((low + high) / 2 * rate_hz)  # clocks usually start at a multiple of the step
     if low <= shift / rate_hz <= high:
-        return Timeline(frame, _clock(frame + shift, rate_hz))
-    return Timeline(frame, _clock(frame, rate_hz) + min(max(float(offset[0]), low), high))
-
-
-def _clock(step: IntArray, rate_hz: float) -> FloatArray:
-    return np.asarray(step / rate_hz, np.float64)
+        return Timeline(frame, (frame + shift) / rate_hz)
+    return Timeline(frame, frame / rate_hz + min(max(float(offset[0]), low), high))
 
 
 def _last_digit(time: FloatArray) -> FloatArray:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -43,15 +42,13 @@ _LONGEST_PAUSE_S = 3600.0
 class VideoInfo:
     """What a video holds.
 
-    path: the file.
     size: (width, height) pixels of the upright picture: rotated as the metadata says, and
         stretched to square pixels where the file's are not.
     rotation: degrees counter-clockwise (0, 90, 180, 270) from the stored picture to the upright.
     rate_hz: frames per second, from the median interval (the file's nominal rate where the two
         agree within 5 %); NaN for a single frame without a rate.
-    n_frames: frames in the file, damaged ones included (interlaced video that stores each frame
-        as two fields counts twice).
-    duration_s: seconds from the first frame to the end of the last.
+    n_frames: damaged ones included (interlaced video that stores each frame as two fields counts
+        twice). duration_s: from the first frame to the end of the last.
     """
 
     path: Path
@@ -64,12 +61,8 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One frame in the order of display.
-
-    index: 0, 1, 2, ...; damaged frames count.
-    time: seconds, the file's own time stamp.
-    rgb: (height, width, 3) uint8, upright; None where the frame is damaged.
-    """
+    """One frame in the order of display: index 0, 1, ... (damaged frames count), seconds by the
+    file's own time stamp, and (height, width, 3) uint8, upright, None where it is damaged."""
 
     index: int
     time: float
@@ -82,32 +75,20 @@ def probe(path: str | Path) -> VideoInfo:
     Raises InputError when the file is missing, empty, truncated, no video, without pictures or
     without time stamps, or when no frame of it can be decoded.
     """
-    clock, pixel_aspect = _read_packets(Path(path))
-    first = next((f for f in _decoded(Path(path)) if not f.is_corrupt), None)
+    path = Path(path)
+    clock, pixel_aspect = _read_packets(path)
+    first = next((f for f in _decoded(path) if not f.is_corrupt), None)
     if first is None:
-        raise InputError(
-            path,
-            f"none of its {len(clock.time)} frames can be decoded",
-            "check that it plays, and copy it again or convert it to H.264",
-        )
+        hint = "check that it plays, and copy it again or convert it to H.264"
+        raise InputError(path, f"none of its {len(clock.time)} frames can be decoded", hint)
     height, width = _upright(first, pixel_aspect).shape[:2]
-    return VideoInfo(
-        path=Path(path),
-        size=(width, height),
-        rotation=_quarter_turns(first) * 90,
-        rate_hz=1.0 / clock.step,
-        n_frames=len(clock.time),
-        duration_s=float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step)),
-    )
+    lasts = float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step))
+    turned = _quarter_turns(first) * 90
+    return VideoInfo(path, (width, height), turned, 1.0 / clock.step, len(clock.time), lasts)
 
 
-def frames(
-    path: str | Path, *, start: int = 0, size: tuple[int, int] | None = None
-) -> Generator[VideoFrame, None, None]:
+def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, None]:
     """Every frame from index `start` on, in the order of display.
-
-    size: (width, height) of the pictures, to which they are scaled while their colours are
-        converted, in a third of the time of doing it afterwards; None: as they are.
 
     A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
     its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
@@ -127,17 +108,14 @@ def frames(
     for index, (slot, picture) in enumerate(_aligned(path, clock)):
         if index < start:
             continue
-        rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+        rgb = None if picture is None else _upright(picture, pixel_aspect)
         if rgb is not None:
             height, width, _ = rgb.shape
             first = first or (width, height)
             if first != (width, height):
-                raise InputError(
-                    path,
-                    f"the picture size changes at frame {index}, from "
-                    f"{first[0]}x{first[1]} to {width}x{height}",
-                    "cut the video there and give each part on its own",
-                )
+                sizes = f"from {first[0]}x{first[1]} to {width}x{height}"
+                reason = f"the picture size changes at frame {index}, {sizes}"
+                raise InputError(path, reason, "cut the video there and give each part on its own")
         yield VideoFrame(index, clock.at(slot), rgb)
 
 
@@ -148,12 +126,14 @@ def pictures_at(
 
     None where that frame is damaged; past the end it is the last one. Frames between are decoded,
     which others need, but not converted: half of the time of `frames` at half the rate.
-    size, and what is raised: as `frames`.
+    size: (width, height) to which pictures are scaled while their colours are converted, in a third
+    of the time of doing it afterwards; None: as they are. Raises InputError as `frames`.
     """
-    clock, pixel_aspect = _read_packets(Path(path))
+    path = Path(path)
+    clock, pixel_aspect = _read_packets(path)
     middles = (clock.time[1:] + clock.time[:-1]) / 2 - clock.time[0]
     wanted = np.searchsorted(middles, moments, side="right").tolist()
-    coming = _aligned(Path(path), clock)
+    coming = _aligned(path, clock)
     slot, picture = next(coming, (0, None))
     following = next(coming, None)
     shown: tuple[int, Picture | None] = (-1, None)
@@ -275,23 +255,20 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
         file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
     except UnicodeEncodeError as error:
-        raise InputError(
-            ascii(str(path)), "the file's name is not Unicode text", "rename the file"
-        ) from error
+        reason = "the file's name is not Unicode text"
+        raise InputError(ascii(str(path)), reason, "rename the file") from error
     except av.FFmpegError as error:
         raise _unreadable(path) from error
     with file:
         streams = [s for s in file.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
-            raise InputError(
-                path, "it holds no video, only sound or data", "name the file with the pictures"
-            )
+            reason = "it holds no video, only sound or data"
+            raise InputError(path, reason, "name the file with the pictures")
         try:
             yield file, streams[0]
         except av.FFmpegError as error:
-            raise InputError(
-                path, f"it cannot be read to its end ({error.strerror})", "copy it again"
-            ) from error
+            reason = f"it cannot be read to its end ({error.strerror})"
+            raise InputError(path, reason, "copy it again") from error
 
 
 def _unreadable(path: Path) -> InputError:
@@ -299,11 +276,9 @@ def _unreadable(path: Path) -> InputError:
     with path.open("rb") as stream:
         head = stream.read(12)
     if head[4:8] in (b"ftyp", b"moov", b"mdat") or head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3"):
-        return InputError(
-            path,
-            "it begins as a video but is cut off or damaged and cannot be opened",
-            "copy it again, or repair the recording with the camera's own software",
-        )
+        reason = "it begins as a video but is cut off or damaged and cannot be opened"
+        hint = "copy it again, or repair the recording with the camera's own software"
+        return InputError(path, reason, hint)
     return InputError(path, "it is not a video", "give a video file, e.g. .mp4, .mov, .avi or .mkv")
 
 
@@ -326,34 +301,24 @@ def _read_packets(path: Path) -> tuple[_Clock, float]:
                 is_key = packet.is_keyframe or packet.dts in keys
                 rows.append((packet.pts, packet.dts, is_key))
         if broken or _ends_early(path, file, stream, end):
-            raise InputError(
-                path,
-                "it is truncated: its pictures end before its index does",
-                "copy it again; to use what is there, repack it with ffmpeg -i IN -c copy OUT.mp4",
+            reason = "it is truncated: its pictures end before its index does"
+            hint = (
+                "copy it again; to use what is there, repack it with ffmpeg -i IN -c copy OUT.mp4"
             )
+            raise InputError(path, reason, hint)
         if not rows:
             raise InputError(path, "it holds no frame", "copy it again from the camera")
         pts, dts, key = zip(*rows, strict=True)
         stamps, decoding = dts if None in pts else pts, pts if None in dts else dts
         if None in stamps or None in decoding:
-            raise InputError(
-                path,
-                "its frames carry no time stamps",
-                "put it in a container at its true rate: ffmpeg -r RATE -i IN -c copy OUT.mp4",
-            )
-        clock = _clock(
-            np.array(stamps, np.int64),
-            np.array(decoding, np.int64),
-            np.array(key, bool),
-            tick_s=float(stream.time_base),
-            nominal_hz=float(stream.average_rate or "nan"),
-        )
+            hint = "put it in a container at its true rate: ffmpeg -r RATE -i IN -c copy OUT.mp4"
+            raise InputError(path, "its frames carry no time stamps", hint)
+        shown, decoded = np.array(stamps, np.int64), np.array(decoding, np.int64)
+        tick_s, nominal_hz = float(stream.time_base), float(stream.average_rate or "nan")
+        clock = _clock(shown, decoded, np.array(key, bool), tick_s=tick_s, nominal_hz=nominal_hz)
         if (np.diff(clock.time) > _LONGEST_PAUSE_S).any():
-            raise InputError(
-                path,
-                "its time stamps jump ahead by more than an hour",
-                "cut it there, or repack it with ffmpeg -i IN -c copy OUT.mp4",
-            )
+            hint = "cut it there, or repack it with ffmpeg -i IN -c copy OUT.mp4"
+            raise InputError(path, "its time stamps jump ahead by more than an hour", hint)
         if "avi" in file.format.name and stream.codec_context.name == "h264":
             # AVI has no display times, and what FFmpeg makes up for reordered H.264 differs
             # between packets and pictures: pictures are counted instead.
@@ -448,10 +413,9 @@ class VideoWriter:
     if it ends with an error. Equal input gives equal bytes, whatever the machine's core count.
     4:2:0 chroma needs even sides: an odd picture repeats its last column or row once.
 
-    path: the file to write; its suffix chooses the container (.mp4, .mkv, .mov).
-    size: (width, height) pixels of every frame.
-    rate_hz: the nominal rate, a hint for the encoder's rate control; the times decide.
-    quality: x264's constant rate factor; lower is better, 18 looks lossless, 23 is its default.
+    path: its suffix chooses the container (.mp4, .mkv, .mov). size: (width, height) pixels of every
+    frame. rate_hz: a hint for the encoder's rate control; the times decide. quality: x264's
+    constant rate factor; lower is better, 18 looks lossless, 23 is its default.
     """
 
     def __init__(
@@ -465,9 +429,8 @@ class VideoWriter:
             try:
                 self._file = av.open(str(temporary), "w", options=options)
             except ValueError as error:
-                raise InputError(
-                    path, "no video container goes by this suffix", "name the file .mp4 or .mkv"
-                ) from error
+                reason = "no video container goes by this suffix"
+                raise InputError(path, reason, "name the file .mp4 or .mkv") from error
             self._stream = self._add_stream(rate_hz, quality)
             self._cleanup = guard.pop_all()
 
@@ -481,12 +444,8 @@ class VideoWriter:
         stream.codec_context.colorspace = Colorspace.ITU709
         stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.thread_count = _ENCODER_THREADS
-        stream.options = {
-            "preset": "veryfast",
-            "crf": str(quality),
-            "bf": "0",
-            "x264-params": "mbtree=0",
-        }
+        stream.options = {"preset": "veryfast", "crf": str(quality), "bf": "0"}
+        stream.options |= {"x264-params": "mbtree=0"}
         return stream
 
     def add(self, rgb: Picture, time: float) -> None:
@@ -496,10 +455,8 @@ class VideoWriter:
         """
         width, height = self.size
         if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
-            raise InvalidData(
-                f"{self.path}: a frame is {rgb.shape} {rgb.dtype}, "
-                f"expected {(height, width, 3)} uint8."
-            )
+            wanted = f"expected {(height, width, 3)} uint8"
+            raise InvalidData(f"{self.path}: a frame is {rgb.shape} {rgb.dtype}, {wanted}.")
         tick = round(time * CLOCK_HZ)
         if self._last_tick is not None and tick <= self._last_tick:
             raise InvalidData(f"{self.path}: frame time {time:.6f} s does not increase.")
@@ -523,14 +480,9 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None:
             self.close()
         else:
             self._file.close()
-            self._cleanup.__exit__(kind, error, trace)
+            self._cleanup.__exit__(kind, *error)

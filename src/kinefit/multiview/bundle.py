@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.arrays import read_npz
-from kinefit.io.atomic import atomic_path
+from kinefit.io.arrays import read_needed, save_npz
+from kinefit.io.text import refused_as_input
 from kinefit.multiview.triangulate import PointStatus, Triangulation
 from kinefit.types import CameraRig, FloatArray, InputError, InvalidData, Timeline
 
@@ -26,6 +26,7 @@ _FIELDS = {
     "reason": "reason",
     "sd_px": "sd_px",
 }
+_REFUSED = "triangulate again", (InvalidData, TypeError, ValueError)
 _NO_LENS = np.zeros(8)  # coefficients that a lens does not have
 
 
@@ -65,27 +66,20 @@ def save_bundle(path: Path, found: Triangulation, rig: CameraRig) -> None:
         "camera_distortion": np.stack([np.append(c.distortion, _NO_LENS)[:8] for c in rig]),
         "camera_fisheye": np.array([c.fisheye for c in rig]),
     }
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+    save_npz(path, **arrays)
 
 
 def load_triangulation(path: Path) -> Triangulation:
     """Read what `save_bundle` wrote; raises InputError for anything else."""
-    stored = read_npz(path)
-    lacking = [
-        name for name in (*_FIELDS, "frame", "time", "names", "cameras") if name not in stored
-    ]
-    if lacking:
-        raise InputError(path, f"it has no array {lacking[0]!r}", "give kinefit's own bundle")
-    try:
+    needed = (*_FIELDS, "frame", "time", "names", "cameras")
+    stored = read_needed(path, needed, "give kinefit's own bundle")
+    with refused_as_input(path, *_REFUSED):
         return Triangulation(
             Timeline(stored["frame"], stored["time"]),
             tuple(stored["names"].tolist()),
             tuple(stored["cameras"].tolist()),
             **{field: stored[name] for name, field in _FIELDS.items()},
         )
-    except (InvalidData, TypeError, ValueError) as error:
-        raise InputError(path, str(error).rstrip("."), "triangulate again") from error
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -97,10 +91,8 @@ def read_bundle(path: Path) -> Bundle:
 
     Raises InputError for missing arrays and shapes that do not fit.
     """
-    stored = read_npz(path)
-    for name in ("points3d_refined", "inlier_mask"):
-        if name not in stored:
-            raise InputError(path, f"it has no array {name!r}", "give a triangulation's bundle")
+    needed, also = ("points3d_refined", "inlier_mask"), ("frame", "time", "names", "cameras")
+    stored = read_needed(path, needed, "give a triangulation's bundle", also)
     points, mask = stored["points3d_refined"], stored["inlier_mask"]
     numbers = all(array.dtype.kind in "biuf" for array in (points, mask))
     if points.ndim == mask.ndim == 2:
@@ -111,11 +103,8 @@ def read_bundle(path: Path) -> Bundle:
         or points.shape[-1] != 3
         or mask.shape[:2] != points.shape[:2]
     ):
-        raise InputError(
-            path,
-            f"points3d_refined {points.shape} and inlier_mask {mask.shape} do not fit",
-            "expected (T, M, 3) and (T, M, V), or (M, 3) and (M, V)",
-        )
+        reason = f"points3d_refined {points.shape} and inlier_mask {mask.shape} do not fit"
+        raise InputError(path, reason, "expected (T, M, 3) and (T, M, V), or (M, 3) and (M, V)")
     points = points.astype(np.float64)
     used = (mask.astype(np.float64) > 0) & np.isfinite(points).all(axis=-1)[..., None]
     points[~used.any(axis=-1)] = np.nan
@@ -123,8 +112,6 @@ def read_bundle(path: Path) -> Bundle:
     frame = stored.get("frame", np.arange(T))
     names = [str(n) for n in stored.get("names", np.arange(M)).tolist()]
     cameras = [str(n) for n in stored.get("cameras", np.arange(V)).tolist()]
-    try:
+    with refused_as_input(path, *_REFUSED):
         timeline = Timeline(frame, stored.get("time", frame.astype(np.float64)))
-    except (InvalidData, TypeError, ValueError) as error:
-        raise InputError(path, str(error).rstrip("."), "triangulate again") from error
     return Bundle(timeline, tuple(names), tuple(cameras), points, used)

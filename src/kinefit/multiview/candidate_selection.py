@@ -7,7 +7,7 @@ does not, and a wrong pair of views that looks good in one frame has no neighbou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ _USED = 0.2
 _CHUNK = 2_000_000  # numbers per array
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
+class Selection(NamedTuple):
     """hypothesis: (T, J) index into the P hypotheses, -1 where there is none.
     ambiguous: (T, J) another place is as good, with the frames around taken into account.
     """

@@ -10,8 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from kinefit.geometry.projection import RigOptics
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import RigOptics, meeting
 from kinefit.geometry.robust import Huber
 from kinefit.multiview.point_algebra import SIX, solve
 from kinefit.multiview.triangulation_options import ScoreType, TriangulationOptions
@@ -57,9 +56,8 @@ class Rays:
 
     def at(self, points: slice) -> Rays:
         """Some of the points."""
-        x, y, weight = (a[:, points] for a in (self.x, self.y, self.weight))
-        valid, rays = self.valid[:, points], self.rays[..., points]
-        return replace(self, x=x, y=y, valid=valid, weight=weight, rays=rays)
+        names = ("x", "y", "valid", "weight", "rays")
+        return replace(self, **{name: getattr(self, name)[..., points] for name in names})
 
     def single(self) -> Rays:
         """In single precision: good to a tenth of a millimetre, and twice as fast."""
@@ -142,22 +140,15 @@ def robust_score(
     return np.asarray(np.where(kept, ordered, 0.0).sum(axis=0) / kept.sum(axis=0))
 
 
-@dataclass(frozen=True, eq=False)
-class Hypotheses:
-    """Where each point can be: what each of P camera pairs proposes.
+def hypotheses(
+    seen: Rays, pairs: IntArray, options: TriangulationOptions
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What each of P pairs of cameras proposes for each point, and how well all views support it.
 
-    start: (3, P, N) where the two rays meet, NaN where they don't.
-    points: (3, P, N) nearest to the rays of all views that agree with it; `start` without a reseed.
-    cost: (P, N) robust score (0 to 1) of `points`, infinite where there is none.
+    Returns (3, P, N) where the two rays meet, NaN where they don't; (3, P, N) the place nearest to
+    the rays of all views that agree with it, the same without a reseed; and (P, N) the robust
+    score (0 to 1) of that place, infinite where there is none.
     """
-
-    start: FloatArray
-    points: FloatArray
-    cost: FloatArray
-
-
-def hypotheses(seen: Rays, pairs: IntArray, options: TriangulationOptions) -> Hypotheses:
-    """What each pair of cameras proposes for each point, and how well all views support it."""
     seen = seen.single()
     start = points = intersect(seen, pairs)
     errors = seen.errors(start)
@@ -168,7 +159,7 @@ def hypotheses(seen: Rays, pairs: IntArray, options: TriangulationOptions) -> Hy
     cost = robust_score(
         errors, seen.weight, options.score_type, options.huber_delta, options.inlier_thresh
     )
-    return Hypotheses(start, points, np.where(np.isfinite(points[0]), cost, np.inf))
+    return start, points, np.where(np.isfinite(points[0]), cost, np.inf)
 
 
 def linear_points(seen: Rays, share: FloatArray | BoolArray, near: FloatArray) -> FloatArray:

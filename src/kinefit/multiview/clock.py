@@ -30,32 +30,26 @@ class CommonPoints(NamedTuple):
     names: tuple[str, ...]
 
 
-def own_clock(track: Keypoints2D, *, trust_stamps: bool = False) -> FloatArray:
+def own_clock(track: Keypoints2D) -> FloatArray:
     """(T,) seconds since frame 0 of the camera's own video.
 
     Videos of one take are cut at the same moment and yet have a first stamp of 0, of one frame or
     of an hour, as the recorder likes: only what passes between frames is trusted. Where the track
     begins after frame 0, the time before it is counted at the track's mean interval per frame.
-
-    trust_stamps: take the stamps as they are, for recorders that share a clock.
     """
     time, frame = track.timeline.time, track.timeline.frame
-    if trust_stamps or not len(time):
+    if not len(time):
         return time
     interval = (time[-1] - time[0]) / (frame[-1] - frame[0]) if len(time) > 1 else 0.0
     return np.asarray(time - time[0] + frame[0] * interval)
 
 
 def on_common_clock(
-    tracks: Sequence[Keypoints2D],
-    offsets_s: Sequence[float] | FloatArray,
-    *,
-    trust_stamps: bool = False,
+    tracks: Sequence[Keypoints2D], offsets_s: Sequence[float] | FloatArray
 ) -> CommonPoints:
     """The points of all cameras at the frames of the camera with the highest rate.
 
     offsets_s: (C,) seconds to add to `own_clock` of each camera, as `find_offsets` gives them.
-    trust_stamps: as in `own_clock`.
 
     The frames are those of the fastest camera (the longest recording of those within 1 %), from the
     first to the last moment that at least two cameras recorded. A camera's sample within 1.1 ms
@@ -73,24 +67,18 @@ def on_common_clock(
     offset = _checked(tracks, offsets_s)
     names = tuple(n for n in tracks[0].names if all(n in t.names for t in tracks))
     if not names:
-        raise InputError(
-            "cameras", "their tracks have no point in common", "use one detector for all"
-        )
-    clocks = [
-        own_clock(t, trust_stamps=trust_stamps) + o for t, o in zip(tracks, offset, strict=True)
-    ]
+        reason = "their tracks have no point in common"
+        raise InputError("cameras", reason, "use one detector for all")
+    clocks = [own_clock(t) + o for t, o in zip(tracks, offset, strict=True)]
     rates = np.array([t.timeline.rate_hz for t in tracks])
     lasts = np.array([c[-1] - c[0] for c in clocks])
     fastest = int(np.argmax(np.where(rates > 0.99 * rates.max(), lasts, -1.0)))
     frames = _shared(clocks, fastest)
     moments = clocks[fastest][frames]
-    parts = [_at(t, c, moments, names) for t, c in zip(tracks, clocks, strict=True)]
-    return CommonPoints(
-        Timeline(tracks[fastest].timeline.frame[frames], moments),
-        np.stack([xy for xy, _ in parts], axis=1),
-        np.stack([score for _, score in parts], axis=1),
-        names,
-    )
+    parts = (_at(t, c, moments, names) for t, c in zip(tracks, clocks, strict=True))
+    xy, score = (np.stack(views, axis=1) for views in zip(*parts, strict=True))
+    timeline = Timeline(tracks[fastest].timeline.frame[frames], moments)
+    return CommonPoints(timeline, xy, score, names)
 
 
 def _checked(tracks: Sequence[Keypoints2D], offsets_s: Sequence[float] | FloatArray) -> FloatArray:
@@ -98,18 +86,15 @@ def _checked(tracks: Sequence[Keypoints2D], offsets_s: Sequence[float] | FloatAr
     if len(tracks) < 2:
         raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
     if offset.shape != (len(tracks),):
-        raise InputError(
-            "offsets", f"{offset.size} given for {len(tracks)} cameras", "give one per camera"
-        )
+        reason = f"{offset.size} given for {len(tracks)} cameras"
+        raise InputError("offsets", reason, "give one per camera")
     for c, (track, value) in enumerate(zip(tracks, offset, strict=True), start=1):
         if not np.isfinite(value):
-            raise InputError(
-                f"offset of camera {c}", "it is not known", "give it, or leave the camera out"
-            )
+            hint = "give it, or leave the camera out"
+            raise InputError(f"offset of camera {c}", "it is not known", hint)
         if len(track.timeline) < 2:
-            raise InputError(
-                f"camera {c}", f"its track has {len(track.timeline)} frames", "leave it out"
-            )
+            reason = f"its track has {len(track.timeline)} frames"
+            raise InputError(f"camera {c}", reason, "leave it out")
     return offset
 
 
@@ -121,9 +106,8 @@ def _shared(clocks: list[FloatArray], fastest: int) -> IntArray:
     both = np.flatnonzero(np.asarray(recording) >= 2)
     if not len(both):
         spans = "; ".join(f"{c[0]:.2f} to {c[-1]:.2f} s" for c in clocks)
-        raise InputError(
-            "cameras", f"their recordings do not overlap ({spans})", "check the offsets"
-        )
+        reason = f"their recordings do not overlap ({spans})"
+        raise InputError("cameras", reason, "check the offsets")
     return np.arange(both[0], both[-1] + 1)
 
 
@@ -139,9 +123,8 @@ def _at(
     share = (moments - clock[before]) / gap
     nearest = np.where(share < 0.5, before, after)
     same = np.abs(moments - clock[nearest]) <= _SAME_MOMENT_S
-    between = (
-        (share >= 0) & (share <= 1) & (gap <= _LONGEST_STEP * float(np.median(np.diff(clock))))
-    )
+    longest = _LONGEST_STEP * float(np.median(np.diff(clock)))
+    between = (share >= 0) & (share <= 1) & (gap <= longest)
     w = share[:, None, None]
     mixed = (1 - w) * xy[before] + w * xy[after]
     mixed = np.where(between[:, None, None], mixed, np.nan)

@@ -54,7 +54,6 @@ class PairLag:
     rival_lag_s, rival: the next best lag outside the peak and its correlation; NaN and 0 if none.
     margin: natural logarithm of how much likelier the best lag is than the rival.
     overlap_s: seconds of motion seen by both at the best lag (at most, where there is none).
-    closure_s: lag_s minus the difference of the two offsets; NaN where these are not determined.
     reason: why the pair was not used; empty where it was.
     """
 
@@ -66,7 +65,6 @@ class PairLag:
     rival: float
     margin: float
     overlap_s: float
-    closure_s: float
     reason: str
 
 
@@ -83,36 +81,27 @@ def pair_lag(
     names: tuple[str, str], a: ImageMotion, b: ImageMotion, max_offset_s: float
 ) -> PairLag:
     """The lag of two cameras, or why there is none."""
-    nothing = PairLag(names, np.nan, np.nan, 0.0, np.nan, 0.0, 0.0, 0.0, np.nan, "")
-    both = f"{names[0]} and {names[1]}"
     curve = _correlate(a, b, max(max_offset_s, _RIVAL_RANGE_S))
     longest = float(curve.overlap.max(initial=0.0))
     enough = curve.overlap >= _LEAST_OVERLAP_S
     if not enough.any():
-        return replace(
-            nothing,
-            overlap_s=longest,
-            reason=f"{both} have {longest:.1f} s of motion in common at most, "
-            f"{_LEAST_OVERLAP_S:g} s are needed",
-        )
+        reason = f"{longest:.1f} s of motion in common at most, {_LEAST_OVERLAP_S:g} s are needed"
+        reason = f"{names[0]} and {names[1]} have {reason}"
+        return PairLag(names, np.nan, np.nan, 0.0, np.nan, 0.0, 0.0, longest, reason)
     weight = curve.overlap * _samples_per_second(a, b)
-    evidence = _evidence(np.where(enough, curve.correlation, 0.0), weight)
-    k = _summit(np.where(enough, curve.correlation, 0.0), int(evidence.argmax()))
+    height = np.where(enough, curve.correlation, 0.0)
+    evidence = _evidence(height, weight)
+    k = _summit(height, int(evidence.argmax()))
     lag, sd = _refine(a, b, int(curve.step[k]))
-    rival = _rival(curve.correlation, k)
-    rival_correlation = 0.0 if rival is None else float(curve.correlation[rival])
-    found = replace(
-        nothing,
-        lag_s=lag + a.start - b.start,
-        sd_s=sd,
-        correlation=float(curve.correlation[k]),
-        rival_lag_s=np.nan
-        if rival is None
-        else float(curve.step[rival]) / GRID_HZ + a.start - b.start,
-        rival=rival_correlation,
-        margin=float(evidence[k]) - float(_evidence(rival_correlation, weight[k])),
-        overlap_s=float(curve.overlap[k]),
-    )
+    begin, rival, other_lag, other = a.start - b.start, _rival(curve.correlation, k), np.nan, 0.0
+    if rival is not None:
+        other_lag = float(curve.step[rival]) / GRID_HZ + begin
+        other = float(curve.correlation[rival])
+    margin = float(evidence[k]) - float(_evidence(other, weight[k]))
+    found = PairLag(
+        names, lag + begin, sd, float(curve.correlation[k]), other_lag, other, margin,
+        float(curve.overlap[k]), "",
+    )  # fmt: skip
     top = curve.correlation[max(k - 1, 0) : k + 2]
     inside = bool(len(top) == 3 and enough[k - 1 : k + 2].all() and top[1] == top.max())
     return replace(found, reason=_doubt(found, inside, min(a.speed, b.speed), max_offset_s))
@@ -168,8 +157,10 @@ def _spectra(motion: ImageMotion, n: int) -> tuple[NDArray[Any], NDArray[Any], N
     where it is seen (F, K)."""
     x, y = motion.velocity[..., 0], motion.velocity[..., 1]
     products = np.stack([x * x, x * y, y * y], axis=-1)
-    transform = [fft.rfft(v, n, axis=0) for v in (motion.velocity, products, motion.seen)]
-    return transform[0], transform[1], transform[2]
+    velocity, squares, seen = (
+        fft.rfft(v, n, axis=0) for v in (motion.velocity, products, motion.seen)
+    )
+    return velocity, squares, seen
 
 
 def _canonical(first: FloatArray, cross: FloatArray, second: FloatArray) -> FloatArray:
@@ -253,10 +244,9 @@ def _refine(a: ImageMotion, b: ImageMotion, step: int) -> tuple[float, float]:
     covariance = _near_covariances(a, b, step)
     whole = covariance.sum(axis=(1, 2))
     cells = covariance.reshape(len(whole), -1, 4, 4)
-    variances = [
+    time, joints, single = (
         _jackknife(whole, part) for part in (covariance.sum(axis=2), covariance.sum(axis=1), cells)
-    ]
-    time, joints, single = variances
+    )
     # Few stretches tell little about their own spread (Student's t): without this, 1 of 4 claims
     # from 2.5 s of motion is wrong.
     count = int((np.trace(covariance[_NEAR].sum(axis=1), axis1=1, axis2=2) > 0).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,6 @@ class RigObservations:
         `covariance` theirs, with the error that all views share: evidence beside the views. (Joint
         angles of legs from the body that is fitted, 11 rendered scenes of four cameras: 7.9
         degrees off, 8.1 from the views alone; the body's joints 24.0 mm, 24.3 from them alone.)
-    supported: (T, J) True where two views or more support a keypoint.
     points, rig: the triangulation and the cameras in the calibration's world, Y up.
     rotation, shift: (3, 3), (3,): from that world to the person's, x_new = rotation @ x + shift.
     moments: (C, T) seconds of each frame on each camera's own clock, since its first frame.
@@ -92,7 +91,6 @@ class RigObservations:
     """
 
     observations: Observations
-    supported: BoolArray
     points: Triangulation
     rig: CameraRig
     rotation: FloatArray
@@ -116,8 +114,7 @@ class RigObservations:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Views:
+class _Views(NamedTuple):
     """One person's points in all views on one clock: `common`, with xy (C, T, J, 2) px and score
     (C, T, J), sides put right; and what is known about them."""
 
@@ -131,9 +128,7 @@ class _Views:
 
 
 def observe_rig(
-    views: Mapping[str, Keypoints2D | ViewPeople],
-    rig: CameraRig,
-    options: RigOptions | None = None,
+    views: Mapping[str, Keypoints2D | ViewPeople], rig: CameraRig, options: RigOptions | None = None
 ) -> RigObservations:
     """One person in the world, from what detectors found in the videos of a rig.
 
@@ -155,17 +150,24 @@ def observe_rig(
         points = _triangulated(seen, rig, options)
         notes.append(said)
     shared = shared_sd(points.names, options.stature_m or measured_stature(points))
-    body = _body(seen, rig, points, shared, options)
+    body = None
+    if options.trajectory:
+        lost = options.max_unseen_s
+        body = body_trajectory(
+            rig, points, seen.xy, seen.score, max_unseen_s=lost, shared_sd_m=shared
+        )
     points = replace(points, covariance=add_shared(points.covariance, shared))
     xyz = points.refined if body is None else body.keypoints.xyz
     covariance = points.covariance if body is None else body.covariance
-    supported = points.inlier_mask.sum(axis=-1) >= 2 if body is None else body.seen >= 2
     rotation, shift, frame_notes = _person_frame(points, xyz, options.keep_axes)
+    score = seen.score.swapaxes(0, 1)
+    xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
     observations = Observations(
         points.timeline,
         rig.moved(rotation, shift),
         points.names,
-        *_pixels(seen, points),
+        xy,
+        points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1)),
         xyz @ rotation.T + shift,
         rotation @ covariance @ rotation.T,
         stature_m=options.stature_m,
@@ -175,7 +177,6 @@ def observe_rig(
     checks = check_rig(observations.rig, sizes, keypoints, options.stature_m)
     return RigObservations(
         observations=observations,
-        supported=np.asarray(supported),
         points=points,
         rig=rig,
         rotation=rotation,
@@ -224,18 +225,14 @@ def _offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[Fl
         words = "offsets as given" if given.any() else "taken as synchronised"
         return given, f"Camera clocks: {words}."
     found = find_offsets(list(tracks.values()), list(tracks))
-    unknown = [
-        f"{name} ({reason})"
-        for name, good, reason in zip(found.names, found.determined, found.reasons, strict=True)
-        if not good
-    ]
-    if unknown:
-        raise InputError(
-            "synchronisation (--sync)",
-            f"the motion does not determine the offset of {'; '.join(unknown)}",
+    named = zip(found.names, found.reasons, strict=True)
+    if unknown := [f"{name} ({reason})" for name, reason in named if reason]:
+        reason = f"the motion does not determine the offset of {'; '.join(unknown)}"
+        hint = (
             "film a few seconds of quick, uneven movement that all cameras see, give the offsets "
-            "(--offsets), or leave --sync out for cameras that are synchronised",
+            "(--offsets), or leave --sync out for cameras that are synchronised"
         )
+        raise InputError("synchronisation (--sync)", reason, hint)
     words = ", ".join(
         f"{name} {1000 * offset:+.1f} ± {1000 * sd:.1f} ms"
         for name, offset, sd in zip(found.names, found.offset_s, found.sd_s, strict=True)
@@ -253,12 +250,12 @@ def _triangulated(seen: _Views, rig: CameraRig, options: RigOptions) -> Triangul
     tried = (points.reason != PointStatus.FEWER_THAN_TWO_VIEWS).sum()
     if np.isfinite(points.refined[..., 0]).sum() > _LEAST_SHARE * max(tried, 1):
         return points
-    raise InputError(
-        "calibration",
-        f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})",
+    reason = f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})"
+    hint = (
         "check that calibration and videos belong together, and the clocks (--offsets); "
-        "try --invert-extrinsics if the file's poses are camera to world",
+        "try --invert-extrinsics if the file's poses are camera to world"
     )
+    raise InputError("calibration", reason, hint)
 
 
 def _turn_upright(points: Triangulation) -> tuple[FloatArray, str]:
@@ -271,34 +268,28 @@ def _turn_upright(points: Triangulation) -> tuple[FloatArray, str]:
     axis = AXES[int(np.argmax([*np.stack([way, -way], axis=1).ravel()]))]
     lean = float(np.degrees(np.arccos(min(1.0, np.abs(way).max()))))
     if not lean < _MOST_LEAN_DEG:
-        raise InputError(
-            "calibration",
+        reason = (
             f"its world has no axis along which the person stands (the nearest is {lean:.0f} "
-            "degrees off), and it does not say which one is up",
-            "give --world-up, or set the calibration's origin on the floor",
+            "degrees off), and it does not say which one is up"
         )
+        hint = "give --world-up, or set the calibration's origin on the floor"
+        raise InputError("calibration", reason, hint)
     note = f"Up is the file's {axis}: the person stands along it ({lean:.0f} degrees off)."
     return turn_to_y_up(axis), note
 
 
 def _way_up(points: Triangulation) -> FloatArray:
     """(3,) unit: from ankles, else hips, to shoulders, the median over the frames."""
-    at = {name: points.refined[:, i] for i, name in enumerate(points.names)}
-    missing = np.full(points.refined.shape[::2], np.nan)
-
-    def middle(joint: str) -> FloatArray:
-        return (at.get(f"L{joint}", missing) + at.get(f"R{joint}", missing)) / 2
-
+    middle = points.keypoints.middle
     for low in ("Ankle", "Hip"):
-        ways = middle("Shoulder") - middle(low)
+        ways = middle("LShoulder", "RShoulder") - middle(f"L{low}", f"R{low}")
         ways = ways[all_finite(ways)]
         if len(ways):
             way = np.median(ways, axis=0)
             return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
-    raise TooFewPoints(
-        "shoulders and hips, by which the vertical is found", found=0, needed=4,
-        hint="give --world-up: the calibration does not say which axis points up",
-    )  # fmt: skip
+    what = "shoulders and hips, by which the vertical is found"
+    hint = "give --world-up: the calibration does not say which axis points up"
+    raise TooFewPoints(what, found=0, needed=4, hint=hint)
 
 
 def measured_stature(points: Triangulation) -> float:
@@ -308,16 +299,6 @@ def measured_stature(points: Triangulation) -> float:
         return 1 / body_scale(points.refined, points.names, seen, 1.0).metres_per_unit
     except TooFewPoints:
         return _ADULT_M
-
-
-def _body(
-    seen: _Views, rig: CameraRig, points: Triangulation, shared: FloatArray, options: RigOptions
-) -> Trajectory | None:
-    if not options.trajectory:
-        return None
-    return body_trajectory(
-        rig, points, seen.xy, seen.score, max_unseen_s=options.max_unseen_s, shared_sd_m=shared
-    )
 
 
 def _person_frame(
@@ -339,20 +320,12 @@ def _person_frame(
     if rotation is None:
         notes.append("The person faces all ways alike: the X axis is the calibration's.")
         rotation = np.eye(3)
-    hips = [names.index(n) for n in ("LHip", "RHip") if n in names]
-    middle = xyz[:, hips].mean(axis=1) if hips else np.full((len(xyz), 3), np.nan)
+    middle = replace(points.keypoints, xyz=xyz).middle("LHip", "RHip")
     middle = middle[all_finite(middle)]
     if not len(middle):
         raise TooFewPoints("the hips", found=0, needed=2)
     origin = np.array([middle[0, 0], level if np.isfinite(level) else 0.0, middle[0, 2]])
     return rotation, -rotation @ origin, notes
-
-
-def _pixels(seen: _Views, points: Triangulation) -> tuple[FloatArray, FloatArray]:
-    """(T, C, J, 2) px, NaN where not seen, and (T, C, J) px, their standard deviation."""
-    score = seen.score.swapaxes(0, 1)
-    xy = np.where((score > 0)[..., None], seen.xy.swapaxes(0, 1), np.nan)
-    return xy, points.sd_px[None] / np.sqrt(np.clip(score, _LEAST_SCORE, 1))
 
 
 def _camera_facts(seen: _Views, points: Triangulation, name: str) -> dict[str, Any]:

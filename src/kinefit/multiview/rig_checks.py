@@ -7,14 +7,14 @@ so does one whose cameras stand underground. Gravity, a person and the videos th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from kinefit.geometry.projection import project_rig, undistort
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import meeting, project, undistort
 from kinefit.geometry.scale import body_scale
 from kinefit.types import (
     BoolArray,
@@ -191,9 +191,8 @@ def fit_to_video(camera: Camera, size: Size) -> tuple[Camera, str | None]:
     near = abs(width - h) < _BLOCK and abs(height - w) < _BLOCK
     if near or _same_aspect((w, h), (height, width)):
         reason = f"{stated}: the video is rotated by 90 degrees against the calibration"
-        raise InputError(
-            name, reason, "calibrate on pictures rotated as the video is, or rotate it"
-        )
+        hint = "calibrate on pictures rotated as the video is, or rotate it"
+        raise InputError(name, reason, hint)
     reason = f"{stated}: this is another camera or another video mode"
     raise InputError(name, reason, "check which video is whose")
 
@@ -215,65 +214,30 @@ def fit_rig_to_videos(
 
 def check_person(points: Keypoints3D, height_m: float | None) -> PersonCheck:
     """Whether a person in the world is upright, not mirrored, and as tall as said."""
-    body = _Body(points)
+    head, neck = points.middle("Nose"), points.middle("LShoulder", "RShoulder")
+    over_feet = np.where(np.isfinite(head), head, neck) - points.middle("LAnkle", "RAnkle")
     scale = sd = None
     if height_m is not None:
-        try:
-            found = body_scale(
-                points.xyz, points.names, all_finite(points.xyz).astype(float), height_m
-            )
+        seen = all_finite(points.xyz).astype(float)
+        with suppress(TooFewPoints):
+            found = body_scale(points.xyz, points.names, seen, height_m)
             scale, sd = 1 / found.metres_per_unit, found.sd / found.metres_per_unit**2
-        except TooFewPoints:
-            pass
-    return PersonCheck(_share(body.head_over_feet()), _share(body.faces_forward()), scale, sd)
+    return PersonCheck(_share(over_feet[:, 1]), _share(_faces_forward(points)), scale, sd)
 
 
-class _Body:
-    """Directions of a person, (T, ...) each, NaN where the points are missing."""
+def _faces_forward(points: Keypoints3D) -> FloatArray:
+    """(T,) votes of both feet and the nose: how far they point to the front, which is
+    up x (right - left): with X forward and Z right, Y x Z = X.
 
-    def __init__(self, points: Keypoints3D) -> None:
-        self._xyz = points.xyz
-        self._column = {name: i for i, name in enumerate(points.names)}
-
-    def _mean(self, *names: str) -> FloatArray:
-        """(T, 3) midpoint of points; NaN where any is missing."""
-        if any(name not in self._column for name in names):
-            return np.full((len(self._xyz), 3), np.nan)
-        return np.asarray(self._xyz[:, [self._column[n] for n in names]].mean(axis=1))
-
-    def lowest_foot(self) -> FloatArray:
-        """Heights of the lowest foot point in each frame that has one."""
-        columns = [self._column[n] for n in _FEET if n in self._column] or [
-            self._column[n] for n in ("LAnkle", "RAnkle") if n in self._column
-        ]
-        heights = self._xyz[:, columns, 1]
-        heights = heights[np.isfinite(heights).any(axis=1)] if columns else np.zeros((0, 1))
-        return np.asarray(np.nanmin(heights, axis=1)) if len(heights) else np.zeros(0)
-
-    def head_over_feet(self) -> FloatArray:
-        """(T,) metres by which the nose (else the shoulders) is above the ankles."""
-        ankles = self._mean("LAnkle", "RAnkle")
-        head, neck = self._mean("Nose"), self._mean("LShoulder", "RShoulder")
-        top = np.where(np.isfinite(head), head, neck)
-        return np.asarray((top - ankles)[:, 1])
-
-    def faces_forward(self) -> FloatArray:
-        """(T,) votes of both feet and the nose: how far they point to the front, which is
-        up x (right - left): with X forward and Z right, Y x Z = X.
-
-        A mirrored world exchanges the sides and leaves toes in front of heels.
-        """
-        across = self._mean("RHip") - self._mean("LHip")
-        shoulders = self._mean("RShoulder") - self._mean("LShoulder")
-        # Up is the body's own: in a world with another vertical this still holds.
-        up = self._mean("LShoulder", "RShoulder") - self._mean("LHip", "RHip")
-        front = np.cross(up, across + shoulders)
-        pointers = [self._mean(f"{s}BigToe") - self._mean(f"{s}Heel") for s in "LR"]
-        pointers.append(self._mean("Nose") - self._mean("LEar", "REar"))
-        votes = np.stack([np.sign((front * p).sum(axis=1)) for p in pointers])
-        known = np.isfinite(votes)
-        total = np.where(known, votes, 0).sum(axis=0)
-        return np.where(known.any(axis=0) & (total != 0), total, np.nan)
+    A mirrored world exchanges the sides and leaves toes in front of heels.
+    """
+    at = points.middle
+    across = at("RHip") - at("LHip") + at("RShoulder") - at("LShoulder")
+    # Up is the body's own: in a world with another vertical this still holds.
+    front = np.cross(at("LShoulder", "RShoulder") - at("LHip", "RHip"), across)
+    pointers = [*(at(f"{s}BigToe") - at(f"{s}Heel") for s in "LR"), at("Nose") - at("LEar", "REar")]
+    total = np.nansum([np.sign((front * p).sum(axis=1)) for p in pointers], axis=0)
+    return np.where(total != 0, total, np.nan)
 
 
 def _share(values: FloatArray) -> float | None:
@@ -284,9 +248,13 @@ def _share(values: FloatArray) -> float | None:
 
 def _floor(points: Keypoints3D | None) -> tuple[float, str]:
     """Height of the floor, and where that is from."""
-    feet = np.zeros(0) if points is None else _Body(points).lowest_foot()
-    if len(feet):
-        return float(np.percentile(feet, _FLOOR_PERCENTILE)), "the person's feet"
+    names = () if points is None else points.names
+    feet = [n for n in _FEET if n in names] or [n for n in ("LAnkle", "RAnkle") if n in names]
+    if points is not None and feet:
+        heights = points.xyz[:, [names.index(n) for n in feet], 1]
+        lowest = np.fmin.reduce(heights, axis=1)
+        if np.isfinite(lowest).any():
+            return float(np.nanpercentile(lowest, _FLOOR_PERCENTILE)), "the person's feet"
     return 0.0, "the world's origin"
 
 
@@ -309,29 +277,23 @@ def _camera(
 ) -> CameraCheck:
     right, down, forward = camera.R
     video = image_sizes.get(camera.name)
-    distance = None if middle is None else float(np.linalg.norm(middle - camera.centre))
+    seen = points.xyz[all_finite(points.xyz)] if points is not None else np.empty((0, 3))
     return CameraCheck(
         name=camera.name,
         place_m=_triple(camera.centre),
         height_m=float(camera.centre[1] - floor),
         tilt_deg=float(np.degrees(np.arcsin(np.clip(-forward[1], -1, 1)))),
         roll_deg=float(np.degrees(np.arctan2(-right[1], -down[1]))),
-        distance_m=distance,
-        seen=None if points is None else _seen(camera, points),
+        distance_m=None if middle is None else float(np.linalg.norm(middle - camera.centre)),
+        seen=float(_inside(camera, seen).mean()) if len(seen) else None,
         size=camera.size,
         video_size=None if video is None else (int(video[0]), int(video[1])),
     )
 
 
-def _seen(camera: Camera, points: Keypoints3D) -> float | None:
-    """Share of the points that fall into the camera's picture."""
-    xyz = points.xyz[all_finite(points.xyz)]
-    return float(_inside(camera, xyz).mean()) if len(xyz) else None
-
-
 def _inside(camera: Camera, xyz: FloatArray) -> BoolArray:
     """(N,) whether points are in the picture."""
-    xy = project_rig(CameraRig((camera,)), xyz)[0]
+    xy = project(camera, xyz)
     with np.errstate(invalid="ignore"):
         return np.asarray(((xy > -0.5) & (xy < np.array(camera.size) - 0.5)).all(axis=-1))
 
@@ -339,11 +301,8 @@ def _inside(camera: Camera, xyz: FloatArray) -> BoolArray:
 def _pair(a: Camera, b: Camera, middle: FloatArray) -> PairCheck:
     p, q = a.centre - middle, b.centre - middle
     cosine = p @ q / max(float(np.linalg.norm(p) * np.linalg.norm(q)), 1e-12)
-    return PairCheck(
-        cameras=(a.name, b.name),
-        baseline_m=float(np.linalg.norm(p - q)),
-        angle_deg=float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
-    )
+    angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    return PairCheck((a.name, b.name), float(np.linalg.norm(p - q)), angle)
 
 
 def _triple(values: FloatArray) -> tuple[float, float, float]:
@@ -425,11 +384,9 @@ def _pair_findings(pairs: tuple[PairCheck, ...]) -> Iterator[Finding]:
     widest = max(angles, default=90.0)
     if _NARROW_DEG <= widest < _WIDEST_LEAST_DEG:
         times = 1 / np.tan(np.radians(widest / 2))
-        yield Finding(
-            "caution",
-            f"No two cameras see from directions further apart than {widest:.0f} degrees.",
-            meaning=f"Depth is {times:.0f} times less certain than the rest.",
-        )
+        what = f"No two cameras see from directions further apart than {widest:.0f} degrees."
+        meaning = f"Depth is {times:.0f} times less certain than the rest."
+        yield Finding("caution", what, meaning=meaning)
 
 
 def _lens_findings(rig: CameraRig) -> Iterator[Finding]:
@@ -438,12 +395,9 @@ def _lens_findings(rig: CameraRig) -> Iterator[Finding]:
         w, h = camera.size
         corners = np.array([[0, 0], [w - 1, 0], [0, h - 1], [w - 1, h - 1]], np.float64)
         if np.isnan(undistort(camera, corners)).any():
-            yield Finding(
-                "caution",
-                f"The lens of camera {camera.name} is not known to the corners of its picture.",
-                meaning="Points there are left out.",
-                action="Calibrate with the board near the edges too.",
-            )
+            what = f"The lens of camera {camera.name} is not known to the corners of its picture."
+            action = "Calibrate with the board near the edges too."
+            yield Finding("caution", what, meaning="Points there are left out.", action=action)
 
 
 def _person_findings(person: PersonCheck, up_known: bool) -> Iterator[Finding]:

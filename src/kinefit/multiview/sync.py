@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erf
+from scipy.sparse.csgraph import connected_components
 
 from kinefit.multiview.lags import LEAST_SD_S, PairLag, pair_lag
 from kinefit.multiview.velocities import ImageMotion, image_motion, shared_joints
 from kinefit.types import BoolArray, FloatArray, InputError, Keypoints2D
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +24,6 @@ class Synchronisation:
     offset_s: (C,) seconds to add to a camera's `own_clock` to get the reference's; NaN where not
         determined.
     sd_s: (C,) standard deviation; NaN where no lag was found, else also where it is too wide.
-    confidence: (C,) in 0..1: the probability that the offset is right to within the tolerance, if
-        some lag is: that of the right peak times that of so small an error. 1 for the reference.
     determined: (C,) True where two standard deviations lie within the tolerance and no lag far
         away explains the motion nearly as well. True for the reference.
     reasons: C texts, why a camera's offset is not determined; empty where it is.
@@ -37,26 +34,15 @@ class Synchronisation:
     reference: int
     offset_s: FloatArray
     sd_s: FloatArray
-    confidence: FloatArray
     determined: BoolArray
     reasons: tuple[str, ...]
     pairs: tuple[PairLag, ...]
 
     def __post_init__(self) -> None:
-        names = check_names("Synchronisation", self.names)
-        shape = (len(names),)
-        freeze(
-            self,
-            names=names,
-            offset_s=frozen_array("Synchronisation", "offset_s", self.offset_s, shape),
-            sd_s=frozen_array("Synchronisation", "sd_s", self.sd_s, shape),
-            confidence=frozen_array("Synchronisation", "confidence", self.confidence, shape),
-            determined=frozen_array(
-                "Synchronisation", "determined", self.determined, shape, np.bool_
-            ),
-            reasons=tuple(self.reasons),
-            pairs=tuple(self.pairs),
-        )
+        freeze(self, names=check_names("Synchronisation", self.names))
+        shape = (len(self.names),)
+        freeze_arrays(self, offset_s=shape, sd_s=shape)
+        freeze_arrays(self, np.bool_, determined=shape)
 
 
 def find_offsets(
@@ -65,7 +51,6 @@ def find_offsets(
     *,
     max_offset_s: float = 10.0,
     within_frames: float = 0.25,
-    trust_stamps: bool = False,
 ) -> Synchronisation:
     """The clocks of cameras that saw the same person, from how the points move.
 
@@ -75,7 +60,6 @@ def find_offsets(
     max_offset_s: largest offset between two clocks that is considered.
     within_frames: tolerance: two standard deviations must lie within this part of a frame interval
         (of the slower of the camera and the reference).
-    trust_stamps: as in `own_clock`.
 
     All pairs of cameras are compared; then one offset per camera follows by weighted least squares
     over the pairs that have a lag. Where these contradict each other around a loop the
@@ -84,38 +68,21 @@ def find_offsets(
     Raises InputError for fewer than two tracks, a count of names that differs, options
     that are not positive, and too few joints in common.
     """
-    _check(tracks, names, max_offset_s, within_frames)
+    if len(tracks) < 2:
+        raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
+    if len(names) != len(tracks):
+        reason = f"{len(names)} names for {len(tracks)} tracks"
+        raise InputError("cameras", reason, "give one name per camera")
+    for option, value in (("largest offset", max_offset_s), ("tolerance", within_frames)):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(option, f"{value} is not positive", "give a number above 0")
     joints = shared_joints(tracks)
-    motions = [image_motion(t, joints, trust_stamps) for t in tracks]
+    motions = [image_motion(t, joints) for t in tracks]
     pairs = [
         pair_lag((names[i], names[j]), motions[i], motions[j], max_offset_s)
         for i, j in combinations(range(len(tracks)), 2)
     ]
     return _one_clock(tuple(names), motions, pairs, within_frames)
-
-
-def _check(
-    tracks: Sequence[Keypoints2D], names: Sequence[str], max_offset_s: float, within: float
-) -> None:
-    if len(tracks) < 2:
-        raise InputError("cameras", f"{len(tracks)} given, at least 2 needed", "give more videos")
-    if len(names) != len(tracks):
-        raise InputError(
-            "cameras", f"{len(names)} names for {len(tracks)} tracks", "give one name per camera"
-        )
-    for option, value in (("largest offset", max_offset_s), ("tolerance", within)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(option, f"{value} is not positive", "give a number above 0")
-
-
-class _Solution(NamedTuple):
-    """offset: (C,) seconds; sd: (C,); closure: (P,) seconds of the pairs used; misfit: whether one
-    of these is too large."""
-
-    offset: FloatArray
-    sd: FloatArray
-    closure: FloatArray
-    misfit: bool
 
 
 def _one_clock(
@@ -129,12 +96,16 @@ def _one_clock(
     offset, sd = np.full((2, len(names)), np.nan)
     used, contradiction = _consistent(names, members, good, interval)
     if not contradiction and len(members) > 1:
-        solution = _solve(names, members, used, interval)
-        offset, sd = solution.offset, solution.sd
-        pairs = _with_closure(names, pairs, used, good, offset)
+        offset, sd, _, _ = _solve(names, members, used, interval)
+        left_out = [pair for pair in good if pair not in used]
+        for k, pair in enumerate(pairs):
+            if pair in left_out:
+                i, j = _index(names, pair)
+                off = abs(pair.lag_s - float(offset[j] - offset[i]))
+                reason = f"its lag contradicts those of the other pairs by {off:.3f} s"
+                pairs[k] = replace(pair, reason=reason)
     tolerance = within_frames * np.fmax(interval, interval[reference])
-    confidence = _confidence(names, reference, pairs, sd, tolerance)
-    offset[reference], sd[reference], confidence[reference] = 0.0, 0.0, 1.0
+    offset[reference], sd[reference] = 0.0, 0.0
     with np.errstate(invalid="ignore"):
         determined = (2 * sd <= tolerance) & np.isfinite(offset)
     determined[reference] = True
@@ -145,32 +116,20 @@ def _one_clock(
         for c in range(len(names))
     )  # fmt: skip
     offset[~determined] = np.nan
-    return Synchronisation(
-        names, reference, offset, sd, confidence, determined, reasons, tuple(pairs)
-    )
+    return Synchronisation(names, reference, offset, sd, determined, reasons, tuple(pairs))
 
 
 def _index(names: tuple[str, ...], pair: PairLag) -> tuple[int, int]:
     return names.index(pair.cameras[0]), names.index(pair.cameras[1])
 
 
-def _chains(
-    names: tuple[str, ...], pairs: Sequence[PairLag], cost: Callable[[PairLag], float]
-) -> FloatArray:
-    """(C, C) least sum of costs along chains of pairs, infinite where none leads (Floyd 1962)."""
-    total = np.where(np.eye(len(names)) > 0, 0.0, np.inf)
-    for pair in pairs:
-        i, j = _index(names, pair)
-        total[i, j] = total[j, i] = cost(pair)
-    for k in range(len(names)):
-        total = np.minimum(total, total[:, k, None] + total[k])
-    return total
-
-
 def _largest_group(names: tuple[str, ...], pairs: Sequence[PairLag]) -> list[int]:
     """The cameras of the largest connected group; the one of the first camera where equal."""
-    connected = np.isfinite(_chains(names, pairs, lambda _: 0.0))
-    return [int(c) for c in np.flatnonzero(connected[connected.sum(axis=1).argmax()])]
+    joined = np.eye(len(names), dtype=bool)
+    for pair in pairs:
+        joined[_index(names, pair)] = True
+    _, group = connected_components(joined, directed=False)
+    return np.flatnonzero(group == np.bincount(group).argmax()).tolist()
 
 
 def _consistent(
@@ -181,27 +140,33 @@ def _consistent(
     Three cameras tell that one of three lags is wrong, not which; a fourth does.
     """
     inside = [p for p in good if set(_index(names, p)) <= set(members)]
-    if len(members) < 2 or not (whole := _solve(names, members, inside, interval)).misfit:
+    if len(members) < 2:
+        return inside, ""
+    _, _, closure, misfit = _solve(names, members, inside, interval)
+    if not misfit:
         return inside, ""
     ways = []
     for left_out in inside:
         rest = [p for p in inside if p is not left_out]
         connected = len(_largest_group(names, rest)) == len(members)
-        if connected and not _solve(names, members, rest, interval).misfit:
+        if connected and not _solve(names, members, rest, interval)[3]:
             ways.append(rest)
     if len(ways) == 1:
         return ways[0], ""
-    worst = inside[int(np.abs(whole.closure).argmax())]
+    a, b = inside[int(np.abs(closure).argmax())].cameras
     return inside, (
-        f"the lags of the pairs contradict each other: between {worst.cameras[0]} and "
-        f"{worst.cameras[1]} by {abs(whole.closure).max():.3f} s"
+        f"the lags of the pairs contradict each other: between {a} and {b} "
+        f"by {np.abs(closure).max():.3f} s"
     )
 
 
 def _solve(
     names: tuple[str, ...], members: list[int], pairs: Sequence[PairLag], interval: FloatArray
-) -> _Solution:
+) -> tuple[FloatArray, FloatArray, FloatArray, bool]:
     """Weighted least squares for the offsets of connected cameras; the first of them has 0.
+
+    Returns (C,) offsets and (C,) their deviations in seconds, (P,) what each pair is off from
+    them, and whether one of these is too large.
 
     The lags of two pairs that share a camera are not independent: half of each variance comes
     from that camera. So the deviations do not shrink as they would by averaging over pairs.
@@ -222,40 +187,7 @@ def _solve(
     closure = lag - design[:, members] @ offset[members]
     half = interval[ends].max(axis=1) / 2
     misfit = bool((np.abs(closure) > np.maximum(3 * sd, half)).any())
-    return _Solution(offset, spread, closure, misfit)
-
-
-def _with_closure(
-    names: tuple[str, ...],
-    pairs: Sequence[PairLag],
-    used: Sequence[PairLag],
-    good: Sequence[PairLag],
-    offset: FloatArray,
-) -> list[PairLag]:
-    """The pairs with their closure, and a reason where one was left out for it."""
-    out = []
-    for pair in pairs:
-        i, j = _index(names, pair)
-        closure = pair.lag_s - float(offset[j] - offset[i])
-        reason = pair.reason
-        if pair in good and pair not in used:
-            reason = f"its lag contradicts those of the other pairs by {abs(closure):.3f} s"
-        out.append(replace(pair, closure_s=closure, reason=reason))
-    return out
-
-
-def _confidence(
-    names: tuple[str, ...],
-    reference: int,
-    pairs: Sequence[PairLag],
-    sd: FloatArray,
-    tolerance: FloatArray,
-) -> FloatArray:
-    """(C,) see `Synchronisation`: along the surest chain of pairs to the reference."""
-    found = [pair for pair in pairs if np.isfinite(pair.lag_s)]
-    doubt = _chains(names, found, lambda pair: float(np.logaddexp(0.0, -pair.margin)))
-    near = erf(tolerance / np.maximum(sd, LEAST_SD_S) / np.sqrt(2))
-    return np.where(np.isfinite(sd), np.exp(-doubt[reference]) * near, 0.0)
+    return offset, spread, closure, misfit
 
 
 def _why(name: str, pairs: Sequence[PairLag], sd: float, tolerance: float) -> str:

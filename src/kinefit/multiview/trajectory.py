@@ -17,11 +17,11 @@ there (100 frames of 26 points: 18 ms, 20 with the normal equations of `kinefit.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from kinefit.geometry.banded import BlockPentadiagonal, acceleration_bands
@@ -29,16 +29,9 @@ from kinefit.geometry.projection import RigOptics
 from kinefit.geometry.robust import Cauchy
 from kinefit.multiview.noise import add_shared
 from kinefit.multiview.triangulate import Triangulation
-from kinefit.skeletons.limbs import (
-    Limb,
-    acceleration_density,
-    ends,
-    limbs,
-    limbs_among,
-    twins,
-)
+from kinefit.skeletons.limbs import Limb, acceleration_density, ends, limbs, limbs_among, twins
 from kinefit.types import CameraRig, FloatArray, IntArray, Keypoints3D
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 _RIGID = tuple(limb for limb in limbs() if limb.length_sd > 0)
 _VIEWS = Cauchy(3.0)  # standard deviations at which a view's pull stops growing
@@ -76,12 +69,8 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         shape = self.keypoints.xyz.shape
-        freeze(
-            self,
-            covariance=frozen_array("Trajectory", "covariance", self.covariance, (*shape, 3)),
-            seen=frozen_array("Trajectory", "seen", self.seen, shape[:2], np.int64),
-            lengths=frozen_array("Trajectory", "lengths", self.lengths, (len(self.bones),)),
-        )
+        freeze_arrays(self, covariance=(*shape, 3), lengths=(len(self.bones),))
+        freeze_arrays(self, np.int64, seen=shape[:2])
 
 
 def body_trajectory(
@@ -150,12 +139,11 @@ def _groups(names: tuple[str, ...], known: IntArray) -> list[IntArray]:
 
     Half the time: face and fingers of the demo take no part in the solves of the body.
     """
-    group = {int(j): int(j) for j in known}
-    for a, b in ends(names, limbs_among([names[j] for j in known], _RIGID)):
-        merged = group[int(b)]
-        group = {j: group[int(a)] if g == merged else g for j, g in group.items()}
-    count = Counter(group.values())
-    label = np.array([g if count[g] > 1 else -1 for g in group.values()])
+    here = [names[j] for j in known]
+    joined = np.zeros((len(known), len(known)), dtype=bool)
+    joined[tuple(ends(here, limbs_among(here, _RIGID)).T)] = True
+    _, label = connected_components(joined, directed=False) if here else (0, np.zeros(0, int))
+    label = np.where(np.bincount(label)[label] > 1, label, -1)
     return [known[label == g] for g in np.unique(label)]
 
 

@@ -18,10 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinefit.geometry.projection import RigOptics, Seen
 from kinefit.multiview.candidate_selection import select_candidates
@@ -39,7 +37,7 @@ from kinefit.types import (
     Keypoints3D,
     Timeline,
 )
-from kinefit.types.arrays import check_names, freeze, frozen_array
+from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 # Numbers (cameras x pairs x points) that one block works on: 16 MB an array, near the cache's size
 # and small beside the data of a long clip.
@@ -73,14 +71,14 @@ class PointStatus(IntEnum):
         return _WORDS[self]
 
 
-_WORDS = {
-    PointStatus.OK: "triangulated",
-    PointStatus.FEWER_THAN_TWO_VIEWS: "seen by fewer than two cameras",
-    PointStatus.DEGENERATE_RAYS: "the rays are nearly parallel or meet behind a camera",
-    PointStatus.VIEWS_DISAGREE: "too few views agree within the inlier threshold",
-    PointStatus.AMBIGUOUS: "two places have as many views for them",
-    PointStatus.NOT_CONVERGED: "the refinement left the cameras' field of view",
-}
+_WORDS = (
+    "triangulated",
+    "seen by fewer than two cameras",
+    "the rays are nearly parallel or meet behind a camera",
+    "too few views agree within the inlier threshold",
+    "two places have as many views for them",
+    "the refinement left the cameras' field of view",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +112,13 @@ class Triangulation:
     sd_px: FloatArray
 
     def __post_init__(self) -> None:
-        names, cameras = (
-            check_names("Triangulation", n) for n in (tuple(self.names), tuple(self.cameras))
-        )
+        names, cameras = (check_names("Triangulation", n) for n in (self.names, self.cameras))
         T, J, C = len(self.timeline), len(names), len(cameras)
-        shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "initial": ((T, J, 3), np.float64),
-            "refined": ((T, J, 3), np.float64),
-            "covariance": ((T, J, 3, 3), np.float64),
-            "best_pair": ((T, J, 2), np.int64),
-            "inlier_mask": ((T, J, C), np.bool_),
-            "reprojection": ((T, J, C, 2), np.float64),
-            "error_px": ((T, J, C), np.float64),
-            "reason": ((T, J), np.int64),
-            "sd_px": ((C, J), np.float64),
-        }
-        checked = {
-            name: frozen_array("Triangulation", name, getattr(self, name), shape, dtype)
-            for name, (shape, dtype) in shapes.items()
-        }
-        freeze(self, names=names, cameras=cameras, **checked)
+        freeze(self, names=names, cameras=cameras)
+        freeze_arrays(self, initial=(T, J, 3), refined=(T, J, 3), covariance=(T, J, 3, 3),
+                      reprojection=(T, J, C, 2), error_px=(T, J, C), sd_px=(C, J))  # fmt: skip
+        freeze_arrays(self, np.int64, best_pair=(T, J, 2), reason=(T, J))
+        freeze_arrays(self, np.bool_, inlier_mask=(T, J, C))
 
     @property
     def keypoints(self) -> Keypoints3D:
@@ -210,15 +195,11 @@ class _Work:
             noise = robust_sd(self.square, self.freedom, self.inliers)
             limit = np.clip(_GATE_SD * noise, _GATE_LEAST_PX, limit)
         # Twice: noise found with equal weights is shared out among the cameras too evenly.
-        for solve in (self._solve_linear, self._solve_robust):
+        for solve in (self._linear, self._robust):
             sd = self._noise()
             self._blocks(partial(self._refine, limit=limit[:, None], sd=sd, solve=solve), 8)
         self._reject_doubtful(time)
-        sd = self._noise()
-        C, N = self.inliers.shape
-        covariance, pixels = np.full((N, 3, 3), np.nan), np.full((C, N, 2), np.nan)
-        self._blocks(lambda block: self._covariances(block, sd, covariance, pixels), 8)
-        return self._result(timeline, names, sd, covariance, pixels)
+        return self._result(timeline, names, self._noise())
 
     def _blocks(self, work: Callable[[slice], None], depth: int) -> None:
         """`work` on slices of the points, `depth` numbers per point and camera at a time."""
@@ -233,14 +214,25 @@ class _Work:
             list(pool.map(work, blocks))
 
     def _hypotheses(self, time: FloatArray | None) -> None:
-        """One hypothesis per point, by all pairs of cameras."""
-        P, N = len(self.pairs), self.inliers.shape[1]
+        """One hypothesis per point: of what all pairs of cameras propose, the one that its views
+        and its neighbours in time support."""
+        P, (T, J) = len(self.pairs), self.shape[1:]
         # Single precision: the most memory of all, and good to a micrometre. Refined in double.
-        self.starts: NDArray[Any] = np.empty((3, P, N), np.float32)
-        self.places: NDArray[Any] = np.empty((3, P, N), np.float32)
-        self.cost: NDArray[Any] = np.empty((P, N), np.float32)
-        self._blocks(self._propose, 2 * len(self.pairs))
-        self._choose(time)
+        starts, places = np.empty((2, 3, P, T * J), np.float32)
+        cost = np.empty((P, T * J), np.float32)
+
+        def propose(block: slice) -> None:
+            found = hypotheses(self.seen.at(block), self.pairs, self.options)
+            starts[:, :, block], places[:, :, block], cost[:, block] = found
+
+        self._blocks(propose, 2 * P)
+        chosen = select_candidates(places.reshape(3, P, T, J), cost.reshape(P, T, J), time)
+        self.pair, self.ambiguous = chosen.hypothesis.ravel(), chosen.ambiguous.ravel()
+        row, column = np.maximum(self.pair, 0), np.arange(T * J)
+        self.initial, self.refined = (
+            np.where(self.pair >= 0, candidates[:, row, column], np.nan)
+            for candidates in (starts, places)
+        )
 
     def _raised_threshold(self) -> float:
         """px: the inlier threshold, or more where the rig's views generally disagree by more.
@@ -253,26 +245,6 @@ class _Work:
         known = scaled[np.isfinite(scaled)]
         level = float(np.median(known)) / 1.177 if len(known) else 0.0
         return min(_RIG_LEVELS * level, self.most_thresh)
-
-    def _propose(self, block: slice) -> None:
-        """What each pair of cameras says about the points of a block."""
-        seen = self.seen.at(block)
-        found = hypotheses(seen, self.pairs, self.options)
-        self.starts[:, :, block], self.places[:, :, block] = found.start, found.points
-        self.cost[:, block] = found.cost
-
-    def _choose(self, time: FloatArray | None) -> None:
-        """One hypothesis per point, by its views and by its neighbours in time."""
-        P, (T, J) = len(self.pairs), self.shape[1:]
-        chosen = select_candidates(
-            self.places.reshape(3, P, T, J), self.cost.reshape(P, T, J), time
-        )
-        self.pair, self.ambiguous = chosen.hypothesis.ravel(), chosen.ambiguous.ravel()
-        row, column = np.maximum(self.pair, 0), np.arange(T * J)
-        found = self.pair >= 0
-        self.initial = np.where(found, self.starts[:, row, column], np.nan)
-        self.refined = np.where(found, self.places[:, row, column], np.nan)
-        del self.starts, self.places, self.cost
 
     def _first_pass(self, block: slice) -> None:
         """Which views of a block agree, and what they leave as residuals."""
@@ -297,13 +269,13 @@ class _Work:
         reason[count < 2] = PointStatus.FEWER_THAN_TWO_VIEWS
         return reason
 
-    def _solve_linear(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+    def _linear(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
         """Linear least squares: all that is needed while the weights are not final."""
         seen = replace(self.seen.at(block), weight=weight)
         found = linear_points(seen, np.ones_like(weight), start)
         return np.where(np.isfinite(found), found, start)
 
-    def _solve_robust(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
+    def _robust(self, block: slice, weight: FloatArray, start: FloatArray) -> FloatArray:
         return refine(self.optics, self.xy[:, block], weight, start, self.options)
 
     def _refine(
@@ -324,7 +296,9 @@ class _Work:
         relative = weight * good * (sd.min() / sd[:, self._columns(block)]) ** 2
         with np.errstate(divide="ignore"):
             reach = np.minimum(limit / np.sqrt(weight), self.options.inlier_thresh)
-        share = np.clip((_TAPER - self._error(block, points) / reach) / (_TAPER - 1), 0, 1)
+        u, v = self.optics.project(points)
+        away = np.hypot(u - xy[..., 0], v - xy[..., 1])
+        share = np.clip((_TAPER - away / reach) / (_TAPER - 1), 0, 1)
         enough = ((share == 1) & (relative > 0)).sum(axis=0) >= self.options.min_views
         # A point that would lose its second view keeps those it was found with.
         share = np.where(enough, np.nan_to_num(share), self.inliers[:, block])
@@ -357,11 +331,6 @@ class _Work:
         self.refined[:, gone], self.inliers[:, gone] = np.nan, False
         self.square[:, gone] = self.freedom[:, gone] = 0.0
 
-    def _error(self, block: slice, points: FloatArray) -> FloatArray:
-        """(C, n) px between the views of a block and `points`; NaN where there is no view."""
-        u, v = self.optics.project(points)
-        return np.hypot(u - self.xy[:, block, 0], v - self.xy[:, block, 1])
-
     def _residuals(
         self, block: slice, used: FloatArray, u: FloatArray, v: FloatArray, seen: Seen
     ) -> None:
@@ -385,44 +354,30 @@ class _Work:
         """Which of the J points each point of a block is."""
         return np.asarray(np.arange(block.start, block.stop) % self.shape[2])
 
-    def _covariances(
-        self, block: slice, sd: FloatArray, covariance: FloatArray, pixels: FloatArray
-    ) -> None:
-        """Covariance from the noise, and reprojection through the lens."""
-        u, v, seen = self.optics.look(self.refined[:, block])
-        pixels[:, block, 0], pixels[:, block, 1] = u, v
-        on = self.inliers[:, block]
-        w = np.where(on, self.weight[:, block] / sd[:, self._columns(block)] ** 2, 0.0)
-        slopes = self.optics.jacobian(seen.only(on))
-        covariance[block] = full(inverse(information(w, *slopes)))
-
-    def _result(
-        self,
-        timeline: Timeline,
-        names: tuple[str, ...],
-        sd: FloatArray,
-        covariance: FloatArray,
-        pixels: FloatArray,
-    ) -> Triangulation:
+    def _result(self, timeline: Timeline, names: tuple[str, ...], sd: FloatArray) -> Triangulation:
+        """With covariances from the noise, and reprojections through the lens."""
         C, T, J = self.shape
-        missing = np.isnan(self.xy).any(axis=-1)
+        covariance, pixels = np.full((T * J, 3, 3), np.nan), np.full((C, T * J, 2), np.nan)
+
+        def fill(block: slice) -> None:
+            u, v, seen = self.optics.look(self.refined[:, block])
+            pixels[:, block, 0], pixels[:, block, 1] = u, v
+            on = self.inliers[:, block]
+            w = np.where(on, self.weight[:, block] / sd[:, self._columns(block)] ** 2, 0.0)
+            slopes = self.optics.jacobian(seen.only(on))
+            covariance[block] = full(inverse(information(w, *slopes)))
+
+        self._blocks(fill, 8)
         error = np.hypot(*(pixels - self.xy).transpose(2, 0, 1))
-        error = np.where(missing, np.nan, error)
+        error[np.isnan(self.xy).any(axis=-1)] = np.nan
         best = np.where(self.pair[:, None] < 0, -1, self.pairs[self.pair])
         return Triangulation(
-            timeline,
-            names,
-            self.rig.names,
-            self.initial.T.reshape(T, J, 3),
-            self.refined.T.reshape(T, J, 3),
-            covariance.reshape(T, J, 3, 3),
-            best.reshape(T, J, 2),
-            self.inliers.T.reshape(T, J, C),
-            pixels.transpose(1, 0, 2).reshape(T, J, C, 2),
-            error.T.reshape(T, J, C),
-            self.reason.reshape(T, J),
-            sd,
-        )
+            timeline, names, self.rig.names,
+            self.initial.T.reshape(T, J, 3), self.refined.T.reshape(T, J, 3),
+            covariance.reshape(T, J, 3, 3), best.reshape(T, J, 2),
+            self.inliers.T.reshape(T, J, C), pixels.transpose(1, 0, 2).reshape(T, J, C, 2),
+            error.T.reshape(T, J, C), self.reason.reshape(T, J), sd,
+        )  # fmt: skip
 
 
 def _near_neighbour(points: FloatArray, sure: FloatArray, gaps: FloatArray) -> BoolArray:

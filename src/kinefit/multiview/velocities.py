@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import convolve1d, median_filter
 
 from kinefit.multiview.clock import own_clock
+from kinefit.tracking.sides import centroid_size
 from kinefit.types import FloatArray, InputError, Keypoints2D, all_finite
 
 _JOINTS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")  # midpoints; and the nose
@@ -48,20 +49,15 @@ def shared_joints(tracks: Sequence[Keypoints2D]) -> list[tuple[str, ...]]:
     common = set(tracks[0].names).intersection(*(t.names for t in tracks))
     groups = [("L" + j, "R" + j) for j in _JOINTS if {"L" + j, "R" + j} <= common]
     if len(groups) < _MIN_JOINTS:
-        raise InputError(
-            "cameras",
-            f"their tracks have {len(groups)} pairs of joints in common, {_MIN_JOINTS} are needed",
-            "use one detector for all",
-        )
+        reason = f"{len(groups)} pairs of joints in common, {_MIN_JOINTS} are needed"
+        raise InputError("cameras", f"their tracks have {reason}", "use one detector for all")
     return [*groups, ("Nose",)] if "Nose" in common else [*groups]
 
 
-def image_motion(
-    track: Keypoints2D, joints: list[tuple[str, ...]], trust_stamps: bool
-) -> ImageMotion:
-    clock = own_clock(track, trust_stamps=trust_stamps)
+def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMotion:
+    clock = own_clock(track)
     shape = (len(joints), 2)
-    size = _body_size(track, joints)
+    size = centroid_size(track.xy[:, [track.names.index(n) for group in joints for n in group]])
     known = np.isfinite(size)
     if known.sum() < 2:
         start = float(clock[0]) if len(clock) else 0.0
@@ -70,11 +66,11 @@ def image_motion(
     interval = float(np.median(np.diff(time)))
     count = int(min(time[-1], _LONGEST_S) * GRID_HZ + 1e-6) + 1
     grid = np.arange(count) / GRID_HZ
-    steady = median_filter(
-        size[known], int(1 / interval) | 1 if interval < 1 else 1, mode="nearest"
-    )
-    size = np.interp(grid, time[known], steady)
-    points = _midpoints(track, joints)
+    second = int(1 / interval) | 1 if interval < 1 else 1  # an odd number of samples
+    size = np.interp(grid, time[known], median_filter(size[known], second, mode="nearest"))
+    seen_xy = np.where((track.score >= _MIN_SCORE)[..., None], track.xy, np.nan)
+    groups = [[track.names.index(name) for name in group] for group in joints]
+    points = np.stack([seen_xy[:, group].mean(axis=1) for group in groups], axis=1)
     xy = [_on_grid(time, points[:, k], grid, float(np.median(size))) for k in range(len(joints))]
     velocity, seen = _slope(np.stack(xy, axis=1))
     velocity = velocity / size[:, None, None]
@@ -82,25 +78,6 @@ def image_motion(
     mean = _running(velocity, window) / np.maximum(_running(seen, window), 1e-9)[..., None]
     velocity = np.where(seen[..., None] > 0, velocity - mean, 0.0)
     return ImageMotion(velocity, seen, float(clock[0]), interval)
-
-
-def _midpoints(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
-    """(T, K, 2) pixels; NaN where a point of the group is missing."""
-    column = {name: i for i, name in enumerate(track.names)}
-    xy = np.where((track.score >= _MIN_SCORE)[..., None], track.xy, np.nan)
-    return np.stack([xy[:, [column[n] for n in group]].mean(axis=1) for group in joints], axis=1)
-
-
-def _body_size(track: Keypoints2D, joints: list[tuple[str, ...]]) -> FloatArray:
-    """(T,) pixels: root mean square distance of the joints from their mean (centroid size)."""
-    column = {name: i for i, name in enumerate(track.names)}
-    xy = track.xy[:, [column[n] for group in joints for n in group]]
-    seen = all_finite(xy)[..., None]
-    count = seen.sum(axis=1)
-    centre = np.where(seen, xy, 0.0).sum(axis=1) / np.maximum(count, 1)
-    square = np.where(seen, (xy - centre[:, None]) ** 2, 0.0).sum(axis=(1, 2))
-    size = np.sqrt(square / np.maximum(count[:, 0], 1))
-    return np.where((count[:, 0] >= 4) & (size > 0), size, np.nan)
 
 
 def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) -> FloatArray:
@@ -115,7 +92,7 @@ def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) ->
     time, xy = time[known], xy[known]
     if len(time) < 5:
         return out
-    width = max(3, _odd(0.12 / interval, len(time)))
+    width = max(3, int(min(0.12 / interval, len(time))) | 1)
     jump = np.linalg.norm(xy - median_filter(xy, (width, 1), mode="nearest"), axis=1)
     good = jump <= max(4 * float(np.median(jump)), 0.06 * size)
     time, xy = time[good], xy[good]
@@ -125,11 +102,6 @@ def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) ->
     for d in range(2):
         out[inside, d] = np.interp(grid[inside], time, xy[:, d])
     return out
-
-
-def _odd(width: float, most: int) -> int:
-    """An odd number of samples near `width`, at most about `most`."""
-    return int(min(width, most)) | 1
 
 
 def _window(sigma_s: float) -> tuple[FloatArray, FloatArray]:

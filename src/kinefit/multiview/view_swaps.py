@@ -20,7 +20,7 @@ from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.skeletons import Skeleton
 from kinefit.tracking.sides import GROUPS, SPEED_LIMIT, cheapest_states, label_jumps
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, Keypoints2D, Timeline
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 # What is exchanged together, finest: a unit is a pair of joints with what hangs on them. Words
 # that occur in the names of the points; the first unit with such a word is the point's.
@@ -63,7 +63,7 @@ class ViewSwaps:
 
     def __post_init__(self) -> None:
         shape = (len(self.cameras), len(self.timeline), len(UNITS))
-        freeze(self, swapped=frozen_array("ViewSwaps", "swapped", self.swapped, shape, np.bool_))
+        freeze_arrays(self, np.bool_, swapped=shape)
 
     def of_points(self, names: Sequence[str]) -> BoolArray:
         """(C, T, J) where each named point carries its twin's label."""
@@ -74,12 +74,9 @@ class ViewSwaps:
         """(T,) frames per group, and per unit where it differs from its group; none empty."""
         swapped, found = self.swapped[self.cameras.index(name)], {}
         for group in GROUPS:
-            units = [u for u, n in enumerate(UNITS) if _GROUP_OF.get(n, "arms") == group]
-            joints = [u for u in units if list(UNITS)[u] != "face"]
-            whole = swapped[:, joints].all(axis=1)
-            found[group] = whole
-            for u in units:
-                found[list(UNITS)[u]] = swapped[:, u] & ~whole
+            units = _units_of(group)
+            found[group] = swapped[:, [u for u, n in units.items() if n != "face"]].all(axis=1)
+            found |= {n: swapped[:, u] & ~found[group] for u, n in units.items()}
         return {k: v for k, v in found.items() if v.any()}
 
 
@@ -99,21 +96,21 @@ def find_view_swaps(
     that changes its labels between frames the part of its jump that the change does not explain.
     The labels of all views may be wrong together: then continuity and the shorter claim decide.
     """
-    whole = np.zeros((len(rig), len(timeline), len(UNITS)), bool)
+    search = _Search(rig, timeline, options)
     score = np.where(score >= options.score_min, score, 0.0)
-    jumps = _all_jumps(rig, timeline, names, xy, score)
+    whole = np.zeros((len(rig), len(timeline), len(UNITS)), bool)
+    views = zip(rig, xy, score, strict=True)
+    jumps = np.stack(
+        [label_jumps(Keypoints2D(timeline, names, p, s, camera.size)) for camera, p, s in views]
+    )
     for g, group in enumerate(GROUPS):
-        columns = _twins(names, tuple(SPEED_LIMIT[group]))
-        if not len(columns):
-            continue
-        search = _joint_search if len(rig) <= _EXHAUSTIVE else _view_search
-        labels = search(
-            rig, timeline, xy[:, :, columns], score[:, :, columns], jumps[:, :, g], options
-        )
-        units = [u for u, n in enumerate(UNITS) if _GROUP_OF.get(n, "arms") == group]
-        whole[:, :, units] = labels[..., None]
+        twins = [(f"L{joint}", f"R{joint}") for joint in SPEED_LIMIT[group]]
+        columns = [[names.index(n) for n in pair] for pair in twins if set(pair) <= set(names)]
+        if columns:
+            labels = search.labels(xy[:, :, columns], score[:, :, columns], jumps[:, :, g])
+            whole[:, :, list(_units_of(group))] = labels[..., None]
     swaps = ViewSwaps(timeline, rig.names, whole)
-    pairs = _pair_swaps(rig, timeline, names, *undo_view_swaps(names, xy, score, swaps), options)
+    pairs = search.pairs(names, *undo_view_swaps(names, xy, score, swaps))
     return replace(swaps, swapped=whole ^ pairs)
 
 
@@ -129,6 +126,11 @@ def undo_view_swaps(
     )
 
 
+def _units_of(group: str) -> dict[int, str]:
+    """Place and name of each unit that goes with arms or legs."""
+    return {u: n for u, n in enumerate(UNITS) if _GROUP_OF.get(n, "arms") == group}
+
+
 def _unit_columns(names: Sequence[str]) -> IntArray:
     """(J,) the unit of each point, -1 for points without sides."""
     mirror = Skeleton("", tuple(names)).mirror()
@@ -140,176 +142,122 @@ def _unit_columns(names: Sequence[str]) -> IntArray:
     return found
 
 
-def _twins(names: tuple[str, ...], joints: Sequence[str]) -> IntArray:
-    """(P, 2) columns of the left and right points of the joints that `names` has."""
-    both = [(f"L{j}", f"R{j}") for j in joints if {f"L{j}", f"R{j}"} <= set(names)]
-    return np.array([[names.index(n) for n in pair] for pair in both], dtype=np.int64)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Twins are arrays xy (C, T, P, 2, 2) px of P pairs (left, right) and score (C, T, P, 2)."""
 
+    rig: CameraRig
+    timeline: Timeline
+    options: TriangulationOptions
 
-def _all_jumps(
-    rig: CameraRig, timeline: Timeline, names: tuple[str, ...], xy: FloatArray, score: FloatArray
-) -> FloatArray:
-    """(C, T, G, 2) as `label_jumps`, of every view."""
-    views = zip(rig, xy, score, strict=True)
-    return np.stack(
-        [label_jumps(Keypoints2D(timeline, names, p, s, camera.size)) for camera, p, s in views]
-    )
+    def labels(self, xy: FloatArray, score: FloatArray, jumps: FloatArray) -> BoolArray:
+        """(C, T) True where a view exchanged the twins of one group.
 
+        jumps: (C, T, 2) how much of each view's change is no motion, labels kept or exchanged.
+        """
+        # Seconds from one frame to the next, by which a claim costs; 0 for a single frame.
+        step = float(np.median(np.diff(self.timeline.time))) if len(self.timeline) > 1 else 0.0
+        search = self._jointly if len(self.rig) <= _EXHAUSTIVE else self._view_by_view
+        return search(xy, score, jumps, _PRIOR * step)
 
-def _joint_search(
-    rig: CameraRig,
-    timeline: Timeline,
-    xy: FloatArray,
-    score: FloatArray,
-    jumps: FloatArray,
-    options: TriangulationOptions,
-) -> BoolArray:
-    """(C, T) labels of one group by a Viterbi search over the labelings of all views.
+    def _jointly(
+        self, xy: FloatArray, score: FloatArray, jumps: FloatArray, prior: float
+    ) -> BoolArray:
+        """A Viterbi search over the labelings of all views: state s exchanges view c where its
+        bit c is set."""
+        C = len(xy)
+        states = np.arange(2**C)
+        bits = states[:, None] >> np.arange(C) & 1  # (S, C)
+        half = self._labeling_costs(xy, score, bits[: len(states) // 2])
+        # The last view's bit is clear in the first half; exchanging every view changes nothing.
+        node = np.concatenate([half, half[::-1]]).T
+        node = node + (prior + _CLAIM / C**4) * bits.sum(axis=1)
+        # Cost of going over with change d: each view's jump, with or without an exchange.
+        change = (
+            _CHANGE * bits.sum(axis=1)
+            + np.einsum("sc,ct->ts", 1 - bits, jumps[..., 0])
+            + np.einsum("sc,ct->ts", bits, jumps[..., 1])
+        )
+        path = cheapest_states(node, change)
+        return np.asarray(bits[path].T == 1)
 
-    xy: (C, T, P, 2, 2) px of P pairs of twins (left, right); score: (C, T, P, 2); jumps:
-    (C, T, 2). State s exchanges view c where its bit c is set.
-    """
-    C = len(xy)
-    states = np.arange(2**C)
-    bits = states[:, None] >> np.arange(C) & 1  # (S, C)
-    half = _labeling_costs(rig, xy, score, bits[: len(states) // 2], options)
-    # The last view's bit is clear in the first half; exchanging every view changes nothing.
-    node = np.concatenate([half, half[::-1]]).T
-    step = _median_step(timeline)
-    node = node + (_PRIOR * step + _CLAIM / C**4) * bits.sum(axis=1)
-    # Cost of going over with change d: each view's jump, with or without an exchange.
-    change = (
-        _CHANGE * bits.sum(axis=1)
-        + np.einsum("sc,ct->ts", 1 - bits, jumps[..., 0])
-        + np.einsum("sc,ct->ts", bits, jumps[..., 1])
-    )
-    path = cheapest_states(node, change)
-    return np.asarray(bits[path].T == 1)
+    def _labeling_costs(self, xy: FloatArray, score: FloatArray, bits: IntArray) -> FloatArray:
+        """(S, T) in 0..1: how badly the views' rays meet under each labeling `bits` (S, C)."""
+        optics, options = RigOptics.of(self.rig), self.options.for_images(self.rig)
+        pairs = camera_pairs(np.stack([camera.centre for camera in self.rig]), options.max_pairs)
+        options = replace(options, score_type="huber", reseed_from_inliers=False)
+        C, T = xy.shape[:2]
+        out = np.empty((len(bits), T))
+        for s, row in enumerate(bits):
+            pixels, weight = _exchanged(xy, score, row[:, None])
+            seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
+            best = hypotheses(seen, pairs, options)[2].min(axis=0)
+            known = seen.valid.sum(axis=0) >= 2
+            cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
+            out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)
+        return out
 
+    def _view_by_view(
+        self, xy: FloatArray, score: FloatArray, jumps: FloatArray, prior: float
+    ) -> BoolArray:
+        """Each view against what all agree on."""
+        labels = np.zeros(xy.shape[:2], bool)
+        for _ in range(_ROUNDS):
+            gain = self._gain(*_exchanged(xy, score, labels)).mean(axis=2)
+            # State 0: as the detector labels it. `gain` speaks of labels as they are now.
+            loss = np.maximum(np.where(labels, -gain, gain), 0.0)
+            back = np.maximum(np.where(labels, gain, -gain), 0.0)
+            node = np.stack([loss, back + prior], axis=-1)
+            change = jumps + np.array([0.0, _CHANGE])
+            new = np.stack([cheapest_states(n, c) == 1 for n, c in zip(node, change, strict=True)])
+            if (new == labels).all():
+                break
+            labels = new
+        return labels
 
-def _labeling_costs(
-    rig: CameraRig,
-    xy: FloatArray,
-    score: FloatArray,
-    bits: IntArray,
-    options: TriangulationOptions,
-) -> FloatArray:
-    """(S, T) in 0..1: how badly the views' rays meet under each labeling `bits` (S, C)."""
-    optics = RigOptics.of(rig)
-    pairs = camera_pairs(np.stack([camera.centre for camera in rig]), options.max_pairs)
-    options = replace(options.for_images(rig), score_type="huber", reseed_from_inliers=False)
-    C, T = xy.shape[:2]
-    out = np.empty((len(bits), T))
-    for s, row in enumerate(bits):
-        pixels, weight = _exchanged(xy, score, row[:, None])
-        seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
-        best = hypotheses(seen, pairs, options).cost.min(axis=0)
-        known = seen.valid.sum(axis=0) >= 2
-        cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
-        out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)
-    return out
+    def _gain(self, xy: FloatArray, score: FloatArray) -> FloatArray:
+        """(C, T, P) in -1..1: how much nearer, in inlier thresholds, each pair of twins comes to
+        what the views agree on when a view's labels are exchanged; 0 where that cannot be told."""
+        C, T, P = xy.shape[:3]
+        names = tuple(f"{side}{p}" for p in range(P) for side in "LR")
+        plain = replace(self.options, adaptive=False, lm_iters=0)
+        flat = xy.reshape(C, T, -1, 2), score.reshape(C, T, -1)
+        found = triangulate(self.rig, self.timeline, names, *flat, plain)
+        agreed = project_rig(self.rig, found.refined).reshape(xy.shape)
+        cap = self.options.for_images(self.rig).inlier_thresh
+        kept, crossed = (
+            np.minimum(np.linalg.norm(agreed - mine, axis=-1), cap).sum(axis=-1)
+            for mine in (xy, xy[..., ::-1, :])
+        )
+        return np.asarray(np.nan_to_num((kept - crossed) / (2 * cap)))
 
+    def pairs(self, names: tuple[str, ...], xy: FloatArray, score: FloatArray) -> BoolArray:
+        """(C, T, U) units exchanged by themselves, after arms and legs were put right as wholes.
 
-def _view_search(
-    rig: CameraRig,
-    timeline: Timeline,
-    xy: FloatArray,
-    score: FloatArray,
-    jumps: FloatArray,
-    options: TriangulationOptions,
-) -> BoolArray:
-    """(C, T) labels of one group as in `_joint_search`, each view against what all agree on."""
-    C, T, P = xy.shape[:3]
-    names = tuple(f"{side}{p}" for p in range(P) for side in "LR")
-    labels = np.zeros((C, T), bool)
-    step = _median_step(timeline)
-    for _ in range(_ROUNDS):
-        pixels, weight = _exchanged(xy, score, labels)
-        pixels, weight = pixels.reshape(C, T, 2 * P, 2), weight.reshape(C, T, 2 * P)
-        gain = _exchange_gain(rig, timeline, names, pixels, weight, options)
-        gain = gain.mean(axis=2)
-        # State 0: as the detector labels it. `gain` speaks of labels as they are now.
-        loss = np.maximum(np.where(labels, -gain, gain), 0.0)
-        back = np.maximum(np.where(labels, gain, -gain), 0.0)
-        node = np.stack([loss, back + _PRIOR * step], axis=-1)
-        change = jumps + np.array([0.0, _CHANGE])
-        new = np.stack([cheapest_states(n, c) == 1 for n, c in zip(node, change, strict=True)])
-        if (new == labels).all():
-            break
-        labels = new
-    return labels
+        xy: (C, T, J, 2). score: (C, T, J).
+        """
+        mirror = Skeleton("", names).mirror()
+        columns = np.array([(j, m) for j, m in enumerate(mirror) if j < m], np.int64).reshape(-1, 2)
+        out = np.zeros((len(self.rig), len(self.timeline), len(UNITS)), bool)
+        if not len(columns):
+            return out
+        seen = np.where(np.isfinite(xy).all(axis=-1), score, 0.0)[:, :, columns]
+        gain, known = self._gain(xy[:, :, columns], seen), np.asarray((seen > 0).all(axis=-1))
+        unit = _unit_columns(names)[columns[:, 0]]
+        change = np.tile([0.0, _PAIR_CHANGE], (len(self.timeline), 1))
+        for u in np.unique(unit[unit >= 0]):
+            share = known[:, :, unit == u].sum(axis=2)
+            mean = (gain * known)[:, :, unit == u].sum(axis=2) / np.maximum(share, 1)
+            for c, row in enumerate(mean):
+                node = np.stack([np.zeros(len(row)), _GAIN - row], axis=-1)
+                out[c, :, u] = cheapest_states(node, change) == 1
+        return out
 
 
 def _exchanged(
     xy: FloatArray, score: FloatArray, labels: IntArray | BoolArray
 ) -> tuple[FloatArray, FloatArray]:
-    """`xy` (C, T, P, 2, 2) and `score` (C, T, P, 2) with twins exchanged where `labels` says so.
-
-    labels: broadcast to (C, T).
-    """
+    """Twins exchanged where `labels`, broadcast to (C, T), says so."""
     flip = np.asarray(labels, dtype=bool)[:, :, None, None]
     pixels = np.where(flip[..., None], xy[..., ::-1, :], xy)
     return pixels, np.where(flip, score[..., ::-1], score)
-
-
-def _median_step(timeline: Timeline) -> float:
-    """Seconds from one frame to the next; 0 for a single frame."""
-    return float(np.median(np.diff(timeline.time))) if len(timeline) > 1 else 0.0
-
-
-def _exchange_gain(
-    rig: CameraRig,
-    timeline: Timeline,
-    names: tuple[str, ...],
-    xy: FloatArray,
-    score: FloatArray,
-    options: TriangulationOptions,
-) -> FloatArray:
-    """(C, T, P) in -1..1: how much nearer, in inlier thresholds, each pair of twins comes to what
-    the views agree on when a view's labels are exchanged; 0 where that cannot be told.
-
-    names: L and R alternate: 2 P points.
-    """
-    plain = replace(options, adaptive=False, lm_iters=0)
-    found = triangulate(rig, timeline, names, xy, score, plain)
-    pixels = project_rig(rig, found.refined)  # (C, T, 2P, 2)
-    cap = options.for_images(rig).inlier_thresh
-    both = pixels.reshape(*pixels.shape[:2], -1, 2, 2)
-    mine = xy.reshape(both.shape)
-    kept = np.minimum(np.linalg.norm(both - mine, axis=-1), cap).sum(axis=-1)
-    crossed = np.minimum(np.linalg.norm(both - mine[..., ::-1, :], axis=-1), cap).sum(axis=-1)
-    return np.asarray(np.nan_to_num((kept - crossed) / (2 * cap)))
-
-
-def _pair_swaps(
-    rig: CameraRig,
-    timeline: Timeline,
-    names: tuple[str, ...],
-    xy: FloatArray,
-    score: FloatArray,
-    options: TriangulationOptions,
-) -> BoolArray:
-    """(C, T, U) units exchanged by themselves, after arms and legs were put right as wholes."""
-    mirror = Skeleton("", names).mirror()
-    left = [j for j, m in enumerate(mirror) if j < m]
-    columns = np.array([[j, mirror[j]] for j in left], dtype=np.int64).reshape(-1, 2)
-    out = np.zeros((len(rig), len(timeline), len(UNITS)), bool)
-    if not len(columns):
-        return out
-    order = columns.ravel()
-    seen = np.where(np.isfinite(xy).all(axis=-1), score, 0.0)[:, :, order]
-    twins = tuple(names[j] for j in order)
-    gain = _exchange_gain(rig, timeline, twins, xy[:, :, order], seen, options)
-    known = np.asarray((seen.reshape(*seen.shape[:2], -1, 2) > 0).all(axis=-1))
-    unit = _unit_columns(names)[columns[:, 0]]
-    for u in range(len(UNITS)):
-        pairs = np.flatnonzero(unit == u)
-        if not len(pairs):
-            continue
-        share = known[:, :, pairs].sum(axis=2)
-        mean = (gain * known)[:, :, pairs].sum(axis=2) / np.maximum(share, 1)
-        for c in range(len(rig)):
-            node = np.stack([np.zeros(len(timeline)), _GAIN - mean[c]], axis=-1)
-            change = np.tile([0.0, _PAIR_CHANGE], (len(timeline), 1))
-            out[c, :, u] = cheapest_states(node, change) == 1
-    return out

@@ -85,7 +85,7 @@ def save_people(path: Path, people: People) -> None:
 
 
 def load_people(path: Path) -> People:
-    """Read what `save_people` wrote (without the program's own identity numbers)."""
+    """Read what `save_people` wrote."""
     stored = load_arrays(path)
     points = np.split(stored["points"], np.cumsum(stored["count"])[:-1])
     return People(_names(stored), stored["frame"], tuple(points))

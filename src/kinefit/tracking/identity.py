@@ -26,7 +26,7 @@ from kinefit.types import (
     all_finite,
     true_runs,
 )
-from kinefit.types.arrays import freeze, frozen_array
+from kinefit.types.arrays import freeze_arrays
 
 # A track that was lost goes on as the one that begins nearest to where it was expected: within this
 # many metres, and as many more for each second unseen (a brisk walk)...
@@ -61,11 +61,8 @@ class TrackedPerson:
     weight: float
 
     def __post_init__(self) -> None:
-        place = frozen_array("TrackedPerson", "place", self.place, (None, None), np.int64)
-        shape = (place.shape[1], 3)
-        freeze(
-            self, place=place, centre=frozen_array("TrackedPerson", "centre", self.centre, shape)
-        )
+        freeze_arrays(self, np.int64, place=(None, None))
+        freeze_arrays(self, centre=(self.place.shape[1], 3))
 
     @property
     def seen(self) -> FloatArray:
@@ -82,10 +79,7 @@ class TrackedPerson:
 
 
 def find_people(
-    rig: CameraRig,
-    names: Sequence[str],
-    views: Sequence[Sequence[FloatArray]],
-    time: FloatArray,
+    rig: CameraRig, names: Sequence[str], views: Sequence[Sequence[FloatArray]], time: FloatArray
 ) -> tuple[TrackedPerson, ...]:
     """Everybody whom two cameras or more see at the same time, the subject first.
 
@@ -120,25 +114,16 @@ def choose_person(people: Sequence[TrackedPerson], person: int | None = None) ->
     Raises InputError when there is nobody, or nobody of that number.
     """
     if not people:
-        raise InputError(
-            "people",
-            "no two cameras see the same person at the same time",
-            "check that calibration, synchronisation and videos belong together",
-        )
+        hint = "check that calibration, synchronisation and videos belong together"
+        raise InputError("people", "no two cameras see the same person at the same time", hint)
     if person is not None and not 1 <= person <= len(people):
-        raise InputError(
-            "person",
-            f"there is no person {person}; {len(people)} found",
-            f"give a number from 1 to {len(people)}, or leave it out",
-        )
+        hint = f"give a number from 1 to {len(people)}, or leave it out"
+        raise InputError("person", f"there is no person {person}; {len(people)} found", hint)
     return people[(person or 1) - 1]
 
 
 def _check(
-    rig: CameraRig,
-    names: Sequence[str],
-    views: Sequence[Sequence[FloatArray]],
-    time: FloatArray,
+    rig: CameraRig, names: Sequence[str], views: Sequence[Sequence[FloatArray]], time: FloatArray
 ) -> None:
     if len(rig) < 2:
         raise InvalidData("find_people: one camera cannot tell who is who; give two or more.")
@@ -147,19 +132,17 @@ def _check(
     for camera, view in zip(rig, views, strict=True):
         for t, pose in enumerate(view):
             if np.ndim(pose) != 3 or np.shape(pose)[1:] != (len(names), 3):
-                raise InvalidData(
-                    f"find_people: camera {camera.name}, frame {t}: shape {np.shape(pose)}, "
-                    f"expected (N, {len(names)}, 3)."
-                )
+                where = f"find_people: camera {camera.name}, frame {t}"
+                wanted = f"expected (N, {len(names)}, 3)"
+                raise InvalidData(f"{where}: shape {np.shape(pose)}, {wanted}.")
 
 
 def _weight(track: Track, seen: PersonDetections) -> float:
     """How much a track is the subject; see `find_people`."""
-    total = 0.0
-    for rows in (entry.rows for entry in track.entries if entry.is_sure):
-        score = seen.weight[rows].mean(axis=1).sum()
-        total += float(score / np.mean(1 / np.maximum(seen.size[rows], 1e-6)))
-    return total
+    return sum(
+        float(seen.weight[rows].mean(axis=1).sum() / np.mean(1 / np.maximum(seen.size[rows], 1e-6)))
+        for rows in (entry.rows for entry in track.entries if entry.is_sure)
+    )
 
 
 def _person(
@@ -182,11 +165,12 @@ def _joined(tracks: list[Track], names: tuple[str, ...]) -> list[Track]:
     """Pieces of one person put together: side by side first, then one after the other."""
     kept: list[Track] = []
     for track in sorted(tracks, key=lambda track: track.first.frame):
-        same = (other for other in kept if _is_same_person(other, track))
-        if (other := next(same, None)) is None:
-            kept.append(track)
+        for other in kept:
+            if _is_same_person(other, track):
+                _merge(other, track)
+                break
         else:
-            _merge(other, track)
+            kept.append(track)
     kept = _in_series(kept, names)
     _undo_exchanges(kept, names)
     return kept
@@ -273,16 +257,13 @@ def _in_series(tracks: list[Track], names: tuple[str, ...]) -> list[Track]:
         if i not in following and j not in following.values():
             following[i] = j
     heads = [i for i in range(len(tracks)) if i not in following.values()]
-    return [_chain(tracks, following, i) for i in heads]
-
-
-def _chain(tracks: list[Track], following: dict[int, int], i: int) -> Track:
-    whole = tracks[i]
-    while i in following:
-        i = following[i]
-        del whole.entries[int(np.searchsorted(whole.frames, tracks[i].first.frame)) :]
-        _merge(whole, tracks[i])
-    return whole
+    for i in heads:
+        whole = tracks[i]
+        while i in following:
+            i = following[i]
+            del whole.entries[int(np.searchsorted(whole.frames, tracks[i].first.frame)) :]
+            _merge(whole, tracks[i])
+    return [tracks[i] for i in heads]
 
 
 def _gap_cost(a: Track, b: Track, bones_a: FloatArray, bones_b: FloatArray) -> float:
@@ -310,11 +291,10 @@ def _bone_lengths(
     if sure and np.isfinite(after):
         sure = [entry for entry in sure if entry.time < sure[0].time + _BONES_OVER_S]
     pairs = ends(names, limbs_among(names, _BONES))
-    if not sure or not len(pairs):
-        return np.full(max(len(pairs), 1), np.nan)
-    points = np.stack([entry.points for entry in sure])
-    length = np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1)
-    known = np.isfinite(length).sum(axis=0) >= _BONE_FRAMES
-    out = np.full(len(pairs), np.nan)
-    out[known] = np.nanmedian(length[:, known], axis=0)
+    out = np.full(max(len(pairs), 1), np.nan)
+    if sure and len(pairs):
+        a, b = np.stack([entry.points for entry in sure])[:, pairs.T].swapaxes(0, 1)
+        length = np.linalg.norm(a - b, axis=-1)
+        known = np.isfinite(length).sum(axis=0) >= _BONE_FRAMES
+        out[known] = np.nanmedian(length[:, known], axis=0)
     return out

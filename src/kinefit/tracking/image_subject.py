@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinefit.tracking.track import ENOUGH, FAR, Entry, Track, assign
-from kinefit.types import FloatArray, IntArray, all_finite
+from kinefit.types import FloatArray, IntArray, all_finite, extent
 
 # How far somebody may be from where they are expected, in sizes of the person (diagonal of the
 # box around the points): this much at once, and this much more for each second unseen. A person
@@ -115,4 +115,4 @@ def _same_size(one: float, other: float) -> bool:
 def _size(pose: FloatArray) -> float:
     """Pixels: the diagonal of the box around the points of `pose` (J, 2 or more); at least 1."""
     xy = pose[all_finite(pose), :2]
-    return max(float(np.linalg.norm(np.ptp(xy, axis=0))), 1.0)
+    return max(float(np.linalg.norm(extent(xy))), 1.0)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.geometry.projection import undistort
-from kinefit.geometry.rays import meeting
+from kinefit.geometry.projection import meeting, undistort
 from kinefit.skeletons import Skeleton
 from kinefit.tracking.track import ENOUGH, FAR
-from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray
+from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, extent
 
 # Points that tell persons apart. Fingers and the details of a face lie so close together that they
 # add work and nothing else; a source without three of these is taken with all that it has.
@@ -73,6 +72,8 @@ class PersonDetections:
         order = order[valid[order].sum(axis=1) >= ENOUGH]
         core, valid, camera, frame = core[order], valid[order], camera[order], frame[order]
         rays, centres = _rays(rig, core, valid, camera)
+        box = extent(np.where(seen[order, :, None], points[order, :, :2], np.nan))
+        diagonal = np.array([np.hypot(*c.size) for c in rig])[camera]
         kept = tuple(names[k] for k in keep)
         return cls(
             frame,
@@ -81,7 +82,7 @@ class PersonDetections:
             rays,
             centres[camera],
             np.where(valid, core[..., 2], 0.0),
-            _sizes(points[order, :, :2], seen[order], rig, camera),
+            np.linalg.norm(box, axis=-1) / diagonal,
             np.searchsorted(frame, np.arange(len(views[0]) + 1)),
             kept,
             Skeleton("", kept).mirror(),
@@ -93,14 +94,6 @@ def _core(names: Sequence[str]) -> list[int]:
     bare = [n[1:] if n[:1] in "LR" and n[1:2].isupper() else n for n in names]
     found = [k for k, name in enumerate(bare) if name in _CORE]
     return found if len(found) >= ENOUGH else list(range(len(names)))
-
-
-def _sizes(xy: FloatArray, seen: BoolArray, rig: CameraRig, camera: IntArray) -> FloatArray:
-    """(D,) diagonals of the boxes around the points (D, J, 2), by the diagonal of the picture."""
-    low = np.where(seen[..., None], xy, np.inf).min(axis=1)
-    high = np.where(seen[..., None], xy, -np.inf).max(axis=1)
-    diagonal = np.array([np.hypot(*c.size) for c in rig])
-    return np.asarray(np.linalg.norm(high - low, axis=-1) / diagonal[camera])
 
 
 def _rays(
@@ -197,11 +190,7 @@ def _crossing(
 
 
 def place_bodies(
-    expected: FloatArray,
-    trust: float,
-    rays: FloatArray,
-    origin: FloatArray,
-    weight: FloatArray,
+    expected: FloatArray, trust: float, rays: FloatArray, origin: FloatArray, weight: FloatArray
 ) -> FloatArray:
     """(M, K, 3) metres: the points nearest to weighted rays, drawn to where they are expected.
 

@@ -9,7 +9,7 @@ the same points, rotated. With calibrated cameras `kinefit.tracking.identity` do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ _SAME_POSE, _OTHER_POSE = 0.05, 0.12
 _SHOWN_POSES = 50  # frames that are compared per pair of tracks
 
 
-@dataclass(eq=False)
-class _Detection:
+class _Detection(NamedTuple):
     """One person in one picture: where it is in the list, box centre and size (pixels)."""
 
     place: int
@@ -42,21 +41,7 @@ class _Detection:
     points: FloatArray | None
 
 
-@dataclass(eq=False)
-class _PersonTrack:
-    """One person through the frames of one camera."""
-
-    seen: dict[int, _Detection] = field(default_factory=dict)
-
-    def expected(self, frame: int) -> FloatArray:
-        """(2,) pixels."""
-        times = sorted(self.seen)[-2:]
-        last = self.seen[times[-1]]
-        if len(times) < 2:
-            return last.centre
-        step = (last.centre - self.seen[times[0]].centre) / (times[1] - times[0])
-        ahead = min(frame - times[1], 5)  # later, nobody walks on unseen in a straight line
-        return np.asarray(last.centre + _VELOCITY_SHARE * step * ahead)
+_PersonTrack = dict[int, _Detection]  # one person through the frames of one camera
 
 
 def choose_subject(views: Sequence[Sequence[Sequence[Sam3dPerson]]]) -> IntArray:
@@ -80,7 +65,7 @@ def choose_subject(views: Sequence[Sequence[Sequence[Sam3dPerson]]]) -> IntArray
             if score > best_score:
                 best, best_score = together, score
     for camera, found in enumerate(best or ()):
-        for frame, seen in found.seen.items() if found else ():
+        for frame, seen in (found or {}).items():
             chosen[camera, frame] = seen.place
     return chosen
 
@@ -93,9 +78,8 @@ def _tracked(frames: Sequence[Sequence[Sam3dPerson]]) -> list[_PersonTrack]:
         cost = np.array([[_distance(track, frame, d) for d in seen] for track in tracks])
         mine = assign(cost.reshape(len(tracks), len(seen)))
         for k, i in zip(*np.nonzero(mine), strict=True):
-            tracks[k].seen[frame] = seen[i]
-        new = np.flatnonzero(~mine.any(axis=0))
-        tracks += [_PersonTrack({frame: seen[i]}) for i in new]
+            tracks[k][frame] = seen[i]
+        tracks += [{frame: seen[i]} for i in np.flatnonzero(~mine.any(axis=0))]
     return tracks
 
 
@@ -118,10 +102,13 @@ def _detection(place: int, person: Sam3dPerson) -> _Detection | None:
 
 def _distance(track: _PersonTrack, frame: int, seen: _Detection) -> float:
     """What it costs that a track goes on with `seen`, in box sizes; FAR where it cannot."""
-    last_frame = max(track.seen)
-    last = track.seen[last_frame]
-    size = (last.size + seen.size) / 2
-    away = float(np.linalg.norm(seen.centre - track.expected(frame)) / size)
+    *before, last_frame = sorted(track)[-2:]
+    expected, last = track[last_frame].centre, track[last_frame]
+    for earlier in before:
+        step = (last.centre - track[earlier].centre) / (last_frame - earlier)
+        ahead = min(frame - last_frame, 5)  # later, nobody walks on unseen in a straight line
+        expected = expected + _VELOCITY_SHARE * step * ahead
+    away = float(np.linalg.norm(seen.centre - expected) / ((last.size + seen.size) / 2))
     unseen = frame - last_frame - 1
     if away > min(_NEAR + _NEAR_PER_FRAME * unseen, _NEAR_AT_MOST):
         return FAR
@@ -136,15 +123,10 @@ def _in_every_camera(
 ) -> list[_PersonTrack | None]:
     """In each camera the track that is most likely the same person's."""
     out: list[_PersonTrack | None] = []
-    for c, theirs in enumerate(tracks):
-        if c == camera:
-            out.append(track)
-            continue
-        scores = [
-            (_prominence(p, theirs) - _pose_distance(track, p), i) for i, p in enumerate(theirs)
-        ]
-        fits = [s for s in scores if np.isfinite(s[0])]
-        out.append(theirs[max(fits)[1]] if fits else None)
+    for theirs in tracks:
+        scores = [_prominence(p, theirs) - _pose_distance(track, p) for p in theirs]
+        out.append(theirs[int(np.argmax(scores))] if np.isfinite(scores).any() else None)
+    out[camera] = track
     return out
 
 
@@ -166,10 +148,10 @@ def _score(
 def _prominence(track: _PersonTrack, tracks: Sequence[_PersonTrack]) -> float:
     """Logarithm of the person's mean area, as a share of the largest of each frame's."""
     share = [
-        (seen.size / max(p.seen[frame].size for p in tracks if frame in p.seen)) ** 2
-        for frame, seen in track.seen.items()
+        (seen.size / max(p[frame].size for p in tracks if frame in p)) ** 2
+        for frame, seen in track.items()
     ]
-    frames = len(set().union(*(p.seen for p in tracks)))
+    frames = len(set().union(*tracks))
     return float(np.log(sum(share) / frames))
 
 
@@ -178,23 +160,15 @@ def _pose_distance(a: _PersonTrack, b: _PersonTrack) -> float:
 
     Zero where nothing can be compared.
     """
-    common = sorted(a.seen.keys() & b.seen.keys())
+    common = sorted(a.keys() & b.keys())
     common = common[:: max(1, len(common) // _SHOWN_POSES)]
-    pairs = [
-        (p, q)
-        for f in common
-        if (p := a.seen[f].points) is not None
-        and (q := b.seen[f].points) is not None
-        and p.shape == q.shape
-    ]
-    if not pairs:
+    away = []
+    for p, q in ((a[f].points, b[f].points) for f in common):
+        if p is not None and q is not None and p.shape == q.shape:
+            squares = ((align(p, q).apply(p) - q) ** 2).sum(axis=-1)
+            if np.isfinite(squares).any():  # else no three points in common
+                away.append(np.sqrt(np.nanmean(squares)))
+    if not away:
         return 0.0
-    one, other = np.array([p for p, _ in pairs]), np.array([q for _, q in pairs])
-    squares = ((align(one, other).apply(one) - other) ** 2).sum(axis=-1)
-    seen = np.isfinite(squares)
-    usable = seen.any(axis=-1)  # else no three points in common
-    if not usable.any():
-        return 0.0
-    means = np.where(seen, squares, 0)[usable].sum(axis=-1) / seen[usable].sum(axis=-1)
-    typical = float(np.median(np.sqrt(means)))
+    typical = float(np.median(away))
     return np.inf if typical > _OTHER_POSE else (typical / _SAME_POSE) ** 2

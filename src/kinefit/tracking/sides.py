@@ -97,14 +97,12 @@ def undo_side_swaps(track: PoseTrack, swapped: BoolArray) -> PoseTrack:
     """
     if swapped.shape != (len(track.image.timeline),):
         raise InvalidData("undo_side_swaps: the swaps were found on another timeline.")
-    twin, image, body = Skeleton("", track.image.names).mirror(), track.image, track.body
-    image = replace(
-        image,
-        xy=np.where(swapped[:, None, None], image.xy[:, twin], image.xy),
-        score=np.where(swapped[:, None], image.score[:, twin], image.score),
-    )
+    names, image, body = track.image.names, track.image, track.body
+    source = np.where(swapped[:, None], Skeleton("", names).mirror(), np.arange(len(names)))
+    rows = np.arange(len(swapped))[:, None]
+    image = replace(image, xy=image.xy[rows, source], score=image.score[rows, source])
     if body is not None:
-        body = replace(body, xyz=np.where(swapped[:, None, None], body.xyz[:, twin], body.xyz))
+        body = replace(body, xyz=body.xyz[rows, source])
     return replace(track, image=image, body=body)
 
 
@@ -155,20 +153,24 @@ def _pairs(
 
 
 def _in_body_sizes(points: Keypoints2D) -> FloatArray:
-    """(T, J, 2) the image over the root mean square distance of the joints from their centroid.
+    """(T, J, 2) the image over the joints' `centroid_size`."""
+    joints = set(_LIMIT) - {"Heel", "BigToe"}
+    columns = [i for i, n in enumerate(points.names) if n[0] in "LR" and n[1:] in joints]
+    return np.asarray(points.xy / centroid_size(points.xy[:, columns])[:, None, None])
+
+
+def centroid_size(xy: FloatArray) -> FloatArray:
+    """(T,) pixels: root mean square distance of points (T, J, 2) from their mean.
 
     Whichever way sides are labelled this size is the same, and no view makes it vanish as the
-    length of a torso seen from above does. NaN with fewer than 4 joints.
+    length of a torso seen from above does. NaN with fewer than 4 points.
     """
-    joints = set(_LIMIT) - {"Heel", "BigToe"}
-    xy = points.xy[:, [i for i, n in enumerate(points.names) if n[0] in "LR" and n[1:] in joints]]
     seen = all_finite(xy)[..., None]
     count = seen.sum(axis=1)
     centre = np.where(seen, xy, 0.0).sum(axis=1) / np.maximum(count, 1)
     square = np.where(seen, (xy - centre[:, None]) ** 2, 0.0).sum(axis=(1, 2))
     size = np.sqrt(square / np.maximum(count[:, 0], 1))
-    size = np.where((count[:, 0] >= 4) & (size > 0), size, np.nan)
-    return np.asarray(points.xy / size[:, None, None])
+    return np.where((count[:, 0] >= 4) & (size > 0), size, np.nan)
 
 
 def _without_narrow(pairs: _Pairs) -> _Pairs:

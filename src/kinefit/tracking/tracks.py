@@ -24,7 +24,7 @@ from kinefit.tracking.person_detections import (
     zero_missing,
 )
 from kinefit.tracking.track import FAR, Entry, Track, assign
-from kinefit.types import BoolArray, FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, IntArray, extent
 
 # Metres. A detection may be this far from where a person is expected (mean over its points), and
 # farther for each second that fewer than two cameras have seen them.
@@ -62,22 +62,14 @@ class SpaceTrack(Track):
     contest: float = 0.0
     sure: float = -np.inf
 
-    def add(
-        self,
-        frame: int,
-        time: float,
-        rows: IntArray,
-        points: FloatArray,
-        error: float,
-        contested: bool = False,
-    ) -> None:
-        if len(rows) >= 2:
-            share = 1 - np.exp(-(time - self.sure) / _OVER_S) if self.entries else 1.0
+    def add(self, entry: Entry, error: float, contested: bool = False) -> None:
+        if entry.is_sure:
+            share = 1 - np.exp(-(entry.time - self.sure) / _OVER_S) if self.entries else 1.0
             self.error += share * (error - self.error)
             self.contest += min(share, 0.5) * (contested - self.contest)
-            self.sure = time
+            self.sure = entry.time
         doubt = max(self.error / _GHOST, self.contest / _CONTESTED)
-        self.entries.append(Entry(frame, time, rows, points, doubt))
+        self.entries.append(entry._replace(doubt=doubt))
 
     @property
     def is_believed(self) -> bool:
@@ -140,7 +132,7 @@ def _extend(
     for m, track in enumerate(active):
         if mine[m].any():
             apart = float(error[m, mine[m]].mean())
-            track.add(frame, now, rows[mine[m]], points[m], apart, bool(contested[m]))
+            track.add(Entry(frame, now, rows[mine[m]], points[m]), apart, bool(contested[m]))
     return np.asarray(mine.any(axis=0))
 
 
@@ -226,7 +218,7 @@ def _start(seen: PersonDetections, rows: IntArray, frame: int, now: float) -> li
     if len(np.unique(seen.camera[rows])) < 2:
         return started
     pairs, places, noise = _pairs(seen, rows)
-    near = (noise <= _AGREE) & (_extent(places) <= _TALLEST)
+    near = (noise <= _AGREE) & (extent(places).max(axis=1) <= _TALLEST)
     pairs, places = pairs[near], places[near]
     if not len(pairs):
         return started
@@ -235,9 +227,8 @@ def _start(seen: PersonDetections, rows: IntArray, frame: int, now: float) -> li
     while (found := _best_supported(error, seen.camera[rows], free, pairs)) is not None:
         pair, members = found
         points, apart = _placed(seen, rows[members], places[pair])
-        track = SpaceTrack()
-        track.add(frame, now, rows[members], points, apart)
-        started.append(track)
+        started.append(SpaceTrack())
+        started[-1].add(Entry(frame, now, rows[members], points), apart)
         free[members] = False
     return started
 
@@ -270,11 +261,3 @@ def _placed(seen: PersonDetections, rows: IntArray, start: FloatArray) -> tuple[
     nothing = np.full((1, *start.shape), np.nan)
     points = place_bodies(nothing, 0.0, rays, seen.origin[rows], say)
     return points[0], float(_noise(_away(seen, rows, points), len(rows)).mean())
-
-
-def _extent(points: FloatArray) -> FloatArray:
-    """(P,) metres: the longest side of the box around the points (P, K, 3)."""
-    known = np.isfinite(points)
-    low = np.where(known, points, np.inf).min(axis=1)
-    high = np.where(known, points, -np.inf).max(axis=1)
-    return np.asarray(np.where(np.isfinite(low), high - low, 0.0).max(axis=1))

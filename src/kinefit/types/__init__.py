@@ -5,6 +5,7 @@ from kinefit.types.arrays import BoolArray as BoolArray
 from kinefit.types.arrays import FloatArray as FloatArray
 from kinefit.types.arrays import IntArray as IntArray
 from kinefit.types.arrays import all_finite as all_finite
+from kinefit.types.arrays import extent as extent
 from kinefit.types.arrays import true_runs as true_runs
 from kinefit.types.body import BodyMotion as BodyMotion
 from kinefit.types.camera import Camera as Camera

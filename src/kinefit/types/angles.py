@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types.arrays import BoolArray, FloatArray, check_names, freeze, frozen_array
+from kinefit.types.arrays import BoolArray, FloatArray, check_names, freeze, freeze_arrays
 from kinefit.types.errors import InvalidData
 from kinefit.types.timeline import Timeline
 
@@ -33,17 +33,11 @@ class JointAngles:
         names = check_names("JointAngles", self.names)
         shape = (len(self.timeline), len(names))
         flags = np.zeros(shape, bool) if self.gimbal is None else self.gimbal
-        freeze(
-            self,
-            names=names,
-            degrees=frozen_array("JointAngles", "degrees", self.degrees, shape),
-            gimbal=frozen_array("JointAngles", "gimbal", flags, shape, np.bool_),
-        )
-        if self.sd is not None:
-            sd = frozen_array("JointAngles", "sd", self.sd, shape)
-            if (sd < 0).any():
-                raise InvalidData("JointAngles.sd must not be negative.")
-            freeze(self, sd=sd)
+        freeze(self, names=names, gimbal=flags)
+        freeze_arrays(self, np.bool_, gimbal=shape)
+        freeze_arrays(self, degrees=shape, sd=shape)
+        if self.sd is not None and (self.sd < 0).any():
+            raise InvalidData("JointAngles.sd must not be negative.")
 
     def column(self, name: str) -> FloatArray:
         """(T,) degrees of one angle; raises InvalidData for an unknown name."""

@@ -39,6 +39,14 @@ def all_finite(points: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(points).all(axis=-1))
 
 
+def extent(points: FloatArray) -> FloatArray:
+    """(..., D) sides of the box around the finite points of `points` (..., N, D); 0 without any."""
+    known = np.isfinite(points)
+    low = np.where(known, points, np.inf).min(axis=-2, initial=np.inf)
+    high = np.where(known, points, -np.inf).max(axis=-2, initial=-np.inf)
+    return np.asarray(np.maximum(high - low, 0.0))
+
+
 def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
     """First index and one past the last of each run of True in `flags` (T,)."""
     edges = np.flatnonzero(np.diff(flags.astype(bool), prepend=False, append=False))
@@ -49,6 +57,20 @@ def freeze(instance: object, **values: object) -> None:
     """Set fields of a frozen dataclass from its `__post_init__`."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
+
+
+def freeze_arrays(
+    instance: object, dtype: DTypeLike = np.float64, /, **shapes: tuple[int | None, ...]
+) -> None:
+    """Put a `frozen_array` of its shape in the place of each field; from a `__post_init__`.
+
+    None stays where it is the field's default: a value that is not known.
+    """
+    for name, shape in shapes.items():
+        value = getattr(instance, name)
+        if value is not None or getattr(type(instance), name, 0) is not None:
+            array = frozen_array(type(instance).__name__, name, value, shape, dtype)
+            object.__setattr__(instance, name, array)
 
 
 def check_names(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types.arrays import FloatArray, check_names, freeze, frozen_array
+from kinefit.types.arrays import FloatArray, check_names, freeze, freeze_arrays
 from kinefit.types.errors import InvalidData
 from kinefit.types.timeline import Timeline
 
@@ -39,25 +39,19 @@ class BodyMotion:
         joints = check_names("BodyMotion", self.joint_names)
         shapes = check_names("BodyMotion", self.shape_names)
         T = len(self.timeline)
-        rotations = frozen_array("BodyMotion", "rotations", self.rotations, (T, len(joints), 3, 3))
-        translation = frozen_array("BodyMotion", "translation", self.translation, (T, 3))
-        shape = frozen_array("BodyMotion", "shape", self.shape, (len(shapes),))
-        whole = np.isfinite(rotations).all(axis=(1, 2, 3)) & np.isfinite(translation).all(axis=1)
-        empty = np.isnan(rotations).all(axis=(1, 2, 3)) & np.isnan(translation).all(axis=1)
+        freeze(self, joint_names=joints, shape_names=shapes)
+        freeze_arrays(
+            self, rotations=(T, len(joints), 3, 3), translation=(T, 3), shape=(len(shapes),)
+        )
+        pose = np.column_stack([self.rotations.reshape(T, -1), self.translation])
+        whole, empty = np.isfinite(pose).all(axis=1), np.isnan(pose).all(axis=1)
         if not (whole | empty).all():
             frame = int(self.timeline.frame[np.argmin(whole | empty)])
             raise InvalidData(f"BodyMotion has half a pose in frame {frame}.")
         # 1e-6: far above the rounding of a product of rotations, far below a wrong one.
-        product = rotations[whole] @ np.swapaxes(rotations[whole], -1, -2)
+        rotations = self.rotations[whole]
+        product = rotations @ np.swapaxes(rotations, -1, -2)
         if not np.allclose(product, np.eye(3), atol=1e-6):
             raise InvalidData("BodyMotion.rotations holds a matrix that is not a rotation.")
-        if not np.isfinite(shape).all():
+        if not np.isfinite(self.shape).all():
             raise InvalidData("BodyMotion.shape has a value that is not a number.")
-        freeze(
-            self,
-            joint_names=joints,
-            shape_names=shapes,
-            rotations=rotations,
-            translation=translation,
-            shape=shape,
-        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kinefit.types.arrays import FloatArray, check_names, freeze, frozen_array
+from kinefit.types.arrays import FloatArray, check_names, freeze, freeze_arrays
 from kinefit.types.errors import InvalidData
 
 BROWN_CONRADY = (0, 4, 5, 8)  # numbers of coefficients: k1 k2 p1 p2 [k3 [k4 k5 k6]]
@@ -37,14 +37,8 @@ class Camera:
     fisheye: bool = False
 
     def __post_init__(self) -> None:
-        lens = np.zeros(0) if self.distortion is None else self.distortion
-        freeze(
-            self,
-            K=frozen_array("Camera", "K", self.K, (3, 3)),
-            R=frozen_array("Camera", "R", self.R, (3, 3)),
-            t=frozen_array("Camera", "t", self.t, (3,)),
-            distortion=frozen_array("Camera", "distortion", lens, (None,)),
-        )
+        freeze(self, distortion=np.zeros(0) if self.distortion is None else self.distortion)
+        freeze_arrays(self, K=(3, 3), R=(3, 3), t=(3,), distortion=(None,))
         for field in ("K", "R", "t", "distortion"):
             if not np.isfinite(getattr(self, field)).all():
                 raise InvalidData(f"Camera {self.name}: {field} has a value that is not a number.")

@@ -6,6 +6,7 @@ used, and ends with the next thing to do. The command line prints it and exits w
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,7 @@ class KinefitError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As message and attributes, so that it survives the way from a worker process."""
-        return _rebuilt, (type(self), self.args, self.__dict__)
-
-
-def _rebuilt(
-    kind: type[KinefitError], arguments: tuple[Any, ...], fields: dict[str, Any]
-) -> KinefitError:
-    error = kind.__new__(kind)
-    error.args = arguments
-    error.__dict__.update(fields)
-    return error
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(KinefitError):

@@ -13,7 +13,7 @@ from kinefit.types.arrays import (
     all_finite,
     check_names,
     freeze,
-    frozen_array,
+    freeze_arrays,
 )
 from kinefit.types.errors import InvalidData
 from kinefit.types.timeline import Timeline
@@ -40,17 +40,18 @@ class Keypoints2D:
     def __post_init__(self) -> None:
         names = check_names("Keypoints2D", self.names)
         count = (len(self.timeline), len(names))
-        xy = frozen_array("Keypoints2D", "xy", self.xy, (*count, 2))
+        freeze_arrays(self, xy=(*count, 2))
         score = np.array(self.score, dtype=np.float64)
-        if score.shape == count:  # a wrong shape is reported by frozen_array below
-            score[~all_finite(xy) | ~np.isfinite(score)] = 0.0
-        score = frozen_array("Keypoints2D", "score", score, count)
+        if score.shape == count:  # a wrong shape is reported below
+            score[~all_finite(self.xy) | ~np.isfinite(score)] = 0.0
+        freeze(self, names=names, score=score)
+        freeze_arrays(self, score=count)
         if score.size and (score.min() < 0 or score.max() > 1):
             raise InvalidData("Keypoints2D.score must lie in 0..1.")
         width, height = (int(n) for n in self.image_size)
         if width <= 0 or height <= 0:
             raise InvalidData(f"Keypoints2D.image_size must be positive, got {self.image_size}.")
-        freeze(self, names=names, xy=xy, score=score, image_size=(width, height))
+        freeze(self, image_size=(width, height))
 
     @property
     def found(self) -> BoolArray:
@@ -75,10 +76,16 @@ class Keypoints3D:
 
     def __post_init__(self) -> None:
         names = check_names("Keypoints3D", self.names)
-        shape = (len(self.timeline), len(names), 3)
-        freeze(self, names=names, xyz=frozen_array("Keypoints3D", "xyz", self.xyz, shape))
+        freeze(self, names=names)
+        freeze_arrays(self, xyz=(len(self.timeline), len(names), 3))
         if self.axes not in ("camera", "world"):
             raise InvalidData(f"Keypoints3D.axes must be 'camera' or 'world', got {self.axes!r}.")
+
+    def middle(self, *names: str) -> FloatArray:
+        """(T, 3) the mean of these points; NaN where one is missing, or unknown by name."""
+        if not set(names) <= set(self.names):
+            return np.full((len(self.timeline), 3), np.nan)
+        return np.asarray(self.xyz[:, [self.names.index(n) for n in names]].mean(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from kinefit.types.arrays import (
     all_finite,
     check_names,
     freeze,
-    frozen_array,
+    freeze_arrays,
 )
 from kinefit.types.errors import InvalidData, MissingMarkers
 from kinefit.types.timeline import Timeline
@@ -44,17 +44,11 @@ class Markers:
         if xyz.shape == (*shape, 3):  # a marker is there with all its coordinates, or not at all
             xyz[np.isnan(xyz).any(-1)] = np.nan
         flags = np.zeros(shape, bool) if self.estimated is None else self.estimated
-        freeze(
-            self,
-            names=names,
-            xyz=frozen_array("Markers", "xyz", xyz, (*shape, 3)),
-            estimated=frozen_array("Markers", "estimated", flags, shape, np.bool_),
-        )
-        if self.sd is not None:
-            sd = frozen_array("Markers", "sd", self.sd, (*shape, 3))
-            if (sd < 0).any():
-                raise InvalidData("Markers.sd must not be negative.")
-            freeze(self, sd=sd)
+        freeze(self, names=names, xyz=xyz, estimated=flags)
+        freeze_arrays(self, np.bool_, estimated=shape)
+        freeze_arrays(self, xyz=(*shape, 3), sd=(*shape, 3))
+        if self.sd is not None and (self.sd < 0).any():
+            raise InvalidData("Markers.sd must not be negative.")
 
     @property
     def present(self) -> BoolArray:
@@ -69,14 +63,9 @@ class Markers:
             raise MissingMarkers(needed_for, missing, "check the marker names in the file")
         return [column[n] for n in names]
 
-    def select(self, names: Sequence[str], *, needed_for: str = "selection") -> Markers:
+    def select(self, names: Sequence[str]) -> Markers:
         """The named markers, in that order; raises MissingMarkers."""
-        pick = self.index(names, needed_for=needed_for)
+        pick = self.index(names, needed_for="selection")
+        xyz, estimated = self.xyz[:, pick], self.estimated[:, pick]
         sd = None if self.sd is None else self.sd[:, pick]
-        return replace(
-            self,
-            names=tuple(names),
-            xyz=self.xyz[:, pick],
-            estimated=self.estimated[:, pick],
-            sd=sd,
-        )
+        return replace(self, names=tuple(names), xyz=xyz, estimated=estimated, sd=sd)

@@ -13,7 +13,7 @@ from kinefit.types.arrays import (
     all_finite,
     check_names,
     freeze,
-    frozen_array,
+    freeze_arrays,
 )
 from kinefit.types.camera import CameraRig
 from kinefit.types.errors import InvalidData
@@ -66,23 +66,15 @@ class Observations:
         names = check_names("Observations", self.names)
         T, C, J, L = len(self.timeline), len(self.rig), len(names), len(self.limbs)
         contacts = check_names("Observations", self.contact_names)
-        wanted: dict[str, tuple[int, ...]] = {
-            "xy": (T, C, J, 2), "sigma": (T, C, J), "xyz": (T, J, 3),
-            "directions": (T, L, 3), "direction_sd": (T, L), "contact": (T, len(contacts)),
-        }  # fmt: skip
-        if self.covariance is not None:
-            wanted["covariance"] = (T, J, 3, 3)
-        arrays = {name: self._array(name, shape) for name, shape in wanted.items()}
+        parts = {"directions": (T, L, 3), "direction_sd": (T, L), "contact": (T, len(contacts))}
+        for name, shape in parts.items():
+            if getattr(self, name) is None:  # of no limb, or no foot
+                freeze(self, **{name: np.empty(shape) if not shape[1] else np.array(np.nan)})
         freeze(self, names=names, limbs=tuple((a, b) for a, b in self.limbs),
-               contact_names=contacts, **arrays)  # fmt: skip
+               contact_names=contacts)  # fmt: skip
+        freeze_arrays(self, xy=(T, C, J, 2), sigma=(T, C, J), xyz=(T, J, 3),
+                      covariance=(T, J, 3, 3), **parts)  # fmt: skip
         self._check()
-
-    def _array(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """A checked copy; what was left out is empty where it may be."""
-        value = getattr(self, name)
-        if value is None and 0 in shape[1:2]:
-            value = np.empty(shape)
-        return frozen_array("Observations", name, value, shape)
 
     def _check(self) -> None:
         known = set(self.names)

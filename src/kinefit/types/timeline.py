@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types.arrays import FloatArray, IntArray, freeze, frozen_array
+from kinefit.types.arrays import FloatArray, IntArray, freeze_arrays
 from kinefit.types.errors import InvalidData
 
 
@@ -24,15 +24,15 @@ class Timeline:
     time: FloatArray
 
     def __post_init__(self) -> None:
-        time = frozen_array("Timeline", "time", self.time, (None,))
-        frame = frozen_array("Timeline", "frame", self.frame, (len(time),), np.int64)
-        if not np.isfinite(time).all():
+        freeze_arrays(self, time=(None,))
+        freeze_arrays(self, np.int64, frame=(len(self.time),))
+        if not np.isfinite(self.time).all():
             raise InvalidData("Timeline.time contains a value that is not finite.")
-        for name, values in (("time", time), ("frame", frame)):
-            if len(values) > 1 and not (np.diff(values) > 0).all():
+        for name in ("time", "frame"):
+            values = getattr(self, name)
+            if not (np.diff(values) > 0).all():
                 first = int(np.argmax(np.diff(values) <= 0)) + 1
                 raise InvalidData(f"Timeline.{name} does not increase at sample {first}.")
-        freeze(self, frame=frame, time=time)
 
     @classmethod
     def regular(cls, count: int, rate_hz: float, start_frame: int = 0) -> Timeline:

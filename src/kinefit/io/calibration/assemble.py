@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kinefit.io.calibration.model import (
     up_sentence,
 )
 from kinefit.types import Camera, CameraRig, FloatArray, InputError, InvalidData
+from kinefit.types.camera import BROWN_CONRADY, FISHEYE
 
 MAX_CAMERAS = 1000
 _LARGEST_SIDE = 100_000  # pixels
@@ -29,7 +31,6 @@ _APART = (0.05, 100.0)  # metres between the two cameras furthest apart in a roo
 _SAME_PLACE = 1e-3  # metres
 _FARTHEST = 1e6  # metres; also in the wrong unit nobody films from there
 _ROUNDED = 5e-3  # a rotation written with three decimals; further off it is none
-_COUNTS = {False: (0, 4, 5, 8), True: (0, 4)}
 
 
 def assemble(
@@ -51,13 +52,18 @@ def assemble(
         raise InputError(path, f"{len(content.cameras)} cameras", f"give at most {MAX_CAMERAS}")
     _check_names(path, content.cameras)
     notes = list(content.notes)
-    builder = _Builder(path, METRES[units or content.units], invert_extrinsics, image_sizes or {})
-    rig = CameraRig(tuple(builder.camera(c, notes) for c in content.cameras))
+    metres, sizes = METRES[units or content.units], image_sizes or {}
+    rig = CameraRig(
+        tuple(
+            _Builder(path, c, notes).camera(metres, invert_extrinsics, sizes.get(c.name))
+            for c in content.cameras
+        )
+    )
     _check_places(path, rig, units is not None or content.units_known)
     turned = up or content.up
+    unit, why = (units, "as asked for") if units else (content.units, content.units_why)
     said = (
-        f"positions in {_UNIT_WORDS[units or content.units]}, "
-        f"{'as asked for' if units else content.units_why}",
+        f"positions in {_UNIT_WORDS[unit]}, {why}",
         up_sentence(turned, "as asked for" if up else content.up_why),
         f"poses read as {content.poses}",
         *(["poses inverted, as asked for: camera to world in the file"] * invert_extrinsics),
@@ -76,130 +82,117 @@ _UNIT_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres"}
 
 
 class _Builder:
-    """Cameras of one file."""
+    """One camera of a file, checked."""
 
-    def __init__(
-        self, path: Path, metres: float, invert: bool, sizes: Mapping[str, tuple[int, int]]
-    ) -> None:
-        self._path, self._metres, self._invert, self._sizes = path, metres, invert, sizes
+    def __init__(self, path: Path, stated: Stated, notes: list[str]) -> None:
+        self._path, self._stated, self._notes = path, stated, notes
+        self._called = f"camera {stated.name}"
 
-    def camera(self, stated: Stated, notes: list[str]) -> Camera:
-        name = stated.name
-        size = self._size(stated, notes)
-        K = self._numbers(name, "the camera matrix", stated.K, (3, 3))
-        self._check_intrinsics(name, K, size)
-        lens = self._lens(stated, notes)
-        R = self._rotation(name, stated.R, notes)
-        t = self._numbers(name, "the translation", stated.t, (3,)) * self._metres
+    def camera(self, metres: float, invert: bool, video: tuple[int, int] | None) -> Camera:
+        stated = self._stated
+        size = self._size(video)
+        K = self._numbers("the camera matrix", stated.K, (3, 3))
+        self._check_intrinsics(K, size)
+        lens, R = self._lens(), self._rotation()
+        t = self._numbers("the translation", stated.t, (3,)) * metres
         if np.abs(t).max() > _FARTHEST:
-            raise self._error(name, f"it stands {np.abs(t).max():.3g} m away", _AGAIN)
-        if self._invert:
+            raise self._error(f"it stands {np.abs(t).max():.3g} m away")
+        if invert:
             R, t = R.T, -R.T @ t
         try:
-            return Camera(name, size, K, R, t, lens, stated.fisheye)
+            return Camera(stated.name, size, K, R, t, lens, stated.fisheye)
         except InvalidData as error:
-            raise self._error(name, str(error).rstrip("."), "repair the file") from error
+            raise self._error(str(error).rstrip("."), "repair the file") from error
 
-    def _error(self, name: str, reason: str, hint: str) -> InputError:
-        return InputError(self._path, f"camera {name}: {reason}", hint)
+    def _error(self, reason: str, hint: str = "save the calibration again") -> InputError:
+        return InputError(self._path, f"{self._called}: {reason}", hint)
 
-    def _numbers(self, name: str, what: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
-        """`value` as finite numbers, flattened to `shape`."""
-        array = self._flat(name, what, value)
-        if array.size != int(np.prod(shape)):
-            count = int(np.prod(shape))
-            raise self._error(name, f"{what} has {array.size} numbers, not {count}", _AGAIN)
+    def _numbers(self, what: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+        """`value` as finite numbers of that shape."""
+        array = self._flat(what, value)
+        if array.size != prod(shape):
+            raise self._error(f"{what} has {array.size} numbers, not {prod(shape)}")
         return array.reshape(shape)
 
-    def _flat(self, name: str, what: str, value: Any) -> FloatArray:
+    def _flat(self, what: str, value: Any) -> FloatArray:
         flat = flat_numbers(value)
         if flat is None:
-            raise self._error(name, f"{what} is missing or not made of numbers", _AGAIN)
+            raise self._error(f"{what} is missing or not made of numbers")
         if not np.isfinite(flat).all():
-            raise self._error(name, f"{what} has a value that is not a number", _AGAIN)
+            raise self._error(f"{what} has a value that is not a number")
         return flat
 
-    def _size(self, stated: Stated, notes: list[str]) -> tuple[int, int]:
-        size = stated.size
-        if size is None and stated.name in self._sizes:
-            size = self._sizes[stated.name]
-            notes.append(f"image size of camera {stated.name} taken from its video")
+    def _size(self, video: tuple[int, int] | None) -> tuple[int, int]:
+        size = self._stated.size
+        if size is None and video is not None:
+            size = video
+            self._notes.append(f"image size of {self._called} taken from its video")
         if size is None:
-            raise self._error(
-                stated.name,
-                "the file does not say the image size",
-                "give the videos of the cameras too: their size is taken",
-            )
-        width, height = self._numbers(stated.name, "the image size", size, (2,))
+            hint = "give the videos of the cameras too: their size is taken"
+            raise self._error("the file does not say the image size", hint)
+        width, height = self._numbers("the image size", size, (2,))
         for side in (width, height):
             if not (1 <= side <= _LARGEST_SIDE and side % 1 == 0):
                 reason = f"an image of {width:g} x {height:g} pixels"
-                raise self._error(stated.name, reason, "correct the size (width, height)")
+                raise self._error(reason, "correct the size (width, height)")
         return int(width), int(height)
 
-    def _check_intrinsics(self, name: str, K: FloatArray, size: tuple[int, int]) -> None:
+    def _check_intrinsics(self, K: FloatArray, size: tuple[int, int]) -> None:
         """Focal lengths and principal point that a lens on this image can have."""
         side, (fx, fy), centre = max(size), (K[0, 0], K[1, 1]), K[:2, 2]
         low, high = _FOCAL
         if not (low * side < fx < high * side and low * side < fy < high * side):
-            raise self._error(
-                name,
-                f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}",
-                "check that the camera matrix is in pixels of this image size",
-            )
+            reason = f"focal lengths of {fx:g} and {fy:g} px on an image of {size[0]} x {size[1]}"
+            hint = "check that the camera matrix is in pixels of this image size"
+            raise self._error(reason, hint)
         if not 0.5 < fx / fy < 2:
-            raise self._error(name, f"focal lengths of {fx:g} and {fy:g} px differ", _AGAIN)
+            raise self._error(f"focal lengths of {fx:g} and {fy:g} px differ")
         if (centre < -0.5 * np.array(size)).any() or (centre > 1.5 * np.array(size)).any():
             reason = f"a principal point at ({centre[0]:g}, {centre[1]:g}), far outside the image"
-            raise self._error(name, reason, "check the size: it is (width, height)")
+            raise self._error(reason, "check the size: it is (width, height)")
 
-    def _lens(self, stated: Stated, notes: list[str]) -> FloatArray:
+    def _lens(self) -> FloatArray:
         """Coefficients in a number that the model has; zeros beyond it are dropped."""
-        lens = self._flat(stated.name, "the distortion", _or_empty(stated.distortion))
+        given, fisheye = self._stated.distortion, self._stated.fisheye
+        lens = self._flat("the distortion", [] if given is None else given)
         if (np.abs(lens) > _LARGEST_COEFFICIENT).any():
-            raise self._error(stated.name, "distortion coefficients beyond a million", _AGAIN)
-        counts = _COUNTS[stated.fisheye]
-        if len(lens) not in counts:
-            used = int(np.max(np.nonzero(lens)[0], initial=-1)) + 1
-            fitting = [n for n in counts if used <= n <= len(lens)]
-            if not fitting:
-                kind = "a fisheye" if stated.fisheye else "this"
-                reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
-                raise self._error(stated.name, reason, "give OpenCV's k1 k2 p1 p2 k3")
-            notes.append(
-                f"distortion of camera {stated.name}: {len(lens) - fitting[-1]} zeros dropped"
-            )
-            lens = lens[: fitting[-1]]
-        return lens
+            raise self._error("distortion coefficients beyond a million")
+        counts = FISHEYE if fisheye else BROWN_CONRADY
+        if len(lens) in counts:
+            return lens
+        used = int(np.max(np.nonzero(lens)[0], initial=-1)) + 1
+        fitting = [n for n in counts if used <= n <= len(lens)]
+        if not fitting:
+            kind = "a fisheye" if fisheye else "this"
+            reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
+            raise self._error(reason, "give OpenCV's k1 k2 p1 p2 k3")
+        dropped = len(lens) - fitting[-1]
+        self._notes.append(f"distortion of {self._called}: {dropped} zeros dropped")
+        return lens[: fitting[-1]]
 
-    def _rotation(self, name: str, value: Any, notes: list[str]) -> FloatArray:
-        flat = self._flat(name, "the rotation", value)
+    def _rotation(self) -> FloatArray:
+        flat = self._flat("the rotation", self._stated.R)
         if flat.size == 3:
             if np.linalg.norm(flat) > 2 * np.pi + 1e-6:
                 reason = f"a rotation vector of length {np.linalg.norm(flat):.4g}"
-                raise self._error(name, reason, "give it in radians, not in degrees")
+                raise self._error(reason, "give it in radians, not in degrees")
             return exp(flat)
         if flat.size != 9:
-            reason = f"a rotation of {flat.size} numbers"
-            raise self._error(name, reason, "give 3 (rotation vector) or 9 (matrix)")
+            hint = "give 3 (rotation vector) or 9 (matrix)"
+            raise self._error(f"a rotation of {flat.size} numbers", hint)
         R = flat.reshape(3, 3)
         off = float(np.abs(R @ R.T - np.eye(3)).max()) if np.abs(R).max() < 2 else np.inf
-        if off < _ROUNDED and np.linalg.det(R) < 0:
-            raise self._error(
-                name,
-                "the pose mirrors the world (its determinant is -1), which no camera does",
-                "write the file in a right-handed frame: one axis has the wrong sign",
-            )
         if off >= _ROUNDED:
-            raise self._error(name, "the rotation matrix is not a rotation", _AGAIN)
+            raise self._error("the rotation matrix is not a rotation")
+        if np.linalg.det(R) < 0:
+            reason = "the pose mirrors the world (its determinant is -1), which no camera does"
+            hint = "write the file in a right-handed frame: one axis has the wrong sign"
+            raise self._error(reason, hint)
         if off < 1e-7:
             return R
-        notes.append(f"rotation of camera {name} made exact: it was off by {off:.1g}")
+        self._notes.append(f"rotation of {self._called} made exact: it was off by {off:.1g}")
         U, _, Vt = np.linalg.svd(R)
         return np.asarray(U @ Vt)
-
-
-_AGAIN = "save the calibration again"
 
 
 def flat_numbers(value: Any, depth: int = 0) -> FloatArray | None:
@@ -220,10 +213,6 @@ def flat_numbers(value: Any, depth: int = 0) -> FloatArray | None:
     return np.concatenate([np.zeros(0), *[p for p in parts if p is not None]])
 
 
-def _or_empty(value: Any) -> Any:
-    return [] if value is None else value
-
-
 def _check_names(path: Path, cameras: Sequence[Stated]) -> None:
     names = [c.name for c in cameras]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -241,17 +230,11 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
     centres = np.stack([camera.centre for camera in rig])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     if not known and not _APART[0] < apart.max() < _APART[1]:
-        raise InputError(
-            path,
-            f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres",
-            "say what they are in, mm or cm (--units)",
-        )
+        reason = f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres"
+        raise InputError(path, reason, "say what they are in, mm or cm (--units)")
     near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
     if len(near):
         a, b = (rig.names[i] for i in near[0])
-        raise InputError(
-            path,
-            f"cameras {a} and {b} are at the same place",
-            "check whether one was copied, or whether the file's poses are camera to world "
-            "(--invert-extrinsics)",
-        )
+        hint = "check whether one was copied, or whether the file's poses are camera to world"
+        reason = f"cameras {a} and {b} are at the same place"
+        raise InputError(path, reason, f"{hint} (--invert-extrinsics)")

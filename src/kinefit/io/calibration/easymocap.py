@@ -24,26 +24,14 @@ def read_easymocap(path: Path) -> Content:
     names = [key.removeprefix(_CAMERA) for key in inner if key.startswith(_CAMERA)]
     if not names:
         raise InputError(folder / FILES[0], "has no camera matrix K_...", "write it again")
-    cameras = tuple(_camera(folder, name, inner, outer) for name in names if _posed(name, outer))
-    left = [name for name in names if not _posed(name, outer)]
+    posed = [n for n in names if f"T_{n}" in outer and {f"{_POSE}{n}", f"R_{n}"} & set(outer)]
+    left = [name for name in names if name not in posed]
     notes = [f"camera {name} left out: {FILES[1]} has no pose of it" for name in left]
-    return Content(
-        format="easymocap",
-        cameras=cameras,
-        units="m",
-        units_why="as EasyMocap writes them",
-        units_known=False,
-        up=None,
-        up_why="",
-        notes=tuple(notes),
-    )
+    cameras = [_camera(name, inner, outer) for name in posed]
+    return Content("easymocap", cameras, notes, "m", "as EasyMocap writes them")
 
 
-def _posed(name: str, outer: dict[str, Any]) -> bool:
-    return f"T_{name}" in outer and (f"{_POSE}{name}" in outer or f"R_{name}" in outer)
-
-
-def _camera(folder: Path, name: str, inner: dict[str, Any], outer: dict[str, Any]) -> Stated:
+def _camera(name: str, inner: dict[str, Any], outer: dict[str, Any]) -> Stated:
     width, height = inner.get(f"W_{name}"), inner.get(f"H_{name}")
     return Stated(
         name=name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.types import CameraRig, FloatArray
 from kinefit.types.arrays import freeze
 
 Axis = Literal["x", "-x", "y", "-y", "z", "-z"]
@@ -72,13 +72,6 @@ def up_sentence(up: Axis | None, why: str) -> str:
     return f"{_WORLD}{up[:-1]}{up[-1].upper()} up, {why}{change}"
 
 
-def checked_axis(up: Any) -> Axis:
-    """`up` if it is one of `AXES`; raises InputError."""
-    if up not in AXES:
-        raise InputError("up", f"{up!r} is not an axis", f"give one of {', '.join(AXES)}")
-    return up  # type: ignore[no-any-return]
-
-
 @dataclass(frozen=True, eq=False)
 class Stated:
     """One camera as a file states it, unchecked.
@@ -101,17 +94,18 @@ class Stated:
 class Content:
     """What the reader of one format found.
 
-    units: of positions; `units_why`: who says so. units_known: whether the format or file says it.
-    up, up_why: the same for the vertical. poses: how they were read. notes: further assumptions.
+    notes: assumptions besides the others. units: of positions; `units_why`: who says so.
+    units_known: whether the format or file says it. up, up_why: the same for the vertical. poses:
+    how they were read.
     """
 
     format: str
-    cameras: tuple[Stated, ...]
+    cameras: Sequence[Stated]
+    notes: Sequence[str]
     units: Unit
     units_why: str
-    units_known: bool
-    up: Axis | None
-    up_why: str
-    notes: tuple[str, ...] = ()
+    units_known: bool = False
+    up: Axis | None = None
+    up_why: str = ""
     poses: str = "world to camera, OpenCV's axes (x right, y down, z forward)"
     residual_unit: str = "px"

@@ -31,16 +31,9 @@ def read_opencap(path: Path, files: tuple[Path, ...]) -> Content:
     Raises InputError naming the file.
     """
     notes: list[str] = ["image size stored as (height, width), as OpenCap writes it"]
-    return Content(
-        format="opencap",
-        cameras=tuple(_camera(file, notes) for file in files),
-        units="mm",
-        units_why="as OpenCap writes them",
-        units_known=False,
-        up="-y",
-        up_why="of OpenCap's checkerboard, hung upright: its y axis points down",
-        notes=tuple(notes),
-    )
+    cameras = [_camera(file, notes) for file in files]
+    why = "of OpenCap's checkerboard, hung upright: its y axis points down"
+    return Content("opencap", cameras, notes, "mm", "as OpenCap writes them", up="-y", up_why=why)
 
 
 def _camera(file: Path, notes: list[str]) -> Stated:

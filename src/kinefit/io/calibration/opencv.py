@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ _NUMBERED = re.compile(r"^(.*?[A-Za-z])[_-]?(\d+)$")
 _RECTIFIED = {"p1", "p2", "q"}  # beside these, R1 and R2 rectify pictures and are no poses
 # Names that only another program's files have.
 _OTHERS = {"T_cn_cnm1": "Kalibr", "camera_pose_matrix": "MC-Calib"}
+_HINT = "write camera_matrix, distortion_coefficients, R, T and image_size of each camera as YAML"
 Fields = dict[str, Any]
 
 
@@ -61,25 +61,16 @@ def read_opencv(path: Path, files: tuple[Path, ...]) -> Content:
     notes: list[str] = []
     for file in files:
         cameras += _cameras(file, read_storage(file), notes)
-    return Content(
-        format="opencv",
-        cameras=tuple(cameras),
-        units="m",
-        units_why="which the format does not say",
-        units_known=False,
-        up=None,
-        up_why="",
-        notes=tuple(notes),
-    )
+    return Content("opencv", cameras, notes, "m", "which the format does not say")
 
 
 def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
-    common = {k: v for k, v in _fields(values).items() if k in ("size", "width", "height")}
     single = _fields(values)
+    common = {k: v for k, v in single.items() if k in ("size", "width", "height")}
     if "K" in single:
-        stem = file.name.split(".")[0]
         name = single.get("name")
-        return [_stated(file, name if isinstance(name, str) and name else stem, single)]
+        named = name if isinstance(name, str) and name else file.name.split(".")[0]
+        return [_stated(file, named, single)]
     for name, program in _OTHERS.items():
         if any(isinstance(v, dict) and name in v for v in values.values()):
             raise not_read(file, program)
@@ -90,10 +81,7 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
         if _RECTIFIED & {key.lower() for key in values}:
             groups = {n: {k: v for k, v in g.items() if k != "R"} for n, g in groups.items()}
     if not groups:
-        raise InputError(
-            file, "has no camera matrix",
-            "write camera_matrix, distortion_coefficients, R, T and image_size for each camera",
-        )  # fmt: skip
+        raise InputError(file, "has no camera matrix", _HINT)
     if len(groups) == 2 and "R" in single and "t" in single:
         groups = _stereo(groups, single, notes)
     posed = {n: common | g for n, g in groups.items() if "R" in g and "t" in g}
@@ -103,10 +91,7 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
 
 def not_read(file: Path, program: str) -> InputError:
     """For a file that is known and not understood."""
-    return InputError(
-        file, f"is a calibration of {program}, which kinefit does not read",
-        "write camera_matrix, distortion_coefficients, R, T and image_size of each camera as YAML",
-    )  # fmt: skip
+    return InputError(file, f"is a calibration of {program}, which kinefit does not read", _HINT)
 
 
 def _fields(values: Mapping[str, Any]) -> Fields:
@@ -153,23 +138,19 @@ def _stereo(groups: dict[str, Fields], single: Fields, notes: list[str]) -> dict
         return groups
     first, second = groups
     notes.append(f"a stereo pair: camera {first} is the world, R and T lead from it to {second}")
-    at_origin: Fields = {"R": np.eye(3), "t": np.zeros(3)}
-    return {
-        first: groups[first] | at_origin,
-        second: groups[second] | {"R": single["R"], "t": single["t"]},
-    }
+    poses = {first: (np.eye(3), np.zeros(3)), second: (single["R"], single["t"])}
+    return {name: groups[name] | {"R": R, "t": t} for name, (R, t) in poses.items()}
 
 
 def _stated(file: Path, name: str, fields: Fields) -> Stated:
     missing = [what for what, key in (("rotation", "R"), ("translation", "t")) if key not in fields]
     if missing:
-        raise InputError(
-            file, f"camera {name} has no {' and '.join(missing)}", "save its pose too (R and T)"
-        )
+        reason = f"camera {name} has no {' and '.join(missing)}"
+        raise InputError(file, reason, "save its pose too (R and T)")
     size = fields.get("size")
     if size is None and "width" in fields and "height" in fields:
         size = [fields["width"], fields["height"]]
+    K, lens, R, t = (fields.get(key) for key in ("K", "distortion", "R", "t"))
+    fisheye = fields.get("fisheye", 0) in (1, 1.0, "true", "True")
     model = str(fields.get("model", "")).lower()
-    bare = Stated(name, size, fields["K"], fields.get("distortion"), fields["R"], fields["t"])
-    fisheye = bool(fields.get("fisheye", 0) in (1, 1.0, "true", "True"))
-    return replace(bare, fisheye=fisheye or model in ("fisheye", "equidistant"))
+    return Stated(name, size, K, lens, R, t, fisheye or model in ("fisheye", "equidistant"))

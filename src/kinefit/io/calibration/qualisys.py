@@ -9,6 +9,7 @@ mean, 6.3 px median, landmark errors included. The next best of all readings giv
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -17,7 +18,7 @@ import numpy as np
 from kinefit.io.calibration.model import Content, Stated
 from kinefit.io.calibration.opencv import not_read
 from kinefit.io.xml import parse_xml
-from kinefit.types import FloatArray, InputError
+from kinefit.types import InputError
 
 _SUBPIXELS = 64
 _TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # 180 degrees about x: y down, z forward
@@ -56,7 +57,9 @@ def read_qualisys(path: Path, content: bytes) -> Content:
         raise InputError(path, "has no Qualisys camera", "export the calibration again")
     found = list(root.iter("camera"))
     active = [c for c in found if c.attrib.get("active", "1") not in ("0", "false")]
-    video = [c for c in active if _films(c)] or active
+    models = [c.attrib.get("model", "none").lower() for c in active]
+    films = ["video" in model or model in ("none", "") for model in models]
+    video = [c for c, yes in zip(active, films, strict=True) if yes] or active
     notes = list(_NOTES)
     if left := [c.attrib.get("serial", "?") for c in found if c not in video]:
         notes.append(f"left out as inactive or not filming: {', '.join(left)}")
@@ -70,22 +73,10 @@ def read_qualisys(path: Path, content: bytes) -> Content:
                 "picture as it left the sensor, which a turned video does not fit"
             )
     return Content(
-        format="qualisys",
-        cameras=tuple(cameras),
-        units="mm",
-        units_why="as Qualisys writes them",
-        units_known=False,
-        up="z",
-        up_why="as Qualisys writes it",
-        notes=tuple(notes),
+        "qualisys", cameras, notes, "mm", "as Qualisys writes them",
+        up="z", up_why="as Qualisys writes it", residual_unit="mm",
         poses="the camera's place and its axes in the world (x right, y up, z backward)",
-        residual_unit="mm",
-    )
-
-
-def _films(camera: Element) -> bool:
-    model = camera.attrib.get("model", "none").lower()
-    return "video" in model or model in ("none", "")
+    )  # fmt: skip
 
 
 class _Attributes:
@@ -96,15 +87,11 @@ class _Attributes:
 
     def stated(self) -> Stated:
         left, top, width, height = self._window()
-        K = np.array(
-            [
-                [self._pixels("focalLengthU"), self._pixels("skew", "0"), 0],
-                [0, self._pixels("focalLengthV"), 0],
-                [0, 0, 1],
-            ]
-        )
+        K = np.diag([self._pixels("focalLengthU"), self._pixels("focalLengthV"), 1.0])
+        K[0, 1] = self._pixels("skew", "0")
         K[:2, 2] = self._pixels("centerPointU") - left, self._pixels("centerPointV") - top
-        R = _TO_OPENCV @ self._rotation()
+        rows = [[self._number("transform", f"r{i}{j}") for j in "123"] for i in "123"]
+        R = _TO_OPENCV @ np.array(rows)
         centre = np.array([self._number("transform", axis) for axis in "xyz"])
         residual = self._camera.attrib.get("avg-residual")
         return Stated(
@@ -117,10 +104,6 @@ class _Attributes:
             residual=None if residual is None else self._parse("avg-residual", residual),
         )
 
-    def _rotation(self) -> FloatArray:
-        values = [self._number("transform", f"r{i}{j}") for i in "123" for j in "123"]
-        return np.array(values).reshape(3, 3)
-
     def _window(self) -> tuple[float, float, int, int]:
         """Left and top edge of the video in the sensor's picture, width and height."""
         high = [self._pixels(f"sensorMax{axis}") for axis in "UV"]
@@ -129,18 +112,12 @@ class _Attributes:
             if (window := self._camera.find(field)) is not None:
                 sides = ("left", "top", "right", "bottom")
                 left, top, right, bottom = (self._number(field, s, parent=window) for s in sides)
-                self._check_pixels(right, high[0])
+                if high[0] < right / 8:  # Theia's files look the same but count whole pixels
+                    ends = f"the sensor ends at {high[0]:.0f} px, the video at {right:.0f}"
+                    raise self._error(ends, "export the calibration from QTM itself")
                 return left, top, int(right - left) + 1, int(bottom - top) + 1
         width, height = (math.floor(b - a) + 1 for a, b in zip(low, high, strict=True))
         return 0.0, 0.0, width, height
-
-    def _check_pixels(self, right: float, sensor: float) -> None:
-        """Theia's files look the same but count whole pixels."""
-        if sensor < right / 8:
-            reason = (
-                f"camera {self._name}: the sensor ends at {sensor:.0f} px, the video at {right:.0f}"
-            )
-            raise InputError(self._path, reason, "export the calibration from QTM itself")
 
     def _pixels(self, key: str, default: str | None = None) -> float:
         return self._number("intrinsic", key, default) / _SUBPIXELS
@@ -151,16 +128,14 @@ class _Attributes:
         element = self._camera.find(tag) if parent is None else parent
         text = default if element is None else element.get(key, default)
         if text is None:
-            reason = f"camera {self._name}: {tag} has no {key}"
-            raise InputError(self._path, reason, "export the calibration again")
+            raise self._error(f"{tag} has no {key}")
         return self._parse(key, text)
 
     def _parse(self, key: str, text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            reason = f"camera {self._name}: {key} is {text[:40]!r}, no number"
-            raise InputError(self._path, reason, "export the calibration again")
-        return value
+        with suppress(ValueError):
+            if math.isfinite(value := float(text)):
+                return value
+        raise self._error(f"{key} is {text[:40]!r}, no number")
+
+    def _error(self, reason: str, hint: str = "export the calibration again") -> InputError:
+        return InputError(self._path, f"camera {self._name}: {reason}", hint)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from kinefit.io.calibration.assemble import assemble
 from kinefit.io.calibration.easymocap import FILES as EASYMOCAP
 from kinefit.io.calibration.easymocap import read_easymocap
-from kinefit.io.calibration.model import METRES, Axis, Calibration, Content, Unit, checked_axis
+from kinefit.io.calibration.model import AXES, METRES, Axis, Calibration, Content, Unit
 from kinefit.io.calibration.opencap import opencap_files, read_opencap
 from kinefit.io.calibration.opencv import read_opencv
 from kinefit.io.calibration.qualisys import read_qualisys
@@ -59,33 +59,37 @@ def read_calibration(
     impossible numbers, a pose that mirrors the world, two cameras of one name or at one place.
     """
     path = Path(path)
-    if format is not None and format not in FORMATS:
-        raise InputError("format", f"{format!r} is unknown", f"give one of {', '.join(FORMATS)}")
-    if units is not None and units not in METRES:
-        raise InputError("units", f"{units!r} is unknown", f"give one of {', '.join(METRES)}")
+    for option, value, known, what in (
+        ("format", format, FORMATS, "unknown"), ("units", units, METRES, "unknown"),
+        ("up", up, AXES, "not an axis"),
+    ):  # fmt: skip
+        if value is not None and value not in known:
+            raise InputError(option, f"{value!r} is {what}", f"give one of {', '.join(known)}")
     content = _folder(path, format) if path.is_dir() else _file(path, format)
     return assemble(
         path,
         content,
         units=units,
-        up=None if up is None else checked_axis(up),
+        up=up,
         invert_extrinsics=invert_extrinsics,
         image_sizes=image_sizes,
     )
 
 
 def _file(path: Path, wanted: Format | None) -> Content:
-    start = read_bytes(path, MAX_BYTES)[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    found = wanted or _format_of(path, start)
-    if found == "qualisys":
-        return read_qualisys(path, read_bytes(path, MAX_BYTES))
-    if found == "opencap":
-        return read_opencap(path, (path,))
-    if found == "easymocap":
-        return read_easymocap(path)
-    if found == "opencv":
-        return read_opencv(path, (path,))
-    return _toml(path, found)
+    content = read_bytes(path, MAX_BYTES)
+    found = wanted or _format_of(path, content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n"))
+    match found:
+        case "qualisys":
+            return read_qualisys(path, content)
+        case "opencap":
+            return read_opencap(path, (path,))
+        case "easymocap":
+            return read_easymocap(path)
+        case "opencv":
+            return read_opencv(path, (path,))
+        case _:
+            return _toml(path, found)
 
 
 def _format_of(path: Path, start: bytes) -> Format | None:
@@ -95,15 +99,11 @@ def _format_of(path: Path, start: bytes) -> Format | None:
         return "opencap"
     if start.startswith(b"<"):
         return "opencv" if b"<opencv_storage" in start else "qualisys"
-    if path.name in EASYMOCAP and (path.parent / _other(path.name)).exists():
+    if path.name in EASYMOCAP and all((path.parent / name).exists() for name in EASYMOCAP):
         return "easymocap"
     if start.startswith(b"%YAML") or suffix in _STORAGE:
         return "opencv"
     return None
-
-
-def _other(name: str) -> str:
-    return EASYMOCAP[1 - EASYMOCAP.index(name)]
 
 
 def _toml(path: Path, wanted: Format | None) -> Content:
@@ -114,22 +114,22 @@ def _toml(path: Path, wanted: Format | None) -> Content:
             raise
         reason = f"is not a calibration that kinefit knows ({error.reason})"
         raise InputError(path, reason, f"give {_KNOWN}") from error
-    if wanted is None and is_caliscope(table) and camera_tables(table):
-        seen = "both [cameras.N] (Caliscope) and tables per camera (aniposelib, Pose2Sim)"
-        raise InputError(path, f"has {seen}", "say which it is (--format)")
-    readers: dict[Format, Callable[..., Content]] = {
-        "caliscope": read_caliscope,
-        "aniposelib": read_aniposelib,
-        "pose2sim": read_pose2sim,
-    }
     if wanted is None and is_caliscope(table):
+        if camera_tables(table):
+            seen = "both [cameras.N] (Caliscope) and tables per camera (aniposelib, Pose2Sim)"
+            raise InputError(path, f"has {seen}", "say which it is (--format)")
         wanted = "caliscope"
     elif wanted is None and camera_tables(table):
         wanted = "pose2sim" if wrote_pose2sim(table) else "aniposelib"
-    if wanted is None:
-        tables = ", ".join(list(table)[:10]) or "nothing"
-        raise InputError(path, f"has no camera: found {tables}", f"give {_KNOWN}")
-    return readers[wanted](path, table)
+    match wanted:
+        case "caliscope":
+            return read_caliscope(path, table)
+        case "pose2sim":
+            return read_pose2sim(path, table)
+        case "aniposelib":
+            return read_aniposelib(path, table)
+    tables = ", ".join(list(table)[:10]) or "nothing"
+    raise InputError(path, f"has no camera: found {tables}", f"give {_KNOWN}")
 
 
 def _folder(path: Path, wanted: Format | None) -> Content:

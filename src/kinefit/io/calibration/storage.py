@@ -41,10 +41,10 @@ def read_storage(path: Path) -> dict[str, Any]:
         if text.startswith("<"):
             value = _of_xml(parse_xml(path, content, most_depth=_MAX_DEPTH, most=100_000))
         elif text.startswith("{"):
-            value = _numbers_as_floats(json.loads(text), 0)
+            value = json.loads(text, parse_int=_whole_number)
         else:
             value = _of_yaml(path, text)
-        value = _with_matrices(path, value)
+        value = _with_matrices(path, value, 0)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = f"cannot be read ({_first_line(error)})"
         raise InputError(path, reason, _HINT) from error
@@ -70,24 +70,17 @@ def _scalar(loader: Any, node: Any) -> float | str | None:
     return text if node.style else _number_or_text(text)
 
 
-def _matrix_map(loader: Any, node: Any) -> dict[str, Any]:
-    return dict(loader.construct_mapping(node, deep=True))
-
-
 _Loader.add_constructor("tag:yaml.org,2002:str", _scalar)
 for _tag in ("opencv-matrix", "opencv-nd-matrix"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _matrix_map)
+    _Loader.add_constructor(
+        f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_mapping(node, deep=True)
+    )
 
 
 def _of_yaml(path: Path, text: str) -> Any:
+    """Depth, size and references are checked before anything is built."""
     # OpenCV's first line is no YAML: a directive with a colon.
     text = re.sub(r"\A%YAML:1\.0[ \t]*\r?\n", "", text)
-    _check_events(path, text)
-    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with fewer types
-
-
-def _check_events(path: Path, text: str) -> None:
-    """Depth, size and references, before anything is built."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, _Loader)):
         if isinstance(event, yaml.AliasEvent):
@@ -96,6 +89,7 @@ def _check_events(path: Path, text: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH or count > _MAX_EVENTS:
             raise InputError(path, "is nested too deep or too large", "name a calibration file")
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with fewer types
 
 
 def _of_xml(element: Element) -> Any:
@@ -120,28 +114,22 @@ def _number_or_text(text: str) -> float | str | None:
     return _SPECIAL.get(text.lower(), text)
 
 
-def _numbers_as_floats(value: Any, depth: int) -> Any:
-    """JSON as the others are; whole numbers of a thousand digits are none."""
+def _whole_number(digits: str) -> float | str:
+    """A float, as in the other formats; a number of a thousand digits is none."""
+    return float(digits) if len(digits) < 20 else digits[:40]
+
+
+def _with_matrices(path: Path, value: Any, depth: int) -> Any:
+    """Maps that describe a matrix as arrays; long lists cut."""
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deep")
-    if isinstance(value, dict):
-        return {key: _numbers_as_floats(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_numbers_as_floats(item, depth + 1) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < 2**63 else str(value)[:40]
-    return value
-
-
-def _with_matrices(path: Path, value: Any) -> Any:
-    """Maps that describe a matrix as arrays; long lists cut."""
-    if isinstance(value, list):
-        return [_with_matrices(path, item) for item in value[:_MAX_NUMBERS]]
+        return [_with_matrices(path, item, depth + 1) for item in value[:_MAX_NUMBERS]]
     if not isinstance(value, dict):
         return value
     if {"dt", "data"} <= set(value) and ("sizes" in value or {"rows", "cols"} <= set(value)):
         return _matrix(path, value)
-    return {str(key): _with_matrices(path, item) for key, item in value.items()}
+    return {str(key): _with_matrices(path, item, depth + 1) for key, item in value.items()}
 
 
 def _matrix(path: Path, value: dict[str, Any]) -> Any:

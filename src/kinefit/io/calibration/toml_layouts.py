@@ -82,16 +82,15 @@ def read_aniposelib(path: Path, table: dict[str, Any]) -> Content:
     A camera is called what its `name` says, else as its table. Raises InputError.
     """
     why = "which the format does not say (aniposelib keeps its board's unit)"
-    cameras, notes = _top_level(path, table, own_name=True)
-    return _content(path, table, "aniposelib", cameras, notes, why=why)
+    return _content(path, table, "aniposelib", *_top_level(path, table, own_name=True), why=why)
 
 
 def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
     """Cameras of Pose2Sim: metres, Z up, called as their tables. Raises InputError."""
-    cameras, notes = _top_level(path, table, own_name=False)
+    found = _top_level(path, table, own_name=False)
     up: tuple[Axis, str] = ("z", "as Pose2Sim's world is")
     why = "as Pose2Sim writes them"
-    return _content(path, table, "pose2sim", cameras, notes, why=why, up=up)
+    return _content(path, table, "pose2sim", *found, why=why, up=up)
 
 
 def _top_level(
@@ -108,16 +107,10 @@ def _top_level(
 
 
 def _camera(path: Path, name: str, camera: dict[str, Any]) -> Stated:
-    return Stated(
-        name=name,
-        size=camera.get("size"),
-        K=camera.get("matrix"),
-        distortion=camera.get("distortions"),
-        R=camera.get("rotation"),
-        t=camera.get("translation"),
-        fisheye=_flag(path, name, camera, "fisheye"),
-        residual=_number(path, name, camera, "error"),
-    )
+    keys = ("size", "matrix", "distortions", "rotation", "translation")
+    size, K, lens, R, t = (camera.get(key) for key in keys)
+    error = _number(path, name, camera, "error")
+    return Stated(name, size, K, lens, R, t, _flag(path, name, camera, "fisheye"), error)
 
 
 def _unposed(camera: dict[str, Any]) -> bool:
@@ -148,16 +141,8 @@ def _content(
     if axis not in (None, *AXES):
         raise InputError(path, f"[metadata] up is {axis!r}", f"write one of {', '.join(AXES)}")
     unit: Unit = units or "m"
-    return Content(
-        format=layout,
-        cameras=tuple(cameras),
-        units=unit,
-        units_why=stated if units else why,
-        units_known=bool(units),
-        up=axis or up[0],
-        up_why=stated if axis else up[1],
-        notes=tuple(notes),
-    )
+    said = axis or up[0], stated if axis else up[1]
+    return Content(layout, cameras, notes, unit, stated if units else why, bool(units), *said)
 
 
 def _metadata(table: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -57,27 +56,26 @@ def write_calibration(
     if layout == "caliscope":
         tables = _caliscope(turned)
     else:
-        tables = [(_key(c.name), {"name": c.name} | _fields(c)) for c in turned]
-    about = {
-        "adjusted": False,
-        "error": 0.0,
-        "layout": layout,
-        "units": "m",
-        **({"up": up} if up_known else {}),
-        "convention": _CONVENTION,
-    }
-    write_text(path, _document([*tables, ("metadata", about)]))
+        tables = [
+            (c.name if _BARE.fullmatch(c.name) else _toml(c.name), {"name": c.name} | _fields(c))
+            for c in turned
+        ]
+    about = {"adjusted": False, "error": 0.0, "layout": layout, "units": "m"}
+    about |= ({"up": up} if up_known else {}) | {"convention": _CONVENTION}
+    parts = (
+        f"[{header}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items())
+        for header, fields in [*tables, ("metadata", about)]
+    )
+    write_text(path, "\n".join(parts))
 
 
 def _caliscope(rig: CameraRig) -> list[tuple[str, dict[str, Any]]]:
     """[cameras.N]; `name` is ours, for rigs whose names are not cam_N, and ignored by Caliscope."""
     numbered = [re.fullmatch(r"cam_(0|[1-9]\d*)", name) for name in rig.names]
     ids = [int(m[1]) if m and all(numbered) else i for i, m in enumerate(numbered)]
+    last = {"rotation_count": 0, "ignore": False}
     return [
-        (
-            f"cameras.{i}",
-            {"cam_id": i, "name": c.name} | _fields(c) | {"rotation_count": 0, "ignore": False},
-        )
+        (f"cameras.{i}", {"cam_id": i, "name": c.name} | _fields(c) | last)
         for i, c in zip(ids, rig, strict=True)
     ]
 
@@ -91,17 +89,6 @@ def _fields(camera: Camera) -> dict[str, Any]:
         "translation": (camera.t + 0.0).tolist(),  # no -0.0
         "fisheye": camera.fisheye,
     }
-
-
-def _document(tables: Iterable[tuple[str, dict[str, Any]]]) -> str:
-    return "\n".join(
-        f"[{header}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items())
-        for header, fields in tables
-    )
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
