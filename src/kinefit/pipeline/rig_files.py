@@ -114,8 +114,7 @@ def _mhr70(body: BodyModel, mesh: FloatArray, joints: FloatArray) -> FloatArray:
 
 def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
     """`opt_*` of the fit, and of the pose that is written: what it leaves is measured on it."""
-    work, fit, report, row = found.work, found.fits[t], found.reports[t], np.array([t])
-    residual = work.residual(found.state.at(row), found.scale[row], row)[0]
+    work, fit, report = found.work, found.fits[t], found.reports[t]
     values: dict[str, Any] = {
         "status": report.status,
         "reason": report.reason,
@@ -128,7 +127,7 @@ def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
         "repaired": np.array(report.repaired, dtype=np.str_),
         "far_points": np.array(report.far_points, dtype=np.str_),
         "smoothed": report.smoothed,
-        "residual_m": residual,
+        "residual_m": found.residual[t],
         "points": np.array(work.targets.names),
         "scale": found.scale[t],
     }

@@ -21,7 +21,7 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.recipes.clip import ClipOptions, fit_clip
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit, with_shape_each
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
@@ -196,7 +196,7 @@ def _from_points(
     state = replace(State.rest(chain, len(enough)), translation=found.translation, shape=shape)
     turned = PriorJoints.of(small).within(found.rotations)
     state.rotations[:, [chain.joint_names.index(name) for name in small.joint_names]] = turned
-    return with_shape_each(state).among(count, rows[enough])
+    return state.with_shape_each().among(count, rows[enough])
 
 
 def _read(file: Path) -> tuple[Sam3dPerson, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -84,6 +85,26 @@ class State:
             chain.body.name, timeline, chain.body.joint_names, self.body_rotations(chain),
             self.translation, self.shape, chain.shape.names,
         )  # fmt: skip
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """The poses of all, one after the other, each with its shape; offsets of the first."""
+        first = states[0]
+        parts = {n: np.concatenate([getattr(s, n) for s in states]) for n in first._by_pose()}
+        return replace(first, **parts)
+
+    def with_shape_each(self) -> State:
+        """The same with a shape for every pose."""
+        shape = self.shape if self.shape_each else np.tile(self.shape, (len(self), 1))
+        return replace(self, shape=shape)
+
+    def carried(self, chain: Chain, R: FloatArray, shift: FloatArray) -> State:
+        """The poses moved as wholes: each point x to R x + shift, (3, 3) and (3,) or one each."""
+        root = chain.body.rest_joints(self.shape)[..., 0, :]
+        rotations = self.rotations.copy()
+        rotations[:, 0] = R @ rotations[:, 0]
+        place = (R @ (root + self.translation)[..., None])[..., 0] + shift - root
+        return replace(self, rotations=rotations, translation=place)
 
     def among(self, count: int, rows: IntArray) -> State:
         """`count` poses: these at `rows`, NaN elsewhere."""

@@ -20,23 +20,17 @@ from numpy.typing import NDArray
 
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
-from kinefit.types import InputError, InvalidData
+from kinefit.types import InputError
 
 _KEY = "key"
 
-Arrays = Mapping[str, NDArray[Any]]
-
 
 def content_hash(*parts: Any) -> str:
-    """Hex SHA-256 of arrays (type, shape and bytes), and of JSON values whatever their keys' order.
-
-    Raises InvalidData for an array of objects, and TypeError for what JSON does not know.
-    """
+    """Hex SHA-256 of arrays of numbers (type, shape and bytes), and of JSON values whatever their
+    keys' order."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
-            if part.dtype.hasobject:
-                raise InvalidData("Arrays of objects have no content hash.")
             head = ["array", part.dtype.str, list(part.shape)]
             body = np.ascontiguousarray(part).tobytes()
         else:
@@ -49,29 +43,22 @@ def content_hash(*parts: Any) -> str:
 
 @dataclass(frozen=True)
 class FrameStore:
-    """A folder with one `.npz` per finished frame, named by its hash."""
+    """A folder with one `.npz` per finished frame, named by its `content_hash`."""
 
     folder: Path
 
     def load(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays stored under `key`; None when there are none that can be read."""
-        path = self._path(key)
-        if not path.is_file():
-            return None
+        path = self.folder / f"{key}.npz"
         try:
-            arrays = read_npz(path)
+            arrays = read_npz(path) if path.is_file() else {}
         except InputError:
             return None
-        if str(arrays.pop(_KEY, "")) != key:
-            return None  # a file that was renamed
-        return arrays
+        # Another key is that of a file which was renamed.
+        return arrays if str(arrays.pop(_KEY, "")) == key else None
 
-    def save(self, key: str, arrays: Arrays) -> None:
+    def save(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store `arrays` of numbers and text under `key`, whole or not at all."""
-        with atomic_path(self._path(key)) as temporary, temporary.open("wb") as stream:
+        path = self.folder / f"{key}.npz"
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **{_KEY: np.array(key), **arrays})
-
-    def _path(self, key: str) -> Path:
-        if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
-            raise InvalidData(f"{key!r} is no content hash.")
-        return self.folder / f"{key}.npz"
