@@ -336,8 +336,6 @@ def test_targets_are_checked() -> None:
         RigTargets.of(timeline, names, cameras, xyz, -weight)
     with pytest.raises(InvalidData, match=r"xyz has shape \(2, 3, 3\)"):
         RigTargets.of(timeline, (*names, "d"), cameras, xyz, np.ones((2, 4)))
-    with pytest.raises(InvalidData, match="no point z"):
-        targets.only(("z",))
 
 
 def test_a_body_without_the_points_is_refused(clip: Scene) -> None:

@@ -13,7 +13,6 @@ Of MHR all arrays are what the rig makes of the `mhr_model_params` in the same f
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,9 +105,9 @@ def _of_rig(rig: RigClip, t: int, meshes: bool) -> Sam3dPerson:
 def _mhr70(body: BodyModel, mesh: FloatArray, joints: FloatArray) -> FloatArray:
     """(70, 3) in the order of mhr70; NaN for those that the body does not have."""
     names = skeleton("mhr70").points
-    known = [name for name in names if name in body.regressors]
+    known = np.array([name in body.regressors for name in names])
     out = np.full((len(names), 3), np.nan)
-    out[[names.index(name) for name in known]] = body.regress(mesh, joints, known)
+    out[known] = body.regress(mesh, joints, [name for name in names if name in body.regressors])
     return out
 
 
@@ -133,8 +132,3 @@ def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
     }
     written = {f"opt_{name}": np.asarray(value) for name, value in values.items()}
     return fit.opt_arrays(work.targets.cameras) | written
-
-
-def file_names(found: SequenceFit, folder: Path) -> list[Path]:
-    """The file of each frame, by its number."""
-    return [folder / f"{report.frame:06d}.npz" for report in found.reports]

@@ -42,7 +42,8 @@ from kinefit.types import (
 POINTS = "points"  # what stands for a camera where poses begin at the points themselves
 # Of an output only what tells who it is and how the body is bent: meshes of a clip fill memory.
 _KEPT = ("bbox", "pred_keypoints_2d", "pred_keypoints_3d", "shape_params", "mhr_model_params")
-_NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr70", "mhr46")}
+# The points of MHR by their number, where a file does not name them.
+NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr70", "mhr46")}
 _FEWEST = 6  # points that a pose from points rests on
 # The shape rests on frames over the whole clip; more of them say no more about bones.
 _SHAPE_FRAMES = 30
@@ -77,7 +78,7 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
 
     folder: an entry for each of `cameras`, by its exact name, as `kinefit triangulate` reads it;
     files are frames by their number. Who of several persons is the subject, all pictures decide
-    together (`choose_subject`).
+    together (`choose_subject`); a camera that never shows the subject is left out.
 
     Raises InputError where names do not fit, for a file that cannot be read, and when no file is
     of a frame of the clip.
@@ -102,7 +103,8 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
     for c, (camera, named) in enumerate(files.items()):
         rows = np.flatnonzero(chosen[c] >= 0)
         persons = tuple(crowd[c][t][chosen[c, t]] for t in rows)
-        found[camera] = Seen(rows, persons, tuple(named[numbers[t]] for t in rows))
+        if persons:
+            found[camera] = Seen(rows, persons, tuple(named[numbers[t]] for t in rows))
     return found
 
 
@@ -112,8 +114,6 @@ def mhr_views(
     """Each camera's poses, as its parameters of the rig say them, for `count` frames."""
     views = {}
     for camera, one in seen.items():
-        if not len(one.rows):
-            continue
         parameters, identity = one.values("mhr_model_params"), one.values("shape_params")
         pose = pose_of_parameters(model, parameters, identity)
         part = as_view(chain, pose.rotations, pose.translation, pose.shape)
@@ -127,10 +127,8 @@ def keypoint_views(
     """Each camera's poses of any body, in closed form from its keypoints in space."""
     views = {}
     for camera, one in seen.items():
-        if not len(one.rows):
-            continue
         xyz = one.values("pred_keypoints_3d")
-        names = _NAMES.get(xyz.shape[1])
+        names = NAMES.get(xyz.shape[1])
         if names is None:
             raise InputError(
                 one.files[0], f"its {xyz.shape[1]} keypoints are no known set",
