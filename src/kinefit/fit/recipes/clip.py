@@ -25,7 +25,9 @@ from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.lumbar import LumbarRhythm
 from kinefit.fit.priors.mixture import Mixture
+from kinefit.fit.recipes.frames.rotation_repair import bridge
 from kinefit.fit.recipes.ground import find_ground
+from kinefit.fit.recipes.image_start import FACE
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
 from kinefit.fit.solver.chain import Chain, PointSum
@@ -59,7 +61,6 @@ from kinefit.types import (
     all_finite,
 )
 
-FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
 _WEAK_PRIOR_M, _WEAK_PRIOR_RAD = 10.0, np.pi
 _DRAWS = 10  # and as many of opposite sign
@@ -169,7 +170,8 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
         raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
     start = work.shaped(work.start(), _keyframes(data.timeline, seen, options))
-    missing = _too_long(data.timeline.time, seen >= _FEWEST, options.max_gap_s)
+    missing = seen < _FEWEST
+    missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
     one = len(data.rig) == 1
     state, steps, converged = work.posed(start, None, _ROUGH if one else _SOLVE)
     up_sd = data.gravity_sd
@@ -310,13 +312,15 @@ def _between(state: State, time: FloatArray, keyframes: IntArray) -> State:
     rows = np.flatnonzero((time[b] - time[a] < _NEAR_S) & (a < np.arange(len(time))))
     rows = rows[rows < keyframes[-1]]
     a, b = a[rows], b[rows]
-    share = (time[rows] - time[a]) / (time[b] - time[a])
-    turn = so3.log(np.swapaxes(state.rotations[a], -1, -2) @ state.rotations[b])
-    rotations, translation = state.rotations.copy(), state.translation.copy()
-    rotations[rows] = state.rotations[a] @ so3.exp(share[:, None, None] * turn)
-    translation[rows] += state.translation[a] - state.translation[rows]
-    translation[rows] += share[:, None] * (state.translation[b] - state.translation[a])
-    return replace(state, rotations=rotations, translation=translation)
+    share = ((time[rows] - time[a]) / (time[b] - time[a]))[:, None]
+    first, last = state.at(a), state.at(b)
+    way = last.translation - first.translation
+    between = replace(
+        first,
+        rotations=so3.slerp(first.rotations, last.rotations, share),
+        translation=first.translation + share * way,
+    )
+    return state.with_rows(rows, between)
 
 
 _NEAR_S = 0.3
@@ -444,12 +448,8 @@ class _Work:
 
     def moved(self, state: State, Q: FloatArray, shift: FloatArray) -> tuple[_Work, State]:
         """The same in another world: x_new = Q x_old + shift."""
-        head = self.chain.body.rest_joints(state.shape)[0]
-        rotations = state.rotations.copy()
-        rotations[:, 0] = Q @ rotations[:, 0]
-        translation = (head + state.translation) @ Q.T + shift - head
-        moved = replace(state, rotations=rotations, translation=translation)
-        return replace(self, data=self.data.moved(Q, shift)), moved
+        moved = replace(self, data=self.data.moved(Q, shift))
+        return moved, state.carried(self.chain, Q, shift)
 
     def contacts(self, state: State, missing: BoolArray) -> Contacts:
         """As observed, or else as the body moves."""
@@ -526,14 +526,3 @@ def _result(
         steps=steps,
         converged=converged,
     )  # fmt: skip
-
-
-def _too_long(time: FloatArray, seen: BoolArray, max_gap_s: float) -> BoolArray:
-    """(T,) frames without evidence in a gap longer than allowed, or at an end of the clip."""
-    at = np.flatnonzero(seen)
-    before = np.searchsorted(at, np.arange(len(time)), side="right") - 1
-    after = np.searchsorted(at, np.arange(len(time)))
-    inside = (before >= 0) & (after < len(at))
-    span = np.full(len(time), np.inf)
-    span[inside] = time[at[after[inside]]] - time[at[before[inside]]]
-    return np.asarray(~seen & (span > max_gap_s))

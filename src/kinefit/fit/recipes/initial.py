@@ -6,6 +6,7 @@ import numpy as np
 
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
+from kinefit.geometry.align import align
 from kinefit.types import BoolArray, FloatArray, TooFewPoints, all_finite
 
 # A keypoint this near to a joint at rest says where that joint is, and so turns its parent.
@@ -90,12 +91,8 @@ def _root(
     The limbs' roots lie in a plane; all points together break ties and stand in for missing ones.
     """
     factor = np.where(own, 1.0, 0.02) * w
-    total = factor.sum(axis=1, keepdims=True)[..., None]
-    a0 = (factor[..., None] * points).sum(axis=1, keepdims=True) / total
-    b0 = (factor[..., None] * xyz).sum(axis=1, keepdims=True) / total
-    B = np.einsum("tk,tki,tkj->tij", factor, xyz - b0, points - a0)
-    G = _nearest_rotation(B)
-    return G, b0[:, 0] + (G @ (head - a0[:, 0])[..., None])[..., 0]
+    found = align(np.broadcast_to(points, xyz.shape), xyz, factor, strict=False)
+    return found.R, found.R @ head + found.t
 
 
 def _nearest_rotation(matrix: FloatArray) -> FloatArray:

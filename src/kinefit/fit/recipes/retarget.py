@@ -29,6 +29,7 @@ from kinefit.fit.solver.minimise import Options
 from kinefit.fit.solver.state import State
 from kinefit.fit.solver.terms import Position, ShapePrior
 from kinefit.geometry import rotations as so3
+from kinefit.geometry.align import rotation_between
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import L2, Huber, Kernel
 from kinefit.io.mocap import MocapClip
@@ -127,19 +128,10 @@ def _limb_frame(name: str, bone: FloatArray, above: FloatArray, elbow: FloatArra
         return so3.frame("YZ", -bone, _RIGHT)
     if name == "Ankle":
         return so3.frame("ZX", _RIGHT - (_RIGHT @ above) * above, _FORWARD)
-    lowered = _shortest_turn(_RIGHT, bone)
+    lowered = rotation_between(_RIGHT, bone)
     if name == "Shoulder":
         return so3.frame("YZ", -bone, lowered @ elbow)
     return so3.frame("YX", -bone, lowered @ (_FORWARD if name == "Elbow" else -_UP))
-
-
-def _shortest_turn(start: FloatArray, end: FloatArray) -> FloatArray:
-    """(3, 3) the rotation by the smallest angle that takes one unit vector to another."""
-    axis = so3.cross(start, end)
-    sine = float(so3.norm(axis))
-    if not sine:
-        return np.eye(3)
-    return so3.exp(axis * (np.arctan2(sine, float(start @ end)) / sine))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ the squared length over the last axis. Missing data has weight zero and residual
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -335,11 +334,3 @@ class Stature:
         dirs = self.body.vertex_dirs[:, self.ends, 1].astype(np.float64)
         slope = (dirs[:, 0] - dirs[:, 1]) @ self.body.shape.jacobian(shape)
         return np.asarray(slope[..., None, :] / self.sigma_m)
-
-
-def columns(names: Sequence[str], wanted: Sequence[str]) -> IntArray:
-    """Places of `wanted` in `names`; raises InvalidData for one that is not there."""
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise InvalidData(f"No keypoint {', '.join(missing)}.")
-    return np.array([list(names).index(name) for name in wanted], dtype=np.int64)
