@@ -37,7 +37,7 @@ from kinefit.body.mhr_params import (
     SCALE_PARAMETERS,
 )
 from kinefit.body.mhr_rig import MhrRig, read_rig
-from kinefit.body.model import BodyModel
+from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray, InvalidData
 
@@ -52,7 +52,7 @@ _ONE_JOINT = 0.995
 
 
 @dataclass(frozen=True, eq=False)
-class MhrShape:
+class MhrShape(ShapeSpace):
     """Identity coefficients and scales, and the shape directions that they add up to.
 
     A bone below joints that are scaled by s = 2^(row . scales) is s (o + t), with t linear in the
@@ -63,11 +63,6 @@ class MhrShape:
     Coefficients are the I identities, then N of lengths, then K - 1 of classes.
     """
 
-    names: tuple[str, ...]
-    neutral: FloatArray
-    spread: FloatArray
-    lower: FloatArray
-    upper: FloatArray
     identity_count: int
     rows: FloatArray
     lengths: IntArray

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kinefit.body.model import BodyModel, LinearShape
+from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.io.smpl import SUFFIXES, SmplData, read_smpl
 from kinefit.types import FloatArray, InputError, IntArray
 
@@ -127,7 +127,7 @@ def smpl_body(data: SmplData, name: str, joint_names: Sequence[str], shape_count
         faces=data.f,
         skin_joints=skin_joints,
         skin_weights=skin_weights,
-        shape=LinearShape(tuple(f"beta{i}" for i in range(shape_count))),
+        shape=ShapeSpace.unbounded(tuple(f"beta{i}" for i in range(shape_count))),
         regressors=_regressors(joint_names, len(data.v_template)),
         anatomy=_anatomy(joint_names),
         pose_dirs=_pose_dirs(data),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.body.contact import point_speed, standing_probability
+from kinefit.geometry.rotations import unit
 from kinefit.geometry.scale import weighted_median
 from kinefit.types import BoolArray, FloatArray, all_finite
 
@@ -95,7 +96,7 @@ def estimate_up(xyz: FloatArray, names: Sequence[str], time: FloatArray, height_
         span = _duration(time, standing)
         if span < _MIN_STANDING:
             break
-        up = _unit(lever[standing].mean(axis=0))
+        up = unit(lever[standing].mean(axis=0))
         lever, standing = _balance(points, feet, up, height_m)
     if span < _MIN_STANDING:
         return Up(LEVEL, _LEVEL_SD, "no standing person with both feet in view")
@@ -171,7 +172,3 @@ def _duration(time: FloatArray, keep: BoolArray) -> float:
         return 0.0
     step = np.minimum(np.gradient(time), 2 * np.median(np.diff(time)))
     return float(step[keep].sum())
-
-
-def _unit(vector: FloatArray) -> FloatArray:
-    return np.asarray(vector / np.linalg.norm(vector))

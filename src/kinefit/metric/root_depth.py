@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from kinefit.geometry.banded import acceleration_bands
 from kinefit.types import FloatArray, all_finite
 
 MIN_POINTS = 6  # well-seen points that a frame needs: twice the three unknowns of a position
@@ -111,7 +112,7 @@ def smooth_depth(time: FloatArray, depth: FloatArray, sd: FloatArray) -> FloatAr
         return np.where(known, depth, np.nan)
     t, z, s = time[known], depth[known], sd[known]
     share = np.minimum(1.0, np.gradient(t) / _ERROR_TIME)
-    penalty = _acceleration_penalty(t)
+    penalty = acceleration_bands(t) / _ACCELERATION
     kernel, smooth = np.ones_like(z), z
     for _ in range(_ROBUST_PASSES):
         weight = kernel * share / s**2
@@ -122,15 +123,3 @@ def smooth_depth(time: FloatArray, depth: FloatArray, sd: FloatArray) -> FloatAr
     result = np.full_like(depth, np.nan)
     result[known] = smooth
     return result
-
-
-def _acceleration_penalty(t: FloatArray) -> FloatArray:
-    """(3, T) lower bands of the precision of a trajectory with white acceleration."""
-    h1, h2 = np.diff(t)[:-1], np.diff(t)[1:]
-    precision = 1 / (_ACCELERATION * (h1 + h2) / 2)  # of the change of velocity at a sample
-    a, b, c = 1 / h1, -(1 / h1 + 1 / h2), 1 / h2
-    bands = np.zeros((3, len(t)))
-    for offset, terms in enumerate(((a * a, b * b, c * c), (a * b, b * c), (a * c,))):
-        for first, term in enumerate(terms):
-            bands[offset, first : first + len(h1)] += precision * term
-    return bands
