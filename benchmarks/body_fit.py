@@ -137,7 +137,7 @@ def problem(frames: int = FRAMES) -> Problem:
         times=(_smoothness(time_s, F),),
     )  # fmt: skip
     seen = points + rng.normal(0, 0.02, points.shape)  # as if triangulated
-    start = from_points(chain, chain.shape.neutral, seen, np.ones(points.shape[:2]))
+    start = from_points(chain, chain.shape.neutral, seen)
     return Problem(chain, rig, time_s, xy, objective, start, truth)
 
 

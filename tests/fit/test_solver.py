@@ -184,7 +184,7 @@ def test_smoothness_too_weak_to_matter_changes_nothing() -> None:
 def test_bodies_without_noise_are_recovered(data: str, shape: Shape) -> None:
     truth = clip(20)
     term = placed(points_of(truth)) if data == "points" else seen(views(truth))
-    start = from_points(CHAIN, CHAIN.shape.neutral, points_of(truth), np.ones((20, K)))
+    start = from_points(CHAIN, CHAIN.shape.neutral, points_of(truth))
     if shape == "each":
         start = replace(start, shape=np.tile(start.shape, (20, 1)))
     objective = Objective((term,), (WEAK,), (replace(PRIOR, weight=1e-4),))

@@ -20,7 +20,8 @@ _BONES = {
     "thigh": ("Hip", "Knee"),
     "shank": ("Knee", "Ankle"),
 }
-_BAD_RATIO, _BAD_PX, _BAD_M = 3.0, 10.0, 0.05
+# Frames that are so many times as far off as the median one, and at least this far, are told.
+_BAD_RATIO, _BAD_PX, _BAD_M, _BAD_MM = 3.0, 10.0, 0.05, 20.0
 
 
 def clip_report(
@@ -35,7 +36,7 @@ def clip_report(
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
-        "frames_far_off": frame_pairs(_far_off(fit, error, lost), fit.motion.timeline.frame),
+        "frames_far_off": frame_pairs(_clip_far_off(fit, error, lost), fit.motion.timeline.frame),
         "points_off_mm": _median(1000 * fit.off_m[~lost]),
         "reprojection_px": _reprojection(fit, error),
         "keypoint_offsets_mm": _named(
@@ -61,7 +62,7 @@ def marker_report(
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, frame),
-        "frames_far_off": frame_pairs(np.asarray(fit.far_off), frame),
+        "frames_far_off": frame_pairs(_far_off(rms, _BAD_MM), frame),
         "rms_mm": round(float(np.sqrt((rms[known] ** 2).mean())), 3) if known.any() else None,
         "markers": {
             name: {"rms_mm": round(float(off), 2), "offset_mm": round(float(moved), 1)}
@@ -102,18 +103,18 @@ def bone_lengths(body: BodyModel, shape: FloatArray) -> dict[str, float]:
     }
 
 
-def _far_off(fit: ClipFit, error: FloatArray, lost: BoolArray) -> BoolArray:
-    """(T,) frames whose keypoints are off three times as far as in the median frame.
-
-    In pictures, where there are any; else in space.
-    """
-    least = _BAD_PX
+def _clip_far_off(fit: ClipFit, error: FloatArray, lost: BoolArray) -> BoolArray:
+    """(T,) frames whose keypoints are: in pictures, where there are any; else in space."""
     frame = _mean(error, (1, 2))
-    if not np.isfinite(frame).any():
-        frame, least = _mean(np.where(lost[:, None], np.nan, fit.off_m), (1,)), _BAD_M
-    if not np.isfinite(frame).any():
-        return np.zeros(len(lost), dtype=bool)
-    return np.asarray(np.nan_to_num(frame) > max(_BAD_RATIO * float(np.nanmedian(frame)), least))
+    if np.isfinite(frame).any():
+        return _far_off(frame, _BAD_PX)
+    return _far_off(_mean(np.where(lost[:, None], np.nan, fit.off_m), (1,)), _BAD_M)
+
+
+def _far_off(distance: FloatArray, least: float) -> BoolArray:
+    """(T,) frames whose distance stands out; see `_BAD_RATIO`."""
+    typical = float(np.nanmedian(distance)) if np.isfinite(distance).any() else np.inf
+    return np.asarray(np.nan_to_num(distance) > max(_BAD_RATIO * typical, least))
 
 
 def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:

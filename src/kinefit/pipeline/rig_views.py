@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import flip_axes
 from kinefit.body.mhr_pose import pose_of_parameters
-from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.recipes.clip import ClipOptions, fit_clip
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
@@ -190,10 +189,10 @@ def _from_points(
     xyz = points[:, kept]
     known = all_finite(xyz)
     enough = np.flatnonzero(known.sum(axis=1) >= _FEWEST)
-    found = from_points(small, shape, xyz[enough], known[enough].astype(np.float64))
+    found = from_points(small, shape, xyz[enough], within_limits=True)
     state = replace(State.rest(chain, len(enough)), translation=found.translation, shape=shape)
-    turned = PriorJoints.of(small).within(found.rotations)
-    state.rotations[:, [chain.joint_names.index(name) for name in small.joint_names]] = turned
+    at = [chain.joint_names.index(name) for name in small.joint_names]
+    state.rotations[:, at] = found.rotations
     return state.with_shape_each().among(count, rows[enough])
 
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from kinefit.body.contact import FEET, Contacts, at_rest, find_contacts
 from kinefit.body.model import BodyModel
-from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.lumbar import LumbarRhythm
 from kinefit.fit.priors.mixture import Mixture
@@ -377,11 +376,8 @@ class _Work:
             if known.any():
                 for i in range(3):
                     xyz[:, j, i] = np.interp(time, time[known], self.data.xyz[known, j, i])
-        weight = np.isfinite(xyz[..., 0]).astype(np.float64)
-        state = from_points(self.chain, self.chain.shape.neutral, xyz, weight)
-        if not self.options.joint_limits:
-            return state
-        return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
+        neutral, limits = self.chain.shape.neutral, self.options.joint_limits
+        return from_points(self.chain, neutral, xyz, within_limits=limits)
 
     @cached_property
     def problem(self) -> SequenceProblem:
