@@ -66,12 +66,13 @@ def test_bug_2_no_inliers_are_no_perfect_fit(clip: Scene, noisy: FloatArray) -> 
         return float((w * error).sum() / max(w.sum(), 1e-9))
 
     assert naive(np.full(len(POINTS), 2.0), weight[3]) == 0  # metres off, and "perfect"
-    found = fit_frames(clip.work(targets, ALONE), clip.views)
+    sequence = fit_sequence(clip.work(targets, ALONE), clip.views, PLAIN)
+    found = sequence.fits
     for t in (3, 7):
         assert found[t].reason == FrameOutcome.NO_WEIGHT
         assert np.isnan(found[t].loss)
         assert np.isnan(found[t].rotations).all()
-        diagnostics = found[t].opt_arrays(targets.cameras)
+        diagnostics = sequence.opt_arrays(t)
         assert diagnostics["opt_is_unusable"]
         assert np.isnan(diagnostics["opt_best_loss"])
         assert diagnostics["opt_inlier_points"] == 0
@@ -94,10 +95,11 @@ def test_bug_3_the_final_loss_is_that_of_the_pose_that_is_written(
     clip: Scene, noisy: FloatArray
 ) -> None:
     work = clip.work(clip.targets(noisy), ALONE)
-    found = fit_frames(work, clip.views)
+    sequence = fit_sequence(work, clip.views, PLAIN)
+    found = sequence.fits
     for t, fit in enumerate(found):
         again = own_data_loss(clip, work, fit.rotations, fit.translation, fit.shape, t)
-        opt = fit.opt_arrays(work.targets.cameras)
+        opt = sequence.opt_arrays(t)
         np.testing.assert_allclose(opt["opt_final_data_loss"], again, rtol=1e-9)
         np.testing.assert_allclose(opt["opt_final_loss"], opt["opt_best_loss"], rtol=1e-9)
         assert not opt["opt_is_bad"]

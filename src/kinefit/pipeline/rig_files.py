@@ -34,7 +34,7 @@ def frame_output(
     body: BodyModel, found: SequenceFit, t: int, rig: RigClip | None, meshes: bool
 ) -> Sam3dPerson:
     """Frame `t` as an output of SAM 3D Body; without a pose only its diagnostics."""
-    extra = _diagnostics(found, t)
+    extra = found.opt_arrays(t)
     if not np.isfinite(found.scale[t]):
         return Sam3dPerson(extra=extra)
     if rig is not None:
@@ -109,26 +109,3 @@ def _mhr70(body: BodyModel, mesh: FloatArray, joints: FloatArray) -> FloatArray:
     out = np.full((len(names), 3), np.nan)
     out[known] = body.regress(mesh, joints, [name for name in names if name in body.regressors])
     return out
-
-
-def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
-    """`opt_*` of the fit, and of the pose that is written: what it leaves is measured on it."""
-    work, fit, report = found.work, found.fits[t], found.reports[t]
-    values: dict[str, Any] = {
-        "status": report.status,
-        "reason": report.reason,
-        "is_unusable": report.status == "unusable",
-        "is_bad": fit.fitted and bool(report.reason),
-        "final_loss": report.loss,
-        **{f"final_{name}_loss": value for name, value in report.losses.items()},
-        "frame": report.frame,
-        "time": report.time,
-        "repaired": np.array(report.repaired, dtype=np.str_),
-        "far_points": np.array(report.far_points, dtype=np.str_),
-        "smoothed": report.smoothed,
-        "residual_m": found.residual[t],
-        "points": np.array(work.targets.names),
-        "scale": found.scale[t],
-    }
-    written = {f"opt_{name}": np.asarray(value) for name, value in values.items()}
-    return fit.opt_arrays(work.targets.cameras) | written

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.fit.recipes.frames.frame_options import LOSSES
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.geometry.rotations import slerp
 from kinefit.types import BoolArray, FloatArray, IntArray
@@ -106,23 +105,6 @@ class FrameFits:
         """All fields as arrays of numbers and text."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def read(self, row: int, arrays: Mapping[str, NDArray[Any]] | None) -> bool:
-        """Put one stored frame; False, and nothing done, where it is not one of this clip."""
-        mine = {name: np.asarray(values) for name, values in self[row].arrays().items()}
-        if arrays is None or arrays.keys() != mine.keys():
-            return False
-        alike = all(
-            (arrays[name].shape, arrays[name].dtype.kind) == (values.shape, values.dtype.kind)
-            for name, values in mine.items()
-        )
-        if not alike or int(arrays["reason"]) not in set(FrameOutcome):
-            return False
-        fit = FrameFits(**arrays)
-        if fit.usable and not fit.is_pose:
-            return False
-        self.put(row, fit)
-        return True
-
     @property
     def usable(self) -> Any:
         """(N,) frames with a pose to use."""
@@ -142,16 +124,6 @@ class FrameFits:
         """(N,) the least total met; NaN where nothing was fitted."""
         return self.history.min(axis=-1)
 
-    @property
-    def is_pose(self) -> bool:
-        """Whether rotations of this one frame are rotations, and all else of its pose is finite."""
-        parts = self.rotations, self.translation, self.shape, self.initial, self.scale
-        if not all(np.isfinite(part).all() for part in parts):
-            return False
-        R = np.stack([self.rotations, self.initial])
-        # As strict as `BodyMotion`.
-        return bool(np.allclose(R @ np.swapaxes(R, -1, -2), np.eye(3), atol=1e-6))
-
     def history_of(self, time: FloatArray, past: IntArray, rows: IntArray) -> History:
         """What the fits of frames `rows` (R,) of a whole clip look back on.
 
@@ -162,30 +134,3 @@ class FrameFits:
         out.previous[one], out.before[two] = self.rotations[a[one]], self.rotations[b[two]]
         out.ratio[two] = (time[rows] - time[a])[two] / (time[a] - time[b])[two]
         return out
-
-    def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Diagnostics of one frame by the names of earlier programs, for files of named arrays.
-
-        Losses are those of the pose that stands here: `opt_final_loss` is never of another one.
-        """
-        values: dict[str, Any] = {
-            "loss_history": self.history[np.isfinite(self.history)],
-            "best_loss": self.best_loss,
-            "best_data_loss": self.losses[0],
-            "best_iter": self.history.argmin() if self.fitted else -1,
-            "final_loss": self.loss,
-            **{f"final_{n}_loss": v for n, v in zip(LOSSES, self.losses, strict=True)},
-            "is_bad": self.fitted and not self.usable,
-            "is_unusable": not self.usable,
-            "reason": FrameOutcome(int(self.reason)).words,
-            "best_cam": self.camera,
-            "cameras": np.array(cameras),
-            "view_scores_m": self.scores,
-            "residual_m": self.residual,
-            "finite_points": self.finite,
-            "inlier_points": self.weighted,
-            "scale": self.scale,
-            "attempts": self.attempts,
-            "stopped": self.stopped,
-        }
-        return {f"opt_{name}": np.asarray(value) for name, value in values.items()}

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit import __version__
 from kinefit.fit.recipes.frames.frame_fits import FrameFits
@@ -148,6 +149,41 @@ class SequenceFit:
         if not self.fits.usable[t]:
             return "recovered"
         return "good" if self.fits.attempts[t] == 1 else "retried"
+
+    def opt_arrays(self, t: int) -> dict[str, NDArray[Any]]:
+        """Diagnostics of frame `t` by the names of earlier programs, for files of named arrays.
+
+        Losses are those of the pose in `state`: `opt_final_loss` is never of another one.
+        """
+        fit, report, targets = self.fits[t], self.reports[t], self.work.targets
+        values: dict[str, Any] = {
+            "status": report.status,
+            "reason": report.reason,
+            "is_unusable": report.status == "unusable",
+            "is_bad": fit.fitted and bool(report.reason),
+            "final_loss": report.loss,
+            **{f"final_{name}_loss": value for name, value in report.losses.items()},
+            "loss_history": fit.history[np.isfinite(fit.history)],
+            "best_loss": fit.best_loss,
+            "best_data_loss": fit.losses[0],
+            "best_iter": fit.history.argmin() if fit.fitted else -1,
+            "best_cam": fit.camera,
+            "cameras": np.array(targets.cameras),
+            "view_scores_m": fit.scores,
+            "frame": report.frame,
+            "time": report.time,
+            "repaired": np.array(report.repaired, dtype=np.str_),
+            "far_points": np.array(report.far_points, dtype=np.str_),
+            "smoothed": report.smoothed,
+            "points": np.array(targets.names),
+            "residual_m": self.residual[t],
+            "finite_points": fit.finite,
+            "inlier_points": fit.weighted,
+            "scale": self.scale[t],
+            "attempts": fit.attempts,
+            "stopped": fit.stopped,
+        }
+        return {f"opt_{name}": np.asarray(value) for name, value in values.items()}
 
     def as_json(self) -> dict[str, Any]:
         """Counts by status and reason, and every frame; NaN as null."""

@@ -22,7 +22,7 @@ from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.types import InputError
 
-_KEY = "key"
+_CHECK = "check"
 
 
 def content_hash(*parts: Any) -> str:
@@ -54,11 +54,16 @@ class FrameStore:
             arrays = read_npz(path) if path.is_file() else {}
         except InputError:
             return None
-        # Another key is that of a file which was renamed.
-        return arrays if str(arrays.pop(_KEY, "")) == key else None
+        # Another check is that of a file which was renamed or changed.
+        return arrays if str(arrays.pop(_CHECK, "")) == _check(key, arrays) else None
 
     def save(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Store `arrays` of numbers and text under `key`, whole or not at all."""
         path = self.folder / f"{key}.npz"
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{_KEY: np.array(key), **arrays})
+            check = np.array(_check(key, arrays))
+            np.savez(stream, allow_pickle=False, **{_CHECK: check, **arrays})
+
+
+def _check(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    return content_hash(key, sorted(arrays), *(np.asarray(arrays[name]) for name in sorted(arrays)))

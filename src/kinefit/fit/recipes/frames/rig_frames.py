@@ -52,13 +52,17 @@ def fit_frames(
         rows = np.arange(first, min(first + step, T))
         past = frames.past(first)
         keys = {t: frames.key(base, t, past) for t in rows.tolist()} if store else {}
-        if not (store and all(frames.done.read(t, store.load(key)) for t, key in keys.items())):
+        stored = {t: store.load(key) for t, key in keys.items()} if store else {}
+        for t, arrays in stored.items():
+            if arrays is not None:
+                frames.done.put(t, FrameFits(**arrays))
+        if store is None or None in stored.values():
             # All of a block: what is solved together rounds together, and a run that was
             # resumed ends on the very numbers of one that was not.
             frames.done.put(rows, frames.fit(rows, past))
-            if store:
-                for t, key in keys.items():
-                    store.save(key, frames.done[t].arrays())
+        for t, key in keys.items():
+            if store and stored[t] is None:
+                store.save(key, frames.done[t].arrays())
         if progress:
             for row in rows.tolist():
                 progress(row + 1, T)
