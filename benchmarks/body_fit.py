@@ -46,8 +46,13 @@ from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, cost, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Reprojection, RotationPrior, ShapePrior
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    Reprojection,
+    RotationPrior,
+    ShapePrior,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import GemanMcClure

@@ -16,8 +16,7 @@ import pytest
 
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.fit.recipes.frames.frame_sequence import fit_sequence
-from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
-from kinefit.fit.recipes.frames.rig_frames import fit_frames
+from kinefit.fit.recipes.frames.rig_frames import FrameStore, content_hash, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.frames.rotation_repair import smooth
@@ -214,10 +213,8 @@ def test_issue_c_every_part_of_the_input_counts(
         R = views["cam2"].rotations @ so3.exp(np.array([turned, 0, 0]))
         views["cam2"] = replace(views["cam2"], rotations=R)
         targets = clip.targets(xyz, np.full(xyz.shape[:2], weight))
-        fit_frames(
-            RigFit.of(tube_chain(), targets, options), views, store=FrameStore(tmp_path),
-            version=version,
-        )  # fmt: skip
+        store = FrameStore(tmp_path, version)
+        fit_frames(RigFit.of(tube_chain(), targets, options), views, store=store)
         return len(list(tmp_path.iterdir())) - before
 
     moved = noisy.copy()

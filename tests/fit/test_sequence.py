@@ -13,8 +13,7 @@ import pytest
 from kinefit.fit.recipes.frames.frame_fits import PREVIOUS
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, fit_sequence
-from kinefit.fit.recipes.frames.frame_store import FrameStore
-from kinefit.fit.recipes.frames.rig_frames import as_view, fit_frames
+from kinefit.fit.recipes.frames.rig_frames import FrameStore, as_view, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.solver.state import State

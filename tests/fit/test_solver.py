@@ -12,8 +12,14 @@ from kinefit.body import ShapeSpace
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.minimise import Options, Solution, cost, information, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Position, Reprojection, RotationPrior, ShapePrior
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    Position,
+    Reprojection,
+    RotationPrior,
+    ShapePrior,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.projection import project_rig

@@ -7,8 +7,7 @@ import pytest
 
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Position, TimeTerm
+from kinefit.fit.solver.terms import ConstantVelocity, Objective, Position, TimeTerm
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray
 

@@ -158,29 +158,15 @@ class AnnyShape(ShapeSpace):
     def _slopes(self, value: FloatArray, i: int) -> FloatArray:
         """(..., A) derivatives of the interpolation weights."""
         anchors = self.anchors[i]
-        k = _segment(value, anchors)
+        k = np.searchsorted(anchors, value, side="right") - 1
         inside = (value >= anchors[0]) & (value <= anchors[-1])
-        slope = np.where(inside, 1 / (anchors[k + 1] - anchors[k]), 0.0)
-        out = np.zeros((*np.shape(value), len(anchors)))
-        np.put_along_axis(out, k[..., None], -slope[..., None], axis=-1)
-        np.put_along_axis(out, k[..., None] + 1, slope[..., None], axis=-1)
-        return out
-
-
-def _segment(value: FloatArray, anchors: FloatArray) -> IntArray:
-    """(...,) index of the segment between anchors that holds `value`."""
-    return np.clip(np.searchsorted(anchors, value, side="right") - 1, 0, len(anchors) - 2)
+        slopes = np.diff(np.eye(len(anchors)), axis=0) / np.diff(anchors)[:, None]
+        return np.where(inside[..., None], slopes[np.clip(k, 0, len(slopes) - 1)], 0.0)
 
 
 def _interpolation(value: FloatArray, anchors: FloatArray) -> FloatArray:
     """(..., A) weights of the anchors that linear interpolation gives `value` (...,)."""
-    value = np.clip(value, anchors[0], anchors[-1])
-    k = _segment(value, anchors)
-    share = (value - anchors[k]) / (anchors[k + 1] - anchors[k])
-    out = np.zeros((*np.shape(value), len(anchors)))
-    np.put_along_axis(out, k[..., None], 1 - share[..., None], axis=-1)
-    np.put_along_axis(out, k[..., None] + 1, share[..., None], axis=-1)
-    return out
+    return np.stack([np.interp(value, anchors, one) for one in np.eye(len(anchors))], axis=-1)
 
 
 def load_anny(gender: float | None = None, child: bool = False) -> BodyModel:

@@ -18,7 +18,7 @@ from kinefit.body.load import load_body
 from kinefit.body.mhr import MhrModel, load_mhr
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, fit_sequence
-from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_frames import FrameStore
 from kinefit.fit.recipes.frames.rig_mhr import RigClip, as_rig
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
@@ -126,8 +126,7 @@ class _Job:
             work,
             starts,
             self.options,
-            store=FrameStore(partial),
-            version=code_version(),
+            store=FrameStore(partial, code_version()),
             progress=lambda done, total: progress(STAGE, done, total),
         )
         rig = None if self.model is None else as_rig(self.model, found)

@@ -14,6 +14,7 @@ import onnxruntime as ort
 
 from kinefit.biomech.gaps import resample
 from kinefit.biomech.markers.initial import standard_markers
+from kinefit.geometry.rotations import exp
 from kinefit.io.packages import pose2sim_folder
 from kinefit.skeletons import skeleton
 from kinefit.types import (
@@ -243,7 +244,8 @@ class _Network:
             moved = np.moveaxis(
                 resample(time, flat, grid).reshape(len(grid), len(draws), -1, 3), 1, 0
             )
-        turns = _rotations(_heading(initial) + 2 * np.pi * np.arange(cycles) / cycles)
+        headings = _heading(initial) + 2 * np.pi * np.arange(cycles) / cycles
+        turns = exp(np.outer(headings, [0.0, 1.0, 0.0]))
         noise = np.random.default_rng([seed, _BODIES.index(body)])
         return cls(body, initial, subject, grid, hip, relative, moved, turns, noise)
 
@@ -344,16 +346,6 @@ def _features(name: str, relative: FloatArray, subject: Subject) -> np.ndarray[A
     out[..., :-2] = (flat - mean[:-2]) / spread[:-2]
     out[..., -2:] = np.clip(body - mean[-2:], -limit, limit) / spread[-2:]
     return out
-
-
-def _rotations(angles: FloatArray) -> FloatArray:
-    """(N, 3, 3) turns by `angles` (N,) rad about +y."""
-    turn = np.zeros((len(angles), 3, 3))
-    turn[:, 0, 0] = turn[:, 2, 2] = np.cos(angles)
-    turn[:, 0, 2] = np.sin(angles)
-    turn[:, 2, 0] = -turn[:, 0, 2]
-    turn[:, 1, 1] = 1.0
-    return turn
 
 
 def _model_dir(name: str) -> Path:

@@ -20,11 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit import __version__
 from kinefit.fit.recipes.frames.frame_fits import FrameFits
 from kinefit.fit.recipes.frames.frame_options import LOSSES, SequenceOptions
-from kinefit.fit.recipes.frames.frame_store import FrameStore
-from kinefit.fit.recipes.frames.rig_frames import Progress, fit_frames
+from kinefit.fit.recipes.frames.rig_frames import FrameStore, Progress, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.frames.rotation_repair import SpikeRule, bridge, repair, smooth
@@ -206,17 +204,14 @@ def fit_sequence(
     options: SequenceOptions | None = None,
     *,
     store: FrameStore | None = None,
-    version: str = __version__,
     progress: Progress | None = None,
 ) -> SequenceFit:
     """Poses of a clip from its targets and each camera's initial poses; see the module.
 
-    views, store, version, progress: see `fit_frames`.
+    views, store, progress: see `fit_frames`.
     """
     options = options or SequenceOptions()
-    fits = fit_frames(
-        work, views, one_shape=options.one_shape, store=store, version=version, progress=progress
-    )
+    fits = fit_frames(work, views, one_shape=options.one_shape, store=store, progress=progress)
     good = np.flatnonzero(fits.usable)
     raw = work.state(fits[good]).among(len(fits), good)
     raw_scale = np.where(fits.usable, fits.scale, np.nan)

@@ -2,25 +2,83 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinefit import __version__
 from kinefit.fit.recipes.frames.frame_fits import PREVIOUS, FrameFits, History, finite_poses
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions
-from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
 from kinefit.fit.recipes.frames.rigfit import RigFit, best_cameras
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
-from kinefit.types import FloatArray, IntArray, InvalidData
+from kinefit.io.arrays import read_npz
+from kinefit.io.atomic import atomic_path
+from kinefit.types import FloatArray, InputError, IntArray, InvalidData
 
 _BLOCK = 256  # frames solved together where none depends on another
 
 Progress = Callable[[int, int], None]
+
+_CHECK = "check"
+
+
+def content_hash(*parts: Any) -> str:
+    """Hex SHA-256 of arrays of numbers (type, shape and bytes), and of JSON values whatever their
+    keys' order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            head = ["array", part.dtype.str, list(part.shape)]
+            body = np.ascontiguousarray(part).tobytes()
+        else:
+            head, body = ["json"], json.dumps(part, sort_keys=True).encode()
+        # Lengths first: no two lists of parts run together into the same bytes.
+        text = json.dumps([*head, len(body)]).encode()
+        digest.update(len(text).to_bytes(8, "big") + text + body)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """A folder with one `.npz` per finished frame, named by the `content_hash` of everything that
+    the frame was made from, the program's `version` too.
+
+    A frame is found again only by that hash. There is nothing to compare, no date and no folder to
+    trust, so nothing stale can be taken for a result; and a run that was killed goes on where it
+    was. Files are written whole or not at all; what cannot be read is done again.
+    """
+
+    folder: Path
+    version: str = __version__
+
+    def load(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays stored under `key`; None when there are none that can be read."""
+        path = self.folder / f"{key}.npz"
+        try:
+            arrays = read_npz(path) if path.is_file() else {}
+        except InputError:
+            return None
+        # Another check is that of a file which was renamed or changed.
+        return arrays if str(arrays.pop(_CHECK, "")) == _check(key, arrays) else None
+
+    def save(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Store `arrays` of numbers and text under `key`, whole or not at all."""
+        path = self.folder / f"{key}.npz"
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            check = np.array(_check(key, arrays))
+            np.savez(stream, allow_pickle=False, **{_CHECK: check, **arrays})
+
+
+def _check(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    return content_hash(key, sorted(arrays), *(np.asarray(arrays[name]) for name in sorted(arrays)))
 
 
 def fit_frames(
@@ -29,7 +87,6 @@ def fit_frames(
     *,
     one_shape: bool = True,
     store: FrameStore | None = None,
-    version: str = __version__,
     progress: Progress | None = None,
 ) -> FrameFits:
     """The fit of each of T frames; see `FrameFits` for what is known of one.
@@ -38,8 +95,7 @@ def fit_frames(
         the targets' cameras, exactly. Their joints are those of the chain.
     one_shape: all bodies have the median shape of all initial poses; else each frame has the
         shape of the camera that starts it.
-    store: finished frames are taken from here and put here. version: of the program, part of
-        what a stored frame is found by.
+    store: finished frames are taken from here and put here.
     progress: called with the number of frames done, and of all, after each frame.
 
     Raises InvalidData for a camera that the targets do not have, and for poses of another chain.
@@ -47,7 +103,7 @@ def fit_frames(
     T = len(work.targets)
     step = 1 if work.options.looks_back else _BLOCK
     frames = _Frames(work, _starts(work, views, one_shape), work.nothing(np.arange(T)))
-    base = _shared_hash(work, version) if store else ""
+    base = _shared_hash(work, store.version) if store else ""
     for first in range(0, T, step):
         rows = np.arange(first, min(first + step, T))
         past = frames.past(first)
