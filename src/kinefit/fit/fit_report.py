@@ -56,14 +56,13 @@ def marker_report(
 ) -> dict[str, Any]:
     """The same of a fit to markers: how far they are from the body, and where they were put."""
     lost = np.array([bool(reason) for reason in fit.reason])
-    frame = fit.motion.timeline.frame
-    rms, known = fit.frame_rms_mm, np.isfinite(fit.frame_rms_mm)
+    frame, rms = fit.motion.timeline.frame, fit.frame_rms_mm
     offset = 1000 * np.linalg.norm(fit.offset, axis=1)
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, frame),
         "frames_far_off": frame_pairs(_far_off(rms, _BAD_MM), frame),
-        "rms_mm": round(float(np.sqrt((rms[known] ** 2).mean())), 3) if known.any() else None,
+        "rms_mm": _rounded(float(np.sqrt(_mean(rms**2, (0,)))), 3),
         "markers": {
             name: {"rms_mm": round(float(off), 2), "offset_mm": round(float(moved), 1)}
             for name, off, moved in zip(fit.names, fit.marker_rms_mm, offset, strict=True)
@@ -122,7 +121,7 @@ def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:
         return None
     return {
         "mean": round(float(np.nanmean(error)), 3),
-        "cameras": _named(fit.cameras, _mean(error, (0, 2)), 3),
+        "cameras": _named(fit.rig.names, _mean(error, (0, 2)), 3),
         "keypoints": _named(fit.names, _mean(error, (0, 1)), 3),
     }
 
@@ -136,14 +135,14 @@ def _feet(fit: ClipFit) -> dict[str, Any]:
     slides = contacts.slides
     return {
         "standing": standing,
-        "most_sliding_mm": round(1000 * float(slides.max()), 2) if slides.size else None,
-        "floor_m": None if np.isnan(contacts.floor) else round(contacts.floor, 4),
+        "most_sliding_mm": _rounded(1000 * slides.max(), 2) if slides.size else None,
+        "floor_m": _rounded(contacts.floor, 4),
     }
 
 
 def _median(values: FloatArray) -> float | None:
     known = values[np.isfinite(values)]
-    return round(float(np.median(known)), 2) if known.size else None
+    return _rounded(np.median(known), 2) if known.size else None
 
 
 def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -155,7 +154,8 @@ def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
 
 
 def _named(names: tuple[str, ...], values: FloatArray, digits: int) -> dict[str, float | None]:
-    return {
-        name: None if np.isnan(value) else round(float(value), digits)
-        for name, value in zip(names, values, strict=True)
-    }
+    return {name: _rounded(value, digits) for name, value in zip(names, values, strict=True)}
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(float(value), digits)

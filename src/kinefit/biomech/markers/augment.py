@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -127,7 +127,11 @@ def augment(
     initial = standard_markers(markers)
     bodies = [body for body in _BODIES if _complete(body, initial).any()]
     if not bodies:
-        _refuse(initial)
+        absent = sorted({name for names in missing_inputs(initial).values() for name in names})
+        if absent:
+            hint = "name hips, shoulders, and legs or arms as Pose2Sim does (RHip, LKnee, ...)"
+            raise MissingMarkers("augmentation", absent, hint)
+        raise TooFewPoints("frames in which augmentation has all its markers", found=0, needed=1)
     draws = None if draws is None else np.nan_to_num(draws)
     networks = [_Network.of(body, initial, subject, cycles, seed, draws) for body in bodies]
     with ThreadPoolExecutor(len(networks)) as pool:
@@ -157,14 +161,6 @@ def missing_inputs(markers: Markers) -> dict[str, tuple[str, ...]]:
     return {b.name: tuple(n for n in (*b.inputs, "Hip") if n not in seen) for b in _BODIES}
 
 
-def _refuse(initial: Markers) -> NoReturn:
-    absent = sorted({name for names in missing_inputs(initial).values() for name in names})
-    if absent:
-        hint = "name hips, shoulders, and legs or arms as Pose2Sim does (RHip, LKnee, ...)"
-        raise MissingMarkers("augmentation", absent, hint)
-    raise TooFewPoints("frames in which augmentation has all its markers", found=0, needed=1)
-
-
 def _complete(body: _Body, initial: Markers) -> BoolArray:
     """(T,) True where the network has all its inputs."""
     return np.asarray(initial.select((*body.inputs, "Hip")).present.all(axis=1))
@@ -179,12 +175,6 @@ def within_training(subject: Subject) -> bool:
     mean, spread = _scaling("lower")
     features = np.array([subject.height_m, subject.mass_kg])
     return bool((np.abs(features - mean[-2:]) <= _MAX_SPREADS * spread[-2:]).all())
-
-
-def model_files() -> tuple[Path, ...]:
-    """The files that the result depends on, for provenance; raises MissingDependency."""
-    kinds = ("model.onnx", "mean.npy", "std.npy")
-    return tuple(_model_dir(body.name) / kind for body in _BODIES for kind in kinds)
 
 
 def _joined(initial: Markers, parts: list[Markers]) -> Markers:

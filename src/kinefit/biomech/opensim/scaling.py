@@ -47,11 +47,11 @@ class Sizes:
 
     def times(self, more: Sizes) -> Sizes:
         """Both, one after the other."""
-        pairs = {
-            body: (self.factors.get(body, (1.0, 1.0, 1.0)), f) for body, f in more.factors.items()
-        }
-        merged = {body: (a[0] * b[0], a[1] * b[1], a[2] * b[2]) for body, (a, b) in pairs.items()}
-        return Sizes({**self.factors, **merged})
+        out = dict(self.factors)
+        for body, (x, y, z) in more.factors.items():
+            a, b, c = out.get(body, (1.0, 1.0, 1.0))
+            out[body] = a * x, b * y, c * z
+        return Sizes(out)
 
     @property
     def implausible(self) -> list[str]:

@@ -148,10 +148,6 @@ class ClipFit:
     converged: bool
 
     @property
-    def cameras(self) -> tuple[str, ...]:
-        return self.rig.names
-
-    @property
     def points(self) -> FloatArray:
         """(T, K, 3) metres, world: the keypoints `names` on the body."""
         return self.state.posed(self.chain).points[:, : len(self.names)]
@@ -183,7 +179,27 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
         state, more, converged = work.posed(state, held, _SOLVE)
         steps += more
         contacts = replace(contacts, xyz=work.feet(state))
-    return _result(work, state, contacts, missing, up_sd, steps, converged)
+    sd, draws = work.uncertainty(state, up_sd)
+    known = np.flatnonzero(~missing)
+    points = state.posed(work.chain).points[:, : len(data.names)]
+    data = work.data  # in the world that stands upright
+    seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
+    return ClipFit(
+        motion=state.at(known).among(len(state), known).motion(work.chain, data.timeline),
+        chain=work.chain,
+        state=state,
+        names=data.names,
+        rig=data.rig,
+        reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
+        off_m=np.linalg.norm(points - data.xyz, axis=-1),
+        contacts=contacts,
+        reason=tuple(_NO_POSE if lost else "" for lost in missing),
+        sd_m=np.where(missing[:, None], np.nan, sd),
+        draws_m=np.where(missing[:, None, None], np.nan, draws),
+        up_sd=up_sd,
+        steps=steps,
+        converged=converged,
+    )
 
 
 def _on_the_ground(
@@ -490,35 +506,3 @@ def _roots(covariance: FloatArray) -> FloatArray:
     good[good] = np.linalg.eigvalsh(covariance[good])[:, 0] > 0
     out[good] = np.linalg.inv(np.linalg.cholesky(covariance[good]))
     return out
-
-
-def _result(
-    work: _Work,
-    state: State,
-    contacts: Contacts,
-    missing: BoolArray,
-    up_sd: float,
-    steps: int,
-    converged: bool,
-) -> ClipFit:
-    data, chain = work.data, work.chain
-    sd, draws = work.uncertainty(state, up_sd)
-    known = np.flatnonzero(~missing)
-    points = state.posed(chain).points[:, : len(data.names)]
-    seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
-    return ClipFit(
-        motion=state.at(known).among(len(state), known).motion(chain, data.timeline),
-        chain=chain,
-        state=state,
-        names=data.names,
-        rig=data.rig,
-        reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
-        off_m=np.linalg.norm(points - data.xyz, axis=-1),
-        contacts=contacts,
-        reason=tuple(_NO_POSE if lost else "" for lost in missing),
-        sd_m=np.where(missing[:, None], np.nan, sd),
-        draws_m=np.where(missing[:, None, None], np.nan, draws),
-        up_sd=up_sd,
-        steps=steps,
-        converged=converged,
-    )  # fmt: skip
