@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from kinefit.fit.priors.mixture import PoseMixture, as_arrays
+from kinefit.fit.priors.mixture import PoseMixture
 from kinefit.fit.priors.variational import PoseAutoencoder
 from kinefit.io.atomic import atomic_path
 from kinefit.train.mixture import fit_mixture
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.into.mkdir(parents=True, exist_ok=True)
     about = {"joints": " ".join(poses.joints.names), "seed": str(chosen.seed)}
     mixture, mixture_facts = learn_mixture(poses, chosen.seed)
-    _write(chosen.into / "pose_mixture.safetensors", as_arrays(mixture), about)
+    arrays = {name: getattr(mixture, name) for name in ("weights", "means", "covariances")}
+    _write(chosen.into / "pose_mixture.safetensors", arrays, about)
     training = Training(seed=chosen.seed)
     arrays, network_facts = learn_autoencoder(poses, training)
     _write(chosen.into / "pose_autoencoder.safetensors", arrays, about)

@@ -88,21 +88,11 @@ SEGMENTS = {
 }
 
 
-class Pose:
-    """The segment frames of one recording and side."""
-
-    def __init__(self, landmarks: Landmarks) -> None:
-        self.landmarks = landmarks
-        self._frames: dict[str, FloatArray] = {}
-
-    def frame(self, name: str) -> FloatArray:
-        """(T, 3, 3) axes in columns, world; NaN where a landmark is missing."""
-        if name not in self._frames:
-            segment = SEGMENTS[name]
-            self._frames[name] = frame(
-                segment.axes, self._direction(segment.primary), self._direction(segment.secondary)
-            )
-        return self._frames[name]
-
-    def _direction(self, weights: Direction) -> FloatArray:
-        return np.asarray(sum(w * self.landmarks.position(name) for name, w in weights.items()))
+def segment_frame(landmarks: Landmarks, name: str) -> FloatArray:
+    """(T, 3, 3) axes of a segment in columns, world; NaN where a landmark is missing."""
+    segment = SEGMENTS[name]
+    directions = (
+        np.asarray(sum(weight * landmarks.position(mark) for mark, weight in weights.items()))
+        for weights in (segment.primary, segment.secondary)
+    )
+    return frame(segment.axes, *directions)

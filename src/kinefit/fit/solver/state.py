@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from kinefit.body.model import ShapeSpace
 from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, Timeline
@@ -116,28 +115,6 @@ class State:
     def posed(self, chain: Chain) -> Posed:
         return Posed(chain, self.rotations, self.translation, self.shape, self.offset)
 
-    def moved(self, step: Step, space: ShapeSpace) -> State:
-        """Along a tangent: rotations turn in their own axes, the rest is added; within bounds."""
-        shape = self.shape
-        if step.shape is not None:
-            shape = np.clip(shape + step.shape, space.lower, space.upper)
-        return State(
-            rotations=self.rotations @ so3.exp(step.rotation),
-            translation=self.translation + step.translation,
-            shape=shape,
-            offset=self.offset + step.offset,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A tangent of `State`: rotation (T, F, 3) radians, the rest as there; shape None: none."""
-
-    rotation: FloatArray
-    translation: FloatArray
-    shape: FloatArray | None
-    offset: FloatArray
-
 
 class Coordinates(Protocol):
     """Poses as a function of other numbers than their joints' angles: parameters of a rig.
@@ -235,22 +212,24 @@ class Variables:
         return frame, shared
 
     def moved(self, state: State, frame: FloatArray, shared: FloatArray) -> State:
-        """The state after the step of a solution, see `step`."""
+        """The state after the step of a solution: frame (T, frame_size), shared (shared_size,).
+
+        Rotations turn in their own axes, the rest is added; shapes stay within their bounds.
+        """
         if self.coordinates is not None:
             return self.coordinates.moved(state, frame)
-        return state.moved(self.step(frame, shared), self.chain.shape)
-
-    def step(self, frame: FloatArray, shared: FloatArray) -> Step:
-        """The step of a solution: frame (T, frame_size), shared (shared_size,)."""
-        T, F, n = len(frame), len(self.joints), len(self.columns)
+        T, F, n, space = len(frame), len(self.joints), len(self.columns), self.chain.shape
         pose = np.zeros((T, 3 + 3 * F))
         pose[:, self.columns] = frame[:, :n]
-        shape = None
-        if self.shape == "each":
-            shape = frame[:, n:]
-        elif self.shape == "shared":
-            shape = shared[: self.shape_count]
-        offset = np.zeros((len(self.chain.point_names), 3))
+        shape, offset = state.shape, state.offset.copy()
+        if self.shape != "fixed":
+            step = frame[:, n:] if self.shape == "each" else shared[: self.shape_count]
+            shape = np.clip(shape + step, space.lower, space.upper)
         if self.offsets:
-            offset[list(self.offsets)] = shared[-3 * len(self.offsets) :].reshape(-1, 3)
-        return Step(pose[:, 3:].reshape(T, F, 3), pose[:, :3], shape, offset)
+            offset[list(self.offsets)] += shared[-3 * len(self.offsets) :].reshape(-1, 3)
+        return State(
+            rotations=state.rotations @ so3.exp(pose[:, 3:].reshape(T, F, 3)),
+            translation=state.translation + pose[:, :3],
+            shape=shape,
+            offset=offset,
+        )
