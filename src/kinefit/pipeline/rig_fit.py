@@ -225,10 +225,9 @@ class _Job:
 
 def _turned(rig: RigClip) -> dict[str, float]:
     """Joints that turned by a degree or more to what the rig can do -> the most, degrees."""
-    known = rig.rotation_change[np.isfinite(rig.rotation_change).all(axis=1)]
-    most = np.degrees(known.max(axis=0, initial=0.0))
-    names = rig.model.body.joint_names
-    return {name: round(float(a), 2) for name, a in zip(names, most, strict=True) if a >= 1}
+    most = np.degrees(np.nan_to_num(rig.rotation_change).max(axis=0, initial=0.0)).round(2)
+    turned = zip(rig.model.body.joint_names, most.tolist(), strict=True)
+    return {name: degrees for name, degrees in turned if degrees >= 1}
 
 
 def _body(options: FrameOptions) -> tuple[BodyModel, MhrModel | None]:
@@ -276,7 +275,7 @@ def _targets(bundle: Path, options: FrameOptions) -> tuple[RigTargets, list[str]
 
 def _numbers(count: int) -> tuple[str, ...]:
     """What stands for names that a bundle does not have."""
-    return tuple(str(n) for n in range(count))
+    return tuple(map(str, range(count)))
 
 
 def _on_clock(targets: RigTargets, rate: float | None) -> tuple[RigTargets, list[str]]:

@@ -15,7 +15,6 @@ from kinefit.biomech.opensim.observability import (
     LIMIT,
     Undetermined,
     is_optional,
-    locked,
     undetermined,
 )
 from kinefit.biomech.opensim.results import summarise, write_errors
@@ -113,7 +112,8 @@ class _Job:
     @property
     def task(self) -> Task:
         goals = [self.chosen.goals.get(name, 0.0) for name in self.model.names]
-        free = self.model.free & ~locked(self.model, self.open)
+        held = [name for joint in self.open for name in joint.coordinates]
+        free = self.model.free & ~np.isin(self.model.names, held)
         return Task(self.weights, free, np.array(goals))
 
 

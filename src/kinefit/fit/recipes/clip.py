@@ -1,13 +1,9 @@
 """One person over a clip, from one camera or many: one shape, all frames together.
 
-1. Poses in closed form from points in space (triangulated, or one camera's landmarks in the room).
-2. The shape, and where the detector's keypoints are on it, from frames some time apart: errors of
-   a detector last, and a hundred frames of a second say little more than ten.
-3. All poses with this shape: views, limb directions and points as there are, joint limits, and
-   accelerations of people; in windows that overlap, so that memory is bounded and cost linear.
-4. Feet that stand: where heel or toe rest, they are held, and the poses are solved once more.
-
-Everything is in standard deviations, of the noise that the data have or of what people do.
+Poses begin in closed form at points in space (triangulated, or one camera's landmarks in the room);
+then the schedule of `sequence`, with views, limb directions and points as there are, joint limits,
+and accelerations of people. Where heel or toe rest, they are held, and the poses are solved once
+more. Everything is in standard deviations, of the noise that the data have or of what people do.
 """
 
 from __future__ import annotations

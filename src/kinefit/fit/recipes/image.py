@@ -214,7 +214,7 @@ class ImageFit:
         a picture without a pose.
         """
         self._check(i)
-        return self._camera(i, FACING @ self.translation[i])
+        return replace(self.view(i), t=FACING @ self.translation[i])
 
     def view(self, i: int) -> Camera:
         """The camera of picture `i` at the origin of the world in which `motion` moves.
@@ -222,7 +222,7 @@ class ImageFit:
         Raises InvalidData for a picture without a pose.
         """
         self._check(i)
-        return self._camera(i, np.zeros(3))
+        return self._view(i)
 
     def motion(self, i: int) -> BodyMotion:
         """The pose of picture `i` as a motion of one frame; raises InvalidData without a pose."""
@@ -235,14 +235,14 @@ class ImageFit:
 
     def project(self, i: int, xyz: FloatArray) -> FloatArray:
         """(..., 2) pixels in picture `i` of points (..., 3) metres of its world."""
-        return project(self._camera(i, np.zeros(3)), xyz)
+        return project(self._view(i), xyz)
 
-    def _camera(self, i: int, t: FloatArray) -> Camera:
+    def _view(self, i: int) -> Camera:
         width, height = (int(n) for n in self.image_size[i])
         x, y = (self.image_size[i] - 1) / 2
         f = self.focal_px[i]
         K = np.array([[f, 0, x], [0, f, y], [0, 0, 1]])
-        return Camera(f"picture{i}", (width, height), K, FACING, t)
+        return Camera(f"picture{i}", (width, height), K, FACING, np.zeros(3))
 
     def _check(self, i: int) -> None:
         if self.reason[i]:
@@ -364,19 +364,19 @@ def _reasons(keypoints: NormalizedKeypoints, focal_px: FloatArray) -> list[str]:
     seen = all_finite(keypoints.xy)
     torso = seen[:, [keypoints.names.index(name) for name in TORSO]].sum(axis=1)
     tall = 1000 * keypoints.pixel * focal_px
-    out = []
-    for i in range(len(seen)):
-        why = ""
+
+    def why(i: int) -> str:
         if torso[i] < _FEWEST_TORSO:
-            why = f"only {torso[i]} of shoulders and hips are visible; {_FEWEST_TORSO} are needed"
-        elif seen[i].sum() < _FEWEST:
-            why = f"only {seen[i].sum()} keypoints are visible; {_FEWEST} are needed"
-        elif not tall[i] >= _LEAST_TALL_PX:
-            why = f"the person is less than {_LEAST_TALL_PX:.0f} pixels tall"
-        elif keypoints.depth[i] < _NEAREST_M:
-            why = f"the person would be nearer than {_NEAREST_M} m to the camera"
-        out.append(why)
-    return out
+            return f"only {torso[i]} of shoulders and hips are visible; {_FEWEST_TORSO} are needed"
+        if seen[i].sum() < _FEWEST:
+            return f"only {seen[i].sum()} keypoints are visible; {_FEWEST} are needed"
+        if not tall[i] >= _LEAST_TALL_PX:
+            return f"the person is less than {_LEAST_TALL_PX:.0f} pixels tall"
+        if keypoints.depth[i] < _NEAREST_M:
+            return f"the person would be nearer than {_NEAREST_M} m to the camera"
+        return ""
+
+    return [why(i) for i in range(len(seen))]
 
 
 def _nearest(

@@ -1,12 +1,8 @@
 """A body from markers: of an optical laboratory, of a detector's triangulated keypoints, of a TRC.
 
-1. Poses in closed form from the markers' guessed places on the neutral shape.
-2. One shape, and each marker's own offset from its guess (Loper et al. 2014, ACM TOG 33(6),
-   "MoSh"), from frames spread over the recording.
-3. All poses with this shape and these offsets: markers, joint limits, and a weak term on
-   accelerations; in windows that overlap, so that memory is bounded and cost linear.
-
-Everything is in standard deviations. Markers that jump or are swapped lose their pull.
+Poses begin in closed form at the markers' guessed places on the neutral shape; then the schedule of
+`sequence`, each marker with its own offset from its guess (Loper et al. 2014, ACM TOG 33(6),
+"MoSh"). Everything is in standard deviations. Markers that jump or are swapped lose their pull.
 """
 
 from __future__ import annotations

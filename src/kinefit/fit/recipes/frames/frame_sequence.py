@@ -1,12 +1,9 @@
-"""Rig poses over a clip: each frame with second tries, spikes out, gaps interpolated, smoothed.
+"""Rig poses over a clip: spikes out, gaps interpolated, smoothed.
 
-Each frame starts from its best camera; one that ends badly is tried again from the other cameras
-and from the pose before it. What then still has no pose is interpolated between good neighbours,
-by rotating, or is missing, with a reason. A frame that went wrong is nobody's history: temporal
-terms, repair, smoothing and interpolation see good frames only.
-
-What is written passes the quality gates by its own losses: where repair or smoothing would make a
-good frame a bad one, the pose that its fit found is written.
+A frame without a pose is interpolated between good neighbours, by rotating, or is missing, with a
+reason. One that went wrong is nobody's history: temporal terms, repair, smoothing and interpolation
+see good frames only. What is written passes the quality gates by its own losses: where repair or
+smoothing would make a good frame a bad one, the pose that its fit found is written.
 """
 
 from __future__ import annotations

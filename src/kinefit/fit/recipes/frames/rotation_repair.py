@@ -179,7 +179,7 @@ def _medoid(window: FloatArray, known: BoolArray) -> FloatArray:
     mask = np.moveaxis(known, 1, 2)
     sums = (apart * mask[..., None, :]).sum(axis=-1)
     best = np.where(mask, sums, np.inf).argmin(axis=-1)  # (n, J)
-    pick = best[:, None].reshape(len(best), 1, -1, *[1] * (window.ndim - 3))
+    pick = _like(best[:, None], window)
     return np.asarray(np.take_along_axis(window, pick, axis=1)[:, 0])
 
 
@@ -225,12 +225,11 @@ def _finite(time: FloatArray, values: FloatArray) -> BoolArray:
 
 
 def _like(mask: NDArray[Any], values: FloatArray) -> NDArray[Any]:
-    """`mask` (n, J) with axes for the components of a value of (T, J, ...)."""
-    return mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
+    """`mask` with axes for the components of a value."""
+    return mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
 
 
 def _filled(values: FloatArray, known: BoolArray) -> FloatArray:
     """Values with something finite where they are not `known`: it has no weight."""
-    axes = values.ndim - known.ndim
-    nothing = np.eye(3) if axes == 2 else np.zeros(3)
-    return np.where(known.reshape(*known.shape, *[1] * axes), values, nothing)
+    nothing = np.eye(3) if values.ndim - known.ndim == 2 else np.zeros(3)
+    return np.where(_like(known, values), values, nothing)
