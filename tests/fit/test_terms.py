@@ -22,7 +22,6 @@ from kinefit.fit.solver.terms import (
     RotationPrior,
     ShapePrior,
     ShapeTerm,
-    TimeTerm,
 )
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
@@ -112,7 +111,7 @@ POSE_TERMS: dict[str, Callable[[], PoseTerm]] = {
 SHAPE_TERMS: dict[str, Callable[[], ShapeTerm]] = {
     "shape prior": lambda: ShapePrior(np.ones(4), np.array([0.5, 1, 2, 3]), 0.7),
 }
-TIME_TERMS: dict[str, Callable[[], TimeTerm]] = {
+TIME_TERMS: dict[str, Callable[[], ConstantVelocity]] = {
     "constant velocity": lambda: ConstantVelocity(_uneven(), _spread(), np.ones(4)),
     "constant velocity with a cut": lambda: ConstantVelocity(_uneven(), _spread(), _cut()),
 }

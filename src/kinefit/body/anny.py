@@ -274,18 +274,12 @@ def _combined(blendshapes: FloatArray, rows: list[list[int]]) -> FloatArray:
 
 
 def _from_arrays(arrays: dict[str, Any]) -> BodyModel:
-    joint_names = tuple(str(name) for name in arrays["joint_names"])
+    as_they_are = ("parents", "joints", "joint_dirs", "vertices", "vertex_dirs", "faces",
+                   "skin_joints", "skin_weights")  # fmt: skip
     return BodyModel(
         name="anny",
-        joint_names=joint_names,
-        parents=arrays["parents"],
-        joints=arrays["joints"],
-        joint_dirs=arrays["joint_dirs"],
-        vertices=arrays["vertices"],
-        vertex_dirs=arrays["vertex_dirs"],
-        faces=arrays["faces"],
-        skin_joints=arrays["skin_joints"],
-        skin_weights=arrays["skin_weights"],
+        joint_names=tuple(str(name) for name in arrays["joint_names"]),
+        **{name: arrays[name] for name in as_they_are},
         shape=_shape_space(arrays),
         regressors=_regressors(arrays),
         anatomy=ANATOMY,

@@ -116,6 +116,8 @@ def smpl_body(data: SmplData, name: str, joint_names: Sequence[str], shape_count
     vertex_dirs = np.ascontiguousarray(np.moveaxis(data.shapedirs[..., :shape_count], -1, 0))
     joint_dirs = np.stack([data.J_regressor @ direction for direction in vertex_dirs])
     skin_joints, skin_weights = _influences(data.weights)
+    # All zero: they need not be computed.
+    bends = np.ascontiguousarray(np.moveaxis(data.posedirs, -1, 0)) if data.posedirs.any() else None
     return BodyModel(
         name=name,
         joint_names=joint_names,
@@ -130,15 +132,8 @@ def smpl_body(data: SmplData, name: str, joint_names: Sequence[str], shape_count
         shape=ShapeSpace.unbounded(tuple(f"beta{i}" for i in range(shape_count))),
         regressors=_regressors(joint_names, len(data.v_template)),
         anatomy=_anatomy(joint_names),
-        pose_dirs=_pose_dirs(data),
+        pose_dirs=bends,
     )
-
-
-def _pose_dirs(data: SmplData) -> FloatArray | None:
-    """(9 (B - 1), V, 3), or None where the file's are all zero: they need not be computed."""
-    if not data.posedirs.any():
-        return None
-    return np.ascontiguousarray(np.moveaxis(data.posedirs, -1, 0))
 
 
 def _shape_directions(data: SmplData) -> int:

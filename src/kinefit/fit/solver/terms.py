@@ -2,10 +2,10 @@
 
 A term is one of four kinds, by what it depends on:
 
-    PointTerm   keypoints of the chain, one per residual    derivative by the keypoint
-    PoseTerm    local rotations of one pose                 derivative by their increments
-    SharedTerm  shape, offsets                              derivative by these
-    TimeTerm    rotations and translations of neighbours    derivative by their increments
+    PointTerm         keypoints of the chain, one per residual    derivative by the keypoint
+    PoseTerm          local rotations of one pose                 derivative by their increments
+    ShapeTerm         shape                                       derivative by it
+    ConstantVelocity  three poses in a row                        derivative by their increments
 
 Residuals have the shape (T, M, d): M residuals of d components per pose. A robust kernel sees
 the squared length over the last axis. Missing data has weight zero and residual zero.
@@ -54,6 +54,8 @@ class PointTerm(Protocol):
 
 
 class PoseTerm(Protocol):
+    """One with a `joint` (M,), all different, has residuals that turn with one joint each."""
+
     @property
     def kernel(self) -> Kernel: ...
 
@@ -62,15 +64,8 @@ class PoseTerm(Protocol):
         ...
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
-        """(t, M, d, 3F) per radian of the joints' own increments; of a JointTerm (t, M, d, 3)."""
+        """(t, M, d, 3F) per radian of the joints' own increments; with a `joint`, (t, M, d, 3)."""
         ...
-
-
-class JointTerm(PoseTerm, Protocol):
-    """A PoseTerm each of whose residuals turns with one joint: `joint` (M,), all different."""
-
-    @property
-    def joint(self) -> IntArray: ...
 
 
 class ShapeTerm(Protocol):
@@ -94,27 +89,9 @@ class Objective:
     points: tuple[PointTerm, ...] = ()
     poses: tuple[PoseTerm, ...] = ()
     shapes: tuple[ShapeTerm, ...] = ()
-    times: tuple[TimeTerm, ...] = ()
+    times: tuple[ConstantVelocity, ...] = ()
     offset_spread: float | None = None
     shared_weight: float = 1.0
-
-
-class TimeTerm(Protocol):
-    """Residuals of neighbouring poses, block by block of three (a joint, or the translation).
-
-    reach: 1 (neighbours) or 2 (neighbours' neighbours).
-    """
-
-    @property
-    def reach(self) -> int: ...
-
-    def residual(self, state: State) -> FloatArray:
-        """(T - reach, 1 + F, 3): the translation's, then the joints'."""
-        ...
-
-    def jacobian(self, state: State) -> FloatArray:
-        """(T - reach, 1 + F, reach + 1, 3, 3) by the increments of poses t .. t + reach."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -369,10 +346,12 @@ class ConstantVelocity:
     reach: int = 2
 
     def residual(self, state: State) -> FloatArray:
+        """(T - 2, 1 + F, 3): the translation's, then the joints'."""
         velocity, _, _ = _velocities(state, np.diff(self.time))
         return np.diff(velocity, axis=0) * self._factor()[..., None]
 
     def jacobian(self, state: State) -> FloatArray:
+        """(T - 2, 1 + F, 3, 3, 3) by the increments of the three poses."""
         _, earlier, later = _velocities(state, np.diff(self.time))
         by = np.stack([-earlier[:-1], earlier[1:] - later[:-1], later[1:]], axis=2)
         return by * self._factor()[..., None, None, None]
