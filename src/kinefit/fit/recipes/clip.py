@@ -160,7 +160,9 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
     if not (seen >= _FEWEST).any():
         raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
-    start = work.shaped(work.start(), _keyframes(data.timeline, seen, options))
+    keyframes = _keyframes(data.timeline, seen, options)
+    shaped = work.problem.fit_shape(work.start(), keyframes)
+    start = _between(shaped, data.timeline.time, keyframes)
     missing = seen < _FEWEST
     missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
     one = len(data.rig) == 1
@@ -316,14 +318,10 @@ def _between(state: State, time: FloatArray, keyframes: IntArray) -> State:
 
     They are nearer to what follows than poses from one frame's points (4 instead of 8 steps).
     """
-    after = np.searchsorted(keyframes, np.arange(len(time))).clip(1, max(len(keyframes) - 1, 1))
-    if len(keyframes) < 2:
-        return state
-    a, b = keyframes[after - 1], keyframes[after]
-    rows = np.flatnonzero((time[b] - time[a] < _NEAR_S) & (a < np.arange(len(time))))
-    rows = rows[rows < keyframes[-1]]
-    a, b = a[rows], b[rows]
-    share = ((time[rows] - time[a]) / (time[b] - time[a]))[:, None]
+    is_key = np.zeros(len(time), dtype=bool)
+    is_key[keyframes] = True
+    rows, a, b, share = bridge(time, is_key, _NEAR_S)
+    share = share[:, None]
     first, last = state.at(a), state.at(b)
     way = last.translation - first.translation
     between = replace(
@@ -409,11 +407,6 @@ class _Work:
             overlap=options.overlap,
             shape_steps=_BRIEF,
         )
-
-    def shaped(self, start: State, keyframes: IntArray) -> State:
-        """The start with the shape, and the offsets, that the keyframes show."""
-        shaped = self.problem.fit_shape(start, keyframes)
-        return _between(shaped, self.data.timeline.time, keyframes)
 
     def posed(
         self, start: State, contacts: Contacts | None, options: Options

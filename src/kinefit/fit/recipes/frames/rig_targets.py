@@ -132,7 +132,10 @@ class RigTargets:
 
     @classmethod
     def of_triangulation(cls, found: Triangulation) -> RigTargets:
-        """The same from all that a triangulation knows: covariance and reprojection errors too."""
+        """The same from all that a triangulation knows: covariance and reprojection errors too,
+        of each camera over the points that it was used for."""
+        used = found.inlier_mask & np.isfinite(found.error_px)
+        total, count = np.where(used, found.error_px, 0.0).sum(axis=1), used.sum(axis=1)
         return cls.of(
             found.timeline,
             found.names,
@@ -140,7 +143,7 @@ class RigTargets:
             found.refined,
             found.inlier_mask.mean(axis=-1),
             covariance=found.covariance,
-            error_px=_camera_error(found.error_px, found.inlier_mask),
+            error_px=total / np.where(count > 0, count, np.nan),
         )
 
     def __len__(self) -> int:
@@ -167,13 +170,6 @@ class RigTargets:
         count = self.usable.sum(axis=1)
         few = np.where(count < min_points, FrameOutcome.TOO_FEW_POINTS, FrameOutcome.OK)
         return np.where(count == 0, FrameOutcome.NO_WEIGHT, few).astype(np.int64)
-
-
-def _camera_error(error_px: FloatArray, inliers: BoolArray) -> FloatArray:
-    """(T, V) mean error over the points that each camera was used for."""
-    used = inliers & np.isfinite(error_px)
-    total, count = np.where(used, error_px, 0.0).sum(axis=1), used.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _metric(covariance: FloatArray) -> FloatArray:
