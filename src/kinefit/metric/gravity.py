@@ -35,8 +35,7 @@ _SOLE = ("Heel", "BigToe")
 
 LEVEL = np.array([0.0, -1.0, 0.0])  # up in the axes of a level camera
 _LEVEL_SD = np.radians(20.0)  # how far a camera is from level when nothing else is known
-# Balance against the calibrated cameras of the Pose2Sim demo, where the subject leans far over on
-# one leg: 1.3-8.6 degrees off in the four views (2.5-3.2 when fed the multi-view reference). There
+# Balance against the calibrated cameras of the Pose2Sim demo: 1.3-8.6 degrees off in four views;
 # the axis shoulders-ankles is 10-15 and the trunk 18-22 degrees off, so neither is used.
 _BALANCE_SD = np.radians(5.0)
 # Speed that a person may gain over a clip without our knowing, over g: radians x seconds.

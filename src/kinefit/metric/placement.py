@@ -111,11 +111,9 @@ def place_in_world(
     Raises InputError for a track without 3D landmarks or contradicting options, TooFewPoints when
     no frame has enough points, and InvalidData for angles out of range.
     """
-    # Measured on the Pose2Sim demo, four views, unflipped, mean error of limb directions and of 12
-    # joints after Procrustes: as detected 15.4 deg, 83 mm; turned to the ray 14.4, 83; on their own
-    # rays too 12.6, 77. Turning reduces the reprojection error from 17.0 to 15.9 px. One scale per
-    # frame instead of per clip: depth 82 instead of 101 mm, but it would read every bend of the
-    # spine as a step away from the camera.
+    # Pose2Sim's demo, four views, mean error of limb directions and of 12 joints after Procrustes:
+    # as detected 15.4 deg, 83 mm; turned to the ray 14.4, 83; on their own rays too 12.6, 77. One
+    # scale per frame would read every bend of the spine as a step away from the camera.
     if track.body is None:
         raise InputError(
             track.source,

@@ -52,22 +52,18 @@ _FINAL = (*skeleton("markers22").points, *_NEW)
 NOISE_M = 0.001  # standard deviation of the perturbation of each cycle, per axis
 
 # The networks count in frames and lag by about half of one, so slow clips suffer. Spread of the
-# error about its mean, 3D, lower / upper body, four opencap clips: at 30 Hz 15.5 / 29.0 mm, the
-# same samples brought to 60 Hz 10.1 / 17.4 mm. Faster is not worse (100 Hz 9.4 / 15.6, 250 Hz
-# 9.1 / 15.3 mm), so faster clips keep their rate, though 60 Hz is said to be that of the training.
-# Bringing slow clips to 120 Hz would give 9.3 / 15.4 mm for twice the time.
+# error about its mean, lower / upper body, four opencap clips: at 30 Hz 15.5 / 29.0 mm, the same
+# brought to 60 Hz 10.1 / 17.4, to 120 Hz 9.3 / 15.4 (twice the time); at 250 Hz 9.1 / 15.3 mm.
 _MIN_RATE_HZ = 60.0
 
-# The networks start from a zero state. The first frame of a clip differs from the same frame with
-# its history by 10.6 (lower) and 24.1 mm (upper); with the first pose held in front by 3.6 and
-# 7.9 mm, with the clip reflected in front by 5.3 and 11.9 mm. 30 frames do on those clips, but on
-# a synthetic standing pose the upper network needs 120 to settle to 1 mm.
+# The networks start from a zero state: the first frame is 10.6 (lower) and 24.1 mm (upper) off;
+# with the first pose held in front 3.6 and 7.9, with the clip reflected in front 5.3 and 11.9. On a
+# synthetic standing pose the upper network needs 120 frames to settle to 1 mm.
 _WARM_UP = 120
 
 # Height and mass enter as features with a training spread of 6.6 cm and 8 kg. Beyond two of those
-# they are held: a 1.70 m subject said to weigh 120 kg gets 33.9 mm of error instead of 30.3, held
-# at two spreads 30.7; a 1.1 m child (opencap scaled) 30.8 instead of 30.4. Lengths
-# always scale with the true height.
+# they are held: a subject said to weigh 120 kg gets 30.7 mm of error instead of 33.9 (in truth
+# 30.3). Lengths always scale with the true height.
 _MAX_SPREADS = 2.0
 
 OUTSIDE_TRAINING = (

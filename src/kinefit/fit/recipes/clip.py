@@ -207,9 +207,8 @@ def _on_the_ground(
 
     Where up is uncertain, the world's Y becomes up as the fitted body's balance and the floor under
     its feet say, with the floor at zero and the origin below the root in the first frame with a
-    pose. (Balance of the landmarks themselves is 10.4 degrees off in tilt and 4.5 in roll, root
-    mean square over 15 synthetic views, that of the body fitted to them 6.3 and 1.9, that of the
-    true body 2.1 and 1.5.)
+    pose. (Balance of the landmarks themselves is 10.4 degrees off in tilt and 4.5 in roll, that of
+    the body fitted to them 6.3 and 1.9: root mean square over 15 synthetic views.)
     """
     known = np.flatnonzero(~missing)
     contacts = work.contacts(state, missing)
