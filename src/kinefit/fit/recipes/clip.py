@@ -119,8 +119,7 @@ class ClipFit:
     sd_m: (T, K) metres, one standard deviation of the keypoints `names` on the body in the
         direction that is known least: what noise leaves open of one frame by itself, given the
         shape. What is wrong in all frames (a detector's idea of a joint, calibration, one camera's
-        depth) is not in it. (Joint angles are not given one: about the axis of a straight limb, or
-        shared between the joints of a trunk, keypoints leave tens of degrees open.)
+        depth) is not in it.
     draws_m: (2 D, T, K, 3) metres, keypoints of bodies as probable as the fitted one, less its
         own, in pairs of opposite sign. Each is one error for the whole clip, for what is wrong in
         one frame (a limb's depth, the vertical) is wrong in the next; NaN in frames without a pose.
