@@ -46,8 +46,13 @@ from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, cost, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Reprojection, RotationPrior, ShapePrior
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    Reprojection,
+    RotationPrior,
+    ShapePrior,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import GemanMcClure
@@ -137,7 +142,7 @@ def problem(frames: int = FRAMES) -> Problem:
         times=(_smoothness(time_s, F),),
     )  # fmt: skip
     seen = points + rng.normal(0, 0.02, points.shape)  # as if triangulated
-    start = from_points(chain, chain.shape.neutral, seen, np.ones(points.shape[:2]))
+    start = from_points(chain, chain.shape.neutral, seen)
     return Problem(chain, rig, time_s, xy, objective, start, truth)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinefit.body import BodyModel, LinearShape
+from kinefit.body import BodyModel, ShapeSpace
 
 # Joint: (parent, place at rest in metres, radius of its tube). Facing +Z, left at +X, arms out.
 _TRUNK = {
@@ -93,7 +93,7 @@ def tube_body(
         faces=faces,
         skin_joints=skin_joints,
         skin_weights=skin_weights,
-        shape=LinearShape(tuple(f"beta{i}" for i in range(shape_count))),
+        shape=ShapeSpace.unbounded(tuple(f"beta{i}" for i in range(shape_count))),
         regressors=_regressors(names, owner, vertices),
         anatomy=_anatomy(),
         pose_dirs=0.003 * rng.standard_normal((9 * (B - 1), V, 3)) if pose_dirs else None,

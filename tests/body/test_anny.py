@@ -253,7 +253,7 @@ def test_bodies_without_noise_are_recovered(data: str, seed: int) -> None:
     )
     weak = RotationPrior(np.broadcast_to(np.eye(3), (F, 3, 3)), np.full(F, 1e3))
     prior = ShapePrior(space.neutral, space.spread, 1e-2)
-    start = from_points(chain, space.neutral, points, np.ones(points.shape[:2]))
+    start = from_points(chain, space.neutral, points)
     found = minimise(Objective((term,), (weak,), (prior,)), Variables.poses(chain, "shared"),
                      start).state.posed(chain).points  # fmt: skip
     aligned = align(found, points, with_scale=True).apply(found)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.body import BodyModel, LinearShape
+from kinefit.body import BodyModel, ShapeSpace
 from kinefit.body.model import forward_kinematics, levels
 from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, FloatArray, InvalidData, Timeline
@@ -141,7 +141,7 @@ def test_a_motion_is_skinned_and_missing_frames_stay_missing() -> None:
 
 
 def test_linear_shapes_are_their_own_coefficients() -> None:
-    space = LinearShape(("a", "b", "c"))
+    space = ShapeSpace.unbounded(("a", "b", "c"))
     shape = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_array_equal(space.coefficients(shape), shape)
     np.testing.assert_array_equal(space.jacobian(shape), np.tile(np.eye(3), (5, 1, 1)))

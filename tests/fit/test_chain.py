@@ -9,6 +9,7 @@ import pytest
 
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State, Variables
+from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, InvalidData
 
 from ..body.synthetic import tube_body
@@ -160,10 +161,12 @@ def test_variables_leave_out_what_is_held() -> None:
     free = np.zeros(len(JOINTS), dtype=bool)
     free[2] = True
     v = Variables(chain, free, translation=False, shape="shared", offsets=(4,))
-    step = v.step(np.ones((2, v.frame_size)), np.arange(v.shared_size, dtype=float))
+    rest = State.rest(chain, 2)
+    moved = v.moved(rest, np.ones((2, v.frame_size)), np.arange(v.shared_size, dtype=float))
     assert v.frame_size == 3
-    assert (step.translation == 0).all()
-    assert (step.rotation == free[:, None]).all()
-    np.testing.assert_array_equal(step.shape, [0, 1, 2, 3])
-    np.testing.assert_array_equal(step.offset[4], [4, 5, 6])
-    assert (np.delete(step.offset, 4, 0) == 0).all()
+    assert (moved.translation == 0).all()
+    turn = so3.log(moved.rotations)
+    np.testing.assert_allclose(turn, np.tile(free[:, None], (2, 1, 3)), atol=1e-12)
+    np.testing.assert_array_equal(moved.shape - rest.shape, [0, 1, 2, 3])
+    np.testing.assert_array_equal(moved.offset[4], [4, 5, 6])
+    assert (np.delete(moved.offset, 4, 0) == 0).all()

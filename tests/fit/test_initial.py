@@ -24,8 +24,8 @@ def points_of(state: State) -> FloatArray:
     return state.posed(CHAIN).points
 
 
-def begun(xyz: FloatArray, shape: FloatArray, weight: FloatArray | None = None) -> State:
-    return from_points(CHAIN, shape, xyz, np.ones(xyz.shape[:2]) if weight is None else weight)
+def begun(xyz: FloatArray, shape: FloatArray) -> State:
+    return from_points(CHAIN, shape, xyz)
 
 
 @pytest.mark.parametrize("bend", [1e-4, 0.05, 0.4])
@@ -93,24 +93,13 @@ def test_a_missing_arm_hangs_as_at_rest_and_harms_nothing_else() -> None:
     assert rms(points_of(found)[:, leg], points_of(truth)[:, leg]) < 0.03  # as with the arm
 
 
-def test_weight_zero_is_as_good_as_missing() -> None:
-    truth = poses(CHAIN, 5)
-    xyz, weight = points_of(truth).copy(), np.ones((5, K))
-    xyz[:, 7] += 10
-    weight[:, 7] = 0
-    gone = xyz.copy()
-    gone[:, 7] = np.nan
-    np.testing.assert_array_equal(begun(xyz, truth.shape, weight).rotations,
-                                  begun(gone, truth.shape).rotations)  # fmt: skip
-
-
 def test_offsets_are_taken_into_account() -> None:
     rng = np.random.default_rng(2)
     truth = replace(poses(CHAIN, 10), offset=rng.normal(0, 0.01, (K, 3)))
     truth.offset[-2:] = 0  # of differences
-    xyz, ones = points_of(truth), np.ones((10, K))
-    blind = from_points(CHAIN, truth.shape, xyz, ones)
-    aware = from_points(CHAIN, truth.shape, xyz, ones, truth.offset)
+    xyz = points_of(truth)
+    blind = from_points(CHAIN, truth.shape, xyz)
+    aware = from_points(CHAIN, truth.shape, xyz, truth.offset)
     np.testing.assert_array_equal(aware.offset, truth.offset)
     assert rms(points_of(aware), xyz) < rms(points_of(blind), xyz)
 
@@ -132,6 +121,6 @@ def test_all_joints_free_still_gives_rotations() -> None:
     chain = Chain.of(body, body.joint_names, {n: {n: 1.0} for n in body.regressors})
     truth = poses(tube_chain(), 5)
     xyz = truth.posed(tube_chain()).points
-    found = from_points(chain, truth.shape, xyz, np.ones(xyz.shape[:2]))
+    found = from_points(chain, truth.shape, xyz)
     assert np.isfinite(found.rotations).all()
     assert rms(found.posed(chain).points, xyz) < 0.03

@@ -122,7 +122,7 @@ def off(model: MhrModel, work: RigFit, parameters: FloatArray) -> float:
     """Metres, mean distance from the points."""
     pose = pose_of_parameters(model, parameters, np.zeros(45))
     state = as_view(work.chain, pose.rotations, pose.translation, pose.shape)
-    return float(work.residual(state, np.ones(T), np.arange(T)).mean())
+    return float(work.measure(state, np.ones(T), np.arange(T), {})[1].mean())
 
 
 def test_basis_is_how_poses_move_with_parameters(

@@ -16,8 +16,7 @@ import pytest
 
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.fit.recipes.frames.frame_sequence import fit_sequence
-from kinefit.fit.recipes.frames.frame_store import FrameStore, content_hash
-from kinefit.fit.recipes.frames.rig_frames import fit_frames
+from kinefit.fit.recipes.frames.rig_frames import FrameStore, content_hash, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.frames.rotation_repair import smooth
@@ -66,12 +65,13 @@ def test_bug_2_no_inliers_are_no_perfect_fit(clip: Scene, noisy: FloatArray) -> 
         return float((w * error).sum() / max(w.sum(), 1e-9))
 
     assert naive(np.full(len(POINTS), 2.0), weight[3]) == 0  # metres off, and "perfect"
-    found = fit_frames(clip.work(targets, ALONE), clip.views)
+    sequence = fit_sequence(clip.work(targets, ALONE), clip.views, PLAIN)
+    found = sequence.fits
     for t in (3, 7):
         assert found[t].reason == FrameOutcome.NO_WEIGHT
         assert np.isnan(found[t].loss)
         assert np.isnan(found[t].rotations).all()
-        diagnostics = found[t].opt_arrays(targets.cameras)
+        diagnostics = sequence.opt_arrays(t)
         assert diagnostics["opt_is_unusable"]
         assert np.isnan(diagnostics["opt_best_loss"])
         assert diagnostics["opt_inlier_points"] == 0
@@ -94,18 +94,18 @@ def test_bug_3_the_final_loss_is_that_of_the_pose_that_is_written(
     clip: Scene, noisy: FloatArray
 ) -> None:
     work = clip.work(clip.targets(noisy), ALONE)
-    found = fit_frames(work, clip.views)
+    sequence = fit_sequence(work, clip.views, PLAIN)
+    found = sequence.fits
     for t, fit in enumerate(found):
         again = own_data_loss(clip, work, fit.rotations, fit.translation, fit.shape, t)
-        opt = fit.opt_arrays(work.targets.cameras)
+        opt = sequence.opt_arrays(t)
         np.testing.assert_allclose(opt["opt_final_data_loss"], again, rtol=1e-9)
         np.testing.assert_allclose(opt["opt_final_loss"], opt["opt_best_loss"], rtol=1e-9)
         assert not opt["opt_is_bad"]
     # Naive: the verdict on the loss of another moment, here of the first. All poses are "bad".
-    stale = {"data": np.array([fit.history[0] for fit in found])}
-    best = np.array([fit.best_loss for fit in found])
-    residual = np.stack([fit.residual for fit in found])
-    assert (work.gate(stale, residual, np.arange(12), best) == FrameOutcome.LOSS_GREW).all()
+    stale = np.column_stack([found.history[:, 0], np.zeros((12, 4))])
+    outcome = work.gate(stale, found.residual, np.arange(12), found.best_loss)
+    assert (outcome == FrameOutcome.LOSS_GREW).all()
 
 
 def test_bug_3_holds_after_smoothing(noisy: FloatArray) -> None:
@@ -213,10 +213,8 @@ def test_issue_c_every_part_of_the_input_counts(
         R = views["cam2"].rotations @ so3.exp(np.array([turned, 0, 0]))
         views["cam2"] = replace(views["cam2"], rotations=R)
         targets = clip.targets(xyz, np.full(xyz.shape[:2], weight))
-        fit_frames(
-            RigFit.of(tube_chain(), targets, options), views, store=FrameStore(tmp_path),
-            version=version,
-        )  # fmt: skip
+        store = FrameStore(tmp_path, version)
+        fit_frames(RigFit.of(tube_chain(), targets, options), views, store=store)
         return len(list(tmp_path.iterdir())) - before
 
     moved = noisy.copy()

@@ -8,12 +8,18 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from kinefit.body import LinearShape
+from kinefit.body import ShapeSpace
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.minimise import Options, Solution, cost, information, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Position, Reprojection, RotationPrior, ShapePrior
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    Position,
+    Reprojection,
+    RotationPrior,
+    ShapePrior,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.projection import project_rig
@@ -184,7 +190,7 @@ def test_smoothness_too_weak_to_matter_changes_nothing() -> None:
 def test_bodies_without_noise_are_recovered(data: str, shape: Shape) -> None:
     truth = clip(20)
     term = placed(points_of(truth)) if data == "points" else seen(views(truth))
-    start = from_points(CHAIN, CHAIN.shape.neutral, points_of(truth), np.ones((20, K)))
+    start = from_points(CHAIN, CHAIN.shape.neutral, points_of(truth))
     if shape == "each":
         start = replace(start, shape=np.tile(start.shape, (20, 1)))
     objective = Objective((term,), (WEAK,), (replace(PRIOR, weight=1e-4),))
@@ -430,7 +436,7 @@ def test_joints_that_are_not_free_do_not_move() -> None:
 
 
 def test_shape_stays_within_bounds_and_the_rest_makes_the_best_of_it() -> None:
-    bounded = replace(CHAIN.body, shape=Bounded(CHAIN.shape.names))
+    bounded = replace(CHAIN.body, shape=replace(CHAIN.shape, upper=np.full(4, 0.5)))
     chain = replace(CHAIN, body=bounded)
     truth = replace(clip(10), shape=np.array([2.0, 0.3, -0.2, 0.1]))
     objective = Objective((placed(points_of(truth)),), (WEAK,))
@@ -439,16 +445,11 @@ def test_shape_stays_within_bounds_and_the_rest_makes_the_best_of_it() -> None:
         found = minimise(objective, Variables.poses(chain, shape), start, Options(60))
         np.testing.assert_allclose(found.state.shape[..., 0], 0.5)  # the bound next to the truth
         # At the constrained minimum no free direction leads down.
-        pinned = replace(chain, body=replace(bounded, shape=LinearShape(chain.shape.names)))
+        pinned = replace(
+            chain, body=replace(bounded, shape=ShapeSpace.unbounded(chain.shape.names))
+        )
         again = minimise(objective, Variables.poses(pinned), found.state, Options(60))
         assert found.total - again.total < 1e-3 * found.total
-
-
-@dataclass(frozen=True, eq=False)
-class Bounded(LinearShape):
-    @property
-    def upper(self) -> FloatArray:
-        return np.full(len(self.names), 0.5)
 
 
 def test_a_body_behind_its_only_camera_comes_before_it() -> None:

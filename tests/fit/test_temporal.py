@@ -7,8 +7,7 @@ import pytest
 
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Position, TimeTerm
+from kinefit.fit.solver.terms import ConstantVelocity, Objective, Position
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray
 
@@ -63,7 +62,7 @@ def test_nothing_is_said_across_a_cut() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_clips_shorter_than_the_reach_have_no_residuals(count: int) -> None:
     time = np.arange(count) / 30
-    term: TimeTerm = ConstantVelocity(time, ONES, np.ones(count - 1))
+    term = ConstantVelocity(time, ONES, np.ones(count - 1))
     assert len(term.residual(motion(CHAIN, time))) == max(count - term.reach, 0)
 
 

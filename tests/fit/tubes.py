@@ -97,7 +97,7 @@ def moved(chain: Chain, state: State, increment: FloatArray) -> State:
     """`state` with all its poses moved by the same (3 + 3F,) translation and rotations."""
     v = Variables.poses(chain)
     frame = np.tile(increment, (len(state), 1))
-    return state.moved(v.step(frame, np.zeros(0)), chain.shape)
+    return v.moved(state, frame, np.zeros(0))
 
 
 def rms(a: FloatArray, b: FloatArray) -> float:

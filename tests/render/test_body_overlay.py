@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kinefit.body import BodyModel, LinearShape
+from kinefit.body import BodyModel, ShapeSpace
 from kinefit.geometry.projection import project
 from kinefit.io.video import VideoWriter, frames
 from kinefit.render.body_overlay import (
@@ -53,7 +53,7 @@ def rolling(count, without=(), rate=30.0):
     body = BodyModel(
         "ball", ("root",), np.array([-1]), np.zeros((1, 3)), np.zeros((0, 1, 3)), vertices,
         np.zeros((0, len(vertices), 3)), faces, np.zeros((len(vertices), 1), int),
-        np.ones((len(vertices), 1)), LinearShape(()), {},
+        np.ones((len(vertices), 1)), ShapeSpace.unbounded(()), {},
     )  # fmt: skip
     place = np.stack([np.zeros(count), 0.05 * np.arange(count), np.full(count, -3.0)], axis=1)
     rotations = np.tile(np.eye(3), (count, 1, 1, 1))

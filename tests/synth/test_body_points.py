@@ -42,7 +42,7 @@ def test_markers_are_those_of_the_laboratory() -> None:
     assert set(points.markers) == set(skeleton("augmented43").points)
     rotations, translation = poses(1, 2, len(body.joint_names))
     _, markers = points.at(rotations, translation, body.shape.neutral)
-    expected = laboratory_markers(body).at(rotations, translation, body.shape.neutral)
+    expected = laboratory_markers(body).posed_vertices(rotations, translation, body.shape.neutral)
     np.testing.assert_array_equal(markers, expected)
 
 

@@ -12,7 +12,15 @@ from scipy.linalg import lapack
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.biomech.gaps import by_pattern
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, Timeline
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    IntArray,
+    Markers,
+    Timeline,
+    true_runs,
+)
 
 
 def butterworth(markers: Markers, cutoff_hz: float = 6.0, order: int = 4) -> Markers:
@@ -78,8 +86,7 @@ def _long_runs(
 ) -> Iterator[tuple[slice | IntArray, slice]]:
     """Columns of `finite` (T, K) with their unbroken runs that are long enough to filter."""
     for columns, mask in by_pattern(finite):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-        for start, stop in edges.reshape(-1, 2):
+        for start, stop in true_runs(mask):
             lasts = timeline.time[stop - 1] - timeline.time[start]
             if stop - start >= 4 and lasts >= 1 / cutoff_hz:
                 yield columns, slice(start, stop)

@@ -20,11 +20,11 @@ import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from kinefit.body.model import BodyModel
+from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData, MissingDependency
@@ -47,11 +47,10 @@ MEASURES = {
 }
 
 # The spreads are wide: these are priors of a fit.
-_NEUTRAL = {"gender": 0.5, "muscle": 0.5, "weight": 0.5, "height": 0.5,
-            "proportions": 0.5}  # fmt: skip
 _SPREAD = {"gender": 0.5, "age": 0.15, "muscle": 0.2, "weight": 0.2, "height": 0.2,
            "proportions": 0.3}  # fmt: skip
 _MEASURE_SPREAD = 0.35
+_CHILD_AGE = 1 / 3
 _KNOWN_GENDER = 0.05  # keypoints say little of it: a broad man came out as 0.9 of a woman
 
 ANATOMY = {
@@ -89,7 +88,7 @@ _MAX_BYTES = 2**27
 
 
 @dataclass(frozen=True, eq=False)
-class AnnyShape:
+class AnnyShape(ShapeSpace):
     """Anny's shape parameters: six phenotypes, then the measures.
 
     mask: (M, columns) which of the interpolation weights each product is made of.
@@ -97,51 +96,27 @@ class AnnyShape:
         measure's positive and its negative part.
     anchors: per phenotype, the values between which it is interpolated.
     columns: per phenotype, the columns of its anchors in `mask`.
-    gender: what is known of it, 0 (male) to 1 (female); None: nothing.
-    child: whether the person is one. Of adults, the age is from 25 years on: below, in the segment
-        of children, stature and age say the same, and fits come to rest on the edge between.
     """
 
     mask: FloatArray
     projection: FloatArray
     anchors: tuple[FloatArray, ...]
     columns: tuple[IntArray, ...]
-    gender: float | None = None
-    child: bool = False
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*PHENOTYPES, *MEASURES)
+    def of_person(self, gender: float | None, child: bool) -> AnnyShape:
+        """The same with what is known of a person, see `load_anny`.
 
-    @property
-    def neutral(self) -> FloatArray:
-        known = _NEUTRAL | {"age": self._CHILD if self.child else self._adult}
-        if self.gender is not None:
-            known["gender"] = self.gender
-        return np.array([*(known[name] for name in PHENOTYPES), *([0.0] * len(MEASURES))])
-
-    @property
-    def _adult(self) -> float:
-        """Anny's "young": 25 years."""
-        return float(self.anchors[PHENOTYPES.index("age")][3])
-
-    _CHILD: ClassVar[float] = 1 / 3
-
-    @property
-    def spread(self) -> FloatArray:
-        known = _SPREAD if self.gender is None else _SPREAD | {"gender": _KNOWN_GENDER}
-        return np.array([*(known[n] for n in PHENOTYPES), *([_MEASURE_SPREAD] * len(MEASURES))])
-
-    @property
-    def lower(self) -> FloatArray:
-        out = np.array([*([0.0] * len(PHENOTYPES)), *([-1.0] * len(MEASURES))])
-        if not self.child:
-            out[PHENOTYPES.index("age")] = self._adult
-        return out
-
-    @property
-    def upper(self) -> FloatArray:
-        return np.ones(len(self.names))
+        Of adults, the age is from 25 years (Anny's "young") on: below, in the segment of children,
+        stature and age say the same, and fits come to rest on the edge between.
+        """
+        age = PHENOTYPES.index("age")
+        young = float(self.anchors[age][3])
+        neutral, spread, lower = self.neutral.copy(), self.spread.copy(), self.lower.copy()
+        neutral[age], lower[age] = (_CHILD_AGE, 0.0) if child else (young, young)
+        if gender is not None:
+            known = PHENOTYPES.index("gender")
+            neutral[known], spread[known] = gender, _KNOWN_GENDER
+        return replace(self, neutral=neutral, spread=spread, lower=lower)
 
     def coefficients(self, shape: FloatArray) -> FloatArray:
         """(..., C) coefficients; phenotypes beyond 0..1 are taken at the nearest bound."""
@@ -183,29 +158,15 @@ class AnnyShape:
     def _slopes(self, value: FloatArray, i: int) -> FloatArray:
         """(..., A) derivatives of the interpolation weights."""
         anchors = self.anchors[i]
-        k = _segment(value, anchors)
+        k = np.searchsorted(anchors, value, side="right") - 1
         inside = (value >= anchors[0]) & (value <= anchors[-1])
-        slope = np.where(inside, 1 / (anchors[k + 1] - anchors[k]), 0.0)
-        out = np.zeros((*np.shape(value), len(anchors)))
-        np.put_along_axis(out, k[..., None], -slope[..., None], axis=-1)
-        np.put_along_axis(out, k[..., None] + 1, slope[..., None], axis=-1)
-        return out
-
-
-def _segment(value: FloatArray, anchors: FloatArray) -> IntArray:
-    """(...,) index of the segment between anchors that holds `value`."""
-    return np.clip(np.searchsorted(anchors, value, side="right") - 1, 0, len(anchors) - 2)
+        slopes = np.diff(np.eye(len(anchors)), axis=0) / np.diff(anchors)[:, None]
+        return np.where(inside[..., None], slopes[np.clip(k, 0, len(slopes) - 1)], 0.0)
 
 
 def _interpolation(value: FloatArray, anchors: FloatArray) -> FloatArray:
     """(..., A) weights of the anchors that linear interpolation gives `value` (...,)."""
-    value = np.clip(value, anchors[0], anchors[-1])
-    k = _segment(value, anchors)
-    share = (value - anchors[k]) / (anchors[k + 1] - anchors[k])
-    out = np.zeros((*np.shape(value), len(anchors)))
-    np.put_along_axis(out, k[..., None], 1 - share[..., None], axis=-1)
-    np.put_along_axis(out, k[..., None] + 1, share[..., None], axis=-1)
-    return out
+    return np.stack([np.interp(value, anchors, one) for one in np.eye(len(anchors))], axis=-1)
 
 
 def load_anny(gender: float | None = None, child: bool = False) -> BodyModel:
@@ -216,7 +177,7 @@ def load_anny(gender: float | None = None, child: bool = False) -> BodyModel:
     """
     body = _anny()
     assert isinstance(body.shape, AnnyShape)
-    return replace(body, shape=replace(body.shape, gender=gender, child=child))
+    return replace(body, shape=body.shape.of_person(gender, child))
 
 
 @lru_cache(maxsize=1)
@@ -313,18 +274,12 @@ def _combined(blendshapes: FloatArray, rows: list[list[int]]) -> FloatArray:
 
 
 def _from_arrays(arrays: dict[str, Any]) -> BodyModel:
-    joint_names = tuple(str(name) for name in arrays["joint_names"])
+    as_they_are = ("parents", "joints", "joint_dirs", "vertices", "vertex_dirs", "faces",
+                   "skin_joints", "skin_weights")  # fmt: skip
     return BodyModel(
         name="anny",
-        joint_names=joint_names,
-        parents=arrays["parents"],
-        joints=arrays["joints"],
-        joint_dirs=arrays["joint_dirs"],
-        vertices=arrays["vertices"],
-        vertex_dirs=arrays["vertex_dirs"],
-        faces=arrays["faces"],
-        skin_joints=arrays["skin_joints"],
-        skin_weights=arrays["skin_weights"],
+        joint_names=tuple(str(name) for name in arrays["joint_names"]),
+        **{name: arrays[name] for name in as_they_are},
         shape=_shape_space(arrays),
         regressors=_regressors(arrays),
         anatomy=ANATOMY,
@@ -342,7 +297,13 @@ def _shape_space(arrays: dict[str, Any]) -> AnnyShape:
     races = mask[:, arrays["races"]]
     constant *= np.where(races.any(axis=1), (races / 3).sum(axis=1), 1.0)
     kept = constant > 0
+    P, M = len(PHENOTYPES), len(MEASURES)
     return AnnyShape(
+        names=(*PHENOTYPES, *MEASURES),
+        neutral=np.repeat([0.5, 0.0], [P, M]),
+        spread=np.array([*(_SPREAD[name] for name in PHENOTYPES), *([_MEASURE_SPREAD] * M)]),
+        lower=np.repeat([0.0, -1.0], [P, M]),
+        upper=np.ones(P + M),
         mask=mask[kept],
         projection=constant[kept, None] * projection[kept],
         anchors=tuple(arrays[f"anchors_{n}"] for n in PHENOTYPES),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from kinefit.body.anny import load_anny
 from kinefit.body.mhr import load_mhr
 from kinefit.body.model import BodyModel
-from kinefit.body.smpl import load_smpl
+from kinefit.body.smpl import Gender, load_smpl
 from kinefit.types import InputError
 
-Gender = Literal["male", "female", "neutral"]
 _ANNY_GENDER = {"male": 0.0, "neutral": 0.5, "female": 1.0}
 
 

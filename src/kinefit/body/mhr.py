@@ -37,7 +37,7 @@ from kinefit.body.mhr_params import (
     SCALE_PARAMETERS,
 )
 from kinefit.body.mhr_rig import MhrRig, read_rig
-from kinefit.body.model import BodyModel
+from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray, InvalidData
 
@@ -52,7 +52,7 @@ _ONE_JOINT = 0.995
 
 
 @dataclass(frozen=True, eq=False)
-class MhrShape:
+class MhrShape(ShapeSpace):
     """Identity coefficients and scales, and the shape directions that they add up to.
 
     A bone below joints that are scaled by s = 2^(row . scales) is s (o + t), with t linear in the
@@ -63,11 +63,6 @@ class MhrShape:
     Coefficients are the I identities, then N of lengths, then K - 1 of classes.
     """
 
-    names: tuple[str, ...]
-    neutral: FloatArray
-    spread: FloatArray
-    lower: FloatArray
-    upper: FloatArray
     identity_count: int
     rows: FloatArray
     lengths: IntArray
@@ -144,7 +139,9 @@ def load_mhr(path: str | Path, keypoint_mapping: FloatArray | None = None) -> Mh
     W = frames[kept]
     shape, joint_dirs, vertex_dirs, skin_joints = _shape_space(rig, kept, parents, W)
     names = tuple(rig.joint_names[j] for j in kept)
-    keypoints = _joint_keypoints(names)
+    keypoints: dict[str, tuple[IntArray, FloatArray] | str] = {
+        point: joint for point, joint in KEYPOINT_JOINTS.items() if joint in names
+    }
     if keypoint_mapping is not None:
         keypoints |= _mapped_keypoints(rig, names, kept, keypoint_mapping)
     body = BodyModel(
@@ -168,8 +165,7 @@ def load_mhr(path: str | Path, keypoint_mapping: FloatArray | None = None) -> Mh
 
 def _without_world(rig: MhrRig) -> tuple[IntArray, IntArray]:
     """The rig's joints that the body has, and their parents among themselves."""
-    only_child = (rig.parents == 0).sum() == 1
-    first = 1 if only_child and not rig.transform[0].any() else 0
+    first = int((rig.parents == 0).sum() == 1 and not rig.transform[0].any())
     kept = np.arange(first, len(rig.parents))
     return kept, np.maximum(rig.parents[kept] - first, -1)
 
@@ -190,12 +186,8 @@ def _shape_space(
     rows, group = rows[order], np.argsort(order)[group.ravel()[1:]]
     above = np.where(parents >= 0, group[parents], 0)  # the class that scales a joint's bone
     shifts = _world_bones(rig.transform[kept, :3][..., _SCALES], parents, W)  # (B, 3, 68)
-    pairs = [
-        (q, k)
-        for k in range(len(rows))
-        for q in range(len(_SCALES))
-        if shifts[above == k, :, q].any()
-    ]
+    every = ((q, k) for k in range(len(rows)) for q in range(len(_SCALES)))
+    pairs = [(q, k) for q, k in every if shifts[above == k, :, q].any()]
     lengths = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     rest_bones = _world_bones(rig.offsets[kept][..., None], parents, W)  # (B, 3, 1)
     bones = [shifts[..., q] * (above == k)[:, None] for q, k in pairs]
@@ -207,9 +199,8 @@ def _shape_space(
     heads = rig.bind_joints[kept][skin]  # (V, W, 3)
     for k in range(1, len(rows)):
         share = rig.skin_weights * (group[skin] == k)
-        vertex_dirs[len(pairs) + k - 1] += (share[..., None] * (rig.vertices[:, None] - heads)).sum(
-            axis=1
-        )
+        arms = rig.vertices[:, None] - heads
+        vertex_dirs[len(pairs) + k - 1] += (share[..., None] * arms).sum(axis=1)
     identity = np.zeros((len(rig.identity), len(kept), 3))
     return (
         _named_shape(rig, rows, lengths),
@@ -263,10 +254,6 @@ def _beyond_a_body(rig: MhrRig, kept: IntArray) -> tuple[str, ...]:
     turns = np.asarray(transform[:, 3:6].any(axis=(0, 1)))
     bad = [*_ANGLES[shifts[_ANGLES]], *_LENGTHS[turns[_LENGTHS]], *_SCALES[turns[_SCALES]]]
     return tuple(PARAMETERS[i] for i in bad)
-
-
-def _joint_keypoints(names: tuple[str, ...]) -> dict[str, tuple[IntArray, FloatArray] | str]:
-    return {point: joint for point, joint in KEYPOINT_JOINTS.items() if joint in names}
 
 
 def _mapped_keypoints(

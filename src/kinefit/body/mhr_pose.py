@@ -76,9 +76,7 @@ def _reachable(rows: FloatArray, angles: FloatArray) -> FloatArray:
 
     A hinge beyond 90 degrees about y reads as (pi, pi - y, pi) from its rotation.
     """
-    other = np.stack(
-        [angles[..., 0] + np.pi, np.pi - angles[..., 1], angles[..., 2] + np.pi], axis=-1
-    )
+    other = angles * [1, -1, 1] + np.pi
     other = (other + np.pi) % (2 * np.pi) - np.pi
     beyond = np.eye(3) - rows @ np.linalg.pinv(rows)  # (B, 3, 3) out of reach
     apart = [np.linalg.norm((beyond @ a[..., None])[..., 0], axis=-1) for a in (angles, other)]
@@ -91,10 +89,7 @@ def _reachable(rows: FloatArray, angles: FloatArray) -> FloatArray:
 
 def euler_rates(angles: FloatArray) -> FloatArray:
     """(..., 3, 3) angular velocity in the turned frame per rate of x, y, z, for Rz Ry Rx."""
-    (sx, sy, _), (cx, cy, _) = (
-        np.moveaxis(np.sin(angles), -1, 0),
-        np.moveaxis(np.cos(angles), -1, 0),
-    )
+    (sx, sy, _), (cx, cy, _) = (np.moveaxis(f(angles), -1, 0) for f in (np.sin, np.cos))
     out = np.zeros((*angles.shape, 3))
     out[..., 0, 0] = 1
     out[..., 1, 1], out[..., 2, 1] = cx, -sx

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -22,64 +21,33 @@ from scipy.sparse import csr_array
 from kinefit.types import BodyMotion, FloatArray, IntArray, InvalidData
 
 
-class ShapeSpace(Protocol):
+@dataclass(frozen=True, eq=False)
+class ShapeSpace:
     """From shape parameters, which have names and bounds, to coefficients of shape directions.
 
     names: S parameter names. neutral: (S,) where fits start and priors are centred.
     spread: (S,) one standard deviation of the parameter among people. lower, upper: (S,) bounds,
-    infinite where there are none.
+    infinite where there are none. Here the parameters are the coefficients, as SMPL's betas.
     """
 
-    @property
-    def names(self) -> tuple[str, ...]: ...
+    names: tuple[str, ...]
+    neutral: FloatArray
+    spread: FloatArray
+    lower: FloatArray
+    upper: FloatArray
 
-    @property
-    def neutral(self) -> FloatArray: ...
-
-    @property
-    def spread(self) -> FloatArray: ...
-
-    @property
-    def lower(self) -> FloatArray: ...
-
-    @property
-    def upper(self) -> FloatArray: ...
+    @classmethod
+    def unbounded(cls, names: tuple[str, ...]) -> ShapeSpace:
+        """Of unit variance about zero."""
+        S = len(names)
+        return cls(names, np.zeros(S), np.ones(S), np.full(S, -np.inf), np.full(S, np.inf))
 
     def coefficients(self, shape: FloatArray) -> FloatArray:
         """(..., C) coefficients of `shape` (..., S)."""
-        ...
-
-    def jacobian(self, shape: FloatArray) -> FloatArray:
-        """(..., C, S) derivative of `coefficients`."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class LinearShape:
-    """Coefficients that are the parameters: SMPL's betas, of unit variance."""
-
-    names: tuple[str, ...]
-
-    @property
-    def neutral(self) -> FloatArray:
-        return np.zeros(len(self.names))
-
-    @property
-    def spread(self) -> FloatArray:
-        return np.ones(len(self.names))
-
-    @property
-    def lower(self) -> FloatArray:
-        return np.full(len(self.names), -np.inf)
-
-    @property
-    def upper(self) -> FloatArray:
-        return np.full(len(self.names), np.inf)
-
-    def coefficients(self, shape: FloatArray) -> FloatArray:
         return shape
 
     def jacobian(self, shape: FloatArray) -> FloatArray:
+        """(..., C, S) derivative of `coefficients`."""
         S = shape.shape[-1]
         return np.broadcast_to(np.eye(S), (*shape.shape[:-1], S, S))
 
@@ -214,7 +182,7 @@ class BodyModel:
             joint_dirs=np.zeros((0, len(self.joints), 3)),
             vertices=self.rest_vertices(shape),
             vertex_dirs=none,
-            shape=LinearShape(()),
+            shape=ShapeSpace.unbounded(()),
         )
 
     def motion_vertices(self, motion: BodyMotion, index: IntArray | None = None) -> FloatArray:

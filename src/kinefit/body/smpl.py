@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
-from kinefit.body.model import BodyModel, LinearShape
+from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.io.smpl import SUFFIXES, SmplData, read_smpl
 from kinefit.types import FloatArray, InputError, IntArray
 
@@ -89,21 +89,20 @@ def load_smpl(path: str | Path, gender: Gender | None = None, shape_count: int =
     Raises InputError, saying what was found, where there is no such file or more than one, where
     the file is damaged or has another number of joints, and where it has fewer coefficients.
     """
-    found = _find(Path(path), gender)
-    data = read_smpl(found.path)
+    file = _find(Path(path), gender)
+    data = read_smpl(file)
     if len(data.parents) not in _FAMILY:
         known = ", ".join(f"{name} {B}" for B, (name, _) in _FAMILY.items())
-        raise InputError(
-            found.path, f"has {len(data.parents)} joints; known are: {known}", _DOWNLOAD
-        )
+        raise InputError(file, f"has {len(data.parents)} joints; known are: {known}", _DOWNLOAD)
     family, names = _FAMILY[len(data.parents)]
     available = _shape_directions(data)
     if not 1 <= shape_count <= available:
         raise InputError(
-            found.path, f"has {available} shape coefficients, {shape_count} were asked for",
+            file, f"has {available} shape coefficients, {shape_count} were asked for",
             f"ask for 1 to {available}",
         )  # fmt: skip
-    name = f"{family}-{found.gender or gender}" if found.gender or gender else family
+    kind = _gender_of(file) or gender
+    name = f"{family}-{kind}" if kind else family
     return smpl_body(data, name, names, shape_count)
 
 
@@ -116,6 +115,8 @@ def smpl_body(data: SmplData, name: str, joint_names: Sequence[str], shape_count
     vertex_dirs = np.ascontiguousarray(np.moveaxis(data.shapedirs[..., :shape_count], -1, 0))
     joint_dirs = np.stack([data.J_regressor @ direction for direction in vertex_dirs])
     skin_joints, skin_weights = _influences(data.weights)
+    # All zero: they need not be computed.
+    bends = np.ascontiguousarray(np.moveaxis(data.posedirs, -1, 0)) if data.posedirs.any() else None
     return BodyModel(
         name=name,
         joint_names=joint_names,
@@ -127,18 +128,11 @@ def smpl_body(data: SmplData, name: str, joint_names: Sequence[str], shape_count
         faces=data.f,
         skin_joints=skin_joints,
         skin_weights=skin_weights,
-        shape=LinearShape(tuple(f"beta{i}" for i in range(shape_count))),
+        shape=ShapeSpace.unbounded(tuple(f"beta{i}" for i in range(shape_count))),
         regressors=_regressors(joint_names, len(data.v_template)),
         anatomy=_anatomy(joint_names),
-        pose_dirs=_pose_dirs(data),
+        pose_dirs=bends,
     )
-
-
-def _pose_dirs(data: SmplData) -> FloatArray | None:
-    """(9 (B - 1), V, 3), or None where the file's are all zero: they need not be computed."""
-    if not data.posedirs.any():
-        return None
-    return np.ascontiguousarray(np.moveaxis(data.posedirs, -1, 0))
 
 
 def _shape_directions(data: SmplData) -> int:
@@ -184,28 +178,23 @@ def _anatomy(joint_names: Sequence[str]) -> dict[str, str]:
     return {anatomical: joint for anatomical, joint in wanted.items() if joint in joint_names}
 
 
-class _Found(NamedTuple):
-    path: Path
-    gender: Gender | None  # what its name says
-
-
-def _find(path: Path, gender: Gender | None) -> _Found:
+def _find(path: Path, gender: Gender | None) -> Path:
     """The one model file that `path` and `gender` mean; InputError for none or several."""
     if not path.exists():
         raise InputError(path, "does not exist", "check the path")
     if not path.is_dir():
-        found = _Found(path, _gender_of(path))
-        if gender and found.gender and gender != found.gender:
+        named = _gender_of(path)
+        if gender and named and gender != named:
             raise InputError(
-                path, f"is {found.gender} by its name, {gender} was asked for",
+                path, f"is {named} by its name, {gender} was asked for",
                 "name the other file, or leave the gender out",
             )  # fmt: skip
-        return found
+        return path
     every = _models(path)
-    right = [found for found in every if gender in (None, found.gender)]
+    right = [file for file in every if gender in (None, _gender_of(file))]
     if len(right) == 1:
         return right[0]
-    listed = ", ".join(str(found.path.relative_to(path)) for found in (right or every)[:12])
+    listed = ", ".join(str(file.relative_to(path)) for file in (right or every)[:12])
     kind = f"{gender} " if gender else ""
     if not right:
         raise InputError(
@@ -218,14 +207,14 @@ def _find(path: Path, gender: Gender | None) -> _Found:
     )  # fmt: skip
 
 
-def _models(folder: Path) -> list[_Found]:
+def _models(folder: Path) -> list[Path]:
     """Model files by name, sorted; one of each name, `.npz` before `.pkl`."""
-    models: dict[Path, _Found] = {}
+    models: dict[Path, Path] = {}
     for depth in range(_DEPTH + 1):
         for suffix in reversed(SUFFIXES):
             for file in sorted(folder.glob("*/" * depth + f"*{suffix}")):
-                if (gender := _gender_of(file)) and file.is_file():
-                    models[file.with_suffix("")] = _Found(file, gender)
+                if _gender_of(file) and file.is_file():
+                    models[file.with_suffix("")] = file
     return [models[stem] for stem in sorted(models)]
 
 

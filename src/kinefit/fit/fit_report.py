@@ -20,7 +20,8 @@ _BONES = {
     "thigh": ("Hip", "Knee"),
     "shank": ("Knee", "Ankle"),
 }
-_BAD_RATIO, _BAD_PX, _BAD_M = 3.0, 10.0, 0.05
+# Frames that are so many times as far off as the median one, and at least this far, are told.
+_BAD_RATIO, _BAD_PX, _BAD_M, _BAD_MM = 3.0, 10.0, 0.05, 20.0
 
 
 def clip_report(
@@ -35,7 +36,7 @@ def clip_report(
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
-        "frames_far_off": frame_pairs(_far_off(fit, error, lost), fit.motion.timeline.frame),
+        "frames_far_off": frame_pairs(_clip_far_off(fit, error, lost), fit.motion.timeline.frame),
         "points_off_mm": _median(1000 * fit.off_m[~lost]),
         "reprojection_px": _reprojection(fit, error),
         "keypoint_offsets_mm": _named(
@@ -55,14 +56,13 @@ def marker_report(
 ) -> dict[str, Any]:
     """The same of a fit to markers: how far they are from the body, and where they were put."""
     lost = np.array([bool(reason) for reason in fit.reason])
-    frame = fit.motion.timeline.frame
-    rms, known = fit.frame_rms_mm, np.isfinite(fit.frame_rms_mm)
+    frame, rms = fit.motion.timeline.frame, fit.frame_rms_mm
     offset = 1000 * np.linalg.norm(fit.offset, axis=1)
     return {
         **_person(body, fit.motion),
         "frames_without_pose": frame_pairs(lost, frame),
-        "frames_far_off": frame_pairs(np.asarray(fit.far_off), frame),
-        "rms_mm": round(float(np.sqrt((rms[known] ** 2).mean())), 3) if known.any() else None,
+        "frames_far_off": frame_pairs(_far_off(rms, _BAD_MM), frame),
+        "rms_mm": _rounded(float(np.sqrt(_mean(rms**2, (0,)))), 3),
         "markers": {
             name: {"rms_mm": round(float(off), 2), "offset_mm": round(float(moved), 1)}
             for name, off, moved in zip(fit.names, fit.marker_rms_mm, offset, strict=True)
@@ -102,18 +102,18 @@ def bone_lengths(body: BodyModel, shape: FloatArray) -> dict[str, float]:
     }
 
 
-def _far_off(fit: ClipFit, error: FloatArray, lost: BoolArray) -> BoolArray:
-    """(T,) frames whose keypoints are off three times as far as in the median frame.
-
-    In pictures, where there are any; else in space.
-    """
-    least = _BAD_PX
+def _clip_far_off(fit: ClipFit, error: FloatArray, lost: BoolArray) -> BoolArray:
+    """(T,) frames whose keypoints are: in pictures, where there are any; else in space."""
     frame = _mean(error, (1, 2))
-    if not np.isfinite(frame).any():
-        frame, least = _mean(np.where(lost[:, None], np.nan, fit.off_m), (1,)), _BAD_M
-    if not np.isfinite(frame).any():
-        return np.zeros(len(lost), dtype=bool)
-    return np.asarray(np.nan_to_num(frame) > max(_BAD_RATIO * float(np.nanmedian(frame)), least))
+    if np.isfinite(frame).any():
+        return _far_off(frame, _BAD_PX)
+    return _far_off(_mean(np.where(lost[:, None], np.nan, fit.off_m), (1,)), _BAD_M)
+
+
+def _far_off(distance: FloatArray, least: float) -> BoolArray:
+    """(T,) frames whose distance stands out; see `_BAD_RATIO`."""
+    typical = float(np.nanmedian(distance)) if np.isfinite(distance).any() else np.inf
+    return np.asarray(np.nan_to_num(distance) > max(_BAD_RATIO * typical, least))
 
 
 def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ def _reprojection(fit: ClipFit, error: FloatArray) -> dict[str, Any] | None:
         return None
     return {
         "mean": round(float(np.nanmean(error)), 3),
-        "cameras": _named(fit.cameras, _mean(error, (0, 2)), 3),
+        "cameras": _named(fit.rig.names, _mean(error, (0, 2)), 3),
         "keypoints": _named(fit.names, _mean(error, (0, 1)), 3),
     }
 
@@ -135,14 +135,14 @@ def _feet(fit: ClipFit) -> dict[str, Any]:
     slides = contacts.slides
     return {
         "standing": standing,
-        "most_sliding_mm": round(1000 * float(slides.max()), 2) if slides.size else None,
-        "floor_m": None if np.isnan(contacts.floor) else round(contacts.floor, 4),
+        "most_sliding_mm": _rounded(1000 * slides.max(), 2) if slides.size else None,
+        "floor_m": _rounded(contacts.floor, 4),
     }
 
 
 def _median(values: FloatArray) -> float | None:
     known = values[np.isfinite(values)]
-    return round(float(np.median(known)), 2) if known.size else None
+    return _rounded(np.median(known), 2) if known.size else None
 
 
 def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -154,7 +154,8 @@ def _mean(values: FloatArray, axes: tuple[int, ...]) -> FloatArray:
 
 
 def _named(names: tuple[str, ...], values: FloatArray, digits: int) -> dict[str, float | None]:
-    return {
-        name: None if np.isnan(value) else round(float(value), digits)
-        for name, value in zip(names, values, strict=True)
-    }
+    return {name: _rounded(value, digits) for name, value in zip(names, values, strict=True)}
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(float(value), digits)

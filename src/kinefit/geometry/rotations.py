@@ -248,6 +248,15 @@ def log(rotation: FloatArray) -> FloatArray:
     return np.asarray(q[..., :3] * np.where(sine == 0, 2.0, angle / np.where(sine == 0, 1.0, sine)))
 
 
+def slerp(start: FloatArray, end: FloatArray, share: FloatArray | float) -> FloatArray:
+    """(..., 3, 3) the rotation at `share` (0..1) of the shortest way from `start` to `end`.
+
+    share: any shape that broadcasts with the leading axes; beyond 0..1 it goes on rotating.
+    """
+    turn = log(np.swapaxes(start, -1, -2) @ end)
+    return np.asarray(start @ exp(np.asarray(share)[..., None] * turn))
+
+
 def to_quaternion(rotation: FloatArray) -> FloatArray:
     """(..., 4) unit quaternion (x, y, z, w), w >= 0, of `rotation` (..., 3, 3).
 

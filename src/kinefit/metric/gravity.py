@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.body.contact import point_speed, standing_probability
+from kinefit.geometry.rotations import unit
 from kinefit.geometry.scale import weighted_median
 from kinefit.types import BoolArray, FloatArray, all_finite
 
@@ -34,8 +35,7 @@ _SOLE = ("Heel", "BigToe")
 
 LEVEL = np.array([0.0, -1.0, 0.0])  # up in the axes of a level camera
 _LEVEL_SD = np.radians(20.0)  # how far a camera is from level when nothing else is known
-# Balance against the calibrated cameras of the Pose2Sim demo, where the subject leans far over on
-# one leg: 1.3-8.6 degrees off in the four views (2.5-3.2 when fed the multi-view reference). There
+# Balance against the calibrated cameras of the Pose2Sim demo: 1.3-8.6 degrees off in four views;
 # the axis shoulders-ankles is 10-15 and the trunk 18-22 degrees off, so neither is used.
 _BALANCE_SD = np.radians(5.0)
 # Speed that a person may gain over a clip without our knowing, over g: radians x seconds.
@@ -95,7 +95,7 @@ def estimate_up(xyz: FloatArray, names: Sequence[str], time: FloatArray, height_
         span = _duration(time, standing)
         if span < _MIN_STANDING:
             break
-        up = _unit(lever[standing].mean(axis=0))
+        up = unit(lever[standing].mean(axis=0))
         lever, standing = _balance(points, feet, up, height_m)
     if span < _MIN_STANDING:
         return Up(LEVEL, _LEVEL_SD, "no standing person with both feet in view")
@@ -171,7 +171,3 @@ def _duration(time: FloatArray, keep: BoolArray) -> float:
         return 0.0
     step = np.minimum(np.gradient(time), 2 * np.median(np.diff(time)))
     return float(step[keep].sum())
-
-
-def _unit(vector: FloatArray) -> FloatArray:
-    return np.asarray(vector / np.linalg.norm(vector))

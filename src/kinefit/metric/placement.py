@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import focal_from_fov, intrinsics, rays
+from kinefit.geometry.rotations import frame
 from kinefit.geometry.scale import body_scale
 from kinefit.metric.gravity import Up, estimate_up, floor_height
 from kinefit.metric.root_depth import MIN_POINTS, fit_depth, smooth_depth
@@ -110,11 +111,9 @@ def place_in_world(
     Raises InputError for a track without 3D landmarks or contradicting options, TooFewPoints when
     no frame has enough points, and InvalidData for angles out of range.
     """
-    # Measured on the Pose2Sim demo, four views, unflipped, mean error of limb directions and of 12
-    # joints after Procrustes: as detected 15.4 deg, 83 mm; turned to the ray 14.4, 83; on their own
-    # rays too 12.6, 77. Turning reduces the reprojection error from 17.0 to 15.9 px. One scale per
-    # frame instead of per clip: depth 82 instead of 101 mm, but it would read every bend of the
-    # spine as a step away from the camera.
+    # Pose2Sim's demo, four views, mean error of limb directions and of 12 joints after Procrustes:
+    # as detected 15.4 deg, 83 mm; turned to the ray 14.4, 83; on their own rays too 12.6, 77. One
+    # scale per frame would read every bend of the spine as a step away from the camera.
     if track.body is None:
         raise InputError(
             track.source,
@@ -139,22 +138,23 @@ def place_in_world(
     depth = smooth_depth(timeline.time, metres * depth, depth_sd)
     xyz = _on_rays(metres * body, view, depth)
     well_seen = np.where((weights > 0)[..., None], xyz, np.nan)
-    up = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, depth_sd)
+    up = _up(tilt_deg, roll_deg, notes, well_seen, track, subject)
     camera = _camera(track, subject, K, up, well_seen, xyz, notes)
-    camera = _facing_x(camera, well_seen, names, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
     focal_sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
-    relative_sd = float(np.hypot(focal_sd, scale.sd / metres))
+    # The depth fit's standard deviation joined with shares of the distance.
+    depth_sd = np.sqrt(depth_sd**2 + depth**2 * (focal_sd**2 + (scale.sd / metres) ** 2))
+    tilt, roll = np.degrees(_tilt_roll(up.direction)).tolist()
     return Placement(
         keypoints=Keypoints3D(timeline, names, (xyz - camera.t) @ camera.R, "world"),
         camera=camera,
         focal_sd=focal_sd,
         scale=metres,
         scale_sd=scale.sd,
-        depth_sd=_joined(depth, depth_sd, relative_sd),
-        tilt_deg=float(np.degrees(_tilt_roll(up.direction)[0])),
-        roll_deg=float(np.degrees(_tilt_roll(up.direction)[1])),
+        depth_sd=np.where(np.isfinite(depth), depth_sd, np.nan),
+        tilt_deg=tilt,
+        roll_deg=roll,
         tilt_sd_deg=float(np.degrees(up.sd)),
         notes=tuple(notes),
     )
@@ -204,7 +204,6 @@ def _up(
     xyz: FloatArray,
     track: PoseTrack,
     subject: Subject,
-    depth_sd: FloatArray,
 ) -> Up:
     """Up in camera axes: given, estimated, or one angle of each."""
     for name, angle in (("tilt", tilt_deg), ("roll", roll_deg)):
@@ -245,9 +244,7 @@ def _camera(
     notes: list[str],
 ) -> Camera:
     """The camera in the world that Placement describes."""
-    backward = -np.array([0.0, 0.0, 1.0]) + up.direction[2] * up.direction
-    Z = backward / np.linalg.norm(backward)
-    R = np.column_stack([np.cross(up.direction, Z), up.direction, Z])
+    R = frame("YZ", up.direction, np.array([0.0, 0.0, -1.0]))
     names, time = track.image.names, track.image.timeline.time
     hips = [names.index(n) for n in ("LHip", "RHip")]
     mid_hip = xyz[:, hips].mean(axis=1)
@@ -259,19 +256,10 @@ def _camera(
         floor = float(np.median(mid_hip @ up.direction)) - _HIP_HEIGHT * subject.height_m
         notes.append("No foot seen standing: the floor lies below the hips as if the person stood.")
     origin = mid_hip[0] + (floor - mid_hip[0] @ up.direction) * up.direction
-    return Camera("camera", track.image.image_size, K, R, origin)
-
-
-def _facing_x(camera: Camera, xyz: FloatArray, names: tuple[str, ...], notes: list[str]) -> Camera:
-    """The same camera in the world turned about the vertical until the person faces +X.
-
-    xyz: (T, J, 3) camera axes, NaN where not well seen.
-    """
-    turn = turn_to_face_x(xyz @ camera.R, names)
+    turn = turn_to_face_x(well_seen @ R, names)
     if turn is None:
         notes.append("The person faces no way more than another: X lies to the camera's right.")
-        return camera
-    return replace(camera, R=camera.R @ turn.T)
+    return Camera("camera", track.image.image_size, K, R if turn is None else R @ turn.T, origin)
 
 
 def turn_to_face_x(xyz: FloatArray, names: tuple[str, ...]) -> FloatArray | None:
@@ -292,8 +280,3 @@ def turn_to_face_x(xyz: FloatArray, names: tuple[str, ...]) -> FloatArray | None
         return None
     forward = np.array([z, 0.0, -x]) / np.hypot(x, z)
     return np.array([forward, [0.0, 1.0, 0.0], np.cross(forward, [0.0, 1.0, 0.0])])
-
-
-def _joined(depth: FloatArray, sd: FloatArray, relative_sd: float) -> FloatArray:
-    """(T,) metres: the depth fit's standard deviation joined with a share of the distance."""
-    return np.where(np.isfinite(depth), np.hypot(sd, depth * relative_sd), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from kinefit.geometry.banded import acceleration_bands
 from kinefit.types import FloatArray, all_finite
 
 MIN_POINTS = 6  # well-seen points that a frame needs: twice the three unknowns of a position
@@ -12,17 +13,14 @@ _NEAREST = 0.2  # body units; a fit nearer than this has its body around the len
 _SMALLEST = 1e-3  # radians, root mean square size of the view: below two pixels nothing is seen
 _ROBUST_PASSES = 6
 
-# The fit's formal error assumes that every landmark errs on its own. On the Pose2Sim demo the
-# real error of the depth was 1.8, 3.8, 4.2 and 2.8 times as large in the four views: MediaPipe's
-# landmarks err together.
+# The fit's formal error assumes that every landmark errs on its own; MediaPipe's err together: the
+# real error of the depth was 1.8 to 4.2 times as large (four views of the Pose2Sim demo).
 _SHARED_ERROR = 3.0
 _FORMAL_FLOOR = 1e-4  # relative; a perfect fit still is not known better than this
 # That error lasts: 0.1 s later its correlation on the demo is still 0.6-0.8 in three views.
 _ERROR_TIME = 0.1  # seconds
 # Spectral density of a pelvis's acceleration along the line of sight, m^2/s^3: about 2 m/s^2
-# root mean square over 4 Hz, as in walking. On the demo (depth changes by 0.5-0.8 m in 1.7 s) the
-# path along the line of sight becomes 0.5-0.8 m long, from 1.3-3.1 m unsmoothed, and anything from
-# 0.1 to 2 gives the same depth error within 3 cm.
+# root mean square over 4 Hz, as in walking. On the demo 0.1 to 2 give the same error within 3 cm.
 _ACCELERATION = 0.5
 
 
@@ -111,7 +109,7 @@ def smooth_depth(time: FloatArray, depth: FloatArray, sd: FloatArray) -> FloatAr
         return np.where(known, depth, np.nan)
     t, z, s = time[known], depth[known], sd[known]
     share = np.minimum(1.0, np.gradient(t) / _ERROR_TIME)
-    penalty = _acceleration_penalty(t)
+    penalty = acceleration_bands(t) / _ACCELERATION
     kernel, smooth = np.ones_like(z), z
     for _ in range(_ROBUST_PASSES):
         weight = kernel * share / s**2
@@ -122,15 +120,3 @@ def smooth_depth(time: FloatArray, depth: FloatArray, sd: FloatArray) -> FloatAr
     result = np.full_like(depth, np.nan)
     result[known] = smooth
     return result
-
-
-def _acceleration_penalty(t: FloatArray) -> FloatArray:
-    """(3, T) lower bands of the precision of a trajectory with white acceleration."""
-    h1, h2 = np.diff(t)[:-1], np.diff(t)[1:]
-    precision = 1 / (_ACCELERATION * (h1 + h2) / 2)  # of the change of velocity at a sample
-    a, b, c = 1 / h1, -(1 / h1 + 1 / h2), 1 / h2
-    bands = np.zeros((3, len(t)))
-    for offset, terms in enumerate(((a * a, b * b, c * c), (a * b, b * c), (a * c,))):
-        for first, term in enumerate(terms):
-            bands[offset, first : first + len(h1)] += precision * term
-    return bands

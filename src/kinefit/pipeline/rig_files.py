@@ -13,7 +13,6 @@ Of MHR all arrays are what the rig makes of the `mhr_model_params` in the same f
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def frame_output(
     body: BodyModel, found: SequenceFit, t: int, rig: RigClip | None, meshes: bool
 ) -> Sam3dPerson:
     """Frame `t` as an output of SAM 3D Body; without a pose only its diagnostics."""
-    extra = _diagnostics(found, t)
+    extra = found.opt_arrays(t)
     if not np.isfinite(found.scale[t]):
         return Sam3dPerson(extra=extra)
     if rig is not None:
@@ -106,36 +105,7 @@ def _of_rig(rig: RigClip, t: int, meshes: bool) -> Sam3dPerson:
 def _mhr70(body: BodyModel, mesh: FloatArray, joints: FloatArray) -> FloatArray:
     """(70, 3) in the order of mhr70; NaN for those that the body does not have."""
     names = skeleton("mhr70").points
-    known = [name for name in names if name in body.regressors]
+    known = np.array([name in body.regressors for name in names])
     out = np.full((len(names), 3), np.nan)
-    out[[names.index(name) for name in known]] = body.regress(mesh, joints, known)
+    out[known] = body.regress(mesh, joints, [name for name in names if name in body.regressors])
     return out
-
-
-def _diagnostics(found: SequenceFit, t: int) -> dict[str, NDArray[Any]]:
-    """`opt_*` of the fit, and of the pose that is written: what it leaves is measured on it."""
-    work, fit, report, row = found.work, found.fits[t], found.reports[t], np.array([t])
-    residual = work.residual(found.state.at(row), found.scale[row], row)[0]
-    values: dict[str, Any] = {
-        "status": report.status,
-        "reason": report.reason,
-        "is_unusable": report.status == "unusable",
-        "is_bad": fit.fitted and bool(report.reason),
-        "final_loss": report.loss,
-        **{f"final_{name}_loss": value for name, value in report.losses.items()},
-        "frame": report.frame,
-        "time": report.time,
-        "repaired": np.array(report.repaired, dtype=np.str_),
-        "far_points": np.array(report.far_points, dtype=np.str_),
-        "smoothed": report.smoothed,
-        "residual_m": residual,
-        "points": np.array(work.targets.names),
-        "scale": found.scale[t],
-    }
-    written = {f"opt_{name}": np.asarray(value) for name, value in values.items()}
-    return fit.opt_arrays(work.targets.cameras) | written
-
-
-def file_names(found: SequenceFit, folder: Path) -> list[Path]:
-    """The file of each frame, by its number."""
-    return [folder / f"{report.frame:06d}.npz" for report in found.reports]

@@ -18,7 +18,7 @@ from kinefit.body.load import load_body
 from kinefit.body.mhr import MhrModel, load_mhr
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, fit_sequence
-from kinefit.fit.recipes.frames.frame_store import FrameStore
+from kinefit.fit.recipes.frames.rig_frames import FrameStore
 from kinefit.fit.recipes.frames.rig_mhr import RigClip, as_rig
 from kinefit.fit.recipes.frames.rig_targets import RigTargets
 from kinefit.fit.recipes.frames.rigfit import RigFit, rig_chain
@@ -36,7 +36,7 @@ from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import code_version, versions
 from kinefit.pipeline.results import words_about
-from kinefit.pipeline.rig_files import file_names, frame_output
+from kinefit.pipeline.rig_files import frame_output
 from kinefit.pipeline.stages.export import export_as
 from kinefit.quality.fits import frame_fit_findings
 from kinefit.report.page import Cell, ReportData, Table, write_report
@@ -44,7 +44,6 @@ from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
 
 STAGE = "frames"
-_NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr46", "mhr70")}
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,7 @@ class _Job:
             work,
             starts,
             self.options,
-            store=FrameStore(partial),
-            version=code_version(),
+            store=FrameStore(partial, code_version()),
             progress=lambda done, total: progress(STAGE, done, total),
         )
         rig = None if self.model is None else as_rig(self.model, found)
@@ -142,29 +140,28 @@ class _Job:
             targets = rig_views.from_points_alone(targets)
         with refused_as_input(self.bundle):
             work = RigFit.of(chain, targets, self.options)
-        if self.views is None:
-            return work, rig_views.point_views(chain, self._shape(work), work.targets)
-        seen = rig_views.read_views(self.views, targets.cameras, targets.timeline)
-        if self.model is not None:
-            return work, rig_views.mhr_views(self.model, chain, seen, len(targets))
-        return work, rig_views.keypoint_views(chain, self._shape(work), seen, len(targets))
-
-    def _shape(self, work: RigFit) -> Any:
+        seen = None
+        if self.views is not None:
+            seen = rig_views.read_views(self.views, targets.cameras, targets.timeline)
+            if self.model is not None:
+                return work, rig_views.mhr_views(self.model, chain, seen, len(targets))
         try:
-            return rig_views.shape_of_points(work)
+            shape = rig_views.shape_of_points(work)
         except TooFewPoints as error:
-            raise InputError(
-                self.bundle, error.bare_reason, "triangulate more of the body"
-            ) from error
+            hint = "triangulate more of the body"
+            raise InputError(self.bundle, error.bare_reason, hint) from error
+        if seen is None:
+            return work, rig_views.point_views(chain, shape, work.targets)
+        return work, rig_views.keypoint_views(chain, shape, seen, len(targets))
 
     def _write(
         self, out: Path, found: SequenceFit, rig: RigClip | None, progress: Progress
     ) -> None:
-        files, T = file_names(found, out / "frames"), len(found.reports)
-        for t, file in enumerate(files):
+        numbers = found.work.targets.timeline.frame.tolist()
+        for t, number in enumerate(numbers):
             person = frame_output(self.body, found, t, rig, self.options.meshes)
-            write_outputs(file, [person])
-            progress("files", t + 1, T)
+            write_outputs(out / "frames" / f"{number:06d}.npz", [person])
+            progress("files", t + 1, len(numbers))
         notes = self._write_motion(out / self.stem, found)
         report = self._report(found, rig, [*self.notes, *notes])
         write_json(out / f"{self.stem}.json", report)
@@ -211,16 +208,13 @@ class _Job:
     def _report(
         self, found: SequenceFit, rig: RigClip | None, notes: Sequence[str]
     ) -> dict[str, Any]:
+        work = found.work
         about: dict[str, Any] = {
             "bundle": self.bundle.name,
             "views": None if self.views is None else self.views.name,
             "body": self.body.name,
-            "points": list(found.work.targets.names),
-            "moving_joints": [
-                name
-                for name, free in zip(found.work.chain.joint_names, found.work.free, strict=True)
-                if free
-            ],
+            "points": list(work.targets.names),
+            "moving_joints": [work.chain.joint_names[j] for j in np.flatnonzero(work.free)],
             "options": self.options.model_dump(mode="json", exclude_none=True),
             "notes": list(notes),
         }
@@ -231,10 +225,9 @@ class _Job:
 
 def _turned(rig: RigClip) -> dict[str, float]:
     """Joints that turned by a degree or more to what the rig can do -> the most, degrees."""
-    known = rig.rotation_change[np.isfinite(rig.rotation_change).all(axis=1)]
-    most = np.degrees(known.max(axis=0, initial=0.0))
-    names = rig.model.body.joint_names
-    return {name: round(float(a), 2) for name, a in zip(names, most, strict=True) if a >= 1}
+    most = np.degrees(np.nan_to_num(rig.rotation_change).max(axis=0, initial=0.0)).round(2)
+    turned = zip(rig.model.body.joint_names, most.tolist(), strict=True)
+    return {name: degrees for name, degrees in turned if degrees >= 1}
 
 
 def _body(options: FrameOptions) -> tuple[BodyModel, MhrModel | None]:
@@ -265,7 +258,7 @@ def _targets(bundle: Path, options: FrameOptions) -> tuple[RigTargets, list[str]
     found = read_bundle(bundle)
     names, cameras = found.names, found.cameras
     if names == _numbers(len(names)):
-        names = _NAMES.get(len(names), names)
+        names = rig_views.NAMES.get(len(names), names)
         if names == found.names:
             raise InputError(
                 bundle, f"its {len(names)} points have no names", "triangulate it with kinefit"
@@ -282,7 +275,7 @@ def _targets(bundle: Path, options: FrameOptions) -> tuple[RigTargets, list[str]
 
 def _numbers(count: int) -> tuple[str, ...]:
     """What stands for names that a bundle does not have."""
-    return tuple(str(n) for n in range(count))
+    return tuple(map(str, range(count)))
 
 
 def _on_clock(targets: RigTargets, rate: float | None) -> tuple[RigTargets, list[str]]:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from kinefit.body.mhr import MhrModel
 from kinefit.body.mhr_params import flip_axes
 from kinefit.body.mhr_pose import pose_of_parameters
-from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.recipes.clip import ClipOptions, fit_clip
 from kinefit.fit.recipes.frames.rig_frames import as_view
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rigfit import RigFit, with_shape_each
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
@@ -42,7 +41,8 @@ from kinefit.types import (
 POINTS = "points"  # what stands for a camera where poses begin at the points themselves
 # Of an output only what tells who it is and how the body is bent: meshes of a clip fill memory.
 _KEPT = ("bbox", "pred_keypoints_2d", "pred_keypoints_3d", "shape_params", "mhr_model_params")
-_NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr70", "mhr46")}
+# The points of MHR by their number, where a file does not name them.
+NAMES = {len(skeleton(name).points): skeleton(name).points for name in ("mhr70", "mhr46")}
 _FEWEST = 6  # points that a pose from points rests on
 # The shape rests on frames over the whole clip; more of them say no more about bones.
 _SHAPE_FRAMES = 30
@@ -77,7 +77,7 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
 
     folder: an entry for each of `cameras`, by its exact name, as `kinefit triangulate` reads it;
     files are frames by their number. Who of several persons is the subject, all pictures decide
-    together (`choose_subject`).
+    together (`choose_subject`); a camera that never shows the subject is left out.
 
     Raises InputError where names do not fit, for a file that cannot be read, and when no file is
     of a frame of the clip.
@@ -102,7 +102,8 @@ def read_views(folder: Path, cameras: Sequence[str], timeline: Timeline) -> dict
     for c, (camera, named) in enumerate(files.items()):
         rows = np.flatnonzero(chosen[c] >= 0)
         persons = tuple(crowd[c][t][chosen[c, t]] for t in rows)
-        found[camera] = Seen(rows, persons, tuple(named[numbers[t]] for t in rows))
+        if persons:
+            found[camera] = Seen(rows, persons, tuple(named[numbers[t]] for t in rows))
     return found
 
 
@@ -112,8 +113,6 @@ def mhr_views(
     """Each camera's poses, as its parameters of the rig say them, for `count` frames."""
     views = {}
     for camera, one in seen.items():
-        if not len(one.rows):
-            continue
         parameters, identity = one.values("mhr_model_params"), one.values("shape_params")
         pose = pose_of_parameters(model, parameters, identity)
         part = as_view(chain, pose.rotations, pose.translation, pose.shape)
@@ -127,10 +126,8 @@ def keypoint_views(
     """Each camera's poses of any body, in closed form from its keypoints in space."""
     views = {}
     for camera, one in seen.items():
-        if not len(one.rows):
-            continue
         xyz = one.values("pred_keypoints_3d")
-        names = _NAMES.get(xyz.shape[1])
+        names = NAMES.get(xyz.shape[1])
         if names is None:
             raise InputError(
                 one.files[0], f"its {xyz.shape[1]} keypoints are no known set",
@@ -192,11 +189,11 @@ def _from_points(
     xyz = points[:, kept]
     known = all_finite(xyz)
     enough = np.flatnonzero(known.sum(axis=1) >= _FEWEST)
-    found = from_points(small, shape, xyz[enough], known[enough].astype(np.float64))
+    found = from_points(small, shape, xyz[enough], within_limits=True)
     state = replace(State.rest(chain, len(enough)), translation=found.translation, shape=shape)
-    turned = PriorJoints.of(small).within(found.rotations)
-    state.rotations[:, [chain.joint_names.index(name) for name in small.joint_names]] = turned
-    return with_shape_each(state).among(count, rows[enough])
+    at = [chain.joint_names.index(name) for name in small.joint_names]
+    state.rotations[:, at] = found.rotations
+    return state.with_shape_each().among(count, rows[enough])
 
 
 def _read(file: Path) -> tuple[Sam3dPerson, ...]:

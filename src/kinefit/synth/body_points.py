@@ -54,7 +54,7 @@ class BodyPoints:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        return laboratory_markers(self.body).names
+        return tuple(laboratory_markers(self.body).regressors)
 
     def at(
         self, rotations: FloatArray, translation: FloatArray, shape: FloatArray
@@ -66,7 +66,7 @@ class BodyPoints:
         body = self.body
         posed = body.posed_vertices(rotations, translation, shape, self.vertices)
         _, joints = body.pose(rotations, translation, body.rest_joints(shape))
-        markers = laboratory_markers(body).at(rotations, translation, shape)
+        markers = laboratory_markers(body).posed_vertices(rotations, translation, shape)
         return self._sum(posed, joints), markers
 
     def _sum(self, vertices: FloatArray, joints: FloatArray) -> FloatArray:

@@ -23,8 +23,7 @@ from kinefit.fit.priors import Capsules, Interpenetration, Limits
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, Position, RotationPrior
+from kinefit.fit.solver.terms import ConstantVelocity, Objective, Position, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.synth.keyframes import KeyframeMotion
 from kinefit.synth.motion_clip import Clip, hip_height

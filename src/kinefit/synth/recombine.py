@@ -73,7 +73,7 @@ def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
     above, allowed = _above_waist(body), _limit(body, own, theirs)
     for step in range(_EASE_STEPS + 1):
         mixed = own.copy()
-        mixed[:, above] = _between(theirs[:, above], own[:, above], step / _EASE_STEPS)
+        mixed[:, above] = so3.slerp(theirs[:, above], own[:, above], step / _EASE_STEPS)
         mixed = _within_limits(body, mixed, above)
         if depth(body, mixed) <= allowed:
             break
@@ -112,7 +112,7 @@ def joined(first: Clip, second: Clip, seconds: float) -> Clip:
     u = np.clip((times[overlap] - begins) / seconds, 0, 1)
     share = u * u * (3 - 2 * u)
     later, later_root = second.at(times[overlap])
-    rotations[overlap] = _between(rotations[overlap], later, share[:, None])
+    rotations[overlap] = so3.slerp(rotations[overlap], later, share[:, None])
     root[overlap] += share[:, None] * (later_root - root[overlap])
     return replace(
         first,
@@ -152,12 +152,6 @@ def _joined_times(
     later = second.times[second.times > first.times[-1] + 1e-9]
     times = np.concatenate([first.times, later])
     return times, times <= first.times[-1], times >= begins
-
-
-def _between(start: FloatArray, end: FloatArray, share: float | FloatArray) -> FloatArray:
-    """(T, J, 3, 3) rotations on the shortest arcs from `start` to `end`; share 0 to 1."""
-    turn = so3.log(np.swapaxes(start, -1, -2) @ end)
-    return np.asarray(start @ so3.exp(turn * np.asarray(share)[..., None]))
 
 
 @lru_cache(maxsize=1)

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from kinefit.fit.priors.mixture import PoseMixture, as_arrays
+from kinefit.fit.priors.mixture import PoseMixture
 from kinefit.fit.priors.variational import PoseAutoencoder
+from kinefit.geometry import rotations as so3
 from kinefit.io.atomic import atomic_path
 from kinefit.train.mixture import fit_mixture
 from kinefit.train.poses import Poses, mirror_matrix, read_poses
@@ -43,11 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.into.mkdir(parents=True, exist_ok=True)
     about = {"joints": " ".join(poses.joints.names), "seed": str(chosen.seed)}
     mixture, mixture_facts = learn_mixture(poses, chosen.seed)
-    _write(chosen.into / "pose_mixture.safetensors", as_arrays(mixture), about)
+    arrays = {name: getattr(mixture, name) for name in ("weights", "means", "covariances")}
+    _write(chosen.into / "pose_mixture.safetensors", arrays, about)
     training = Training(seed=chosen.seed)
     arrays, network_facts = learn_autoencoder(poses, training)
     _write(chosen.into / "pose_autoencoder.safetensors", arrays, about)
-    facts = {"data": _data_facts(poses), "mixture": mixture_facts, "autoencoder": network_facts}
+    data = {
+        "poses": len(poses.x),
+        "held_out": int(poses.held_out.sum()),
+        "groups": int(poses.group.max()) + 1,
+    }
+    facts = {"data": data, "mixture": mixture_facts, "autoencoder": network_facts}
     with atomic_path(chosen.into / "pose_priors.json") as partial:
         partial.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
@@ -55,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def learn_mixture(poses: Poses, seed: int) -> tuple[PoseMixture, dict[str, Any]]:
     """The mixture of eight, and mean log densities (nats per pose) for each number of Gaussians."""
     x, weight = poses.part(held_out=False)
+    others, held_weight = poses.part(held_out=True)
     table, kept, began = {}, None, time.perf_counter()
     for count in _COUNTS:
         fitted = fit_mixture(
@@ -67,7 +75,8 @@ def learn_mixture(poses: Poses, seed: int) -> tuple[PoseMixture, dict[str, Any]]
         )
         density = PoseMixture(poses.joints.names, fitted.weights, fitted.means, fitted.covariances)
         table[str(count)] = {
-            "training": fitted.history[-1], "held_out": _mean_log_density(density, poses),
+            "training": fitted.history[-1],
+            "held_out": float(held_weight @ density.log_density(others.reshape(len(others), -1))),
             "rounds": len(fitted.history),
         }  # fmt: skip
         kept = density if count == _KEPT else kept
@@ -79,11 +88,6 @@ def learn_mixture(poses: Poses, seed: int) -> tuple[PoseMixture, dict[str, Any]]
         "seconds": time.perf_counter() - began,
     }
     return kept, facts
-
-
-def _mean_log_density(density: PoseMixture, poses: Poses) -> float:
-    x, weight = poses.part(held_out=True)
-    return float(weight @ density.log_density(x.reshape(len(x), -1)))
 
 
 def learn_autoencoder(
@@ -101,7 +105,7 @@ def learn_autoencoder(
         error[name] = dict(zip(model.names, degrees.round(2).tolist(), strict=True))
         error[name]["mean"] = float(degrees.mean().round(2))
     x, weight = poses.part(held_out=True)
-    codes = model.encode(poses.joints.ranges.centred(_anatomical(poses, x)))
+    codes = model.encode(so3.exp(x))
     used = np.sqrt(weight @ codes**2)
     facts = {
         "training": asdict(training), "seconds": seconds, "reconstruction_deg": error,
@@ -109,18 +113,6 @@ def learn_autoencoder(
         "numbers": int(sum(a.size for a in arrays.values())),
     }  # fmt: skip
     return arrays, facts
-
-
-def _anatomical(poses: Poses, x: FloatArray) -> FloatArray:
-    return poses.joints.anatomy.rotations(poses.joints.rotations(x))
-
-
-def _data_facts(poses: Poses) -> dict[str, int]:
-    return {
-        "poses": len(poses.x),
-        "held_out": int(poses.held_out.sum()),
-        "groups": int(poses.group.max()) + 1,
-    }
 
 
 def _write(path: Path, arrays: Mapping[str, FloatArray], about: Mapping[str, str]) -> None:

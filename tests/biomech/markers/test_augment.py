@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from kinefit.biomech.markers.augment import augment, missing_inputs, model_files, within_training
+from kinefit.biomech.markers.augment import _model_dir, augment, missing_inputs, within_training
 from kinefit.skeletons import skeleton
 from kinefit.types import (
     InputError,
@@ -32,7 +32,7 @@ LOWER_INPUTS = [
 
 def naive_lower(markers: Markers, subject: Subject) -> np.ndarray:
     """(T, 35, 3): one pass from a zero state, as it comes; what Pose2Sim and OpenCap do."""
-    model, mean, std = model_files()[:3]
+    model, mean, std = (_model_dir("lower") / n for n in ("model.onnx", "mean.npy", "std.npy"))
     hip = markers.select(["Hip"]).xyz
     relative = (markers.select(LOWER_INPUTS).xyz - hip) / subject.height_m
     body = np.tile([subject.height_m, subject.mass_kg], (len(hip), 1))
@@ -314,8 +314,8 @@ def test_without_pose2sim_the_extra_is_named(standing, monkeypatch):
 def test_pose2sim_itself_is_not_imported():
     code = """if True:
         import sys
-        from kinefit.biomech.markers.augment import model_files
-        assert all(path.is_file() for path in model_files())
+        from kinefit.biomech.markers.augment import _model_dir
+        assert (_model_dir("lower") / "model.onnx").is_file()
         assert "Pose2Sim" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)

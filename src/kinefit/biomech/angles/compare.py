@@ -50,7 +50,9 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
             f"the reference has {', '.join(reference.names)}."
         )
     time, span = table.timeline.time, reference.timeline.time
-    common = (time >= span[0] - _slack(span)) & (time <= span[-1] + _slack(span))
+    # Half a millisecond, so that time stamps rounded to it still meet at the ends.
+    slack = 5e-4 if len(span) > 1 else 0.0
+    common = (time >= span[0] - slack) & (time <= span[-1] + slack)
     if not common.any():
         raise TooFewPoints(
             "Times inside those of the reference",
@@ -115,11 +117,6 @@ def _degrees(table: MotTable, name: str) -> FloatArray:
     """A column in degrees; a table that does not say is in radians, as OpenSim takes it."""
     values = table.column(name)
     return values if table.in_degrees else np.degrees(values)
-
-
-def _slack(time: FloatArray) -> float:
-    """Half a millisecond, so that time stamps rounded to it still meet at the ends."""
-    return 5e-4 if len(time) > 1 else 0.0
 
 
 def _interpolate(time: FloatArray, at: FloatArray, values: FloatArray) -> FloatArray:

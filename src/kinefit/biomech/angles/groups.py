@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.biomech.angles.landmarks import Landmarks
-from kinefit.biomech.angles.segments import SEGMENTS, Pose
+from kinefit.biomech.angles.segments import SEGMENTS, segment_frame
 from kinefit.geometry.rotations import (
     continuous,
     continuous_swing_twist,
@@ -193,22 +193,23 @@ def joint_angles(markers: Markers) -> JointAngles:
     )
 
 
-def _sides(markers: Markers) -> dict[str, Pose]:
-    return {side: Pose(Landmarks(markers, side)) for side in "rl"}
+def _sides(markers: Markers) -> dict[str, Landmarks]:
+    return {side: Landmarks(markers, side) for side in "rl"}
 
 
-def _lacking(sides: dict[str, Pose]) -> dict[str, tuple[str, ...]]:
+def _lacking(sides: dict[str, Landmarks]) -> dict[str, tuple[str, ...]]:
     joints = {group: joint_of(group) for group in GROUPS}
-    absent = {g: sides[side].landmarks.missing(j.landmarks) for g, (j, side) in joints.items()}
+    absent = {g: sides[side].missing(j.landmarks) for g, (j, side) in joints.items()}
     return {group: names for group, names in absent.items() if names}
 
 
-def _angles_of(group: str, pose: Pose) -> tuple[FloatArray, BoolArray]:
+def _angles_of(group: str, landmarks: Landmarks) -> tuple[FloatArray, BoolArray]:
     """Angles (radians) and gimbal flags (T, A) of one group."""
     joint, _ = joint_of(group)
-    rotation = pose.frame(joint.distal)
+    rotation = segment_frame(landmarks, joint.distal)
     if joint.proximal is not None:
-        rotation = np.swapaxes(pose.frame(joint.proximal), -1, -2) @ rotation
+        proximal = segment_frame(landmarks, joint.proximal)
+        rotation = np.swapaxes(proximal, -1, -2) @ rotation
     angles, flags = [], []
     for reading, signs in joint.readings:
         raw = reading.split(rotation)

@@ -38,10 +38,8 @@ _ELBOW_AXIS = {"elbow_lat_r": 1.0, "elbow_med_r": -1.0}
 
 SEGMENTS = {
     # X from the middle of the posterior to that of the anterior spines, Z along the anterior
-    # ones. Wu 2002 takes Z exactly and X in the plane: the same but for the heading, which then
-    # rests on two markers. With equal errors at all four its SD is 5.5 per metre of error
-    # against 4.8 here; on 4 OpenCap motions hip adduction and rotation miss OpenSim's by up to
-    # 0.62 degrees SD against 0.13.
+    # ones. With Z exactly (Wu 2002) the heading rests on two markers: hip adduction and rotation
+    # then miss OpenSim's by up to 0.62 degrees SD, against 0.13 (4 OpenCap motions).
     "pelvis": Segment(
         "XZ",
         {"asis_r": 0.5, "asis_l": 0.5, "psis_r": -0.5, "psis_l": -0.5},
@@ -49,9 +47,8 @@ SEGMENTS = {
     ),
     # Wu 2002: Y from the middle of the epicondyles to the hip centre. The hip's distal frame.
     "thigh": Segment("YZ", _THIGH_AXIS, _KNEE_AXIS),
-    # The knee's proximal frame keeps the epicondyles as its flexion axis (Grood & Suntay's e1
-    # is a body axis of the femur). Measured on 4 OpenCap motions against OpenSim's knee:
-    # 0.4-0.9 degrees SD; with the thigh frame, whose Z only leans on them, 0.6-1.2.
+    # The knee's proximal frame keeps the epicondyles as its flexion axis (Grood & Suntay's e1):
+    # 0.4-0.9 degrees SD against OpenSim's knee; with the thigh's frame 0.6-1.2.
     "femur": Segment("ZY", _KNEE_AXIS, _THIGH_AXIS),
     # Y from the middle of the malleoli to that of the epicondyles, Z by the malleoli (Wu 2002).
     "shank": Segment(
@@ -65,11 +62,9 @@ SEGMENTS = {
         {"toe_r": 0.5, "meta5_r": 0.5, "heel_r": -1.0},
         {"meta5_r": 1.0, "toe_r": -1.0},
     ),
-    # Y from the lumbar joint to the middle of the acromia, Z along them. A frame of thoracic
-    # markers alone (X from C7 to the acromia, nearer to ISB) follows the shoulder girdle: on
-    # measured markers of squats with the arms stretched out its lumbar extension misses OpenSim's
-    # by 9.6 degrees SD, with the sternum for the acromia by 5.8, Y from the PSIS to C7 by 2.0,
-    # from the hip centres by 1.8, this one by 1.3 (and on the model's markers by 0.1).
+    # Y from the lumbar joint to the middle of the acromia, Z along them. Thoracic markers alone
+    # (X from C7 to the acromia, nearer to ISB) follow the shoulder girdle: in squats with the arms
+    # stretched out lumbar extension misses OpenSim's by 9.6 degrees SD, with this by 1.3.
     "trunk": Segment(
         "YZ",
         {"acromion_r": 0.5, "acromion_l": 0.5, "lumbar": -1.0},
@@ -88,21 +83,11 @@ SEGMENTS = {
 }
 
 
-class Pose:
-    """The segment frames of one recording and side."""
-
-    def __init__(self, landmarks: Landmarks) -> None:
-        self.landmarks = landmarks
-        self._frames: dict[str, FloatArray] = {}
-
-    def frame(self, name: str) -> FloatArray:
-        """(T, 3, 3) axes in columns, world; NaN where a landmark is missing."""
-        if name not in self._frames:
-            segment = SEGMENTS[name]
-            self._frames[name] = frame(
-                segment.axes, self._direction(segment.primary), self._direction(segment.secondary)
-            )
-        return self._frames[name]
-
-    def _direction(self, weights: Direction) -> FloatArray:
-        return np.asarray(sum(w * self.landmarks.position(name) for name, w in weights.items()))
+def segment_frame(landmarks: Landmarks, name: str) -> FloatArray:
+    """(T, 3, 3) axes of a segment in columns, world; NaN where a landmark is missing."""
+    segment = SEGMENTS[name]
+    directions = (
+        np.asarray(sum(weight * landmarks.position(mark) for mark, weight in weights.items()))
+        for weights in (segment.primary, segment.secondary)
+    )
+    return frame(segment.axes, *directions)

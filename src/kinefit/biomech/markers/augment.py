@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from kinefit.biomech.gaps import resample
 from kinefit.biomech.markers.initial import standard_markers
+from kinefit.geometry.rotations import exp
 from kinefit.io.packages import pose2sim_folder
 from kinefit.skeletons import skeleton
 from kinefit.types import (
@@ -51,22 +52,18 @@ _FINAL = (*skeleton("markers22").points, *_NEW)
 NOISE_M = 0.001  # standard deviation of the perturbation of each cycle, per axis
 
 # The networks count in frames and lag by about half of one, so slow clips suffer. Spread of the
-# error about its mean, 3D, lower / upper body, four opencap clips: at 30 Hz 15.5 / 29.0 mm, the
-# same samples brought to 60 Hz 10.1 / 17.4 mm. Faster is not worse (100 Hz 9.4 / 15.6, 250 Hz
-# 9.1 / 15.3 mm), so faster clips keep their rate, though 60 Hz is said to be that of the training.
-# Bringing slow clips to 120 Hz would give 9.3 / 15.4 mm for twice the time.
+# error about its mean, lower / upper body, four opencap clips: at 30 Hz 15.5 / 29.0 mm, the same
+# brought to 60 Hz 10.1 / 17.4, to 120 Hz 9.3 / 15.4 (twice the time); at 250 Hz 9.1 / 15.3 mm.
 _MIN_RATE_HZ = 60.0
 
-# The networks start from a zero state. The first frame of a clip differs from the same frame with
-# its history by 10.6 (lower) and 24.1 mm (upper); with the first pose held in front by 3.6 and
-# 7.9 mm, with the clip reflected in front by 5.3 and 11.9 mm. 30 frames do on those clips, but on
-# a synthetic standing pose the upper network needs 120 to settle to 1 mm.
+# The networks start from a zero state: the first frame is 10.6 (lower) and 24.1 mm (upper) off;
+# with the first pose held in front 3.6 and 7.9, with the clip reflected in front 5.3 and 11.9. On a
+# synthetic standing pose the upper network needs 120 frames to settle to 1 mm.
 _WARM_UP = 120
 
 # Height and mass enter as features with a training spread of 6.6 cm and 8 kg. Beyond two of those
-# they are held: a 1.70 m subject said to weigh 120 kg gets 33.9 mm of error instead of 30.3, held
-# at two spreads 30.7; a 1.1 m child (opencap scaled) 30.8 instead of 30.4. Lengths
-# always scale with the true height.
+# they are held: a subject said to weigh 120 kg gets 30.7 mm of error instead of 33.9 (in truth
+# 30.3). Lengths always scale with the true height.
 _MAX_SPREADS = 2.0
 
 OUTSIDE_TRAINING = (
@@ -126,7 +123,11 @@ def augment(
     initial = standard_markers(markers)
     bodies = [body for body in _BODIES if _complete(body, initial).any()]
     if not bodies:
-        _refuse(initial)
+        absent = sorted({name for names in missing_inputs(initial).values() for name in names})
+        if absent:
+            hint = "name hips, shoulders, and legs or arms as Pose2Sim does (RHip, LKnee, ...)"
+            raise MissingMarkers("augmentation", absent, hint)
+        raise TooFewPoints("frames in which augmentation has all its markers", found=0, needed=1)
     draws = None if draws is None else np.nan_to_num(draws)
     networks = [_Network.of(body, initial, subject, cycles, seed, draws) for body in bodies]
     with ThreadPoolExecutor(len(networks)) as pool:
@@ -156,14 +157,6 @@ def missing_inputs(markers: Markers) -> dict[str, tuple[str, ...]]:
     return {b.name: tuple(n for n in (*b.inputs, "Hip") if n not in seen) for b in _BODIES}
 
 
-def _refuse(initial: Markers) -> NoReturn:
-    absent = sorted({name for names in missing_inputs(initial).values() for name in names})
-    if absent:
-        hint = "name hips, shoulders, and legs or arms as Pose2Sim does (RHip, LKnee, ...)"
-        raise MissingMarkers("augmentation", absent, hint)
-    raise TooFewPoints("frames in which augmentation has all its markers", found=0, needed=1)
-
-
 def _complete(body: _Body, initial: Markers) -> BoolArray:
     """(T,) True where the network has all its inputs."""
     return np.asarray(initial.select((*body.inputs, "Hip")).present.all(axis=1))
@@ -178,12 +171,6 @@ def within_training(subject: Subject) -> bool:
     mean, spread = _scaling("lower")
     features = np.array([subject.height_m, subject.mass_kg])
     return bool((np.abs(features - mean[-2:]) <= _MAX_SPREADS * spread[-2:]).all())
-
-
-def model_files() -> tuple[Path, ...]:
-    """The files that the result depends on, for provenance; raises MissingDependency."""
-    kinds = ("model.onnx", "mean.npy", "std.npy")
-    return tuple(_model_dir(body.name) / kind for body in _BODIES for kind in kinds)
 
 
 def _joined(initial: Markers, parts: list[Markers]) -> Markers:
@@ -243,7 +230,8 @@ class _Network:
             moved = np.moveaxis(
                 resample(time, flat, grid).reshape(len(grid), len(draws), -1, 3), 1, 0
             )
-        turns = _rotations(_heading(initial) + 2 * np.pi * np.arange(cycles) / cycles)
+        headings = _heading(initial) + 2 * np.pi * np.arange(cycles) / cycles
+        turns = exp(np.outer(headings, [0.0, 1.0, 0.0]))
         noise = np.random.default_rng([seed, _BODIES.index(body)])
         return cls(body, initial, subject, grid, hip, relative, moved, turns, noise)
 
@@ -344,16 +332,6 @@ def _features(name: str, relative: FloatArray, subject: Subject) -> np.ndarray[A
     out[..., :-2] = (flat - mean[:-2]) / spread[:-2]
     out[..., -2:] = np.clip(body - mean[-2:], -limit, limit) / spread[-2:]
     return out
-
-
-def _rotations(angles: FloatArray) -> FloatArray:
-    """(N, 3, 3) turns by `angles` (N,) rad about +y."""
-    turn = np.zeros((len(angles), 3, 3))
-    turn[:, 0, 0] = turn[:, 2, 2] = np.cos(angles)
-    turn[:, 0, 2] = np.sin(angles)
-    turn[:, 2, 0] = -turn[:, 0, 2]
-    turn[:, 1, 1] = 1.0
-    return turn
 
 
 def _model_dir(name: str) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinefit.biomech.markers.initial import fill
 from kinefit.geometry.align import align
 from kinefit.geometry.hip_centre import hip_joint_centres
 from kinefit.skeletons import mirror_name
@@ -51,7 +52,7 @@ def estimate_missing(markers: Markers) -> Markers:
             if name in markers.names and mirror_name(name) in markers.names:
                 i, other = markers.index([name, mirror_name(name)], needed_for="mirroring")
                 image = _mirrored(markers.xyz[:, other], right, left)
-                _fill(xyz, estimated, i, image)
+                fill(xyz, estimated, i, image)
     return _rebuilt(markers, markers.names, xyz, estimated)
 
 
@@ -70,7 +71,7 @@ def force_complete(markers: Markers) -> Markers:
         columns = [i for i, name in enumerate(markers.names) if name in bone]
         placed = _placed(markers.xyz[:, columns])
         for k, i in enumerate(columns):
-            _fill(xyz, estimated, i, placed[:, k])
+            fill(xyz, estimated, i, placed[:, k])
     return _rebuilt(markers, markers.names, xyz, estimated)
 
 
@@ -85,15 +86,8 @@ def _with_hip_centres(markers: Markers) -> Markers:
     xyz = np.concatenate([markers.xyz, np.full((frames, new, 3), np.nan)], axis=1)
     estimated = np.concatenate([markers.estimated, np.zeros((frames, new), bool)], axis=1)
     for name, centre in zip(("RHJC_study", "LHJC_study"), centres, strict=True):
-        _fill(xyz, estimated, names.index(name), centre)
+        fill(xyz, estimated, names.index(name), centre)
     return _rebuilt(markers, names, xyz, estimated)
-
-
-def _fill(xyz: FloatArray, estimated: BoolArray, column: int, guess: FloatArray) -> None:
-    """Put `guess` (T, 3) where `column` is missing, and flag it."""
-    fill = ~all_finite(xyz[:, column]) & all_finite(guess)
-    xyz[fill, column] = guess[fill]
-    estimated[fill, column] = True
 
 
 def _rebuilt(

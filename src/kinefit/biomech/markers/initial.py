@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from kinefit.skeletons import map_points, skeleton
-from kinefit.types import FloatArray, InvalidData, Keypoints3D, Markers, all_finite
+from kinefit.types import BoolArray, FloatArray, InvalidData, Keypoints3D, Markers, all_finite
 
 # Names that other programs give to points of the set, in lower case: midHip of OpenPose and
 # OpenCap, CHip of Pose2Sim's older skeletons. Laboratory names (R_Shoulder, r_ankle) are left out
@@ -66,7 +65,8 @@ def standard_markers(markers: Markers) -> Markers:
     values = np.concatenate(layers, axis=-1)
     mapped = map_points(values, names, target)
     lost = ~all_finite(mapped[..., :3])
-    mapped[lost] = map_points(values, [_unless(n, target.derived) for n in names], target)[lost]
+    sides = ["" if name in target.derived else name for name in names]
+    mapped[lost] = map_points(values, sides, target)[lost]
     standard = Markers(
         markers.timeline,
         target.points,
@@ -97,11 +97,15 @@ def _with_small_toes(markers: Markers) -> Markers:
     for side in "RL":
         foot = [side + point for point in ("Heel", "BigToe", "Ankle", "SmallToe")]
         heel, big_toe, ankle, toe = markers.index(foot, needed_for="small toes")
-        guess = small_toe(xyz[:, heel], xyz[:, big_toe], xyz[:, ankle], side)
-        fill = ~markers.present[:, toe] & all_finite(guess)
-        xyz[fill, toe] = guess[fill]
-        estimated[fill, toe] = True
+        fill(xyz, estimated, toe, small_toe(xyz[:, heel], xyz[:, big_toe], xyz[:, ankle], side))
     return replace(markers, xyz=xyz, estimated=estimated)
+
+
+def fill(xyz: FloatArray, estimated: BoolArray, column: int, guess: FloatArray) -> None:
+    """Put `guess` (T, 3) where `column` is missing, and flag it."""
+    lost = ~all_finite(xyz[:, column]) & all_finite(guess)
+    xyz[lost, column] = guess[lost]
+    estimated[lost, column] = True
 
 
 def _standard_names(names: tuple[str, ...]) -> list[str]:
@@ -112,7 +116,3 @@ def _standard_names(names: tuple[str, ...]) -> list[str]:
         new = known.get(name.lower(), name)
         out.append(name if new in out or (new != name and new in names) else new)
     return out
-
-
-def _unless(name: str, excluded: Mapping[str, tuple[str, ...]]) -> str:
-    return "" if name in excluded else name

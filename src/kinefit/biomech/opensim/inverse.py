@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from kinefit.biomech.opensim.observability import (
     LIMIT,
     Undetermined,
     is_optional,
-    locked,
     undetermined,
 )
 from kinefit.biomech.opensim.results import summarise, write_errors
@@ -101,17 +100,20 @@ class _Job:
 
     def target(self, markers: Markers) -> FloatArray:
         """(T, M, 3) positions of `markers` in the model's order, NaN where missing."""
-        column = {name: i for i, name in enumerate(markers.names)}
-        xyz = np.full((len(markers.timeline), len(self.model.markers), 3), np.nan)
-        for i, name in enumerate(self.model.markers):
-            if name in column:
-                xyz[:, i] = markers.xyz[:, column[name]]
-        return xyz
+        nowhere = np.full((len(markers.timeline), 3), np.nan)
+        column = dict(zip(markers.names, np.moveaxis(markers.xyz, 1, 0), strict=True))
+        return np.stack([column.get(name, nowhere) for name in self.model.markers], axis=1)
+
+    @property
+    def refused(self) -> list[Undetermined]:
+        """The open joints that a result needs."""
+        return [joint for joint in self.open if not joint.optional]
 
     @property
     def task(self) -> Task:
         goals = [self.chosen.goals.get(name, 0.0) for name in self.model.names]
-        free = self.model.free & ~locked(self.model, self.open)
+        held = [name for joint in self.open for name in joint.coordinates]
+        free = self.model.free & ~np.isin(self.model.names, held)
         return Task(self.weights, free, np.array(goals))
 
 
@@ -166,14 +168,14 @@ def _match(source: Path, markers: Markers, options: Options) -> _Job:
     for chosen in shipped_sets(markers.names, str(options.model)):
         known = keypoint_bodies() if chosen.name in KEYPOINTS else {}
         jobs.append(_job(source, markers, chosen, known))
-        if not _refused(jobs[-1]):
+        if not jobs[-1].refused:
             return jobs[-1]
     if not jobs:
         raise InputError(
             source, "none of its markers is in a marker set that Pose2Sim's models have",
             "name them as in one of those sets, or give --model with markers of your own",
         )  # fmt: skip
-    return min(jobs, key=lambda job: len(_refused(job)))
+    return min(jobs, key=lambda job: len(job.refused))
 
 
 def _job(
@@ -194,41 +196,30 @@ def _job(
             source, f"has none of the markers of {chosen.model.name}",
             f"the model's are {', '.join(model.markers[:8])} ...",
         )  # fmt: skip
-    job = _Job(source, markers, chosen, model, weights, [], taken)
     left = undetermined(model, weights > 0, known)
-    return _with_open(job, left)
-
-
-def _with_open(job: _Job, more: Sequence[Undetermined]) -> _Job:
-    return _Job(
-        job.source, job.markers, job.chosen, job.model, job.weights, [*job.open, *more], job.renamed
-    )
-
-
-def _refused(job: _Job) -> list[Undetermined]:
-    return [joint for joint in job.open if not joint.optional]
+    return _Job(source, markers, chosen, model, weights, left, taken)
 
 
 def _refuse_open(job: _Job, options: Options) -> None:
     """Raise for joints that the markers leave open, or that are the whole model's base."""
-    refused = _refused(job)
+    refused, named = job.refused, _listed(job.refused)
     base = job.model.coordinates[0].joint
     if any(joint.joint == base for joint in refused):
         raise InputError(
-            job.source, f"its markers do not say where the model is ({_lines(refused)})",
+            job.source, f"its markers do not say where the model is ({named})",
             "bring the markers that are named",
         )  # fmt: skip
     if refused and not options.allow_missing:
         raise InputError(
             job.source,
-            f"its markers ({job.chosen.about}) leave {len(refused)} joints open: {_lines(refused)}",
+            f"its markers ({job.chosen.about}) leave {len(refused)} joints open: {named}",
             "bring the markers that are named, or leave these joints out of the result with "
             "--allow-missing",
         )
 
 
-def _lines(joints: Sequence[Undetermined]) -> str:
-    return "; ".join(str(joint) for joint in joints)
+def _listed(joints: Sequence[Undetermined]) -> str:
+    return "; ".join(map(str, joints))
 
 
 def _scale(job: _Job, options: Options) -> Sizes:
@@ -258,16 +249,13 @@ def _solve(job: _Job) -> tuple[_Job, Solution]:
     """
     xyz = job.target(job.markers)
     solution = solve(job.model, job.task, xyz)
-    usual = np.median(solution.sd_if_seen, axis=0)
-    names = {n for n, sd in zip(job.model.names, usual, strict=True) if sd > _NOTHING}
-    names &= {n for n, f in zip(job.model.names, job.task.free, strict=True) if f}
-    if names:
-        more = []
-        for joint in job.model.joints:
-            mine = tuple(c.name for c in job.model.coordinates if c.joint == joint.name)
-            if found := tuple(n for n in mine if n in names):
-                more.append(Undetermined(joint.name, found, (), is_optional(joint.name)))
-        job = _with_open(job, more)
+    unknown = (np.median(solution.sd_if_seen, axis=0) > _NOTHING) & job.task.free
+    if unknown.any():
+        open_: dict[str, list[str]] = {joint.name: [] for joint in job.model.joints}
+        for i in np.flatnonzero(unknown):
+            open_[job.model.coordinates[i].joint].append(job.model.names[i])
+        more = [Undetermined(j, tuple(n), (), is_optional(j)) for j, n in open_.items() if n]
+        job = replace(job, open=[*job.open, *more])
         solution = solve(job.model, job.task, xyz)
     return job, solution
 
@@ -275,8 +263,7 @@ def _solve(job: _Job) -> tuple[_Job, Solution]:
 def _reported(job: _Job) -> BoolArray:
     """(C,) True for coordinates whose values the markers determine, directly or through others."""
     free = dict(zip(job.model.names, job.task.free, strict=True))
-    sources = [c.tied_to or (c.name,) for c in job.model.coordinates]
-    return np.array([all(free[name] for name in source) for source in sources])
+    return np.array([all(free[n] for n in c.tied_to or (c.name,)) for c in job.model.coordinates])
 
 
 def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
@@ -304,7 +291,7 @@ def _warnings(
     if job.open:
         warnings.append(
             f"Not determined by the markers, so held at the model's default and not in the .mot: "
-            f"{_lines(job.open)}."
+            f"{_listed(job.open)}."
         )
     free = job.task.free
     for i in np.flatnonzero(free):
@@ -416,7 +403,9 @@ def _provenance(job: _Job, options: Options, sizes: Sizes, kept: BoolArray) -> d
         "marker_weights": {name: weight for name, weight in weights if weight},
         "marker_weights_from": job.chosen.weights_from,
         "renamed_markers": job.renamed,
-        "scaled_from": _scaled_from(job, options),
+        "scaled_from": "not scaled: the model as it is"
+        if options.scaled
+        else (options.static or job.source).name,
         "scale_factors": {b: [round(x, 4) for x in f] for b, f in sizes.factors.items()},
         "height_m": options.subject.height_m if options.subject else None,
         "mass_kg": options.subject.mass_kg if options.subject else None,
@@ -428,9 +417,3 @@ def _provenance(job: _Job, options: Options, sizes: Sizes, kept: BoolArray) -> d
         "frames_left_out": [int(frame) for frame in frames[~kept]],
         "versions": {"kinefit": __version__, "opensim": load_opensim().GetVersion()},
     }
-
-
-def _scaled_from(job: _Job, options: Options) -> str:
-    if options.scaled:
-        return "not scaled: the model as it is"
-    return options.static.name if options.static else job.source.name

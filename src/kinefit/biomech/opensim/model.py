@@ -143,8 +143,7 @@ class BodyModel:
         return (A, b) if straight else None
 
     def _find_markers(self) -> None:
-        markers = self._osim.getMarkerSet()
-        self._markers = [markers.get(i) for i in range(markers.getSize())]
+        self._markers = list(_items(self._osim.getMarkerSet()))
         if not self._markers:
             raise InputError(self.path, "has no markers", "name a model with a marker set")
         self.markers = tuple(marker.getName() for marker in self._markers)
@@ -259,9 +258,9 @@ class BodyModel:
     def segments(self, q: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Body -> where the joint that moves it is, (3,) metres, and its axes, (3, 3) columns."""
         self._pose(q)
-        joints, found = self._osim.getJointSet(), {}
-        for i in range(joints.getSize()):
-            frame = joints.get(i).getChildFrame()
+        found = {}
+        for joint in _items(self._osim.getJointSet()):
+            frame = joint.getChildFrame()
             base = load_opensim().PhysicalFrame.safeDownCast(frame.findBaseFrame())
             rotation = base.getTransformInGround(self._state).R()
             axes = np.array([[rotation.get(r, c) for c in range(3)] for r in range(3)])
@@ -336,21 +335,20 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else "no reason given"
 
 
+def _items(collection: Any) -> Iterator[Any]:
+    """What is in one of OpenSim's sets or arrays."""
+    return (collection.get(i) for i in range(collection.getSize()))
+
+
 def _joints(model: Any) -> Iterator[Joint]:
-    joints = model.getJointSet()
-    for i in range(joints.getSize()):
-        joint = joints.get(i)
-        parent, child = joint.getParentFrame(), joint.getChildFrame()
-        yield Joint(
-            joint.getName(), parent.findBaseFrame().getName(), child.findBaseFrame().getName()
-        )
+    for joint in _items(model.getJointSet()):
+        ends = joint.getParentFrame(), joint.getChildFrame()
+        yield Joint(joint.getName(), *(frame.findBaseFrame().getName() for frame in ends))
 
 
 def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
     tied = {dependent: inputs for dependent, inputs, _ in _couplers(model)}
-    coordinates = model.getCoordinateSet()
-    for i in range(coordinates.getSize()):
-        coordinate = coordinates.get(i)
+    for coordinate in _items(model.getCoordinateSet()):
         joint, name = coordinate.getJoint(), coordinate.getName()
         low, high = coordinate.getRangeMin(), coordinate.getRangeMax()
         motion = _MOTIONS[coordinate.getMotionType()]
@@ -371,11 +369,9 @@ def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
 
 def _q_indices(model: Any, state: Any) -> IntArray:
     """(C,) where each coordinate's value is in the state's vector of positions."""
-    coordinates = model.getCoordinateSet()
     before = state.getQ().to_numpy().copy()
     found = []
-    for i in range(coordinates.getSize()):
-        coordinate = coordinates.get(i)
+    for coordinate in _items(model.getCoordinateSet()):
         value = coordinate.getValue(state)
         trial = load_opensim().Vector.createFromMat(before)
         differs = []
@@ -395,14 +391,12 @@ def _q_indices(model: Any, state: Any) -> IntArray:
 def _couplers(model: Any) -> list[tuple[str, list[str], Any]]:
     """(dependent coordinate, coordinates it depends on, function of their values)."""
     opensim = load_opensim()
-    constraints = model.getConstraintSet()
     found = []
-    for i in range(constraints.getSize()):
-        coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraints.get(i))
+    for constraint in _items(model.getConstraintSet()):
+        coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraint)
         if coupler is None or not coupler.get_isEnforced():
             continue
-        inputs = coupler.getIndependentCoordinateNames()
-        names = [inputs.get(k) for k in range(inputs.getSize())]
+        names = list(_items(coupler.getIndependentCoordinateNames()))
         found.append((coupler.getDependentCoordinateName(), names, _function(coupler)))
     return found
 

@@ -7,7 +7,7 @@ beforehand what the markers that are there can tell, and afterwards in each fram
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,14 +71,11 @@ def undetermined(
         chosen = [n for n in names if exposed or open_[model.names.index(n)]]
         if not chosen or all(model.coordinates[model.names.index(n)].tied_to for n in chosen):
             continue
-        helpful = (
-            _helpful(model, joint, {bodies[m] for m in lacking})
-            if not exposed
-            else {joint.parent, joint.body} & bare
-        )
-        markers = sorted(m for m, b in bodies.items() if b in helpful and m in lacking)
-        optional = is_optional(joint.name)
-        found.append(Undetermined(joint.name, tuple(chosen), tuple(markers), optional))
+        helpful = {joint.parent, joint.body} & bare
+        if not exposed:
+            helpful = _helpful(model, joint, {bodies[m] for m in lacking})
+        markers = tuple(sorted(m for m in lacking if bodies[m] in helpful))
+        found.append(Undetermined(joint.name, tuple(chosen), markers, is_optional(joint.name)))
     return found
 
 
@@ -129,9 +126,3 @@ def best_spread(model: BodyModel, present: BoolArray) -> FloatArray:
         tie = model.tie_jacobian(q)[:, free]
         best = np.minimum(best, spread((model.jacobian(q) @ tie)[present], tie))
     return best
-
-
-def locked(model: BodyModel, joints: Sequence[Undetermined]) -> BoolArray:
-    """(C,) True for the coordinates of `joints`."""
-    names = {name for joint in joints for name in joint.coordinates}
-    return np.array([name in names for name in model.names])

@@ -10,14 +10,10 @@ d_b being the vector inside body b from the joint that moves it to the next join
 marker. So the s of all frames come from one small system of normal equations, the root eliminated
 frame by frame.
 
-Instead of factors from distances of marker pairs in the model's default pose, as OpenSim's
-ScaleTool (and Pose2Sim) take them: RMS marker errors in mm, pairs against this, are 19.4 against
-13.2 and 20.0 against 14.0 (OpenCap's walking and squats, measured anatomical markers), 17.4
-against 13.4 and 18.3 against 13.2 (their model's markers, on Pose2Sim's model), 19.9 against 15.5
-(kinefit's demo). Leg angles against OpenCap's motion: 3.2 against 4.6 and 2.1 against 2.9 degrees
-with the measured markers, whose reference model was itself scaled from those pairs; 3.1 against
-2.3 and 2.5 against 2.0 with the model's markers. A factor for every axis of pelvis and trunk
-gains another 0.3-3 mm, but makes a trunk 1.48 times as deep and 0.85 as high.
+Factors from distances of marker pairs in the model's default pose, as OpenSim's ScaleTool takes
+them, leave RMS marker errors of 17.4-20.0 mm where this leaves 13.2-15.5 (OpenCap, kinefit's demo);
+leg angles are as far off (2.1-3.2 against 2.0-4.6 degrees). A factor for every axis of pelvis and
+trunk gains 0.3-3 mm, but makes a trunk 1.48 times as deep and 0.85 as high.
 """
 
 from __future__ import annotations
@@ -47,11 +43,11 @@ class Sizes:
 
     def times(self, more: Sizes) -> Sizes:
         """Both, one after the other."""
-        pairs = {
-            body: (self.factors.get(body, (1.0, 1.0, 1.0)), f) for body, f in more.factors.items()
-        }
-        merged = {body: (a[0] * b[0], a[1] * b[1], a[2] * b[2]) for body, (a, b) in pairs.items()}
-        return Sizes({**self.factors, **merged})
+        out = dict(self.factors)
+        for body, (x, y, z) in more.factors.items():
+            a, b, c = out.get(body, (1.0, 1.0, 1.0))
+            out[body] = a * x, b * y, c * z
+        return Sizes(out)
 
     @property
     def implausible(self) -> list[str]:

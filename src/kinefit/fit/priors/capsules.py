@@ -7,7 +7,7 @@ radii. Ends and radius are linear in the shape coefficients, as joints and verti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -61,7 +61,7 @@ class Capsules:
             np.array(dirs).reshape(len(joint), -1, 7).transpose(1, 0, 2),
             np.zeros((0, 2), dtype=np.int64),
         )
-        return cls(chain, out.joint, out.numbers, out.dirs, _pairs(out))
+        return replace(out, pairs=_pairs(out))
 
     @property
     def names(self) -> tuple[str, ...]:

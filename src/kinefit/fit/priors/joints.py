@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.body.anatomy import Anatomy, Ranges
+from kinefit.body.anatomy import JOINTS, Anatomy, Ranges
 from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
@@ -33,17 +33,16 @@ class PriorJoints:
         Raises InvalidData for a joint that the body lacks or the chain does not move, and when
         there is none at all.
         """
-        every = Anatomy.of(chain.body, names)
-        place = {int(b): i for i, b in enumerate(chain.joint_index)}
-        free = [n for n, b in zip(every.names, every.index, strict=True) if int(b) in place]
-        if names is not None and len(free) < len(every.names):
-            still = ", ".join(n for n in every.names if n not in free)
-            raise InvalidData(f"The chain does not move the joint {still}.")
-        if not free:
+        joint_of, moved = chain.body.anatomy, chain.joint_names
+        if names is None:
+            names = [name for name in JOINTS if joint_of.get(name) in moved]
+        anatomy = Anatomy.of(chain.body, names)
+        if still := [name for name in names if joint_of[name] not in moved]:
+            raise InvalidData(f"The chain does not move the joint {', '.join(still)}.")
+        if not names:
             raise InvalidData(f"The chain of body {chain.body.name} moves no anatomical joint.")
-        anatomy = Anatomy.of(chain.body, free)
-        column = np.array([place[int(b)] for b in anatomy.index], dtype=np.int64)
-        return cls(anatomy, Ranges.of(free), column, len(chain.joint_names))
+        column = np.array([moved.index(joint_of[name]) for name in names], dtype=np.int64)
+        return cls(anatomy, Ranges.of(names), column, len(moved))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -41,12 +41,9 @@ class PoseMixture:
     def load(cls) -> Self:
         """The mixture that comes with kinefit; its card is beside it."""
         arrays, about = read_weights("pose_mixture")
-        return cls(
-            tuple(about["joints"].split()),
-            _unit_sum(arrays["weights"]),
-            arrays["means"],
-            arrays["covariances"],
-        )
+        weights = arrays["weights"] / arrays["weights"].sum()  # single precision leaves 1e-8
+        names = tuple(about["joints"].split())
+        return cls(names, weights, arrays["means"], arrays["covariances"])
 
     def of(self, names: Sequence[str]) -> PoseMixture:
         """The mixture of some of the joints, whatever the others do (its marginal).
@@ -132,10 +129,6 @@ class Mixture:
         out[:, 0, :D] = self.joints.gathered(blocks) * (self.weight / np.sqrt(2))
         return out
 
-    def components(self, rotations: FloatArray) -> IntArray:
-        """(T,) which Gaussian each pose is measured by."""
-        return self._nearest(rotations)[2]
-
     @cached_property
     def _penalties(self) -> FloatArray:
         """(K,) -log(weight), zero for the largest."""
@@ -147,12 +140,3 @@ class Mixture:
         off = self.density.distances(x.reshape(len(x), -1))
         k = ((off**2).sum(axis=-1) / 2 + self._penalties).argmin(axis=1)
         return x, off[np.arange(len(x)), k], k
-
-
-def _unit_sum(weights: FloatArray) -> FloatArray:
-    return np.asarray(weights / weights.sum())  # single precision leaves 1e-8
-
-
-def as_arrays(density: PoseMixture) -> Mapping[str, FloatArray]:
-    """What `PoseMixture.load` reads, by name."""
-    return {k: getattr(density, k) for k in ("weights", "means", "covariances")}

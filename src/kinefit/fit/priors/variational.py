@@ -166,7 +166,8 @@ class Variational:
         """(T, 1, Z + 3J)."""
         centred = self.joints.centred(rotations)
         code = self.model.encode(centred)
-        off = self._off(centred, self.model.decode(code)) / self.model.spread[:, None]
+        rebuilt = self.model.decode(code)
+        off = so3.log(np.swapaxes(rebuilt, -1, -2) @ centred) / self.model.spread[:, None]
         return self.weight * np.concatenate([code, off.reshape(len(off), -1)], axis=1)[:, None]
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
@@ -186,8 +187,3 @@ class Variational:
         whole = np.concatenate([by_code, off.reshape(T, 3 * J, 3 * J)], axis=1)
         blocks = whole.reshape(T, -1, J, 3).transpose(0, 2, 1, 3) @ self.joints.anatomy.increments
         return self.weight * self.joints.gathered(blocks)[:, None]
-
-    @staticmethod
-    def _off(centred: FloatArray, rebuilt: FloatArray) -> FloatArray:
-        """(T, J, 3) rotation vectors from what was rebuilt to what was given."""
-        return so3.log(np.swapaxes(rebuilt, -1, -2) @ centred)

@@ -1,13 +1,9 @@
 """One person over a clip, from one camera or many: one shape, all frames together.
 
-1. Poses in closed form from points in space (triangulated, or one camera's landmarks in the room).
-2. The shape, and where the detector's keypoints are on it, from frames some time apart: errors of
-   a detector last, and a hundred frames of a second say little more than ten.
-3. All poses with this shape: views, limb directions and points as there are, joint limits, and
-   accelerations of people; in windows that overlap, so that memory is bounded and cost linear.
-4. Feet that stand: where heel or toe rest, they are held, and the poses are solved once more.
-
-Everything is in standard deviations, of the noise that the data have or of what people do.
+Poses begin in closed form at points in space (triangulated, or one camera's landmarks in the room);
+then the schedule of `sequence`, with views, limb directions and points as there are, joint limits,
+and accelerations of people. Where heel or toe rest, they are held, and the poses are solved once
+more. Everything is in standard deviations, of the noise that the data have or of what people do.
 """
 
 from __future__ import annotations
@@ -21,11 +17,12 @@ import numpy as np
 
 from kinefit.body.contact import FEET, Contacts, at_rest, find_contacts
 from kinefit.body.model import BodyModel
-from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.priors.lumbar import LumbarRhythm
 from kinefit.fit.priors.mixture import Mixture
+from kinefit.fit.recipes.frames.rotation_repair import bridge
 from kinefit.fit.recipes.ground import find_ground
+from kinefit.fit.recipes.image_start import FACE
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
 from kinefit.fit.solver.chain import Chain, PointSum
@@ -59,7 +56,6 @@ from kinefit.types import (
     all_finite,
 )
 
-FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 # What a frame without evidence leaves open: a body is somewhere in a room, and faces some way.
 _WEAK_PRIOR_M, _WEAK_PRIOR_RAD = 10.0, np.pi
 _DRAWS = 10  # and as many of opposite sign
@@ -127,8 +123,7 @@ class ClipFit:
     sd_m: (T, K) metres, one standard deviation of the keypoints `names` on the body in the
         direction that is known least: what noise leaves open of one frame by itself, given the
         shape. What is wrong in all frames (a detector's idea of a joint, calibration, one camera's
-        depth) is not in it. (Joint angles are not given one: about the axis of a straight limb, or
-        shared between the joints of a trunk, keypoints leave tens of degrees open.)
+        depth) is not in it.
     draws_m: (2 D, T, K, 3) metres, keypoints of bodies as probable as the fitted one, less its
         own, in pairs of opposite sign. Each is one error for the whole clip, for what is wrong in
         one frame (a limb's depth, the vertical) is wrong in the next; NaN in frames without a pose.
@@ -152,10 +147,6 @@ class ClipFit:
     converged: bool
 
     @property
-    def cameras(self) -> tuple[str, ...]:
-        return self.rig.names
-
-    @property
     def points(self) -> FloatArray:
         """(T, K, 3) metres, world: the keypoints `names` on the body."""
         return self.state.posed(self.chain).points[:, : len(self.names)]
@@ -172,8 +163,11 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
     if not (seen >= _FEWEST).any():
         raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
-    start = work.shaped(work.start(), _keyframes(data.timeline, seen, options))
-    missing = _too_long(data.timeline.time, seen >= _FEWEST, options.max_gap_s)
+    keyframes = _keyframes(data.timeline, seen, options)
+    shaped = work.problem.fit_shape(work.start(), keyframes)
+    start = _between(shaped, data.timeline.time, keyframes)
+    missing = seen < _FEWEST
+    missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
     one = len(data.rig) == 1
     state, steps, converged = work.posed(start, None, _ROUGH if one else _SOLVE)
     up_sd = data.gravity_sd
@@ -186,7 +180,27 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
         state, more, converged = work.posed(state, held, _SOLVE)
         steps += more
         contacts = replace(contacts, xyz=work.feet(state))
-    return _result(work, state, contacts, missing, up_sd, steps, converged)
+    sd, draws = work.uncertainty(state, up_sd)
+    known = np.flatnonzero(~missing)
+    points = state.posed(work.chain).points[:, : len(data.names)]
+    data = work.data  # in the world that stands upright
+    seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
+    return ClipFit(
+        motion=state.at(known).among(len(state), known).motion(work.chain, data.timeline),
+        chain=work.chain,
+        state=state,
+        names=data.names,
+        rig=data.rig,
+        reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
+        off_m=np.linalg.norm(points - data.xyz, axis=-1),
+        contacts=contacts,
+        reason=tuple(_NO_POSE if lost else "" for lost in missing),
+        sd_m=np.where(missing[:, None], np.nan, sd),
+        draws_m=np.where(missing[:, None, None], np.nan, draws),
+        up_sd=up_sd,
+        steps=steps,
+        converged=converged,
+    )
 
 
 def _on_the_ground(
@@ -196,9 +210,8 @@ def _on_the_ground(
 
     Where up is uncertain, the world's Y becomes up as the fitted body's balance and the floor under
     its feet say, with the floor at zero and the origin below the root in the first frame with a
-    pose. (Balance of the landmarks themselves is 10.4 degrees off in tilt and 4.5 in roll, root
-    mean square over 15 synthetic views, that of the body fitted to them 6.3 and 1.9, that of the
-    true body 2.1 and 1.5.)
+    pose. (Balance of the landmarks themselves is 10.4 degrees off in tilt and 4.5 in roll, that of
+    the body fitted to them 6.3 and 1.9: root mean square over 15 synthetic views.)
     """
     known = np.flatnonzero(~missing)
     contacts = work.contacts(state, missing)
@@ -307,20 +320,18 @@ def _between(state: State, time: FloatArray, keyframes: IntArray) -> State:
 
     They are nearer to what follows than poses from one frame's points (4 instead of 8 steps).
     """
-    after = np.searchsorted(keyframes, np.arange(len(time))).clip(1, max(len(keyframes) - 1, 1))
-    if len(keyframes) < 2:
-        return state
-    a, b = keyframes[after - 1], keyframes[after]
-    rows = np.flatnonzero((time[b] - time[a] < _NEAR_S) & (a < np.arange(len(time))))
-    rows = rows[rows < keyframes[-1]]
-    a, b = a[rows], b[rows]
-    share = (time[rows] - time[a]) / (time[b] - time[a])
-    turn = so3.log(np.swapaxes(state.rotations[a], -1, -2) @ state.rotations[b])
-    rotations, translation = state.rotations.copy(), state.translation.copy()
-    rotations[rows] = state.rotations[a] @ so3.exp(share[:, None, None] * turn)
-    translation[rows] += state.translation[a] - state.translation[rows]
-    translation[rows] += share[:, None] * (state.translation[b] - state.translation[a])
-    return replace(state, rotations=rotations, translation=translation)
+    is_key = np.zeros(len(time), dtype=bool)
+    is_key[keyframes] = True
+    rows, a, b, share = bridge(time, is_key, _NEAR_S)
+    share = share[:, None]
+    first, last = state.at(a), state.at(b)
+    way = last.translation - first.translation
+    between = replace(
+        first,
+        rotations=so3.slerp(first.rotations, last.rotations, share),
+        translation=first.translation + share * way,
+    )
+    return state.with_rows(rows, between)
 
 
 _NEAR_S = 0.3
@@ -380,11 +391,8 @@ class _Work:
             if known.any():
                 for i in range(3):
                     xyz[:, j, i] = np.interp(time, time[known], self.data.xyz[known, j, i])
-        weight = np.isfinite(xyz[..., 0]).astype(np.float64)
-        state = from_points(self.chain, self.chain.shape.neutral, xyz, weight)
-        if not self.options.joint_limits:
-            return state
-        return replace(state, rotations=PriorJoints.of(self.chain).within(state.rotations))
+        neutral, limits = self.chain.shape.neutral, self.options.joint_limits
+        return from_points(self.chain, neutral, xyz, within_limits=limits)
 
     @cached_property
     def problem(self) -> SequenceProblem:
@@ -404,11 +412,6 @@ class _Work:
             overlap=options.overlap,
             shape_steps=_BRIEF,
         )
-
-    def shaped(self, start: State, keyframes: IntArray) -> State:
-        """The start with the shape, and the offsets, that the keyframes show."""
-        shaped = self.problem.fit_shape(start, keyframes)
-        return _between(shaped, self.data.timeline.time, keyframes)
 
     def posed(
         self, start: State, contacts: Contacts | None, options: Options
@@ -451,12 +454,8 @@ class _Work:
 
     def moved(self, state: State, Q: FloatArray, shift: FloatArray) -> tuple[_Work, State]:
         """The same in another world: x_new = Q x_old + shift."""
-        head = self.chain.body.rest_joints(state.shape)[0]
-        rotations = state.rotations.copy()
-        rotations[:, 0] = Q @ rotations[:, 0]
-        translation = (head + state.translation) @ Q.T + shift - head
-        moved = replace(state, rotations=rotations, translation=translation)
-        return replace(self, data=self.data.moved(Q, shift)), moved
+        moved = replace(self, data=self.data.moved(Q, shift))
+        return moved, state.carried(self.chain, Q, shift)
 
     def contacts(self, state: State, missing: BoolArray) -> Contacts:
         """As observed, or else as the body moves."""
@@ -501,46 +500,3 @@ def _roots(covariance: FloatArray) -> FloatArray:
     good[good] = np.linalg.eigvalsh(covariance[good])[:, 0] > 0
     out[good] = np.linalg.inv(np.linalg.cholesky(covariance[good]))
     return out
-
-
-def _result(
-    work: _Work,
-    state: State,
-    contacts: Contacts,
-    missing: BoolArray,
-    up_sd: float,
-    steps: int,
-    converged: bool,
-) -> ClipFit:
-    data, chain = work.data, work.chain
-    sd, draws = work.uncertainty(state, up_sd)
-    known = np.flatnonzero(~missing)
-    points = state.posed(chain).points[:, : len(data.names)]
-    seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
-    return ClipFit(
-        motion=state.at(known).among(len(state), known).motion(chain, data.timeline),
-        chain=chain,
-        state=state,
-        names=data.names,
-        rig=data.rig,
-        reprojection=np.linalg.norm(seen_at - data.xy, axis=-1),
-        off_m=np.linalg.norm(points - data.xyz, axis=-1),
-        contacts=contacts,
-        reason=tuple(_NO_POSE if lost else "" for lost in missing),
-        sd_m=np.where(missing[:, None], np.nan, sd),
-        draws_m=np.where(missing[:, None, None], np.nan, draws),
-        up_sd=up_sd,
-        steps=steps,
-        converged=converged,
-    )  # fmt: skip
-
-
-def _too_long(time: FloatArray, seen: BoolArray, max_gap_s: float) -> BoolArray:
-    """(T,) frames without evidence in a gap longer than allowed, or at an end of the clip."""
-    at = np.flatnonzero(seen)
-    before = np.searchsorted(at, np.arange(len(time)), side="right") - 1
-    after = np.searchsorted(at, np.arange(len(time)))
-    inside = (before >= 0) & (after < len(at))
-    span = np.full(len(time), np.inf)
-    span[inside] = time[at[after[inside]]] - time[at[before[inside]]]
-    return np.asarray(~seen & (span > max_gap_s))

@@ -11,9 +11,7 @@ pixels high ("standard pixels", by the depth that is found first), as SMPLify-X 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from kinefit.fit.priors import (
     PriorJoints,
 )
 from kinefit.fit.recipes.image_start import (
+    FACE,
     FACING,
     TORSO,
     NormalizedKeypoints,
@@ -34,7 +33,6 @@ from kinefit.fit.recipes.image_start import (
     depth_spring,
     facing_away,
     image_chain,
-    joined,
     pixels,
     shoulders_apart,
     torso_depth,
@@ -58,7 +56,6 @@ from kinefit.types import (
 from kinefit.types.arrays import check_names, freeze, frozen_array
 
 DEFAULT_FOCAL_PX = 5000.0  # SMPLify's, where nothing is known of the camera
-FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 _FEWEST = 6  # points seen, for a pose to be more than its prior
 _FEWEST_TORSO = 3  # of four
 _FARTHEST = 10.0  # times the picture's longer side from its centre: no point of a person in it
@@ -73,31 +70,30 @@ _STEPS = Options(most_steps=40, least_fall=1e-4)
 class Stage:
     """Weights of one stage, in standard pixels.
 
-    pose: per standard deviation of the pose prior. shape: of each shape parameter. bending: of
-    10 exp(-flexion) at elbows and knees. collision: per metre of one limb in another.
-    held: whether the translation stays where the torso has it; if not, a spring holds its depth.
+    pose: per standard deviation of the pose prior. shape: of each shape parameter. collision: per
+    metre of one limb in another. held: whether the translation stays where the torso has it; if
+    not, a spring holds its depth.
     """
 
     pose: float
     shape: float
-    bending: float
     collision: float = 1000.0
     held: bool = True
 
-    @classmethod
-    def smplify(cls, pose: float, shape: float, *, held: bool = True) -> Stage:
-        """With bending at SMPLify's 0.317 of the pose prior's."""
-        return cls(pose, shape, 0.317 * pose, held=held)
+    @property
+    def bending(self) -> float:
+        """Of 10 exp(-flexion) at elbows and knees: SMPLify's share of the pose prior's."""
+        return 0.317 * self.pose
 
 
 # SMPLify never lets the translation go; here the last stage does, as the torso's depth comes from a
 # neutral body. In 94 pictures of a real person the error falls from 75 to 72 mm (mean PA-MPJPE
 # against triangulation). Without the spring, bodies from 1.45 to 2.07 m fit the same person.
 SMPLIFY_STAGES = (
-    Stage.smplify(404, 100),
-    Stage.smplify(404, 50),
-    Stage.smplify(57.4, 10),
-    Stage.smplify(4.78, 5, held=False),
+    Stage(404, 100),
+    Stage(404, 50),
+    Stage(57.4, 10),
+    Stage(4.78, 5, held=False),
 )
 
 
@@ -217,7 +213,7 @@ class ImageFit:
         a picture without a pose.
         """
         self._check(i)
-        return self._camera(i, FACING @ self.translation[i])
+        return replace(self.view(i), t=FACING @ self.translation[i])
 
     def view(self, i: int) -> Camera:
         """The camera of picture `i` at the origin of the world in which `motion` moves.
@@ -225,7 +221,7 @@ class ImageFit:
         Raises InvalidData for a picture without a pose.
         """
         self._check(i)
-        return self._camera(i, np.zeros(3))
+        return self._view(i)
 
     def motion(self, i: int) -> BodyMotion:
         """The pose of picture `i` as a motion of one frame; raises InvalidData without a pose."""
@@ -238,42 +234,24 @@ class ImageFit:
 
     def project(self, i: int, xyz: FloatArray) -> FloatArray:
         """(..., 2) pixels in picture `i` of points (..., 3) metres of its world."""
-        return project(self._camera(i, np.zeros(3)), xyz)
+        return project(self._view(i), xyz)
 
-    def _camera(self, i: int, t: FloatArray) -> Camera:
+    def _view(self, i: int) -> Camera:
         width, height = (int(n) for n in self.image_size[i])
         x, y = (self.image_size[i] - 1) / 2
         f = self.focal_px[i]
         K = np.array([[f, 0, x], [0, f, y], [0, 0, 1]])
-        return Camera(f"picture{i}", (width, height), K, FACING, t)
+        return Camera(f"picture{i}", (width, height), K, FACING, np.zeros(3))
 
     def _check(self, i: int) -> None:
         if self.reason[i]:
             raise InvalidData(f"Picture {i} has no pose: {self.reason[i]}.")
 
 
-class PosePrior(Protocol):
-    """What is known of poses before a picture is seen.
-
-    mean: (F, 3, 3) local rotations of the chain's joints while the body is being aligned.
-    starts: (M, F, 3, 3) those that stages may begin with: of each person, the one that is nearest
-    to the keypoints.
-    """
-
-    @property
-    def mean(self) -> FloatArray: ...
-
-    @property
-    def starts(self) -> FloatArray: ...
-
-    def terms(self, stage: Stage, shape: FloatArray) -> tuple[PoseTerm, ...]:
-        """Of a stage that begins with shapes (n, S), one per row."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class SmplifyPrior:
-    """A mixture of poses, elbows and knees that do not bend back, limbs outside one another.
+    """What is known of poses before a picture is seen: a mixture of poses, elbows and knees that
+    do not bend back, limbs outside one another.
 
     Joints that the mixture does not know (toes) are drawn to where people stand with them.
     """
@@ -289,12 +267,15 @@ class SmplifyPrior:
 
     @property
     def mean(self) -> FloatArray:
+        """(F, 3, 3) local rotations of the chain's joints while the body is being aligned."""
         density = self.mixture.density
         return self._pose(density.weights @ density.means)
 
     @property
     def starts(self) -> FloatArray:
-        """Means of the Gaussians that measure the mixture's mean, where SMPLify begins.
+        """(M, F, 3, 3) poses that stages may begin with: of each person, the one that is nearest
+        to the keypoints. Means of the Gaussians that measure the mixture's mean, where SMPLify
+        begins.
 
         There are two: Gaussians come in pairs that mirror each other, and the mean has no side.
         Starting there, rounding would choose the side, and the first stage would keep to it.
@@ -313,6 +294,7 @@ class SmplifyPrior:
         return out
 
     def terms(self, stage: Stage, shape: FloatArray) -> tuple[PoseTerm, ...]:
+        """Of a stage that begins with shapes (n, S), one per row."""
         known = self.mixture.density.names
         others = dict.fromkeys(PriorJoints.of(self.chain).names, _OTHERS_RAD / stage.pose)
         others |= dict.fromkeys(known, np.inf)
@@ -325,10 +307,7 @@ class SmplifyPrior:
 
 
 def fit_image(
-    body: BodyModel,
-    points: ImagePoints,
-    options: ImageOptions | None = None,
-    prior: Callable[[Chain], PosePrior] = SmplifyPrior.of,
+    body: BodyModel, points: ImagePoints, options: ImageOptions | None = None
 ) -> ImageFit:
     """A body for each person; see the module.
 
@@ -342,19 +321,18 @@ def fit_image(
     keypoints = _normalized(chain, names, points, options)
     reason = _reasons(keypoints, points.focal_px)
     rows = np.flatnonzero([not why for why in reason])
-    result = _Result.empty(chain, keypoints, points, reason)
+    fit = _empty(chain, keypoints, points, reason)
     if len(rows):
-        known = prior(chain)
+        known = SmplifyPrior.of(chain)
         start = align_torso(chain, keypoints.at(rows), known.mean)
-        near = np.flatnonzero(
-            shoulders_apart(keypoints.at(rows)) < options.orientation_ambiguity_px
-        )
-        start = joined(start, facing_away(start.at(near)))
+        apart = shoulders_apart(keypoints.at(rows))
+        near = np.flatnonzero(apart < options.orientation_ambiguity_px)
+        start = State.joined([start, facing_away(start.at(near))])
         rows_of = np.append(rows, rows[near])
         start = _nearest(chain, keypoints.at(rows_of), start, known.starts)
         found = _staged(chain, keypoints.at(rows_of), start, known, options)
-        result.put(rows, near, found, options)
-    return result.fit(body)
+        fit = _filled(fit, chain, keypoints, rows, near, found, options)
+    return fit
 
 
 def _normalized(
@@ -385,19 +363,19 @@ def _reasons(keypoints: NormalizedKeypoints, focal_px: FloatArray) -> list[str]:
     seen = all_finite(keypoints.xy)
     torso = seen[:, [keypoints.names.index(name) for name in TORSO]].sum(axis=1)
     tall = 1000 * keypoints.pixel * focal_px
-    out = []
-    for i in range(len(seen)):
-        why = ""
+
+    def why(i: int) -> str:
         if torso[i] < _FEWEST_TORSO:
-            why = f"only {torso[i]} of shoulders and hips are visible; {_FEWEST_TORSO} are needed"
-        elif seen[i].sum() < _FEWEST:
-            why = f"only {seen[i].sum()} keypoints are visible; {_FEWEST} are needed"
-        elif not tall[i] >= _LEAST_TALL_PX:
-            why = f"the person is less than {_LEAST_TALL_PX:.0f} pixels tall"
-        elif keypoints.depth[i] < _NEAREST_M:
-            why = f"the person would be nearer than {_NEAREST_M} m to the camera"
-        out.append(why)
-    return out
+            return f"only {torso[i]} of shoulders and hips are visible; {_FEWEST_TORSO} are needed"
+        if seen[i].sum() < _FEWEST:
+            return f"only {seen[i].sum()} keypoints are visible; {_FEWEST} are needed"
+        if not tall[i] >= _LEAST_TALL_PX:
+            return f"the person is less than {_LEAST_TALL_PX:.0f} pixels tall"
+        if keypoints.depth[i] < _NEAREST_M:
+            return f"the person would be nearer than {_NEAREST_M} m to the camera"
+        return ""
+
+    return [why(i) for i in range(len(seen))]
 
 
 def _nearest(
@@ -420,7 +398,7 @@ def _staged(
     chain: Chain,
     keypoints: NormalizedKeypoints,
     start: State,
-    known: PosePrior,
+    known: SmplifyPrior,
     options: ImageOptions,
 ) -> Solution:
     """All stages, of one body per row of `keypoints`."""
@@ -439,72 +417,55 @@ def _staged(
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Result:
-    """Arrays of an `ImageFit` while they are filled."""
+def _empty(
+    chain: Chain, keypoints: NormalizedKeypoints, points: ImagePoints, reason: list[str]
+) -> ImageFit:
+    """Pictures before any fit."""
+    body, N = chain.body, len(points)
 
-    chain: Chain
-    keypoints: NormalizedKeypoints
-    points: ImagePoints
-    reason: list[str]
-    rotations: FloatArray
-    translation: FloatArray
-    shape: FloatArray
-    residual_px: FloatArray
-    loss: FloatArray
-    converged: BoolArray
+    def lost(*shape: int) -> FloatArray:
+        return np.full((N, *shape), np.nan)
 
-    @classmethod
-    def empty(
-        cls, chain: Chain, keypoints: NormalizedKeypoints, points: ImagePoints, reason: list[str]
-    ) -> _Result:
-        N, B = len(points), len(chain.body.joint_names)
+    return ImageFit(
+        body, keypoints.names, points.image_size, points.focal_px,
+        lost(len(body.joint_names), 3, 3), lost(3), lost(len(body.shape.names)),
+        lost(len(keypoints.names)), lost(2), np.zeros(N, dtype=bool), tuple(reason),
+    )  # fmt: skip
 
-        def lost(*shape: int) -> FloatArray:
-            return np.full((N, *shape), np.nan)
 
-        return cls(
-            chain, keypoints, points, reason, lost(B, 3, 3), lost(3), lost(len(chain.shape.names)),
-            lost(len(keypoints.names)), lost(2), np.zeros(N, dtype=bool),
-        )  # fmt: skip
+def _filled(
+    fit: ImageFit, chain: Chain, keypoints: NormalizedKeypoints, rows: IntArray, near: IntArray,
+    found: Solution, options: ImageOptions,
+) -> ImageFit:  # fmt: skip
+    """With the better of the two orientations of each row, if it lies on its points.
 
-    def put(self, rows: IntArray, near: IntArray, found: Solution, options: ImageOptions) -> None:
-        """The better of the two orientations of each row; then whether it lies on its points."""
-        n = len(rows)
-        self.loss[rows, 0] = 2 * found.cost[:n]
-        self.loss[rows[near], 1] = 2 * found.cost[n:]
-        best = np.arange(n)
-        second = np.flatnonzero(found.cost[n:] < found.cost[near])
-        best[near[second]] = n + second
-        state = found.state.at(best)
-        off = self._off(state, rows)
-        self.residual_px[rows] = off * (self.keypoints.pixel * self.points.focal_px)[rows, None]
-        self.converged[rows] = found.converged[best]
-        good = np.zeros(n, dtype=bool)
-        for i, row in enumerate(rows):
-            self.reason[row] = _verdict(off[i], options)
-            good[i] = not self.reason[row]
-        kept = rows[good]
-        self.rotations[kept] = state.at(np.flatnonzero(good)).body_rotations(self.chain)
-        self.translation[kept] = state.translation[good]
-        self.shape[kept] = state.shape[good]
+    near: those of `rows` that were tried a second time, after all others.
+    """
+    n, best = len(rows), np.arange(len(rows))
+    fit.loss[rows, 0], fit.loss[rows[near], 1] = 2 * found.cost[:n], 2 * found.cost[n:]
+    second = np.flatnonzero(found.cost[n:] < found.cost[near])
+    best[near[second]] = n + second
+    state, here = found.state.at(best), keypoints.at(rows)
+    off = _off(chain, state, here)
+    fit.residual_px[rows] = off * (here.pixel * fit.focal_px[rows])[:, None]
+    fit.converged[rows] = found.converged[best]
+    reason = list(fit.reason)
+    for i, row in enumerate(rows):
+        reason[row] = _verdict(off[i], options)
+    good = np.flatnonzero([not reason[row] for row in rows])
+    fit.rotations[rows[good]] = state.at(good).body_rotations(chain)
+    fit.translation[rows[good]] = state.translation[good]
+    fit.shape[rows[good]] = state.shape[good]
+    return replace(fit, reason=tuple(reason))
 
-    def _off(self, state: State, rows: IntArray) -> FloatArray:
-        """(n, K) standard pixels between points and body; NaN where not seen."""
-        K = len(self.keypoints.names)
-        here = self.keypoints.at(rows)
-        xyz = state.posed(self.chain).points[:, :K] @ FACING
-        xyz = np.where(xyz[..., 2:] > 0, xyz, np.inf)
-        with np.errstate(invalid="ignore"):
-            plane = xyz[..., :2] / xyz[..., 2:]
-        return np.asarray(np.linalg.norm(plane - here.xy, axis=-1) / here.pixel[:, None])
 
-    def fit(self, body: BodyModel) -> ImageFit:
-        return ImageFit(
-            body, self.keypoints.names, self.points.image_size, self.points.focal_px,
-            self.rotations, self.translation, self.shape, self.residual_px, self.loss,
-            self.converged, tuple(self.reason),
-        )  # fmt: skip
+def _off(chain: Chain, state: State, keypoints: NormalizedKeypoints) -> FloatArray:
+    """(n, K) standard pixels between points and body; NaN where not seen."""
+    xyz = state.posed(chain).points[:, : len(keypoints.names)] @ FACING
+    xyz = np.where(xyz[..., 2:] > 0, xyz, np.inf)
+    with np.errstate(invalid="ignore"):
+        plane = xyz[..., :2] / xyz[..., 2:]
+    return np.asarray(np.linalg.norm(plane - keypoints.xy, axis=-1) / keypoints.pixel[:, None])
 
 
 def _verdict(off: FloatArray, options: ImageOptions) -> str:

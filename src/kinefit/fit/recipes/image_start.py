@@ -10,7 +10,7 @@ with Y up, R = diag(1, -1, -1). The body at rest faces +Z, so it faces the camer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.robust import GemanMcClure
 from kinefit.types import Camera, CameraRig, FloatArray, IntArray, InvalidData
 
+FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 TORSO = ("LShoulder", "RShoulder", "LHip", "RHip")
 # Any two of four points: foreshortened edges are short in the picture and make a body seem far,
 # wrong points make them anything. The median of six outlives two of the first or one of the second.
@@ -119,16 +120,7 @@ def facing_away(state: State) -> State:
     """The bodies turned by half a turn about their own vertical."""
     rotations = state.rotations.copy()
     rotations[:, 0] = rotations[:, 0] @ so3.exp(np.array([0, np.pi, 0]))
-    return State(rotations, state.translation, state.shape, state.offset)
-
-
-def joined(first: State, second: State) -> State:
-    """The poses of both, each with its shape."""
-    rotations, translation, shape = (
-        np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("rotations", "translation", "shape")
-    )
-    return State(rotations, translation, shape, first.offset)
+    return replace(state, rotations=rotations)
 
 
 def align_torso(chain: Chain, keypoints: NormalizedKeypoints, pose: FloatArray) -> State:

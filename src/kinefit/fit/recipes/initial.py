@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.state import State
+from kinefit.geometry.align import align
 from kinefit.types import BoolArray, FloatArray, TooFewPoints, all_finite
 
 # A keypoint this near to a joint at rest says where that joint is, and so turns its parent.
@@ -19,12 +23,13 @@ def from_points(
     chain: Chain,
     shape: FloatArray,
     xyz: FloatArray,
-    weight: FloatArray,
     offset: FloatArray | None = None,
+    *,
+    within_limits: bool = False,
 ) -> State:
     """Poses that bring keypoints near to `xyz` (T, K, 3) metres, world; NaN where unknown.
 
-    shape: (S,). weight: (T, K) how much each point counts. offset: (K, 3) metres, see `Posed`.
+    shape: (S,). offset: (K, 3) metres, see `Posed`. within_limits: with all joints in their range.
 
     Down the tree, each joint takes the rotation that least squares gives to the points it carries
     and those at its children (Kabsch 1976, Acta Cryst A32:922), about where its own joint came to
@@ -32,13 +37,13 @@ def from_points(
     on. Raises TooFewPoints when a pose has fewer than three points.
     """
     offset = np.zeros((len(chain.point_names), 3)) if offset is None else offset
-    rest = State(*_identity(chain, 1), shape, offset).posed(chain)
+    rest = replace(State.rest(chain, 1), shape=shape, offset=offset).posed(chain)
     points, heads = rest.points[0], rest.frames[1][0]
-    usable = all_finite(xyz) & (weight > 0) & _whole(chain)  # differences say no place
+    usable = all_finite(xyz) & _whole(chain)  # differences say no place
     if len(xyz) and usable.sum(axis=1).min() < 3:
         t = int(usable.sum(axis=1).argmin())
         raise TooFewPoints("A pose to begin with", found=int(usable[t].sum()), needed=3, frame=t)
-    w = np.where(usable, weight, 0.0)
+    w = usable.astype(np.float64)
     xyz = np.where(usable[..., None], xyz, 0.0)
     evidence = _evidence(chain, points, heads)
     T, F = len(xyz), len(chain.joint_names)
@@ -54,12 +59,9 @@ def from_points(
         G[:, j] = _nearest_rotation(B + (_FOLLOW * size + 1e-9)[:, None, None] * G[:, p])
     rotations = G.copy()
     rotations[:, 1:] = np.swapaxes(G[:, chain.parents[1:]], -1, -2) @ G[:, 1:]
+    if within_limits:
+        rotations = PriorJoints.of(chain).within(rotations)
     return State(rotations, c[:, 0] - heads[0], shape, offset)
-
-
-def _identity(chain: Chain, count: int) -> tuple[FloatArray, FloatArray]:
-    F = len(chain.joint_names)
-    return np.broadcast_to(np.eye(3), (count, F, 3, 3)), np.zeros((count, 3))
 
 
 def _evidence(chain: Chain, points: FloatArray, heads: FloatArray) -> BoolArray:
@@ -90,12 +92,8 @@ def _root(
     The limbs' roots lie in a plane; all points together break ties and stand in for missing ones.
     """
     factor = np.where(own, 1.0, 0.02) * w
-    total = factor.sum(axis=1, keepdims=True)[..., None]
-    a0 = (factor[..., None] * points).sum(axis=1, keepdims=True) / total
-    b0 = (factor[..., None] * xyz).sum(axis=1, keepdims=True) / total
-    B = np.einsum("tk,tki,tkj->tij", factor, xyz - b0, points - a0)
-    G = _nearest_rotation(B)
-    return G, b0[:, 0] + (G @ (head - a0[:, 0])[..., None])[..., 0]
+    found = align(np.broadcast_to(points, xyz.shape), xyz, factor, strict=False)
+    return found.R, found.R @ head + found.t
 
 
 def _nearest_rotation(matrix: FloatArray) -> FloatArray:

@@ -119,8 +119,10 @@ class Skin:
     @classmethod
     def of(cls, body: BodyModel) -> Skin:
         shape = body.shape.neutral
-        joints, vertices = body.rest_joints(shape), body.rest_vertices(shape)
-        return cls(body, joints, vertices, _triangles(body.faces))
+        # Polygons as fans of triangles.
+        fans = [body.faces[:, [0, k, k + 1]] for k in range(1, body.faces.shape[1] - 1)]
+        vertices = body.rest_vertices(shape)
+        return cls(body, body.rest_joints(shape), vertices, np.concatenate(fans))
 
     def exit(
         self, at: PointSum, axes: str, facing: FloatArray
@@ -147,12 +149,6 @@ class Skin:
         if isinstance(source, str):
             return np.asarray(self.joints[self.body.joint_names.index(source)])
         return np.asarray(source[1] @ self.vertices[source[0]])
-
-
-def _triangles(faces: IntArray) -> IntArray:
-    """Polygons (F, n) as fans of triangles."""
-    fans = [faces[:, [0, k, k + 1]] for k in range(1, faces.shape[1] - 1)]
-    return np.concatenate(fans)
 
 
 def _exits(

@@ -1,24 +1,17 @@
 """A body from markers: of an optical laboratory, of a detector's triangulated keypoints, of a TRC.
 
-1. Poses in closed form from the markers' guessed places on the neutral shape.
-2. One shape, and each marker's own offset from its guess (Loper et al. 2014, ACM TOG 33(6),
-   "MoSh"), from frames spread over the recording.
-3. All poses with this shape and these offsets: markers, joint limits, and a weak term on
-   accelerations; in windows that overlap, so that memory is bounded and cost linear.
-
-Everything is in standard deviations. Markers that jump or are swapped lose their pull.
+Poses begin in closed form at the markers' guessed places on the neutral shape; then the schedule of
+`sequence`, each marker with its own offset from its guess (Loper et al. 2014, ACM TOG 33(6),
+"MoSh"). Everything is in standard deviations. Markers that jump or are swapped lose their pull.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.priors.joints import PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.marker_places import marker_points
@@ -29,8 +22,6 @@ from kinefit.fit.solver.state import State
 from kinefit.fit.solver.terms import Position, ShapePrior, ShapeTerm, Stature
 from kinefit.geometry.robust import Cauchy
 from kinefit.types import BodyMotion, FloatArray, IntArray, Markers, MissingMarkers, TooFewPoints
-
-_FAR_RATIO, _FAR_MM = 3.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -100,14 +91,6 @@ class MarkerFit:
         """(T,) over the markers; NaN in frames without a pose."""
         return _rms_mm(self.residual, 1)
 
-    @property
-    def far_off(self) -> Any:
-        """(T,) True in frames three times as far from the markers as the median one."""
-        rms = self.frame_rms_mm
-        if not np.isfinite(rms).any():
-            return np.zeros(len(rms), dtype=bool)
-        return np.nan_to_num(rms) > max(_FAR_RATIO * float(np.nanmedian(rms)), _FAR_MM)
-
 
 def _rms_mm(residual: FloatArray, axis: int) -> FloatArray:
     square = (residual**2).sum(axis=-1)
@@ -135,7 +118,8 @@ def fit_markers(
     """
     options = options or MarkerOptions()
     marked, points = marker_points(body, markers.names)
-    known = [name for name in markers.names if name in points and _ever(markers, name)]
+    ever = np.asarray(markers.present.any(axis=0))
+    known = [n for n, there in zip(markers.names, ever, strict=True) if there and n in points]
     if len(known) < options.fewest:
         hint = "name at least six as a skeleton of kinefit or OpenCap's markers do"
         unknown = [name for name in markers.names if name not in known]
@@ -145,28 +129,34 @@ def fit_markers(
         what = f"Fitting a body to markers (places of only {len(known)} are known)"
         raise MissingMarkers(what, unknown, hint)
     used = markers.select(known)
-    enough = used.present.sum(axis=1) >= options.fewest
-    if not enough.any():
-        most = int(used.present.sum(axis=1).max(initial=0))
+    count = used.present.sum(axis=1)
+    rows = np.flatnonzero(count >= options.fewest)
+    if not len(rows):
+        most = int(count.max(initial=0))
         raise TooFewPoints("Fitting a body to markers", found=most, needed=options.fewest)
     chain = Chain.of(marked, list(body.anatomy.values()), {name: points[name] for name in known})
-    rows = np.flatnonzero(enough)
-    shapes: list[ShapeTerm] = [ShapePrior(chain.shape.neutral, chain.shape.spread)]
-    if stature_m is not None:
-        shapes.append(Stature.of(body, stature_m))
-    problem = _problem(chain, used, rows, options, shapes)
-    shaped = problem.fit_shape(
-        _start(problem, used, chain.shape.neutral), _keyframes(used, rows, options)
-    )
+    stature = () if stature_m is None else (Stature.of(body, stature_m),)
+    problem = _problem(chain, used, rows, options, stature)
+    xyz = used.xyz[rows]
+    start = from_points(chain, chain.shape.neutral, xyz, within_limits=True)
+    shaped = problem.fit_shape(start, _keyframes(count[rows], options.most_keyframes))
     # From the markers' places as they are known now: those that were guessed too wrong led astray.
-    start = _start(problem, used, shaped.shape, shaped.offset)
+    start = from_points(chain, shaped.shape, xyz, shaped.offset, within_limits=True)
     state, _, converged = problem.fit_poses(start)
-    ignored = tuple(name for name in markers.names if name not in known)
-    return _result(chain, used, rows, state, ignored, converged, options)
-
-
-def _ever(markers: Markers, name: str) -> bool:
-    return bool(markers.present[:, markers.names.index(name)].any())
+    residual = np.full(used.xyz.shape, np.nan)
+    residual[rows] = xyz - state.posed(chain).points
+    reason = np.full(len(count), f"fewer than {options.fewest} markers", dtype=object)
+    reason[rows] = ""
+    return MarkerFit(
+        motion=state.among(len(count), rows).motion(chain, markers.timeline),
+        names=used.names,
+        ignored=tuple(name for name in markers.names if name not in known),
+        residual=residual,
+        offset=state.offset,
+        guess=replace(State.rest(chain, 1), shape=state.shape).posed(chain).points[0],
+        reason=tuple(reason),
+        converged=converged,
+    )
 
 
 def _problem(
@@ -174,7 +164,7 @@ def _problem(
     markers: Markers,
     rows: IntArray,
     options: MarkerOptions,
-    shapes: Sequence[ShapeTerm],
+    stature: tuple[ShapeTerm, ...],
 ) -> SequenceProblem:
     """The terms of a recording in its frames `rows`, which have enough markers."""
     sd = np.zeros(markers.xyz.shape) if markers.sd is None else np.nan_to_num(markers.sd)
@@ -188,7 +178,7 @@ def _problem(
         rows=rows,
         points=(Position(markers.xyz, np.eye(3) / sigma[..., None], at, kernel),),
         poses=(AngleMagnitude.of(chain, options.pose_regularization_rad), Limits.of(chain)),
-        shapes=tuple(shapes),
+        shapes=(ShapePrior(chain.shape.neutral, chain.shape.spread), *stature),
         offsets=tuple(at.tolist()),
         offset_m=options.offset_m,
         effective_frames=options.effective_frames,
@@ -200,46 +190,12 @@ def _problem(
     )
 
 
-def _start(
-    problem: SequenceProblem, markers: Markers, shape: FloatArray, offset: FloatArray | None = None
-) -> State:
-    """Poses in closed form, with joints in their ranges."""
-    xyz = markers.xyz[problem.rows]
-    weight = np.isfinite(xyz[..., 0]).astype(np.float64)
-    state = from_points(problem.chain, shape, xyz, weight, offset)
-    return replace(state, rotations=PriorJoints.of(problem.chain).within(state.rotations))
-
-
-def _keyframes(markers: Markers, rows: IntArray, options: MarkerOptions) -> IntArray:
-    """Places in `rows`: spread over the recording, of frames with most of the markers."""
-    count = markers.present[rows].sum(axis=1)
+def _keyframes(count: IntArray, most: int) -> IntArray:
+    """At most so many frames spread over the recording, of those with most of the markers."""
     full = np.flatnonzero(count >= min(0.9 * count.max(), np.median(count)))
-    chosen = np.linspace(0, len(full) - 1, min(options.most_keyframes, len(full)))
+    chosen = np.linspace(0, len(full) - 1, min(most, len(full)))
     return full[np.unique(np.round(chosen).astype(np.int64))]
 
 
 _SHAPE = Options(most_steps=30, least_fall=1e-4)
 _POSES = Options(most_steps=60, least_fall=1e-4)
-
-
-def _result(
-    chain: Chain, markers: Markers, rows: IntArray, state: State,
-    ignored: tuple[str, ...], converged: bool, options: MarkerOptions,
-) -> MarkerFit:  # fmt: skip
-    T = len(markers.timeline)
-    residual = np.full(markers.xyz.shape, np.nan)
-    residual[rows] = markers.xyz[rows] - state.posed(chain).points
-    rest = replace(State.rest(chain, 1), shape=state.shape)
-    few = f"fewer than {options.fewest} markers"
-    reason = np.full(T, few, dtype=object)
-    reason[rows] = ""
-    return MarkerFit(
-        motion=state.among(T, rows).motion(chain, markers.timeline),
-        names=markers.names,
-        ignored=ignored,
-        residual=residual,
-        offset=state.offset,
-        guess=rest.posed(chain).points[0],
-        reason=tuple(reason),
-        converged=converged,
-    )

@@ -29,6 +29,7 @@ from kinefit.fit.solver.minimise import Options
 from kinefit.fit.solver.state import State
 from kinefit.fit.solver.terms import Position, ShapePrior
 from kinefit.geometry import rotations as so3
+from kinefit.geometry.align import rotation_between
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import L2, Huber, Kernel
 from kinefit.io.mocap import MocapClip
@@ -127,19 +128,10 @@ def _limb_frame(name: str, bone: FloatArray, above: FloatArray, elbow: FloatArra
         return so3.frame("YZ", -bone, _RIGHT)
     if name == "Ankle":
         return so3.frame("ZX", _RIGHT - (_RIGHT @ above) * above, _FORWARD)
-    lowered = _shortest_turn(_RIGHT, bone)
+    lowered = rotation_between(_RIGHT, bone)
     if name == "Shoulder":
         return so3.frame("YZ", -bone, lowered @ elbow)
     return so3.frame("YX", -bone, lowered @ (_FORWARD if name == "Elbow" else -_UP))
-
-
-def _shortest_turn(start: FloatArray, end: FloatArray) -> FloatArray:
-    """(3, 3) the rotation by the smallest angle that takes one unit vector to another."""
-    axis = so3.cross(start, end)
-    sine = float(so3.norm(axis))
-    if not sine:
-        return np.eye(3)
-    return so3.exp(axis * (np.arctan2(sine, float(start @ end)) / sine))
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,11 +288,9 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
     Frames are fitted one by one: orientations leave nothing open that could flip between them.
     Raises TooFewPoints for a recording without a whole frame.
     """
-    chain = rig.chain
-    xyz = np.full((len(trial), len(chain.point_names), 3), np.nan)
-    for k, name in enumerate(chain.point_names):
-        if name in trial.names:
-            xyz[:, k] = trial.positions[:, trial.names.index(name)]
+    chain, nowhere = rig.chain, np.full((len(trial), 3), np.nan)
+    place = dict(zip(trial.names, np.moveaxis(trial.positions, 1, 0), strict=True))
+    xyz = np.stack([place.get(name, nowhere) for name in chain.point_names], axis=1)
     has = np.isfinite(xyz).any(axis=(0, 2))  # a skeleton may lack some of the points
     segments = [trial.names.index(name) for name in rig.segment]
     world = trial.rotations[:, segments] @ _ties(rig, trial)
@@ -326,22 +316,12 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
     start = _start(chain, xyz[whole], world[whole])
     keyframes = np.unique(np.linspace(0, len(whole) - 1, min(frames, len(whole))).astype(np.int64))
     found, _, _ = problem.fit_poses(problem.fit_shape(start, keyframes))
-
-    def among_all(values: FloatArray) -> FloatArray:
-        out = np.full((len(trial), *values.shape[1:]), np.nan)
-        out[whole] = values
-        return out
-
-    def error(state: State) -> FloatArray:
-        return among_all(so3.norm(state.posed(chain).points - xyz[whole])[:, has])
-
-    return Retargeted(
-        name=trial.name,
-        state=found.among(len(trial), whole),
-        error_m=error(found),
-        bare_m=error(replace(found, offset=np.zeros_like(found.offset))),
-        rotation_error=among_all(orientation.angles(found.rotations, whole)),
-    )
+    state = found.among(len(trial), whole)
+    bare = replace(state, offset=np.zeros_like(found.offset))
+    rotation_error = np.full((len(trial), len(rig.segment)), np.nan)
+    rotation_error[whole] = orientation.angles(found.rotations, whole)
+    error, bare_error = (so3.norm(s.posed(chain).points - xyz)[:, has] for s in (state, bare))
+    return Retargeted(trial.name, state, error, bare_error, rotation_error)
 
 
 def _start(chain: Chain, xyz: FloatArray, world: FloatArray) -> State:

@@ -19,8 +19,7 @@ import numpy as np
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.temporal import ConstantVelocity
-from kinefit.fit.solver.terms import Objective, PointTerm, PoseTerm, ShapeTerm
+from kinefit.fit.solver.terms import ConstantVelocity, Objective, PointTerm, PoseTerm, ShapeTerm
 from kinefit.types import FloatArray, IntArray
 
 

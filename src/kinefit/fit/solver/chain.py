@@ -185,14 +185,12 @@ def _attached(
     body: BodyModel, name: str, keeper: IntArray, F: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Per kept joint: share (F,), moment about the origin (F, 3) and its directions (C, F, 3)."""
-    C = len(body.joint_dirs)
-    source = body.regressor(name)
+    C, source = len(body.joint_dirs), body.regressor(name)
     if isinstance(source, str):
         b = body.joint_names.index(source)
-        joint = keeper[b]
-        share, moment, dirs = np.zeros(F), np.zeros((F, 3)), np.zeros((C, F, 3))
-        share[joint], moment[joint], dirs[:, joint] = 1, body.joints[b], body.joint_dirs[:, b]
-        return share, moment, dirs
+        share = (np.arange(F) == keeper[b]).astype(np.float64)
+        at, change = np.outer(share, body.joints[b]), body.joint_dirs[:, b, None]
+        return share, at, change * share[:, None]
     vertex, factor = source
     joints, skin = keeper[body.skin_joints[vertex]], body.skin_weights[vertex] * factor[:, None]
     n, W = joints.shape

@@ -140,6 +140,14 @@ class _Problem:
             total[: len(each)] += each  # by the first pose it touches
         return total, self._shared_cost(state)
 
+    def first_cost(self, start: State, rows: IntArray) -> tuple[FloatArray, float]:
+        """`cost`; raises InvalidData where it is not finite."""
+        value, shared = self.cost(start, rows)
+        if not (np.isfinite(value).all() and np.isfinite(shared)):
+            worst = int(np.argmin(np.isfinite(value)))
+            raise InvalidData(f"The objective of pose {worst} is not finite.")
+        return value, shared
+
     def _frame_cost(self, state: State, posed: Posed, rows: IntArray) -> FloatArray:
         total = np.zeros(len(rows))
         for point_term in self.objective.points:
@@ -340,11 +348,7 @@ def _solve_each(problem: _Problem, start: State, options: Options, rows: IntArra
     """Poses on their own: those still on their way are solved together."""
     state, T = start, len(start)
     going = np.arange(T)
-    value, shared = problem.cost(start, rows)
-    if not np.isfinite(value).all():
-        raise InvalidData(
-            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is not finite."
-        )
+    value, shared = problem.first_cost(start, rows)
     damping, factor = np.full(T, options.damping), np.full(T, 2.0)
     steps, converged = np.zeros(T, dtype=np.int64), np.zeros(T, dtype=bool)
     while len(going):
@@ -392,11 +396,7 @@ def _adapt(
 def _solve_whole(problem: _Problem, start: State, options: Options, rows: IntArray) -> Solution:
     """All poses at once."""
     state = start
-    value, shared = problem.cost(state, rows)
-    if not np.isfinite(value.sum() + shared):
-        raise InvalidData(
-            f"The objective of pose {int(np.argmin(np.isfinite(value)))} is not finite."
-        )
+    value, shared = problem.first_cost(state, rows)
     damping, factor = np.array([options.damping]), np.array([2.0])
     normal, steps, converged = problem.normal(state, rows), 0, False
     while steps < options.most_steps and damping[0] < _MOST_DAMPING:

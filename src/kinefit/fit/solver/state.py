@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
-from kinefit.body.model import ShapeSpace
 from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, Timeline
@@ -85,6 +85,26 @@ class State:
             self.translation, self.shape, chain.shape.names,
         )  # fmt: skip
 
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """The poses of all, one after the other, each with its shape; offsets of the first."""
+        first = states[0]
+        parts = {n: np.concatenate([getattr(s, n) for s in states]) for n in first._by_pose()}
+        return replace(first, **parts)
+
+    def with_shape_each(self) -> State:
+        """The same with a shape for every pose."""
+        shape = self.shape if self.shape_each else np.tile(self.shape, (len(self), 1))
+        return replace(self, shape=shape)
+
+    def carried(self, chain: Chain, R: FloatArray, shift: FloatArray) -> State:
+        """The poses moved as wholes: each point x to R x + shift, (3, 3) and (3,) or one each."""
+        root = chain.body.rest_joints(self.shape)[..., 0, :]
+        rotations = self.rotations.copy()
+        rotations[:, 0] = R @ rotations[:, 0]
+        place = (R @ (root + self.translation)[..., None])[..., 0] + shift - root
+        return replace(self, rotations=rotations, translation=place)
+
     def among(self, count: int, rows: IntArray) -> State:
         """`count` poses: these at `rows`, NaN elsewhere."""
         parts = {
@@ -94,28 +114,6 @@ class State:
 
     def posed(self, chain: Chain) -> Posed:
         return Posed(chain, self.rotations, self.translation, self.shape, self.offset)
-
-    def moved(self, step: Step, space: ShapeSpace) -> State:
-        """Along a tangent: rotations turn in their own axes, the rest is added; within bounds."""
-        shape = self.shape
-        if step.shape is not None:
-            shape = np.clip(shape + step.shape, space.lower, space.upper)
-        return State(
-            rotations=self.rotations @ so3.exp(step.rotation),
-            translation=self.translation + step.translation,
-            shape=shape,
-            offset=self.offset + step.offset,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A tangent of `State`: rotation (T, F, 3) radians, the rest as there; shape None: none."""
-
-    rotation: FloatArray
-    translation: FloatArray
-    shape: FloatArray | None
-    offset: FloatArray
 
 
 class Coordinates(Protocol):
@@ -214,22 +212,24 @@ class Variables:
         return frame, shared
 
     def moved(self, state: State, frame: FloatArray, shared: FloatArray) -> State:
-        """The state after the step of a solution, see `step`."""
+        """The state after the step of a solution: frame (T, frame_size), shared (shared_size,).
+
+        Rotations turn in their own axes, the rest is added; shapes stay within their bounds.
+        """
         if self.coordinates is not None:
             return self.coordinates.moved(state, frame)
-        return state.moved(self.step(frame, shared), self.chain.shape)
-
-    def step(self, frame: FloatArray, shared: FloatArray) -> Step:
-        """The step of a solution: frame (T, frame_size), shared (shared_size,)."""
-        T, F, n = len(frame), len(self.joints), len(self.columns)
+        T, F, n, space = len(frame), len(self.joints), len(self.columns), self.chain.shape
         pose = np.zeros((T, 3 + 3 * F))
         pose[:, self.columns] = frame[:, :n]
-        shape = None
-        if self.shape == "each":
-            shape = frame[:, n:]
-        elif self.shape == "shared":
-            shape = shared[: self.shape_count]
-        offset = np.zeros((len(self.chain.point_names), 3))
+        shape, offset = state.shape, state.offset.copy()
+        if self.shape != "fixed":
+            step = frame[:, n:] if self.shape == "each" else shared[: self.shape_count]
+            shape = np.clip(shape + step, space.lower, space.upper)
         if self.offsets:
-            offset[list(self.offsets)] = shared[-3 * len(self.offsets) :].reshape(-1, 3)
-        return Step(pose[:, 3:].reshape(T, F, 3), pose[:, :3], shape, offset)
+            offset[list(self.offsets)] += shared[-3 * len(self.offsets) :].reshape(-1, 3)
+        return State(
+            rotations=state.rotations @ so3.exp(pose[:, 3:].reshape(T, F, 3)),
+            translation=state.translation + pose[:, :3],
+            shape=shape,
+            offset=offset,
+        )

@@ -2,10 +2,10 @@
 
 A term is one of four kinds, by what it depends on:
 
-    PointTerm   keypoints of the chain, one per residual    derivative by the keypoint
-    PoseTerm    local rotations of one pose                 derivative by their increments
-    SharedTerm  shape, offsets                              derivative by these
-    TimeTerm    rotations and translations of neighbours    see `kinefit.fit.solver.temporal`
+    PointTerm         keypoints of the chain, one per residual    derivative by the keypoint
+    PoseTerm          local rotations of one pose                 derivative by their increments
+    ShapeTerm         shape                                       derivative by it
+    ConstantVelocity  three poses in a row                        derivative by their increments
 
 Residuals have the shape (T, M, d): M residuals of d components per pose. A robust kernel sees
 the squared length over the last axis. Missing data has weight zero and residual zero.
@@ -13,7 +13,6 @@ the squared length over the last axis. Missing data has weight zero and residual
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,6 +54,8 @@ class PointTerm(Protocol):
 
 
 class PoseTerm(Protocol):
+    """One with a `joint` (M,), all different, has residuals that turn with one joint each."""
+
     @property
     def kernel(self) -> Kernel: ...
 
@@ -63,15 +64,8 @@ class PoseTerm(Protocol):
         ...
 
     def jacobian(self, rotations: FloatArray, rows: Rows) -> FloatArray:
-        """(t, M, d, 3F) per radian of the joints' own increments; of a JointTerm (t, M, d, 3)."""
+        """(t, M, d, 3F) per radian of the joints' own increments; with a `joint`, (t, M, d, 3)."""
         ...
-
-
-class JointTerm(PoseTerm, Protocol):
-    """A PoseTerm each of whose residuals turns with one joint: `joint` (M,), all different."""
-
-    @property
-    def joint(self) -> IntArray: ...
 
 
 class ShapeTerm(Protocol):
@@ -95,27 +89,9 @@ class Objective:
     points: tuple[PointTerm, ...] = ()
     poses: tuple[PoseTerm, ...] = ()
     shapes: tuple[ShapeTerm, ...] = ()
-    times: tuple[TimeTerm, ...] = ()
+    times: tuple[ConstantVelocity, ...] = ()
     offset_spread: float | None = None
     shared_weight: float = 1.0
-
-
-class TimeTerm(Protocol):
-    """Residuals of neighbouring poses, block by block of three (a joint, or the translation).
-
-    reach: 1 (neighbours) or 2 (neighbours' neighbours).
-    """
-
-    @property
-    def reach(self) -> int: ...
-
-    def residual(self, state: State) -> FloatArray:
-        """(T - reach, 1 + F, 3): the translation's, then the joints'."""
-        ...
-
-    def jacobian(self, state: State) -> FloatArray:
-        """(T - reach, 1 + F, reach + 1, 3, 3) by the increments of poses t .. t + reach."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,9 +313,51 @@ class Stature:
         return np.asarray(slope[..., None, :] / self.sigma_m)
 
 
-def columns(names: Sequence[str], wanted: Sequence[str]) -> IntArray:
-    """Places of `wanted` in `names`; raises InvalidData for one that is not there."""
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise InvalidData(f"No keypoint {', '.join(missing)}.")
-    return np.array([list(names).index(name) for name in wanted], dtype=np.int64)
+def _relative_rotations(rotations: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """From each pose to the next: rotvec (T-1, F, 3) and its derivatives by both (T-1, F, 3, 3)."""
+    rotvec = so3.log(np.swapaxes(rotations[:-1], -1, -2) @ rotations[1:])
+    after = log_jacobian(rotvec)
+    return rotvec, -np.swapaxes(after, -1, -2), after
+
+
+def _velocities(state: State, step: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(T-1, 1+F, 3) m/s and rad/s between poses, and derivatives by the earlier and the later."""
+    rotvec, before, after = _relative_rotations(state.rotations)
+    moved = np.diff(state.translation, axis=0)[:, None]
+    unit = np.broadcast_to(np.eye(3), (len(step), 1, 3, 3))
+    dt = step[:, None, None]
+    velocity = np.concatenate([moved, rotvec], axis=1) / dt
+    earlier = np.concatenate([-unit, before], axis=1) / dt[..., None]
+    later = np.concatenate([unit, after], axis=1) / dt[..., None]
+    return velocity, earlier, later
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantVelocity:
+    """Accelerations, from three poses in a row, over their standard deviation.
+
+    time: (T,) seconds. sigma: (1 + F,) m/s^2 of the translation, rad/s^2 of each joint.
+    joined: (T - 1,) 1 where two neighbours belong together, 0 across a cut.
+    """
+
+    time: FloatArray
+    sigma: FloatArray
+    joined: FloatArray
+    reach: int = 2
+
+    def residual(self, state: State) -> FloatArray:
+        """(T - 2, 1 + F, 3): the translation's, then the joints'."""
+        velocity, _, _ = _velocities(state, np.diff(self.time))
+        return np.diff(velocity, axis=0) * self._factor()[..., None]
+
+    def jacobian(self, state: State) -> FloatArray:
+        """(T - 2, 1 + F, 3, 3, 3) by the increments of the three poses."""
+        _, earlier, later = _velocities(state, np.diff(self.time))
+        by = np.stack([-earlier[:-1], earlier[1:] - later[:-1], later[1:]], axis=2)
+        return by * self._factor()[..., None, None, None]
+
+    def _factor(self) -> FloatArray:
+        """(T - 2, 1 + F)."""
+        step = np.diff(self.time)
+        joined = self.joined[:-1] * self.joined[1:]
+        return np.asarray(2 * (joined / (step[:-1] + step[1:]))[:, None] / self.sigma)

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.fit.recipes.frames.frame_options import PRIORS
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
-from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
+from kinefit.geometry.rotations import slerp
 from kinefit.types import BoolArray, FloatArray, IntArray
 
 PREVIOUS = "previous pose"  # what stands for a camera where the pose before started the fit
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The last two usable poses before each of R frames.
+
+    previous, before: (R, F, 3, 3) local rotations, NaN where there is none.
+    ratio: (R,) time since `previous` over the time between the two.
+    """
+
+    previous: FloatArray
+    before: FloatArray
+    ratio: FloatArray
+
+    @classmethod
+    def none(cls, count: int, joints: int) -> History:
+        nothing = np.full((count, joints, 3, 3), np.nan)
+        return cls(nothing, nothing.copy(), np.full(count, np.nan))
+
+    def at(self, rows: IntArray) -> History:
+        return History(self.previous[rows], self.before[rows], self.ratio[rows])
+
+    def extrapolated(self, gain: float) -> FloatArray:
+        """(R, F, 3, 3) where the two lead, the rotation between them times `gain`; else NaN."""
+        known = finite_poses(self.before) & np.isfinite(self.ratio)
+        out = np.full(self.previous.shape, np.nan)
+        share = 1 + gain * self.ratio[known]
+        out[known] = slerp(self.before[known], self.previous[known], share[:, None])
+        return out
+
+
+def finite_poses(rotations: FloatArray) -> BoolArray:
+    """(R,) rows of (R, F, 3, 3) that are finite throughout."""
+    return np.asarray(np.isfinite(rotations).all(axis=(1, 2, 3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +62,11 @@ class FrameFits:
     reason: (N,) see `FrameOutcome`. camera: (N,) whose initial pose started it, `PREVIOUS` or "".
     attempts: (N,) starts that were fitted.
     losses: (N, 5) m^2, of the pose as it stands here, in the order of `LOSSES`.
-    best_loss: (N,) the least total met, in round best_round. history: (N, H) total after each
-        round; the same again once the fit had ended.
+    history: (N, H) total after each round; the same again once the fit had ended.
     scores: (N, V) metres, what alignment leaves of each camera's initial pose; NaN: it has none.
     residual: (N, M) metres to each target, NaN where it has no weight.
     finite, weighted: (N,) targets that are finite, and that also have a positive weight.
-    stopped: (N,) why the solver ended.
+    stopped: (N,) why the solver ended: "converged", "patience", "iters" or "".
     """
 
     rotations: FloatArray
@@ -47,45 +79,12 @@ class FrameFits:
     camera: NDArray[np.str_]
     attempts: IntArray
     losses: FloatArray
-    best_loss: FloatArray
-    best_round: IntArray
     history: FloatArray
     scores: FloatArray
     residual: FloatArray
     finite: IntArray
     weighted: IntArray
     stopped: NDArray[np.str_]
-
-    @classmethod
-    def nothing(cls, work: RigFit, rows: IntArray) -> FrameFits:
-        """Frames `rows` of the clip before any fit; the reason as far as the points alone tell."""
-        t, N = work.targets, len(rows)
-        F, S, V, M = len(work.free), len(work.chain.shape.names), len(t.cameras), len(t.names)
-        text = np.dtype(f"U{max(map(len, (*t.cameras, PREVIOUS)))}")
-
-        def unknown(*shape: int) -> FloatArray:
-            return np.full((N, *shape), np.nan)
-
-        return cls(
-            rotations=unknown(F, 3, 3),
-            translation=unknown(3),
-            shape=unknown(S),
-            scale=unknown(),
-            initial=unknown(F, 3, 3),
-            past=np.full((N, 2), -1),
-            reason=t.reasons(work.options.min_points)[rows],
-            camera=np.full(N, "", dtype=text),
-            attempts=np.zeros(N, dtype=np.int64),
-            losses=unknown(len(LOSSES)),
-            best_loss=unknown(),
-            best_round=np.full(N, -1),
-            history=unknown(work.rounds + 1),
-            scores=unknown(V),
-            residual=unknown(M),
-            finite=t.known[rows].sum(axis=1),
-            weighted=t.usable[rows].sum(axis=1),
-            stopped=np.full(N, "", dtype="U9"),
-        )
 
     def __len__(self) -> int:
         return len(self.reason)
@@ -106,25 +105,6 @@ class FrameFits:
         """All fields as arrays of numbers and text."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def read(self, row: int, arrays: Mapping[str, NDArray[Any]] | None) -> bool:
-        """Put one stored frame; False, and nothing done, where it is not one of this clip."""
-        mine = self[row].arrays()
-        if arrays is None or arrays.keys() != mine.keys():
-            return False
-        same = all(
-            arrays[name].shape == np.shape(values)
-            and arrays[name].dtype.kind == np.asarray(values).dtype.kind
-            for name, values in mine.items()
-        )
-        known = {int(outcome) for outcome in FrameOutcome}
-        if not same or int(arrays["reason"]) not in known:
-            return False
-        fit = FrameFits(**arrays)
-        if fit.reason == FrameOutcome.OK and not fit.is_pose:
-            return False
-        self.put(row, fit)
-        return True
-
     @property
     def usable(self) -> Any:
         """(N,) frames with a pose to use."""
@@ -140,14 +120,9 @@ class FrameFits:
         return self.losses.sum(axis=-1)
 
     @property
-    def is_pose(self) -> bool:
-        """Whether rotations of this one frame are rotations, and all else of its pose is finite."""
-        parts = self.rotations, self.translation, self.shape, self.initial, self.scale
-        if not all(np.isfinite(part).all() for part in parts):
-            return False
-        R = np.stack([self.rotations, self.initial])
-        # As strict as `BodyMotion`.
-        return bool(np.allclose(R @ np.swapaxes(R, -1, -2), np.eye(3), atol=1e-6))
+    def best_loss(self) -> Any:
+        """(N,) the least total met; NaN where nothing was fitted."""
+        return self.history.min(axis=-1)
 
     def history_of(self, time: FloatArray, past: IntArray, rows: IntArray) -> History:
         """What the fits of frames `rows` (R,) of a whole clip look back on.
@@ -155,38 +130,7 @@ class FrameFits:
         time: (T,) seconds of the clip. past: (R, 2) or (2,), as the field of that name.
         """
         a, b = np.broadcast_to(past, (len(rows), 2)).T
-        out = History.none(len(rows), self.rotations.shape[-3])
-        previous, before, ratio = out.previous.copy(), out.before.copy(), out.ratio.copy()
-        previous[a >= 0] = self.rotations[a[a >= 0]]
-        two = b >= 0
-        before[two] = self.rotations[b[two]]
-        ratio[two] = (time[rows] - time[a])[two] / (time[a] - time[b])[two]
-        return History(previous, before, ratio)
-
-    def opt_arrays(self, cameras: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Diagnostics of one frame by the names of earlier programs, for files of named arrays.
-
-        Losses are those of the pose that stands here: `opt_final_loss` is never of another one.
-        """
-        values: dict[str, Any] = {
-            "loss_history": self.history[np.isfinite(self.history)],
-            "best_loss": self.best_loss,
-            "final_loss": self.loss,
-            "best_data_loss": self.losses[0],
-            "final_data_loss": self.losses[0],
-            **{f"final_{name}_loss": self.losses[1 + i] for i, name in enumerate(PRIORS)},
-            "best_iter": self.best_round,
-            "is_bad": self.fitted and not self.usable,
-            "is_unusable": not self.usable,
-            "reason": FrameOutcome(int(self.reason)).words,
-            "best_cam": self.camera,
-            "cameras": np.array(cameras),
-            "view_scores_m": self.scores,
-            "residual_m": self.residual,
-            "finite_points": self.finite,
-            "inlier_points": self.weighted,
-            "scale": self.scale,
-            "attempts": self.attempts,
-            "stopped": self.stopped,
-        }
-        return {f"opt_{name}": np.asarray(value) for name, value in values.items()}
+        out, one, two = History.none(len(rows), self.rotations.shape[-3]), a >= 0, b >= 0
+        out.previous[one], out.before[two] = self.rotations[a[one]], self.rotations[b[two]]
+        out.ratio[two] = (time[rows] - time[a])[two] / (time[a] - time[b])[two]
+        return out

@@ -14,6 +14,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 PRIORS = ("pose_reg", "temporal", "temporal_velocity", "temporal_accel")
+LOSSES = ("data", *PRIORS)
 
 
 class RigFitOptions(BaseModel):

@@ -1,12 +1,9 @@
-"""Rig poses over a clip: each frame with second tries, spikes out, gaps interpolated, smoothed.
+"""Rig poses over a clip: spikes out, gaps interpolated, smoothed.
 
-Each frame starts from its best camera; one that ends badly is tried again from the other cameras
-and from the pose before it. What then still has no pose is interpolated between good neighbours,
-by rotating, or is missing, with a reason. A frame that went wrong is nobody's history: temporal
-terms, repair, smoothing and interpolation see good frames only.
-
-What is written passes the quality gates by its own losses: where repair or smoothing would make a
-good frame a bad one, the pose that its fit found is written.
+A frame without a pose is interpolated between good neighbours, by rotating, or is missing, with a
+reason. One that went wrong is nobody's history: temporal terms, repair, smoothing and interpolation
+see good frames only. What is written passes the quality gates by its own losses: where repair or
+smoothing would make a good frame a bad one, the pose that its fit found is written.
 """
 
 from __future__ import annotations
@@ -14,27 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kinefit import __version__
 from kinefit.fit.recipes.frames.frame_fits import FrameFits
-from kinefit.fit.recipes.frames.frame_options import SequenceOptions
-from kinefit.fit.recipes.frames.frame_store import FrameStore
-from kinefit.fit.recipes.frames.rig_frames import Progress, fit_frames
+from kinefit.fit.recipes.frames.frame_options import LOSSES, SequenceOptions
+from kinefit.fit.recipes.frames.rig_frames import FrameStore, Progress, fit_frames
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
-from kinefit.fit.recipes.frames.rigfit import LOSSES, RigFit
-from kinefit.fit.recipes.frames.rotation_repair import (
-    SpikeRule,
-    bridge,
-    repair,
-    slerp,
-    smooth,
-)
+from kinefit.fit.recipes.frames.rigfit import RigFit
+from kinefit.fit.recipes.frames.rotation_repair import SpikeRule, bridge, repair, smooth
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
-from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, InvalidData
+from kinefit.metrics.summary import plain
+from kinefit.types import BodyMotion, BoolArray, FloatArray, InvalidData
 
 _CHUNK = 512  # frames measured at a time: 100 MB with the 126 joints of MHR
 _PLACE_SPIKE = SpikeRule(least=0.1)
@@ -77,14 +69,24 @@ class SequenceFit:
     """A clip's poses.
 
     state: T poses with a shape each; NaN in frames without one. scale: (T,) of the whole body.
-    fits: what each frame's own fit found. reports: T.
+    fits: what each frame's own fit found.
+    losses: (T, 5) m^2, in the order of `LOSSES`, computed from the poses themselves; NaN without
+        a pose or without enough points, and of the priors where no fit ended well.
+    residual: (T, M) metres to each target; NaN without a pose or weight.
+    reason: (T,) why there is no good fit, "" where there is one.
+    spikes: (T, F + 1) joints, and last the place, that were replaced. smoothed: (T,) whether
+        repair and smoothing were kept.
     """
 
     work: RigFit
     state: State
     scale: FloatArray
     fits: FrameFits
-    reports: tuple[FrameReport, ...]
+    losses: FloatArray
+    residual: FloatArray
+    reason: tuple[str, ...]
+    spikes: BoolArray
+    smoothed: BoolArray
 
     @property
     def there(self) -> BoolArray:
@@ -110,6 +112,74 @@ class SequenceFit:
         one = replace(self.state, shape=shapes[0])
         return one.motion(self.work.chain, self.work.targets.timeline)
 
+    @cached_property
+    def reports(self) -> tuple[FrameReport, ...]:
+        """One for each frame."""
+        targets, parts = self.work.targets, (*self.work.chain.joint_names, "place")
+        far = np.isfinite(self.residual) & ~self.work.near(self.residual)
+        return tuple(
+            FrameReport(
+                frame=int(targets.timeline.frame[t]),
+                time=float(targets.timeline.time[t]),
+                status=self._status(t),
+                reason=self.reason[t],
+                camera=str(fit.camera),
+                attempts=int(fit.attempts),
+                finite_points=int(fit.finite),
+                weighted_points=int(fit.weighted),
+                loss=float(self.losses[t].sum()),
+                losses=dict(zip(LOSSES, self.losses[t].tolist(), strict=True)),
+                best_loss=float(fit.best_loss),
+                scores_m=dict(zip(targets.cameras, fit.scores.tolist(), strict=True)),
+                far_points=_chosen(targets.names, far[t]),
+                repaired=_chosen(parts, self.spikes[t]),
+                smoothed=bool(self.smoothed[t]),
+            )
+            for t, fit in enumerate(self.fits)
+        )
+
+    def _status(self, t: int) -> Status:
+        if not self.there[t]:
+            return "unusable"
+        if not self.fits.usable[t]:
+            return "recovered"
+        return "good" if self.fits.attempts[t] == 1 else "retried"
+
+    def opt_arrays(self, t: int) -> dict[str, NDArray[Any]]:
+        """Diagnostics of frame `t` by the names of earlier programs, for files of named arrays.
+
+        Losses are those of the pose in `state`: `opt_final_loss` is never of another one.
+        """
+        fit, report, targets = self.fits[t], self.reports[t], self.work.targets
+        values: dict[str, Any] = {
+            "status": report.status,
+            "reason": report.reason,
+            "is_unusable": report.status == "unusable",
+            "is_bad": fit.fitted and bool(report.reason),
+            "final_loss": report.loss,
+            **{f"final_{name}_loss": value for name, value in report.losses.items()},
+            "loss_history": fit.history[np.isfinite(fit.history)],
+            "best_loss": fit.best_loss,
+            "best_data_loss": fit.losses[0],
+            "best_iter": fit.history.argmin() if fit.fitted else -1,
+            "best_cam": fit.camera,
+            "cameras": np.array(targets.cameras),
+            "view_scores_m": fit.scores,
+            "frame": report.frame,
+            "time": report.time,
+            "repaired": np.array(report.repaired, dtype=np.str_),
+            "far_points": np.array(report.far_points, dtype=np.str_),
+            "smoothed": report.smoothed,
+            "points": np.array(targets.names),
+            "residual_m": self.residual[t],
+            "finite_points": fit.finite,
+            "inlier_points": fit.weighted,
+            "scale": self.scale[t],
+            "attempts": fit.attempts,
+            "stopped": fit.stopped,
+        }
+        return {f"opt_{name}": np.asarray(value) for name, value in values.items()}
+
     def as_json(self) -> dict[str, Any]:
         """Counts by status and reason, and every frame; NaN as null."""
         return {
@@ -117,8 +187,12 @@ class SequenceFit:
             "status": dict(Counter(r.status for r in self.reports)),
             "reasons": dict(Counter(r.reason for r in self.reports if r.reason)),
             "cameras": dict(Counter(r.camera for r in self.reports if r.camera)),
-            "per_frame": [_plain(vars(report)) for report in self.reports],
+            "per_frame": [plain(vars(report)) for report in self.reports],
         }
+
+
+def _chosen(names: tuple[str, ...], flags: BoolArray) -> tuple[str, ...]:
+    return tuple(name for name, flag in zip(names, flags, strict=True) if flag)
 
 
 def fit_sequence(
@@ -127,212 +201,84 @@ def fit_sequence(
     options: SequenceOptions | None = None,
     *,
     store: FrameStore | None = None,
-    version: str = __version__,
     progress: Progress | None = None,
 ) -> SequenceFit:
     """Poses of a clip from its targets and each camera's initial poses; see the module.
 
-    views, store, version, progress: see `fit_frames`.
+    views, store, progress: see `fit_frames`.
     """
     options = options or SequenceOptions()
-    fits = fit_frames(
-        work, views, one_shape=options.one_shape, store=store, version=version, progress=progress
-    )
-    found = _Clip.of(work, fits)
-    processed, spikes, recovered = _post_processed(work, found, options)
-    written, measured, kept = _gated(work, fits, found, processed)
-    reports = _reports(work, fits, measured, spikes & kept[:, None], recovered, kept)
-    return SequenceFit(work, written.state(work), written.scale, fits, reports)
+    fits = fit_frames(work, views, one_shape=options.one_shape, store=store, progress=progress)
+    good = np.flatnonzero(fits.usable)
+    raw = work.state(fits[good]).among(len(fits), good)
+    raw_scale = np.where(fits.usable, fits.scale, np.nan)
+    state, scale, spikes = _post_processed(work, raw, raw_scale, options)
+    losses, residual = measured(work, fits, state, scale)
+    # A processed pose that the quality gates refuse gives way to the one that was found.
+    outcome = work.gate(losses, residual, np.arange(len(fits)), fits.best_loss)
+    reverted = np.flatnonzero(fits.usable & (outcome != FrameOutcome.OK))
+    if len(reverted):
+        state = state.with_rows(reverted, raw.at(reverted))
+        scale[reverted] = raw_scale[reverted]
+        losses, residual = measured(work, fits, state, scale)
+    smoothed = np.isfinite(scale)
+    smoothed[reverted] = False
+    reason = tuple(FrameOutcome(outcome).words for outcome in fits.reason.tolist())
+    spikes &= smoothed[:, None]
+    return SequenceFit(work, state, scale, fits, losses, residual, reason, spikes, smoothed)
 
 
-@dataclass(frozen=True, eq=False)
-class _Clip:
-    """Poses by where the root is, so that shapes and scales may differ; NaN for none.
+def _post_processed(
+    work: RigFit, state: State, scale: FloatArray, options: SequenceOptions
+) -> tuple[State, FloatArray, BoolArray]:
+    """Poses and scales without spikes, with gaps interpolated, smoothed.
 
-    rotations: (T, F, 3, 3). root: (T, 3) metres, world. shape: (T, S). scale: (T,).
+    And the spikes (T, F + 1), of the place last. The place of a body is that of its root, so that
+    shapes and scales may differ.
     """
-
-    rotations: FloatArray
-    root: FloatArray
-    shape: FloatArray
-    scale: FloatArray
-
-    @classmethod
-    def of(cls, work: RigFit, fits: FrameFits) -> _Clip:
-        rotations, translation, shape, scale = (
-            np.where(fits.usable.reshape(-1, *[1] * (a.ndim - 1)), a, np.nan)
-            for a in (fits.rotations, fits.translation, fits.shape, fits.scale)
-        )
-        root = scale[:, None] * (translation + _rest_root(work, shape))
-        return cls(rotations, root, shape, scale)
-
-    @property
-    def there(self) -> BoolArray:
-        return np.asarray(np.isfinite(self.scale))
-
-    def state(self, work: RigFit) -> State:
-        translation = self.root / self.scale[:, None] - _rest_root(work, self.shape)
-        offset = np.zeros((len(work.chain.point_names), 3))
-        return State(self.rotations, translation, self.shape, offset)
-
-    def where(self, keep: BoolArray, other: _Clip) -> _Clip:
-        """These frames `keep` (T,), the others of `other`."""
-        return _Clip(**{
-            name: np.where(keep.reshape(-1, *[1] * (mine.ndim - 1)), mine, getattr(other, name))
-            for name, mine in vars(self).items()
-        })  # fmt: skip
+    time = work.targets.timeline.time
+    rotations, shape, scale = state.rotations.copy(), state.shape.copy(), scale.copy()
+    root = scale[:, None] * (state.translation + _rest_root(work, shape))
+    spikes = np.zeros((len(time), len(work.free) + 1), dtype=bool)
+    if options.repair:
+        rotations, turned = repair(time, rotations)
+        places, moved = repair(time, root[:, None], _PLACE_SPIKE)
+        root, spikes = places[:, 0], np.concatenate([turned, moved], axis=1)
+    frame, a, b, share = bridge(time, np.isfinite(scale), options.max_gap)
+    turn = so3.norm(so3.log(np.swapaxes(rotations[a], -1, -2) @ rotations[b]))
+    sure = turn.max(axis=1, initial=0.0) <= options.most_turn
+    frame, a, b, share = frame[sure], a[sure], b[sure], share[sure, None]
+    rotations[frame] = so3.slerp(rotations[a], rotations[b], share)
+    for values in (root, shape):
+        values[frame] = values[a] + share * (values[b] - values[a])
+    scale[frame] = scale[a] * (scale[b] / scale[a]) ** share[:, 0]
+    if options.smooth > 0:
+        rotations = smooth(time, rotations, options.smooth)
+        root = smooth(time, root[:, None], options.smooth)[:, 0]
+    place = root / scale[:, None] - _rest_root(work, shape)
+    return State(rotations, place, shape, state.offset), scale, spikes
 
 
 def _rest_root(work: RigFit, shape: FloatArray) -> FloatArray:
     """(T, 3) the root at rest, NaN for a shape that is."""
-    known = np.asarray(np.isfinite(shape).all(axis=1))
-    root = work.chain.body.rest_joints(np.where(known[:, None], shape, 0.0))[:, 0]
-    return np.where(known[:, None], root, np.nan)
+    known = np.isfinite(shape).all(axis=1, keepdims=True)
+    root = work.chain.body.rest_joints(np.where(known, shape, 0.0))[:, 0]
+    return np.where(known, root, np.nan)
 
 
-def _post_processed(
-    work: RigFit, clip: _Clip, options: SequenceOptions
-) -> tuple[_Clip, BoolArray, BoolArray]:
-    """Without spikes, with gaps interpolated, smoothed.
-
-    And the spikes (T, F + 1), of the place last, and the frames recovered (T,).
-    """
-    time = work.targets.timeline.time
-    spikes = np.zeros((len(time), len(work.free) + 1), dtype=bool)
-    if options.repair:
-        rotations, turned = repair(time, clip.rotations)
-        root, moved = repair(time, clip.root[:, None], _PLACE_SPIKE)
-        clip = replace(clip, rotations=rotations, root=root[:, 0])
-        spikes = np.concatenate([turned, moved], axis=1)
-    clip, recovered = _interpolated(time, clip, options)
-    if options.smooth > 0:
-        clip = replace(
-            clip,
-            rotations=smooth(time, clip.rotations, options.smooth),
-            root=smooth(time, clip.root[:, None], options.smooth)[:, 0],
-        )
-    return clip, spikes, recovered
-
-
-def _interpolated(
-    time: FloatArray, clip: _Clip, options: SequenceOptions
-) -> tuple[_Clip, BoolArray]:
-    """Short gaps turned through from one side to the other, and which frames (T,) those are."""
-    gap = bridge(time, clip.there, options.max_gap)
-    turn = so3.norm(
-        so3.log(np.swapaxes(clip.rotations[gap.before], -1, -2) @ clip.rotations[gap.after])
-    )
-    sure = turn.max(axis=1, initial=0.0) <= options.most_turn
-    frame, a, b = gap.frame[sure], gap.before[sure], gap.after[sure]
-    share = gap.share[sure, None]
-    out = {name: values.copy() for name, values in vars(clip).items()}
-    out["rotations"][frame] = slerp(clip.rotations[a], clip.rotations[b], share)
-    for name in ("root", "shape"):
-        first, last = getattr(clip, name)[a], getattr(clip, name)[b]
-        out[name][frame] = first + share * (last - first)
-    out["scale"][frame] = clip.scale[a] * (clip.scale[b] / clip.scale[a]) ** share[:, 0]
-    recovered = np.zeros(len(time), dtype=bool)
-    recovered[frame] = True
-    return _Clip(**out), recovered
-
-
-def _gated(
-    work: RigFit, fits: FrameFits, found: _Clip, processed: _Clip
-) -> tuple[_Clip, Measured, BoolArray]:
-    """What is written, measured, and the frames (T,) whose processed pose is kept.
-
-    A processed pose that the quality gates refuse gives way to the one that was found.
-    """
-    measured = Measured.of(work, fits, processed.state(work), processed.scale)
-    bad = measured.gate(work, fits.best_loss) != FrameOutcome.OK
-    reverted = found.there & bad
-    written = found.where(reverted, processed)
-    if reverted.any():
-        measured = Measured.of(work, fits, written.state(work), written.scale)
-    return written, measured, processed.there & ~reverted
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What the poses of a clip leave, computed from themselves.
-
-    losses: (T, 5), NaN without a pose or without enough points, and of the priors where no fit
-        ended well. residual: (T, M) metres, NaN without a pose or weight.
-    """
-
-    losses: FloatArray
-    residual: FloatArray
-
-    @classmethod
-    def of(cls, work: RigFit, fits: FrameFits, state: State, scale: FloatArray) -> Measured:
-        losses = np.full((len(fits), len(LOSSES)), np.nan)
-        residual = np.full(work.targets.weight.shape, np.nan)
-        enough = work.targets.reasons(work.options.min_points) == FrameOutcome.OK
-        rows, time = np.flatnonzero(np.isfinite(scale) & enough), work.targets.timeline.time
-        for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
-            poses, fitted = state.at(part), fits.usable[part]
-            initial = np.where(fitted[:, None, None, None], fits.initial[part], poses.rotations)
-            history = fits.history_of(time, fits.past[part], part)
-            named = work.losses(poses, scale[part], part, initial, history)
-            losses[part] = np.stack([named[name] for name in LOSSES], axis=1)
-            losses[part[~fitted], 1:] = np.nan
-            residual[part] = work.residual(poses, scale[part], part)
-        return cls(losses, residual)
-
-    def gate(self, work: RigFit, best: FloatArray) -> IntArray:
-        """(T,) `FrameOutcome` of the poses; best: (T,) the least loss that is known of each."""
-        named = dict(zip(LOSSES, self.losses.T, strict=True))
-        rows = np.arange(len(best))
-        return work.gate(named, self.residual, rows, best)
-
-    def far_points(self, work: RigFit, t: int) -> tuple[str, ...]:
-        """The targets that are not near the body of frame `t`."""
-        far = np.isfinite(self.residual[t]) & ~work.near(self.residual[t])
-        return tuple(name for name, is_far in zip(work.targets.names, far, strict=True) if is_far)
-
-
-def _reports(
-    work: RigFit, fits: FrameFits, measured: Measured, spikes: BoolArray,
-    recovered: BoolArray, kept: BoolArray,
-) -> tuple[FrameReport, ...]:  # fmt: skip
-    timeline, cameras = work.targets.timeline, work.targets.cameras
-    parts = (*work.chain.joint_names, "place")
-    return tuple(
-        FrameReport(
-            frame=int(timeline.frame[t]),
-            time=float(timeline.time[t]),
-            status=_status(fit, bool(recovered[t])),
-            reason=FrameOutcome(int(fit.reason)).words,
-            camera=str(fit.camera),
-            attempts=int(fit.attempts),
-            finite_points=int(fit.finite),
-            weighted_points=int(fit.weighted),
-            loss=float(measured.losses[t].sum()),
-            losses=dict(zip(LOSSES, measured.losses[t].tolist(), strict=True)),
-            best_loss=float(fit.best_loss),
-            scores_m=dict(zip(cameras, fit.scores.tolist(), strict=True)),
-            far_points=measured.far_points(work, t),
-            repaired=tuple(part for part, spike in zip(parts, spikes[t], strict=True) if spike),
-            smoothed=bool(kept[t]),
-        )
-        for t, fit in enumerate(fits)
-    )
-
-
-def _status(fit: FrameFits, recovered: bool) -> Status:
-    if recovered:
-        return "recovered"
-    if not fit.usable:
-        return "unusable"
-    return "good" if fit.attempts == 1 else "retried"
-
-
-def _plain(value: Any) -> Any:
-    """A JSON value: NaN as null."""
-    if isinstance(value, float):
-        return None if np.isnan(value) else value
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+def measured(
+    work: RigFit, fits: FrameFits, state: State, scale: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """`losses` and `residual` of `SequenceFit`, of the poses of a clip."""
+    losses = np.full((len(fits), len(LOSSES)), np.nan)
+    residual = np.full(work.targets.weight.shape, np.nan)
+    enough = work.targets.reasons(work.options.min_points) == FrameOutcome.OK
+    rows, time = np.flatnonzero(np.isfinite(scale)), work.targets.timeline.time
+    for part in (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)):
+        poses, fitted = state.at(part), fits.usable[part]
+        initial = np.where(fitted[:, None, None, None], fits.initial[part], poses.rotations)
+        priors = work.priors(initial, fits.history_of(time, fits.past[part], part))
+        losses[part], residual[part] = work.measure(poses, scale[part], part, priors)
+        losses[part[~fitted], 1:] = np.nan
+    losses[~enough] = np.nan
+    return losses, residual

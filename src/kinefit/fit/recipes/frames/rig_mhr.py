@@ -21,9 +21,10 @@ from kinefit.body.mhr_pose import (
     place_root,
     pose_of_parameters,
 )
-from kinefit.fit.recipes.frames.frame_sequence import Measured, SequenceFit
+from kinefit.fit.recipes.frames.frame_fits import History
+from kinefit.fit.recipes.frames.frame_sequence import SequenceFit, measured
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome
-from kinefit.fit.recipes.frames.rigfit import LOSSES, History, RigFit
+from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
@@ -56,44 +57,27 @@ def as_rig(model: MhrModel, found: SequenceFit) -> RigClip:
 
     A frame that does not come near the points this way has no pose, and its reason says so.
     """
-    work, T, rows = found.work, len(found.reports), np.flatnonzero(found.there)
-    parameters, change = (np.full((T, n), np.nan) for n in (len(PARAMETERS), len(work.free)))
+    work, fits, rows = found.work, found.fits, np.flatnonzero(found.there)
+    parameters, change = (
+        np.full((len(fits), n), np.nan) for n in (len(PARAMETERS), len(work.free))
+    )
     free = found.state.at(rows)
     parameters[rows] = rig_parameters(model, work, free, found.scale[rows], rows)
     posed = RigCoordinates.of(model, work).posed(free, parameters[rows])
     change[rows] = so3.norm(so3.log(np.swapaxes(free.rotations, -1, -2) @ posed.rotations))
-    found, lost = _gated(replace(found, state=found.state.with_rows(rows, posed)))
-    parameters[lost], change[lost] = np.nan, np.nan
-    return RigClip(model, found, parameters, change)
-
-
-def _gated(found: SequenceFit) -> tuple[SequenceFit, IntArray]:
-    """With losses and reasons of the poses as they are, and the frames that lose theirs."""
-    work, fits, reports = found.work, found.fits, list(found.reports)
-    measured = Measured.of(work, fits, found.state, found.scale)
-    total = measured.losses.sum(axis=1)
+    state, scale, reason = found.state.with_rows(rows, posed), found.scale.copy(), [*found.reason]
+    losses, residual = measured(work, fits, state, scale)
     # Against itself: what was lost on the way to the rig is not what went wrong in the fit.
-    outcome = measured.gate(work, total)
-    known = np.isfinite(measured.losses[:, 0])
-    for t in np.flatnonzero(known).tolist():
-        reports[t] = replace(
-            reports[t],
-            losses=dict(zip(LOSSES, measured.losses[t].tolist(), strict=True)),
-            loss=float(total[t]),
-            far_points=measured.far_points(work, t),
-        )
-    lost = np.flatnonzero(known & fits.usable & (outcome != FrameOutcome.OK))
+    outcome = work.gate(losses, residual, np.arange(len(fits)), losses.sum(axis=1))
+    lost = np.flatnonzero(fits.usable & (outcome != FrameOutcome.OK))
     for t in lost.tolist():
-        words = f"as parameters of the rig, {FrameOutcome(int(outcome[t])).words}"
-        reports[t] = replace(reports[t], status="unusable", reason=words)
-    gone = np.ones(len(reports))
-    gone[lost] = np.nan
-    state = replace(
-        found.state,
-        rotations=gone[:, None, None, None] * found.state.rotations,
-        translation=gone[:, None] * found.state.translation,
+        reason[t] = f"as parameters of the rig, {FrameOutcome(int(outcome[t])).words}"
+    for values in (state.rotations, state.translation, scale, parameters, change):
+        values[lost] = np.nan
+    clip = replace(
+        found, state=state, scale=scale, losses=losses, residual=residual, reason=tuple(reason)
     )
-    return replace(found, state=state, scale=gone * found.scale, reports=tuple(reports)), lost
+    return RigClip(model, clip, parameters, change)
 
 
 def nearest_parameters(model: MhrModel, chain: Chain, state: State) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 from kinefit.multiview.bundle import Bundle
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, Timeline, all_finite
-from kinefit.types.arrays import check_names, freeze
+from kinefit.types.arrays import check_names, freeze, frozen_array
 
 _FAR_M = 1e4  # no camera films a person at ten kilometres: such a number is no measurement
 # How much more certain than the typical point one may count as: a covariance knows the noise of
@@ -81,27 +81,24 @@ class RigTargets:
     def __post_init__(self) -> None:
         names, cameras = (check_names("RigTargets", tuple(n)) for n in (self.names, self.cameras))
         T, M, V = len(self.timeline), len(names), len(cameras)
-        wanted = {
-            "xyz": (T, M, 3), "weight": (T, M), "metric": (T, M, 3, 3), "error_px": (T, V),
-        }  # fmt: skip
-        for name, shape in wanted.items():
-            got = np.shape(getattr(self, name))
-            if got != shape:
-                raise InvalidData(f"RigTargets.{name} has shape {got}, expected {shape}.")
-        if np.isinf(self.weight).any() or (self.weight < 0).any():
-            raise InvalidData("RigTargets.weight is negative or infinite. Next: give 0 or more.")
-        xyz, weight = np.array(self.xyz, np.float64), np.nan_to_num(self.weight)
         with np.errstate(invalid="ignore"):
-            known = all_finite(xyz) & (np.abs(xyz) < _FAR_M).all(axis=-1)
-        xyz[~known] = np.nan
-        whole = np.asarray(np.isfinite(self.metric).all(axis=(-1, -2)))[..., None, None]
+            known = np.asarray((np.abs(self.xyz) < _FAR_M).all(axis=-1))
+        xyz = np.where(known[..., None], self.xyz, np.nan)
+        weight = np.nan_to_num(self.weight, posinf=-1)
+        if (weight < 0).any():
+            raise InvalidData("RigTargets.weight is negative or infinite. Next: give 0 or more.")
+        xyz = frozen_array("RigTargets", "xyz", xyz, (T, M, 3))
+        weight = frozen_array("RigTargets", "weight", weight, (T, M))
+        whole = np.isfinite(self.metric).all(axis=(-1, -2), keepdims=True)
+        metric = np.where(whole, self.metric, np.eye(3))
         freeze(
             self,
             names=names,
             cameras=cameras,
             xyz=xyz,
             weight=np.where(known, weight, 0.0),
-            metric=np.where(whole, self.metric, np.eye(3)),
+            metric=frozen_array("RigTargets", "metric", metric, (T, M, 3, 3)),
+            error_px=frozen_array("RigTargets", "error_px", self.error_px, (T, V)),
         )
 
     @classmethod
@@ -135,7 +132,10 @@ class RigTargets:
 
     @classmethod
     def of_triangulation(cls, found: Triangulation) -> RigTargets:
-        """The same from all that a triangulation knows: covariance and reprojection errors too."""
+        """The same from all that a triangulation knows: covariance and reprojection errors too,
+        of each camera over the points that it was used for."""
+        used = found.inlier_mask & np.isfinite(found.error_px)
+        total, count = np.where(used, found.error_px, 0.0).sum(axis=1), used.sum(axis=1)
         return cls.of(
             found.timeline,
             found.names,
@@ -143,7 +143,7 @@ class RigTargets:
             found.refined,
             found.inlier_mask.mean(axis=-1),
             covariance=found.covariance,
-            error_px=_camera_error(found.error_px, found.inlier_mask),
+            error_px=total / np.where(count > 0, count, np.nan),
         )
 
     def __len__(self) -> int:
@@ -160,10 +160,7 @@ class RigTargets:
         return np.asarray(self.weight > 0)
 
     def only(self, names: tuple[str, ...]) -> RigTargets:
-        """The targets of these points; raises InvalidData for one that is not there."""
-        missing = [name for name in names if name not in self.names]
-        if missing:
-            raise InvalidData(f"The targets have no point {', '.join(missing)}.")
+        """The targets of these of the points."""
         at = [self.names.index(name) for name in names]
         parts = {name: getattr(self, name)[:, at] for name in ("xyz", "weight", "metric")}
         return replace(self, names=names, **parts)
@@ -173,13 +170,6 @@ class RigTargets:
         count = self.usable.sum(axis=1)
         few = np.where(count < min_points, FrameOutcome.TOO_FEW_POINTS, FrameOutcome.OK)
         return np.where(count == 0, FrameOutcome.NO_WEIGHT, few).astype(np.int64)
-
-
-def _camera_error(error_px: FloatArray, inliers: BoolArray) -> FloatArray:
-    """(T, V) mean error over the points that each camera was used for."""
-    used = inliers & np.isfinite(error_px)
-    total, count = np.where(used, error_px, 0.0).sum(axis=1), used.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _metric(covariance: FloatArray) -> FloatArray:

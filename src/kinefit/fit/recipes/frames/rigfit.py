@@ -26,9 +26,9 @@ from functools import cached_property
 import numpy as np
 
 from kinefit.body.model import BodyModel
-from kinefit.fit.recipes.frames.frame_options import PRIORS, RigFitOptions
+from kinefit.fit.recipes.frames.frame_fits import PREVIOUS, FrameFits, History, finite_poses
+from kinefit.fit.recipes.frames.frame_options import LOSSES, RigFitOptions
 from kinefit.fit.recipes.frames.rig_targets import FrameOutcome, RigTargets
-from kinefit.fit.recipes.frames.rotation_repair import slerp
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
@@ -36,10 +36,8 @@ from kinefit.fit.solver.terms import Objective, Position, RotationPrior
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import align
 from kinefit.geometry.robust import Huber
+from kinefit.geometry.rotations import slerp
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
-
-LOSSES = ("data", *PRIORS)
-Priors = Mapping[str, RotationPrior]
 
 _ROUND = 10  # solver steps between two looks at the loss
 # With a scale, which moves between rounds only: shorter ones, and none solved to the last digit.
@@ -49,35 +47,6 @@ _FAR = 1e4  # metres, or units of shape: no body is there
 # Rotations in single precision are off by 1e-7 and are made proper; beyond 1e-3 they are none.
 _ROUNDED, _IMPROPER = 1e-9, 1e-3
 _REFERENCE_M2 = 1e-6  # 1.4 mm: losses below it are noise, and their ratios mean nothing
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """The last two usable poses before each of R frames.
-
-    previous, before: (R, F, 3, 3) local rotations, NaN where there is none.
-    ratio: (R,) time since `previous` over the time between the two.
-    """
-
-    previous: FloatArray
-    before: FloatArray
-    ratio: FloatArray
-
-    @classmethod
-    def none(cls, count: int, joints: int) -> History:
-        nothing = np.full((count, joints, 3, 3), np.nan)
-        return cls(nothing, nothing, np.full(count, np.nan))
-
-    def at(self, rows: IntArray) -> History:
-        return History(self.previous[rows], self.before[rows], self.ratio[rows])
-
-    def extrapolated(self, gain: float) -> FloatArray:
-        """(R, F, 3, 3) where the two lead, the rotation between them times `gain`; else NaN."""
-        known = finite_poses(self.before) & np.isfinite(self.ratio)
-        out = np.full(self.previous.shape, np.nan)
-        share = 1 + gain * self.ratio[known]
-        out[known] = slerp(self.before[known], self.previous[known], share[:, None])
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,44 +71,12 @@ class AlignedStart:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Where R fits ended.
-
-    losses: name (`LOSSES`) -> (R,) square metres, of `state` and `scale` as they are.
-    best_loss: (R,) the least total loss that was met, in round best_round (R,).
-    history: (R, rounds + 1) total loss after each round; the same again once a row has ended.
-    residual: (R, M) metres from each target, NaN where it has no weight; see `RigFit.residual`.
-    stopped: R words: "converged", "patience" or "iters".
-    """
-
-    state: State
-    scale: FloatArray
-    losses: Mapping[str, FloatArray]
-    history: FloatArray
-    residual: FloatArray
-    stopped: tuple[str, ...]
-
-    @property
-    def loss(self) -> FloatArray:
-        """(R,) total."""
-        return total_loss(self.losses)
-
-    @property
-    def best_loss(self) -> FloatArray:
-        return np.asarray(self.history.min(axis=1))
-
-    @property
-    def best_round(self) -> IntArray:
-        return np.asarray(self.history.argmin(axis=1))
-
-
-@dataclass(frozen=True, eq=False)
 class RigFit:
     """A body, the points it carries and what of it may move.
 
     chain: whose points are the targets; joints that are not in it stay at rest.
-    free: (F,) joints that turn. Those that do not (`frozen`: hands, jaw) keep the rotations of
-        the initial pose to the last bit.
+    free: (F,) joints that turn, the root among them. Those that do not (hands, jaw) keep the
+        rotations of the initial pose to the last bit.
     targets: with the points of the chain.
     """
 
@@ -149,35 +86,21 @@ class RigFit:
     options: RigFitOptions = field(default_factory=RigFitOptions)
 
     @classmethod
-    def of(
-        cls,
-        chain: Chain,
-        targets: RigTargets,
-        options: RigFitOptions | None = None,
-        frozen: tuple[str, ...] | None = None,
-    ) -> RigFit:
+    def of(cls, chain: Chain, targets: RigTargets, options: RigFitOptions | None = None) -> RigFit:
         """The fit of `chain` to those of the targets that it carries.
 
-        frozen: joints of the chain that keep their initial rotations. None: all that are not in
-        the body's anatomy, such as fingers, jaw, eyes, and joints that only share a twist.
-        Raises InvalidData when the chain does not have one of them, the root is among them, or
-        it carries fewer of the targets than a frame needs.
+        Joints that are not in the body's anatomy do not turn: fingers, jaw, eyes, and those that
+        only share a twist. Raises InvalidData when it carries fewer points than a frame needs.
         """
         options = options or RigFitOptions()
-        if frozen is None:
-            free_names = {chain.joint_names[0], *chain.body.anatomy.values()}
-            frozen = tuple(name for name in chain.joint_names if name not in free_names)
-        unknown = [name for name in frozen if name not in chain.joint_names]
-        if unknown or chain.joint_names[0] in frozen:
-            what = f"has no joint {', '.join(unknown)}" if unknown else "needs a root that turns"
-            raise InvalidData(f"Body {chain.body.name} {what}.")
         shared = tuple(name for name in targets.names if name in chain.point_names)
         if len(shared) < options.min_points:
             raise InvalidData(
                 f"Body {chain.body.name} has {len(shared)} of the points "
                 f"{', '.join(targets.names)}; {options.min_points} are needed."
             )
-        free = np.array([name not in frozen for name in chain.joint_names])
+        turning = {chain.joint_names[0], *chain.body.anatomy.values()}
+        free = np.array([name in turning for name in chain.joint_names])
         return cls(chain, free, targets.only(shared), options)
 
     @cached_property
@@ -191,33 +114,66 @@ class RigFit:
         step = _SCALE_ROUND if self.options.with_scale else _ROUND
         return -(-self.options.iters // step)
 
+    def nothing(self, rows: IntArray) -> FrameFits:
+        """Frames `rows` of the clip before any fit; the reason as far as the points alone tell."""
+        t, N, F, names = self.targets, len(rows), len(self.free), self.chain.shape.names
+
+        def unknown(*shape: int) -> FloatArray:
+            return np.full((N, *shape), np.nan)
+
+        return FrameFits(
+            rotations=unknown(F, 3, 3),
+            translation=unknown(3),
+            shape=unknown(len(names)),
+            scale=unknown(),
+            initial=unknown(F, 3, 3),
+            past=np.full((N, 2), -1),
+            reason=t.reasons(self.options.min_points)[rows],
+            camera=np.full(N, "", dtype=np.array((*t.cameras, PREVIOUS)).dtype),
+            attempts=np.zeros(N, dtype=np.int64),
+            losses=unknown(len(LOSSES)),
+            history=unknown(self.rounds + 1),
+            scores=unknown(len(t.cameras)),
+            residual=unknown(len(t.names)),
+            finite=t.known[rows].sum(axis=1),
+            weighted=t.usable[rows].sum(axis=1),
+            stopped=np.full(N, "", dtype="U9"),
+        )
+
+    def state(self, fits: FrameFits) -> State:
+        """The poses of N frames."""
+        offset = np.zeros((len(self.chain.point_names), 3))
+        return State(fits.rotations, fits.translation, fits.shape, offset)
+
     def align(self, state: State, rows: IntArray) -> AlignedStart:
         """Each pose of `state` (R) brought to the points of frame `rows` (R,), without bending it.
 
         Poses that are not finite, and those that the points do not determine, score NaN.
         """
-        safe, whole = self._sound(with_shape_each(state))
+        safe, whole = self._sound(state.with_shape_each())
         points = safe.posed(self.chain).points[:, self.columns]
         R, scale, shift, off = self._similarity(points, rows)
         there = whole & np.isfinite(scale) & (scale > 0)
         R = np.where(there[:, None, None], R, np.eye(3))
         scale, shift = np.where(there, scale, 1.0), np.where(there[:, None], shift, 0.0)
         score = np.where(there, self._mean(off, rows), np.nan)
-        return AlignedStart(self._moved(safe, R, shift / scale[:, None]), scale, whole, score)
+        moved = safe.carried(self.chain, R, shift / scale[:, None])
+        return AlignedStart(moved, scale, whole, score)
 
-    def fit(self, start: AlignedStart, rows: IntArray, past: History | None = None) -> Found:
+    def fit(self, start: AlignedStart, rows: IntArray, past: History | None = None) -> FrameFits:
         """From aligned poses (R) to the points of frames `rows` (R,); a frame may come repeatedly.
 
-        Every start must have a score: `AlignedStart.score` is finite.
+        Every start must have a score: `AlignedStart.score` is finite. A pose that does not pass
+        the quality gates has a reason.
         """
         o, R = self.options, len(rows)
         past = past or History.none(R, len(self.free))
         priors = self.priors(start.state.rotations, past)
         state, scale = start.state, start.scale.copy()
         variables = Variables(self.chain, self.free)
-        history = [total_loss(self._losses(state, scale, rows, priors))]
+        history = [self.measure(state, scale, rows, priors)[0].sum(axis=1)]
         going, idle = np.arange(R), np.zeros(R, dtype=np.int64)
-        stopped = np.full(R, "iters", dtype=object)
+        stopped = np.full(R, "iters", dtype="U9")
         step, fall = (_SCALE_ROUND, _SCALE_FALL) if o.with_scale else (_ROUND, Options.least_fall)
         for left in range(o.iters, 0, -step):
             objective = Objective((self.data_term(scale, rows),), tuple(priors.values()))
@@ -239,58 +195,61 @@ class RigFit:
             if not len(going):
                 break
         history += history[-1:] * (1 + self.rounds - len(history))
-        return Found(
-            state=state,
+        losses, residual = self.measure(state, scale, rows, priors)
+        return replace(
+            self.nothing(rows),
+            rotations=state.rotations,
+            translation=state.translation,
+            shape=state.shape,
             scale=scale,
-            losses=self._losses(state, scale, rows, priors),
+            initial=start.state.rotations,
+            reason=self.gate(losses, residual, rows, np.min(history, axis=0)),
+            losses=losses,
             history=np.stack(history, axis=1),
-            residual=self.residual(state, scale, rows),
-            stopped=tuple(stopped.tolist()),
+            residual=residual,
+            stopped=stopped,
         )
 
     def blended(self, start: State, past: History) -> State:
         """Free joints of `start` rotated by `temporal_init_blend` to where the past leads."""
         ahead = past.extrapolated(self.options.temporal_extrapolation)
         target = np.where(np.isfinite(ahead), ahead, past.previous)
-        turn = finite_poses(target)[:, None] & self.free
-        turn[:, 0] = False  # the root's direction is the alignment's
+        turn = finite_poses(target)[:, None] & self._bends
         rotations = start.rotations.copy()
         share = self.options.temporal_init_blend
         rotations[turn] = slerp(rotations[turn], target[turn], share)
         return replace(start, rotations=rotations)
 
-    def losses(
-        self, state: State, scale: FloatArray, rows: IntArray, initial: FloatArray, past: History
-    ) -> dict[str, FloatArray]:
-        """Every loss (R,) of R poses, from the poses themselves; see `Found.losses`."""
-        return self._losses(with_shape_each(state), scale, rows, self.priors(initial, past))
-
-    def residual(self, state: State, scale: FloatArray, rows: IntArray) -> FloatArray:
-        """(R, M) metres between the points of poses and targets; NaN for targets without weight."""
-        points = scale[:, None, None] * state.posed(self.chain).points[:, self.columns]
-        return np.where(
-            self.targets.usable[rows], so3.norm(points - self.targets.xyz[rows]), np.nan
-        )
+    def measure(
+        self, state: State, scale: FloatArray, rows: IntArray, priors: Mapping[str, RotationPrior]
+    ) -> tuple[FloatArray, FloatArray]:
+        """`losses` (R, 5) and `residual` (R, M) of `FrameFits`, from R poses as they are."""
+        data, every = self.data_term(scale, rows), np.arange(len(rows))
+        points = state.posed(self.chain).points[:, self.columns]
+        r = data.residual(points, every)
+        losses = np.zeros((len(rows), len(LOSSES)))
+        losses[:, 0] = (data.weight * data.kernel.rho((r * r).sum(axis=-1))).sum(axis=1) / 2
+        for name, prior in priors.items():
+            square = prior.residual(state.rotations, every) ** 2
+            losses[:, LOSSES.index(name)] = square.sum(axis=(1, 2)) / 2
+        off = so3.norm(scale[:, None, None] * points - self.targets.xyz[rows])
+        return losses, np.where(self.targets.usable[rows], off, np.nan)
 
     def gate(
-        self,
-        losses: Mapping[str, FloatArray],
-        residual: FloatArray,
-        rows: IntArray,
-        best: FloatArray,
+        self, losses: FloatArray, residual: FloatArray, rows: IntArray, best: FloatArray
     ) -> IntArray:
         """(R,) `FrameOutcome` of poses by what they themselves leave.
 
-        losses, residual: theirs, see `losses` and `residual`. best: (R,) the least loss found.
+        losses, residual: theirs, see `measure`. best: (R,) the least loss found.
         """
-        o, total = self.options, total_loss(losses)
+        o, total = self.options, losses.sum(axis=1)
         reason = np.where(np.isfinite(total), FrameOutcome.OK, FrameOutcome.BAD_LOSS)
         grown = total + _REFERENCE_M2 > o.bad_loss_growth_ratio * (best + _REFERENCE_M2)
         near = self._mean(self.near(residual).astype(np.float64), rows)
         reason[grown] = FrameOutcome.LOSS_GREW
         reason[near < o.bad_near_share] = FrameOutcome.FEW_NEAR
         reason[total > o.bad_loss_threshold] = FrameOutcome.BAD_LOSS
-        reason[losses["data"] > o.bad_data_loss_threshold] = FrameOutcome.BAD_DATA_LOSS
+        reason[losses[:, 0] > o.bad_data_loss_threshold] = FrameOutcome.BAD_DATA_LOSS
         return reason.astype(np.int64)
 
     def near(self, residual: FloatArray) -> BoolArray:
@@ -310,41 +269,28 @@ class RigFit:
 
     def priors(self, initial: FloatArray, past: History) -> dict[str, RotationPrior]:
         """Those of `PRIORS` that have a weight, by name. initial: (R, F, 3, 3) of `pose_reg`."""
-        options, out = self.options, {}
-        moves = self.free.copy()
-        moves[0] = False  # the root's direction is the points' affair
-        for name in PRIORS:
-            if options.weight(name) == 0:
+        o, out = self.options, {}
+        targets = {
+            "pose_reg": initial,
+            "temporal": past.previous,
+            "temporal_velocity": past.extrapolated(o.temporal_extrapolation),
+            "temporal_accel": past.extrapolated(1.0),
+        }
+        for name, target in targets.items():
+            if o.weight(name) == 0:
                 continue
-            if name == "pose_reg":
-                target = initial
-            elif name == "temporal":
-                target = past.previous
-            else:
-                gain = options.temporal_extrapolation if name == "temporal_velocity" else 1.0
-                target = past.extrapolated(gain)
             known = finite_poses(target)
-            sigma = np.sqrt(max(moves.sum(), 1) / (2 * options.weight(name)))
+            sigma = np.sqrt(max(self._bends.sum(), 1) / (2 * o.weight(name)))
             out[name] = RotationPrior(
                 np.where(known[:, None, None, None], target, np.eye(3)),
-                np.where(known[:, None] & moves, sigma, np.inf),
+                np.where(known[:, None] & self._bends, sigma, np.inf),
             )
         return out
 
-    def _losses(
-        self, state: State, scale: FloatArray, rows: IntArray, priors: Priors
-    ) -> dict[str, FloatArray]:
-        out = {name: np.zeros(len(rows)) for name in LOSSES}
-        out["data"] = self._data_loss(state, scale, rows)
-        every = np.arange(len(rows))
-        for name, prior in priors.items():
-            out[name] = (prior.residual(state.rotations, every) ** 2).sum(axis=(1, 2)) / 2
-        return out
-
-    def _data_loss(self, state: State, scale: FloatArray, rows: IntArray) -> FloatArray:
-        data = self.data_term(scale, rows)
-        r = data.residual(state.posed(self.chain).points[:, self.columns], np.arange(len(rows)))
-        return np.asarray((data.weight * data.kernel.rho((r * r).sum(axis=-1))).sum(axis=1) / 2)
+    @cached_property
+    def _bends(self) -> BoolArray:
+        """(F,) free joints but the root, whose direction is the points' affair."""
+        return self.free & (np.arange(len(self.free)) > 0)
 
     def _rescaled(
         self, state: State, scale: FloatArray, rows: IntArray
@@ -359,8 +305,11 @@ class RigFit:
         R = np.where(usable[:, None, None], R, np.eye(3))
         larger = scale * np.where(usable, factor, 1.0)
         shift = np.where(usable[:, None], shift, 0.0)
-        moved = self._moved(state, R, shift / larger[:, None])
-        gain = self._data_loss(state, scale, rows) - self._data_loss(moved, larger, rows)
+        moved = state.carried(self.chain, R, shift / larger[:, None])
+        before, after = (
+            self.measure(*poses, rows, {})[0][:, 0] for poses in ((state, scale), (moved, larger))
+        )
+        gain = before - after
         better = np.flatnonzero(gain > 0)
         out = scale.copy()
         out[better] = larger[better]
@@ -401,14 +350,6 @@ class RigFit:
         rest = replace(State.rest(self.chain, len(lost), shape_each=True), offset=state.offset)
         return replace(state, rotations=R).with_rows(lost, rest), whole
 
-    def _moved(self, state: State, R: FloatArray, shift: FloatArray) -> State:
-        """All points x of each pose moved to R x + shift."""
-        root = self.chain.body.rest_joints(state.shape)[..., 0, :]
-        rotations = state.rotations.copy()
-        rotations[:, 0] = R @ rotations[:, 0]
-        place = (R @ (root + state.translation)[..., None])[..., 0] + shift - root
-        return replace(state, rotations=rotations, translation=place)
-
     def _share(self, rows: IntArray) -> FloatArray:
         """(R, M) weights with a sum of one in each frame; zero where there are none."""
         weight = self.targets.weight[rows]
@@ -442,19 +383,3 @@ def best_cameras(score: FloatArray, error_px: FloatArray, tie_m: float) -> IntAr
     keys = (ranked, np.where(tied, px, np.inf), ~tied)
     order = np.lexsort(keys, axis=1)
     return np.where(np.take_along_axis(missing, order, axis=1), -1, order)
-
-
-def total_loss(losses: Mapping[str, FloatArray]) -> FloatArray:
-    return np.asarray(sum(losses.values()))
-
-
-def with_shape_each(state: State) -> State:
-    """The state with a shape for every pose."""
-    if state.shape_each:
-        return state
-    return replace(state, shape=np.tile(state.shape, (len(state), 1)))
-
-
-def finite_poses(rotations: FloatArray) -> BoolArray:
-    """(R,) rows of (R, F, 3, 3) that are finite throughout."""
-    return np.asarray(np.isfinite(rotations).all(axis=(1, 2, 3)))

@@ -44,15 +44,6 @@ class SpikeRule:
     least: float = 0.35
 
 
-def slerp(start: FloatArray, end: FloatArray, share: FloatArray | float) -> FloatArray:
-    """(..., 3, 3) the rotation at `share` (0..1) of the shortest way from `start` to `end`.
-
-    share: any shape that broadcasts with the leading axes; beyond 0..1 it goes on rotating.
-    """
-    turn = so3.log(np.swapaxes(start, -1, -2) @ end)
-    return np.asarray(start @ so3.exp(np.asarray(share)[..., None] * turn))
-
-
 def repair(
     time: FloatArray, values: FloatArray, rule: SpikeRule | None = None
 ) -> tuple[FloatArray, BoolArray]:
@@ -106,30 +97,22 @@ def smooth(time: FloatArray, values: FloatArray, spread_s: float) -> FloatArray:
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class Bridge:
-    """Frames between two good ones, and where between them.
+def bridge(
+    time: FloatArray, good: BoolArray, max_gap_s: float
+) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
+    """The frames that are not `good` (T,) in gaps of at most `max_gap_s` from good to good.
 
-    frame, before, after: (N,) places in the clip. share: (N,) 0..1 of the way in time.
+    Places in the clip (N,) of these, of the good ones before and after, and the share (N,) 0..1
+    of the way in time between the two.
     """
-
-    frame: IntArray
-    before: IntArray
-    after: IntArray
-    share: FloatArray
-
-
-def bridge(time: FloatArray, good: BoolArray, max_gap_s: float) -> Bridge:
-    """The frames that are not `good` (T,) in gaps of at most `max_gap_s` from good to good."""
-    at = np.flatnonzero(good)
-    lost = np.flatnonzero(~good)
+    at, lost = np.flatnonzero(good), np.flatnonzero(~good)
     place = np.searchsorted(at, lost)
     inside = (place > 0) & (place < len(at))
     lost, before, after = lost[inside], at[place[inside] - 1], at[place[inside]]
     gap = time[after] - time[before]
     short = gap <= max_gap_s
-    lost, before, after, gap = lost[short], before[short], after[short], gap[short]
-    return Bridge(lost, before, after, (time[lost] - time[before]) / gap)
+    share = (time[lost] - time[before])[short] / gap[short]
+    return lost[short], before[short], after[short], share
 
 
 def _predicted(
@@ -196,7 +179,7 @@ def _medoid(window: FloatArray, known: BoolArray) -> FloatArray:
     mask = np.moveaxis(known, 1, 2)
     sums = (apart * mask[..., None, :]).sum(axis=-1)
     best = np.where(mask, sums, np.inf).argmin(axis=-1)  # (n, J)
-    pick = best[:, None].reshape(len(best), 1, -1, *[1] * (window.ndim - 3))
+    pick = _like(best[:, None], window)
     return np.asarray(np.take_along_axis(window, pick, axis=1)[:, 0])
 
 
@@ -242,12 +225,11 @@ def _finite(time: FloatArray, values: FloatArray) -> BoolArray:
 
 
 def _like(mask: NDArray[Any], values: FloatArray) -> NDArray[Any]:
-    """`mask` (n, J) with axes for the components of a value of (T, J, ...)."""
-    return mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
+    """`mask` with axes for the components of a value."""
+    return mask.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
 
 
 def _filled(values: FloatArray, known: BoolArray) -> FloatArray:
     """Values with something finite where they are not `known`: it has no weight."""
-    axes = values.ndim - known.ndim
-    nothing = np.eye(3) if axes == 2 else np.zeros(3)
-    return np.where(known.reshape(*known.shape, *[1] * axes), values, nothing)
+    nothing = np.eye(3) if values.ndim - known.ndim == 2 else np.zeros(3)
+    return np.where(_like(known, values), values, nothing)
