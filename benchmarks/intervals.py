@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,9 @@ import numpy as np
 from kinefit.api import process
 from kinefit.biomech.angles.intervals import KEYPOINTS, LABORATORY, Interval, kind_of, setup_of
 from kinefit.biomech.markers import final_names
-from kinefit.body.anny import load_anny
 from kinefit.evaluate.run_folder import RunData, read_run
 from kinefit.evaluate.scene_folder import read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
-from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
 from kinefit.synth.truth import PersonTruth
@@ -42,8 +39,6 @@ def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarr
     """(cameras, kind -> (N, 2) error and spread, degrees or metres) of every view and rig."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
-    # Where markers are stuck is not the scene's to say: it may be older than the table of places.
-    person = replace(person, markers=mesh_markers(load_anny(), person.motion))
     videos = [scene / f"{name}.mp4" for name in opened.truth.rig.names]
     for chosen in [[v] for v in videos] + [videos[:2], videos]:
         options = {"height": person.stature_m, "mass": person.mass_kg, "export": ""}
@@ -120,7 +115,7 @@ def table(source: Path, held_out: Path) -> None:
     for name, rows in sorted(load_arrays(source).items()):
         best = min((fitted(*known(rows), f) for f in FACTORS), key=lambda one: one[0])[1]
         off, spread = known(others[name])
-        sd = np.hypot(best.factor * spread, best.constant_deg)
+        sd = np.hypot(best.factor * spread, best.constant)
         inside = np.mean(np.abs(off) <= 1.96 * sd)
         holds = HOLDS[0] <= inside <= HOLDS[1]
         digits = 4 if name.split()[1] in (KEYPOINTS, LABORATORY) else 1
