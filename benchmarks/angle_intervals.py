@@ -22,8 +22,7 @@ import numpy as np
 from kinefit.api import process
 from kinefit.biomech.angles.intervals import Interval, kind_of, setup_of
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.run_folder import read_run
-from kinefit.evaluate.scene_folder import read_scene
+from kinefit.evaluate.run_folder import read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at
 from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.pipeline.artifacts import load_arrays

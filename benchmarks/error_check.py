@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from kinefit.synth.detector_error_features import KNOWN, Views
 from kinefit.synth.detector_error_fit import Sample
-from kinefit.synth.detector_errors import WORLD, XY, DetectorErrors, draw, find_errors
+from kinefit.synth.detector_errors import KNOWN, WORLD, XY, DetectorErrors, Views, draw, find_errors
 from kinefit.types import BoolArray, FloatArray
 
 _HIDDEN = 64  # units of the classifier's layer

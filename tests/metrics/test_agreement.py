@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kinefit.metrics import agreement, icc_2_1, same_turn
+from kinefit.metrics.statistics import agreement, icc_2_1, same_turn
 from kinefit.types import InvalidData
 
 NAN = float("nan")

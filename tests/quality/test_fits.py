@@ -2,8 +2,12 @@
 
 import pytest
 
-from kinefit.quality.fits import frame_fit_findings, marker_fit_findings, picture_findings
-from kinefit.quality.verdict import verdict
+from kinefit.quality.verdict import (
+    frame_fit_findings,
+    marker_fit_findings,
+    picture_findings,
+    verdict,
+)
 
 MARKERS = {
     "frames": 100, "rms_mm": 6.0, "frames_far_off": [], "frames_without_pose": [],

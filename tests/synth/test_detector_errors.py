@@ -14,15 +14,6 @@ from typer.testing import CliRunner
 
 from benchmarks.error_check import auc, drawn_by, energy_distance, held_out, tell_apart
 from kinefit.cli.commands import app
-from kinefit.synth.detector_error_features import (
-    BLAZE,
-    KNOWN,
-    NAMES,
-    SWAP_GROUPS,
-    Views,
-    columns,
-    twins,
-)
 from kinefit.synth.detector_error_fit import (
     Sample,
     fit_detector_errors,
@@ -30,12 +21,18 @@ from kinefit.synth.detector_error_fit import (
     swapped_sides,
 )
 from kinefit.synth.detector_errors import (
+    BLAZE,
     CHANNELS,
+    KNOWN,
+    NAMES,
     SCORE,
+    SWAP_GROUPS,
     WORLD,
     XY,
     DetectorErrors,
+    Views,
     apply_errors,
+    columns,
     detector_errors,
     draw,
     find_errors,
@@ -43,8 +40,9 @@ from kinefit.synth.detector_errors import (
     read_detector_errors,
     scaled,
     swap_sides,
+    twins,
 )
-from kinefit.synth.pair_files import FIELDS
+from kinefit.synth.pairs import FIELDS
 from kinefit.synth.truth import Visibility
 from kinefit.types import FloatArray, InputError, InvalidData, TooFewPoints
 

@@ -13,8 +13,7 @@ import pytest
 from kinefit.io.atomic import PARTIAL
 from kinefit.skeletons import skeleton
 from kinefit.synth import pairs
-from kinefit.synth.pair_files import FIELDS, read_pairs, unit_torso
-from kinefit.synth.pairs import Shard, make_pairs
+from kinefit.synth.pairs import FIELDS, Shard, make_pairs, read_pairs, unit_torso
 from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.truth import Visibility
 from kinefit.types import InputError

@@ -11,12 +11,12 @@ from kinefit.body.model import BodyModel
 from kinefit.evaluate.position_scores import HIPS, columns, common_names, score_points
 from kinefit.evaluate.truth_at_times import Clock, WorldTransform, markers_at, nearest, poses_at
 from kinefit.geometry.projection import project, to_camera
-from kinefit.metrics import aligned_frames, mask_iou, point_errors, reprojection, summary
+from kinefit.metrics.points import aligned_frames, mask_iou, point_errors, reprojection
+from kinefit.metrics.statistics import summary
 from kinefit.render.mesh import rasterise
 from kinefit.synth.body_points import body_points
-from kinefit.synth.masks import BACKGROUND
 from kinefit.synth.subjects import stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
+from kinefit.synth.truth import BACKGROUND, PersonTruth, SceneTruth, ViewTruth
 from kinefit.types import BodyMotion, BoolArray, Camera, FloatArray, IntArray
 
 _MOST_MESHES, _MOST_MASKS = 60, 20  # frames whose mesh is scored: evenly over the clip
@@ -144,8 +144,8 @@ def _reprojection(
     both = common_names(names, someone.markers.names)
     truth = real[:, columns(someone.markers.names, both)]
     xy = np.stack([project(c, xyz) for c, xyz in zip(true_cameras, truth, strict=True)])
-    errors = reprojection(camera, own[:, columns(names, both)], xy)
-    return {"px": summary(errors.px).to_json(), "mm": summary(errors.mm).to_json()}
+    px, mm = reprojection(camera, own[:, columns(names, both)], xy)
+    return {"px": summary(px).to_json(), "mm": summary(mm).to_json()}
 
 
 def _mask_scores(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kinefit.evaluate.position_scores import columns, common_names
 from kinefit.evaluate.truth_at_times import nearest
-from kinefit.metrics import correct_points, mean_of, point_errors, summary
-from kinefit.metrics.summary import plain
+from kinefit.metrics.points import correct_points, point_errors
+from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.skeletons import skeleton
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import SPEED_LIMIT

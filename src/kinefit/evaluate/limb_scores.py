@@ -12,8 +12,8 @@ from kinefit.evaluate.detection_scores import frames_of, own_points, person_size
 from kinefit.evaluate.position_scores import aligned, columns
 from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.geometry.align import align, rotation_between
-from kinefit.metrics import angles_between, direction_errors, limb_directions, mean_of, summary
-from kinefit.metrics.summary import plain
+from kinefit.metrics.points import angles_between, direction_errors, limb_directions
+from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.synth.truth import SceneTruth, ViewTruth

@@ -11,21 +11,14 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.position_scores import aligned, columns, common_names, root_of
-from kinefit.evaluate.scene_folder import read_reference
+from kinefit.evaluate.run_folder import read_reference
 from kinefit.evaluate.truth_at_times import SLACK_S, nearest
 from kinefit.io.arrays import read_npz
 from kinefit.io.body_npz import read_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc
-from kinefit.metrics import (
-    acceleration_errors,
-    centred,
-    mean_of,
-    one_rigid,
-    point_errors,
-    summary,
-)
-from kinefit.metrics.summary import plain
+from kinefit.metrics.points import acceleration_errors, centred, one_rigid, point_errors
+from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.multiview.bundle import read_bundle
 from kinefit.synth.truth import interpolated
 from kinefit.types import FloatArray, InputError, InvalidData, Markers, TooFewPoints

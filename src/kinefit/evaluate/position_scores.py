@@ -8,28 +8,30 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.contact import FEET
-from kinefit.metrics import (
+from kinefit.metrics.points import (
+    FIRST_FRAMES,
     acceleration_errors,
     aligned_frames,
     bone_lengths,
     centred,
     foot_sliding,
-    gaussian_nll,
-    interval_coverage,
     jitter,
-    mean_of,
     one_rigid,
     point_errors,
-    region_coverage,
     root_translation_errors,
-    sparsification,
-    summary,
     variation_pct,
     world_errors,
 )
-from kinefit.metrics.positions import FIRST_FRAMES
-from kinefit.metrics.summary import plain
-from kinefit.metrics.uncertainty import LEVELS
+from kinefit.metrics.statistics import (
+    LEVELS,
+    gaussian_nll,
+    interval_coverage,
+    mean_of,
+    plain,
+    region_coverage,
+    sparsification,
+    summary,
+)
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.types import FloatArray, InvalidData
 
@@ -69,7 +71,7 @@ def aligned(
     absolute: unaligned. root: in each frame from the middle of the hips (or "Hip"). These two need
     the same axes: without `placed` they are left out. rigid, similarity: one motion (and
     scale) for the clip. w, wa: chunks of 100 frames by a similarity of their own, from their first
-    two frames or all (`kinefit.metrics.world_errors`). pa: a similarity for each frame.
+    two frames or all (`world_errors`). pa: a similarity for each frame.
     """
     root = root_of(names)
     out = {}
@@ -195,8 +197,7 @@ def score_deviations(errors: FloatArray, sd: FloatArray) -> dict[str, Any]:
     """Whether standard deviations `sd` (...,) of `errors` (...,), of one unit, are true.
 
     "68%", "95%": share of the errors within these intervals. nll: mean negative log-likelihood,
-    nats. ause: whether large deviations mark large errors (`kinefit.metrics.sparsification`), 0 at
-    best.
+    nats. ause: whether large deviations mark large errors (`sparsification`), 0 at best.
     """
     shares = {f"{level:.0%}": interval_coverage(errors, sd, level).to_json() for level in LEVELS}
     return shares | _likelihood(errors[..., None], sd[..., None, None] ** 2)

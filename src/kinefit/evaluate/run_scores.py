@@ -1,34 +1,101 @@
-"""A run, or training pairs, against the known truth: everything that the files allow."""
+"""A run, a file of angles, or training pairs, against the known truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kinefit.biomech.angles import to_opensim
+from kinefit.biomech.angles.compare import DofError, compare, read_coordinates
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import score_body, score_masks
 from kinefit.evaluate.detection_scores import frames_of, score_track
-from kinefit.evaluate.error_plots import plot_sources
-from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track
-from kinefit.evaluate.joint_angles import score_angles
+from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track, plot_sources
 from kinefit.evaluate.limb_scores import score_pairs, score_pof
 from kinefit.evaluate.position_scores import (
     columns,
     common_names,
     score_covariances,
+    score_deviations,
     score_marker_deviations,
     score_points,
 )
-from kinefit.evaluate.run_folder import RunData, read_run
-from kinefit.evaluate.scene_folder import check_person, read_scene
+from kinefit.evaluate.run_folder import RunData, check_person, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.io.video import frames
-from kinefit.synth.pair_files import read_pairs
-from kinefit.synth.truth import SceneTruth, ViewTruth
-from kinefit.types import BoolArray, InputError, InvalidData, Markers, MissingMarkers, TooFewPoints
+from kinefit.metrics.statistics import Agreement, agreement, mean_of, plain, same_turn
+from kinefit.synth.pairs import read_pairs
+from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
+from kinefit.types import (
+    BoolArray,
+    InputError,
+    InvalidData,
+    JointAngles,
+    Markers,
+    MissingMarkers,
+    TooFewPoints,
+)
+
+
+def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
+    """Angles against `truth` at the same samples; see `kinefit.metrics.statistics.Agreement`.
+
+    Samples near gimbal lock in either are left out: there the value depends on noise. Whole turns
+    do not count. `mae_centred` and `sd` are without the constant offset that different marker sets
+    always have. overall: means over the degrees of freedom, of absolute values.
+    coverage: of the standard deviations, if any; centred: about the mean difference.
+    Raises InvalidData without a common angle.
+    """
+    names = common_names(angles.names, truth.names)
+    ours, real = columns(angles.names, names), columns(truth.names, names)
+    locked = angles.gimbal[:, ours] | truth.gimbal[:, real]
+    reference = truth.degrees[:, real]
+    difference = np.where(locked, np.nan, angles.degrees[:, ours] - reference)
+    difference = np.stack([same_turn(column) for column in difference.T], axis=1)
+    found = {
+        name: agreement(reference[:, i] + difference[:, i], reference[:, i])
+        for i, name in enumerate(names)
+    }
+    out: dict[str, Any] = {
+        "frames": int(np.isfinite(reference).any(axis=1).sum()),
+        "overall": _overall(found),
+        "dofs": {name: one.to_json() for name, one in found.items()},
+    }
+    if angles.sd is not None:
+        sd = angles.sd[:, ours]
+        out["coverage"] = {
+            "absolute": score_deviations(difference, sd),
+            "centred": score_deviations(difference - mean_of(difference, 0), sd),
+        }
+    return out
+
+
+def _overall(found: Mapping[str, Agreement]) -> dict[str, Any]:
+    keys = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
+    signed = ("icc", "r")
+    table = {key: np.array([getattr(one, key) for one in found.values()]) for key in keys}
+    return plain({k: float(mean_of(v if k in signed else np.abs(v))) for k, v in table.items()})
+
+
+def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, DofError]:
+    """A file's angles against the truth, under OpenSim's coordinate names, in degrees.
+
+    path: as for `kinefit.biomech.angles.compare.evaluate_file`. name: the reference's, for
+    messages.
+    Raises InputError for a file that cannot be read or compared.
+    """
+    reference = to_opensim(person.angles, person.markers)
+    try:
+        return compare(read_coordinates(path), reference)
+    except (InvalidData, TooFewPoints) as error:
+        raise InputError(
+            path, f"cannot be compared with {name}: {str(error).partition(' Next:')[0]}",
+            "give the scene that it was made from",
+        ) from error  # fmt: skip
+
 
 _WHITE = 128  # a pixel of a mask's video from which on it is a person
 

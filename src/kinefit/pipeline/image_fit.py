@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
 from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import PictureOptions
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import check_folder
-from kinefit.quality.fits import picture_findings
-from kinefit.quality.verdict import marker_words
+from kinefit.quality.verdict import marker_words, picture_findings
 from kinefit.render.body_overlay import write_body_picture
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import (
@@ -59,7 +59,7 @@ def fit_pictures(
     *,
     focal_px: float | None = None,
     fov_deg: float | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[PictureResult]:
     """A body for the person in each picture; files in `out`, named like the pictures.
 
@@ -109,7 +109,7 @@ def fit_pictures(
 _NOBODY = "no person was found in it"
 
 
-def _detected(pictures: Sequence[Path], progress: Callable[[int, int], None]) -> list[Keypoints2D]:
+def _detected(pictures: Sequence[Path], progress: Progress) -> list[Keypoints2D]:
     """The landmarks of the person in each picture."""
     detector = make_detector("mediapipe")
     found = []
@@ -125,7 +125,7 @@ def _detected(pictures: Sequence[Path], progress: Callable[[int, int], None]) ->
             points, score = np.full((1, count, 2), np.nan), np.zeros((1, count))
             timeline = Timeline.regular(1, 1.0)
             found.append(Keypoints2D(timeline, detector.names, points, score, info.size))
-        progress(i + 1, len(pictures))
+        progress("detect", i + 1, len(pictures))
     return found
 
 

@@ -22,7 +22,7 @@ from kinefit.pipeline.results import words_about
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
 from kinefit.pipeline.store import check_folder
-from kinefit.quality.fits import marker_fit_findings
+from kinefit.quality.verdict import marker_fit_findings
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
 from kinefit.types import Finding, InputError, MissingMarkers, TooFewPoints
 

@@ -10,17 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kinefit.pipeline.context import Context, Job
-from kinefit.pipeline.stages import (
-    angles,
-    body,
-    detect,
-    export,
-    markers,
-    observe,
-    observe_rig,
-    overlay,
-    report,
-)
+from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
 from kinefit.types import InputError
 
 Work = Callable[[Context], None]
@@ -76,7 +66,7 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: job.kind == "video",
     ),
     Stage(
-        "observe", observe_rig.rig, ("detect",), (*_RIG, "height"),
+        "observe", observe.rig, ("detect",), (*_RIG, "height"),
         "triangulated points with their evidence, cameras",
         when=lambda job: job.kind == "rig",
     ),
@@ -112,7 +102,7 @@ PLAN: tuple[Stage, ...] = (
         for kind in export.KINDS
     ),
     Stage(
-        "overlay", overlay.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
+        "overlay", export.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
     Stage(

@@ -10,8 +10,8 @@ from kinefit.io.packages import pose2sim_folder
 from kinefit.io.video import VideoInfo, probe
 from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.context import Job
-from kinefit.pipeline.rig import rig_of
 from kinefit.pipeline.stages.detect import detector_of
+from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
 
 

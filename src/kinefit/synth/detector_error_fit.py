@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.synth.detector_error_features import KNOWN, SWAP_GROUPS, Views, twins
 from kinefit.synth.detector_errors import (
     CHANNELS,
+    KNOWN,
+    SWAP_GROUPS,
     XY,
     DetectorErrors,
+    Views,
     find_errors,
     logistic,
     scaled,
     swap_sides,
+    twins,
 )
-from kinefit.synth.pair_files import read_pairs
+from kinefit.synth.pairs import read_pairs
 from kinefit.types import BoolArray, FloatArray, TooFewPoints
 
 _LEAST_ROWS = 200  # for some 40 features
@@ -49,7 +52,7 @@ class Sample:
 
     @classmethod
     def of(cls, pairs: Mapping[str, NDArray[Any]]) -> Sample:
-        """Of the arrays of `kinefit.synth.pair_files.FIELDS`."""
+        """Of the arrays of `kinefit.synth.pairs.FIELDS`."""
         views = Views.of(
             pairs["true_33"].astype(np.float64), pairs["xyz_33"].astype(np.float64),
             pairs["sight_33"], pairs["K"], pairs["stature_m"],

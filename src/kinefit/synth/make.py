@@ -7,7 +7,7 @@ writes the videos. The result does not depend on the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,17 +26,27 @@ from kinefit.body.model import BodyModel
 from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import VideoWriter
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json, sha256_path
 from kinefit.synth.body_points import body_points
-from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_manifest
-from kinefit.synth.masks import LabelRuns
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.scene import CameraSpec, Scene, pictures_in, sample_scene
 from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.scene_renderer import NO_PICTURE, RenderedFrame, SceneRenderer
 from kinefit.synth.subjects import mass, stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, write_truth
+from kinefit.synth.truth import (
+    CALIBRATION,
+    CLAIM,
+    MANIFEST,
+    TRUTH,
+    LabelRuns,
+    PersonTruth,
+    SceneTruth,
+    ViewTruth,
+    read_manifest,
+    write_truth,
+)
 from kinefit.types import (
     BodyMotion,
     CameraRig,
@@ -48,22 +58,20 @@ from kinefit.types import (
 
 _CHUNK = 8  # frames rendered at a time: posing a mesh is quicker for several
 
-Progress = Callable[[int, int], None]
-
 
 def make_scenes(
-    options: SynthOptions,
     out: Path,
+    options: SynthOptions,
     count: int = 1,
     *,
     processes: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[Path]:
     """Render `count` scenes: into `out`, or its folders scene_00000, ... if there are several.
 
     Existing scenes of the same options and code are kept. Several scenes are rendered at the same
-    time, one in each process. Returns the folders. Raises InputError as `make_scene` and
-    `sample_scene` do.
+    time, one in each process: a script calls this under `if __name__ == "__main__":`. Returns the
+    folders. Raises InputError as `make_scene` and `sample_scene` do.
     """
     processes = processes or os.cpu_count() or 1
     body, library = load_anny(), motion_library(options.motion)
@@ -72,10 +80,10 @@ def make_scenes(
     scenes = (sample_scene(options, i, body, library) for i in missing)
     if len(missing) <= 1 or processes == 1:
         for done, (i, scene) in enumerate(zip(missing, scenes, strict=True)):
-            per_frame = progress if count == 1 else lambda done, total: None
+            per_frame = progress if count == 1 else lambda stage, done, total: None
             make_scene(scene, folders[i], processes=processes, progress=per_frame)
             if count > 1:
-                progress(count - len(missing) + done + 1, count)
+                progress("film", count - len(missing) + done + 1, count)
     else:
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             jobs = [
@@ -85,7 +93,7 @@ def make_scenes(
             try:
                 for done, job in enumerate(as_completed(jobs)):
                     job.result()
-                    progress(count - len(missing) + done + 1, count)
+                    progress("film", count - len(missing) + done + 1, count)
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # or the others would all be rendered first
                 raise
@@ -97,7 +105,7 @@ def make_scene(
     out: Path,
     *,
     processes: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> None:
     """Render `scene` into the folder `out`: a video per camera, the calibration with its errors,
     the truth, and last `scene.json`: how it was made, and the SHA-256 of every file.
@@ -118,7 +126,7 @@ def make_scene(
             for writer, frame in zip(writers, row, strict=True):
                 writer.add(frame.picture, k / scene.options.rate)
             rows.append([replace(frame, picture=NO_PICTURE) for frame in row])
-            progress(k + 1, scene.options.frames)
+            progress("film", k + 1, scene.options.frames)
     truth = SceneTruth(
         tuple(_person_truth(scene, body, p) for p in range(len(scene.people))),
         tuple(_view_truth(scene, f, [row[c] for row in rows]) for c, f in enumerate(scene.cameras)),

@@ -1,13 +1,14 @@
 """Training pairs: the detector's points and the true ones, one row per image of a person.
 
 Rows are in shards, each made from the seed and its number alone, so that an interrupted run can go
-on, and shards can be made anywhere. Their content: `kinefit.synth.pair_files`.
+on, and shards can be made anywhere. The names of arrays are those of published training samples of
+Part Orientation Fields.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -24,24 +25,84 @@ from kinefit.detect.mediapipe import picture_network
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.detector_errors import detector_errors, draw
 from kinefit.synth.make import by_content
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
-from kinefit.synth.pair_files import FIELDS, unit_torso
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
-from kinefit.types import InputError
+from kinefit.types import FloatArray, InputError
+
+# Name -> shape of a row, meaning; 17 points of coco17, 33 of blazepose33. "Unit torso": from the
+# middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
+FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
+    "pose_2d": ((17, 2), "pixels, detected; NaN where the person was missed"),
+    "projected_2d": ((17, 2), "pixels, true"),
+    "ground_truth": ((17, 3), "true, camera axes, unit torso"),
+    "corrupted": ((17, 3), "the detector's own 3D, camera axes, of its own unit torso"),
+    "visibility": ((17,), "0..1, the detector's; 0 where the person was missed"),
+    "camera_R": ((3, 3), "rotation, world (Y up) to camera"),
+    "gt_scale": ((), "metres, true length of the torso"),
+    "detected_33": ((33, 2), "pixels"),
+    "score_33": ((33,), "0..1"),
+    "world_33": ((33, 3), "metres, camera axes, from the mid-hip: the detector's own 3D"),
+    "true_33": ((33, 2), "pixels; NaN for points that the body lacks"),
+    "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
+    "sight_33": ((33,), "codes of kinefit.synth.truth.Visibility"),
+    "K": ((3, 3), "intrinsics, pixels"),
+    "size": ((2,), "width, height of the picture"),
+    "stature_m": ((), "metres, standing"),
+    "scene": ((), "number of the scene: rows of one scene share body, clothes and room"),
+}
+
+
+def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
+    """(17, 3) points of coco17 from the mid-hip in torso lengths, and that length, metres."""
+    hips, shoulders = (
+        xyz[[_COCO.points.index(side + what) for side in "LR"]].mean(axis=0)
+        for what in ("Hip", "Shoulder")
+    )
+    length = float(np.linalg.norm(shoulders - hips))
+    return (xyz - hips) / length, length
+
+
+def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
+    """All rows of a folder's shards, the arrays of `FIELDS`.
+
+    Raises InputError when there are none, when one is damaged, and for shards of different options.
+    """
+    files = sorted(folder.glob("pairs_*.npz"))
+    if not files:
+        raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
+    parts = [_read_shard(file) for file in files]
+    if len({str(part["key"]) for part in parts}) > 1:
+        raise InputError(
+            folder,
+            "holds pairs of different options",
+            "delete the older ones",
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
+
+
+def _read_shard(file: Path) -> dict[str, NDArray[Any]]:
+    stored, hint = read_npz(file), "delete it, make it again"
+    lacking = [name for name in (*FIELDS, "key") if name not in stored]
+    if lacking:
+        raise InputError(file, f"is no shard of pairs: it lacks {lacking[0]}", hint)
+    count = stored["pose_2d"].shape[:1]
+    for name, (shape, _) in FIELDS.items():
+        if stored[name].shape != (*count, *shape) or stored[name].dtype.kind not in "fiu":
+            raise InputError(file, f"is no shard of pairs: its {name} has another shape", hint)
+    return stored
+
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
 _FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
-_MOMENTS, _DRAWN_MOMENTS = (
-    4,
-    20,
-)  # frames of each scene: set-up dominates without rendering
+_MOMENTS, _DRAWN_MOMENTS = 4, 20  # frames of each scene: set-up dominates without rendering
 _ROWS = 252  # of a shard: 21 scenes
 
 
@@ -66,11 +127,12 @@ def make_pairs(
     options: PairOptions,
     *,
     processes: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[Path]:
     """Fill the folder `out` with shards of rows; existing ones are kept.
 
-    progress: called with rows done and in all. processes: None: one per core.
+    progress: called with rows done and in all. processes: None: one per core; a script calls this
+    under `if __name__ == "__main__":`.
     """
     out.mkdir(parents=True, exist_ok=True)
     motion_library(options.motion)  # refuses a bad file, and caches its motions
@@ -79,10 +141,10 @@ def make_pairs(
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
     missing = [shard for shard in shards if not shard.is_done()]
     done = count - len(missing)
-    progress(done * _ROWS, count * _ROWS)
+    progress("pairs", done * _ROWS, count * _ROWS)
     for _ in _made(missing, options, processes or os.cpu_count() or 1):
         done += 1
-        progress(done * _ROWS, count * _ROWS)
+        progress("pairs", done * _ROWS, count * _ROWS)
     return [shard.path for shard in shards]
 
 

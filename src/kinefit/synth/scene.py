@@ -19,8 +19,7 @@ from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_swa
 from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.keyframes import seat_height
 from kinefit.synth.look import Look, sample_look, sample_reflectance
-from kinefit.synth.motion_clip import Clip, hip_height, part
-from kinefit.synth.moving_body import MovingBody
+from kinefit.synth.motion_clip import Clip, MovingBody, hip_height, part
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
 from kinefit.synth.placing import placed
 from kinefit.synth.recombine import joined, mirrored, retimed, spliced

@@ -15,12 +15,11 @@ from kinefit.io.video import Picture
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import moved
 from kinefit.synth.look import dress
-from kinefit.synth.masks import PROP, Labels, encode, person_label
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.scene import Scene
 from kinefit.synth.sensor import apply_sensor
 from kinefit.synth.subjects import stature
-from kinefit.synth.truth import Visibility
+from kinefit.synth.truth import PROP, Labels, Visibility, encode, person_label
 from kinefit.types import BoolArray, Camera, FloatArray
 
 NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)  # where only the truth is wanted

@@ -1,11 +1,13 @@
-"""The ground truth of a synthetic scene, and its file `truth.npz`.
+"""The files of a scene's folder: manifest, label images, and the ground truth `truth.npz`.
 
-The file holds plain arrays; `docs/synthetic.md` lists their names, shapes and units.
+`truth.npz` holds plain arrays; `docs/synthetic.md` lists their names, shapes and units.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -18,9 +20,8 @@ from scipy.interpolate import CubicSpline
 from kinefit.geometry import rotations as so3
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.pipeline.provenance import sha256_file
 from kinefit.skeletons import map_points, skeleton
-from kinefit.synth.manifest import TRUTH
-from kinefit.synth.masks import LabelRuns
 from kinefit.types import (
     BodyMotion,
     BoolArray,
@@ -28,6 +29,7 @@ from kinefit.types import (
     CameraRig,
     FloatArray,
     InputError,
+    IntArray,
     InvalidData,
     JointAngles,
     Keypoints2D,
@@ -35,6 +37,112 @@ from kinefit.types import (
     Markers,
     Timeline,
 )
+
+TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
+CLAIM = ".kinefit-synth"  # marks a folder that is being filled: its files may be replaced
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """`scene.json` of a folder whose files are all unchanged.
+
+    Raises InputError for a folder without one, and for a file that is missing or was changed.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise InputError(
+            folder, "is no folder of a synthetic scene", "make one: kinefit synth --out FOLDER"
+        ) from error
+    if not {TRUTH, CALIBRATION} <= listed.keys():
+        raise InputError(path, f"it lists no checksum of {TRUTH}", "make the scene again")
+    for name, digest in listed.items():
+        file = folder / Path(name).name
+        if not file.is_file() or sha256_file(file) != digest:
+            what = "was changed" if file.is_file() else "is missing"
+            raise InputError(file, f"it {what} since the scene was made", "make the scene again")
+    return dict(manifest)
+
+
+Labels = NDArray[np.uint8]
+
+BACKGROUND, PROP = 0, 255
+_PER_PERSON = 2  # body and head
+
+
+def person_label(person: int, head: bool = False) -> int:
+    """Label of a person's pixels; persons are counted from 0, at most 127."""
+    return 1 + _PER_PERSON * person + int(head)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRuns:
+    """Label images of one camera, row by row, as runs of equal labels.
+
+    size: (width, height) pixels. first: (T + 1,) where the runs of each frame begin in the other
+    two. label: (N,) uint8. length: (N,) pixels, uint32; those of a frame fill the image.
+    """
+
+    size: tuple[int, int]
+    first: IntArray
+    label: Labels
+    length: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        pixels = self.size[0] * self.size[1]
+        whole = (
+            len(self.first) > 0
+            and self.first[0] == 0
+            and self.first[-1] == len(self.label) == len(self.length)
+            and (np.diff(self.first) > 0).all()
+        )
+        if not whole or (
+            len(self.length)
+            and (np.add.reduceat(self.length.astype(np.int64), self.first[:-1]) != pixels).any()
+        ):
+            raise InvalidData(f"Runs of labels do not fill images of {self.size}.")
+
+    @classmethod
+    def of(
+        cls, size: tuple[int, int], frames: Iterable[tuple[Labels, NDArray[np.uint32]]]
+    ) -> LabelRuns:
+        """From the results of `encode` for each frame."""
+        parts = list(frames)
+        first = np.cumsum([0, *(len(label) for label, _ in parts)])
+        return cls(
+            size,
+            first,
+            np.concatenate([np.zeros(0, np.uint8), *(label for label, _ in parts)]),
+            np.concatenate([np.zeros(0, np.uint32), *(length for _, length in parts)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    def labels(self, frame: int) -> Labels:
+        """(height, width) labels of a frame."""
+        a, b = self.first[frame], self.first[frame + 1]
+        return np.repeat(self.label[a:b], self.length[a:b]).reshape(self.size[::-1])
+
+    def person(self, frame: int, person: int) -> BoolArray:
+        """(height, width) True where the person is visible, head included."""
+        labels = self.labels(frame)
+        return np.asarray(
+            (labels == person_label(person)) | (labels == person_label(person, head=True))
+        )
+
+    def head(self, frame: int, person: int) -> BoolArray:
+        """(height, width) True where the person's head is visible."""
+        return np.asarray(self.labels(frame) == person_label(person, head=True))
+
+
+def encode(labels: Labels) -> tuple[Labels, NDArray[np.uint32]]:
+    """The labels and lengths of the runs of one image (height, width)."""
+    flat = labels.ravel()
+    start = np.flatnonzero(np.diff(flat, prepend=flat[0] ^ 1))
+    return flat[start], np.diff(start, append=len(flat)).astype(np.uint32)
+
 
 FORMAT = "kinefit truth 1"
 
