@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.suite.skeleton_painter import SkeletonPainter
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.run_folder import RunData, read_run, read_scene
@@ -17,7 +18,6 @@ from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
 from kinefit.metrics.points import aligned_frames, point_errors
 from kinefit.metrics.statistics import mean_of
-from kinefit.render.skeleton import SkeletonPainter
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.truth import SceneTruth
 from kinefit.types import FloatArray, InvalidData

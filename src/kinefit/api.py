@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
-from kinefit.pipeline.execute import read_manifest, run_job, run_plan
+from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
-from kinefit.types import Finding, InputError, Markers, MissingMarkers, Subject, TooFewPoints
+from kinefit.types import Finding, InputError, Markers, Subject
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
@@ -145,12 +144,13 @@ def _job(
 ) -> Job:
     """What the plan is run for; InputError for input that it would refuse later."""
     files = [sources] if isinstance(sources, Path) else list(sources)
-    if len(files) == 1 and files[0].suffix == ".npz":
-        job = Job("bundle", files[0].stem, {"bundle": files[0]}, config, progress, cancel)
-    elif len(files) == 1:
-        job = Job("video", files[0].stem, {files[0].stem: files[0]}, config, progress, cancel)
+    first, how = files[0], (config, progress, cancel)
+    if len(files) > 1:
+        job = Job("rig", RIG_STEM, _by_camera(files), *how)
+    elif first.suffix == ".npz":
+        job = Job("bundle", first.stem, {"bundle": first}, *how)
     else:
-        job = Job("rig", RIG_STEM, _by_camera(files), config, progress, cancel)
+        job = Job("video", first.stem, {first.stem: first}, *how)
     check_job(job)
     return job
 
@@ -171,11 +171,9 @@ def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for video in sorted(videos, key=lambda path: path.stem):
         if video.stem in named:
-            raise InputError(
-                video,
-                f"{named[video.stem]} is camera {video.stem!r} already",
-                "name each video as its camera is named in the calibration",
-            )
+            reason = f"{named[video.stem]} is camera {video.stem!r} already"
+            hint = "name each video as its camera is named in the calibration"
+            raise InputError(video, reason, hint)
         named[video.stem] = video
     return named
 
@@ -224,15 +222,6 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
     )
 
 
-@contextmanager
-def _blamed_on(path: Path, hint: str) -> Iterator[None]:
-    """Name the file in errors about its content."""
-    try:
-        yield
-    except (MissingMarkers, TooFewPoints) as error:
-        raise InputError(path, error.bare_reason, hint) from error
-
-
 def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:
     """Joint angles of a TRC file, of this or another program, as files in the folder `out`.
 
@@ -248,7 +237,7 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
 
     markers = read_trc(trc)
     said = _check_body(trc, markers)
-    with _blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
+    with blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
         angles = joint_angles(markers)
 
     def write(folder: Path, _: Path) -> None:
@@ -281,7 +270,7 @@ def augment_file(
     said = _check_body(trc, markers)
     if not within_training(subject):
         said.append(OUTSIDE_TRAINING)
-    with _blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
+    with blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
         markers = augment(markers, subject, cycles=cycles, seed=seed)
     if complete:
         markers = force_complete(markers)
@@ -322,11 +311,8 @@ def _check_body(path: Path, markers: Markers) -> list[str]:
 
     extent = body_extent(markers)
     if not 0.3 < extent < 4.0:  # a crouching child, a man with his arms up
-        raise InputError(
-            path,
-            f"its markers span {extent:.3g} m, which is no person",
-            "check the Units in the header",
-        )
+        reason = f"its markers span {extent:.3g} m, which is no person"
+        raise InputError(path, reason, "check the Units in the header")
     if upside_down(markers):
         return ["The upper body is not above the feet along Y: is the vertical axis another one?"]
     return []

@@ -17,7 +17,7 @@ PICTURE = {"reason": "", "orientation": {"decided": True}, "converged": True}
 
 
 def test_a_clean_fit_to_markers_is_good():
-    assert marker_fit_findings(MARKERS, 1.72) == []
+    assert list(marker_fit_findings(MARKERS, 1.72)) == []
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_again_and_with_two_processes_gives_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(make, "_CHUNK", 3)
-    make_scenes(tmp_path, OPTIONS / "two", processes=2)
+    make_scenes(tmp_path / "two", OPTIONS, processes=2)
     first, two = contents(folder), contents(tmp_path / "two")
     assert set(first) == FILES
     assert [name for name in FILES if first[name] != two[name]] == []

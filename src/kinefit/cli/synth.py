@@ -73,8 +73,7 @@ def errors(
         Path, typer.Argument(metavar="PAIRS", help="Folder of `kinefit synth pairs`.")
     ],
     out_file: Annotated[
-        Path,
-        typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw."),
+        Path, typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw.")
     ] = Path("detector_errors.safetensors"),
 ) -> None:
     """Fit a model of MediaPipe's error, which draws detections without rendering."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.skeletons import skeleton
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import SPEED_LIMIT
-from kinefit.types import FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
+from kinefit.types import BoolArray, FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
 
 PCK_SHARES = (0.02, 0.05, 0.1)  # of the longer side of the person's box
 # Left and right nearer to one another than this share of the person's size: noise alone would
@@ -59,6 +59,41 @@ def own_points(names: Sequence[str], truth: SceneTruth) -> tuple[str, ...]:
     return common_names(names, [n for n in truth.point_names if n not in _MEANS])
 
 
+class TruthBeside(NamedTuple):
+    """A track beside the truth: N frames of both, J points that the body itself has.
+
+    kept: (T,) frames of the track. frame: (N,) those of the view. found, true: (N, J, 2) pixels.
+    visibility: (N, J). size: (N,) of the person. people: (P, N, J, 2) pixels of everybody.
+    """
+
+    kept: BoolArray
+    frame: IntArray
+    names: tuple[str, ...]
+    found: FloatArray
+    true: FloatArray
+    visibility: NDArray[np.uint8]
+    size: FloatArray
+    people: FloatArray
+
+
+def beside_truth(
+    image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
+) -> TruthBeside:
+    """Raises InvalidData for an unknown camera and without a common name, TooFewPoints without a
+    common time."""
+    view = truth.view(camera)
+    index = frames_of(view, image.timeline.time)
+    kept = index >= 0
+    index = index[kept]
+    names = own_points(image.names, truth)
+    pick = columns(truth.point_names, names)
+    found = image.xy[kept][:, columns(image.names, names)]
+    people = view.xy[:, index][:, :, pick]
+    visibility = view.visibility[person][index][:, pick]
+    size = person_sizes(view.xy[person][index])
+    return TruthBeside(kept, index, names, found, people[person], visibility, size, people)
+
+
 def score_track(
     image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
 ) -> dict[str, Any]:
@@ -66,18 +101,11 @@ def score_track(
 
     Errors are in pixels and in percent of the person's size in the picture: the longer side of the
     box around all of the body's points. Points outside the picture are in no mean.
-    Raises InvalidData for an unknown camera and without a common name, TooFewPoints without a
-    common time.
+    Raises as `beside_truth`.
     """
-    view = truth.view(camera)
-    index = frames_of(view, image.timeline.time)
-    kept = index >= 0
-    names = own_points(image.names, truth)
-    pick = columns(truth.point_names, names)
-    found = image.xy[kept][:, columns(image.names, names)]
-    people = view.xy[:, index[kept]]
-    true, visibility = people[person][:, pick], view.visibility[person][index[kept]][:, pick]
-    size = person_sizes(people[person])
+    kept, _, names, found, true, visibility, size, people = beside_truth(
+        image, truth, camera, person
+    )
     inside = np.where((visibility != Visibility.OUTSIDE)[..., None], true, np.nan)
     px = point_errors(found, inside)
     pct = 100 * px / size[:, None]
@@ -85,41 +113,35 @@ def score_track(
         "frames": int(kept.sum()),
         "error_px": summary(px).to_json(),
         "error_pct": summary(pct).to_json(),
-        "by_visibility": _by_visibility(px, pct, visibility),
+        "by_visibility": {
+            kind.name.lower(): {
+                "px": summary(px[visibility == kind]).to_json(),
+                "pct": summary(pct[visibility == kind]).to_json(),
+            }
+            for kind in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
+        },
         "by_point": {
             name: plain({"px": float(mean_of(px[:, i])), "pct": float(mean_of(pct[:, i]))})
             for i, name in enumerate(names)
         },
-        "pck": _pck(found, inside, size),
-        "swapped": swap_rates(names, found, true, size),
+        # A lost point counts as wrong.
+        "pck": plain(
+            {
+                f"{share:g}": float(
+                    mean_of(correct_points(found, inside, size, share, lost_is_wrong=True))
+                )
+                for share in PCK_SHARES
+            }
+        ),
+        "swapped": plain(
+            {
+                group: float(mean_of(flags))
+                for group, flags in swapped_frames(names, found, true, size).items()
+            }
+        ),
         "dropped": _dropped(found, visibility),
-        "followed": _followed(found, people[:, :, pick], person),
+        "followed": _followed(found, people, person),
     }
-
-
-def _by_visibility(
-    px: FloatArray, pct: FloatArray, visibility: NDArray[np.uint8]
-) -> dict[str, Any]:
-    out = {}
-    for kind in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED):
-        here = visibility == kind
-        out[kind.name.lower()] = {
-            "px": summary(px[here]).to_json(),
-            "pct": summary(pct[here]).to_json(),
-        }
-    return out
-
-
-def _pck(found: FloatArray, true: FloatArray, size: FloatArray) -> dict[str, Any]:
-    """Share of points within each share of the person's size; a lost point counts as wrong."""
-    return plain(
-        {
-            f"{share:g}": float(
-                mean_of(correct_points(found, true, size, share, lost_is_wrong=True))
-            )
-            for share in PCK_SHARES
-        }
-    )
 
 
 def swapped_frames(
@@ -149,14 +171,6 @@ def swapped_frames(
         crossed = np.where(known, other - own, 0.0).sum(axis=1) < 0
         out[group] = np.where(apart_enough, crossed, np.nan)
     return out
-
-
-def swap_rates(
-    names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
-) -> dict[str, Any]:
-    """Group -> share of swapped frames among those where it can be decided."""
-    frames = swapped_frames(names, found, true, size)
-    return plain({group: float(mean_of(flags)) for group, flags in frames.items()})
 
 
 def _dropped(found: FloatArray, visibility: NDArray[np.uint8]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.evaluate.detection_scores import frames_of, own_points, person_sizes, swapped_frames
+from kinefit.evaluate.detection_scores import beside_truth, person_sizes, swapped_frames
 from kinefit.evaluate.position_scores import aligned, columns
 from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.geometry.align import align, rotation_between
@@ -39,19 +39,11 @@ def score_pof(track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0)
     if track.body is None:
         raise InvalidData("The detector gives no 3D of its own.")
     view, someone = truth.view(camera), truth.people[person]
-    index = frames_of(view, track.image.timeline.time)
-    kept = index >= 0
-    index = index[kept]
-    names = someone.markers.names
-    true = in_camera(view, index, markers_at(someone, view.time[index]))
-    both = own_points(track.image.names, truth)
-    pick = columns(truth.point_names, both)
-    found = track.image.xy[kept][:, columns(track.image.names, both)]
-    pixels = view.xy[person][index]
-    swapped = any_swapped(both, found, pixels[:, pick], person_sizes(pixels))
-    return score_directions(
-        track.body.names, track.body.xyz[kept], names, true, mean_of(true, 1), swapped
-    )
+    both = beside_truth(track.image, truth, camera, person)
+    true = in_camera(view, both.frame, markers_at(someone, view.time[both.frame]))
+    swapped = any_swapped(both.names, both.found, both.true, both.size)
+    names, xyz = track.body.names, track.body.xyz[both.kept]
+    return score_directions(names, xyz, someone.markers.names, true, mean_of(true, 1), swapped)
 
 
 def in_camera(view: ViewTruth, index: IntArray, world: FloatArray) -> FloatArray:
@@ -118,10 +110,7 @@ def score_directions(
     out["unswapped"] = _row(ours[clean], real[clean], straight[clean], rotated[clean], PARTS["all"])
     both = [name for name in _JOINTS if name in names and name in truth_names]
     errors = aligned(
-        both,
-        xyz[:, columns(names, both)],
-        truth[:, columns(truth_names, both)],
-        placed=True,
+        both, xyz[:, columns(names, both)], truth[:, columns(truth_names, both)], placed=True
     )
     return {
         "frames": len(xyz),

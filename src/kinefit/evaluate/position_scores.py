@@ -111,7 +111,10 @@ def score_points(
     errors = aligned(both, xyz, truth, placed=placed)
     # Accelerations and heights need the truth's axes; the clip's rigid motion gives them.
     moved = xyz if placed else one_rigid(xyz, truth)
-    shown = ("absolute", "root", "rigid", "pa")
+    shown, root = ("absolute", "root", "rigid", "pa"), root_of(both)
+    path = None  # errors of the root's path, percent of its length (RTE)
+    if root:
+        path = root_translation_errors(xyz[:, root].mean(axis=1), truth[:, root].mean(axis=1))
     return {
         "frames": int(known.sum()),
         "points": len(both),
@@ -123,22 +126,11 @@ def score_points(
             name: _means({k: errors[k][:, i] for k in shown if k in errors})
             for i, name in enumerate(both)
         },
-        "root_translation_pct": _root_translation(both, xyz, truth),
+        "root_translation_pct": None if path is None else summary(path).to_json(),
         "acceleration_m_s2": summary(acceleration_errors(moved, truth, time)).to_json(),
         **_smoothness(time, both, moved, truth),
         "bones": _bones(both, xyz, truth),
     }
-
-
-def _root_translation(
-    names: Sequence[str], xyz: FloatArray, truth: FloatArray
-) -> dict[str, Any] | None:
-    """Errors of the root's path, percent of its length (RTE); None without hips."""
-    root = root_of(names)
-    if not root:
-        return None
-    paths = (points[:, root].mean(axis=1) for points in (xyz, truth))
-    return summary(root_translation_errors(*paths)).to_json()
 
 
 def _means(errors: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -161,12 +153,7 @@ def _smoothness(
     feet = [i for i, name in enumerate(names) if name in FEET]
     ours, real = xyz[:, feet], truth[:, feet]
     return {
-        "jitter_m_s3": plain(
-            {
-                "result": float(mean_of(jitter(xyz, time))),
-                "truth": float(mean_of(jitter(truth, time))),
-            }
-        ),
+        "jitter_m_s3": _both(jitter(xyz, time), jitter(truth, time)),
         "foot_sliding": {
             "result": foot_sliding(ours, real, time).to_json(),
             "truth": foot_sliding(real, real, time).to_json(),
@@ -181,16 +168,13 @@ def _bones(names: Sequence[str], xyz: FloatArray, truth: FloatArray) -> dict[str
     ours, real = bone_lengths(xyz, ends), bone_lengths(truth, ends)
     off = 1000 * (mean_of(ours, 0) - mean_of(real, 0))
     return {
-        "variation_pct": plain(
-            {
-                "result": float(mean_of(variation_pct(ours))),
-                "truth": float(mean_of(variation_pct(real))),
-            }
-        ),
-        "length_error_mm": plain(
-            {bone.name: float(value) for bone, value in zip(bones, off, strict=True)}
-        ),
+        "variation_pct": _both(variation_pct(ours), variation_pct(real)),
+        "length_error_mm": plain(dict(zip([b.name for b in bones], off.tolist(), strict=True))),
     }
+
+
+def _both(ours: FloatArray, real: FloatArray) -> dict[str, Any]:
+    return plain({"result": float(mean_of(ours)), "truth": float(mean_of(real))})
 
 
 def score_deviations(errors: FloatArray, sd: FloatArray) -> dict[str, Any]:

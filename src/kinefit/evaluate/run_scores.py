@@ -23,13 +23,14 @@ from kinefit.evaluate.position_scores import (
     score_marker_deviations,
     score_points,
 )
-from kinefit.evaluate.run_folder import RunData, check_person, read_run, read_scene
+from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.io.video import frames
 from kinefit.metrics.statistics import Agreement, agreement, mean_of, plain, same_turn
 from kinefit.synth.pairs import read_pairs
 from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
 from kinefit.types import (
+    BodyMotion,
     BoolArray,
     InputError,
     InvalidData,
@@ -38,6 +39,10 @@ from kinefit.types import (
     MissingMarkers,
     TooFewPoints,
 )
+
+Scores = dict[str, Any]
+
+_WHITE = 128  # a pixel of a mask's video from which on it is a person
 
 
 def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
     }
     out: dict[str, Any] = {
         "frames": int(np.isfinite(reference).any(axis=1).sum()),
-        "overall": _overall(found),
+        "overall": plain({key: _mean(found, key) for key in _OVERALL}),
         "dofs": {name: one.to_json() for name, one in found.items()},
     }
     if angles.sd is not None:
@@ -73,11 +78,12 @@ def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
     return out
 
 
-def _overall(found: Mapping[str, Agreement]) -> dict[str, Any]:
-    keys = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
-    signed = ("icc", "r")
-    table = {key: np.array([getattr(one, key) for one in found.values()]) for key in keys}
-    return plain({k: float(mean_of(v if k in signed else np.abs(v))) for k, v in table.items()})
+_OVERALL = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
+
+
+def _mean(found: Mapping[str, Agreement], key: str) -> float:
+    values = np.array([getattr(one, key) for one in found.values()])
+    return float(mean_of(values if key in ("icc", "r") else np.abs(values)))
 
 
 def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, DofError]:
@@ -91,15 +97,8 @@ def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, D
     try:
         return compare(read_coordinates(path), reference)
     except (InvalidData, TooFewPoints) as error:
-        raise InputError(
-            path, f"cannot be compared with {name}: {str(error).partition(' Next:')[0]}",
-            "give the scene that it was made from",
-        ) from error  # fmt: skip
-
-
-_WHITE = 128  # a pixel of a mask's video from which on it is a person
-
-Scores = dict[str, Any]
+        reason = f"cannot be compared with {name}: {error.bare_reason}"
+        raise InputError(path, reason, "give the scene that it was made from") from error
 
 
 def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
@@ -108,8 +107,7 @@ def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
     Raises InputError for folders of other kinds, a scene that was changed, a run of other videos,
     an unknown person, and damaged files.
     """
-    known = read_scene(scene)
-    check_person(known.truth, person, scene)
+    known = read_scene(scene, person)
     scores = score_result(read_run(run, known), known.truth, person)
     return {"run": run.name, "scene": known.path.name, "person": person, **scores}
 
@@ -121,69 +119,36 @@ def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
     triangulated, initial, final: points in space, with the coverage of their uncertainties.
     angles: per degree of freedom. body: the fitted body.
     """
-    scores: Scores = {"views": len(result.cameras), "cameras": {}}
-    skipped: dict[str, str] = {}
+    scores: Scores = {"views": len(result.cameras), "cameras": {n: {} for n in result.cameras}}
+    skipped, tried = dict[str, str](), set[str]()
 
-    def score(part: str, work: Callable[[], Any], into: Scores, key: str) -> None:
+    def add(into: Scores, key: str, work: Callable[..., Any], *values: Any, of: str = "") -> None:
+        tried.add(key)
         try:
-            into[key] = work()
+            into[key] = work(*values)
         except (InvalidData, MissingMarkers, TooFewPoints) as error:
-            skipped[part] = f"{error}".partition(" Next:")[0]
+            skipped[key + of] = error.bare_reason
 
-    for name in result.cameras:
-        into: Scores = {}
-        scores["cameras"][name] = into
-        for key, work in _camera_parts(result, truth, name, person).items():
-            score(f"{key} of {name}", work, into, key)
-    for key, work in _space_parts(result, truth, person).items():
-        score(key, work, scores, key)
-    skipped |= {part: why for part, why in _absent(result).items() if part not in skipped}
-    return scores | {"skipped": skipped}
-
-
-def _camera_parts(
-    result: RunData, truth: SceneTruth, name: str, person: int
-) -> dict[str, Callable[[], Any]]:
-    parts: dict[str, Callable[[], Any]] = {}
-    track = result.tracks.get(name)
-    if track is not None:
-        parts["detected"] = lambda: score_track(track.image, truth, name, person)
-        if track.body is not None:
-            parts["pof"] = lambda: score_pof(track, truth, name, person)
-    if name in result.masks:
-        view = truth.view(name)
-        parts["mask_iou"] = lambda: score_masks(mask_frames(result.masks[name], view), view, person)
-    return parts
-
-
-def _space_parts(result: RunData, truth: SceneTruth, person: int) -> dict[str, Callable[[], Any]]:
-    parts: dict[str, Callable[[], Any]] = {}
+    for name, into in scores["cameras"].items():
+        track, of = result.tracks.get(name), f" of {name}"
+        if track is not None:
+            add(into, "detected", score_track, track.image, truth, name, person, of=of)
+        if track is not None and track.body is not None:
+            add(into, "pof", score_pof, track, truth, name, person, of=of)
+        if name in result.masks:
+            view = truth.view(name)
+            add(into, "mask_iou", score_masks, mask_frames(result.masks[name], view), view, person,
+                of=of)  # fmt: skip
     if result.points is not None:
-        parts["triangulated"] = lambda: score_triangulation(result, truth, person)
+        add(scores, "triangulated", score_triangulation, result, truth, person)
     for stage, markers in result.markers.items():
-        parts[stage] = lambda markers=markers: score_markers(  # type: ignore[misc]
-            result, markers, truth, person
-        )
+        add(scores, stage, score_markers, result, markers, truth, person)
     if result.angles is not None:
-        parts["angles"] = lambda: _angle_scores(result, truth, person)
+        add(scores, "angles", _angle_scores, result, result.angles, truth, person)
     if result.body is not None:
-        parts["body"] = lambda: _body_scores(result, truth, person)
-    return parts
-
-
-def _absent(result: RunData) -> dict[str, str]:
-    """Part that the result lacks -> why."""
-    missing = {
-        "detected": not result.tracks,
-        "pof": all(track.body is None for track in result.tracks.values()),
-        "mask_iou": not result.masks,
-        "triangulated": result.points is None,
-        "initial": "initial" not in result.markers,
-        "final": "final" not in result.markers,
-        "angles": result.angles is None,
-        "body": result.body is None,
-    }
-    return {part: _WHY[part] for part, is_missing in missing.items() if is_missing}
+        add(scores, "body", _body_scores, result, result.body, truth, person)
+    skipped |= {part: why for part, why in _WHY.items() if part not in tried}
+    return scores | {"skipped": skipped}
 
 
 _WHY = {
@@ -229,28 +194,18 @@ def score_triangulation(result: RunData, truth: SceneTruth, person: int = 0) -> 
     }
 
 
-def _angle_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
-    assert result.angles is not None
-    time = result.clock.to_scene(result.angles.timeline.time)
-    return score_angles(result.angles, angles_at(truth.people[person], time, result.transform))
+def _angle_scores(result: RunData, angles: JointAngles, truth: SceneTruth, person: int) -> Scores:
+    time = result.clock.to_scene(angles.timeline.time)
+    return score_angles(angles, angles_at(truth.people[person], time, result.transform))
 
 
-def _body_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
-    motion = result.body
-    assert motion is not None
+def _body_scores(result: RunData, motion: BodyMotion, truth: SceneTruth, person: int) -> Scores:
     body = load_anny()
     if motion.body != body.name:
-        raise InvalidData(
-            f"The body that was fitted is {motion.body}; bodies here are {body.name}."
-        )
+        raise InvalidData(f"The body that was fitted is {motion.body}; here are {body.name}'s.")
+    clock, transform, cameras = result.clock, result.transform, result.cameras
     return score_body(
-        body,
-        motion,
-        truth,
-        person,
-        clock=result.clock,
-        transform=result.transform,
-        cameras=result.cameras,
+        body, motion, truth, person, clock=clock, transform=transform, cameras=cameras
     )
 
 
@@ -276,37 +231,24 @@ def score_limbs(
     """
     if scene is None:
         rows = read_pairs(folder)
-        found, sources = {"pairs": score_pairs(rows)}, of_pairs(rows)
+        found, (points, limbs) = {"pairs": score_pairs(rows)}, of_pairs(rows)
     else:
-        found, sources = _of_run(folder, scene, person)
+        found, points, limbs = _of_run(folder, scene, person)
     if plots is not None:
-        _draw(sources, folder.name, plots)
+        plot_sources(points, f"Detected points: {folder.name}", plots / "points.png")
+        plot_sources(limbs, f"Limb directions: {folder.name}", plots / "limbs.png")
     return found
 
 
-def _of_run(
-    folder: Path, scene: Path, person: int
-) -> tuple[dict[str, Any], tuple[ErrorSources, ErrorSources]]:
-    known = read_scene(scene)
-    check_person(known.truth, person, scene)
+def _of_run(folder: Path, scene: Path, person: int) -> tuple[Scores, ErrorSources, ErrorSources]:
+    known, hint = read_scene(scene, person), "run with --detector mediapipe"
     tracks = read_run(folder, known).tracks
     if not tracks:
-        raise InputError(
-            folder,
-            "its detector gives no track of one person",
-            "run with --detector mediapipe",
-        )
+        raise InputError(folder, "its detector gives no track of one person", hint)
     try:
         found = {n: score_pof(track, known.truth, n, person) for n, track in tracks.items()}
         parts = [of_track(track, known.truth, n, person) for n, track in tracks.items()]
     except (InvalidData, TooFewPoints) as error:
-        reason = str(error).partition(" Next:")[0].rstrip(".")
-        raise InputError(folder, reason, "run with --detector mediapipe") from error
+        raise InputError(folder, error.bare_reason, hint) from error
     points, limbs = (joined(kind) for kind in zip(*parts, strict=True))
-    return found, (points, limbs)
-
-
-def _draw(sources: tuple[ErrorSources, ErrorSources], name: str, plots: Path) -> None:
-    points, limbs = sources
-    plot_sources(points, f"Detected points: {name}", plots / "points.png")
-    plot_sources(limbs, f"Limb directions: {name}", plots / "limbs.png")
+    return found, points, limbs

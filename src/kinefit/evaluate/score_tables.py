@@ -46,7 +46,8 @@ def synth_tables(scores: Scores) -> list[ScoreTable]:
     if pof:
         tables.append(_directions(pof))
     if space:
-        tables += [_positions(space), _sets(space), _motion(space), *_by_point(space)]
+        tables.append(_alignments("3D points, MPJPE, mm", space))
+        tables += [_sets(space), _motion(space), *_by_point(space)]
     if "angles" in scores:
         tables.append(_angles(scores["angles"]))
     if "body" in scores:
@@ -54,9 +55,8 @@ def synth_tables(scores: Scores) -> list[ScoreTable]:
     masks = {k: v["mask_iou"] for k, v in cameras.items() if "mask_iou" in v}
     if masks:
         rows = [(k, _n(v["mean"], 3), _n(v["median"], 3)) for k, v in masks.items()]
-        tables.append(
-            ScoreTable("The detector's masks, IoU", ("camera", "mean", "median"), (*rows,))
-        )
+        heads = ("camera", "mean", "median")
+        tables.append(ScoreTable("The detector's masks, IoU", heads, tuple(rows)))
     return tables + _coverages(scores)
 
 
@@ -77,10 +77,8 @@ def pof_tables(scores: Scores) -> list[ScoreTable]:
         (limb, *(_n(one["unswapped"]["limbs"][limb], 1) for one in scores.values()))
         for limb in limbs
     )
-    by_limb = ScoreTable(
-        "Mean angle by limb, degrees, without swapped images", ("limb", *scores), rows
-    )
-    return [_directions(sets), by_limb]
+    title = "Mean angle by limb, degrees, without swapped images"
+    return [_directions(sets), ScoreTable(title, ("limb", *scores), rows)]
 
 
 def pof_notes(scores: Scores) -> list[str]:
@@ -95,16 +93,13 @@ def pof_notes(scores: Scores) -> list[str]:
 
 def pose_tables(scores: Scores) -> list[ScoreTable]:
     """Tables of the scores of `kinefit.evaluate.point_files.compare_points`."""
-    found = scores["aligned"]
+    found, how = scores["aligned"], f"aligned by {scores['aligned']['by']}"
+    acceleration = _summary(found["acceleration_m_s2"], 2)
     rows = tuple((name, _n(value, 1)) for name, value in found["by_point_mm"].items())
     return [
-        _alignments({"points": scores}),
-        ScoreTable(
-            f"Acceleration error, m/s², aligned by {found['by']}",
-            ("", *_SUMMARY),
-            (("all", *_summary(found["acceleration_m_s2"], 2)),),
-        ),
-        ScoreTable(f"By point, mm, aligned by {found['by']}", ("point", "mean"), rows),
+        _alignments("MPJPE, mm", {"points": scores}),
+        ScoreTable(f"Acceleration error, m/s², {how}", ("", *_SUMMARY), (("all", *acceleration),)),
+        ScoreTable(f"By point, mm, {how}", ("point", "mean"), rows),
     ]
 
 
@@ -145,16 +140,10 @@ def _detected(cameras: Scores) -> ScoreTable:
 def _visibility(cameras: Scores) -> ScoreTable:
     kinds = ("visible", "self_occluded", "occluded")
     columns = ("camera", *(f"{kind.replace('_', '-')}, px (count)" for kind in kinds))
+    px = {name: [one["by_visibility"][k]["px"] for k in kinds] for name, one in cameras.items()}
     rows = tuple(
-        (
-            name,
-            *(
-                f"{_n(one['by_visibility'][kind]['px']['mean'], 2)} "
-                f"({one['by_visibility'][kind]['px']['count']})"
-                for kind in kinds
-            ),
-        )
-        for name, one in cameras.items()
+        (name, *(f"{_n(one['mean'], 2)} ({one['count']})" for one in each))
+        for name, each in px.items()
     )
     return ScoreTable("Detected points by visibility", columns, rows)
 
@@ -184,38 +173,29 @@ def _directions(sets: Scores) -> ScoreTable:
 
 
 _KINDS = {
-    "absolute": "absolute",
-    "root": "root-relative",
-    "rigid": "rigid, clip",
-    "similarity": "similarity, clip",
-    "w": "W",
-    "wa": "WA",
-    "pa": "PA",
-}
+    "absolute": "absolute", "root": "root-relative", "rigid": "rigid, clip",
+    "similarity": "similarity, clip", "w": "W", "wa": "WA", "pa": "PA",
+}  # fmt: skip
+_SHOWN = ("absolute", "root", "rigid", "pa")
 
 
-def _positions(space: Scores) -> ScoreTable:
-    return _alignments(space)._replace(title="3D points, MPJPE, mm")
-
-
-def _alignments(space: Scores) -> ScoreTable:
+def _alignments(title: str, space: Scores) -> ScoreTable:
     rows = [
         (f"{name}: {label}" if len(space) > 1 else label, *_summary(one["mpjpe_mm"][kind], 1))
         for name, one in space.items()
         for kind, label in _KINDS.items()
         if kind in one["mpjpe_mm"]
     ]
-    return ScoreTable("MPJPE, mm", ("alignment", *_SUMMARY), tuple(rows))
+    return ScoreTable(title, ("alignment", *_SUMMARY), tuple(rows))
 
 
 def _sets(space: Scores) -> ScoreTable:
-    kinds = ("absolute", "root", "rigid", "pa")
     rows = tuple(
-        (f"{name}: {points}", *(_n(errors.get(kind)) for kind in kinds))
+        (f"{name}: {points}", *(_n(errors.get(kind)) for kind in _SHOWN))
         for name, one in space.items()
         for points, errors in one["by_set_mm"].items()
     )
-    return ScoreTable("By set of points, mm", ("", *(_KINDS[k] for k in kinds)), rows)
+    return ScoreTable("By set of points, mm", ("", *(_KINDS[k] for k in _SHOWN)), rows)
 
 
 def _motion(space: Scores) -> ScoreTable:
@@ -242,7 +222,7 @@ def _motion(space: Scores) -> ScoreTable:
 def _by_point(space: Scores) -> list[ScoreTable]:
     """Of the last stage."""
     name, one = list(space.items())[-1]
-    kinds = [k for k in ("absolute", "root", "rigid", "pa") if k in one["mpjpe_mm"]]
+    kinds = [k for k in _SHOWN if k in one["mpjpe_mm"]]
     rows = tuple(
         (point, *(_n(errors.get(kind)) for kind in kinds))
         for point, errors in one["by_point_mm"].items()

@@ -57,11 +57,7 @@ def aligned_frames(points: FloatArray, truth: FloatArray, *, with_scale: bool = 
 
 
 def one_rigid(
-    points: FloatArray,
-    truth: FloatArray,
-    *,
-    with_scale: bool = False,
-    first: int | None = None,
+    points: FloatArray, truth: FloatArray, *, with_scale: bool = False, first: int | None = None
 ) -> FloatArray:
     """`points` (T, J, 3) moved by one rigid (or similarity) motion for the whole clip.
 

@@ -17,7 +17,7 @@ from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_s
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views
 from kinefit.tracking.identity import choose_person, find_people
-from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.types import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +65,16 @@ def triangulate_file(
     )
     rig = calibration.rig
     if len(rig) < 2:
-        raise InputError(
-            options.calibration, "it has one camera, which sees no depth", "give two or more"
-        )
+        reason = "it has one camera, which sees no depth"
+        raise InputError(options.calibration, reason, "give two or more")
     check_views(options, len(rig))
     found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):
-        xy, score, said = _of_one(rig, found, options.person)
-        notes += said
+        paths = find_people(rig, found.names, found.views, found.timeline.time)
+        one = choose_person(paths, options.person).points(found.views)
+        xy, score = one[..., :2], np.nan_to_num(one[..., 2])
+        notes.append(f"{len(paths)} persons in the scene; this is number {options.person or 1}")
     else:
         xy, score = found.xy, found.score
     chosen = options.triangulation
@@ -83,13 +84,3 @@ def triangulate_file(
     points = triangulate(rig, found.timeline, found.names, xy, score, chosen)
     save_bundle(out, points, rig)
     return TriangulatedFile(points, swaps, tuple(notes))
-
-
-def _of_one(
-    rig: CameraRig, people: People2D, person: int | None
-) -> tuple[FloatArray, FloatArray, list[str]]:
-    """xy (C, T, J, 2) and score (C, T, J) of one person among several, and who it is, in words."""
-    paths = find_people(rig, people.names, people.views, people.timeline.time)
-    points = choose_person(paths, person).points(people.views)
-    words = f"{len(paths)} persons in the scene; this is number {person or 1}"
-    return points[..., :2], np.nan_to_num(points[..., 2]), [words]

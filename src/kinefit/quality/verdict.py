@@ -225,10 +225,9 @@ def _markers(q: Quality) -> Iterator[Finding]:
         whole = 100 - max((m.present_pct for m in markers), default=0)
         missing = {m.name: 100 - whole - m.present_pct for m in markers}
         yield from _shares("gaps", "caution", missing, _BRIEF_PCT)
-        guessed = {
-            m.name: m.estimated_pct for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)
-        }
         if len(q.views) != 1:  # of one camera, `_views` has said what is hidden from it
+            measured = [m for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)]
+            guessed = {m.name: m.estimated_pct for m in measured}
             yield from _shares("estimated", "caution", guessed, _BRIEF_PCT)
 
 
@@ -322,11 +321,6 @@ _STATURE_OFF_M = 0.05
 _FEW, _MOST = 0.05, 0.5  # of the frames: fewer are said and not held against the result
 
 
-def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> list[Finding]:
-    """Of a body through the markers of a file; height_m: the height that was given."""
-    return list(_of_markers(report, height_m))
-
-
 def picture_findings(report: Mapping[str, Any], off_cm: float) -> list[Finding]:
     """Of a body in one picture; off_cm: mean distance from the points, where the person is."""
     if report["reason"]:
@@ -352,7 +346,8 @@ def frame_fit_findings(report: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def _of_markers(report: Mapping[str, Any], height_m: float | None) -> Iterator[Finding]:
+def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> Iterator[Finding]:
+    """Of a body through the markers of a file; height_m: the height that was given."""
     rms, stature = report["rms_mm"], report["stature_m"]
     if rms is None or rms > _FAR_MM:
         yield say("markers_far", "caution", far=f"{rms:.0f} mm from" if rms else "nowhere near")

@@ -134,11 +134,7 @@ def write_body_picture(
 
 
 def body_picture(
-    photo: Picture,
-    camera: Camera,
-    vertices: FloatArray,
-    faces: IntArray,
-    color: ArrayLike = _SKIN,
+    photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray, color: ArrayLike = _SKIN
 ) -> Picture:
     """The photo, the body on it, and the body seen from its side, next to each other.
 

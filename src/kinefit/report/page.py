@@ -209,16 +209,12 @@ def _joints(angles: JointAngles) -> list[tuple[str, list[Markup]]]:
 def _panel(angles: JointAngles, columns: Sequence[str]) -> Markup:
     sheet = Sheet(360, 168)
     angle_panel(sheet, (0, 0, 360, 168), angles, columns)
-    parts = []
+    said = []
     for name in columns:
-        values = angles.column(name)
-        words = angle_title(name)
-        if np.isfinite(values).any():
-            low, high = np.nanmin(values), np.nanmax(values)
-            parts.append(f"{words} from {low:.0f} to {high:.0f} degrees")
-        else:
-            parts.append(f"{words} without values")
-    return _svg(sheet, "; ".join(parts))
+        values = angles.column(name)[np.isfinite(angles.column(name))]
+        span = f"from {values.min():.0f} to {values.max():.0f} degrees" if len(values) else ""
+        said.append(f"{angle_title(name)} {span or 'without values'}")
+    return _svg(sheet, "; ".join(said))
 
 
 def _legend(angles: JointAngles) -> list[tuple[Markup, str]]:
@@ -252,9 +248,8 @@ def _range_table(quality: Quality, *, flexion_only: bool) -> Table | None:
 
 def _path_figure(markers: Markers) -> dict[str, Any] | None:
     """The path of the pelvis over the floor, from above."""
-    pelvis = first_point(
-        markers, ("Hip",), ("RHJC_study", "LHJC_study"), ("r.ASIS_study", "L.ASIS_study")
-    )
+    hips = ("Hip",), ("RHJC_study", "LHJC_study"), ("r.ASIS_study", "L.ASIS_study")
+    pelvis = first_point(markers, *hips)
     if pelvis is None or not np.isfinite(pelvis).any():
         return None
     sheet = Sheet(420, 320)
@@ -280,22 +275,16 @@ def _quality_tables(quality: Quality) -> list[Table]:
 
 
 def _camera_table(quality: Quality) -> Table:
-    groups = [f" in {view.name}" if len(quality.views) > 1 else "" for view in quality.views]
-    rows: list[list[Cell]] = [
-        [
-            view.name,
-            _percent(view.seen_pct),
-            view.off_px,
-            view.off_cm,
-            "; ".join(
-                f"{name.removesuffix(end)}: {_percent(100 * flags.mean())}"
-                for name, flags in quality.swaps.items()
-                if name.endswith(end)
-            )
-            or "none",
+    rows: list[list[Cell]] = []
+    for view in quality.views:
+        end = f" in {view.name}" if len(quality.views) > 1 else ""
+        swaps = [
+            f"{name.removesuffix(end)}: {_percent(100 * flags.mean())}"
+            for name, flags in quality.swaps.items()
+            if name.endswith(end)
         ]
-        for view, end in zip(quality.views, groups, strict=True)
-    ]
+        seen, said = _percent(view.seen_pct), "; ".join(swaps) or "none"
+        rows.append([view.name, seen, view.off_px, view.off_cm, said])
     heads = ("Camera", "Person seen", "Distance, px", "Distance, cm", "Left and right exchanged")
     note = (
         "Distance: how far the result, drawn into the picture, lies from what the detector saw "

@@ -127,10 +127,7 @@ class Views:
 
     def rows(self, chosen: IntArray | BoolArray) -> Views:
         """Some of the people."""
-        return Views(
-            self.xy[chosen], self.xyz[chosen], self.visibility[chosen],
-            self.K[chosen], self.stature[chosen],
-        )  # fmt: skip
+        return Views(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     @cached_property
     def size(self) -> FloatArray:
@@ -196,10 +193,8 @@ class Views:
         """
         limb = _unit(np.einsum("jk,nkc->njc", _limbs(), self.xyz))
         place, ray = self.around_hips, self._ray[:, None]
-        hidden = np.stack(
-            [self.visibility == Visibility.SELF_OCCLUDED, self.visibility <= Visibility.OCCLUDED],
-            axis=-1,
-        )
+        seen = self.visibility
+        hidden = np.stack([seen == Visibility.SELF_OCCLUDED, seen <= Visibility.OCCLUDED], axis=-1)
         return np.concatenate([
             np.broadcast_to(self.person[:, None], (*self.visibility.shape, self.person.shape[1])),
             limb, limb[..., 2:] ** 2, place, ray * place[..., :2], ray * place[..., 2:],
@@ -282,35 +277,29 @@ class DetectorErrors:
         """Raises InputError for arrays that are missing, or do not fit together."""
         hint = "make it again: kinefit synth errors PAIRS --out FILE"
         names = [field.name for field in fields(cls)]
-        lacking = [name for name in names if name not in arrays]
-        if lacking:
-            raise InputError(
-                source, f"is no model of the detector's error: it lacks {lacking[0]}", hint
-            )
+        if lacking := [name for name in names if name not in arrays]:
+            reason = f"is no model of the detector's error: it lacks {lacking[0]}"
+            raise InputError(source, reason, hint)
         new = cls(**{name: np.asarray(arrays[name], np.float64) for name in names})
-        for name, shape in new._shapes().items():
-            if getattr(new, name).shape != shape or not np.isfinite(getattr(new, name)).all():
-                raise InputError(source, f"its {name} is not {shape} finite numbers", hint)
-        return new
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        probe = _probe()
+        # One person, to count features.
+        xyz, visibility = np.ones((1, len(NAMES), 3)), np.zeros((1, len(NAMES)), np.uint8)
+        probe = Views(xyz[..., :2], xyz, visibility, np.eye(3)[None], np.ones(1))
         J, F, E, A = len(NAMES), probe.point.shape[-1], probe.exchange.shape[1], 12
-        G, M = len(SWAP_GROUPS), max(len(self.residuals), 1)
-        return {
+        G, M = len(SWAP_GROUPS), max(len(new.residuals), 1)
+        shapes = {
             "bias": (J, F, CHANNELS), "spread": (J, F, CHANNELS), "least": (J, F), "most": (J, F),
             "exchange": (G, E + G), "nobody": (E,), "residuals": (M, J, CHANNELS),
             "alike": (M, A), "alike_scale": (A,),
         }  # fmt: skip
+        for name, shape in shapes.items():
+            if getattr(new, name).shape != shape or not np.isfinite(getattr(new, name)).all():
+                raise InputError(source, f"its {name} is not {shape} finite numbers", hint)
+        return new
 
     def write(self, path: Path, about: Mapping[str, str]) -> None:
         """A safetensors file: single precision, half for residuals. about: remarks."""
-        single = {
-            field.name: np.ascontiguousarray(
-                getattr(self, field.name), np.float16 if field.name == "residuals" else np.float32
-            )
-            for field in fields(self)
-        }
+        kinds = {field.name: np.float32 for field in fields(self)} | {"residuals": np.float16}
+        single = {n: np.ascontiguousarray(getattr(self, n), kind) for n, kind in kinds.items()}
         with atomic_path(path) as partial:
             partial.write_bytes(save(single, dict(about)))
 
@@ -420,19 +409,14 @@ def scaled(residual: FloatArray, spread: FloatArray, along: FloatArray) -> Float
     """
     out = residual * spread
     across = np.stack([-along[..., 1], along[..., 0]], axis=-1)
-    parts = [(residual[..., XY] * axis).sum(-1) * spread[..., i] for i, axis in
-             enumerate((along, across))]  # fmt: skip
-    out[..., XY] = parts[0][..., None] * along + parts[1][..., None] * across
+    a, b = (
+        ((residual[..., XY] * axis).sum(-1) * spread[..., i])[..., None]
+        for i, axis in enumerate((along, across))
+    )
+    out[..., XY] = a * along + b * across
     return np.asarray(out)
 
 
 def logistic(x: float | FloatArray) -> FloatArray:
     """1 / (1 + exp(-x))."""
     return np.asarray(1 / (1 + np.exp(-np.asarray(x))))
-
-
-def _probe() -> Views:
-    """One person, to count features."""
-    xyz = np.ones((1, len(NAMES), 3))
-    visibility = np.zeros((1, len(NAMES)), np.uint8)
-    return Views(xyz[..., :2], xyz, visibility, np.eye(3)[None], np.ones(1))

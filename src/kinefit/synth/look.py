@@ -65,21 +65,15 @@ class Look:
     def palette(self) -> FloatArray:
         """(10, 3) reflectance of each part."""
         white, rubber = (0.75, 0.73, 0.7), (0.6, 0.6, 0.58)
-        return np.array(
-            [self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips, white, self.iris,
-             rubber, self.hair]
-        )  # fmt: skip
+        parts = (self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips)
+        return np.array([*parts, white, self.iris, rubber, self.hair])
 
 
 # sRGB; skins after the range of the Monk scale, hairs from black to grey.
-_SKINS = (
-    *((246, 237, 228), (234, 218, 186), (215, 189, 150)),
-    *((160, 126, 86), (130, 92, 67), (58, 49, 42)),
-)
-_HAIRS = (
-    *((20, 17, 15), (48, 33, 24), (89, 57, 35)),
-    *((148, 106, 62), (190, 160, 110), (150, 148, 145)),
-)
+_SKINS = ((246, 237, 228), (234, 218, 186), (215, 189, 150),
+          (160, 126, 86), (130, 92, 67), (58, 49, 42))  # fmt: skip
+_HAIRS = ((20, 17, 15), (48, 33, 24), (89, 57, 35),
+          (148, 106, 62), (190, 160, 110), (150, 148, 145))  # fmt: skip
 _IRISES = ((60, 40, 25), (90, 70, 40), (70, 95, 120), (80, 100, 70))
 
 

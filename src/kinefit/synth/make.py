@@ -47,14 +47,7 @@ from kinefit.synth.truth import (
     read_manifest,
     write_truth,
 )
-from kinefit.types import (
-    BodyMotion,
-    CameraRig,
-    InputError,
-    Keypoints3D,
-    Markers,
-    Timeline,
-)
+from kinefit.types import BodyMotion, CameraRig, InputError, Keypoints3D, Markers, Timeline
 
 _CHUNK = 8  # frames rendered at a time: posing a mesh is quicker for several
 
@@ -117,16 +110,21 @@ def make_scene(
     out.mkdir(parents=True, exist_ok=True)
     (out / CLAIM).touch()
     remove_partial(out)
-    body = load_anny()
+    body, options, videos = load_anny(), scene.options, _videos(scene)
     frames = _rendered(scene, body, processes or os.cpu_count() or 1)
     rows: list[list[RenderedFrame]] = []
     with ExitStack() as opened:
-        writers = [opened.enter_context(_writer(scene, f, out)) for f in scene.cameras]
+        writers = [
+            opened.enter_context(
+                VideoWriter(out / file, options.size, rate_hz=options.rate, quality=options.quality)
+            )
+            for file in videos
+        ]
         for k, row in enumerate(frames):
             for writer, frame in zip(writers, row, strict=True):
-                writer.add(frame.picture, k / scene.options.rate)
+                writer.add(frame.picture, k / options.rate)
             rows.append([replace(frame, picture=NO_PICTURE) for frame in row])
-            progress("film", k + 1, scene.options.frames)
+            progress("film", k + 1, options.frames)
     truth = SceneTruth(
         tuple(_person_truth(scene, body, p) for p in range(len(scene.people))),
         tuple(_view_truth(scene, f, [row[c] for row in rows]) for c, f in enumerate(scene.cameras)),
@@ -134,32 +132,25 @@ def make_scene(
     write_truth(out / TRUTH, truth)
     given = CameraRig(tuple(f.given for f in scene.cameras))
     write_calibration(out / CALIBRATION, given, "aniposelib")
-    listed = {name: sha256_file(out / name) for name in _files(scene)}
-    about = {"kinefit": __version__, "key": scene_key(scene.options, scene.number)}
+    listed = {name: sha256_file(out / name) for name in (*videos, CALIBRATION, TRUTH)}
+    about = {"kinefit": __version__, "key": scene_key(options, scene.number)}
     write_json(out / MANIFEST, {**about, **scene.to_json(), "sha256": listed})
     (out / CLAIM).unlink()
 
 
-def _writer(scene: Scene, spec: CameraSpec, out: Path) -> VideoWriter:
-    options = scene.options
-    path = out / f"{spec.camera.name}.mp4"
-    return VideoWriter(path, options.size, rate_hz=options.rate, quality=options.quality)
-
-
-def _files(scene: Scene) -> list[str]:
-    """The files of a scene beside its manifest."""
-    return [*(f"{f.camera.name}.mp4" for f in scene.cameras), CALIBRATION, TRUTH]
+def _videos(scene: Scene) -> list[str]:
+    return [f"{spec.camera.name}.mp4" for spec in scene.cameras]
 
 
 def _refuse_foreign(scene: Scene, out: Path) -> None:
     """InputError for files of another origin: another program's, or a user's own."""
     found = {p.name for p in out.iterdir()} if out.is_dir() else set()
-    ours = {*_files(scene), MANIFEST, CLAIM} if {MANIFEST, CLAIM} & found else set()
+    made = {*_videos(scene), CALIBRATION, TRUTH, MANIFEST, CLAIM}
+    ours = made if {MANIFEST, CLAIM} & found else set()
     foreign = sorted(n for n in found if n not in ours and not n.startswith(PARTIAL))
     if foreign:
-        raise InputError(
-            out, f"it holds {foreign[0]}, which is not a file of this scene", "name a new folder"
-        )
+        reason = f"it holds {foreign[0]}, which is not a file of this scene"
+        raise InputError(out, reason, "name a new folder")
 
 
 def scene_key(options: SynthOptions, number: int) -> str:
@@ -230,11 +221,8 @@ def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
     points = body_points(body)
     keypoints, marks = points.at(rotations, translation, shape)
     feet = [points.keypoints.index(name) for name in FEET]
-    markers = Markers(
-        timeline,
-        (*points.keypoints, *points.markers),
-        np.concatenate([keypoints, marks], axis=1),
-    )
+    names = (*points.keypoints, *points.markers)
+    markers = Markers(timeline, names, np.concatenate([keypoints, marks], axis=1))
     return PersonTruth(
         points=Keypoints3D(timeline, points.keypoints, keypoints, "world"),
         markers=markers,

@@ -91,7 +91,9 @@ class Clip:
         k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self) - 2)
         step = self._steps[k]
         u = np.clip((t - self.times[k]) / step, 0, 1)
-        return self._turned(k, u, step), self._moved(k, u, step)
+        start, v, h = self.root_path[k], self._velocities, step[:, None]
+        end = self.root_path[k + 1] - start
+        return self._turned(k, u, step), start + _hermite(u[:, None], end, h * v[k], h * v[k + 1])
 
     @cached_property
     def _steps(self) -> FloatArray:
@@ -126,11 +128,6 @@ class Clip:
         vector = _hermite(u[:, None, None], end, h * self._spins[k], h * arriving)
         out[:, self._moving] = out[:, self._moving] @ so3.exp(vector)
         return out
-
-    def _moved(self, k: IntArray, u: FloatArray, step: FloatArray) -> FloatArray:
-        start, v = self.root_path[k], self._velocities
-        end, h = self.root_path[k + 1] - start, step[:, None]
-        return np.asarray(start + _hermite(u[:, None], end, h * v[k], h * v[k + 1]))
 
 
 def _knot_slopes(slopes: FloatArray, steps: FloatArray) -> FloatArray:
@@ -231,21 +228,16 @@ class MovingBody:
         return rotations, root - self.head
 
     def placed_at(self, place: tuple[float, float, float]) -> MovingBody:
-        """The same motion with the middle of its path at `place`: x, z metres and heading about Y,
-        radians."""
+        """The middle of the path moved to `place`: x, z metres and heading about Y, radians."""
         x, z, heading = place
-        Q = so3.exp(np.array([0.0, heading, 0.0]))
-        rotations = self.clip.rotations.copy()
-        rotations[:, 0] = Q @ rotations[:, 0]
         path = self.clip.root_path
         middle = (path.min(axis=0) + path.max(axis=0)) / 2 * [1, 0, 1]
-        moved = (path - middle) @ Q.T + [x, 0.0, z]
-        return replace(self, clip=replace(self.clip, rotations=rotations, root_path=moved))
+        centred = replace(self.clip, root_path=path - middle)
+        return replace(self, clip=moved(centred, heading, np.array([x, 0.0, z])))
 
     def in_place(self) -> MovingBody:
         """The same motion as on a treadmill: without the path over the floor."""
         path, times = self.clip.root_path.copy(), self.clip.times
         step = float(np.median(np.diff(times)))
-        slow = gaussian_filter1d(path[:, [0, 2]], _TREADMILL_S / step, axis=0, mode="nearest")
-        path[:, [0, 2]] -= slow
+        path[:, ::2] -= gaussian_filter1d(path[:, ::2], _TREADMILL_S / step, 0, mode="nearest")
         return replace(self, clip=replace(self.clip, root_path=path))

@@ -62,7 +62,6 @@ def key_of(sources: Iterable[str], *more: bytes) -> str:
 
 _RATE_HZ = 30.0
 _LEAST_S = 1.0
-_CMU = "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu"
 _READERS = ("mocap", "mocap_joints", "mocap_files", "bvh", "asf_amc", "amass")
 
 
@@ -103,6 +102,7 @@ def _retarget(body: BodyModel, path: Path, processes: int) -> dict[str, Any]:
     shapes = np.stack([found.state.shape for found in done])
     heads = body.rest_joints(shapes)[:, 0]
     root = [found.state.translation + head for found, head in zip(done, heads, strict=True)]
+    sources = {"cmu": "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu"}
     return {
         "joint_names": np.array(rig.chain.joint_names),
         # Single precision: a ten-thousandth of a degree.
@@ -111,9 +111,7 @@ def _retarget(body: BodyModel, path: Path, processes: int) -> dict[str, Any]:
         "hip_height": np.array([hip_height(body, shape) for shape in shapes]),
         "names": np.array([found.name for found in done]),
         "rate_hz": np.array([trial.rate_hz for trial in trials]),
-        "source": np.array(
-            [_CMU if t.format == "cmu" else f"{path.name}: {t.name}" for t in trials]
-        ),
+        "source": np.array([sources.get(t.format, f"{path.name}: {t.name}") for t in trials]),
         "trial": np.repeat(np.arange(len(done)), [len(found.state) for found in done]),
         "good": np.concatenate(good),
     }

@@ -83,9 +83,8 @@ class Prop:
 
     def mesh(self) -> tuple[FloatArray, IntArray]:
         """Vertices (V, 3) metres, world, and faces (F, 3)."""
-        boxes = [(np.zeros(3), np.array(self.size))]
-        if self.kind == "table":
-            boxes = _table(*self.size)
+        whole = [(np.zeros(3), np.array(self.size))]
+        boxes = _table(*self.size) if self.kind == "table" else whole
         corners = np.concatenate([low + size * (_UNIT - [0.5, 0, 0.5]) for low, size in boxes])
         faces = np.concatenate([_UNIT_FACES + 8 * i for i in range(len(boxes))])
         corners = corners @ so3.exp(np.array([0.0, self.yaw, 0.0])).T
@@ -161,8 +160,8 @@ class Painter:
         size: tuple[int, int],
         home: Camera | None = None,
     ) -> None:
-        self._light, self._size = light, size
-        self._place = room, size, home
+        self._light, self._size, self._home = light, size, home
+        self._room = room
         self._scene = _Meshes.of(figures, props)
         self._key = light.key * np.array([1 + light.warmth, 1.0, 1 - light.warmth])
 
@@ -180,7 +179,6 @@ class Painter:
         backdrop, floor = self._backdrop.draw(cameras[middle])
         behind = backdrop * shadow.on_floor(floor)[..., None]
         total = np.zeros(behind.shape, np.float32)
-        truth = None
         for s, shift in enumerate(_JITTER):
             k = s if len(cameras) == len(_JITTER) else middle
             at = worn + self._scene.step(vertices[middle], vertices[k]) if k != middle else worn
@@ -188,8 +186,8 @@ class Painter:
             light = behind.copy()
             light[seen.y, seen.x] = self._exposed(seen, shade)
             total += light
-            truth = seen if s == len(_JITTER) // 2 else truth
-        assert truth is not None
+            if s == len(_JITTER) // 2:
+                truth = seen
         return self._shot(total / np.float32(len(_JITTER)), truth)
 
     def outline(self, camera: Camera, bodies: Sequence[FloatArray]) -> Shot:
@@ -200,7 +198,8 @@ class Painter:
 
     @cached_property
     def _backdrop(self) -> Backdrop:
-        return Backdrop(*self._place)
+        """Painted when it is first seen: an outline needs none."""
+        return Backdrop(self._room, self._size, self._home)
 
     def _visible(self, camera: Camera, at: FloatArray, shift: FloatArray) -> Visible:
         uv = project(camera, at) + shift
@@ -300,15 +299,13 @@ class _Meshes:
 
     def step(self, before: Sequence[FloatArray], now: Sequence[FloatArray]) -> FloatArray:
         """(V, 3) metres from one time to another; objects do not move."""
-        return np.concatenate(
-            [np.concatenate(now) - np.concatenate(before), np.zeros_like(self.props)]
-        )
+        moved = np.concatenate(now) - np.concatenate(before)
+        return np.concatenate([moved, np.zeros_like(self.props)])
 
     def _normals(self, at: FloatArray) -> FloatArray:
         a, b, c = (at[corner] for corner in self.faces.T)
         total = self.around @ so3.cross(b - a, c - a)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        return np.asarray(total / np.maximum(length, 1e-12))
+        return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
 
     def reflectance(
         self, face: IntArray, corner: IntArray, share: NDArray[np.float32]

@@ -80,11 +80,7 @@ def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
         raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
     parts = [_read_shard(file) for file in files]
     if len({str(part["key"]) for part in parts}) > 1:
-        raise InputError(
-            folder,
-            "holds pairs of different options",
-            "delete the older ones",
-        )
+        raise InputError(folder, "holds pairs of different options", "delete the older ones")
     return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
 
 
@@ -104,6 +100,7 @@ _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
 _FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
 _MOMENTS, _DRAWN_MOMENTS = 4, 20  # frames of each scene: set-up dominates without rendering
 _ROWS = 252  # of a shard: 21 scenes
+_NOTHING = Landmarks(np.full((33, 2), np.nan), np.zeros(33), np.full((33, 3), np.nan))
 
 
 @dataclass(frozen=True)
@@ -136,31 +133,21 @@ def make_pairs(
     """
     out.mkdir(parents=True, exist_ok=True)
     motion_library(options.motion)  # refuses a bad file, and caches its motions
-    key = _key(options)
+    chosen = by_content(options)
+    del chosen["options"]["count"]  # a larger count only adds shards
+    key = sha256_json({**chosen, "code": code_version()})
     count = -(-options.count // _ROWS)
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
     missing = [shard for shard in shards if not shard.is_done()]
     done = count - len(missing)
     progress("pairs", done * _ROWS, count * _ROWS)
-    for _ in _made(missing, options, processes or os.cpu_count() or 1):
-        done += 1
-        progress("pairs", done * _ROWS, count * _ROWS)
+    if missing:
+        workers = min(processes or os.cpu_count() or 1, len(missing))
+        with ProcessPoolExecutor(workers, get_context("spawn"), _open, (options,)) as pool:
+            for _ in pool.map(_make_shard, missing):
+                done += 1
+                progress("pairs", done * _ROWS, count * _ROWS)
     return [shard.path for shard in shards]
-
-
-def _key(options: PairOptions) -> str:
-    chosen = by_content(options)
-    del chosen["options"]["count"]  # a larger count only adds shards
-    return sha256_json({**chosen, "code": code_version()})
-
-
-def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:
-    if not shards:
-        return
-    context = get_context("spawn")
-    workers = min(processes, len(shards))
-    with ProcessPoolExecutor(workers, context, _open, (options,)) as pool:
-        yield from pool.map(_make_shard, shards)
 
 
 _maker: _Maker  # set in each worker
@@ -187,31 +174,25 @@ class _Maker:
     body: BodyModel
     network: Network | None
 
-    @property
-    def moments(self) -> int:
-        """Number of frames of each scene."""
-        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
-        return min(wanted, self.options.frames)
-
     def rows(self, shard: int) -> dict[str, NDArray[Any]]:
         """The arrays of `FIELDS` for one shard."""
-        per_scene = self.options.views * self.moments
-        scenes = -(-_ROWS // per_scene)
-        found = [row for i in range(scenes) for row in self._scene_rows(shard * scenes + i)]
+        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
+        moments = min(wanted, self.options.frames)
+        scenes = -(-_ROWS // (self.options.views * moments))
+        found = [
+            row for i in range(scenes) for row in self._scene_rows(shard * scenes + i, moments)
+        ]
         return {name: np.stack([row[name] for row in found[:_ROWS]]) for name in FIELDS}
 
-    def _scene_rows(self, number: int) -> Iterator[dict[str, Any]]:
+    def _scene_rows(self, number: int, moments: int) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng((self.options.seed, number, 1))
         props = int(rng.integers(self.options.props + 1))
         chosen = self.options.model_copy(update={"props": props})
         scene = sample_scene(chosen, number, self.body, self.library)
         renderer = SceneRenderer(scene, self.body)
-        for frame in np.sort(rng.choice(chosen.frames, self.moments, replace=False)).tolist():
-            filmed = (
-                renderer.visibility_pass(frame)
-                if self.network is None
-                else renderer.render(frame, 1)[0]
-            )
+        for frame in np.sort(rng.choice(chosen.frames, moments, replace=False)).tolist():
+            drawn = self.network is None
+            filmed = renderer.visibility_pass(frame) if drawn else renderer.render(frame, 1)[0]
             for view, seen in enumerate(filmed):
                 yield self._row(scene, renderer, frame, view, seen)
 
@@ -230,7 +211,7 @@ class _Maker:
             "stature_m": stature,
         }
         if self.network is not None:
-            found = self.network(filmed.picture, 0.0) or _nothing()
+            found = self.network(filmed.picture, 0.0) or _NOTHING
         else:
             found = _drawn(true, np.random.default_rng((*scene.seed, view, frame, 2)))
         unit, scale = unit_torso(map_points(xyz, names, _COCO))
@@ -250,15 +231,8 @@ class _Maker:
         }
 
 
-def _nothing() -> Landmarks:
-    J = len(_BLAZE.points)
-    return Landmarks(np.full((J, 2), np.nan), np.zeros(J), np.full((J, 3), np.nan))
-
-
 def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:
     """A sampled detection of the person in a row."""
-    one = draw(
-        detector_errors(), rng, true["true_33"][None], true["xyz_33"][None],
-        true["sight_33"][None], true["K"], true["stature_m"],
-    )  # fmt: skip
+    xy, xyz, sight = (true[name][None] for name in ("true_33", "xyz_33", "sight_33"))
+    one = draw(detector_errors(), rng, xy, xyz, sight, true["K"], true["stature_m"])
     return Landmarks(one.xy[0], one.score[0], one.world[0])

@@ -52,9 +52,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
         listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(
-            folder, "is no folder of a synthetic scene", "make one: kinefit synth --out FOLDER"
-        ) from error
+        hint = "make one: kinefit synth --out FOLDER"
+        raise InputError(folder, "is no folder of a synthetic scene", hint) from error
     if not {TRUTH, CALIBRATION} <= listed.keys():
         raise InputError(path, f"it lists no checksum of {TRUTH}", "make the scene again")
     for name, digest in listed.items():
@@ -91,16 +90,9 @@ class LabelRuns:
 
     def __post_init__(self) -> None:
         pixels = self.size[0] * self.size[1]
-        whole = (
-            len(self.first) > 0
-            and self.first[0] == 0
-            and self.first[-1] == len(self.label) == len(self.length)
-            and (np.diff(self.first) > 0).all()
-        )
-        if not whole or (
-            len(self.length)
-            and (np.add.reduceat(self.length.astype(np.int64), self.first[:-1]) != pixels).any()
-        ):
+        first, end = self.first, np.append(0, np.cumsum(self.length, dtype=np.int64))
+        whole = len(first) > 0 and first[0] == 0 and first[-1] == len(self.label) == len(end) - 1
+        if not (whole and (np.diff(first) > 0).all() and (np.diff(end[first]) == pixels).all()):
             raise InvalidData(f"Runs of labels do not fill images of {self.size}.")
 
     @classmethod
@@ -127,10 +119,8 @@ class LabelRuns:
 
     def person(self, frame: int, person: int) -> BoolArray:
         """(height, width) True where the person is visible, head included."""
-        labels = self.labels(frame)
-        return np.asarray(
-            (labels == person_label(person)) | (labels == person_label(person, head=True))
-        )
+        whole = (person_label(person), person_label(person, head=True))
+        return np.isin(self.labels(frame), whole)
 
     def head(self, frame: int, person: int) -> BoolArray:
         """(height, width) True where the person's head is visible."""
@@ -234,10 +224,8 @@ class SceneTruth:
         view, target = self.view(camera), skeleton(name)
         score = np.array([0.0, 0.0, 0.5, 1.0])[view.visibility[person]]
         both = np.concatenate([view.xy[person], score[..., None]], axis=-1)
-        mapped = map_points(both, self.point_names, target)
-        return Keypoints2D(
-            view.timeline, target.points, mapped[..., :2], mapped[..., 2], view.camera.size
-        )
+        xys, size = map_points(both, self.point_names, target), view.camera.size
+        return Keypoints2D(view.timeline, target.points, xys[..., :2], xys[..., 2], size)
 
 
 def write_truth(path: Path, truth: SceneTruth) -> None:
@@ -257,44 +245,38 @@ def write_truth(path: Path, truth: SceneTruth) -> None:
         "cameras": np.array(truth.rig.names),
     }
     for p, person in enumerate(truth.people):
-        arrays |= {f"person{p}_{k}": v for k, v in _person_arrays(person).items()}
+        own = {
+            "xyz": person.points.xyz,
+            "markers": person.markers.xyz,
+            "degrees": person.angles.degrees,
+            "gimbal": person.angles.gimbal,
+            "rotvec": so3.log(person.motion.rotations),
+            "translation": person.motion.translation,
+            "shape": person.motion.shape,
+            "contact": person.contact,
+            "stature_m": np.array(person.stature_m),
+            "mass_kg": np.array(person.mass_kg),
+        }
+        arrays |= {f"person{p}_{key}": value for key, value in own.items()}
     for view in truth.views:
-        arrays |= {f"{view.camera.name}_{k}": v for k, v in _view_arrays(view).items()}
+        own = {
+            "size": np.array(view.camera.size),
+            "K": view.camera.K,
+            "distortion": view.camera.distortion,
+            "R": view.R,
+            "t": view.t,
+            "frame": view.timeline.frame,
+            "stamp": view.timeline.time,
+            "time": view.time,
+            "xy": view.xy,
+            "sight": view.visibility,
+            "mask_first": view.masks.first,
+            "mask_label": view.masks.label,
+            "mask_length": view.masks.length,
+        }
+        arrays |= {f"{view.camera.name}_{key}": value for key, value in own.items()}
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
-
-
-def _person_arrays(person: PersonTruth) -> dict[str, Any]:
-    return {
-        "xyz": person.points.xyz,
-        "markers": person.markers.xyz,
-        "degrees": person.angles.degrees,
-        "gimbal": person.angles.gimbal,
-        "rotvec": so3.log(person.motion.rotations),
-        "translation": person.motion.translation,
-        "shape": person.motion.shape,
-        "contact": person.contact,
-        "stature_m": np.array(person.stature_m),
-        "mass_kg": np.array(person.mass_kg),
-    }
-
-
-def _view_arrays(view: ViewTruth) -> dict[str, Any]:
-    return {
-        "size": np.array(view.camera.size),
-        "K": view.camera.K,
-        "distortion": view.camera.distortion,
-        "R": view.R,
-        "t": view.t,
-        "frame": view.timeline.frame,
-        "stamp": view.timeline.time,
-        "time": view.time,
-        "xy": view.xy,
-        "sight": view.visibility,
-        "mask_first": view.masks.first,
-        "mask_label": view.masks.label,
-        "mask_length": view.masks.length,
-    }
 
 
 def read_truth(path: Path) -> SceneTruth:
@@ -317,10 +299,12 @@ def read_truth(path: Path) -> SceneTruth:
     return truth
 
 
+def _own(stored: dict[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(start): v for key, v in stored.items() if key.startswith(start)}
+
+
 def _person(stored: dict[str, NDArray[Any]], p: int) -> PersonTruth:
-    own = {
-        k.removeprefix(f"person{p}_"): v for k, v in stored.items() if k.startswith(f"person{p}_")
-    }
+    own = _own(stored, f"person{p}_")
     timeline = Timeline(stored["frame"], stored["time"])
 
     def names(key: str) -> tuple[str, ...]:
@@ -342,7 +326,7 @@ def _person(stored: dict[str, NDArray[Any]], p: int) -> PersonTruth:
 
 
 def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
-    own = {k.removeprefix(f"{name}_"): v for k, v in stored.items() if k.startswith(f"{name}_")}
+    own = _own(stored, f"{name}_")
     width, height = (int(n) for n in own["size"])
     R, t = own["R"], own["t"]
     return ViewTruth(
@@ -372,21 +356,14 @@ def _check(truth: SceneTruth) -> None:
             raise InvalidData("a person's points have a value that is not a number")
     for view in truth.views:
         T, P = len(view.timeline), len(truth.people)
-        wanted = {
-            "xy": (P, T, K, 2),
-            "visibility": (P, T, K),
-            "R": (T, 3, 3),
-            "t": (T, 3),
-            "time": (T,),
-        }
-        for name, shape in wanted.items():
+        wanted = {"xy": (P, T, K, 2), "visibility": (P, T, K), "R": (T, 3, 3), "t": (T, 3)}
+        for name, shape in {**wanted, "time": (T,)}.items():
             if getattr(view, name).shape != shape:
                 raise InvalidData(f"{view.camera.name}: {name} is not of shape {shape}.")
         if not _CAMERA_NAME.fullmatch(view.camera.name) or max(view.camera.size) > _LONGEST_SIDE:
             raise InvalidData(f"{view.camera.name} of {view.camera.size} pixels is no camera.")
-        if view.visibility.dtype.kind not in "iu" or view.visibility.max(initial=0) > max(
-            Visibility
-        ):
+        codes = view.visibility
+        if codes.dtype.kind not in "iu" or codes.max(initial=0) > max(Visibility):
             raise InvalidData(f"{view.camera.name}: visibility holds other codes.")
         if not (np.isfinite(view.time).all() and (np.diff(view.time) > 0).all()):
             raise InvalidData(f"{view.camera.name}: time does not increase.")

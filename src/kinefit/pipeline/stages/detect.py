@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 from kinefit.detect import Detector, PeopleDetector, make_detector
 from kinefit.io.tables import write_landmarks_csv
@@ -48,23 +47,13 @@ def detector_of(camera: str, config: RunConfig, *, several: bool) -> Detector:
     """The detector of one video; the keypoint files of several are looked up by camera."""
     keypoints = config.keypoints
     if keypoints is not None and several:
-        keypoints = _keypoints_of(camera, keypoints)
-    return make_detector(
-        config.detector,
-        model=config.detector_model,
-        keypoints=keypoints,
-        masks=config.save_mask,
-    )
-
-
-def _keypoints_of(camera: str, folder: Path) -> Path:
-    """`folder`/<camera>, <camera>_json (Pose2Sim's layout) or <camera>.json, and nothing else."""
-    choices = [folder / camera, folder / f"{camera}_json", folder / f"{camera}.json"]
-    found = [path for path in choices if path.exists()]
-    if len(found) != 1:
-        raise InputError(
-            folder,
-            f"it has {'no' if not found else 'several'} keypoints of camera {camera!r}",
-            f"name them {', '.join(path.name for path in choices[:2])} or {choices[2].name}",
-        )
-    return found[0]
+        # Named as the camera, with Pose2Sim's ending, or as a file; and nothing else.
+        choices = [keypoints / f"{camera}{end}" for end in ("", "_json", ".json")]
+        found = [path for path in choices if path.exists()]
+        if len(found) != 1:
+            reason = f"it has {'several' if found else 'no'} keypoints of camera {camera!r}"
+            hint = f"name them {', '.join(p.name for p in choices[:2])} or {choices[2].name}"
+            raise InputError(keypoints, reason, hint)
+        keypoints = found[0]
+    model, masks = config.detector_model, config.save_mask
+    return make_detector(config.detector, model=model, keypoints=keypoints, masks=masks)

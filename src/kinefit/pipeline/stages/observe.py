@@ -63,11 +63,9 @@ def match_cameras(rig: CameraRig, names: tuple[str, ...], source: Path) -> Camer
     """The cameras of these names in this order; InputError lists both sides where one is absent."""
     absent = [name for name in names if name not in rig.names]
     if absent:
-        raise InputError(
-            source,
-            f"it has no camera {absent[0]!r}; it has {', '.join(rig.names)}",
-            "name the videos as the cameras are named: cameras are never matched by order",
-        )
+        reason = f"it has no camera {absent[0]!r}; it has {', '.join(rig.names)}"
+        hint = "name the videos as the cameras are named: cameras are never matched by order"
+        raise InputError(source, reason, hint)
     return rig.select(names)
 
 
