@@ -100,19 +100,13 @@ def score_vertices(
         if transform is not None:
             ours = transform.to_scene(ours[None], time[k : k + 1])[0]
         real = body.posed_vertices(rotations[k], translation[k], truth.motion.shape)
-        for kind, errors in _vertex_errors(body, ours, real).items():
-            kinds[kind].append(errors)
+        kinds["absolute"].append(point_errors(ours, real))
+        kinds["pelvis"].append(
+            point_errors(ours - _mid_hip(body, ours), real - _mid_hip(body, real))
+        )
+        kinds["pa"].append(point_errors(aligned_frames(ours, real), real))
     shown = ["pa"] if transform is None else list(kinds)
     return {k: summary(1000 * np.array(kinds[k], np.float64)).to_json() for k in shown}
-
-
-def _vertex_errors(body: BodyModel, ours: FloatArray, real: FloatArray) -> dict[str, FloatArray]:
-    """(V,) metres by alignment."""
-    return {
-        "absolute": point_errors(ours, real),
-        "pelvis": point_errors(ours - _mid_hip(body, ours), real - _mid_hip(body, real)),
-        "pa": point_errors(aligned_frames(ours, real), real),
-    }
 
 
 def _mid_hip(body: BodyModel, mesh: FloatArray) -> FloatArray:
@@ -124,9 +118,8 @@ def _mid_hip(body: BodyModel, mesh: FloatArray) -> FloatArray:
 
 def _evenly(rows: IntArray, most: int) -> IntArray:
     """At most `most` of `rows`, evenly spread, with both ends."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.round(np.linspace(0, len(rows) - 1, most)).astype(np.int64)]
+    picked = np.linspace(0, len(rows) - 1, min(len(rows), most))
+    return rows[np.round(picked).astype(np.int64)]
 
 
 def _reprojection(
@@ -166,20 +159,15 @@ def _mask_scores(
     for k in _evenly(np.flatnonzero(np.isfinite(translation).all(axis=1)), _MOST_MASKS):
         mesh = body.posed_vertices(rotations[k], translation[k], shape)
         drawn = silhouette(body, cameras[k], mesh)
-        found.append(_drawn_iou(drawn, view, int(frame[k]), person))
+        at = int(frame[k])
+        labels, truth = view.masks.labels(at), view.masks.person(at, person)
+        if drawn.shape == truth.shape:
+            # Pixels of another person or an object are left out: they occlude the true mask, but
+            # not the drawn body.
+            found.append(float(mask_iou(drawn & ((labels == BACKGROUND) | truth), truth)))
+        else:
+            found.append(float("nan"))
     return summary(np.array(found, np.float64)).to_json()
-
-
-def _drawn_iou(drawn: BoolArray, view: ViewTruth, frame: int, person: int) -> float:
-    """Intersection over union in one frame; NaN for images of another size.
-
-    Pixels of another person or an object are left out: they occlude the true mask, but not the
-    drawn body.
-    """
-    labels, truth = view.masks.labels(frame), view.masks.person(frame, person)
-    if drawn.shape != truth.shape:
-        return float("nan")
-    return float(mask_iou(drawn & ((labels == BACKGROUND) | truth), truth))
 
 
 def silhouette(body: BodyModel, camera: Camera, mesh: FloatArray) -> BoolArray:

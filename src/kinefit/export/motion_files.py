@@ -7,7 +7,6 @@ silently. kinefit's own file of a motion is `kinefit.io.body_npz`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -82,11 +81,9 @@ def export_obj_frames(
     """
     _check(body, motion)
 
-    def frames() -> Iterator[tuple[int, FloatArray]]:
-        for i, frame in enumerate(motion.timeline.frame.tolist()):
-            yield frame, _posed(body, motion, i)
-
-    return write_obj_frames(folder, name, frames(), body.faces)
+    frames = enumerate(motion.timeline.frame.tolist())
+    meshes = ((frame, _posed(body, motion, i)) for i, frame in frames)
+    return write_obj_frames(folder, name, meshes, body.faces)
 
 
 def export_amass(
@@ -105,12 +102,16 @@ def export_amass(
     gender that contradicts the body's name.
     """
     _check(body, motion)
-    _check_gender(path, body, gender)
+    last = body.name.rpartition("-")[2]  # "smplh-female"
+    own = last if last in GENDERS else None
+    if None not in (gender, own) and gender != own:
+        hint = "load the body of the same gender"
+        raise InputError(path, f"is {gender}, the body is {body.name}", hint)
     whole, notes = _gapless(path, motion)
     if up == "Z":
         whole = turned(body, whole, _Z_UP)
     betas = body.shape.coefficients(motion.shape)
-    write_amass(path, whole, betas, gender or _gender(body) or "neutral")
+    write_amass(path, whole, betas, gender or own or "neutral")
     return notes
 
 
@@ -201,22 +202,14 @@ def _gapless(path: str | Path, motion: BodyMotion) -> tuple[BodyMotion, tuple[st
     every, kept = motion.timeline.frame, whole.timeline.frame
     notes = []
     if len(kept) < len(every):
-        notes.append(
-            f"The file has frames {kept[0]}-{kept[-1]} of {every[0]}-{every[-1]}: "
-            "the others are before the first or after the last pose."
-        )
+        some = f"{kept[0]}-{kept[-1]} of {every[0]}-{every[-1]}"
+        left_out = "the others are before the first or after the last pose"
+        notes.append(f"The file has frames {some}: {left_out}.")
     if len(filled):
-        notes.append(
-            f"Frames without a pose, bridged from the poses around them: {_ranges(filled, kept)}."
-        )
+        runs = np.split(filled, np.flatnonzero(np.diff(np.searchsorted(kept, filled)) > 1) + 1)
+        words = ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+        notes.append(f"Frames without a pose, bridged from the poses around them: {words}.")
     return whole, tuple(notes)
-
-
-def _ranges(some: IntArray, every: IntArray) -> str:
-    """Frame numbers `some` in words: "3, 7-12"; runs without a break among `every`."""
-    place = np.searchsorted(every, some)
-    runs = np.split(some, np.flatnonzero(np.diff(place) > 1) + 1)
-    return ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
 def _glb_notes(body: BodyModel, written: BodyModel, motion: BodyMotion) -> tuple[str, ...]:
@@ -235,9 +228,8 @@ def _glb_notes(body: BodyModel, written: BodyModel, motion: BodyMotion) -> tuple
         joints, weights = strongest_influences(body.skin_joints, body.skin_weights, 4)
         four = replace(plain, skin_joints=joints, skin_weights=weights)
         off = _deviation(plain, four, motion)
-        notes.append(
-            f"Vertices follow up to {kept} joints; in viewers that read four they are {off} off."
-        )
+        seen = f"in viewers that read four they are {off} off"
+        notes.append(f"Vertices follow up to {kept} joints; {seen}.")
     return tuple(notes)
 
 
@@ -281,17 +273,4 @@ def _check(body: BodyModel, motion: BodyMotion) -> None:
         raise InvalidData(
             f"A motion of the body {motion.body} is none of the body {body.name}: "
             f"their {what} differ. Next: load the body that the motion was made with."
-        )
-
-
-def _gender(body: BodyModel) -> str | None:
-    """The gender in a body's name ("smplh-female"), None where it has none."""
-    last = body.name.rpartition("-")[2]
-    return last if last in GENDERS else None
-
-
-def _check_gender(path: str | Path, body: BodyModel, gender: str | None) -> None:
-    if None not in (gender, _gender(body)) and gender != _gender(body):
-        raise InputError(
-            path, f"is {gender}, the body is {body.name}", "load the body of the same gender"
         )

@@ -223,9 +223,8 @@ def direction_errors(
 
 def _check_vectors(directions: FloatArray, truth: FloatArray) -> None:
     if directions.shape != truth.shape or directions.shape[-1:] != (3,):
-        raise InvalidData(
-            f"Directions of shape {directions.shape} have no angle with {truth.shape}."
-        )
+        shapes = f"{directions.shape} have no angle with {truth.shape}"
+        raise InvalidData(f"Directions of shape {shapes}.")
 
 
 def reprojection(camera: Camera, xyz: FloatArray, xy: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -338,14 +337,10 @@ def foot_sliding(
 
     Shen et al. 2024, SIGGRAPH Asia (GVHMR), with a threshold per second instead of per frame.
     """
-    slid = slides(feet, truth, time, still_m_s)
-    true_speed = speeds(truth, time)
+    slid, true_speed = slides(feet, truth, time, still_m_s), speeds(truth, time)
     stands = np.where(np.isnan(true_speed), np.nan, true_speed < still_m_s)
-    return FootSliding(
-        contact=float(mean_of(stands)),
-        slide_mm=float(1000 * mean_of(slid)),
-        slide_m_s=float(mean_of(slid / np.diff(time)[:, None])),
-    )
+    speed = mean_of(slid / np.diff(time)[:, None])
+    return FootSliding(float(mean_of(stands)), float(1000 * mean_of(slid)), float(speed))
 
 
 def bone_lengths(xyz: FloatArray, ends: IntArray | Sequence[tuple[int, int]]) -> FloatArray:

@@ -54,15 +54,8 @@ def summary(errors: FloatArray) -> Summary:
         nan = float("nan")
         return Summary(nan, nan, nan, nan, nan, 0, missing)
     p50, p90, p95 = np.quantile(known, [0.5, 0.9, 0.95]).tolist()
-    return Summary(
-        mean=float(known.mean()),
-        median=p50,
-        p90=p90,
-        p95=p95,
-        max=float(known.max()),
-        count=len(known),
-        missing=missing,
-    )
+    mean, most = float(known.mean()), float(known.max())
+    return Summary(mean, p50, p90, p95, most, len(known), missing)
 
 
 def mean_of(
