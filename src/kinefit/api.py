@@ -207,7 +207,6 @@ def export_motion(
 
 def export_smpl_body(target: Path, shapes: int = 10) -> str:
     """Write Anny in SMPL's format; returns how far it is from Anny, in words.
-
     Raises InputError for a name that ends in neither .npz nor .pkl.
     """
     from kinefit.body.anny import SMPL_JOINTS, load_anny

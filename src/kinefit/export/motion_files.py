@@ -34,7 +34,6 @@ def export_glb(
 
     influences: joints per vertex; None: as many as the body has. The notes say how far vertices
     of the file, and of a viewer that reads four joints only, are from the body's.
-
     Raises InvalidData when the motion is another body's, InputError as `write_glb`.
     """
     _check(body, motion)
@@ -60,7 +59,6 @@ def export_bvh(
 
     Gaps are bridged by `without_gaps`, and the notes name the frames. A bone without a joint at
     its end is drawn to twice the way from its joint to the middle of its skin.
-
     Raises InvalidData when the motion is another body's; InputError as `write_bvh`, so for
     uneven times: see `at_constant_rate`.
     """
@@ -86,32 +84,19 @@ def export_obj_frames(
     return write_obj_frames(folder, name, meshes, body.faces)
 
 
-def export_amass(
-    path: str | Path,
-    body: BodyModel,
-    motion: BodyMotion,
-    gender: str | None = None,
-    up: Literal["Y", "Z"] = "Z",
-) -> tuple[str, ...]:
-    """Write a motion of an SMPL body under the names of AMASS; notes.
+def export_amass(path: str | Path, body: BodyModel, motion: BodyMotion) -> tuple[str, ...]:
+    """Write a motion of an SMPL body under the names of AMASS, with Z up as there; notes.
 
-    gender: by default what the body's name says, else "neutral". up: AMASS itself has Z up.
-    Gaps are bridged by `without_gaps`, and the notes name the frames.
-
-    Raises InvalidData when the motion is another body's; InputError as `write_amass`, and for a
-    gender that contradicts the body's name.
+    Gaps are bridged by `without_gaps`, and the notes name the frames. The gender is what the body's
+    name says, else "neutral".
+    Raises InvalidData when the motion is another body's; InputError as `write_amass`.
     """
     _check(body, motion)
-    last = body.name.rpartition("-")[2]  # "smplh-female"
-    own = last if last in GENDERS else None
-    if None not in (gender, own) and gender != own:
-        hint = "load the body of the same gender"
-        raise InputError(path, f"is {gender}, the body is {body.name}", hint)
     whole, notes = _gapless(path, motion)
-    if up == "Z":
-        whole = turned(body, whole, _Z_UP)
+    gender = body.name.rpartition("-")[2]  # "smplh-female"
     betas = body.shape.coefficients(motion.shape)
-    write_amass(path, whole, betas, gender or own or "neutral")
+    known = gender if gender in GENDERS else "neutral"
+    write_amass(path, turned(body, whole, _Z_UP), betas, known)
     return notes
 
 
@@ -136,7 +121,6 @@ def without_gaps(motion: BodyMotion) -> tuple[BodyMotion, IntArray]:
     In a gap every joint turns evenly on the shortest arc (slerp) and the translation moves
     evenly, from the pose before to the one after. Nothing is made up before the first pose and
     after the last: those frames are left out.
-
     Raises InvalidData for a motion without a pose.
     """
     poses = _poses(motion)
@@ -154,7 +138,6 @@ def at_constant_rate(
     rate_hz: None: the median rate. Frames count from 0; times go on from the first pose's.
     Rotations go on the shortest arc and the translation straight between the two poses around a
     new frame; where these are more than `max_gap_s` seconds apart, it has no pose.
-
     Raises InvalidData for a motion without a pose or a rate that is no positive number.
     """
     poses = _poses(motion)

@@ -66,7 +66,6 @@ def as_smpl(
         ones do, exactly, of 1,024 vertices each instead of ten.
 
     There are no pose blend shapes: those of `body`, if it has any, are left out.
-
     Raises InvalidData for a joint that the body does not have, an order that is no tree, and more
     shape directions than the body's shapes span.
     """

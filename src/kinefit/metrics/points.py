@@ -47,13 +47,13 @@ def centred(points: FloatArray, root: Root) -> FloatArray:
     return np.asarray(points - points[..., list(root), :].mean(axis=-2, keepdims=True))
 
 
-def aligned_frames(points: FloatArray, truth: FloatArray, *, with_scale: bool = True) -> FloatArray:
-    """`points` (..., J, 3) moved in every frame by its own best similarity (or rigid) motion.
+def aligned_frames(points: FloatArray, truth: FloatArray) -> FloatArray:
+    """`points` (..., J, 3) moved in every frame by its own best similarity motion.
 
     Never mirrored. NaN in frames whose common points determine no rotation. What is left is
     PA-MPJPE: Zhou et al. 2019, IEEE PAMI 41(4):901, "reconstruction error".
     """
-    return align(points, truth, with_scale=with_scale).apply(points)
+    return align(points, truth, with_scale=True).apply(points)
 
 
 def one_rigid(
@@ -70,28 +70,18 @@ def one_rigid(
     return motion.apply(points.reshape(-1, 3)).reshape(points.shape)
 
 
-def world_errors(
-    points: FloatArray,
-    truth: FloatArray,
-    *,
-    chunk: int = CHUNK_FRAMES,
-    first: int | None = None,
-    with_scale: bool = True,
-) -> FloatArray:
-    """(T, J) distances where every `chunk` frames are aligned by one motion of their own.
+def world_errors(points: FloatArray, truth: FloatArray, first: int | None = None) -> FloatArray:
+    """(T, J) distances where every 100 frames are aligned by one similarity of their own.
 
-    points, truth: (T, J, 3). first: see `one_rigid`. with_scale: the published protocol allows a
-    scale; without it, errors of size count too. The mean of all is WA-MPJPE; with `FIRST_FRAMES`
-    as `first` it is W-MPJPE, in which drift within a chunk counts. Publications use 30 frames/s;
-    state the rate with the number. Ye et al. 2023, CVPR (SLAHMR).
+    points, truth: (T, J, 3). first: see `one_rigid`. The mean of all is WA-MPJPE; with
+    `FIRST_FRAMES` as `first` it is W-MPJPE, in which drift within a chunk counts. Publications use
+    30 frames/s; state the rate with the number. Ye et al. 2023, CVPR (SLAHMR).
     """
     _check(points, truth)
-    if chunk < 1 or (first is not None and first < 1):
-        raise InvalidData(f"A chunk of {chunk} frames cannot be aligned on {first} of them.")
     errors = np.full(points.shape[:-1], np.nan)
-    for start in range(0, len(points), chunk):
-        part = slice(start, start + chunk)
-        moved = one_rigid(points[part], truth[part], with_scale=with_scale, first=first)
+    for start in range(0, len(points), CHUNK_FRAMES):
+        part = slice(start, start + CHUNK_FRAMES)
+        moved = one_rigid(points[part], truth[part], with_scale=True, first=first)
         errors[part] = point_errors(moved, truth[part])
     return errors
 
@@ -245,7 +235,6 @@ def reprojection(camera: Camera, xyz: FloatArray, xy: FloatArray) -> tuple[Float
 
 def mask_iou(mask: BoolArray, truth: BoolArray) -> FloatArray:
     """(...,) intersection over union, 0..1, of masks (..., H, W); NaN where both are empty.
-
     Raises InvalidData unless both are boolean and of one shape.
     """
     if mask.shape != truth.shape or mask.ndim < 2:
@@ -267,7 +256,6 @@ def derivative(xyz: FloatArray, time: FloatArray, order: int) -> FloatArray:
     Newton's divided difference times `order`!: the derivative of the polynomial through order + 1
     samples. At a constant rate it is the plain difference times rate ** order. NaN where one of
     them is missing; nothing is left of fewer than order + 1 samples.
-
     Raises InvalidData unless times increase and there is one for each sample.
     """
     if time.shape != (len(xyz),) or not (np.diff(time) > 0).all():
@@ -304,16 +292,13 @@ def jitter(points: FloatArray, time: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.norm(derivative(points, time, 3), axis=-1))
 
 
-def slides(
-    feet: FloatArray, truth: FloatArray, time: FloatArray, still_m_s: float = STILL_M_S
-) -> FloatArray:
+def slides(feet: FloatArray, truth: FloatArray, time: FloatArray) -> FloatArray:
     """(T - 1, P) metres that points of feet move between two samples while the true ones stand.
 
-    feet, truth: (T, P, 3) metres. The true point stands when it is slower than
-    `still_m_s`. NaN where it does not stand, or a position is missing. As published it depends on
-    the rate; divided by `np.diff(time)` it does not.
+    feet, truth: (T, P, 3) metres. NaN where the true point is not slower than 0.3 m/s, or a
+    position is missing. As published it depends on the rate; over `np.diff(time)` it does not.
     """
-    stands = speeds(truth, time) < still_m_s  # False where NaN
+    stands = speeds(truth, time) < STILL_M_S  # False where NaN
     return np.where(stands, point_errors(feet[1:], feet[:-1]), np.nan)
 
 
@@ -330,15 +315,13 @@ class FootSliding(Numbers):
     slide_m_s: float
 
 
-def foot_sliding(
-    feet: FloatArray, truth: FloatArray, time: FloatArray, still_m_s: float = STILL_M_S
-) -> FootSliding:
+def foot_sliding(feet: FloatArray, truth: FloatArray, time: FloatArray) -> FootSliding:
     """How far feet (T, P, 3) metres move while the true ones stand; see `slides`.
 
     Shen et al. 2024, SIGGRAPH Asia (GVHMR), with a threshold per second instead of per frame.
     """
-    slid, true_speed = slides(feet, truth, time, still_m_s), speeds(truth, time)
-    stands = np.where(np.isnan(true_speed), np.nan, true_speed < still_m_s)
+    slid, true_speed = slides(feet, truth, time), speeds(truth, time)
+    stands = np.where(np.isnan(true_speed), np.nan, true_speed < STILL_M_S)
     speed = mean_of(slid / np.diff(time)[:, None])
     return FootSliding(float(mean_of(stands)), float(1000 * mean_of(slid)), float(speed))
 
@@ -349,13 +332,13 @@ def bone_lengths(xyz: FloatArray, ends: IntArray | Sequence[tuple[int, int]]) ->
     return np.asarray(np.linalg.norm(xyz[..., first, :] - xyz[..., second, :], axis=-1))
 
 
-def variation_pct(lengths: FloatArray, fewest: int = FEWEST) -> FloatArray:
+def variation_pct(lengths: FloatArray) -> FloatArray:
     """(B,) coefficient of variation of lengths (T, B): 100 x standard deviation / mean.
 
     0 for a rigid body. The deviation is that of the samples (divided by their number). NaN with
-    fewer than `fewest` known samples, or no length.
+    fewer than ten known samples, or no length.
     """
     mean = mean_of(lengths, 0)
     sd = np.sqrt(mean_of((lengths - mean) ** 2, 0))
-    enough = (np.isfinite(lengths).sum(axis=0) >= fewest) & (mean > 0)
+    enough = (np.isfinite(lengths).sum(axis=0) >= FEWEST) & (mean > 0)
     return np.where(enough, 100 * sd / np.where(mean > 0, mean, np.nan), np.nan)

@@ -43,7 +43,6 @@ class Summary(Numbers):
 
 def summary(errors: FloatArray) -> Summary:
     """A few numbers of errors of any shape.
-
     Raises InvalidData for an infinite error.
     """
     errors = np.asarray(errors, np.float64).ravel()
@@ -131,13 +130,12 @@ class Agreement(Numbers):
     r2: float
 
 
-def agreement(values: FloatArray, reference: FloatArray, constant: float = CONSTANT) -> Agreement:
+def agreement(values: FloatArray, reference: FloatArray) -> Agreement:
     """Compare curves (T,) of one unit, sampled at the same times.
 
-    constant: a curve whose standard deviation is below this has no correlation, ICC or fit (NaN).
+    A curve whose standard deviation is below 1e-6 has no correlation, ICC or fit (NaN).
     Angles must not jump by whole turns: see `same_turn`. Compare several trials one by one
     and average their numbers over people: in pooled samples the longest trial weighs most.
-
     Raises InvalidData unless both are (T,), and for an infinite value.
     """
     if values.shape != reference.shape or values.ndim != 1:
@@ -152,7 +150,7 @@ def agreement(values: FloatArray, reference: FloatArray, constant: float = CONST
     d = a - b
     bias, sd = float(d.mean()), float(d.std())
     spread = _LIMITS * (float(d.std(ddof=1)) if count > 1 else float("nan"))
-    varies = min(float(a.std()), float(b.std())) >= constant
+    varies = min(float(a.std()), float(b.std())) >= CONSTANT
     r, slope, intercept = _line(b, a) if varies else [float("nan")] * 3
     return Agreement(
         count=count,

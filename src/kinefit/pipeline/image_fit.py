@@ -59,7 +59,6 @@ def fit_pictures(
 
     focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. Pictures
     without a person, or whose body cannot be found, have a reason.
-
     Raises InputError for a file that is no picture, two of one name, contradicting options, and
     when no picture has a body: then nothing is written.
     """

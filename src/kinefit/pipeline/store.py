@@ -134,7 +134,6 @@ class Folder:
         after: Mapping[str, str], about: Mapping[str, Any],
     ) -> Record:  # fmt: skip
         """Move what a stage left in its staging folder into place, and remember it.
-
         Raises InputError for a file that belongs to another command, or to the user.
         """
         staged = self._staging_of(stage, key)
@@ -222,7 +221,6 @@ class Folder:
 @contextmanager
 def open_folder(path: Path) -> Iterator[Folder]:
     """The results folder at `path`, made if need be, locked against other processes.
-
     Raises InputError where it cannot be a folder or another process is writing it. Folders made
     by this call are gone again if nothing was finished in them.
     """

@@ -52,7 +52,6 @@ def triangulate_file(
 
     source, subset, normalized, rate_hz: as in `kinefit.io.points2d.read_points`. The bundle is in
     the calibration's world, metres, Y up where the file or `world_up` says which axis that is.
-
     Raises InputError for points or a calibration that cannot be used.
     """
     if options.calibration is None:

@@ -62,7 +62,6 @@ def _texts() -> dict[str, dict[str, str]]:
 
 def say(key: str, level: Level, where: str = "", **values: object) -> Finding:
     """A finding in the words of `findings.toml`; where: "frames 3-4", made a sentence here.
-
     Raises KeyError for a key that is not there, or a value that its text lacks.
     """
     text = {part: words.format(**values) for part, words in _texts()[key].items()}

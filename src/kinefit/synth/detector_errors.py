@@ -105,7 +105,6 @@ class Views:
         """Of arrays over the 33 points of blazepose33.
 
         K: (3, 3) or (N, 3, 3). stature: one number or (N,).
-
         Raises InvalidData for other shapes, points that are missing, or hips behind the camera.
         """
         N = len(xy)
@@ -346,7 +345,6 @@ def draw(
 
     true_xy: (N, 33, 2) pixels, true_xyz_camera: (N, 33, 3) metres: blazepose33. visibility: (N, 33)
     codes of `kinefit.synth.truth.Visibility`. K: (3, 3) or (N, 3, 3). stature: metres, one or (N,).
-
     Raises InvalidData: see `Views.of`.
     """
     views = Views.of(true_xy, true_xyz_camera, visibility, K, stature)

@@ -78,7 +78,6 @@ class Clip:
 
         and w at a knot is that of the parabola through it and its neighbours (Catmull-Rom, on the
         group: both neighbours' rotation vectors are taken in the knot's own axes).
-
         Raises InvalidData for times outside the span.
         """
         t = np.asarray(times, dtype=np.float64)
@@ -221,7 +220,6 @@ class MovingBody:
 
     def at(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Rotations (N, B, 3, 3) and translations (N, 3) metres at `times` (N,).
-
         Raises InvalidData outside the motion.
         """
         rotations, root = self.clip.at(times)

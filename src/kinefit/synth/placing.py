@@ -53,7 +53,6 @@ def placed(
 
     Times are the clip's: a small body moves as slowly as a large one. Children are faster, by the
     root of the scale (Alexander 1989, Physiol Rev 69(4), dynamic similarity): see `retimed`.
-
     Raises InvalidData for times outside the clip, or when its joints are not the body's.
     """
     if clip.joint_names != body.joint_names:

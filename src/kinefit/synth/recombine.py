@@ -55,7 +55,6 @@ def spliced(lower: Clip, upper: Clip, body: BodyModel) -> Clip:
     body is moved towards that of `lower`, as little as needed.
 
     body: of these joints, whose neutral shape is tested for penetration.
-
     Raises InvalidData for clips of other joints than `body`'s, or that share less than two frames.
     """
     for clip in (lower, upper):
@@ -88,7 +87,6 @@ def joined(first: Clip, second: Clip, seconds: float) -> Clip:
 
     The second clip begins `seconds` before the first ends; it is rotated about the vertical and
     moved so that both agree best in the middle of that time, and the clips are blended.
-
     Raises InvalidData for clips of other joints, or shorter than the transition.
     """
     if first.joint_names != second.joint_names:
