@@ -207,6 +207,7 @@ def export_motion(
 
 def export_smpl_body(target: Path, shapes: int = 10) -> str:
     """Write Anny in SMPL's format; returns how far it is from Anny, in words.
+
     Raises InputError for a name that ends in neither .npz nor .pkl.
     """
     from kinefit.body.anny import SMPL_JOINTS, load_anny
@@ -292,14 +293,12 @@ def inverse_kinematics_of_file(
     chosen = opensim.Options(subject, **options)
     read = {"markers": markers, "setup": chosen.setup, "static": chosen.static}
     read["model"] = Path(chosen.model) if Path(chosen.model).exists() else None
-    record, found = run_job(
-        out,
-        "ik",
-        {name: path for name, path in read.items() if path is not None},
-        asdict(chosen),
-        lambda folder, _: opensim.inverse_kinematics_of_file(markers, folder, chosen),
-        stem=markers.stem,
-    )
+    inputs = {name: path for name, path in read.items() if path is not None}
+
+    def work(folder: Path, _: Path) -> IkResult:
+        return opensim.inverse_kinematics_of_file(markers, folder, chosen)
+
+    record, found = run_job(out, "ik", inputs, asdict(chosen), work, stem=markers.stem)
     assert found is not None
     return replace(found, files=[out / name for name in record.files])
 

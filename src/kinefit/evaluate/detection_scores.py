@@ -26,6 +26,7 @@ _MEANS = skeleton("markers22").derived
 
 def frames_of(view: ViewTruth, time: FloatArray) -> IntArray:
     """(T,) index of the view's frame at time stamps (T,) of its own clock; -1 without one.
+
     Raises TooFewPoints when no time stamp has a frame.
     """
     at = view.timeline.time

@@ -159,6 +159,7 @@ class Group(NamedTuple):
 
 def plot_sources(sources: ErrorSources, title: str, path: str | Path) -> None:
     """Write one PNG: five panels, by view angle, visibility, score, size and name.
+
     Raises TooFewPoints without any error.
     """
     write_png(sources_sheet(sources, title), path, _SCALE)

@@ -32,6 +32,7 @@ PARTS: Mapping[str, IntArray] = {
 
 def score_pof(track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0) -> dict[str, Any]:
     """A detector's own 3D against the truth in that camera's axes; see `score_directions`.
+
     Raises InvalidData for a track without 3D, an unknown camera and without a common name, and
     TooFewPoints without a common time.
     """

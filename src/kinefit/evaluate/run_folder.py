@@ -44,6 +44,7 @@ class SceneFolder:
 
 def read_scene(path: Path, person: int = 0) -> SceneFolder:
     """The scene in a folder, every file checked against its SHA-256.
+
     Raises InputError for another folder, changed files, and an unknown person.
     """
     folder = path.parent if path.name == TRUTH else path
@@ -90,6 +91,7 @@ class RunData:
 
 def read_run(folder: Path, scene: SceneFolder) -> RunData:
     """The run in `folder`, which must be of videos of `scene`.
+
     Raises InputError for a folder that is no run's, a run of other videos, and damaged files.
     """
     cameras = _cameras(folder, scene)

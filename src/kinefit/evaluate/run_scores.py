@@ -103,6 +103,7 @@ def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, D
 
 def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
     """Score the folder of a run against a scene's folder; see `score_result`.
+
     Raises InputError for folders of other kinds, a scene that was changed, a run of other videos,
     an unknown person, and damaged files.
     """

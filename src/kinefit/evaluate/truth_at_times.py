@@ -106,6 +106,7 @@ def _within(person: PersonTruth, time: FloatArray) -> FloatArray:
 
 def markers_at(person: PersonTruth, time: FloatArray) -> FloatArray:
     """(T, N, 3) metres, world: `person.markers` at scene times (T,); NaN outside the truth.
+
     Raises TooFewPoints when no time is inside.
     """
     at = person.markers.timeline.time

@@ -235,6 +235,7 @@ def reprojection(camera: Camera, xyz: FloatArray, xy: FloatArray) -> tuple[Float
 
 def mask_iou(mask: BoolArray, truth: BoolArray) -> FloatArray:
     """(...,) intersection over union, 0..1, of masks (..., H, W); NaN where both are empty.
+
     Raises InvalidData unless both are boolean and of one shape.
     """
     if mask.shape != truth.shape or mask.ndim < 2:

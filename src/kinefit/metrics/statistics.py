@@ -43,6 +43,7 @@ class Summary(Numbers):
 
 def summary(errors: FloatArray) -> Summary:
     """A few numbers of errors of any shape.
+
     Raises InvalidData for an infinite error.
     """
     errors = np.asarray(errors, np.float64).ravel()

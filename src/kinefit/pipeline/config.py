@@ -315,6 +315,7 @@ def checked(model: type[Model], values: Mapping[str, Any], source: str = "option
 
 def read_config(path: Path) -> dict[str, Any]:
     """The table of a TOML file, names with dashes or underscores; paths relative to the file.
+
     Raises InputError when the file is missing or is not TOML. Names and values are checked by
     `run_config`, together with the command line's.
     """

@@ -50,6 +50,7 @@ def run_plan(
     overwrite: bool = False,
 ) -> Folder:  # fmt: skip
     """Do what is not done yet of the job's plan in the folder `out`, and describe it in run.json.
+
     Raises what the stages raise; what was finished until then stays, and the next call goes on
     from there.
     """

@@ -40,6 +40,7 @@ class MarkerFitResult:
 
 def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> MarkerFitResult:
     """One body through the markers of a TRC or C3D file; files in `out`.
+
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
     check_folder(out)

@@ -118,6 +118,7 @@ MARKERS_AND_ANGLES = ("markers", "angles", "figures")
 
 def stages_of(job: Job, *, until: str | None = None, without: Sequence[str] = ()) -> list[Stage]:
     """The stages that a job needs, in order: those before and at `until`, without some.
+
     Raises InputError for a stage that there is not.
     """
     chosen = [stage for stage in PLAN if stage.when(job) and stage.name not in without]

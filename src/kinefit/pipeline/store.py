@@ -134,13 +134,19 @@ class Folder:
         after: Mapping[str, str], about: Mapping[str, Any],
     ) -> Record:  # fmt: skip
         """Move what a stage left in its staging folder into place, and remember it.
+
         Raises InputError for a file that belongs to another command, or to the user.
         """
         staged = self._staging_of(stage, key)
         paths = sorted(p for p in staged.rglob("*") if p.is_file())
         files = {p.relative_to(staged).as_posix(): sha256_file(p) for p in paths}
         earlier = self.records.get(stage)
-        self._refuse_foreign(stage, files)
+        owner = {name: r.stage for r in self.records.values() for name in r.files}
+        for name in files:
+            target = self.file(name)
+            if target.exists() and owner.get(name, "") != stage:
+                by = f"was written by {owner[name]!r}" if name in owner else "is not kinefit's"
+                raise InputError(target, by, "choose another --out, or move that file away")
         if earlier is not None:
             self._keep_edited(earlier, files)
         record = Record(stage, key, round(seconds, 3), files, dict(after), dict(about))
@@ -150,14 +156,6 @@ class Folder:
         shutil.rmtree(self.partial(stage), ignore_errors=True)
         _remove_if_empty(self._internal("partial"))
         return record
-
-    def _refuse_foreign(self, stage: str, names: Mapping[str, str]) -> None:
-        owner = {name: r.stage for r in self.records.values() for name in r.files}
-        for name in names:
-            target = self.file(name)
-            if target.exists() and owner.get(name, "") != stage:
-                by = f"was written by {owner[name]!r}" if name in owner else "is not kinefit's"
-                raise InputError(target, by, "choose another --out, or move that file away")
 
     def _keep_edited(self, earlier: Record, files: Mapping[str, str]) -> None:
         """Copy away what the user changed since it was written, before it is made again."""
@@ -205,10 +203,10 @@ class Folder:
                     file.unlink()
                     if file.parent != self.path:
                         _remove_if_empty(file.parent)
-        for entry in ("stages", "partial", "input.json"):
-            path = self._internal(entry)
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        (self.path / "run.json").unlink(missing_ok=True)
+        for folder in ("stages", "partial"):
+            shutil.rmtree(self._internal(folder), ignore_errors=True)
+        for file in (self._internal("input.json"), self.path / "run.json"):
+            file.unlink(missing_ok=True)
         self.records.clear()
 
     def _internal(self, name: str) -> Path:
@@ -221,6 +219,7 @@ class Folder:
 @contextmanager
 def open_folder(path: Path) -> Iterator[Folder]:
     """The results folder at `path`, made if need be, locked against other processes.
+
     Raises InputError where it cannot be a folder or another process is writing it. Folders made
     by this call are gone again if nothing was finished in them.
     """

@@ -148,6 +148,7 @@ def body_picture(
 
 def write_picture(path: Path, image: Picture) -> None:
     """Write (height, width, 3) RGB as PNG or JPEG, by the suffix.
+
     Raises InvalidData for any other suffix.
     """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):

@@ -49,6 +49,7 @@ def _rows() -> Iterator[Limb]:
 @cache
 def limbs(*kinds: str) -> tuple[Limb, ...]:
     """The limbs of these kinds, in the order of the table, left before right; of all, without any.
+
     Raises KeyError for a kind that the table does not have.
     """
     rows = tuple(_rows())

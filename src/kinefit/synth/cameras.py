@@ -87,10 +87,15 @@ def sample_camera(
         R = so3.exp(np.array([0.0, 0.0, roll])) @ looking(target - eye)
         return Camera(name, size, K, R, -R @ eye, distortion)
 
+    def sees_all(camera: Camera) -> bool:
+        border = _MARGIN * np.array(size)
+        uv = project(camera, around)
+        return bool(((uv >= border) & (uv <= np.array(size) - 1 - border)).all())
+
     near, far = _NEAREST_M, _FARTHEST_M
     for _ in range(20):  # to a hundredth of a millimetre
         middle = (near + far) / 2
-        near, far = (near, middle) if _sees(at(middle), around) else (middle, far)
+        near, far = (near, middle) if sees_all(at(middle)) else (middle, far)
     return at(far * rng.uniform(1.0, distance))
 
 
@@ -99,14 +104,6 @@ def looking(direction: FloatArray) -> FloatArray:
     z = so3.unit(direction)
     x = so3.unit(np.cross(z, [0.0, 1.0, 0.0]))
     return np.stack([x, np.cross(z, x), z])
-
-
-def _sees(camera: Camera, xyz: FloatArray) -> bool:
-    """Whether all points are within the image, with a margin."""
-    uv = project(camera, xyz)
-    border = _MARGIN * np.array(camera.size)
-    inside = (uv >= border) & (uv <= np.array(camera.size) - 1 - border)
-    return bool(inside.all())
 
 
 def miscalibrated(

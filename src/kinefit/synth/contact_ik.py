@@ -138,6 +138,7 @@ def _posed(
 
 def solve_contacts(rig: ContactBody, motion: KeyframeMotion) -> Clip:
     """The motion as a clip whose contacts hold.
+
     Raises InvalidData for a contact of an unknown point.
     """
     chain = rig.chain

@@ -75,6 +75,7 @@ class Sample:
 
 def fit_file(pairs: Path, out: Path) -> int:
     """Fit to a folder's rows, write `out`, a safetensors file; the number of rows.
+
     Raises InputError for a folder without pairs, TooFewPoints for too few.
     """
     sample = Sample.of(read_pairs(pairs))
@@ -86,6 +87,7 @@ def fit_file(pairs: Path, out: Path) -> int:
 
 def fit_detector_errors(sample: Sample) -> DetectorErrors:
     """The model of all rows of `sample`; nothing is random.
+
     Raises TooFewPoints where fewer than 200 people were detected.
     """
     found = sample.rows(sample.found)

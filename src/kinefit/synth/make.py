@@ -160,6 +160,7 @@ def scene_key(options: SynthOptions, number: int) -> str:
 
 def by_content(options: SynthOptions) -> dict[str, Any]:
     """The options as plain values, with SHA-256 of the files that they name instead of paths.
+
     Raises InputError for a folder of backgrounds without a picture.
     """
     motion = None if options.motion is None else sha256_path(options.motion)

@@ -220,6 +220,7 @@ class MovingBody:
 
     def at(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Rotations (N, B, 3, 3) and translations (N, 3) metres at `times` (N,).
+
         Raises InvalidData outside the motion.
         """
         rotations, root = self.clip.at(times)

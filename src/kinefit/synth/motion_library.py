@@ -181,6 +181,7 @@ def _clips(body: BodyModel, arrays: dict[str, Any]) -> dict[str, Clip]:
 
 def motion_library(recorded: Path | None) -> dict[str, Clip]:
     """Every motion by its name: kinefit's own, and those of a motion capture file or folder.
+
     Raises InputError for another file, MissingDependency without Anny.
     """
     clips = [] if recorded is None else recorded_clips(recorded, processes=os.cpu_count() or 1)

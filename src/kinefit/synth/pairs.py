@@ -72,6 +72,7 @@ def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
 
 def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
     """All rows of a folder's shards, the arrays of `FIELDS`.
+
     Raises InputError when there are none, when one is damaged, and for shards of different options.
     """
     files = sorted(folder.glob("pairs_*.npz"))

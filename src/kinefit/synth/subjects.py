@@ -23,6 +23,7 @@ _TRIES = 200
 
 def sample_shape(body: BodyModel, rng: np.random.Generator, *, child: bool = False) -> FloatArray:
     """(S,) shape parameters of a random person, for Anny (`load_anny`).
+
     Raises InvalidData for a body without Anny's parameters.
     """
     names = body.shape.names

@@ -44,6 +44,7 @@ CLAIM = ".kinefit-synth"  # marks a folder that is being filled: its files may b
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """`scene.json` of a folder whose files are all unchanged.
+
     Raises InputError for a folder without one, and for a file that is missing or was changed.
     """
     path = folder / MANIFEST
