@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.io.calibration import read_calibration
 from kinefit.io.points2d import People2D, read_points
 from kinefit.multiview.bundle import save_bundle
 from kinefit.multiview.triangulate import PointStatus as Reason
@@ -16,6 +15,7 @@ from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views
+from kinefit.pipeline.stages.observe import calibration_of
 from kinefit.tracking.identity import choose_person, find_people
 from kinefit.types import InputError
 
@@ -54,18 +54,11 @@ def triangulate_file(
     the calibration's world, metres, Y up where the file or `world_up` says which axis that is.
     Raises InputError for points or a calibration that cannot be used.
     """
-    if options.calibration is None:
-        raise InputError("--calibration", "is missing", "give the file of the cameras")
-    calibration = read_calibration(
-        options.calibration,
-        units=options.units,
-        up=options.world_up,
-        invert_extrinsics=options.invert_extrinsics,
-    )
+    calibration = calibration_of(options)
     rig = calibration.rig
     if len(rig) < 2:
         reason = "it has one camera, which sees no depth"
-        raise InputError(options.calibration, reason, "give two or more")
+        raise InputError(str(options.calibration), reason, "give two or more")
     check_views(options, len(rig))
     found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
     notes = [*calibration.assumptions, *found.assumed]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +18,41 @@ from kinefit.multiview.bundle import load_triangulation, save_bundle
 from kinefit.multiview.observe import RigOptions, observe_rig
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.artifacts import load_people, load_track, save_arrays
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.context import Context
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import CameraRig, Finding, FloatArray, InputError, Keypoints2D, Observations
-from kinefit.types.finding import Level
 
 
-@dataclass(frozen=True, eq=False)
-class RunRig:
-    """calibration: as read. rig: the cameras in the order of the videos, for pictures of their
-    size. notes: what was assumed, doubts: what may be wrong about it, in plain words.
+def calibration_of(
+    options: ViewOptions, image_sizes: Mapping[str, tuple[int, int]] | None = None
+) -> Calibration:
+    """The calibration that the options name; image_sizes: (width, height) by camera, if known."""
+    if options.calibration is None:
+        raise InputError("--calibration", "is missing", "give the file of the cameras")
+    return read_calibration(
+        options.calibration, units=options.units, up=options.world_up,
+        invert_extrinsics=options.invert_extrinsics, image_sizes=image_sizes,
+    )  # fmt: skip
+
+
+def rig_of(
+    videos: Mapping[str, Path], config: RunConfig
+) -> tuple[Calibration, CameraRig, tuple[str, ...]]:
+    """The calibration of `videos` (camera name -> file) as read, and the cameras in the order of
+    the videos, for pictures of their size; and what may be wrong about them, in plain words.
+
+    Raises InputError where a camera is missing: none is ever matched by order.
     """
-
-    calibration: Calibration
-    rig: CameraRig
-    notes: tuple[str, ...]
-    doubts: tuple[str, ...]
-
-    @property
-    def up_known(self) -> bool:
-        return self.calibration.up is not None
-
-
-def rig_of(videos: Mapping[str, Path], config: RunConfig) -> RunRig:
-    """The cameras of `videos` (camera name -> file); raises InputError where one is missing."""
-    assert config.calibration is not None  # refused before
     sizes = {name: probe(video).size for name, video in videos.items()}
-    calibration = read_calibration(
-        config.calibration,
-        units=config.units,
-        up=config.world_up,
-        invert_extrinsics=config.invert_extrinsics,
-        image_sizes=sizes,
-    )
-    rig = match_cameras(calibration.rig, tuple(videos), config.calibration)
-    rig, doubts = fit_rig_to_videos(rig, sizes)
-    return RunRig(calibration, rig, calibration.assumptions, doubts)
-
-
-def match_cameras(rig: CameraRig, names: tuple[str, ...], source: Path) -> CameraRig:
-    """The cameras of these names in this order; InputError lists both sides where one is absent."""
-    absent = [name for name in names if name not in rig.names]
-    if absent:
-        reason = f"it has no camera {absent[0]!r}; it has {', '.join(rig.names)}"
+    calibration = calibration_of(config, sizes)
+    known = calibration.rig.names
+    if absent := [name for name in videos if name not in known]:
+        reason = f"it has no camera {absent[0]!r}; it has {', '.join(known)}"
         hint = "name the videos as the cameras are named: cameras are never matched by order"
-        raise InputError(source, reason, hint)
-    return rig.select(names)
+        raise InputError(str(config.calibration), reason, hint)
+    return calibration, *fit_rig_to_videos(calibration.rig.select(tuple(videos)), sizes)
 
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
@@ -119,9 +105,7 @@ def bundle(context: Context) -> None:
         points.timeline, CameraRig(()), points.names, np.empty((*none.shape, 2)), none,
         points.refined, points.covariance, stature_m=context.config.height,
     )  # fmt: skip
-    world: dict[str, Any] = {
-        "detector": path.name, "findings": [], "notes": [], "side_swaps": {},
-    }  # fmt: skip
+    world = {"detector": path.name, "findings": [], "notes": [], "side_swaps": {}}
     save(context, found, np.empty((0, len(points.timeline))), world)
 
 
@@ -135,22 +119,32 @@ def save(context: Context, found: Observations, moments: FloatArray, world: dict
 def rig(context: Context) -> None:
     """One clock, one person, sides put right, points in space, a motion with constant bones."""
     config = context.config
-    found = rig_of(context.job.inputs, config)
+    calibration, cameras, doubts = rig_of(context.job.inputs, config)
     views, detector = _views(context)
-    seen = observe_rig(views, found.rig, _options(config, up_known=found.up_known))
+    options = RigOptions(
+        sync=config.sync,
+        offset_s=config.offset_s,
+        person=config.person,
+        visibility_min=config.visibility_min,
+        repair_side_swaps=config.repair_side_swaps,
+        triangulation=config.triangulation,
+        trajectory=config.trajectory,
+        max_unseen_s=config.max_unseen,
+        keep_axes=config.lab_frame,
+        up_known=calibration.up is not None,
+        stature_m=config.stature_m,
+    )
+    seen = observe_rig(views, cameras, options)
     save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
     write_calibration(context.new("_cameras.toml"), seen.rig, layout="caliscope")
+    sentences = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in doubts]
     world = seen.as_json()
     world |= {
         "detector": detector,
-        "findings": [*_findings("information", found.doubts), *world["findings"]],
-        "notes": [*(f"Calibration: {text}" for text in found.notes), *seen.notes],
+        "findings": [*(Finding("information", s).to_json() for s in sentences), *world["findings"]],
+        "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
-
-
-def _findings(level: Level, texts: Iterable[str]) -> list[dict[str, str]]:
-    return [Finding(level, f"{t[:1].upper()}{t[1:].rstrip('.')}.").to_json() for t in texts]
 
 
 def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
@@ -165,19 +159,3 @@ def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
             track = load_track(context.read_internal(f"track_{camera}.npz"))
             views[camera], detector = track.image, track.source
     return views, detector
-
-
-def _options(config: RunConfig, *, up_known: bool) -> RigOptions:
-    return RigOptions(
-        sync=config.sync,
-        offset_s=config.offset_s,
-        person=config.person,
-        visibility_min=config.visibility_min,
-        repair_side_swaps=config.repair_side_swaps,
-        triangulation=config.triangulation,
-        trajectory=config.trajectory,
-        max_unseen_s=config.max_unseen,
-        keep_axes=config.lab_frame,
-        up_known=up_known,
-        stature_m=config.stature_m,
-    )
