@@ -46,21 +46,23 @@ def errors_exit() -> Iterator[None]:
         err.print("Stopped. Next: the same command goes on where it was.", markup=False)
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
-        place = error.filename or "the disk"
-        reason = error.strerror or error
-        message = f"{place}: {reason}. Next: check that the folder can be written and has room."
+        reason = f"{error.filename or 'the disk'}: {error.strerror or error}"
+        message = f"{reason}. Next: check that the folder can be written and has room."
     else:
         return
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(message, markup=False)
+    _tell("error", "bold red", message)
     raise typer.Exit(USAGE_ERROR)
+
+
+def _tell(word: str, color: str, text: object) -> None:
+    err.print(f"[{color}]{word}:[/]", end=" ")
+    err.print(str(text), markup=False)
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
     """A line on stderr for each."""
     for warning in warnings:
-        err.print("[yellow]warning:[/]", end=" ")
-        err.print(warning, markup=False)
+        _tell("warning", "yellow", warning)
 
 
 def show_files(files: Iterable[Path | str]) -> None:
@@ -79,9 +81,7 @@ _LEVELS = {
 def show_findings(findings: Iterable[Finding]) -> None:
     """A line on stderr for each."""
     for finding in findings:
-        word, color = _LEVELS[finding.level]
-        err.print(f"[{color}]{word}:[/]", end=" ")
-        err.print(str(finding), markup=False)
+        _tell(*_LEVELS[finding.level], finding)
 
 
 def show_result(result: RunResult) -> None:

@@ -34,10 +34,8 @@ def frames_of(view: ViewTruth, time: FloatArray) -> IntArray:
     half = 0.5 * float(np.median(np.diff(at))) if len(at) > 1 else np.inf
     index = np.where(np.abs(at[index] - time) < half, index, -1)
     if not (index >= 0).any():
-        raise TooFewPoints(
-            f"Frames of camera {view.camera.name} at the times of the track", found=0, needed=1,
-            hint="check that the track is of this video",
-        )  # fmt: skip
+        what = f"Frames of camera {view.camera.name} at the times of the track"
+        raise TooFewPoints(what, found=0, needed=1, hint="check that the track is of this video")
     return index
 
 
@@ -165,9 +163,8 @@ def swapped_frames(
             for a, b in ((left, right), (right, left))
         )
         known = np.isfinite(own) & np.isfinite(other)
-        apart_enough = (np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size) & known.any(
-            axis=1
-        )
+        apart_enough = np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size
+        apart_enough &= known.any(axis=1)
         crossed = np.where(known, other - own, 0.0).sum(axis=1) < 0
         out[group] = np.where(apart_enough, crossed, np.nan)
     return out

@@ -44,10 +44,8 @@ def common_names(names: Sequence[str], truth: Sequence[str]) -> tuple[str, ...]:
     known = set(truth)
     both = tuple(name for name in names if name in known)
     if not both:
-        raise InvalidData(
-            f"No common point: one has {', '.join(names[:12])}, "
-            f"the reference has {', '.join(truth[:12])}."
-        )
+        one, other = (", ".join(some[:12]) for some in (names, truth))
+        raise InvalidData(f"No common point: one has {one}, the reference has {other}.")
     return both
 
 

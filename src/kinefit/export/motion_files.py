@@ -253,7 +253,6 @@ def _check(body: BodyModel, motion: BodyMotion) -> None:
     its = (motion.body, motion.joint_names, motion.shape_names)
     if mine != its:
         what = "name" if mine[0] != its[0] else "joints" if mine[1] != its[1] else "shape"
-        raise InvalidData(
-            f"A motion of the body {motion.body} is none of the body {body.name}: "
-            f"their {what} differ. Next: load the body that the motion was made with."
-        )
+        bodies = f"A motion of the body {motion.body} is none of the body {body.name}"
+        hint = "Next: load the body that the motion was made with."
+        raise InvalidData(f"{bodies}: their {what} differ. {hint}")

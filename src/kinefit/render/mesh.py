@@ -83,9 +83,8 @@ class MeshPainter:
         Raises InvalidData when `vertices` are not points, or too few for the faces.
         """
         if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) < self._around.shape[0]:
-            raise InvalidData(
-                f"Vertices of shape {vertices.shape}: the faces are of {self._around.shape[0]}."
-            )
+            count = self._around.shape[0]
+            raise InvalidData(f"Vertices of shape {vertices.shape}: the faces are of {count}.")
         size = (picture.shape[1], picture.shape[0])
         uv = (project(camera, vertices) + 0.5) * (np.array(size) / camera.size) - 0.5
         seen = rasterise(uv, to_camera(camera, vertices)[:, 2], self._faces, size)

@@ -1,4 +1,4 @@
-"""Plain shapes on a sheet: described once, written as SVG here and as PNG by `view.png`."""
+"""Plain shapes on a sheet: described once, written as SVG here and as PNG by `report.plots`."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ class DrawnDetections:
 
 @dataclass(frozen=True, eq=False)
 class DetectorErrors:
-    """The fitted numbers; J points (`error_features.NAMES`), C = 6 channels.
+    """The fitted numbers; J points (`NAMES`), C = 6 channels.
 
     bias, spread: (J, F, C) times `Views.point`: error, and logarithm of its scale.
     least, most: (J, F) range of each feature in the training images.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context
@@ -174,17 +174,15 @@ def by_content(options: SynthOptions) -> dict[str, Any]:
 
 def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     """Whether the folder holds this scene, complete."""
-    try:
-        manifest = read_manifest(folder)
-    except InputError:
-        return False
-    return manifest.get("key") == scene_key(options, number)
+    with suppress(InputError):
+        return bool(read_manifest(folder).get("key") == scene_key(options, number))
+    return False
 
 
 def _rendered(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[RenderedFrame]]:
     """All frames in order: a list of the cameras' images for each."""
-    starts = range(0, scene.options.frames, _CHUNK)
-    chunks = [(first, min(_CHUNK, scene.options.frames - first)) for first in starts]
+    count = scene.options.frames
+    chunks = [(first, min(_CHUNK, count - first)) for first in range(0, count, _CHUNK)]
     if processes == 1 or len(chunks) == 1:
         renderer = SceneRenderer(scene, body)
         for first, count in chunks:
