@@ -121,13 +121,9 @@ def evaluate_pof(
 
 
 def _show(
-    title: str,
-    scores: Mapping[str, Any],
-    tables: Sequence[ScoreTable],
-    notes: Sequence[str],
-    json_output: bool,
-    out_file: Path | None,
-) -> None:
+    title: str, scores: Mapping[str, Any], tables: Sequence[ScoreTable], notes: Sequence[str],
+    json_output: bool, out_file: Path | None,
+) -> None:  # fmt: skip
     """To `out_file`, and to the terminal: in full, for a number that is cut off is none."""
     from kinefit.evaluate.score_tables import markdown
 

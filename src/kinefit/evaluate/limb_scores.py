@@ -83,13 +83,9 @@ def score_pairs(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def score_directions(
-    names: Sequence[str],
-    xyz: FloatArray,
-    truth_names: Sequence[str],
-    truth: FloatArray,
-    ray: FloatArray,
-    swapped: BoolArray,
-) -> dict[str, Any]:
+    names: Sequence[str], xyz: FloatArray, truth_names: Sequence[str], truth: FloatArray,
+    ray: FloatArray, swapped: BoolArray,
+) -> dict[str, Any]:  # fmt: skip
     """Directions of 14 limbs, camera axes, and positions of the 12 joints of arms and legs.
 
     xyz, truth: (T, J, 3) and (T, K, 3) metres, camera axes, each of any origin. ray: (T, 3) from

@@ -95,13 +95,9 @@ class Views:
 
     @classmethod
     def of(
-        cls,
-        xy: FloatArray,
-        xyz: FloatArray,
-        visibility: NDArray[np.integer],
-        K: FloatArray,
+        cls, xy: FloatArray, xyz: FloatArray, visibility: NDArray[np.integer], K: FloatArray,
         stature: float | FloatArray,
-    ) -> Views:
+    ) -> Views:  # fmt: skip
         """Of arrays over the 33 points of blazepose33.
 
         K: (3, 3) or (N, 3, 3). stature: one number or (N,).
@@ -333,14 +329,10 @@ class DetectorErrors:
 
 
 def draw(
-    model: DetectorErrors,
-    rng: np.random.Generator,
-    true_xy: FloatArray,
-    true_xyz_camera: FloatArray,
-    visibility: NDArray[np.integer],
-    K: FloatArray,
+    model: DetectorErrors, rng: np.random.Generator, true_xy: FloatArray,
+    true_xyz_camera: FloatArray, visibility: NDArray[np.integer], K: FloatArray,
     stature: float | FloatArray,
-) -> DrawnDetections:
+) -> DrawnDetections:  # fmt: skip
     """Detections of N people; the same generator state gives the same bytes.
 
     true_xy: (N, 33, 2) pixels, true_xyz_camera: (N, 33, 3) metres: blazepose33. visibility: (N, 33)
