@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.evaluate.detection_scores import beside_truth, person_sizes
-from kinefit.evaluate.limb_scores import in_camera
+from kinefit.evaluate.detection_scores import beside_truth, in_camera, person_sizes
 from kinefit.evaluate.position_scores import columns
 from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.metrics.points import angles_between, limb_directions, point_errors

@@ -12,9 +12,8 @@ from kinefit.biomech.angles import to_opensim
 from kinefit.biomech.angles.compare import DofError, compare, read_coordinates
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import score_body, score_masks
-from kinefit.evaluate.detection_scores import frames_of, score_track
+from kinefit.evaluate.detection_scores import frames_of, score_pairs, score_pof, score_track
 from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track, plot_sources
-from kinefit.evaluate.limb_scores import score_pairs, score_pof
 from kinefit.evaluate.position_scores import (
     columns,
     common_names,

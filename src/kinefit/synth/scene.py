@@ -15,7 +15,14 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.synth.backdrop import Room, sample_room
 from kinefit.synth.body_points import body_points
-from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
+from kinefit.synth.cameras import (
+    Sensor,
+    Sway,
+    miscalibrated,
+    sample_camera,
+    sample_sensor,
+    sample_sway,
+)
 from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.keyframes import seat_height
 from kinefit.synth.look import Look, sample_look, sample_reflectance
@@ -24,7 +31,6 @@ from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
 from kinefit.synth.placing import placed
 from kinefit.synth.recombine import joined, mirrored, retimed, spliced
 from kinefit.synth.scene_options import SynthOptions
-from kinefit.synth.sensor import Sensor, sample_sensor
 from kinefit.synth.subjects import sample_shape
 from kinefit.types import Camera, FloatArray, InputError
 

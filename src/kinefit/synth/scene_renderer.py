@@ -13,11 +13,10 @@ from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.video import Picture
 from kinefit.synth.body_points import body_points
-from kinefit.synth.cameras import moved
+from kinefit.synth.cameras import apply_sensor, moved
 from kinefit.synth.look import dress
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.scene import Scene
-from kinefit.synth.sensor import apply_sensor
 from kinefit.synth.subjects import stature
 from kinefit.synth.truth import PROP, Labels, Visibility, encode, person_label
 from kinefit.types import Camera, FloatArray

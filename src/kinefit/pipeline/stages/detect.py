@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
 
 from kinefit.detect import Detector, PeopleDetector, make_detector
+from kinefit.detect.protocol import FrameResult, FrameSink
 from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import probe
+from kinefit.io.video import VideoInfo, VideoWriter, probe
 from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
-from kinefit.render.mask import MaskWriter
 from kinefit.types import InputError
+
+_MASK_QUALITY = 10  # x264 rate factor: the grey levels stay within a few steps of the mask's
 
 
 def detect(context: Context) -> None:
@@ -26,12 +32,31 @@ def detect(context: Context) -> None:
         sink = None
         if context.config.save_mask:
             path, info = context.new("_mask.mp4", name), probe(context.video)
-            sink = opened.enter_context(MaskWriter(path, info, detector.names))
+            sink = opened.enter_context(_mask_video(path, info))
         track = detector.track(
             context.video, on_frame=sink, progress=context.progress, checkpoint=context.partial
         )
     save_track(context.internal(f"track_{name}.npz"), track)
     write_landmarks_csv(context.new("_raw_landmarks.csv", name), track)
+
+
+@contextmanager
+def _mask_video(path: Path, info: VideoInfo) -> Iterator[FrameSink]:
+    """A sink that writes the person mask of every frame at full size.
+
+    White is person, black is not, grey in between as sure as the detector is; a frame without a
+    mask (nobody found, or damaged) is black.
+    """
+    black = np.zeros(info.size[::-1], np.float32)
+    rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
+    with VideoWriter(path, info.size, rate_hz=rate, quality=_MASK_QUALITY) as video:
+
+        def write(frame: FrameResult) -> None:
+            mask = black if frame.mask is None else frame.mask
+            grey = np.round(255 * np.clip(mask, 0, 1)).astype(np.uint8)
+            video.add(np.repeat(grey[..., None], 3, axis=-1), frame.time)
+
+        yield write
 
 
 def lend_depth(context: Context) -> None:
