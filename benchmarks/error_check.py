@@ -45,7 +45,7 @@ def drawn_by(model: DetectorErrors, rng: np.random.Generator, views: Views) -> F
     visibility = np.zeros((N, 33), np.uint8)
     xy[:, KNOWN], xyz[:, KNOWN], visibility[:, KNOWN] = views.xy, views.xyz, views.visibility
     drawn = draw(model, rng, xy, xyz, visibility, views.K, views.stature)
-    parts = [drawn.xy, drawn.score[..., None], drawn.world]
+    parts = [drawn.xy, drawn.score[..., None], drawn.body]
     detected = np.concatenate(parts, axis=-1)[:, KNOWN]
     detected[~drawn.found] = np.nan
     return np.asarray(detected)

@@ -301,7 +301,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
     a, b, c = (draw(model(), np.random.default_rng(seed), *given) for seed in (1, 1, 2))
     assert a.xy.tobytes() == b.xy.tobytes()
     assert a.score.tobytes() == b.score.tobytes()
-    assert a.world.tobytes() == b.world.tobytes()
+    assert a.body.tobytes() == b.body.tobytes()
     assert a.xy.tobytes() != c.xy.tobytes()
 
 
@@ -312,15 +312,15 @@ def test_fitting_has_no_chance_in_it() -> None:
 
 def test_nobody_found_is_missing_everywhere_and_unknown_points_always() -> None:
     out = draw(model(), np.random.default_rng(12), *arguments(people(1000, 13)))
-    lost = ~out.found
+    lost = np.isnan(out.xy).all(axis=(1, 2))
     assert 0 < lost.sum() < 300
-    for values in (out.xy[lost], out.world[lost]):
+    for values in (out.xy[lost], out.body[lost]):
         assert np.isnan(values).all()
     assert (out.score[lost] == 0).all()
     unknown = np.setdiff1d(np.arange(33), KNOWN)
     assert {BLAZE[i][1:] for i in unknown} == {"EyeInner", "EyeOuter", "Mouth"}
     assert np.isnan(out.xy[:, unknown]).all()
-    kept = np.concatenate([out.xy, out.score[..., None], out.world], axis=-1)[~lost][:, KNOWN]
+    kept = np.concatenate([out.xy, out.score[..., None], out.body], axis=-1)[~lost][:, KNOWN]
     assert np.isfinite(kept).all()
     assert ((kept[..., 2] > 0) & (kept[..., 2] < 1)).all()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.context import Context, Job
 from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
 from kinefit.types import InputError
@@ -42,13 +43,7 @@ def _filmed(job: Job) -> bool:
 
 
 _DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
-_RIG = (
-    *("calibration", "units", "world_up", "invert_extrinsics", "sync", "offsets", "person"),
-    *("score_type", "huber_delta", "inlier_thresh", "min_views", "min_angle_deg", "max_pairs"),
-    *("adaptive", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps"),
-    *("robust_lm", "robust_lm_delta", "repair_side_swaps", "visibility_min"),
-    *("trajectory", "max_unseen", "lab_frame"),
-)
+_RIG = (*ViewOptions.model_fields, "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (

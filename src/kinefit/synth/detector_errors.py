@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from kinefit.detect.inference import Landmarks
 from kinefit.fit.priors.weights import read_safetensors, read_weights
 from kinefit.io.atomic import atomic_path
 from kinefit.skeletons import skeleton
@@ -229,24 +230,6 @@ _WHAT = "detector_errors"
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnDetections:
-    """Sampled detections of N people.
-
-    xy: (N, 33, 2) pixels. score: (N, 33) 0..1. world: (N, 33, 3) metres, camera axes, from about
-    the mid-hip. Corners of eyes and mouth are NaN, score 0; so is everything of missed people.
-    """
-
-    xy: FloatArray
-    score: FloatArray
-    world: FloatArray
-
-    @property
-    def found(self) -> BoolArray:
-        """(N,) whether there is a detection."""
-        return np.asarray(np.isfinite(self.xy[:, KNOWN[0], 0]))
-
-
-@dataclass(frozen=True, eq=False)
 class DetectorErrors:
     """The fitted numbers; J points (`NAMES`), C = 6 channels.
 
@@ -332,11 +315,13 @@ def draw(
     model: DetectorErrors, rng: np.random.Generator, true_xy: FloatArray,
     true_xyz_camera: FloatArray, visibility: NDArray[np.integer], K: FloatArray,
     stature: float | FloatArray,
-) -> DrawnDetections:  # fmt: skip
+) -> Landmarks:  # fmt: skip
     """Detections of N people; the same generator state gives the same bytes.
 
     true_xy: (N, 33, 2) pixels, true_xyz_camera: (N, 33, 3) metres: blazepose33. visibility: (N, 33)
     codes of `kinefit.synth.truth.Visibility`. K: (3, 3) or (N, 3, 3). stature: metres, one or (N,).
+    Their landmarks have a leading axis of N; `body` is from about the mid-hip. Corners of eyes and
+    mouth are NaN, score 0; so is everything of missed people.
     Raises InvalidData: see `Views.of`.
     """
     views = Views.of(true_xy, true_xyz_camera, visibility, K, stature)
@@ -348,7 +333,7 @@ def draw(
     detected[~found] = np.nan
     out = np.full((len(detected), 33, CHANNELS), np.nan)
     out[:, KNOWN] = detected
-    return DrawnDetections(out[..., XY], np.nan_to_num(out[..., SCORE]), out[..., WORLD])
+    return Landmarks(out[..., XY], np.nan_to_num(out[..., SCORE]), out[..., WORLD])
 
 
 @cache

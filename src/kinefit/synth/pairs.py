@@ -232,4 +232,4 @@ def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:
     """A sampled detection of the person in a row."""
     xy, xyz, sight = (true[name][None] for name in ("true_33", "xyz_33", "sight_33"))
     one = draw(detector_errors(), rng, xy, xyz, sight, true["K"], true["stature_m"])
-    return Landmarks(one.xy[0], one.score[0], one.world[0])
+    return Landmarks(one.xy[0], one.score[0], one.body[0])
