@@ -47,7 +47,7 @@ def drawn_by(model: DetectorErrors, rng: np.random.Generator, views: Views) -> F
     drawn = draw(model, rng, xy, xyz, visibility, views.K, views.stature)
     parts = [drawn.xy, drawn.score[..., None], drawn.body]
     detected = np.concatenate(parts, axis=-1)[:, KNOWN]
-    detected[~drawn.found] = np.nan
+    detected[np.isnan(detected).any(axis=(1, 2))] = np.nan
     return np.asarray(detected)
 
 
