@@ -203,8 +203,9 @@ class Folder:
                     file.unlink()
                     if file.parent != self.path:
                         _remove_if_empty(file.parent)
-        for folder in ("stages", "partial"):
-            shutil.rmtree(self._internal(folder), ignore_errors=True)
+        for folder in map(self._internal, ("stages", "partial")):
+            if folder.is_dir():
+                shutil.rmtree(folder)
         for file in (self._internal("input.json"), self.path / "run.json"):
             file.unlink(missing_ok=True)
         self.records.clear()
