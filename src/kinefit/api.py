@@ -156,14 +156,9 @@ def _job(
 
 
 def _done(job: Job, out: Path, **how: Any) -> RunResult:
-    folder = run_plan(job, out, **how)
-    manifest = read_manifest(out)
-    return RunResult(
-        out,
-        str(manifest.get("verdict", "")),
-        tuple(Finding.from_json(one) for one in manifest.get("findings", ())),
-        tuple(files_of(folder)),
-    )
+    folder, manifest = run_plan(job, out, **how), read_manifest(out)
+    findings = tuple(Finding.from_json(one) for one in manifest.get("findings", ()))
+    return RunResult(out, str(manifest.get("verdict", "")), findings, tuple(files_of(folder)))
 
 
 def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
@@ -196,13 +191,9 @@ def export_motion(
     if influences not in (0, 4, 8):
         raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
     check_kinds(kinds, model, moving)
-    files: list[Path] = []
-    notes: list[str] = []
-    for kind in kinds:
-        written, said = export_as(motion.with_suffix(""), kind, model, moving, influences)
-        files += written
-        notes += said
-    return files, notes
+    stem = motion.with_suffix("")
+    done = [export_as(stem, kind, model, moving, influences) for kind in kinds]
+    return [f for files, _ in done for f in files], [n for _, notes in done for n in notes]
 
 
 def export_smpl_body(target: Path, shapes: int = 10) -> str:
@@ -216,10 +207,8 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
 
     found = as_smpl(load_anny(), SMPL_JOINTS, shapes, signed=True)
     write_smpl(target, found.data)
-    return (
-        f"With {shapes} shape directions, vertices are {found.shape_residual_mm:.1f} mm (RMS) from "
-        "those of Anny's own shapes."
-    )
+    off = f"{found.shape_residual_mm:.1f} mm (RMS)"
+    return f"With {shapes} shape directions, vertices are {off} from those of Anny's own shapes."
 
 
 def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:

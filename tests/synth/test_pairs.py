@@ -177,7 +177,7 @@ def test_nothing_and_damage_are_refused(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_person_nobody_found_has_no_pixels_and_no_score() -> None:
-    nothing = pairs._nothing()
+    nothing = pairs._NOTHING
     assert np.isnan(nothing.xy).all()
     assert (nothing.score == 0).all()
     assert np.isnan(unit_torso(nothing.body[[BLAZE.index(name) for name in COCO]])[0]).all()

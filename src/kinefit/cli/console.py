@@ -98,13 +98,8 @@ def show_result(result: RunResult) -> None:
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Progress on stderr while the block runs: a line per stage, with a bar where the number of
     steps is known."""
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}")
+    columns = (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=err) as shown:
 

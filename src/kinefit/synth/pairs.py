@@ -138,13 +138,17 @@ def make_pairs(
     missing = [shard for shard in shards if not shard.is_done()]
     done = count - len(missing)
     progress("pairs", done * _ROWS, count * _ROWS)
-    if missing:
-        workers = min(processes or os.cpu_count() or 1, len(missing))
-        with ProcessPoolExecutor(workers, get_context("spawn"), _open, (options,)) as pool:
-            for _ in pool.map(_make_shard, missing):
-                done += 1
-                progress("pairs", done * _ROWS, count * _ROWS)
+    for _ in _made(missing, options, processes or os.cpu_count() or 1):
+        done += 1
+        progress("pairs", done * _ROWS, count * _ROWS)
     return [shard.path for shard in shards]
+
+
+def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:
+    if shards:
+        workers = min(processes, len(shards))
+        with ProcessPoolExecutor(workers, get_context("spawn"), _open, (options,)) as pool:
+            yield from pool.map(_make_shard, shards)
 
 
 _maker: _Maker  # set in each worker
