@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from kinefit.body.model import BodyModel
-from kinefit.types import FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, IntArray
 
 Color = tuple[float, float, float]
 PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
 
 # Part of a triangle; the order of `Look.palette`.
 SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS = range(10)
-BODY, HEAD = 1, 2  # labels of `Figure`
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Figure:
 
     faces: (F, 3). part: (F,) of each (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
     the parts that have one. rest: (V, 3) metres, each vertex of the body at rest.
-    offset: (V,) metres of clothes and hair along its normal. label: (F,) BODY or HEAD.
+    offset: (V,) metres of clothes and hair along its normal. head: (F,) whether it is of the head.
     joint: (F,) the joint that moves it most.
     """
 
@@ -145,7 +144,7 @@ class Figure:
     patterns: dict[int, Pattern]
     rest: FloatArray
     offset: FloatArray
-    label: NDArray[np.uint8]
+    head: BoolArray
     joint: IntArray
 
 
@@ -165,7 +164,6 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
     offset = np.where(worn, look.loose_m * folds, 0.0)
     offset[vertex_part == HAIR] = look.hair_m
     offset[np.isin(vertex_part, (SHOES, SOLES))] = 0.004
-    head = _among(body, joint, ("head", "eye."))
     return Figure(
         faces=body.faces,
         part=part,
@@ -173,7 +171,7 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
         patterns={TOP: look.top_pattern, BOTTOM: look.bottom_pattern},
         rest=rest.astype(np.float32),
         offset=_smoothed(body.faces, offset),
-        label=np.where(head, HEAD, BODY).astype(np.uint8),
+        head=_among(body, joint, ("head", "eye.")),
         joint=joint,
     )
 
@@ -187,7 +185,7 @@ def _smoothed(faces: IntArray, offset: FloatArray) -> FloatArray:
     return offset
 
 
-def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> NDArray[np.bool_]:
+def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> BoolArray:
     named = [b for b, name in enumerate(body.joint_names) if name.startswith(prefixes)]
     return np.asarray(np.isin(owner, named))
 

@@ -121,7 +121,7 @@ class SceneRenderer:
         labels = np.zeros(shot.surface.shape, np.uint8)
         for p, figure in enumerate(self._figures):
             mine = shot.surface == p
-            head = figure.label[shot.face[mine]] == 2
+            head = figure.head[shot.face[mine]]
             labels[mine] = np.where(head, person_label(p, head=True), person_label(p))
         labels[shot.surface >= PROPS_FROM] = PROP
         return labels
