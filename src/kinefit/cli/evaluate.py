@@ -121,9 +121,13 @@ def evaluate_pof(
 
 
 def _show(
-    title: str, scores: Mapping[str, Any], tables: Sequence[ScoreTable], notes: Sequence[str],
-    json_output: bool, out_file: Path | None,
-) -> None:  # fmt: skip
+    title: str,
+    scores: Mapping[str, Any],
+    tables: Sequence[ScoreTable],
+    notes: Sequence[str],
+    json_output: bool,
+    out_file: Path | None,
+) -> None:
     """To `out_file`, and to the terminal: in full, for a number that is cut off is none."""
     from kinefit.evaluate.score_tables import markdown
 

@@ -23,9 +23,15 @@ _MOST_MESHES, _MOST_MASKS = 60, 20  # frames whose mesh is scored: evenly over t
 
 
 def score_body(
-    body: BodyModel, motion: BodyMotion, truth: SceneTruth, person: int = 0, *, clock: Clock,
-    transform: WorldTransform | None = None, cameras: Mapping[str, Camera] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    body: BodyModel,
+    motion: BodyMotion,
+    truth: SceneTruth,
+    person: int = 0,
+    *,
+    clock: Clock,
+    transform: WorldTransform | None = None,
+    cameras: Mapping[str, Camera] | None = None,
+) -> dict[str, Any]:
     """A motion of `body` against a person of the scene.
 
     clock, transform: from the motion's time and world to the scene's; None: not known. cameras:
@@ -72,9 +78,12 @@ def body_keypoints(body: BodyModel, motion: BodyMotion) -> tuple[tuple[str, ...]
 
 
 def score_vertices(
-    body: BodyModel, motion: BodyMotion, truth: PersonTruth, time: FloatArray,
+    body: BodyModel,
+    motion: BodyMotion,
+    truth: PersonTruth,
+    time: FloatArray,
     transform: WorldTransform | None,
-) -> dict[str, Any] | None:  # fmt: skip
+) -> dict[str, Any] | None:
     """Per-vertex error of up to 60 frames; None for a body of another mesh.
 
     absolute, and pelvis: from the middle of the hips, are left out without a `transform`;
@@ -114,9 +123,13 @@ def _evenly(rows: IntArray, most: int) -> IntArray:
 
 
 def _reprojection(
-    camera: Camera, true_cameras: Sequence[Camera], names: tuple[str, ...], own: FloatArray,
-    someone: PersonTruth, real: FloatArray,
-) -> dict[str, Any]:  # fmt: skip
+    camera: Camera,
+    true_cameras: Sequence[Camera],
+    names: tuple[str, ...],
+    own: FloatArray,
+    someone: PersonTruth,
+    real: FloatArray,
+) -> dict[str, Any]:
     """The fitted keypoints in the result's camera against the true ones in the true cameras.
 
     The truth is projected at the time of the fit, which may lie between frames.
@@ -129,9 +142,13 @@ def _reprojection(
 
 
 def _mask_scores(
-    body: BodyModel, motion: tuple[FloatArray, FloatArray, FloatArray], cameras: Sequence[Camera],
-    view: ViewTruth, frame: IntArray, person: int,
-) -> dict[str, Any]:  # fmt: skip
+    body: BodyModel,
+    motion: tuple[FloatArray, FloatArray, FloatArray],
+    cameras: Sequence[Camera],
+    view: ViewTruth,
+    frame: IntArray,
+    person: int,
+) -> dict[str, Any]:
     """Intersection over union of drawn meshes with the person's true mask, up to 20 frames.
 
     motion: rotations, translation and shape of T poses. cameras, frame: the camera, and the view's

@@ -106,9 +106,15 @@ def camera_azimuths(names: Sequence[str], xyz: FloatArray) -> FloatArray:
 
 
 def _sources(
-    names: Sequence[str], found: FloatArray, true: FloatArray, score: FloatArray,
-    visibility: NDArray[np.uint8], body: FloatArray, xyz: FloatArray, size: FloatArray,
-) -> tuple[ErrorSources, ErrorSources]:  # fmt: skip
+    names: Sequence[str],
+    found: FloatArray,
+    true: FloatArray,
+    score: FloatArray,
+    visibility: NDArray[np.uint8],
+    body: FloatArray,
+    xyz: FloatArray,
+    size: FloatArray,
+) -> tuple[ErrorSources, ErrorSources]:
     azimuth = camera_azimuths(names, xyz)
     pct = 100 * point_errors(found, true) / size[:, None]
     pct = np.where(visibility == Visibility.OUTSIDE, np.nan, pct)
@@ -123,9 +129,14 @@ def _sources(
 
 
 def _table(
-    unit: str, names: Sequence[str], error: FloatArray, azimuth: FloatArray,
-    visibility: NDArray[np.uint8], score: FloatArray, size: FloatArray,
-) -> ErrorSources:  # fmt: skip
+    unit: str,
+    names: Sequence[str],
+    error: FloatArray,
+    azimuth: FloatArray,
+    visibility: NDArray[np.uint8],
+    score: FloatArray,
+    size: FloatArray,
+) -> ErrorSources:
     known = np.isfinite(error)
     T, J = error.shape
     name = np.broadcast_to(np.arange(J), (T, J))

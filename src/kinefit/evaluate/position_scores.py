@@ -87,9 +87,14 @@ def aligned(
 
 
 def score_points(
-    time: FloatArray, names: Sequence[str], xyz: FloatArray, truth_names: Sequence[str],
-    truth: FloatArray, *, placed: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    time: FloatArray,
+    names: Sequence[str],
+    xyz: FloatArray,
+    truth_names: Sequence[str],
+    truth: FloatArray,
+    *,
+    placed: bool = True,
+) -> dict[str, Any]:
     """Points `xyz` (T, J, 3) metres against `truth` (T, K, 3) at `time` (T,) seconds.
 
     The names that both have are compared; frames without truth are left out.
@@ -196,9 +201,14 @@ def _likelihood(errors: FloatArray, covariance: FloatArray) -> dict[str, Any]:
 
 
 def score_marker_deviations(
-    names: Sequence[str], xyz: FloatArray, sd: FloatArray, truth_names: Sequence[str],
-    truth: FloatArray, *, placed: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    names: Sequence[str],
+    xyz: FloatArray,
+    sd: FloatArray,
+    truth_names: Sequence[str],
+    truth: FloatArray,
+    *,
+    placed: bool = True,
+) -> dict[str, Any]:
     """`score_deviations` of `sd` (T, J, 3) metres per axis of markers `xyz` (T, J, 3).
 
     All in the axes of the deviations. absolute: of unaligned errors, where the position is known;

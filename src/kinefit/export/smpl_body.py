@@ -43,9 +43,14 @@ class SmplExport:
 
 
 def as_smpl(
-    body: BodyModel, joints: Sequence[str], shape_count: int = 10, *, people: int = 1000,
-    seed: int = 0, signed: bool = False,
-) -> SmplExport:  # fmt: skip
+    body: BodyModel,
+    joints: Sequence[str],
+    shape_count: int = 10,
+    *,
+    people: int = 1000,
+    seed: int = 0,
+    signed: bool = False,
+) -> SmplExport:
     """`body` in SMPL's format, with `joints` of it and `shape_count` shape directions.
 
     joints: names of the body's joints, parents before children, in the order of the file; 24 in
@@ -149,9 +154,12 @@ def _principal(
 
 
 def _joint_regressor(
-    v_template: FloatArray, shapedirs: FloatArray, joints: FloatArray, joint_dirs: FloatArray,
+    v_template: FloatArray,
+    shapedirs: FloatArray,
+    joints: FloatArray,
+    joint_dirs: FloatArray,
     signed: bool,
-) -> sparse.csr_array[np.float64]:  # fmt: skip
+) -> sparse.csr_array[np.float64]:
     """(B, V) weights of nearby vertices, rows summing to one, that give the joints at rest.
 
     v_template: (V, 3). shapedirs: (S, V, 3). joints: (B, 3). joint_dirs: (S, B, 3). Least mean

@@ -101,9 +101,13 @@ def root_translation_errors(path: FloatArray, truth: FloatArray) -> FloatArray:
 
 
 def correct_points(
-    points: FloatArray, truth: FloatArray, size: FloatArray | float, share: float, *,
+    points: FloatArray,
+    truth: FloatArray,
+    size: FloatArray | float,
+    share: float,
+    *,
     lost_is_wrong: bool = False,
-) -> FloatArray:  # fmt: skip
+) -> FloatArray:
     """(T, J) 1 where a point is within `share` of `size` of the truth, 0 where it is not.
 
     points, truth: (T, J, D), pixels or metres. size: (T,) or one number, in their unit: the longer

@@ -217,9 +217,15 @@ def write_manifest(folder: Folder, about: Mapping[str, Any]) -> None:
 
 
 def run_job(
-    out: Path, command: str, inputs: Mapping[str, Path], options: Mapping[str, Any],
-    work: Callable[[Path, Path], T], *, stem: str, reuse: bool = False,
-) -> tuple[Record, T | None]:  # fmt: skip
+    out: Path,
+    command: str,
+    inputs: Mapping[str, Path],
+    options: Mapping[str, Any],
+    work: Callable[[Path, Path], T],
+    *,
+    stem: str,
+    reuse: bool = False,
+) -> tuple[Record, T | None]:
     """One step into the results folder `out`, beside whatever other commands left there.
 
     work: writes its files below its first argument, may keep unfinished work in the second, and

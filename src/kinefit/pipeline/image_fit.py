@@ -47,9 +47,14 @@ class PictureResult:
 
 
 def fit_pictures(
-    pictures: Sequence[Path], out: Path, options: PictureOptions, *, focal_px: float | None = None,
-    fov_deg: float | None = None, progress: Progress = lambda stage, done, total: None,
-) -> list[PictureResult]:  # fmt: skip
+    pictures: Sequence[Path],
+    out: Path,
+    options: PictureOptions,
+    *,
+    focal_px: float | None = None,
+    fov_deg: float | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> list[PictureResult]:
     """A body for the person in each picture; files in `out`, named like the pictures.
 
     focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. Pictures

@@ -40,9 +40,14 @@ class TriangulatedFile:
 
 
 def triangulate_file(
-    source: Path, out: Path, options: ViewOptions, *, subset: str | Sequence[str] | None = None,
-    normalized: bool | None = None, rate_hz: float | None = None,
-) -> TriangulatedFile:  # fmt: skip
+    source: Path,
+    out: Path,
+    options: ViewOptions,
+    *,
+    subset: str | Sequence[str] | None = None,
+    normalized: bool | None = None,
+    rate_hz: float | None = None,
+) -> TriangulatedFile:
     """Read 2D points, triangulate them with the calibration of `options`, write the bundle `out`.
 
     source, subset, normalized, rate_hz: as in `kinefit.io.points2d.read_points`. The bundle is in

@@ -74,9 +74,13 @@ _Ends = tuple[tuple[str, ...], tuple[str, ...]]  # each end is the mean of the n
 
 
 def assess(
-    final: Markers, *, initial: Markers | None = None, angles: JointAngles | None = None,
-    views: Sequence[View] = (), rig: CameraRig | None = None,
-) -> Quality:  # fmt: skip
+    final: Markers,
+    *,
+    initial: Markers | None = None,
+    angles: JointAngles | None = None,
+    views: Sequence[View] = (),
+    rig: CameraRig | None = None,
+) -> Quality:
     """Measure a result by what was written: read the files back and pass them here.
 
     final: all markers, T frames; initial: those of the body, where they are apart. views: what each
@@ -393,9 +397,12 @@ def _gait(markers: Markers, angles: JointAngles | None) -> GaitQuality | None:
 
 
 def _flags(
-    final: Markers, body: Markers, angles: JointAngles | None, views: Sequence[View],
+    final: Markers,
+    body: Markers,
+    angles: JointAngles | None,
+    views: Sequence[View],
     off_m: Sequence[FloatArray],
-) -> dict[str, BoolArray]:  # fmt: skip
+) -> dict[str, BoolArray]:
     """What -> frames, for what was found at least once.
 
     Several cameras vouch for each other: two of them that see the person well are enough.

@@ -36,9 +36,14 @@ _TOGETHER = 32  # frames whose meshes are made at once: 1.5 ms each with Anny, o
 
 
 def write_body_overlay(
-    path: Path, videos: Sequence[Path], rig: CameraRig, moments: FloatArray, body: BodyModel,
-    motion: BodyMotion, progress: Callable[[int, int], None],
-) -> None:  # fmt: skip
+    path: Path,
+    videos: Sequence[Path],
+    rig: CameraRig,
+    moments: FloatArray,
+    body: BodyModel,
+    motion: BodyMotion,
+    progress: Callable[[int, int], None],
+) -> None:
     """Write one video that shows every camera with the body on it, one camera or many.
 
     The right limbs are blue and the left ones orange. Frames without a pose say so. Which frames

@@ -56,9 +56,14 @@ class Tiles:
         return self.columns * self.size[0], -(-len(self.rig) // self.columns) * self.size[1]
 
     def write(
-        self, path: Path, videos: Sequence[Path], moments: FloatArray, timeline: Timeline,
-        paint: Paint, progress: Callable[[int, int], None],
-    ) -> None:  # fmt: skip
+        self,
+        path: Path,
+        videos: Sequence[Path],
+        moments: FloatArray,
+        timeline: Timeline,
+        paint: Paint,
+        progress: Callable[[int, int], None],
+    ) -> None:
         """Write one video that shows every camera, with its name beside others, the moment,
         and what `paint` draws.
 

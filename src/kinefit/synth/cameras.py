@@ -63,9 +63,15 @@ def moved(camera: Camera, sway: Sway | None, times: FloatArray) -> list[Camera]:
 
 
 def sample_camera(
-    rng: np.random.Generator, name: str, size: tuple[int, int], around: FloatArray, azimuth: float,
-    focal_mm: float, distance: float = 1.35, lens: bool = False,
-) -> Camera:  # fmt: skip
+    rng: np.random.Generator,
+    name: str,
+    size: tuple[int, int],
+    around: FloatArray,
+    azimuth: float,
+    focal_mm: float,
+    distance: float = 1.35,
+    lens: bool = False,
+) -> Camera:
     """A camera in the direction `azimuth` (radians about Y from +Z) that sees all of `around`.
 
     It is at most 14 metres away, even if the image does not hold all from there.

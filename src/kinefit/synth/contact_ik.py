@@ -188,9 +188,12 @@ def _weights(chain: Chain, motion: KeyframeMotion) -> FloatArray:
 
 
 def _support(
-    times: FloatArray, relative: FloatArray, weight: FloatArray, follow: FloatArray,
+    times: FloatArray,
+    relative: FloatArray,
+    weight: FloatArray,
+    follow: FloatArray,
     target: FloatArray,
-) -> FloatArray:  # fmt: skip
+) -> FloatArray:
     """(T, 3) metres: motion of the body that keeps points in contact in place.
 
     relative: (T, K, 3) metres, of a body whose hips do not move. weight: (T, K), of contacts.

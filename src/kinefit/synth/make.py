@@ -53,9 +53,13 @@ _CHUNK = 8  # frames rendered at a time: posing a mesh is quicker for several
 
 
 def make_scenes(
-    out: Path, options: SynthOptions, count: int = 1, *, processes: int | None = None,
+    out: Path,
+    options: SynthOptions,
+    count: int = 1,
+    *,
+    processes: int | None = None,
     progress: Progress = lambda stage, done, total: None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Render `count` scenes: into `out`, or its folders scene_00000, ... if there are several.
 
     Existing scenes of the same options and code are kept. Several scenes are rendered at the same
@@ -90,9 +94,12 @@ def make_scenes(
 
 
 def make_scene(
-    scene: Scene, out: Path, *, processes: int | None = None,
+    scene: Scene,
+    out: Path,
+    *,
+    processes: int | None = None,
     progress: Progress = lambda stage, done, total: None,
-) -> None:  # fmt: skip
+) -> None:
     """Render `scene` into the folder `out`: a video per camera, the calibration with its errors,
     the truth, and last `scene.json`: how it was made, and the SHA-256 of every file.
 

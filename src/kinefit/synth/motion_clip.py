@@ -203,9 +203,14 @@ class MovingBody:
 
     @classmethod
     def of(
-        cls, body: BodyModel, shape: FloatArray, times: FloatArray, rotations: FloatArray,
-        translation: FloatArray, name: str,
-    ) -> MovingBody:  # fmt: skip
+        cls,
+        body: BodyModel,
+        shape: FloatArray,
+        times: FloatArray,
+        rotations: FloatArray,
+        translation: FloatArray,
+        name: str,
+    ) -> MovingBody:
         """From poses (T, B, 3, 3), (T, 3) at `times` (T,) seconds of a body of that shape."""
         head = body.rest_joints(shape)[0]
         clip = Clip(

@@ -29,9 +29,12 @@ Result = TypeVar("Result")
 
 
 def cached(
-    name: str, key: str, make: Callable[[], dict[str, Any]],
-    read: Callable[[dict[str, Any]], Result], folder: Path | None = None,
-) -> Result:  # fmt: skip
+    name: str,
+    key: str,
+    make: Callable[[], dict[str, Any]],
+    read: Callable[[dict[str, Any]], Result],
+    folder: Path | None = None,
+) -> Result:
     """`read` of the arrays of `make`, which runs only if they are not cached.
 
     name, key: of the file, NAME-KEY.npz; `key` identifies what the arrays depend on. folder: None

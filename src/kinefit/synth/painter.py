@@ -152,9 +152,14 @@ class Painter:
     """
 
     def __init__(
-        self, room: Room, light: Light, figures: Sequence[Figure], props: Sequence[Prop],
-        size: tuple[int, int], home: Camera | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        room: Room,
+        light: Light,
+        figures: Sequence[Figure],
+        props: Sequence[Prop],
+        size: tuple[int, int],
+        home: Camera | None = None,
+    ) -> None:
         self._light, self._size, self._home = light, size, home
         self._room = room
         self._scene = _Meshes.of(figures, props)

@@ -120,9 +120,12 @@ class Shard:
 
 
 def make_pairs(
-    out: Path, options: PairOptions, *, processes: int | None = None,
+    out: Path,
+    options: PairOptions,
+    *,
+    processes: int | None = None,
     progress: Progress = lambda stage, done, total: None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Fill the folder `out` with shards of rows; existing ones are kept.
 
     progress: called with rows done and in all. processes: None: one per core; a script calls this

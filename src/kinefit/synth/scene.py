@@ -208,9 +208,13 @@ def _sample_place(rng: np.random.Generator, person: int) -> tuple[float, float, 
 
 
 def _moving_body(
-    motion: MotionSpec, library: Mapping[str, Clip], body: BodyModel, shape: FloatArray,
-    place: tuple[float, float, float], options: SynthOptions,
-) -> MovingBody:  # fmt: skip
+    motion: MotionSpec,
+    library: Mapping[str, Clip],
+    body: BodyModel,
+    shape: FloatArray,
+    place: tuple[float, float, float],
+    options: SynthOptions,
+) -> MovingBody:
     """The motion on a body, from a little before the first frame to a little after the last."""
     lower, upper = library[motion.lower], motion.upper
     following = library[motion.then] if motion.then is not None else lower
