@@ -26,10 +26,16 @@ from benchmarks.error_check import (
     tell_apart,
 )
 from kinefit.io.atomic import atomic_path
-from kinefit.synth.detector_error_features import NAMES, SWAP_GROUPS
 from kinefit.synth.detector_error_fit import Sample, fit_detector_errors, swapped_sides
-from kinefit.synth.detector_errors import XY, DetectorErrors, apply_errors, find_errors
-from kinefit.synth.pair_files import read_pairs
+from kinefit.synth.detector_errors import (
+    NAMES,
+    SWAP_GROUPS,
+    XY,
+    DetectorErrors,
+    apply_errors,
+    find_errors,
+)
+from kinefit.synth.pairs import read_pairs
 from kinefit.synth.truth import Visibility
 from kinefit.types import BoolArray, FloatArray
 

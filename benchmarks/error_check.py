@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from kinefit.synth.detector_error_features import KNOWN, Views
 from kinefit.synth.detector_error_fit import Sample
-from kinefit.synth.detector_errors import WORLD, XY, DetectorErrors, draw, find_errors
+from kinefit.synth.detector_errors import KNOWN, WORLD, XY, DetectorErrors, Views, draw, find_errors
 from kinefit.types import BoolArray, FloatArray
 
 _HIDDEN = 64  # units of the classifier's layer
@@ -46,9 +45,9 @@ def drawn_by(model: DetectorErrors, rng: np.random.Generator, views: Views) -> F
     visibility = np.zeros((N, 33), np.uint8)
     xy[:, KNOWN], xyz[:, KNOWN], visibility[:, KNOWN] = views.xy, views.xyz, views.visibility
     drawn = draw(model, rng, xy, xyz, visibility, views.K, views.stature)
-    parts = [drawn.xy, drawn.score[..., None], drawn.world]
+    parts = [drawn.xy, drawn.score[..., None], drawn.body]
     detected = np.concatenate(parts, axis=-1)[:, KNOWN]
-    detected[~drawn.found] = np.nan
+    detected[np.isnan(detected).any(axis=(1, 2))] = np.nan
     return np.asarray(detected)
 
 

@@ -21,8 +21,7 @@ import numpy as np
 from kinefit.api import process
 from kinefit.biomech.angles.intervals import KEYPOINTS, LABORATORY, Interval, kind_of, setup_of
 from kinefit.biomech.markers import final_names
-from kinefit.evaluate.run_folder import RunData, read_run
-from kinefit.evaluate.scene_folder import read_scene
+from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config

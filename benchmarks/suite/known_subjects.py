@@ -16,8 +16,7 @@ from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import sample_camera
 from kinefit.synth.contact_ik import ContactBody, solve_contacts
 from kinefit.synth.keyframes import motion
-from kinefit.synth.motion_clip import Clip
-from kinefit.synth.moving_body import MovingBody
+from kinefit.synth.motion_clip import Clip, MovingBody
 from kinefit.synth.placing import placed
 from kinefit.synth.subjects import mass, sample_shape, stature
 from kinefit.types import CameraRig, FloatArray, JointAngles, Markers, Subject, Timeline

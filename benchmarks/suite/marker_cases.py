@@ -23,7 +23,8 @@ from kinefit.biomech.markers import augment
 from kinefit.biomech.opensim import Options, inverse_kinematics_of_file
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.trc import write_trc
-from kinefit.metrics import mean_of, point_errors
+from kinefit.metrics.points import point_errors
+from kinefit.metrics.statistics import mean_of
 from kinefit.types import FloatArray, Markers
 
 _RATE_HZ = 60.0  # that of the augmenter's training: Pose2Sim does not resample

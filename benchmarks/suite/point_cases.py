@@ -13,14 +13,8 @@ from benchmarks.suite.measure import COUNTED, ROUNDING, Measurement, mean_lines,
 from benchmarks.suite.noise_levels import Detections, Errors, NoiseLevel, detected
 from benchmarks.suite.peers import Peers
 from kinefit.fit.recipes.clip import ClipFit, fit_clip
-from kinefit.metrics import (
-    bone_lengths,
-    mean_of,
-    point_errors,
-    region_coverage,
-    summary,
-    variation_pct,
-)
+from kinefit.metrics.points import bone_lengths, point_errors, variation_pct
+from kinefit.metrics.statistics import mean_of, region_coverage, summary
 from kinefit.multiview.trajectory import Trajectory, body_trajectory
 from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions

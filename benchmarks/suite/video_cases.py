@@ -24,7 +24,8 @@ from kinefit.evaluate.run_scores import score_run
 from kinefit.evaluate.truth_at_times import Clock, markers_at
 from kinefit.io.body_npz import read_motion
 from kinefit.io.video import frames
-from kinefit.metrics import mean_of, pa_mpjpe
+from kinefit.metrics.points import aligned_frames, point_errors
+from kinefit.metrics.statistics import mean_of
 from kinefit.synth.truth import read_truth
 from kinefit.types import InvalidData
 
@@ -214,4 +215,5 @@ def _body_errors(scene: RenderedScene, files: Sequence[Path], stamp: float) -> t
     true = markers_at(person, time)[:, columns(person.markers.names, both)]
     skin = score_vertices(body, motion, person, time, None)
     assert skin is not None  # Anny on both sides
-    return 1000 * pa_mpjpe(xyz[:, columns(names, both)], true), float(skin["pa"]["mean"])
+    errors = point_errors(aligned_frames(xyz[:, columns(names, both)], true), true)
+    return 1000 * float(mean_of(errors)), float(skin["pa"]["mean"])

@@ -8,16 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.suite.skeleton_painter import SkeletonPainter
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import body_keypoints
-from kinefit.evaluate.run_folder import RunData, read_run
-from kinefit.evaluate.scene_folder import read_scene
+from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import markers_at, nearest
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
-from kinefit.metrics import aligned_frames, mean_of, point_errors
-from kinefit.render.skeleton import SkeletonPainter
+from kinefit.metrics.points import aligned_frames, point_errors
+from kinefit.metrics.statistics import mean_of
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.truth import SceneTruth
 from kinefit.types import FloatArray, InvalidData

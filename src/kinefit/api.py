@@ -7,34 +7,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinefit.io.packages import pose2sim_folder
-from kinefit.pipeline.config import (
-    FrameOptions,
-    MarkerFileOptions,
-    PictureOptions,
-    RunConfig,
-)
+from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
-from kinefit.pipeline.execute import read_manifest, run_job, run_plan
+from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
-from kinefit.types import Finding, InputError, Markers, MissingMarkers, Subject, TooFewPoints
+from kinefit.types import Finding, InputError, Markers, Subject
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
     from kinefit.biomech.opensim import IkResult
-    from kinefit.evaluate.point_files import Alignment
-    from kinefit.pipeline.image_fit import PictureResult
-    from kinefit.pipeline.marker_fit import MarkerFitResult
-    from kinefit.pipeline.rig_fit import FramesResult
-    from kinefit.synth.scene_options import PairOptions, SynthOptions
+    from kinefit.evaluate.point_files import score_poses as evaluate_poses_of_file
+    from kinefit.evaluate.run_scores import score_limbs as evaluate_limbs
+    from kinefit.evaluate.run_scores import score_run as evaluate_run
+    from kinefit.pipeline.image_fit import fit_pictures
+    from kinefit.pipeline.marker_fit import fit_marker_file
+    from kinefit.pipeline.rig_fit import fit_bundle_frames as fit_frames
+    from kinefit.synth.detector_error_fit import fit_file as fit_detector_errors
+    from kinefit.synth.make import make_scenes
+    from kinefit.synth.pairs import make_pairs
+
+__all__ = [
+    "DEMO_OPTIONS", "RunResult", "angles_of_file", "augment_file", "demo_video", "demo_views",
+    "evaluate_angles_of_file", "evaluate_limbs", "evaluate_poses_of_file", "evaluate_run",
+    "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
+    "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
+    "process",
+]  # fmt: skip
+
+# Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
+_ELSEWHERE = {
+    "evaluate_limbs": "evaluate.run_scores.score_limbs",
+    "evaluate_poses_of_file": "evaluate.point_files.score_poses",
+    "evaluate_run": "evaluate.run_scores.score_run",
+    "fit_detector_errors": "synth.detector_error_fit.fit_file",
+    "fit_frames": "pipeline.rig_fit.fit_bundle_frames",
+    "fit_marker_file": "pipeline.marker_fit.fit_marker_file",
+    "fit_pictures": "pipeline.image_fit.fit_pictures",
+    "make_pairs": "synth.pairs.make_pairs",
+    "make_scenes": "synth.make.make_scenes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module, _, job = _ELSEWHERE.get(name, "").rpartition(".")
+    if not job:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"kinefit.{module}"), job)
+
 
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
@@ -116,25 +144,21 @@ def _job(
 ) -> Job:
     """What the plan is run for; InputError for input that it would refuse later."""
     files = [sources] if isinstance(sources, Path) else list(sources)
-    if len(files) == 1 and files[0].suffix == ".npz":
-        job = Job("bundle", files[0].stem, {"bundle": files[0]}, config, progress, cancel)
-    elif len(files) == 1:
-        job = Job("video", files[0].stem, {files[0].stem: files[0]}, config, progress, cancel)
+    first, how = files[0], (config, progress, cancel)
+    if len(files) > 1:
+        job = Job("rig", RIG_STEM, _by_camera(files), *how)
+    elif first.suffix == ".npz":
+        job = Job("bundle", first.stem, {"bundle": first}, *how)
     else:
-        job = Job("rig", RIG_STEM, _by_camera(files), config, progress, cancel)
+        job = Job("video", first.stem, {first.stem: first}, *how)
     check_job(job)
     return job
 
 
 def _done(job: Job, out: Path, **how: Any) -> RunResult:
-    folder = run_plan(job, out, **how)
-    manifest = read_manifest(out)
-    return RunResult(
-        out,
-        str(manifest.get("verdict", "")),
-        tuple(Finding.from_json(one) for one in manifest.get("findings", ())),
-        tuple(files_of(folder)),
-    )
+    folder, manifest = run_plan(job, out, **how), read_manifest(out)
+    findings = tuple(Finding.from_json(one) for one in manifest.get("findings", ()))
+    return RunResult(out, str(manifest.get("verdict", "")), findings, tuple(files_of(folder)))
 
 
 def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
@@ -142,60 +166,11 @@ def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for video in sorted(videos, key=lambda path: path.stem):
         if video.stem in named:
-            raise InputError(
-                video,
-                f"{named[video.stem]} is camera {video.stem!r} already",
-                "name each video as its camera is named in the calibration",
-            )
+            reason = f"{named[video.stem]} is camera {video.stem!r} already"
+            hint = "name each video as its camera is named in the calibration"
+            raise InputError(video, reason, hint)
         named[video.stem] = video
     return named
-
-
-def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> MarkerFitResult:
-    """One body through the markers of a TRC or C3D file, as files in `out`."""
-    from kinefit.pipeline import marker_fit
-
-    return marker_fit.fit_marker_file(file, out, options)
-
-
-def fit_pictures(
-    pictures: Sequence[Path],
-    out: Path,
-    options: PictureOptions,
-    *,
-    focal_px: float | None = None,
-    fov_deg: float | None = None,
-    progress: Progress = lambda stage, done, total: None,
-) -> list[PictureResult]:
-    """A body for the person in each picture; see `kinefit.pipeline.image_fit.fit_pictures`."""
-    from kinefit.pipeline import image_fit
-
-    return image_fit.fit_pictures(
-        pictures,
-        out,
-        options,
-        focal_px=focal_px,
-        fov_deg=fov_deg,
-        progress=lambda done, total: progress("detect", done, total),
-    )
-
-
-def fit_frames(
-    bundle: Path,
-    out: Path,
-    options: FrameOptions,
-    views: Path | None = None,
-    *,
-    progress: Progress = lambda stage, done, total: None,
-) -> FramesResult:
-    """Poses of a body frame by frame, from triangulated points and SAM 3D Body's outputs.
-
-    views: those outputs, by camera; None: poses begin with the points. See
-    `kinefit.pipeline.rig_fit.fit_bundle_frames`.
-    """
-    from kinefit.pipeline.rig_fit import fit_bundle_frames
-
-    return fit_bundle_frames(bundle, out, options, views, progress=progress)
 
 
 def export_motion(
@@ -216,13 +191,9 @@ def export_motion(
     if influences not in (0, 4, 8):
         raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
     check_kinds(kinds, model, moving)
-    files: list[Path] = []
-    notes: list[str] = []
-    for kind in kinds:
-        written, said = export_as(motion.with_suffix(""), kind, model, moving, influences)
-        files += written
-        notes += said
-    return files, notes
+    stem = motion.with_suffix("")
+    done = [export_as(stem, kind, model, moving, influences) for kind in kinds]
+    return [f for files, _ in done for f in files], [n for _, notes in done for n in notes]
 
 
 def export_smpl_body(target: Path, shapes: int = 10) -> str:
@@ -236,19 +207,8 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
 
     found = as_smpl(load_anny(), SMPL_JOINTS, shapes, signed=True)
     write_smpl(target, found.data)
-    return (
-        f"With {shapes} shape directions, vertices are {found.shape_residual_mm:.1f} mm (RMS) from "
-        "those of Anny's own shapes."
-    )
-
-
-@contextmanager
-def _blamed_on(path: Path, hint: str) -> Iterator[None]:
-    """Name the file in errors about its content."""
-    try:
-        yield
-    except (MissingMarkers, TooFewPoints) as error:
-        raise InputError(path, error.bare_reason, hint) from error
+    off = f"{found.shape_residual_mm:.1f} mm (RMS)"
+    return f"With {shapes} shape directions, vertices are {off} from those of Anny's own shapes."
 
 
 def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:
@@ -266,7 +226,7 @@ def angles_of_file(trc: Path, out: Path, *, plots: bool = False) -> tuple[list[P
 
     markers = read_trc(trc)
     said = _check_body(trc, markers)
-    with _blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
+    with blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
         angles = joint_angles(markers)
 
     def write(folder: Path, _: Path) -> None:
@@ -299,7 +259,7 @@ def augment_file(
     said = _check_body(trc, markers)
     if not within_training(subject):
         said.append(OUTSIDE_TRAINING)
-    with _blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
+    with blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
         # How far the passes differ is no deviation of the markers: it holds half of the errors.
         markers = replace(augment(markers, subject, cycles=cycles, seed=seed), sd=None)
     if complete:
@@ -323,14 +283,12 @@ def inverse_kinematics_of_file(
     chosen = opensim.Options(subject, **options)
     read = {"markers": markers, "setup": chosen.setup, "static": chosen.static}
     read["model"] = Path(chosen.model) if Path(chosen.model).exists() else None
-    record, found = run_job(
-        out,
-        "ik",
-        {name: path for name, path in read.items() if path is not None},
-        asdict(chosen),
-        lambda folder, _: opensim.inverse_kinematics_of_file(markers, folder, chosen),
-        stem=markers.stem,
-    )
+    inputs = {name: path for name, path in read.items() if path is not None}
+
+    def work(folder: Path, _: Path) -> IkResult:
+        return opensim.inverse_kinematics_of_file(markers, folder, chosen)
+
+    record, found = run_job(out, "ik", inputs, asdict(chosen), work, stem=markers.stem)
     assert found is not None
     return replace(found, files=[out / name for name in record.files])
 
@@ -341,88 +299,11 @@ def _check_body(path: Path, markers: Markers) -> list[str]:
 
     extent = body_extent(markers)
     if not 0.3 < extent < 4.0:  # a crouching child, a man with his arms up
-        raise InputError(
-            path,
-            f"its markers span {extent:.3g} m, which is no person",
-            "check the Units in the header",
-        )
+        reason = f"its markers span {extent:.3g} m, which is no person"
+        raise InputError(path, reason, "check the Units in the header")
     if upside_down(markers):
         return ["The upper body is not above the feet along Y: is the vertical axis another one?"]
     return []
-
-
-def make_scenes(
-    out: Path,
-    options: SynthOptions,
-    count: int = 1,
-    *,
-    processes: int | None = None,
-    progress: Progress = lambda stage, done, total: None,
-) -> list[Path]:
-    """Videos of people with known truth: the folders of `count` scenes in `out`.
-
-    Scenes are drawn in processes of their own: a script calls this under
-    `if __name__ == "__main__":`. See `kinefit.synth.make.make_scenes`.
-    """
-    from kinefit.synth import make
-
-    return make.make_scenes(
-        options,
-        out,
-        count,
-        processes=processes,
-        progress=lambda done, total: progress("film", done, total),
-    )
-
-
-def make_pairs(
-    out: Path,
-    options: PairOptions,
-    *,
-    processes: int | None = None,
-    progress: Progress = lambda stage, done, total: None,
-) -> list[Path]:
-    """What the detector says beside what is true: the shards in `out`.
-
-    In processes of their own, as `make_scenes`. See `kinefit.synth.pairs.make_pairs`.
-    """
-    from kinefit.synth import pairs
-
-    return pairs.make_pairs(
-        out,
-        options,
-        processes=processes,
-        progress=lambda done, total: progress("pairs", done, total),
-    )
-
-
-def fit_detector_errors(pairs: Path, out: Path) -> int:
-    """Rows that the model of the detector's error in the file `out` was fitted to.
-
-    pairs: a folder of `make_pairs`. It draws detections: `kinefit.synth.detector_errors.draw`.
-    """
-    from kinefit.synth import detector_error_fit
-
-    return detector_error_fit.fit_file(pairs, out)
-
-
-def evaluate_run(run: Path, scene: Path, person: int = 0) -> dict[str, Any]:
-    """A run's folder against the truth of the scene that it was made from.
-
-    See `kinefit.evaluate.run_scores.score_run`.
-    """
-    from kinefit.evaluate.run_scores import score_run
-
-    return score_run(run, scene, person)
-
-
-def evaluate_poses_of_file(
-    file: Path, reference: Path, align: Alignment = "none", person: int = 0
-) -> dict[str, Any]:
-    """Points of a file against those of another: `kinefit.evaluate.point_files.score_poses`."""
-    from kinefit.evaluate.point_files import score_poses
-
-    return score_poses(file, reference, align, person)
 
 
 def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dict[str, DofError]:
@@ -431,23 +312,10 @@ def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dic
     See `kinefit.biomech.angles.compare.evaluate_file`; person: of the scene.
     """
     if reference.is_dir() or reference.suffix.lower() == ".npz":
-        from kinefit.evaluate.joint_angles import score_coordinates
-        from kinefit.evaluate.scene_folder import read_reference
+        from kinefit.evaluate.run_folder import read_reference
+        from kinefit.evaluate.run_scores import score_coordinates
 
         return score_coordinates(file, read_reference(reference, person), reference.name)
     from kinefit.biomech.angles.compare import evaluate_file
 
     return evaluate_file(file, reference)
-
-
-def evaluate_limbs(
-    folder: Path, scene: Path | None = None, person: int = 0, plots: Path | None = None
-) -> dict[str, Any]:
-    """Limb directions of a folder of pairs, or of a run against its `scene`, by camera.
-
-    plots: folder for figures of where the errors come from.
-    See `kinefit.evaluate.run_scores.score_limbs`.
-    """
-    from kinefit.evaluate.run_scores import score_limbs
-
-    return score_limbs(folder, scene, person, plots)

@@ -15,8 +15,7 @@ from kinefit.evaluate.run_folder import RunData
 from kinefit.evaluate.truth_at_times import Clock, WorldTransform
 from kinefit.geometry.projection import project_rig
 from kinefit.synth.body_points import body_points
-from kinefit.synth.masks import LabelRuns
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility
+from kinefit.synth.truth import LabelRuns, PersonTruth, SceneTruth, ViewTruth, Visibility
 from kinefit.types import (
     BodyMotion,
     CameraRig,

@@ -20,10 +20,18 @@ from kinefit.io.video import VideoWriter
 from kinefit.pipeline.provenance import sha256_file
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
-from kinefit.synth.masks import LabelRuns, encode, person_label
 from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.subjects import mass, stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, Visibility, write_truth
+from kinefit.synth.truth import (
+    LabelRuns,
+    PersonTruth,
+    SceneTruth,
+    ViewTruth,
+    Visibility,
+    encode,
+    person_label,
+    write_truth,
+)
 from kinefit.types import (
     BodyMotion,
     Camera,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.angles import to_opensim
-from kinefit.evaluate.joint_angles import score_angles, score_coordinates
+from kinefit.evaluate.run_scores import score_angles, score_coordinates
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import write_angles_csv
 from kinefit.io.trc import write_trc

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.evaluate.limb_scores import COCO, PARTS, score_pairs, score_pof
+from kinefit.evaluate.detection_scores import COCO, PARTS, score_pairs, score_pof
 from kinefit.geometry import rotations as so3
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.synth.truth import Visibility

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinefit.evaluate.run_folder import read_run
+from kinefit.evaluate.run_folder import read_run, read_scene
 from kinefit.evaluate.run_scores import score_result, score_run
-from kinefit.evaluate.scene_folder import read_scene
 from kinefit.evaluate.score_tables import markdown, skipped_notes, synth_tables
 from kinefit.io.body_npz import write_motion
 from kinefit.io.video import VideoWriter

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.joint_angles import score_angles
 from kinefit.evaluate.run_folder import transform_of_camera
+from kinefit.evaluate.run_scores import score_angles
 from kinefit.evaluate.truth_at_times import (
     Clock,
     WorldTransform,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kinefit.metrics import angles_between, direction_errors, limb_directions, sign_agreement
+from kinefit.metrics.points import angles_between, direction_errors, limb_directions, sign_agreement
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.skeletons.limbs import LIMBS, Limb
 from kinefit.types import InvalidData

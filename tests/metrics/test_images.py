@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.projection import project
-from kinefit.metrics import mask_iou, pixels_to_mm, reprojection
+from kinefit.metrics.points import mask_iou, reprojection
 from kinefit.types import Camera, InvalidData
 
 NAN = float("nan")
@@ -16,9 +16,9 @@ def test_reprojection_by_hand():
     # 4 m away a pixel of 1000 px focal length is 4 mm.
     xyz = np.array([[0, 0, 4.0], [0.4, 0, 4.0], [0, 0, 4.0], [0, 0, -4.0]])
     xy = np.array([[323.0, 244.0], [420.0, 240.0], [NAN, NAN], [320.0, 240.0]])
-    found = reprojection(CAMERA, xyz, xy)
-    np.testing.assert_allclose(found.px, [5, 0, NAN, NAN], atol=1e-9)  # missing; behind
-    np.testing.assert_allclose(found.mm, [20, 0, NAN, NAN], atol=1e-9)
+    px, mm = reprojection(CAMERA, xyz, xy)
+    np.testing.assert_allclose(px, [5, 0, NAN, NAN], atol=1e-9)  # missing; behind
+    np.testing.assert_allclose(mm, [20, 0, NAN, NAN], atol=1e-9)
 
 
 def test_pixels_mean_what_a_shift_in_space_made():
@@ -27,16 +27,17 @@ def test_pixels_mean_what_a_shift_in_space_made():
     camera = Camera("b", (641, 481), K, R, np.array([0.1, 0, 5.0]))
     xyz = rng.normal(scale=0.5, size=(50, 3))
     aside = xyz + 0.01 * (R.T @ [0.6, 0.8, 0])  # 10 mm, across the viewing axis
-    found = reprojection(camera, aside, project(camera, xyz))
-    np.testing.assert_allclose(found.mm, 10, rtol=1e-9)
-    assert np.ptp(found.px) > 0.1  # nearer points move by more pixels
-    deeper = reprojection(camera, xyz + R.T @ [0, 0, 0.01], project(camera, xyz))
-    assert np.median(deeper.mm) < 2  # along the ray nothing is seen
+    px, mm = reprojection(camera, aside, project(camera, xyz))
+    np.testing.assert_allclose(mm, 10, rtol=1e-9)
+    assert np.ptp(px) > 0.1  # nearer points move by more pixels
+    _, deeper = reprojection(camera, xyz + R.T @ [0, 0, 0.01], project(camera, xyz))
+    assert np.median(deeper) < 2  # along the ray nothing is seen
 
 
 def test_pixels_that_are_not_square():
     camera = Camera("c", (641, 481), np.diag([800.0, 1250.0, 1]), np.eye(3), np.zeros(3))
-    assert pixels_to_mm(camera, np.array(2.0), np.array(3.0)) == pytest.approx(6)
+    px, mm = reprojection(camera, np.array([[0, 0, 3.0]]), np.array([[2.0, 0]]))
+    assert (px, mm) == (pytest.approx(2), pytest.approx(6))
 
 
 def test_iou_by_counting():

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from kinefit.metrics import (
+from kinefit.metrics.points import (
     acceleration_errors,
     bone_lengths,
     derivative,
     foot_sliding,
     jitter,
-    mean_of,
     slides,
     variation_pct,
 )
+from kinefit.metrics.statistics import mean_of
 from kinefit.types import InvalidData
 
 NAN = float("nan")

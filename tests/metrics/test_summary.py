@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kinefit.metrics import mean_of, summary
+from kinefit.metrics.statistics import mean_of, summary
 from kinefit.types import InvalidData
 
 NAN = float("nan")

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from kinefit.metrics import gaussian_nll, interval_coverage, region_coverage, sparsification
+from kinefit.metrics.statistics import (
+    gaussian_nll,
+    interval_coverage,
+    region_coverage,
+    sparsification,
+)
 from kinefit.types import InvalidData
 
 NAN = float("nan")

@@ -8,7 +8,7 @@ import pytest
 
 from kinefit.geometry.projection import project_rig
 from kinefit.io.people import People
-from kinefit.metrics import region_coverage
+from kinefit.metrics.statistics import region_coverage
 from kinefit.multiview.observe import RigOptions, observe_rig
 from kinefit.skeletons import Skeleton, skeleton
 from kinefit.tracking.view_people import ViewPeople

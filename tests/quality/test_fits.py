@@ -2,8 +2,12 @@
 
 import pytest
 
-from kinefit.quality.fits import frame_fit_findings, marker_fit_findings, picture_findings
-from kinefit.quality.verdict import verdict
+from kinefit.quality.verdict import (
+    frame_fit_findings,
+    marker_fit_findings,
+    picture_findings,
+    verdict,
+)
 
 MARKERS = {
     "frames": 100, "rms_mm": 6.0, "frames_far_off": [], "frames_without_pose": [],
@@ -13,7 +17,7 @@ PICTURE = {"reason": "", "orientation": {"decided": True}, "converged": True}
 
 
 def test_a_clean_fit_to_markers_is_good():
-    assert marker_fit_findings(MARKERS, 1.72) == []
+    assert list(marker_fit_findings(MARKERS, 1.72)) == []
 
 
 @pytest.mark.parametrize(

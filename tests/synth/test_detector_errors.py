@@ -14,15 +14,6 @@ from typer.testing import CliRunner
 
 from benchmarks.error_check import auc, drawn_by, energy_distance, held_out, tell_apart
 from kinefit.cli.commands import app
-from kinefit.synth.detector_error_features import (
-    BLAZE,
-    KNOWN,
-    NAMES,
-    SWAP_GROUPS,
-    Views,
-    columns,
-    twins,
-)
 from kinefit.synth.detector_error_fit import (
     Sample,
     fit_detector_errors,
@@ -30,12 +21,18 @@ from kinefit.synth.detector_error_fit import (
     swapped_sides,
 )
 from kinefit.synth.detector_errors import (
+    BLAZE,
     CHANNELS,
+    KNOWN,
+    NAMES,
     SCORE,
+    SWAP_GROUPS,
     WORLD,
     XY,
     DetectorErrors,
+    Views,
     apply_errors,
+    columns,
     detector_errors,
     draw,
     find_errors,
@@ -43,8 +40,9 @@ from kinefit.synth.detector_errors import (
     read_detector_errors,
     scaled,
     swap_sides,
+    twins,
 )
-from kinefit.synth.pair_files import FIELDS
+from kinefit.synth.pairs import FIELDS
 from kinefit.synth.truth import Visibility
 from kinefit.types import FloatArray, InputError, InvalidData, TooFewPoints
 
@@ -303,7 +301,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
     a, b, c = (draw(model(), np.random.default_rng(seed), *given) for seed in (1, 1, 2))
     assert a.xy.tobytes() == b.xy.tobytes()
     assert a.score.tobytes() == b.score.tobytes()
-    assert a.world.tobytes() == b.world.tobytes()
+    assert a.body.tobytes() == b.body.tobytes()
     assert a.xy.tobytes() != c.xy.tobytes()
 
 
@@ -314,15 +312,15 @@ def test_fitting_has_no_chance_in_it() -> None:
 
 def test_nobody_found_is_missing_everywhere_and_unknown_points_always() -> None:
     out = draw(model(), np.random.default_rng(12), *arguments(people(1000, 13)))
-    lost = ~out.found
+    lost = np.isnan(out.xy).all(axis=(1, 2))
     assert 0 < lost.sum() < 300
-    for values in (out.xy[lost], out.world[lost]):
+    for values in (out.xy[lost], out.body[lost]):
         assert np.isnan(values).all()
     assert (out.score[lost] == 0).all()
     unknown = np.setdiff1d(np.arange(33), KNOWN)
     assert {BLAZE[i][1:] for i in unknown} == {"EyeInner", "EyeOuter", "Mouth"}
     assert np.isnan(out.xy[:, unknown]).all()
-    kept = np.concatenate([out.xy, out.score[..., None], out.world], axis=-1)[~lost][:, KNOWN]
+    kept = np.concatenate([out.xy, out.score[..., None], out.body], axis=-1)[~lost][:, KNOWN]
     assert np.isfinite(kept).all()
     assert ((kept[..., 2] > 0) & (kept[..., 2] < 1)).all()
 

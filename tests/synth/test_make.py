@@ -24,14 +24,13 @@ from kinefit.synth import make
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
 from kinefit.synth.make import make_scene, make_scenes, scene_key
-from kinefit.synth.manifest import CLAIM, read_manifest
+from kinefit.synth.motion_clip import MovingBody
 from kinefit.synth.motion_library import motion_library
-from kinefit.synth.moving_body import MovingBody
 from kinefit.synth.painter import Prop
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
-from kinefit.synth.truth import SceneTruth, Visibility, read_truth
+from kinefit.synth.truth import CLAIM, SceneTruth, Visibility, read_manifest, read_truth
 from kinefit.types import Camera, InputError
 
 SIZE = (96, 128)
@@ -55,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(make, "_CHUNK", 3)
-        made = make_scenes(OPTIONS, out, processes=1, progress=lambda k, n: told.append((k, n)))
+        made = make_scenes(out, OPTIONS, processes=1, progress=lambda _, k, n: told.append((k, n)))
     assert made == [out]
     assert told == [(k, 6) for k in range(1, 7)]
     return out
@@ -74,7 +73,7 @@ def test_again_and_with_two_processes_gives_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(make, "_CHUNK", 3)
-    make_scenes(OPTIONS, tmp_path / "two", processes=2)
+    make_scenes(tmp_path / "two", OPTIONS, processes=2)
     first, two = contents(folder), contents(tmp_path / "two")
     assert set(first) == FILES
     assert [name for name in FILES if first[name] != two[name]] == []
@@ -108,7 +107,7 @@ def test_other_seeds_give_other_bytes(folder: Path, scene: Scene, tmp_path: Path
 
 def test_what_is_there_stays_and_nothing_is_drawn_again(folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    make_scenes(OPTIONS, folder, processes=1)
+    make_scenes(folder, OPTIONS, processes=1)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -119,11 +118,11 @@ def test_several_scenes_have_a_folder_each_and_only_lacking_ones_are_made(tmp_pa
     def made() -> list[Path]:
         told.clear()
         return make_scenes(
-            options,
             tmp_path,
+            options,
             2,
             processes=1,
-            progress=lambda done, total: told.append((done, total)),
+            progress=lambda _, done, total: told.append((done, total)),
         )
 
     folders = made()
@@ -152,14 +151,14 @@ def test_a_run_that_was_killed_is_made_again(
     (copy / "scene.json").rename(copy / CLAIM)
     (copy / "cam02.mp4").unlink()
     (copy / f"{PARTIAL}x1y2.mp4").write_bytes(b"half a video")
-    make_scenes(OPTIONS, copy, processes=1)
+    make_scenes(copy, OPTIONS, processes=1)
     assert contents(copy) == contents(folder)
 
 
 def test_a_user_s_recording_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "cam01.mp4").write_bytes(b"my own video")
     with pytest.raises(InputError, match=r"cam01\.mp4"):
-        make_scenes(OPTIONS, tmp_path, processes=1)
+        make_scenes(tmp_path, OPTIONS, processes=1)
     assert contents(tmp_path) == {"cam01.mp4": b"my own video"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.synth.masks import PROP, LabelRuns, encode, person_label
+from kinefit.synth.truth import PROP, LabelRuns, encode, person_label
 from kinefit.types import InvalidData
 
 SIZE = (7, 5)

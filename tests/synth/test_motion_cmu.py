@@ -10,7 +10,7 @@ import pytest
 
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip
-from kinefit.synth.recordings import recorded_clips
+from kinefit.synth.motion_library import recorded_clips
 from kinefit.types import InputError
 
 from ..fit.test_retarget import _arrays, _recording

@@ -7,7 +7,7 @@ import pytest
 
 from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
-from kinefit.synth.moving_body import MovingBody
+from kinefit.synth.motion_clip import MovingBody
 from kinefit.types import InvalidData
 
 TIMES = np.linspace(-0.2, 4.0, 127)  # 30 Hz

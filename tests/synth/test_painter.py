@@ -12,7 +12,7 @@ from kinefit.geometry.projection import intrinsics, project, to_camera, undistor
 from kinefit.render.mesh import rasterise
 from kinefit.synth.backdrop import Backdrop, Room
 from kinefit.synth.cameras import looking
-from kinefit.synth.look import BODY, SKIN, Figure
+from kinefit.synth.look import SKIN, Figure
 from kinefit.synth.painter import PROPS_FROM, Light, Painter, Prop
 from kinefit.types import Camera
 
@@ -40,7 +40,7 @@ def figure(count: int = 1, bright: float = BRIGHT, offset: float = 0.0) -> Figur
         patterns={},
         rest=np.zeros((3 * count, 3), np.float32),
         offset=np.full(3 * count, offset),
-        label=np.full(count, BODY, np.uint8),
+        head=np.zeros(count, bool),
         joint=np.zeros(count, np.int64),
     )
 

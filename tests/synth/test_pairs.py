@@ -13,8 +13,7 @@ import pytest
 from kinefit.io.atomic import PARTIAL
 from kinefit.skeletons import skeleton
 from kinefit.synth import pairs
-from kinefit.synth.pair_files import FIELDS, read_pairs, unit_torso
-from kinefit.synth.pairs import Shard, make_pairs
+from kinefit.synth.pairs import FIELDS, Shard, make_pairs, read_pairs, unit_torso
 from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.truth import Visibility
 from kinefit.types import InputError
@@ -178,7 +177,7 @@ def test_nothing_and_damage_are_refused(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_person_nobody_found_has_no_pixels_and_no_score() -> None:
-    nothing = pairs._nothing()
+    nothing = pairs._NOTHING
     assert np.isnan(nothing.xy).all()
     assert (nothing.score == 0).all()
     assert np.isnan(unit_torso(nothing.body[[BLAZE.index(name) for name in COCO]])[0]).all()

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kinefit.synth.cameras import Sensor, apply_sensor, sample_sensor
 from kinefit.synth.look import linear
-from kinefit.synth.sensor import Sensor, apply_sensor, sample_sensor
 
 IDEAL = Sensor(1.0, (1.0, 1.0, 1.0), contrast=1.0, blur_px=0.0, vignette=0.0, noise=0.0)
 SHAPE = (96, 128, 3)

@@ -14,12 +14,13 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import sample_camera
-from kinefit.synth.masks import LabelRuns, encode
 from kinefit.synth.truth import (
+    LabelRuns,
     PersonTruth,
     SceneTruth,
     ViewTruth,
     Visibility,
+    encode,
     interpolated,
     read_truth,
     write_truth,

@@ -11,33 +11,36 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from kinefit import __version__
-from kinefit.cli.calibration import calibration
-from kinefit.cli.console import errors_exit, out, show_result, show_warnings, stage_progress
+from kinefit.cli.cameras import calibration, triangulate
+from kinefit.cli.console import (
+    OutFolder,
+    Overwrite,
+    err,
+    out,
+    show_files,
+    show_result,
+    show_warnings,
+    stage_progress,
+    with_options,
+)
 from kinefit.cli.evaluate import evaluate
-from kinefit.cli.export import export
 from kinefit.cli.fit import fit
 from kinefit.cli.front_page import new_app
-from kinefit.cli.ik import ik
-from kinefit.cli.options import with_options
 from kinefit.cli.synth import synth
-from kinefit.cli.triangulate import triangulate
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import RunConfig, read_config, run_config
+from kinefit.types import InputError, Subject
 
 app = new_app()
+export = typer.Typer(no_args_is_help=True, help="Fitted motion and bodies for other programs.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
 app.add_typer(export, name="export")
 app.add_typer(synth, name="synth")
-app.command()(ik)
-app.command()(calibration)
-app.command()(triangulate)
 
-OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
-]
+_WORST = 5  # markers that `ik` shows
 
 
 @app.command()
@@ -63,20 +66,16 @@ def run(
     kinefit_output/VIDEO (or kinefit_output/multiview) unless --out says otherwise. A second run
     with the same input and options reuses what is there; a stopped run goes on where it was.
     """
-    with errors_exit():
-        from kinefit.pipeline.config import read_config, run_config
-
-        values = read_config(config) if config else {}
-        values |= {name: value for name, value in options.items() if value is not None}
-        files = values.pop("video", [])
-        chosen = videos or (files if isinstance(files, list) else [files])
-        folder = out_folder or values.pop("out", None)
-        values.pop("out", None)
-        if not chosen:
-            raise typer.BadParameter("name a video, or give --config with a `video` entry")
-        settings = run_config(values, source=str(config or "options"))
-        name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
-        _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
+    values = (read_config(config) if config else {}) | options
+    files = values.pop("video", [])
+    chosen = videos or (files if isinstance(files, list) else [files])
+    folder = out_folder or values.pop("out", None)
+    values.pop("out", None)
+    if not chosen:
+        raise typer.BadParameter("name a video, or give --config with a `video` entry")
+    settings = run_config(values, source=str(config or "options"))
+    name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
+    _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
 
 
 @app.command()
@@ -91,17 +90,15 @@ def demo(
 
     Results go to kinefit_demo (kinefit_demo_multiview) unless --out says otherwise.
     """
-    with errors_exit():
-        from kinefit.api import DEMO_OPTIONS, demo_video, demo_views
-        from kinefit.pipeline.config import run_config
+    from kinefit.api import DEMO_OPTIONS, demo_video, demo_views
 
-        if multiview:
-            videos, calibration = demo_views()
-            settings = run_config({**DEMO_OPTIONS, "calibration": calibration})
-            _process(videos, out_folder or Path("kinefit_demo_multiview"), settings, overwrite)
-        else:
-            settings = run_config(DEMO_OPTIONS)
-            _process([demo_video()], out_folder or Path("kinefit_demo"), settings, overwrite)
+    if multiview:
+        videos, rig = demo_views()
+        settings = run_config({**DEMO_OPTIONS, "calibration": rig})
+        _process(videos, out_folder or Path("kinefit_demo_multiview"), settings, overwrite)
+    else:
+        settings = run_config(DEMO_OPTIONS)
+        _process([demo_video()], out_folder or Path("kinefit_demo"), settings, overwrite)
 
 
 def _process(
@@ -125,11 +122,12 @@ def angles(
     ] = False,
 ) -> None:
     """ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot."""
-    with errors_exit():
-        from kinefit.api import angles_of_file
+    from kinefit.api import angles_of_file
 
-        folder = out_folder or file.with_name(f"{file.stem}_angles")
-        _say(*angles_of_file(file, folder, plots=plot_all_joint_angles))
+    folder = out_folder or file.with_name(f"{file.stem}_angles")
+    files, said = angles_of_file(file, folder, plots=plot_all_joint_angles)
+    show_warnings(said)
+    show_files(files)
 
 
 @app.command()
@@ -149,30 +147,118 @@ def augment(
     ] = False,
 ) -> None:
     """Add the 43 LSTM markers to a TRC file, of this or another program."""
-    with errors_exit():
-        from kinefit.api import augment_file
-        from kinefit.types import Subject
+    from kinefit.api import augment_file
 
-        target = out_file or file.with_name(f"{file.stem}_augmented.trc")
-        files, said = augment_file(
-            file,
-            target,
-            Subject(height, mass),
-            cycles=augmentation_cycles,
-            seed=seed,
-            complete=complete,
-        )
-        _say(files, said)
-
-
-def _say(files: list[Path], warnings: list[str]) -> None:
-    """What to know on stderr, the files that were written on stdout."""
-    show_warnings(warnings)
-    for path in files:
-        out.print(str(path), markup=False)
+    target = out_file or file.with_name(f"{file.stem}_augmented.trc")
+    subject = Subject(height, mass)
+    files, said = augment_file(
+        file, target, subject, cycles=augmentation_cycles, seed=seed, complete=complete
+    )
+    show_warnings(said)
+    show_files(files)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+@export.command("motion")
+def export_motion(
+    motion: Annotated[Path, typer.Argument(help="The _body.npz of a fit.")],
+    to: Annotated[
+        str, typer.Option(help="glb, bvh, obj (one file a frame), amass; with commas.")
+    ] = "glb,bvh",
+    body: Annotated[
+        str, typer.Option(help="The body that was fitted: anny, or your own file.")
+    ] = "anny",
+    influences: Annotated[
+        int, typer.Option(help="Joints per vertex in the .glb: 4 (every viewer), 8, or 0: all.")
+    ] = 4,
+) -> None:
+    """A motion as glTF, BVH, OBJ or AMASS, beside the file; what a format cannot say is told."""
+    from kinefit.api import export_motion as job
+
+    files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)
+    for note in notes:
+        err.print(f"note: {note}", markup=False)
+    show_files(files)
+
+
+@export.command("body")
+def export_body(
+    target: Annotated[Path, typer.Argument(help="The .npz or .pkl to write.")],
+    shapes: Annotated[int, typer.Option(help="Shape directions to write.")] = 10,
+) -> None:
+    """Anny as a file in SMPL's format: 24 joints, for programs that read SMPL bodies.
+
+    Shape directions are the principal ones of Anny's adults; joints and skin are Anny's own, with
+    the bones between the 24 joints merged. Free of SMPL's licence, and no SMPL: its betas mean
+    other things.
+    """
+    from kinefit.api import export_smpl_body
+
+    note = export_smpl_body(target, shapes)
+    err.print(f"note: {note}", markup=False)
+    show_files([target])
+
+
+@app.command()
+def ik(
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
+    height: Annotated[float | None, typer.Option(help="Stature in metres.")] = None,
+    mass: Annotated[float | None, typer.Option(help="Body mass in kilograms.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results [default: FILE_ik].")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="simple, muscles, or an .osim file with markers of its own.")
+    ] = "muscles",
+    static: Annotated[
+        Path | None, typer.Option(help="Markers to scale from, instead of the motion itself.")
+    ] = None,
+    scaled: Annotated[
+        bool, typer.Option("--scaled", help="The model is scaled to this person already.")
+    ] = False,
+    setup: Annotated[
+        Path | None, typer.Option(help="OpenSim IK setup with the weights of the model's markers.")
+    ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing", help="Leave out joints that the markers leave open; don't refuse."
+        ),
+    ] = False,
+) -> None:
+    """OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.
+
+    Takes kinefit's and Pose2Sim's markers, keypoints (Halpe, BlazePose, COCO, OpenPose), OpenCap's
+    laboratory markers, or those of a model of your own. Refuses files whose markers leave a joint
+    open that the motion would contain.
+    """
+    from kinefit.api import inverse_kinematics_of_file
+
+    if (height is None) != (mass is None):
+        raise InputError("options", "height and mass go together", "give both")
+    subject = Subject(height, mass) if height is not None and mass is not None else None
+    result = inverse_kinematics_of_file(
+        file, out_folder or file.with_name(f"{file.stem}_ik"), subject=subject, model=model,
+        static=static, scaled=scaled, setup=setup, allow_missing=allow_missing,
+    )  # fmt: skip
+    show_warnings(result.warnings)
+    summary = result.summary
+    table = Table("marker error, mm", "mean", "median", "max")
+    for key, label in (("rms_mm", "RMS of a frame"), ("max_mm", "largest of a frame")):
+        spread = summary[key]
+        table.add_row(label, *(f"{spread[k]:.1f}" for k in ("mean", "median", "max")))
+    markers = sorted(summary["markers"].items(), key=lambda item: -item[1]["mean_mm"])
+    for name, error in markers[:_WORST]:
+        table.add_row(name, f"{error['mean_mm']:.1f}", "", f"{error['max_mm']:.1f}")
+    out.print(table)
+    out.print(summary["verdict"], markup=False)
+    show_files(result.files)
+
+
+app.command()(calibration)
+app.command()(triangulate)

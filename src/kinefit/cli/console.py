@@ -1,12 +1,17 @@
-"""What the terminal shows: progress, results, and errors with exit code 2."""
+"""What commands share: options of a model, progress, results, and errors with exit code 2."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -41,21 +46,29 @@ def errors_exit() -> Iterator[None]:
         err.print("Stopped. Next: the same command goes on where it was.", markup=False)
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
-        place = error.filename or "the disk"
-        reason = error.strerror or error
-        message = f"{place}: {reason}. Next: check that the folder can be written and has room."
+        reason = f"{error.filename or 'the disk'}: {error.strerror or error}"
+        message = f"{reason}. Next: check that the folder can be written and has room."
     else:
         return
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(message, markup=False)
+    _tell("error", "bold red", message)
     raise typer.Exit(USAGE_ERROR)
+
+
+def _tell(word: str, color: str, text: object) -> None:
+    err.print(f"[{color}]{word}:[/]", end=" ")
+    err.print(str(text), markup=False)
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
     """A line on stderr for each."""
     for warning in warnings:
-        err.print("[yellow]warning:[/]", end=" ")
-        err.print(warning, markup=False)
+        _tell("warning", "yellow", warning)
+
+
+def show_files(files: Iterable[Path | str]) -> None:
+    """A line on stdout for each."""
+    for file in files:
+        out.print(str(file), markup=False)
 
 
 _LEVELS = {
@@ -68,9 +81,7 @@ _LEVELS = {
 def show_findings(findings: Iterable[Finding]) -> None:
     """A line on stderr for each."""
     for finding in findings:
-        word, color = _LEVELS[finding.level]
-        err.print(f"[{color}]{word}:[/]", end=" ")
-        err.print(str(finding), markup=False)
+        _tell(*_LEVELS[finding.level], finding)
 
 
 def show_result(result: RunResult) -> None:
@@ -83,30 +94,66 @@ def show_result(result: RunResult) -> None:
         out.print(f"  {name:<44} {about}", markup=False)
 
 
-class StageProgress:
-    """A line per stage, with a bar where the number of steps is known."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Report that `done` of `total` (0: unknown) steps of `stage` are finished."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total or None)
-        task = self._tasks[stage]
-        self._progress.update(task, completed=done, total=total or None)
-
-
 @contextmanager
-def stage_progress() -> Iterator[StageProgress]:
-    """Progress on stderr while the block runs."""
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress on stderr while the block runs: a line per stage, with a bar where the number of
+    steps is known."""
+    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}")
+    columns = (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err) as shown:
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=total or None)
+            shown.update(tasks[stage], completed=done, total=total or None)
+
+        yield tell
+
+
+Command = Callable[..., None]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+]
+
+
+def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
+    """A decorator: replaces the `**options` of a command by one typer option per field.
+
+    The command gets those that were given, so that a configuration file can supply the others.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_given(**values: Any) -> None:
+            absent = [n for n, v in values.items() if v is None and n in model.model_fields]
+            command(**{name: value for name, value in values.items() if name not in absent})
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters += [_parameter(name, field) for name, field in model.model_fields.items()]
+        with_given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_given.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_given
+
+    return decorate
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    shown = False if field.is_required() or field.default is None else str(field.default)
+    option = typer.Option(help=field.description, show_default=shown)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[_plain_type(field.annotation) | None, option],
     )
-    with Progress(*columns, console=err) as progress:
-        yield StageProgress(progress)
+
+
+def _plain_type(annotation: Any) -> Any:
+    """The bare type behind Optional and Annotated: what typer can parse."""
+    origin = get_origin(annotation)
+    if origin is None or origin is Literal:
+        return annotation
+    return _plain_type(get_args(annotation)[0])

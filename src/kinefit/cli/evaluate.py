@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from kinefit.cli.console import errors_exit, out
+from kinefit.cli.console import out
+from kinefit.io.atomic import write_json, write_text
+from kinefit.types import InputError
 
 if TYPE_CHECKING:
     from kinefit.evaluate.score_tables import ScoreTable
@@ -28,15 +29,6 @@ OutFile = Annotated[
 Person = Annotated[int, typer.Option(min=0, help="Of the scene's people, counted from 0.")]
 
 
-class Align(StrEnum):
-    """How the first file's points are moved onto the reference's."""
-
-    NONE = "none"
-    ROOT = "root"
-    RIGID = "rigid"
-    SIMILARITY = "similarity"
-
-
 @evaluate.command("synth")
 def evaluate_synth(
     run: Annotated[Path, typer.Argument(help="Folder of kinefit run, or of kinefit fit.")],
@@ -50,14 +42,13 @@ def evaluate_synth(
     Detected points, limb directions, points in space, joint angles, body, masks, and whether the
     stated uncertainties are true. The scene's files are checked against their SHA-256 first.
     """
-    with errors_exit():
-        from kinefit.api import evaluate_run
-        from kinefit.evaluate.score_tables import skipped_notes, synth_tables
+    from kinefit.api import evaluate_run
+    from kinefit.evaluate.score_tables import skipped_notes, synth_tables
 
-        scores = evaluate_run(run, reference, person)
-        title = f"{scores['run']} against {scores['scene']}, person {person}"
-        tables, notes = synth_tables(scores), skipped_notes(scores)
-        _show(title, scores, tables, notes, json_output, out_file)
+    scores = evaluate_run(run, reference, person)
+    title = f"{scores['run']} against {scores['scene']}, person {person}"
+    tables, notes = synth_tables(scores), skipped_notes(scores)
+    _show(title, scores, tables, notes, json_output, out_file)
 
 
 @evaluate.command("angles")
@@ -70,11 +61,10 @@ def evaluate_angles(
     json_output: Json = False,
 ) -> None:
     """Angle errors per degree of freedom, under OpenSim's coordinate names, in degrees."""
-    with errors_exit():
-        from kinefit.api import evaluate_angles_of_file
-        from kinefit.biomech.angles.compare import as_json
+    from kinefit.api import evaluate_angles_of_file
+    from kinefit.biomech.angles.compare import as_json
 
-        errors = evaluate_angles_of_file(file, reference, person)
+    errors = evaluate_angles_of_file(file, reference, person)
     if json_output:
         typer.echo(json.dumps(as_json(errors), indent=2))
         return
@@ -92,20 +82,20 @@ def evaluate_poses(
     ],
     reference: Annotated[Path, typer.Option(help="One of the same kinds.")],
     align: Annotated[
-        Align, typer.Option(help="For the errors by point and of acceleration.")
-    ] = Align.NONE,
+        Literal["none", "root", "rigid", "similarity"],
+        typer.Option(help="For the errors by point and of acceleration."),
+    ] = "none",
     person: Person = 0,
     json_output: Json = False,
     out_file: OutFile = None,
 ) -> None:
     """Points in space against others of the same names, under every usual alignment."""
-    with errors_exit():
-        from kinefit.api import evaluate_poses_of_file
-        from kinefit.evaluate.score_tables import pose_tables
+    from kinefit.api import evaluate_poses_of_file
+    from kinefit.evaluate.score_tables import pose_tables
 
-        scores = evaluate_poses_of_file(file, reference, align.value, person)
-        title = f"{file.name} against {reference.name}"
-        _show(title, scores, pose_tables(scores), [], json_output, out_file)
+    scores = evaluate_poses_of_file(file, reference, align, person)
+    title = f"{file.name} against {reference.name}"
+    _show(title, scores, pose_tables(scores), [], json_output, out_file)
 
 
 @evaluate.command("pof")
@@ -122,13 +112,12 @@ def evaluate_pof(
     out_file: OutFile = None,
 ) -> None:
     """Directions of 14 limbs as the detector has them, against the true ones in camera axes."""
-    with errors_exit():
-        from kinefit.api import evaluate_limbs
-        from kinefit.evaluate.score_tables import pof_notes, pof_tables
+    from kinefit.api import evaluate_limbs
+    from kinefit.evaluate.score_tables import pof_notes, pof_tables
 
-        scores = evaluate_limbs(folder, reference, person, plots)
-        tables, notes = pof_tables(scores), pof_notes(scores)
-        _show(f"Limb directions of {folder.name}", scores, tables, notes, json_output, out_file)
+    scores = evaluate_limbs(folder, reference, person, plots)
+    tables, notes = pof_tables(scores), pof_notes(scores)
+    _show(f"Limb directions of {folder.name}", scores, tables, notes, json_output, out_file)
 
 
 def _show(
@@ -139,44 +128,30 @@ def _show(
     json_output: bool,
     out_file: Path | None,
 ) -> None:
+    """To `out_file`, and to the terminal: in full, for a number that is cut off is none."""
+    from kinefit.evaluate.score_tables import markdown
+
     if out_file is not None:
-        _write(out_file, title, scores, tables, notes)
+        match out_file.suffix.lower():
+            case ".json":
+                write_json(out_file, scores)
+            case ".md":
+                write_text(out_file, markdown(title, tables, notes))
+            case _:
+                reason = f"{out_file.name} is neither .json nor .md"
+                raise InputError("--out", reason, "give one of these")
     if json_output:
         typer.echo(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
         return
+    # A pipe has no width of its own.
+    console = out if out.is_terminal else Console(highlight=False, width=_PIPED)
     for table in tables:
-        _print(table)
+        shown = Table()
+        for i, name in enumerate(table.columns):
+            shown.add_column(name, justify="right" if i else "left", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(table.title, style="bold", markup=False)
+        console.print(shown)
     for note in notes:
         out.print(note, markup=False)
-
-
-def _print(table: ScoreTable) -> None:
-    """In full: a number that is cut off is none. A pipe has no width of its own."""
-    shown = Table()
-    for i, name in enumerate(table.columns):
-        shown.add_column(name, justify="right" if i else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*row)
-    console = out if out.is_terminal else Console(highlight=False, width=_PIPED)
-    console.print(table.title, style="bold", markup=False)
-    console.print(shown)
-
-
-def _write(
-    path: Path,
-    title: str,
-    scores: Mapping[str, Any],
-    tables: Sequence[ScoreTable],
-    notes: Sequence[str],
-) -> None:
-    from kinefit.evaluate.score_tables import markdown
-    from kinefit.io.atomic import write_json, write_text
-    from kinefit.types import InputError
-
-    match path.suffix.lower():
-        case ".json":
-            write_json(path, scores)
-        case ".md":
-            write_text(path, markdown(title, tables, notes))
-        case _:
-            raise InputError("--out", f"{path.name} is neither .json nor .md", "give one of these")

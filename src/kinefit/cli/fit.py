@@ -9,18 +9,29 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kinefit.cli.console import errors_exit, out, show_findings, show_result, stage_progress
-from kinefit.cli.fit_frames import fit_frames
-from kinefit.cli.options import with_options
-from kinefit.pipeline.config import MarkerFileOptions, PictureOptions, RunConfig
+from kinefit.cli.console import (
+    OutFolder,
+    Overwrite,
+    out,
+    show_files,
+    show_findings,
+    show_result,
+    show_warnings,
+    stage_progress,
+    with_options,
+)
+from kinefit.pipeline.config import (
+    FrameOptions,
+    MarkerFileOptions,
+    PictureOptions,
+    RunConfig,
+    checked,
+    run_config,
+)
 
 fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
-fit.command("frames")(fit_frames)
 
-OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
-]
+_SHOWN = 20  # frames that are told one by one; all of them are in the report
 
 
 @fit.command("image")
@@ -41,28 +52,25 @@ def fit_image(
     Distance and size share what one picture does not tell apart; give the focal length if you
     know it. Results go to kinefit_output/images unless --out says otherwise.
     """
-    with errors_exit():
-        from kinefit.api import fit_pictures
-        from kinefit.pipeline.config import checked
+    from kinefit.api import fit_pictures
 
-        chosen = checked(PictureOptions, _given(options))
-        folder = out_folder or Path("kinefit_output") / "images"
-        with stage_progress() as progress:
-            done = fit_pictures(
-                pictures, folder, chosen, focal_px=focal_px, fov_deg=fov,
-                progress=progress,
-            )  # fmt: skip
-        table = Table("picture", "off px", "orientation", "")
-        for one in done:
-            if one.reason:
-                table.add_row(escape(one.picture.name), "-", "-", escape(one.reason))
-                continue
-            way = one.report["orientation"]
-            said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
-            said = said if way["decided"] else "undecided, or one pose either way"
-            off = f"{one.report['mean_residual_px']:.1f}"
-            table.add_row(escape(one.picture.name), off, said, escape(str(one.files[-1])))
-        out.print(table)
+    chosen = checked(PictureOptions, options)
+    folder = out_folder or Path("kinefit_output") / "images"
+    with stage_progress() as progress:
+        done = fit_pictures(
+            pictures, folder, chosen, focal_px=focal_px, fov_deg=fov, progress=progress
+        )
+    table = Table("picture", "off px", "orientation", "")
+    for one in done:
+        if one.reason:
+            table.add_row(escape(one.picture.name), "-", "-", escape(one.reason))
+            continue
+        way = one.report["orientation"]
+        said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
+        said = said if way["decided"] else "undecided, or one pose either way"
+        off = f"{one.report['mean_residual_px']:.1f}"
+        table.add_row(escape(one.picture.name), off, said, escape(str(one.files[-1])))
+    out.print(table)
 
 
 @fit.command("video")
@@ -79,8 +87,7 @@ def fit_video(
     there from the same video is used by the other. Needs --height. Results go to
     kinefit_output/VIDEO unless --out says otherwise.
     """
-    with errors_exit():
-        _fit([video], out_folder or Path("kinefit_output") / video.stem, options, overwrite)
+    _fit([video], out_folder or Path("kinefit_output") / video.stem, options, overwrite)
 
 
 @fit.command("multiview")
@@ -100,18 +107,16 @@ def fit_multiview(
     with their covariances, and of the options only those of the body. Results go to
     kinefit_output/multiview (those of a bundle to BUNDLE_body) unless --out says otherwise.
     """
-    with errors_exit():
-        folder = out_folder or Path("kinefit_output") / "multiview"
-        if len(sources) == 1 and sources[0].suffix == ".npz":
-            folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
-        _fit(sources, folder, options, overwrite)
+    folder = out_folder or Path("kinefit_output") / "multiview"
+    if len(sources) == 1 and sources[0].suffix == ".npz":
+        folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
+    _fit(sources, folder, options, overwrite)
 
 
 def _fit(sources: list[Path], folder: Path, options: dict[str, Any], overwrite: bool) -> None:
     from kinefit.api import fit as job
-    from kinefit.pipeline.config import run_config
 
-    settings = run_config(_given(options))
+    settings = run_config(options)
     with stage_progress() as progress:
         show_result(job(sources, folder, settings, overwrite=overwrite, progress=progress))
 
@@ -128,36 +133,62 @@ def fit_markers(
     Shape and each marker's place on the body are fitted with the poses. Results go to FILE_body
     unless --out says otherwise.
     """
-    with errors_exit():
-        from kinefit.api import fit_marker_file
-        from kinefit.pipeline.config import checked
+    from kinefit.api import fit_marker_file
 
-        folder = out_folder or file.with_name(f"{file.stem}_body")
-        _print(fit_marker_file(file, folder, checked(MarkerFileOptions, _given(options))))
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _print(result: Any) -> None:
+    folder = out_folder or file.with_name(f"{file.stem}_body")
+    result = fit_marker_file(file, folder, checked(MarkerFileOptions, options))
     report = result.report
+    lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
     table = Table("", "", show_header=False)
     table.add_row("body", str(report["body"]))
     table.add_row("stature", f"{report['stature_m']:.3f} m")
-    if report.get("reprojection_px"):
-        table.add_row("reprojection", f"{report['reprojection_px']['mean']:.2f} px")
-    elif report.get("points_off_mm") is not None:
-        table.add_row("points off", f"{report['points_off_mm']:.1f} mm (median)")
-    if report.get("rms_mm") is not None:
+    if report["rms_mm"] is not None:
         table.add_row("markers off", f"{report['rms_mm']:.1f} mm RMS")
-    lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
-    if "feet" in report:
-        slides = report["feet"]["most_sliding_mm"]
-        words = "-" if slides is None else f"{slides:.1f} mm at most"
-        table.add_row("standing feet slide", words)
     out.print(table)
     show_findings(result.findings)
-    for path in result.files:
-        out.print(str(path), markup=False)
+    show_files(result.files)
+
+
+@fit.command("frames")
+@with_options(FrameOptions)
+def fit_frames(
+    bundle: Annotated[
+        Path, typer.Argument(help="Triangulated points: the .npz of `kinefit triangulate`.")
+    ],
+    views: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the outputs of SAM 3D Body per camera; else from points."),
+    ] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder; by default BUNDLE_frames.")
+    ] = None,
+    **options: Any,
+) -> None:
+    """Rig poses frame by frame: each camera's own pose, made to fit the triangulated points.
+
+    Writes one file per frame in the layout of SAM 3D Body, with diagnostics (opt_...), the motion
+    of the clip, and a report. What is there already is reused; a run that was stopped goes on.
+    """
+    from kinefit.api import fit_frames as job
+
+    chosen = checked(FrameOptions, options)
+    folder = out_folder or bundle.with_name(f"{bundle.stem}_frames")
+    with stage_progress() as progress:
+        result = job(bundle, folder, chosen, views, progress=progress)
+    report = result.report
+    table = Table("", "frames")
+    for status, count in report["status"].items():
+        table.add_row(status, str(count))
+    for camera, count in report["cameras"].items():
+        table.add_row(f"started by {camera}", str(count))
+    out.print(table)
+    told = [frame for frame in report["per_frame"] if frame["status"] != "good"]
+    for frame in told[:_SHOWN]:
+        words = f"frame {frame['frame']}: {frame['status']}"
+        out.print(f"{words}, {frame['reason']}" if frame["reason"] else words, markup=False)
+    if len(told) > _SHOWN:
+        out.print(f"and {len(told) - _SHOWN} more; see the report", markup=False)
+    show_warnings(report["notes"])
+    show_files(path for path in result.files if path.parent == folder)
+    out.print(f"{len(report['per_frame'])} files in {folder / 'frames'}", markup=False)

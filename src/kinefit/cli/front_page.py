@@ -5,20 +5,23 @@ Loading them takes numpy, pydantic and the options of every command: 0.7 of 1.1 
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 # Name and first line of the help of every command, in the order of the list; a test holds this
 # page and the one of the real commands equal.
 COMMANDS: dict[str, str] = {
-    "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",
-    "calibration": "Read a calibration of another program, say what was assumed, check it, and "
-    "convert it.",
-    "triangulate": "2D points of calibrated cameras to points in space, each with its evidence.",
     "run": "Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
     "augment": "Add the 43 LSTM markers to a TRC file, of this or another program.",
     "version": "Print the version.",
+    "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",
+    "calibration": "Read a calibration of another program, say what was assumed, check it, and "
+    "convert it.",
+    "triangulate": "2D points of calibrated cameras to points in space, each with its evidence.",
     "eval": "Compare results with a reference.",
     "fit": "Fit a body: Anny, or one from your own files.",
     "export": "Fitted motion and bodies for other programs.",
@@ -26,9 +29,20 @@ COMMANDS: dict[str, str] = {
 }
 
 
+class _Commands(TyperGroup):
+    """Turns what a user can act on into a message and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from kinefit.cli.console import errors_exit  # what the list of commands does not wait for
+
+        with errors_exit():
+            return super().invoke(ctx)
+
+
 def new_app() -> typer.Typer:
     """An application without commands, with the settings and the help text of `kinefit`."""
     return typer.Typer(
+        cls=_Commands,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

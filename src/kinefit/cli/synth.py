@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kinefit.cli.console import errors_exit, out, stage_progress
-from kinefit.cli.options import with_options
+from kinefit.cli.console import out, show_files, stage_progress, with_options
+from kinefit.pipeline.config import checked
 from kinefit.synth.scene_options import PairOptions, SynthOptions
 
 synth = typer.Typer(
@@ -36,21 +36,17 @@ def scenes(
     **options: Any,
 ) -> None:
     if (command := context.invoked_subcommand) is not None:
-        given = [name for name, value in options.items() if value is not None]
-        if given:
-            flag = "--" + given[0].replace("_", "-")
+        if options:
+            flag = "--" + next(iter(options)).replace("_", "-")
             raise typer.BadParameter(f"{flag} stands before {command}: put it after")
         return
-    with errors_exit():
-        from kinefit.api import make_scenes
-        from kinefit.pipeline.config import checked
+    from kinefit.api import make_scenes
 
-        chosen = checked(SynthOptions, {k: v for k, v in options.items() if v is not None})
-        folder = out_folder or Path("kinefit_synth")
-        with stage_progress() as progress:
-            made = make_scenes(folder, chosen, count, processes=processes, progress=progress)
-    for path in made:
-        out.print(str(path), markup=False)
+    chosen = checked(SynthOptions, options)
+    folder = out_folder or Path("kinefit_synth")
+    with stage_progress() as progress:
+        made = make_scenes(folder, chosen, count, processes=processes, progress=progress)
+    show_files(made)
 
 
 @synth.command()
@@ -63,13 +59,11 @@ def pairs(
     **options: Any,
 ) -> None:
     """What MediaPipe says beside what is true, picture by picture: training samples."""
-    with errors_exit():
-        from kinefit.api import make_pairs
-        from kinefit.pipeline.config import checked
+    from kinefit.api import make_pairs
 
-        chosen = checked(PairOptions, {k: v for k, v in options.items() if v is not None})
-        with stage_progress() as progress:
-            made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
+    chosen = checked(PairOptions, options)
+    with stage_progress() as progress:
+        made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
     out.print(f"{out_folder}: {len(made)} shards", markup=False)
 
 
@@ -79,13 +73,11 @@ def errors(
         Path, typer.Argument(metavar="PAIRS", help="Folder of `kinefit synth pairs`.")
     ],
     out_file: Annotated[
-        Path,
-        typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw."),
+        Path, typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw.")
     ] = Path("detector_errors.safetensors"),
 ) -> None:
     """Fit a model of MediaPipe's error, which draws detections without rendering."""
-    with errors_exit():
-        from kinefit.api import fit_detector_errors
+    from kinefit.api import fit_detector_errors
 
-        rows = fit_detector_errors(pairs_folder, out_file)
+    rows = fit_detector_errors(pairs_folder, out_file)
     out.print(f"{out_file}: fitted to {rows} rows", markup=False)

@@ -11,12 +11,12 @@ from kinefit.body.model import BodyModel
 from kinefit.evaluate.position_scores import HIPS, columns, common_names, score_points
 from kinefit.evaluate.truth_at_times import Clock, WorldTransform, markers_at, nearest, poses_at
 from kinefit.geometry.projection import project, to_camera
-from kinefit.metrics import aligned_frames, mask_iou, point_errors, reprojection, summary
+from kinefit.metrics.points import aligned_frames, mask_iou, point_errors, reprojection
+from kinefit.metrics.statistics import summary
 from kinefit.render.mesh import rasterise
 from kinefit.synth.body_points import body_points
-from kinefit.synth.masks import BACKGROUND
 from kinefit.synth.subjects import stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
+from kinefit.synth.truth import BACKGROUND, PersonTruth, SceneTruth, ViewTruth
 from kinefit.types import BodyMotion, BoolArray, Camera, FloatArray, IntArray
 
 _MOST_MESHES, _MOST_MASKS = 60, 20  # frames whose mesh is scored: evenly over the clip
@@ -100,19 +100,13 @@ def score_vertices(
         if transform is not None:
             ours = transform.to_scene(ours[None], time[k : k + 1])[0]
         real = body.posed_vertices(rotations[k], translation[k], truth.motion.shape)
-        for kind, errors in _vertex_errors(body, ours, real).items():
-            kinds[kind].append(errors)
+        kinds["absolute"].append(point_errors(ours, real))
+        kinds["pelvis"].append(
+            point_errors(ours - _mid_hip(body, ours), real - _mid_hip(body, real))
+        )
+        kinds["pa"].append(point_errors(aligned_frames(ours, real), real))
     shown = ["pa"] if transform is None else list(kinds)
     return {k: summary(1000 * np.array(kinds[k], np.float64)).to_json() for k in shown}
-
-
-def _vertex_errors(body: BodyModel, ours: FloatArray, real: FloatArray) -> dict[str, FloatArray]:
-    """(V,) metres by alignment."""
-    return {
-        "absolute": point_errors(ours, real),
-        "pelvis": point_errors(ours - _mid_hip(body, ours), real - _mid_hip(body, real)),
-        "pa": point_errors(aligned_frames(ours, real), real),
-    }
 
 
 def _mid_hip(body: BodyModel, mesh: FloatArray) -> FloatArray:
@@ -124,9 +118,8 @@ def _mid_hip(body: BodyModel, mesh: FloatArray) -> FloatArray:
 
 def _evenly(rows: IntArray, most: int) -> IntArray:
     """At most `most` of `rows`, evenly spread, with both ends."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.round(np.linspace(0, len(rows) - 1, most)).astype(np.int64)]
+    picked = np.linspace(0, len(rows) - 1, min(len(rows), most))
+    return rows[np.round(picked).astype(np.int64)]
 
 
 def _reprojection(
@@ -144,8 +137,8 @@ def _reprojection(
     both = common_names(names, someone.markers.names)
     truth = real[:, columns(someone.markers.names, both)]
     xy = np.stack([project(c, xyz) for c, xyz in zip(true_cameras, truth, strict=True)])
-    errors = reprojection(camera, own[:, columns(names, both)], xy)
-    return {"px": summary(errors.px).to_json(), "mm": summary(errors.mm).to_json()}
+    px, mm = reprojection(camera, own[:, columns(names, both)], xy)
+    return {"px": summary(px).to_json(), "mm": summary(mm).to_json()}
 
 
 def _mask_scores(
@@ -166,20 +159,15 @@ def _mask_scores(
     for k in _evenly(np.flatnonzero(np.isfinite(translation).all(axis=1)), _MOST_MASKS):
         mesh = body.posed_vertices(rotations[k], translation[k], shape)
         drawn = silhouette(body, cameras[k], mesh)
-        found.append(_drawn_iou(drawn, view, int(frame[k]), person))
+        at = int(frame[k])
+        labels, truth = view.masks.labels(at), view.masks.person(at, person)
+        if drawn.shape == truth.shape:
+            # Pixels of another person or an object are left out: they occlude the true mask, but
+            # not the drawn body.
+            found.append(float(mask_iou(drawn & ((labels == BACKGROUND) | truth), truth)))
+        else:
+            found.append(float("nan"))
     return summary(np.array(found, np.float64)).to_json()
-
-
-def _drawn_iou(drawn: BoolArray, view: ViewTruth, frame: int, person: int) -> float:
-    """Intersection over union in one frame; NaN for images of another size.
-
-    Pixels of another person or an object are left out: they occlude the true mask, but not the
-    drawn body.
-    """
-    labels, truth = view.masks.labels(frame), view.masks.person(frame, person)
-    if drawn.shape != truth.shape:
-        return float("nan")
-    return float(mask_iou(drawn & ((labels == BACKGROUND) | truth), truth))
 
 
 def silhouette(body: BodyModel, camera: Camera, mesh: FloatArray) -> BoolArray:

@@ -1,21 +1,38 @@
-"""Detected points of a video against the true ones."""
+"""Detected points of a video, and limb directions of a detector's 3D points, against the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.evaluate.position_scores import columns, common_names
-from kinefit.evaluate.truth_at_times import nearest
-from kinefit.metrics import correct_points, mean_of, point_errors, summary
-from kinefit.metrics.summary import plain
+from kinefit.evaluate.position_scores import aligned, columns, common_names
+from kinefit.evaluate.truth_at_times import markers_at, nearest
+from kinefit.geometry.align import align, rotation_between
+from kinefit.metrics.points import (
+    angles_between,
+    correct_points,
+    direction_errors,
+    limb_directions,
+    point_errors,
+)
+from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.skeletons import skeleton
+from kinefit.skeletons.limbs import LIMBS
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import SPEED_LIMIT
-from kinefit.types import FloatArray, IntArray, Keypoints2D, TooFewPoints, all_finite
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    InvalidData,
+    Keypoints2D,
+    PoseTrack,
+    TooFewPoints,
+    all_finite,
+)
 
 PCK_SHARES = (0.02, 0.05, 0.1)  # of the longer side of the person's box
 # Left and right nearer to one another than this share of the person's size: noise alone would
@@ -34,10 +51,8 @@ def frames_of(view: ViewTruth, time: FloatArray) -> IntArray:
     half = 0.5 * float(np.median(np.diff(at))) if len(at) > 1 else np.inf
     index = np.where(np.abs(at[index] - time) < half, index, -1)
     if not (index >= 0).any():
-        raise TooFewPoints(
-            f"Frames of camera {view.camera.name} at the times of the track", found=0, needed=1,
-            hint="check that the track is of this video",
-        )  # fmt: skip
+        what = f"Frames of camera {view.camera.name} at the times of the track"
+        raise TooFewPoints(what, found=0, needed=1, hint="check that the track is of this video")
     return index
 
 
@@ -59,6 +74,41 @@ def own_points(names: Sequence[str], truth: SceneTruth) -> tuple[str, ...]:
     return common_names(names, [n for n in truth.point_names if n not in _MEANS])
 
 
+class TruthBeside(NamedTuple):
+    """A track beside the truth: N frames of both, J points that the body itself has.
+
+    kept: (T,) frames of the track. frame: (N,) those of the view. found, true: (N, J, 2) pixels.
+    visibility: (N, J). size: (N,) of the person. people: (P, N, J, 2) pixels of everybody.
+    """
+
+    kept: BoolArray
+    frame: IntArray
+    names: tuple[str, ...]
+    found: FloatArray
+    true: FloatArray
+    visibility: NDArray[np.uint8]
+    size: FloatArray
+    people: FloatArray
+
+
+def beside_truth(
+    image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
+) -> TruthBeside:
+    """Raises InvalidData for an unknown camera and without a common name, TooFewPoints without a
+    common time."""
+    view = truth.view(camera)
+    index = frames_of(view, image.timeline.time)
+    kept = index >= 0
+    index = index[kept]
+    names = own_points(image.names, truth)
+    pick = columns(truth.point_names, names)
+    found = image.xy[kept][:, columns(image.names, names)]
+    people = view.xy[:, index][:, :, pick]
+    visibility = view.visibility[person][index][:, pick]
+    size = person_sizes(view.xy[person][index])
+    return TruthBeside(kept, index, names, found, people[person], visibility, size, people)
+
+
 def score_track(
     image: Keypoints2D, truth: SceneTruth, camera: str, person: int = 0
 ) -> dict[str, Any]:
@@ -66,18 +116,11 @@ def score_track(
 
     Errors are in pixels and in percent of the person's size in the picture: the longer side of the
     box around all of the body's points. Points outside the picture are in no mean.
-    Raises InvalidData for an unknown camera and without a common name, TooFewPoints without a
-    common time.
+    Raises as `beside_truth`.
     """
-    view = truth.view(camera)
-    index = frames_of(view, image.timeline.time)
-    kept = index >= 0
-    names = own_points(image.names, truth)
-    pick = columns(truth.point_names, names)
-    found = image.xy[kept][:, columns(image.names, names)]
-    people = view.xy[:, index[kept]]
-    true, visibility = people[person][:, pick], view.visibility[person][index[kept]][:, pick]
-    size = person_sizes(people[person])
+    kept, _, names, found, true, visibility, size, people = beside_truth(
+        image, truth, camera, person
+    )
     inside = np.where((visibility != Visibility.OUTSIDE)[..., None], true, np.nan)
     px = point_errors(found, inside)
     pct = 100 * px / size[:, None]
@@ -85,41 +128,35 @@ def score_track(
         "frames": int(kept.sum()),
         "error_px": summary(px).to_json(),
         "error_pct": summary(pct).to_json(),
-        "by_visibility": _by_visibility(px, pct, visibility),
+        "by_visibility": {
+            kind.name.lower(): {
+                "px": summary(px[visibility == kind]).to_json(),
+                "pct": summary(pct[visibility == kind]).to_json(),
+            }
+            for kind in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
+        },
         "by_point": {
             name: plain({"px": float(mean_of(px[:, i])), "pct": float(mean_of(pct[:, i]))})
             for i, name in enumerate(names)
         },
-        "pck": _pck(found, inside, size),
-        "swapped": swap_rates(names, found, true, size),
+        # A lost point counts as wrong.
+        "pck": plain(
+            {
+                f"{share:g}": float(
+                    mean_of(correct_points(found, inside, size, share, lost_is_wrong=True))
+                )
+                for share in PCK_SHARES
+            }
+        ),
+        "swapped": plain(
+            {
+                group: float(mean_of(flags))
+                for group, flags in swapped_frames(names, found, true, size).items()
+            }
+        ),
         "dropped": _dropped(found, visibility),
-        "followed": _followed(found, people[:, :, pick], person),
+        "followed": _followed(found, people, person),
     }
-
-
-def _by_visibility(
-    px: FloatArray, pct: FloatArray, visibility: NDArray[np.uint8]
-) -> dict[str, Any]:
-    out = {}
-    for kind in (Visibility.VISIBLE, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED):
-        here = visibility == kind
-        out[kind.name.lower()] = {
-            "px": summary(px[here]).to_json(),
-            "pct": summary(pct[here]).to_json(),
-        }
-    return out
-
-
-def _pck(found: FloatArray, true: FloatArray, size: FloatArray) -> dict[str, Any]:
-    """Share of points within each share of the person's size; a lost point counts as wrong."""
-    return plain(
-        {
-            f"{share:g}": float(
-                mean_of(correct_points(found, true, size, share, lost_is_wrong=True))
-            )
-            for share in PCK_SHARES
-        }
-    )
 
 
 def swapped_frames(
@@ -143,20 +180,11 @@ def swapped_frames(
             for a, b in ((left, right), (right, left))
         )
         known = np.isfinite(own) & np.isfinite(other)
-        apart_enough = (np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size) & known.any(
-            axis=1
-        )
+        apart_enough = np.where(known, apart, 0.0).max(axis=1) > _LEAST_APART * size
+        apart_enough &= known.any(axis=1)
         crossed = np.where(known, other - own, 0.0).sum(axis=1) < 0
         out[group] = np.where(apart_enough, crossed, np.nan)
     return out
-
-
-def swap_rates(
-    names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
-) -> dict[str, Any]:
-    """Group -> share of swapped frames among those where it can be decided."""
-    frames = swapped_frames(names, found, true, size)
-    return plain({group: float(mean_of(flags)) for group, flags in frames.items()})
 
 
 def _dropped(found: FloatArray, visibility: NDArray[np.uint8]) -> dict[str, Any]:
@@ -179,3 +207,122 @@ def _followed(found: FloatArray, people: FloatArray, person: int) -> float | Non
     best = np.where(np.isfinite(far), far, np.inf).argmin(axis=0)
     share = float(mean_of((best == person)[judged]))
     return None if np.isnan(share) else share
+
+
+COCO = skeleton("coco17").points
+_JOINTS = COCO[5:]  # the 12 of arms and legs, as published: points of the face would lower the mean
+_TRUNK = [{limb.start[1:], limb.end[1:]} <= {"Shoulder", "Hip"} for limb in LIMBS]
+# Name -> (L,) indices of limbs.
+PARTS: Mapping[str, IntArray] = {
+    "all": np.arange(len(LIMBS)),
+    "arms_and_legs": np.flatnonzero(np.logical_not(_TRUNK)),
+    "trunk": np.flatnonzero(_TRUNK),
+}
+
+
+def score_pof(track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0) -> dict[str, Any]:
+    """A detector's own 3D against the truth in that camera's axes; see `score_directions`.
+
+    Raises InvalidData for a track without 3D, an unknown camera and without a common name, and
+    TooFewPoints without a common time.
+    """
+    if track.body is None:
+        raise InvalidData("The detector gives no 3D of its own.")
+    view, someone = truth.view(camera), truth.people[person]
+    both = beside_truth(track.image, truth, camera, person)
+    true = in_camera(view, both.frame, markers_at(someone, view.time[both.frame]))
+    swapped = any_swapped(both.names, both.found, both.true, both.size)
+    names, xyz = track.body.names, track.body.xyz[both.kept]
+    return score_directions(names, xyz, someone.markers.names, true, mean_of(true, 1), swapped)
+
+
+def in_camera(view: ViewTruth, index: IntArray, world: FloatArray) -> FloatArray:
+    """World points (T, N, 3) in the axes of the camera in its frames `index` (T,), metres."""
+    R, t = view.R[index], view.t[index]
+    return np.asarray(world @ np.swapaxes(R, -1, -2) + t[:, None])
+
+
+def any_swapped(
+    names: Sequence[str], found: FloatArray, true: FloatArray, size: FloatArray
+) -> BoolArray:
+    """(T,) True where arms or legs are swapped in the image; see `swapped_frames`."""
+    groups = swapped_frames(names, found, true, size)
+    out = np.zeros(len(found), bool)
+    for flags in groups.values():
+        out |= flags == 1
+    return out
+
+
+def score_pairs(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Rows of `kinefit.synth.pairs` (its FIELDS): the detector's own 3D against the truth.
+
+    Positions are compared after both are scaled to the true length of the torso.
+    """
+    scale = np.asarray(rows["gt_scale"], np.float64)[:, None, None]
+    swapped = any_swapped(
+        COCO, rows["pose_2d"], rows["projected_2d"], person_sizes(rows["true_33"])
+    )
+    found = np.isfinite(rows["pose_2d"]).all(axis=-1).any(axis=-1)
+    return {
+        "found": float(found.mean()),
+        **score_directions(
+            COCO, scale * rows["corrupted"], COCO, scale * rows["ground_truth"],
+            mean_of(rows["xyz_33"], 1), swapped,
+        ),
+    }  # fmt: skip
+
+
+def score_directions(
+    names: Sequence[str], xyz: FloatArray, truth_names: Sequence[str], truth: FloatArray,
+    ray: FloatArray, swapped: BoolArray,
+) -> dict[str, Any]:  # fmt: skip
+    """Directions of 14 limbs, camera axes, and positions of the 12 joints of arms and legs.
+
+    xyz, truth: (T, J, 3) and (T, K, 3) metres, camera axes, each of any origin. ray: (T, 3) from
+    the camera to the person. swapped: (T,) left and right are swapped in the image: these frames
+    have directions of the wrong side, and `unswapped` leaves them out.
+
+    For each set of limbs: angle: degrees; ray: against the truth rotated so that the ray to the
+    person is the camera's axis, as for a detector that does not know the focal length; rotated:
+    after the best rotation of each frame; flat: of the true directions without their depth, for
+    comparison.
+    """
+    ours, real = limb_directions(xyz, names), limb_directions(truth, truth_names)
+    ahead = np.broadcast_to([0.0, 0.0, 1.0], ray.shape)
+    straight = real @ np.swapaxes(rotation_between(ray, ahead), -1, -2)
+    rotated = _rotated(ours, real)
+    clean = ~swapped
+    out = {name: _row(ours, real, straight, rotated, limbs) for name, limbs in PARTS.items()}
+    out["unswapped"] = _row(ours[clean], real[clean], straight[clean], rotated[clean], PARTS["all"])
+    both = [name for name in _JOINTS if name in names and name in truth_names]
+    errors = aligned(
+        both, xyz[:, columns(names, both)], truth[:, columns(truth_names, both)], placed=True
+    )
+    return {
+        "frames": len(xyz),
+        "swapped": float(swapped.mean()),
+        **out,
+        "mpjpe_mm": {k: summary(1000 * errors[k]).to_json() for k in ("root", "pa") if k in errors},
+    }
+
+
+def _row(
+    ours: FloatArray, real: FloatArray, straight: FloatArray, rotated: FloatArray, limbs: IntArray
+) -> dict[str, Any]:
+    ours, real, straight, rotated = (v[:, limbs] for v in (ours, real, straight, rotated))
+    found = direction_errors(ours, real, [LIMBS[i] for i in limbs])
+    return {
+        **found.to_json(),
+        "ray": summary(angles_between(ours, straight)).to_json(),
+        "rotated": summary(angles_between(rotated, real)).to_json(),
+        **plain({"flat": float(mean_of(angles_between(real * [1, 1, 0], real)))}),
+    }
+
+
+def _rotated(directions: FloatArray, truth: FloatArray) -> FloatArray:
+    """Unit vectors (T, L, 3) after the best rotation of each frame onto the truth.
+
+    Each vector enters with its opposite: their mean is the origin, so that `align` only rotates.
+    """
+    both, real = (np.concatenate([v, -v], axis=1) for v in (directions, truth))
+    return np.asarray(directions @ np.swapaxes(align(both, real).R, -1, -2))

@@ -1,25 +1,38 @@
-"""Errors of points and limbs with what they may depend on: view, visibility, score, size."""
+"""Errors of points and limbs by what they may depend on (view, visibility, score, size), drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.evaluate.detection_scores import frames_of, own_points, person_sizes
-from kinefit.evaluate.limb_scores import in_camera
+from kinefit.evaluate.detection_scores import beside_truth, in_camera, person_sizes
 from kinefit.evaluate.position_scores import columns
 from kinefit.evaluate.truth_at_times import markers_at
-from kinefit.metrics import angles_between, limb_directions, point_errors
+from kinefit.metrics.points import angles_between, limb_directions, point_errors
+from kinefit.render.palette import QUIET, SIDE_COLOR
+from kinefit.report.charts import Frame, level, nice_ticks, number
+from kinefit.report.drawing import Sheet
+from kinefit.report.plots import write_png
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.synth.truth import SceneTruth, Visibility
-from kinefit.types import FloatArray, IntArray, PoseTrack
+from kinefit.types import BoolArray, FloatArray, IntArray, PoseTrack, TooFewPoints
 
 _BLAZE = skeleton("blazepose33").points
+_WIDTH, _PANEL, _SCALE = 680.0, 190.0, 2.0
+_NAMES = 80.0  # below the last panel, for vertical names
+_FEWEST = 5  # errors in a group; fewer have no percentiles that mean anything
+_VISIBILITIES = {
+    Visibility.VISIBLE: "visible",
+    Visibility.SELF_OCCLUDED: "self-occluded",
+    Visibility.OCCLUDED: "occluded by others",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +54,6 @@ class ErrorSources:
     score: FloatArray
     size_px: FloatArray
 
-    def known(self) -> ErrorSources:
-        """Without missing errors."""
-        rows = np.isfinite(self.error)
-        arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
-        return ErrorSources(self.unit, self.names, **arrays)
-
 
 _ARRAYS = ("error", "name", "azimuth_deg", "visibility", "score", "size_px")
 
@@ -59,16 +66,10 @@ def joined(parts: Sequence[ErrorSources]) -> ErrorSources:
 
 def of_pairs(rows: Mapping[str, NDArray[Any]]) -> tuple[ErrorSources, ErrorSources]:
     """Errors of points, % of the person's size, and of limbs, degrees, in `synth.pairs` rows."""
-    return _sources(
-        names=_BLAZE,
-        found=rows["detected_33"],
-        true=rows["true_33"],
-        score=rows["score_33"],
-        visibility=rows["sight_33"],
-        body=rows["world_33"],
-        xyz=rows["xyz_33"],
-        size=person_sizes(rows["true_33"]),
+    found, true, score, sight, body, xyz = (
+        rows[f"{name}_33"] for name in ("detected", "true", "score", "sight", "world", "xyz")
     )
+    return _sources(_BLAZE, found, true, score, sight, body, xyz, person_sizes(true))
 
 
 def of_track(
@@ -76,23 +77,13 @@ def of_track(
 ) -> tuple[ErrorSources, ErrorSources]:
     """The same of a detector's track; raises as `kinefit.evaluate.detection_scores.score_track`."""
     view, someone = truth.view(camera), truth.people[person]
-    index = frames_of(view, track.image.timeline.time)
-    kept = index >= 0
-    index = index[kept]
-    xyz = in_camera(view, index, markers_at(someone, view.time[index]))
-    names = own_points(track.image.names, truth)
-    ours, real = columns(track.image.names, names), columns(truth.point_names, names)
-    nowhere = np.full((int(kept.sum()), len(names), 3), np.nan)
-    return _sources(
-        names=names,
-        found=track.image.xy[kept][:, ours],
-        true=view.xy[person][index][:, real],
-        score=track.image.score[kept][:, ours],
-        visibility=view.visibility[person][index][:, real],
-        body=nowhere if track.body is None else track.body.xyz[kept][:, ours],
-        xyz=xyz[:, columns(someone.markers.names, names)],
-        size=person_sizes(view.xy[person][index]),
-    )
+    both = beside_truth(track.image, truth, camera, person)
+    names, kept, ours = both.names, both.kept, columns(track.image.names, both.names)
+    xyz = in_camera(view, both.frame, markers_at(someone, view.time[both.frame]))
+    xyz = xyz[:, columns(someone.markers.names, names)]
+    score = track.image.score[kept][:, ours]
+    body = np.full_like(xyz, np.nan) if track.body is None else track.body.xyz[kept][:, ours]
+    return _sources(names, both.found, both.true, score, both.visibility, body, xyz, both.size)
 
 
 def camera_azimuths(names: Sequence[str], xyz: FloatArray) -> FloatArray:
@@ -146,14 +137,134 @@ def _table(
     score: FloatArray,
     size: FloatArray,
 ) -> ErrorSources:
+    known = np.isfinite(error)
     T, J = error.shape
+    name = np.broadcast_to(np.arange(J), (T, J))
+    azimuth, size = (np.broadcast_to(values[:, None], (T, J)) for values in (azimuth, size))
     return ErrorSources(
-        unit=unit,
-        names=tuple(names),
-        error=error.ravel(),
-        name=np.tile(np.arange(J), T),
-        azimuth_deg=np.repeat(azimuth, J),
-        visibility=visibility.ravel(),
-        score=score.ravel(),
-        size_px=np.repeat(size, J),
-    ).known()
+        unit, tuple(names), error[known], name[known], azimuth[known],
+        visibility[known], score[known], size[known],
+    )  # fmt: skip
+
+
+class Group(NamedTuple):
+    """Errors of one group. size: their number. spread: (4,) their 25th, 50th, 75th and 90th
+    percentiles; NaN for fewer than five."""
+
+    label: str
+    size: int
+    spread: FloatArray
+
+
+def plot_sources(sources: ErrorSources, title: str, path: str | Path) -> None:
+    """Write one PNG: five panels, by view angle, visibility, score, size and name.
+
+    Raises TooFewPoints without any error.
+    """
+    write_png(sources_sheet(sources, title), path, _SCALE)
+
+
+def sources_sheet(sources: ErrorSources, title: str) -> Sheet:
+    """The figure of `plot_sources`."""
+    if not len(sources.error):
+        raise TooFewPoints("Errors to be drawn", found=0, needed=1)
+    panels = (
+        ("where the camera stands, degrees from the person's front (+: their left)", by_azimuth),
+        ("visibility in the image", by_visibility),
+        ("the detector's score", by_score),
+        ("size of the person in the image, px", by_size),
+        ("point or limb", by_name),
+    )
+    sheet = Sheet(_WIDTH, 56 + _PANEL * len(panels) + _NAMES)
+    sheet.text(46, 22, title, size=14, bold=True)
+    about = f"{sources.unit}; box: the middle half, line: median, whisker: 90th percentile"
+    sheet.text(46, 41, about, size=10.5, color=QUIET)
+    shown = [(label, groups(sources), groups is by_name) for label, groups in panels]
+    # Above every box, and whiskers up to three times as high.
+    spreads = np.array([group.spread for _, groups, _ in shown for group in groups])
+    top = 1.0
+    if np.isfinite(spreads).any():
+        boxes, whiskers = np.nanmax(spreads[:, 2:], axis=0).tolist()
+        top = 1.05 * min(whiskers, 3 * boxes) or 1.0
+    for row, (label, groups, slanted) in enumerate(shown):
+        _panel(sheet, 56 + _PANEL * row, label, groups, top, slanted=slanted)
+    return sheet
+
+
+def by_azimuth(sources: ErrorSources) -> list[Group]:
+    """In steps of 30 degrees around the person."""
+    centres = np.arange(-150, 181, 30)
+    step = np.round(sources.azimuth_deg / 30)
+    step = np.where(step == -6, 6, step)
+    return [_group(sources, number(float(c)), step * 30 == c) for c in centres]
+
+
+def by_visibility(sources: ErrorSources) -> list[Group]:
+    """By visibility of a point, or of the worse end of a limb."""
+    return [
+        _group(sources, label, sources.visibility == visibility)
+        for visibility, label in _VISIBILITIES.items()
+    ]
+
+
+def by_score(sources: ErrorSources) -> list[Group]:
+    """In steps of a tenth of the detector's own visibility."""
+    step = np.clip((sources.score * 10).astype(np.int64), 0, 9)
+    return [_group(sources, f"{k / 10:.1f}–{(k + 1) / 10:.1f}", step == k) for k in range(10)]
+
+
+def by_size(sources: ErrorSources) -> list[Group]:
+    """In up to eight groups between round sizes."""
+    low, high = float(sources.size_px.min()), float(sources.size_px.max())
+    edges = nice_ticks(low, high, 7) if high > low else np.zeros(0)
+    edges = np.concatenate([[-np.inf], edges, [np.inf]])
+    labels = [f"{low:g}–{high:g}" for low, high in pairwise(edges)]
+    if len(edges) == 2:
+        labels = ["all"]
+    else:
+        labels[0], labels[-1] = f"< {edges[1]:g}", f"≥ {edges[-2]:g}"
+    return [
+        _group(sources, label, (sources.size_px >= low) & (sources.size_px < high))
+        for label, (low, high) in zip(labels, pairwise(edges), strict=True)
+    ]
+
+
+def by_name(sources: ErrorSources) -> list[Group]:
+    """Of each point or limb."""
+    return [_group(sources, name, sources.name == i) for i, name in enumerate(sources.names)]
+
+
+def _group(sources: ErrorSources, label: str, rows: BoolArray | IntArray) -> Group:
+    errors = sources.error[rows]
+    few = len(errors) < _FEWEST
+    spread = np.full(4, np.nan) if few else np.quantile(errors, [0.25, 0.5, 0.75, 0.9])
+    return Group(label, len(errors), spread)
+
+
+def _panel(
+    sheet: Sheet, top: float, label: str, groups: Sequence[Group], limit: float, *, slanted: bool
+) -> None:
+    frame = Frame(46, top + 20, _WIDTH - 56, _PANEL - 62, (-0.5, len(groups) - 0.5), (0, limit))
+    sheet.text(frame.left, top + 12, label[:1].upper() + label[1:], size=11.5, bold=True)
+    for value in nice_ticks(0, limit, 6).tolist():
+        level(sheet, frame, value)
+    half = min(0.32 * frame.width / len(groups), 22)
+    color = SIDE_COLOR["right"]
+    for k, group in enumerate(groups):
+        x = frame.across(k)
+        if not np.isnan(group.spread).any():
+            low, middle, high, far = frame.down(group.spread)
+            sheet.box(x - half, high, 2 * half, low - high, color, 0.25)
+            sheet.line(np.array([[x - half, middle], [x + half, middle]]), color, 2.2)
+            sheet.line(np.array([[x, high], [x, far]]), color, 1.2)
+        _label(sheet, frame, x, group, slanted)
+
+
+def _label(sheet: Sheet, frame: Frame, x: float, group: Group, slanted: bool) -> None:
+    """Name and number of errors of the group."""
+    if slanted:
+        text = f"{group.label} ({group.size})"
+        sheet.text(x + 3, frame.bottom + 6, text, size=9, anchor="end", color=QUIET, upright=True)
+        return
+    sheet.text(x, frame.bottom + 14, group.label, size=9.5, anchor="middle", color=QUIET)
+    sheet.text(x, frame.bottom + 27, f"({group.size})", size=8.5, anchor="middle", color=QUIET)

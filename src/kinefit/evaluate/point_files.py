@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -11,21 +10,14 @@ import numpy as np
 from kinefit.body.load import load_body
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.position_scores import aligned, columns, common_names, root_of
-from kinefit.evaluate.scene_folder import read_reference
+from kinefit.evaluate.run_folder import read_reference
 from kinefit.evaluate.truth_at_times import SLACK_S, nearest
 from kinefit.io.arrays import read_npz
 from kinefit.io.body_npz import read_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc
-from kinefit.metrics import (
-    acceleration_errors,
-    centred,
-    mean_of,
-    one_rigid,
-    point_errors,
-    summary,
-)
-from kinefit.metrics.summary import plain
+from kinefit.metrics.points import acceleration_errors, centred, one_rigid, point_errors
+from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.multiview.bundle import read_bundle
 from kinefit.synth.truth import interpolated
 from kinefit.types import FloatArray, InputError, InvalidData, Markers, TooFewPoints
@@ -55,10 +47,8 @@ def score_poses(
     try:
         return compare_points(read_points(path, person), read_points(reference, person), align)
     except (InvalidData, TooFewPoints) as error:
-        raise InputError(
-            path, f"cannot be compared with {reference.name}: {str(error).partition(' Next:')[0]}",
-            "give two files of the same people and moments",
-        ) from error  # fmt: skip
+        reason = f"cannot be compared with {reference.name}: {error.bare_reason}"
+        raise InputError(path, reason, "give two files of the same people and moments") from error
 
 
 def compare_points(points: Points, reference: Points, align: Alignment = "none") -> dict[str, Any]:
@@ -75,8 +65,15 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
     if not kept.any():
         raise TooFewPoints("Times inside those of the reference", found=0, needed=1)
     xyz, truth = points.xyz[kept][:, columns(points.names, names)], truth[kept]
-    moved, target = _moved(names, xyz, truth, align)
+    moved, target, root = xyz, truth, root_of(names)
+    if align == "root":
+        if not root:
+            raise InvalidData("No hips among the common points, from which to align by root.")
+        moved, target = centred(xyz, root), centred(truth, root)
+    elif align != "none":
+        moved = one_rigid(xyz, truth, with_scale=align == "similarity")
     errors = 1000 * point_errors(moved, target)
+    acceleration = acceleration_errors(moved, target, points.time[kept])
     return {
         "frames": int(kept.sum()),
         "points": len(names),
@@ -87,28 +84,10 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
         "aligned": {
             "by": align,
             "error_mm": summary(errors).to_json(),
-            "by_point_mm": plain(
-                {name: float(mean_of(errors[:, i])) for i, name in enumerate(names)}
-            ),
-            "acceleration_m_s2": summary(
-                acceleration_errors(moved, target, points.time[kept])
-            ).to_json(),
+            "by_point_mm": plain(dict(zip(names, mean_of(errors, 0).tolist(), strict=True))),
+            "acceleration_m_s2": summary(acceleration).to_json(),
         },
     }
-
-
-def _moved(
-    names: tuple[str, ...], xyz: FloatArray, truth: FloatArray, align: Alignment
-) -> tuple[FloatArray, FloatArray]:
-    """Points and truth (T, J, 3) after the alignment."""
-    if align == "root":
-        root = root_of(names)
-        if not root:
-            raise InvalidData("No hips among the common points, from which to align by root.")
-        return centred(xyz, root), centred(truth, root)
-    if align == "none":
-        return xyz, truth
-    return one_rigid(xyz, truth, with_scale=align == "similarity"), truth
 
 
 def _at(points: Points, time: FloatArray) -> FloatArray:
@@ -156,30 +135,15 @@ def _archive(path: Path, person: int) -> Points:
     if "points3d_refined" in known:
         bundle = read_bundle(path)
         return Points(bundle.timeline.time, bundle.names, bundle.points)
-    readers: dict[str, Callable[[Path, int], Points]] = {
-        "kinefit truth": _truth,
-        "kinefit body": _motion,
-    }
-    file_format = str(known.get("format", ""))
-    for start, read in readers.items():
-        if file_format.startswith(start):
-            return read(path, person)
-    raise InputError(
-        path, "holds neither triangulated points, a body's motion nor a scene's truth",
-        "give a file that kinefit wrote",
-    )  # fmt: skip
-
-
-def _truth(path: Path, person: int) -> Points:
-    return _of(read_reference(path, person).markers)
-
-
-def _motion(path: Path, person: int) -> Points:
+    kind = str(known.get("format", ""))
+    if kind.startswith("kinefit truth"):
+        return _of(read_reference(path, person).markers)
+    if not kind.startswith("kinefit body"):
+        reason = "holds neither triangulated points, a body's motion nor a scene's truth"
+        raise InputError(path, reason, "give a file that kinefit wrote")
     motion, body = read_motion(path), load_body("anny")
     if motion.body != body.name:
-        raise InputError(
-            path, f"is the motion of {motion.body}, whose mesh kinefit does not have",
-            "give the .trc that was written beside it",
-        )  # fmt: skip
+        reason = f"is the motion of {motion.body}, whose mesh kinefit does not have"
+        raise InputError(path, reason, "give the .trc that was written beside it")
     names, xyz = body_keypoints(body, motion)
     return Points(motion.timeline.time, names, xyz)

@@ -8,28 +8,30 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.contact import FEET
-from kinefit.metrics import (
+from kinefit.metrics.points import (
+    FIRST_FRAMES,
     acceleration_errors,
     aligned_frames,
     bone_lengths,
     centred,
     foot_sliding,
-    gaussian_nll,
-    interval_coverage,
     jitter,
-    mean_of,
     one_rigid,
     point_errors,
-    region_coverage,
     root_translation_errors,
-    sparsification,
-    summary,
     variation_pct,
     world_errors,
 )
-from kinefit.metrics.positions import FIRST_FRAMES
-from kinefit.metrics.summary import plain
-from kinefit.metrics.uncertainty import LEVELS
+from kinefit.metrics.statistics import (
+    LEVELS,
+    gaussian_nll,
+    interval_coverage,
+    mean_of,
+    plain,
+    region_coverage,
+    sparsification,
+    summary,
+)
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.types import FloatArray, InvalidData
 
@@ -42,10 +44,8 @@ def common_names(names: Sequence[str], truth: Sequence[str]) -> tuple[str, ...]:
     known = set(truth)
     both = tuple(name for name in names if name in known)
     if not both:
-        raise InvalidData(
-            f"No common point: one has {', '.join(names[:12])}, "
-            f"the reference has {', '.join(truth[:12])}."
-        )
+        one, other = (", ".join(some[:12]) for some in (names, truth))
+        raise InvalidData(f"No common point: one has {one}, the reference has {other}.")
     return both
 
 
@@ -69,7 +69,7 @@ def aligned(
     absolute: unaligned. root: in each frame from the middle of the hips (or "Hip"). These two need
     the same axes: without `placed` they are left out. rigid, similarity: one motion (and
     scale) for the clip. w, wa: chunks of 100 frames by a similarity of their own, from their first
-    two frames or all (`kinefit.metrics.world_errors`). pa: a similarity for each frame.
+    two frames or all (`world_errors`). pa: a similarity for each frame.
     """
     root = root_of(names)
     out = {}
@@ -109,7 +109,10 @@ def score_points(
     errors = aligned(both, xyz, truth, placed=placed)
     # Accelerations and heights need the truth's axes; the clip's rigid motion gives them.
     moved = xyz if placed else one_rigid(xyz, truth)
-    shown = ("absolute", "root", "rigid", "pa")
+    shown, root = ("absolute", "root", "rigid", "pa"), root_of(both)
+    path = None  # errors of the root's path, percent of its length (RTE)
+    if root:
+        path = root_translation_errors(xyz[:, root].mean(axis=1), truth[:, root].mean(axis=1))
     return {
         "frames": int(known.sum()),
         "points": len(both),
@@ -121,22 +124,11 @@ def score_points(
             name: _means({k: errors[k][:, i] for k in shown if k in errors})
             for i, name in enumerate(both)
         },
-        "root_translation_pct": _root_translation(both, xyz, truth),
+        "root_translation_pct": None if path is None else summary(path).to_json(),
         "acceleration_m_s2": summary(acceleration_errors(moved, truth, time)).to_json(),
         **_smoothness(time, both, moved, truth),
         "bones": _bones(both, xyz, truth),
     }
-
-
-def _root_translation(
-    names: Sequence[str], xyz: FloatArray, truth: FloatArray
-) -> dict[str, Any] | None:
-    """Errors of the root's path, percent of its length (RTE); None without hips."""
-    root = root_of(names)
-    if not root:
-        return None
-    paths = (points[:, root].mean(axis=1) for points in (xyz, truth))
-    return summary(root_translation_errors(*paths)).to_json()
 
 
 def _means(errors: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -159,12 +151,7 @@ def _smoothness(
     feet = [i for i, name in enumerate(names) if name in FEET]
     ours, real = xyz[:, feet], truth[:, feet]
     return {
-        "jitter_m_s3": plain(
-            {
-                "result": float(mean_of(jitter(xyz, time))),
-                "truth": float(mean_of(jitter(truth, time))),
-            }
-        ),
+        "jitter_m_s3": _both(jitter(xyz, time), jitter(truth, time)),
         "foot_sliding": {
             "result": foot_sliding(ours, real, time).to_json(),
             "truth": foot_sliding(real, real, time).to_json(),
@@ -179,24 +166,20 @@ def _bones(names: Sequence[str], xyz: FloatArray, truth: FloatArray) -> dict[str
     ours, real = bone_lengths(xyz, ends), bone_lengths(truth, ends)
     off = 1000 * (mean_of(ours, 0) - mean_of(real, 0))
     return {
-        "variation_pct": plain(
-            {
-                "result": float(mean_of(variation_pct(ours))),
-                "truth": float(mean_of(variation_pct(real))),
-            }
-        ),
-        "length_error_mm": plain(
-            {bone.name: float(value) for bone, value in zip(bones, off, strict=True)}
-        ),
+        "variation_pct": _both(variation_pct(ours), variation_pct(real)),
+        "length_error_mm": plain(dict(zip([b.name for b in bones], off.tolist(), strict=True))),
     }
+
+
+def _both(ours: FloatArray, real: FloatArray) -> dict[str, Any]:
+    return plain({"result": float(mean_of(ours)), "truth": float(mean_of(real))})
 
 
 def score_deviations(errors: FloatArray, sd: FloatArray) -> dict[str, Any]:
     """Whether standard deviations `sd` (...,) of `errors` (...,), of one unit, are true.
 
     "68%", "95%": share of the errors within these intervals. nll: mean negative log-likelihood,
-    nats. ause: whether large deviations mark large errors (`kinefit.metrics.sparsification`), 0 at
-    best.
+    nats. ause: whether large deviations mark large errors (`sparsification`), 0 at best.
     """
     shares = {f"{level:.0%}": interval_coverage(errors, sd, level).to_json() for level in LEVELS}
     return shares | _likelihood(errors[..., None], sd[..., None, None] ** 2)

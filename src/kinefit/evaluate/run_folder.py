@@ -1,4 +1,4 @@
-"""A folder of `kinefit run` or `kinefit fit`, as values that can be scored."""
+"""A scene's folder, and the folder of a run of its videos, as values that can be scored."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from zipfile import BadZipFile
 from zlib import error as ZlibError  # noqa: N812 - a class
 
 import numpy as np
 
-from kinefit.evaluate.scene_folder import SceneFolder
 from kinefit.evaluate.truth_at_times import Clock, WorldTransform
 from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
@@ -20,12 +19,10 @@ from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
 from kinefit.pipeline.context import INTERNAL, RIG_STEM
-from kinefit.synth.truth import ViewTruth
+from kinefit.synth.truth import TRUTH, PersonTruth, SceneTruth, ViewTruth, read_manifest, read_truth
 from kinefit.types import (
     BodyMotion,
     Camera,
-    CameraRig,
-    FloatArray,
     InputError,
     InvalidData,
     JointAngles,
@@ -34,6 +31,42 @@ from kinefit.types import (
 )
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class SceneFolder:
+    """A scene whose files are unchanged. videos: SHA-256 of each camera's video, by camera."""
+
+    path: Path
+    truth: SceneTruth
+    videos: Mapping[str, str]
+
+
+def read_scene(path: Path, person: int = 0) -> SceneFolder:
+    """The scene in a folder, every file checked against its SHA-256.
+
+    Raises InputError for another folder, changed files, and an unknown person.
+    """
+    folder = path.parent if path.name == TRUTH else path
+    listed = read_manifest(folder)["sha256"]
+    truth = read_truth(folder)
+    _person(truth, person, path)
+    files = {name: f"{name}.mp4" for name in truth.rig.names}
+    return SceneFolder(folder, truth, {n: str(listed[f]) for n, f in files.items() if f in listed})
+
+
+def read_reference(path: Path, person: int = 0) -> PersonTruth:
+    """A person of a scene's folder (checked) or of a truth.npz alone; raises as `read_scene`."""
+    truth = read_scene(path, person).truth if path.is_dir() else read_truth(path)
+    return _person(truth, person, path)
+
+
+def _person(truth: SceneTruth, person: int, source: Path) -> PersonTruth:
+    count = len(truth.people)
+    if not 0 <= person < count:
+        reason = f"{source.name} has {count}, counted from 0"
+        raise InputError("--person", reason, f"give 0 to {count - 1}")
+    return truth.people[person]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,48 +95,46 @@ def read_run(folder: Path, scene: SceneFolder) -> RunData:
     Raises InputError for a folder that is no run's, a run of other videos, and damaged files.
     """
     cameras = _cameras(folder, scene)
-    if len(cameras) > 1:
-        return _several(folder, scene, list(cameras))
-    ((camera, stem),) = cameras.items()
-    return _single(folder, scene, camera, stem)
+    names, internal = list(cameras), folder / INTERNAL
+    rig = _loaded(lambda path: read_calibration(path).rig, internal / "fitted_cameras.toml")
+    if len(names) > 1:
+        stem, points = RIG_STEM, load_triangulation(folder / f"{RIG_STEM}_triangulated.npz")
+        transform = _loaded(_transform, internal / "world.json")
+        clock = _loaded(lambda path: _common_clock(scene, points, path), internal / "moments.npz")
+        posed = {camera.name: camera for camera in rig if camera.name in names}
+    else:
+        (stem,), points, view = cameras.values(), None, scene.truth.view(names[0])
+        posed = {names[0]: next(iter(rig))}
+        transform, clock = transform_of_camera(posed[names[0]], view), Clock.of_view(view)
+    tracks = _there({n: internal / f"track_{cameras[n]}.npz" for n in names})
+    stages = _there({name: internal / f"{name}.npz" for name in ("initial", "final")})
+    angles, body = internal / "angles.npz", folder / f"{stem}_body.npz"
+    return RunData(
+        clock=clock,
+        transform=transform,
+        cameras=posed,
+        tracks={name: _loaded(load_track, path) for name, path in tracks.items()},
+        markers={name: _loaded(load_markers, path) for name, path in stages.items()},
+        angles=_loaded(load_angles, angles) if angles.exists() else None,
+        points=points,
+        body=read_motion(body) if body.exists() else None,
+        masks=_there({n: folder / f"{cameras[n]}_mask.mp4" for n in names}),
+    )
 
 
 def _cameras(folder: Path, scene: SceneFolder) -> dict[str, str]:
     """Cameras whose videos the run was made from -> the names of their files in the run."""
-    manifest = folder / "run.json"
-    listed = _entry(manifest, _json(manifest, "give the --out folder of kinefit run"), "inputs")
-    listed = listed if isinstance(listed, list) else []
-    named = {str(_entry(manifest, one, "sha256")): str(_entry(manifest, one, "name"))
-             for one in listed}  # fmt: skip
-    found = {scene.camera_of(sha256): name for sha256, name in named.items()}
-    if found and None not in found:
-        return {str(camera): name for camera, name in found.items()}
-    raise InputError(
-        folder, f"is no run of the videos in {scene.path}", "give the scene of these videos"
-    )
 
+    def named(path: Path) -> dict[str, str]:
+        inputs = json.loads(path.read_text("utf-8"))["inputs"]
+        return {str(one["sha256"]): str(one["name"]) for one in inputs}
 
-_DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile, ZlibError)
-
-
-def _single(folder: Path, scene: SceneFolder, camera: str, stem: str) -> RunData:
-    internal, view = folder / INTERNAL, scene.truth.view(camera)
-    track = _loaded(load_track, internal / f"track_{stem}.npz")
-    (posed,) = _fitted_cameras(internal)
-    return _with_results(
-        folder, stem,
-        RunData(
-            clock=Clock.of_view(view),
-            transform=transform_of_camera(posed, view),
-            cameras={camera: posed},
-            tracks={camera: track},
-            masks=_there({camera: folder / f"{stem}_mask.mp4"}),
-        ),
-    )  # fmt: skip
-
-
-def _fitted_cameras(internal: Path) -> CameraRig:
-    return read_calibration(internal / "fitted_cameras.toml").rig
+    of_hash = {sha256: camera for camera, sha256 in scene.videos.items()}
+    found = _loaded(named, folder / "run.json", "give the --out folder of kinefit run")
+    if not found or not found.keys() <= of_hash.keys():
+        reason = f"is no run of the videos in {scene.path}"
+        raise InputError(folder, reason, "give the scene of these videos")
+    return {of_hash[sha256]: name for sha256, name in found.items()}
 
 
 def transform_of_camera(camera: Camera, view: ViewTruth) -> WorldTransform:
@@ -116,87 +147,38 @@ def transform_of_camera(camera: Camera, view: ViewTruth) -> WorldTransform:
     return WorldTransform(view.time, inverse @ camera.R, shift)
 
 
-def _several(folder: Path, scene: SceneFolder, cameras: list[str]) -> RunData:
-    internal, source = folder / INTERNAL, folder / INTERNAL / "world.json"
-    lab = _entry(source, _json(source, "run it again: kinefit run"), "lab_to_world")
-    stored = _loaded(load_arrays, internal / "moments.npz")
-    points = load_triangulation(folder / f"{RIG_STEM}_triangulated.npz")
-    rig = _fitted_cameras(internal)
-    try:
-        rotation, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
-        transform = WorldTransform.fixed(rotation.T, -rotation.T @ shift)
-        clock = _common_clock(scene, points, stored["moments"])
-    except (InvalidData, KeyError, TypeError, ValueError, IndexError) as error:
-        raise _damaged(source, error) from error
-    files = {name: internal / f"track_{name}.npz" for name in cameras}
-    return _with_results(
-        folder, RIG_STEM,
-        RunData(
-            clock=clock,
-            transform=transform,
-            cameras={camera.name: camera for camera in rig if camera.name in cameras},
-            tracks={name: _loaded(load_track, path) for name, path in _there(files).items()},
-            points=points,
-            masks=_there({name: folder / f"{name}_mask.mp4" for name in cameras}),
-        ),
-    )  # fmt: skip
+def _transform(path: Path) -> WorldTransform:
+    lab = json.loads(path.read_text("utf-8"))["lab_to_world"]
+    rotation, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
+    return WorldTransform.fixed(rotation.T, -rotation.T @ shift)
 
 
-def _common_clock(scene: SceneFolder, points: Triangulation, moments: FloatArray) -> Clock:
+def _common_clock(scene: SceneFolder, points: Triangulation, path: Path) -> Clock:
     """The clock of the run: the median over cameras, since some offsets may be wrong.
 
-    moments: (C, T) seconds of its frames on the clock of each camera, from frame 0.
+    path: of (C, T) seconds of its frames on the clock of each camera, from frame 0.
     """
     shifts = [
         scene.truth.view(name).time[0] + float(own[0] - points.timeline.time[0])
-        for name, own in zip(points.cameras, moments, strict=True)
+        for name, own in zip(points.cameras, load_arrays(path)["moments"], strict=True)
     ]
     return Clock.shifted(float(np.median(shifts)))
-
-
-def _with_results(folder: Path, stem: str, run: RunData) -> RunData:
-    """The run with what its later stages wrote."""
-    internal = folder / INTERNAL
-    stages = _there({name: internal / f"{name}.npz" for name in ("initial", "final")})
-    angles, body = internal / "angles.npz", folder / f"{stem}_body.npz"
-    return RunData(
-        clock=run.clock,
-        transform=run.transform,
-        cameras=run.cameras,
-        tracks=run.tracks,
-        points=run.points,
-        masks=run.masks,
-        markers={name: _loaded(load_markers, path) for name, path in stages.items()},
-        angles=_loaded(load_angles, angles) if angles.exists() else None,
-        body=read_motion(body) if body.exists() else None,
-    )
 
 
 def _there(files: Mapping[str, Path]) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path.exists()}
 
 
-def _loaded(load: Callable[[Path], T], path: Path) -> T:
+_DAMAGE = (
+    *(OSError, EOFError, KeyError, ValueError, TypeError, IndexError, BadZipFile, ZlibError),
+    InvalidData,
+)
+
+
+def _loaded(load: Callable[[Path], T], path: Path, hint: str = "make the result again") -> T:
     """The file of a stage; InputError if it is missing or damaged."""
     try:
         return load(path)
-    except (*_DAMAGE, InvalidData) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-    return InputError(path, f"cannot be read: {reason}", "make the result again")
-
-
-def _json(path: Path, hint: str) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(path.parent, f"holds no readable {path.name}", hint) from error
-
-
-def _entry(path: Path, value: Any, key: str) -> Any:
-    if not isinstance(value, dict) or key not in value:
-        raise InputError(path, f"lacks {key!r}", "make the result again")
-    return value[key]
+    except _DAMAGE as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(path, f"cannot be read: {reason}", hint) from error

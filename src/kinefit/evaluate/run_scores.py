@@ -1,38 +1,103 @@
-"""A run, or training pairs, against the known truth: everything that the files allow."""
+"""A run, a file of angles, or training pairs, against the known truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kinefit.biomech.angles import to_opensim
+from kinefit.biomech.angles.compare import DofError, compare, read_coordinates
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import score_body, score_masks
-from kinefit.evaluate.detection_scores import frames_of, score_track
-from kinefit.evaluate.error_plots import plot_sources
-from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track
-from kinefit.evaluate.joint_angles import score_angles
-from kinefit.evaluate.limb_scores import score_pairs, score_pof
+from kinefit.evaluate.detection_scores import frames_of, score_pairs, score_pof, score_track
+from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track, plot_sources
 from kinefit.evaluate.position_scores import (
     columns,
     common_names,
     score_covariances,
+    score_deviations,
     score_marker_deviations,
     score_points,
 )
-from kinefit.evaluate.run_folder import RunData, read_run
-from kinefit.evaluate.scene_folder import check_person, read_scene
+from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.io.video import frames
-from kinefit.synth.pair_files import read_pairs
-from kinefit.synth.truth import SceneTruth, ViewTruth
-from kinefit.types import BoolArray, InputError, InvalidData, Markers, MissingMarkers, TooFewPoints
+from kinefit.metrics.statistics import Agreement, agreement, mean_of, plain, same_turn
+from kinefit.synth.pairs import read_pairs
+from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
+from kinefit.types import (
+    BodyMotion,
+    BoolArray,
+    InputError,
+    InvalidData,
+    JointAngles,
+    Markers,
+    MissingMarkers,
+    TooFewPoints,
+)
+
+Scores = dict[str, Any]
 
 _WHITE = 128  # a pixel of a mask's video from which on it is a person
 
-Scores = dict[str, Any]
+
+def score_angles(angles: JointAngles, truth: JointAngles) -> dict[str, Any]:
+    """Angles against `truth` at the same samples; see `kinefit.metrics.statistics.Agreement`.
+
+    Samples near gimbal lock in either are left out: there the value depends on noise. Whole turns
+    do not count. `mae_centred` and `sd` are without the constant offset that different marker sets
+    always have. overall: means over the degrees of freedom, of absolute values.
+    coverage: of the standard deviations, if any; centred: about the mean difference.
+    Raises InvalidData without a common angle.
+    """
+    names = common_names(angles.names, truth.names)
+    ours, real = columns(angles.names, names), columns(truth.names, names)
+    locked = angles.gimbal[:, ours] | truth.gimbal[:, real]
+    reference = truth.degrees[:, real]
+    difference = np.where(locked, np.nan, angles.degrees[:, ours] - reference)
+    difference = np.stack([same_turn(column) for column in difference.T], axis=1)
+    found = {
+        name: agreement(reference[:, i] + difference[:, i], reference[:, i])
+        for i, name in enumerate(names)
+    }
+    out: dict[str, Any] = {
+        "frames": int(np.isfinite(reference).any(axis=1).sum()),
+        "overall": plain({key: _mean(found, key) for key in _OVERALL}),
+        "dofs": {name: one.to_json() for name, one in found.items()},
+    }
+    if angles.sd is not None:
+        sd = angles.sd[:, ours]
+        out["coverage"] = {
+            "absolute": score_deviations(difference, sd),
+            "centred": score_deviations(difference - mean_of(difference, 0), sd),
+        }
+    return out
+
+
+_OVERALL = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
+
+
+def _mean(found: Mapping[str, Agreement], key: str) -> float:
+    values = np.array([getattr(one, key) for one in found.values()])
+    return float(mean_of(values if key in ("icc", "r") else np.abs(values)))
+
+
+def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, DofError]:
+    """A file's angles against the truth, under OpenSim's coordinate names, in degrees.
+
+    path: as for `kinefit.biomech.angles.compare.evaluate_file`. name: the reference's, for
+    messages.
+    Raises InputError for a file that cannot be read or compared.
+    """
+    reference = to_opensim(person.angles, person.markers)
+    try:
+        return compare(read_coordinates(path), reference)
+    except (InvalidData, TooFewPoints) as error:
+        reason = f"cannot be compared with {name}: {error.bare_reason}"
+        raise InputError(path, reason, "give the scene that it was made from") from error
 
 
 def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
@@ -41,8 +106,7 @@ def score_run(run: Path, scene: Path, person: int = 0) -> Scores:
     Raises InputError for folders of other kinds, a scene that was changed, a run of other videos,
     an unknown person, and damaged files.
     """
-    known = read_scene(scene)
-    check_person(known.truth, person, scene)
+    known = read_scene(scene, person)
     scores = score_result(read_run(run, known), known.truth, person)
     return {"run": run.name, "scene": known.path.name, "person": person, **scores}
 
@@ -54,69 +118,36 @@ def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
     triangulated, initial, final: points in space, with the coverage of their uncertainties.
     angles: per degree of freedom. body: the fitted body.
     """
-    scores: Scores = {"views": len(result.cameras), "cameras": {}}
-    skipped: dict[str, str] = {}
+    scores: Scores = {"views": len(result.cameras), "cameras": {n: {} for n in result.cameras}}
+    skipped, tried = dict[str, str](), set[str]()
 
-    def score(part: str, work: Callable[[], Any], into: Scores, key: str) -> None:
+    def add(into: Scores, key: str, work: Callable[..., Any], *values: Any, of: str = "") -> None:
+        tried.add(key)
         try:
-            into[key] = work()
+            into[key] = work(*values)
         except (InvalidData, MissingMarkers, TooFewPoints) as error:
-            skipped[part] = f"{error}".partition(" Next:")[0]
+            skipped[key + of] = error.bare_reason
 
-    for name in result.cameras:
-        into: Scores = {}
-        scores["cameras"][name] = into
-        for key, work in _camera_parts(result, truth, name, person).items():
-            score(f"{key} of {name}", work, into, key)
-    for key, work in _space_parts(result, truth, person).items():
-        score(key, work, scores, key)
-    skipped |= {part: why for part, why in _absent(result).items() if part not in skipped}
-    return scores | {"skipped": skipped}
-
-
-def _camera_parts(
-    result: RunData, truth: SceneTruth, name: str, person: int
-) -> dict[str, Callable[[], Any]]:
-    parts: dict[str, Callable[[], Any]] = {}
-    track = result.tracks.get(name)
-    if track is not None:
-        parts["detected"] = lambda: score_track(track.image, truth, name, person)
-        if track.body is not None:
-            parts["pof"] = lambda: score_pof(track, truth, name, person)
-    if name in result.masks:
-        view = truth.view(name)
-        parts["mask_iou"] = lambda: score_masks(mask_frames(result.masks[name], view), view, person)
-    return parts
-
-
-def _space_parts(result: RunData, truth: SceneTruth, person: int) -> dict[str, Callable[[], Any]]:
-    parts: dict[str, Callable[[], Any]] = {}
+    for name, into in scores["cameras"].items():
+        track, of = result.tracks.get(name), f" of {name}"
+        if track is not None:
+            add(into, "detected", score_track, track.image, truth, name, person, of=of)
+        if track is not None and track.body is not None:
+            add(into, "pof", score_pof, track, truth, name, person, of=of)
+        if name in result.masks:
+            view = truth.view(name)
+            add(into, "mask_iou", score_masks, mask_frames(result.masks[name], view), view, person,
+                of=of)  # fmt: skip
     if result.points is not None:
-        parts["triangulated"] = lambda: score_triangulation(result, truth, person)
+        add(scores, "triangulated", score_triangulation, result, truth, person)
     for stage, markers in result.markers.items():
-        parts[stage] = lambda markers=markers: score_markers(  # type: ignore[misc]
-            result, markers, truth, person
-        )
+        add(scores, stage, score_markers, result, markers, truth, person)
     if result.angles is not None:
-        parts["angles"] = lambda: _angle_scores(result, truth, person)
+        add(scores, "angles", _angle_scores, result, result.angles, truth, person)
     if result.body is not None:
-        parts["body"] = lambda: _body_scores(result, truth, person)
-    return parts
-
-
-def _absent(result: RunData) -> dict[str, str]:
-    """Part that the result lacks -> why."""
-    missing = {
-        "detected": not result.tracks,
-        "pof": all(track.body is None for track in result.tracks.values()),
-        "mask_iou": not result.masks,
-        "triangulated": result.points is None,
-        "initial": "initial" not in result.markers,
-        "final": "final" not in result.markers,
-        "angles": result.angles is None,
-        "body": result.body is None,
-    }
-    return {part: _WHY[part] for part, is_missing in missing.items() if is_missing}
+        add(scores, "body", _body_scores, result, result.body, truth, person)
+    skipped |= {part: why for part, why in _WHY.items() if part not in tried}
+    return scores | {"skipped": skipped}
 
 
 _WHY = {
@@ -162,28 +193,18 @@ def score_triangulation(result: RunData, truth: SceneTruth, person: int = 0) -> 
     }
 
 
-def _angle_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
-    assert result.angles is not None
-    time = result.clock.to_scene(result.angles.timeline.time)
-    return score_angles(result.angles, angles_at(truth.people[person], time, result.transform))
+def _angle_scores(result: RunData, angles: JointAngles, truth: SceneTruth, person: int) -> Scores:
+    time = result.clock.to_scene(angles.timeline.time)
+    return score_angles(angles, angles_at(truth.people[person], time, result.transform))
 
 
-def _body_scores(result: RunData, truth: SceneTruth, person: int) -> Scores:
-    motion = result.body
-    assert motion is not None
+def _body_scores(result: RunData, motion: BodyMotion, truth: SceneTruth, person: int) -> Scores:
     body = load_anny()
     if motion.body != body.name:
-        raise InvalidData(
-            f"The body that was fitted is {motion.body}; bodies here are {body.name}."
-        )
+        raise InvalidData(f"The body that was fitted is {motion.body}; here are {body.name}'s.")
+    clock, transform, cameras = result.clock, result.transform, result.cameras
     return score_body(
-        body,
-        motion,
-        truth,
-        person,
-        clock=result.clock,
-        transform=result.transform,
-        cameras=result.cameras,
+        body, motion, truth, person, clock=clock, transform=transform, cameras=cameras
     )
 
 
@@ -209,37 +230,24 @@ def score_limbs(
     """
     if scene is None:
         rows = read_pairs(folder)
-        found, sources = {"pairs": score_pairs(rows)}, of_pairs(rows)
+        found, (points, limbs) = {"pairs": score_pairs(rows)}, of_pairs(rows)
     else:
-        found, sources = _of_run(folder, scene, person)
+        found, points, limbs = _of_run(folder, scene, person)
     if plots is not None:
-        _draw(sources, folder.name, plots)
+        plot_sources(points, f"Detected points: {folder.name}", plots / "points.png")
+        plot_sources(limbs, f"Limb directions: {folder.name}", plots / "limbs.png")
     return found
 
 
-def _of_run(
-    folder: Path, scene: Path, person: int
-) -> tuple[dict[str, Any], tuple[ErrorSources, ErrorSources]]:
-    known = read_scene(scene)
-    check_person(known.truth, person, scene)
+def _of_run(folder: Path, scene: Path, person: int) -> tuple[Scores, ErrorSources, ErrorSources]:
+    known, hint = read_scene(scene, person), "run with --detector mediapipe"
     tracks = read_run(folder, known).tracks
     if not tracks:
-        raise InputError(
-            folder,
-            "its detector gives no track of one person",
-            "run with --detector mediapipe",
-        )
+        raise InputError(folder, "its detector gives no track of one person", hint)
     try:
         found = {n: score_pof(track, known.truth, n, person) for n, track in tracks.items()}
         parts = [of_track(track, known.truth, n, person) for n, track in tracks.items()]
     except (InvalidData, TooFewPoints) as error:
-        reason = str(error).partition(" Next:")[0].rstrip(".")
-        raise InputError(folder, reason, "run with --detector mediapipe") from error
+        raise InputError(folder, error.bare_reason, hint) from error
     points, limbs = (joined(kind) for kind in zip(*parts, strict=True))
-    return found, (points, limbs)
-
-
-def _draw(sources: tuple[ErrorSources, ErrorSources], name: str, plots: Path) -> None:
-    points, limbs = sources
-    plot_sources(points, f"Detected points: {name}", plots / "points.png")
-    plot_sources(limbs, f"Limb directions: {name}", plots / "limbs.png")
+    return found, points, limbs

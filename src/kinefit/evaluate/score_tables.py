@@ -46,7 +46,8 @@ def synth_tables(scores: Scores) -> list[ScoreTable]:
     if pof:
         tables.append(_directions(pof))
     if space:
-        tables += [_positions(space), _sets(space), _motion(space), *_by_point(space)]
+        tables.append(_alignments("3D points, MPJPE, mm", space))
+        tables += [_sets(space), _motion(space), *_by_point(space)]
     if "angles" in scores:
         tables.append(_angles(scores["angles"]))
     if "body" in scores:
@@ -54,9 +55,8 @@ def synth_tables(scores: Scores) -> list[ScoreTable]:
     masks = {k: v["mask_iou"] for k, v in cameras.items() if "mask_iou" in v}
     if masks:
         rows = [(k, _n(v["mean"], 3), _n(v["median"], 3)) for k, v in masks.items()]
-        tables.append(
-            ScoreTable("The detector's masks, IoU", ("camera", "mean", "median"), (*rows,))
-        )
+        heads = ("camera", "mean", "median")
+        tables.append(ScoreTable("The detector's masks, IoU", heads, tuple(rows)))
     return tables + _coverages(scores)
 
 
@@ -77,10 +77,8 @@ def pof_tables(scores: Scores) -> list[ScoreTable]:
         (limb, *(_n(one["unswapped"]["limbs"][limb], 1) for one in scores.values()))
         for limb in limbs
     )
-    by_limb = ScoreTable(
-        "Mean angle by limb, degrees, without swapped images", ("limb", *scores), rows
-    )
-    return [_directions(sets), by_limb]
+    title = "Mean angle by limb, degrees, without swapped images"
+    return [_directions(sets), ScoreTable(title, ("limb", *scores), rows)]
 
 
 def pof_notes(scores: Scores) -> list[str]:
@@ -95,16 +93,13 @@ def pof_notes(scores: Scores) -> list[str]:
 
 def pose_tables(scores: Scores) -> list[ScoreTable]:
     """Tables of the scores of `kinefit.evaluate.point_files.compare_points`."""
-    found = scores["aligned"]
+    found, how = scores["aligned"], f"aligned by {scores['aligned']['by']}"
+    acceleration = _summary(found["acceleration_m_s2"], 2)
     rows = tuple((name, _n(value, 1)) for name, value in found["by_point_mm"].items())
     return [
-        _alignments({"points": scores}),
-        ScoreTable(
-            f"Acceleration error, m/s², aligned by {found['by']}",
-            ("", *_SUMMARY),
-            (("all", *_summary(found["acceleration_m_s2"], 2)),),
-        ),
-        ScoreTable(f"By point, mm, aligned by {found['by']}", ("point", "mean"), rows),
+        _alignments("MPJPE, mm", {"points": scores}),
+        ScoreTable(f"Acceleration error, m/s², {how}", ("", *_SUMMARY), (("all", *acceleration),)),
+        ScoreTable(f"By point, mm, {how}", ("point", "mean"), rows),
     ]
 
 
@@ -119,42 +114,46 @@ def _n(value: float | None, decimals: int = 1) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
-def _pct(share: float | None, decimals: int = 1) -> str:
-    return "-" if share is None else f"{100 * share:.{decimals}f}"
+def _pct(share: float | None) -> str:
+    return _n(None if share is None else 100 * share)
+
+
+_Column = tuple[str, str, str]  # head; where the value is; decimals, or "%" for a share
+
+
+def _columns(
+    title: str, first: str, columns: Sequence[_Column], rows: Iterable[tuple[str, Scores]]
+) -> ScoreTable:
+    """A table of numbers that stand in the same place of every row's scores."""
+
+    def cell(value: Any, where: str, form: str) -> str:
+        for key in where.split("/"):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return _pct(value) if form == "%" else _n(value, int(form))
+
+    heads = (first, *(head for head, _, _ in columns))
+    cells = ((name, *(cell(one, *what) for _, *what in columns)) for name, one in rows)
+    return ScoreTable(title, heads, tuple(cells))
 
 
 def _detected(cameras: Scores) -> ScoreTable:
     columns = (
-        *("camera", "px mean", "median", "p95", "% of size", "PCK 0.05 %"),
-        *("arms swapped %", "legs swapped %", "no person %", "visible, lost %"),
-    )
-    rows = tuple(
-        (
-            name,
-            *(_n(one["error_px"][key], 2) for key in ("mean", "median", "p95")),
-            _n(one["error_pct"]["mean"], 2),
-            _pct(one["pck"]["0.05"]),
-            *(_pct(one["swapped"].get(group)) for group in ("arms", "legs")),
-            *(_pct(one["dropped"][key]) for key in ("frames", "seen_points")),
-        )
-        for name, one in cameras.items()
-    )
-    return ScoreTable("Detected points", columns, rows)
+        ("px mean", "error_px/mean", "2"), ("median", "error_px/median", "2"),
+        ("p95", "error_px/p95", "2"), ("% of size", "error_pct/mean", "2"),
+        ("PCK 0.05 %", "pck/0.05", "%"),
+        ("arms swapped %", "swapped/arms", "%"), ("legs swapped %", "swapped/legs", "%"),
+        ("no person %", "dropped/frames", "%"), ("visible, lost %", "dropped/seen_points", "%"),
+    )  # fmt: skip
+    return _columns("Detected points", "camera", columns, cameras.items())
 
 
 def _visibility(cameras: Scores) -> ScoreTable:
     kinds = ("visible", "self_occluded", "occluded")
     columns = ("camera", *(f"{kind.replace('_', '-')}, px (count)" for kind in kinds))
+    px = {name: [one["by_visibility"][k]["px"] for k in kinds] for name, one in cameras.items()}
     rows = tuple(
-        (
-            name,
-            *(
-                f"{_n(one['by_visibility'][kind]['px']['mean'], 2)} "
-                f"({one['by_visibility'][kind]['px']['count']})"
-                for kind in kinds
-            ),
-        )
-        for name, one in cameras.items()
+        (name, *(f"{_n(one['mean'], 2)} ({one['count']})" for one in each))
+        for name, each in px.items()
     )
     return ScoreTable("Detected points by visibility", columns, rows)
 
@@ -162,60 +161,38 @@ def _visibility(cameras: Scores) -> ScoreTable:
 def _directions(sets: Scores) -> ScoreTable:
     """As in tables of published lifters; z-sign*: where |z| > 0.2."""
     columns = (
-        *("set", "mean °", "median", "p90", "% > 30°", "z-sign", "z-sign*", "ray mean °"),
-        *("rot/frame mean °", "flat °", "PA-MPJPE mm", "hip-rel. MPJPE mm"),
-    )
-    rows = []
-    for name, one in sets.items():
-        row, mm = one["all"], one["mpjpe_mm"]
-        rows.append(
-            (
-                name,
-                *(_n(row["angle"][key]) for key in ("mean", "median", "p90")),
-                _pct(row["far_off"]),
-                *(_n(row[key], 3) for key in ("sign", "sign_deep")),
-                _n(row["ray"]["mean"]),
-                _n(row["rotated"]["mean"]),
-                _n(row["flat"]),
-                *(_n(mm[key]["mean"], 0) if key in mm else "-" for key in ("pa", "root")),
-            )
-        )
-    return ScoreTable("Directions of 14 limbs, camera axes", columns, tuple(rows))
+        ("mean °", "all/angle/mean", "1"), ("median", "all/angle/median", "1"),
+        ("p90", "all/angle/p90", "1"), ("% > 30°", "all/far_off", "%"),
+        ("z-sign", "all/sign", "3"), ("z-sign*", "all/sign_deep", "3"),
+        ("ray mean °", "all/ray/mean", "1"), ("rot/frame mean °", "all/rotated/mean", "1"),
+        ("flat °", "all/flat", "1"),
+        ("PA-MPJPE mm", "mpjpe_mm/pa/mean", "0"), ("hip-rel. MPJPE mm", "mpjpe_mm/root/mean", "0"),
+    )  # fmt: skip
+    return _columns("Directions of 14 limbs, camera axes", "set", columns, sets.items())
 
 
 _KINDS = {
-    "absolute": "absolute",
-    "root": "root-relative",
-    "rigid": "rigid, clip",
-    "similarity": "similarity, clip",
-    "w": "W",
-    "wa": "WA",
-    "pa": "PA",
-}
+    "absolute": "absolute", "root": "root-relative", "rigid": "rigid, clip",
+    "similarity": "similarity, clip", "w": "W", "wa": "WA", "pa": "PA",
+}  # fmt: skip
+_SHOWN = ("absolute", "root", "rigid", "pa")
 
 
-def _positions(space: Scores) -> ScoreTable:
-    return _alignments(space)._replace(title="3D points, MPJPE, mm")
-
-
-def _alignments(space: Scores) -> ScoreTable:
+def _alignments(title: str, space: Scores) -> ScoreTable:
     rows = [
         (f"{name}: {label}" if len(space) > 1 else label, *_summary(one["mpjpe_mm"][kind], 1))
         for name, one in space.items()
         for kind, label in _KINDS.items()
         if kind in one["mpjpe_mm"]
     ]
-    return ScoreTable("MPJPE, mm", ("alignment", *_SUMMARY), tuple(rows))
+    return ScoreTable(title, ("alignment", *_SUMMARY), tuple(rows))
 
 
 def _sets(space: Scores) -> ScoreTable:
-    kinds = ("absolute", "root", "rigid", "pa")
-    rows = tuple(
-        (f"{name}: {points}", *(_n(errors.get(kind)) for kind in kinds))
-        for name, one in space.items()
-        for points, errors in one["by_set_mm"].items()
-    )
-    return ScoreTable("By set of points, mm", ("", *(_KINDS[k] for k in kinds)), rows)
+    rows = {f"{n}: {points}": errors for n, one in space.items()
+            for points, errors in one["by_set_mm"].items()}  # fmt: skip
+    columns = [(_KINDS[kind], kind, "1") for kind in _SHOWN]
+    return _columns("By set of points, mm", "", columns, rows.items())
 
 
 def _motion(space: Scores) -> ScoreTable:
@@ -242,22 +219,16 @@ def _motion(space: Scores) -> ScoreTable:
 def _by_point(space: Scores) -> list[ScoreTable]:
     """Of the last stage."""
     name, one = list(space.items())[-1]
-    kinds = [k for k in ("absolute", "root", "rigid", "pa") if k in one["mpjpe_mm"]]
-    rows = tuple(
-        (point, *(_n(errors.get(kind)) for kind in kinds))
-        for point, errors in one["by_point_mm"].items()
-    )
-    return [ScoreTable(f"By point, mm ({name})", ("point", *(_KINDS[k] for k in kinds)), rows)]
+    columns = [(_KINDS[kind], kind, "1") for kind in _SHOWN if kind in one["mpjpe_mm"]]
+    return [_columns(f"By point, mm ({name})", "point", columns, one["by_point_mm"].items())]
 
 
 def _angles(angles: Scores) -> ScoreTable:
     keys = ("mae", "rmse", "bias", "sd", "mae_centred", "rom_error", "icc", "r")
     labels = ("MAE", "RMSE", "bias", "SD", "MAE without offset", "ROM error", "ICC(2,1)", "r")
-    rows = [
-        (name, *(_n(one[key], 2) for key in keys))
-        for name, one in (*angles["dofs"].items(), ("mean of absolute values", angles["overall"]))
-    ]
-    return ScoreTable("Joint angles, degrees", ("angle", *labels), tuple(rows))
+    columns = [(label, key, "2") for label, key in zip(labels, keys, strict=True)]
+    rows = (*angles["dofs"].items(), ("mean of absolute values", angles["overall"]))
+    return _columns("Joint angles, degrees", "angle", columns, rows)
 
 
 def _body(body: Scores) -> ScoreTable:
@@ -273,11 +244,9 @@ def _body(body: Scores) -> ScoreTable:
 
 def _coverages(scores: Scores) -> list[ScoreTable]:
     """Shares of errors within the intervals that should hold 68 and 95 % of them."""
-    rows = tuple(
-        (f"{part}, {kind}", *(_pct(one[level]["share"]) for level in ("68%", "95%")),
-         _n(one["ause"], 2))
-        for part in ("triangulated", "initial", "final", "angles")
-        for kind, one in scores.get(part, {}).get("coverage", {}).items()
-    )  # fmt: skip
-    columns = ("stated uncertainty of", "within 68 %", "within 95 %", "AUSE (0: ranks errors)")
-    return [ScoreTable("Coverage, %", columns, rows)] if rows else []
+    rows = {f"{part}, {kind}": one for part in ("triangulated", "initial", "final", "angles")
+            for kind, one in scores.get(part, {}).get("coverage", {}).items()}  # fmt: skip
+    columns = (("within 68 %", "68%/share", "%"), ("within 95 %", "95%/share", "%"),
+               ("AUSE (0: ranks errors)", "ause", "2"))  # fmt: skip
+    table = _columns("Coverage, %", "stated uncertainty of", columns, rows.items())
+    return [table] if rows else []

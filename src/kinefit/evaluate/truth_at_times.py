@@ -10,7 +10,6 @@ from kinefit.biomech.angles import joint_angles
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.truth import PersonTruth, ViewTruth, interpolated
 from kinefit.types import (
-    BoolArray,
     FloatArray,
     IntArray,
     JointAngles,
@@ -64,8 +63,8 @@ class WorldTransform:
     @classmethod
     def fixed(cls, R: FloatArray | None = None, t: FloatArray | None = None) -> WorldTransform:
         """One for the whole clip; the identity by default."""
-        rotation, shift = (np.eye(3) if R is None else R), (np.zeros(3) if t is None else t)
-        return cls(np.zeros(1), rotation[None], shift[None])
+        R, t = np.eye(3) if R is None else R, np.zeros(3) if t is None else t
+        return cls(np.zeros(1), R[None], t[None])
 
     def to_scene(self, xyz: FloatArray, time: FloatArray) -> FloatArray:
         """Points `xyz` (T, N, 3) of the result at scene times (T,), in the scene's world."""
@@ -86,22 +85,17 @@ def nearest(at: FloatArray, time: FloatArray) -> IntArray:
     return np.where(np.abs(time - at[before]) <= np.abs(at[last] - time), before, last)
 
 
-def known_times(person: PersonTruth, time: FloatArray) -> BoolArray:
-    """(T,) whether the truth covers scene times (T,); raises TooFewPoints when it covers none."""
-    span = person.points.timeline.time
-    known = (time >= span[0] - SLACK_S) & (time <= span[-1] + SLACK_S)
-    if not known.any():
-        raise TooFewPoints(
-            "Times inside those of the scene", found=0, needed=1,
-            hint="check that the result is of this scene, and its clock",
-        )  # fmt: skip
-    return np.asarray(known)
-
-
 def _within(person: PersonTruth, time: FloatArray) -> FloatArray:
-    """Scene times (T,); those outside the truth by rounding are moved to its ends, others NaN."""
-    span = person.points.timeline.time
-    return np.where(known_times(person, time), np.clip(time, span[0], span[-1]), np.nan)
+    """Scene times (T,); those outside the truth by rounding are moved to its ends, others NaN.
+
+    Raises TooFewPoints when the truth covers none.
+    """
+    first, last = person.points.timeline.time[[0, -1]]
+    known = (time >= first - SLACK_S) & (time <= last + SLACK_S)
+    if not known.any():
+        hint = "check that the result is of this scene, and its clock"
+        raise TooFewPoints("Times inside those of the scene", found=0, needed=1, hint=hint)
+    return np.where(known, np.clip(time, first, last), np.nan)
 
 
 def markers_at(person: PersonTruth, time: FloatArray) -> FloatArray:
@@ -139,9 +133,7 @@ def poses_at(person: PersonTruth, time: FloatArray) -> tuple[FloatArray, FloatAr
     if len(motion.timeline) < 2:
         rotations[inside], translation[inside] = motion.rotations[0], motion.translation[0]
         return rotations, translation
-    clip = Clip(
-        "truth", "truth", motion.joint_names, motion.timeline.time, motion.rotations,
-        motion.translation, 1.0,
-    )  # fmt: skip
+    times, path = motion.timeline.time, motion.translation
+    clip = Clip("truth", "truth", motion.joint_names, times, motion.rotations, path, 1.0)
     rotations[inside], translation[inside] = clip.at(within[inside])
     return rotations, translation

@@ -7,7 +7,6 @@ silently. kinefit's own file of a motion is `kinefit.io.body_npz`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -35,7 +34,6 @@ def export_glb(
 
     influences: joints per vertex; None: as many as the body has. The notes say how far vertices
     of the file, and of a viewer that reads four joints only, are from the body's.
-
     Raises InvalidData when the motion is another body's, InputError as `write_glb`.
     """
     _check(body, motion)
@@ -61,7 +59,6 @@ def export_bvh(
 
     Gaps are bridged by `without_gaps`, and the notes name the frames. A bone without a joint at
     its end is drawn to twice the way from its joint to the middle of its skin.
-
     Raises InvalidData when the motion is another body's; InputError as `write_bvh`, so for
     uneven times: see `at_constant_rate`.
     """
@@ -82,35 +79,24 @@ def export_obj_frames(
     """
     _check(body, motion)
 
-    def frames() -> Iterator[tuple[int, FloatArray]]:
-        for i, frame in enumerate(motion.timeline.frame.tolist()):
-            yield frame, _posed(body, motion, i)
-
-    return write_obj_frames(folder, name, frames(), body.faces)
+    frames = enumerate(motion.timeline.frame.tolist())
+    meshes = ((frame, _posed(body, motion, i)) for i, frame in frames)
+    return write_obj_frames(folder, name, meshes, body.faces)
 
 
-def export_amass(
-    path: str | Path,
-    body: BodyModel,
-    motion: BodyMotion,
-    gender: str | None = None,
-    up: Literal["Y", "Z"] = "Z",
-) -> tuple[str, ...]:
-    """Write a motion of an SMPL body under the names of AMASS; notes.
+def export_amass(path: str | Path, body: BodyModel, motion: BodyMotion) -> tuple[str, ...]:
+    """Write a motion of an SMPL body under the names of AMASS, with Z up as there; notes.
 
-    gender: by default what the body's name says, else "neutral". up: AMASS itself has Z up.
-    Gaps are bridged by `without_gaps`, and the notes name the frames.
-
-    Raises InvalidData when the motion is another body's; InputError as `write_amass`, and for a
-    gender that contradicts the body's name.
+    Gaps are bridged by `without_gaps`, and the notes name the frames. The gender is what the body's
+    name says, else "neutral".
+    Raises InvalidData when the motion is another body's; InputError as `write_amass`.
     """
     _check(body, motion)
-    _check_gender(path, body, gender)
     whole, notes = _gapless(path, motion)
-    if up == "Z":
-        whole = turned(body, whole, _Z_UP)
+    gender = body.name.rpartition("-")[2]  # "smplh-female"
     betas = body.shape.coefficients(motion.shape)
-    write_amass(path, whole, betas, gender or _gender(body) or "neutral")
+    known = gender if gender in GENDERS else "neutral"
+    write_amass(path, turned(body, whole, _Z_UP), betas, known)
     return notes
 
 
@@ -135,7 +121,6 @@ def without_gaps(motion: BodyMotion) -> tuple[BodyMotion, IntArray]:
     In a gap every joint turns evenly on the shortest arc (slerp) and the translation moves
     evenly, from the pose before to the one after. Nothing is made up before the first pose and
     after the last: those frames are left out.
-
     Raises InvalidData for a motion without a pose.
     """
     poses = _poses(motion)
@@ -153,7 +138,6 @@ def at_constant_rate(
     rate_hz: None: the median rate. Frames count from 0; times go on from the first pose's.
     Rotations go on the shortest arc and the translation straight between the two poses around a
     new frame; where these are more than `max_gap_s` seconds apart, it has no pose.
-
     Raises InvalidData for a motion without a pose or a rate that is no positive number.
     """
     poses = _poses(motion)
@@ -201,22 +185,14 @@ def _gapless(path: str | Path, motion: BodyMotion) -> tuple[BodyMotion, tuple[st
     every, kept = motion.timeline.frame, whole.timeline.frame
     notes = []
     if len(kept) < len(every):
-        notes.append(
-            f"The file has frames {kept[0]}-{kept[-1]} of {every[0]}-{every[-1]}: "
-            "the others are before the first or after the last pose."
-        )
+        some = f"{kept[0]}-{kept[-1]} of {every[0]}-{every[-1]}"
+        left_out = "the others are before the first or after the last pose"
+        notes.append(f"The file has frames {some}: {left_out}.")
     if len(filled):
-        notes.append(
-            f"Frames without a pose, bridged from the poses around them: {_ranges(filled, kept)}."
-        )
+        runs = np.split(filled, np.flatnonzero(np.diff(np.searchsorted(kept, filled)) > 1) + 1)
+        words = ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+        notes.append(f"Frames without a pose, bridged from the poses around them: {words}.")
     return whole, tuple(notes)
-
-
-def _ranges(some: IntArray, every: IntArray) -> str:
-    """Frame numbers `some` in words: "3, 7-12"; runs without a break among `every`."""
-    place = np.searchsorted(every, some)
-    runs = np.split(some, np.flatnonzero(np.diff(place) > 1) + 1)
-    return ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
 def _glb_notes(body: BodyModel, written: BodyModel, motion: BodyMotion) -> tuple[str, ...]:
@@ -235,9 +211,8 @@ def _glb_notes(body: BodyModel, written: BodyModel, motion: BodyMotion) -> tuple
         joints, weights = strongest_influences(body.skin_joints, body.skin_weights, 4)
         four = replace(plain, skin_joints=joints, skin_weights=weights)
         off = _deviation(plain, four, motion)
-        notes.append(
-            f"Vertices follow up to {kept} joints; in viewers that read four they are {off} off."
-        )
+        seen = f"in viewers that read four they are {off} off"
+        notes.append(f"Vertices follow up to {kept} joints; {seen}.")
     return tuple(notes)
 
 
@@ -278,20 +253,6 @@ def _check(body: BodyModel, motion: BodyMotion) -> None:
     its = (motion.body, motion.joint_names, motion.shape_names)
     if mine != its:
         what = "name" if mine[0] != its[0] else "joints" if mine[1] != its[1] else "shape"
-        raise InvalidData(
-            f"A motion of the body {motion.body} is none of the body {body.name}: "
-            f"their {what} differ. Next: load the body that the motion was made with."
-        )
-
-
-def _gender(body: BodyModel) -> str | None:
-    """The gender in a body's name ("smplh-female"), None where it has none."""
-    last = body.name.rpartition("-")[2]
-    return last if last in GENDERS else None
-
-
-def _check_gender(path: str | Path, body: BodyModel, gender: str | None) -> None:
-    if None not in (gender, _gender(body)) and gender != _gender(body):
-        raise InputError(
-            path, f"is {gender}, the body is {body.name}", "load the body of the same gender"
-        )
+        bodies = f"A motion of the body {motion.body} is none of the body {body.name}"
+        hint = "Next: load the body that the motion was made with."
+        raise InvalidData(f"{bodies}: their {what} differ. {hint}")

@@ -66,12 +66,14 @@ def as_smpl(
         ones do, exactly, of 1,024 vertices each instead of ten.
 
     There are no pose blend shapes: those of `body`, if it has any, are left out.
-
     Raises InvalidData for a joint that the body does not have, an order that is no tree, and more
     shape directions than the body's shapes span.
     """
     kept, parents, owner = _thinned(body, joints)
-    coefficients = _drawn(body, people, seed)
+    normal = np.random.default_rng(seed).standard_normal((people, len(body.shape.names)))
+    space = body.shape
+    shapes = np.clip(space.neutral + space.spread * normal, space.lower, space.upper)
+    coefficients = np.asarray(space.coefficients(shapes))
     mean = coefficients.mean(axis=0)
     basis, left_out = _principal(body, coefficients - mean, shape_count)
 
@@ -124,14 +126,6 @@ def _merged_weights(body: BodyModel, owner: IntArray, count: int) -> FloatArray:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _drawn(body: BodyModel, people: int, seed: int) -> FloatArray:
-    """(N, C) coefficients of people drawn from the body's shape space."""
-    space = body.shape
-    normal = np.random.default_rng(seed).standard_normal((people, len(space.names)))
-    shapes = np.clip(space.neutral + space.spread * normal, space.lower, space.upper)
-    return np.asarray(space.coefficients(shapes))
-
-
 def _principal(
     body: BodyModel, deviations: FloatArray, shape_count: int
 ) -> tuple[FloatArray, float]:
@@ -143,7 +137,8 @@ def _principal(
     """
     C = len(body.vertex_dirs)
     flat = body.vertex_dirs.reshape(C, -1)
-    spread = _square_root(np.asarray(deviations.T @ deviations / len(deviations)))
+    variance, axes = np.linalg.eigh(deviations.T @ deviations / len(deviations))
+    spread = (axes * np.sqrt(variance.clip(0))) @ axes.T  # its symmetric square root
     variance, axes = np.linalg.eigh(spread @ (flat @ flat.T) @ spread)
     variance, axes = variance[::-1].clip(0), axes[:, ::-1]
     # Rounding leaves directions without variance at 1e-16 of the largest, or a little above.
@@ -156,12 +151,6 @@ def _principal(
     moved = basis @ flat
     largest = np.take_along_axis(moved, np.abs(moved).argmax(axis=1)[:, None], axis=1)
     return basis * np.sign(largest), float(variance[shape_count:].sum())
-
-
-def _square_root(covariance: FloatArray) -> FloatArray:
-    """The symmetric square root of a positive semi-definite matrix."""
-    variance, axes = np.linalg.eigh(covariance)
-    return np.asarray((axes * np.sqrt(variance.clip(0))) @ axes.T)
 
 
 def _joint_regressor(

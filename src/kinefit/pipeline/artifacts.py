@@ -5,35 +5,26 @@ Plain arrays only (no pickle); the bytes depend on the values alone.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.atomic import atomic_path
+from kinefit.io.arrays import save_npz
 from kinefit.io.people import People
-from kinefit.types import (
-    JointAngles,
-    Keypoints2D,
-    Keypoints3D,
-    Markers,
-    PoseTrack,
-    Timeline,
-)
-
-Arrays = dict[str, NDArray[Any]]
+from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays (None is left out), atomically."""
-    kept: Any = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+    kept = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     assert all(value.dtype != object for value in kept.values())  # would be pickled
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **kept)
+    save_npz(path, **kept)
 
 
-def load_arrays(path: Path) -> Arrays:
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read what `save_arrays` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
@@ -41,26 +32,26 @@ def load_arrays(path: Path) -> Arrays:
 
 def save_track(path: Path, track: PoseTrack) -> None:
     """Write a PoseTrack."""
-    save_arrays(
-        path,
-        {
-            **_timed(track.image.timeline, track.image.names),
-            "xy": track.image.xy,
-            "score": track.image.score,
-            "image_size": np.array(track.image.image_size),
-            "body": None if track.body is None else track.body.xyz,
-            "damaged": np.array(track.damaged, dtype=np.int64),
-            "source": np.array(track.source),
-        },
-    )
+    image = track.image
+    own = {
+        "frame": image.timeline.frame,
+        "time": image.timeline.time,
+        "names": image.names,
+        "xy": image.xy,
+        "score": image.score,
+        "image_size": image.image_size,
+        "body": None if track.body is None else track.body.xyz,
+        "damaged": np.array(track.damaged, dtype=np.int64),
+        "source": track.source,
+    }
+    save_arrays(path, own)
 
 
 def load_track(path: Path) -> PoseTrack:
     """Read what `save_track` wrote."""
-    stored = load_arrays(path)
-    timeline, names = _timeline(stored), _names(stored)
+    stored = _timed(path)
+    timeline, names, body = stored["timeline"], stored["names"], stored.get("body")
     width, height = stored["image_size"].tolist()
-    body = stored.get("body")
     return PoseTrack(
         Keypoints2D(timeline, names, stored["xy"], stored["score"], (width, height)),
         None if body is None else Keypoints3D(timeline, names, body, "camera"),
@@ -71,75 +62,40 @@ def load_track(path: Path) -> PoseTrack:
 
 def save_people(path: Path, people: People) -> None:
     """Write everybody of one video."""
-    counts = np.array([len(points) for points in people.points], dtype=np.int64)
-    nobody = np.empty((0, len(people.names), 3))
-    save_arrays(
-        path,
-        {
-            "names": np.array(people.names),
-            "frame": people.frame,
-            "count": counts,
-            "points": np.concatenate([nobody, *people.points]),
-        },
-    )
+    points = np.concatenate([np.empty((0, len(people.names), 3)), *people.points])
+    count = np.array([len(found) for found in people.points], dtype=np.int64)
+    own = {"names": people.names, "frame": people.frame, "count": count, "points": points}
+    save_arrays(path, own)
 
 
 def load_people(path: Path) -> People:
     """Read what `save_people` wrote."""
     stored = load_arrays(path)
     points = np.split(stored["points"], np.cumsum(stored["count"])[:-1])
-    return People(_names(stored), stored["frame"], tuple(points))
+    return People(tuple(stored["names"].tolist()), stored["frame"], tuple(points))
 
 
-def save_markers(path: Path, markers: Markers) -> None:
-    """Write Markers."""
-    save_arrays(
-        path,
-        {
-            **_timed(markers.timeline, markers.names),
-            "xyz": markers.xyz,
-            "estimated": markers.estimated,
-            "sd": markers.sd,
-        },
-    )
+def save_markers(path: Path, values: Markers | JointAngles) -> None:
+    """Write Markers or JointAngles."""
+    own = {field.name: getattr(values, field.name) for field in fields(values)}
+    timeline = own.pop("timeline")
+    save_arrays(path, {"frame": timeline.frame, "time": timeline.time, **own})
+
+
+save_angles = save_markers
 
 
 def load_markers(path: Path) -> Markers:
     """Read the Markers that `save_markers` wrote."""
-    stored = load_arrays(path)
-    return Markers(
-        _timeline(stored), _names(stored), stored["xyz"], stored["estimated"], stored.get("sd")
-    )
-
-
-def save_angles(path: Path, angles: JointAngles) -> None:
-    """Write JointAngles."""
-    save_arrays(
-        path,
-        {
-            **_timed(angles.timeline, angles.names),
-            "degrees": angles.degrees,
-            "gimbal": angles.gimbal,
-            "sd": angles.sd,
-        },
-    )
+    return Markers(**_timed(path))
 
 
 def load_angles(path: Path) -> JointAngles:
     """Read what `save_angles` wrote."""
-    stored = load_arrays(path)
-    return JointAngles(
-        _timeline(stored), _names(stored), stored["degrees"], stored["gimbal"], stored.get("sd")
-    )
+    return JointAngles(**_timed(path))
 
 
-def _timed(timeline: Timeline, names: tuple[str, ...]) -> Arrays:
-    return {"frame": timeline.frame, "time": timeline.time, "names": np.array(names)}
-
-
-def _timeline(stored: Arrays) -> Timeline:
-    return Timeline(stored["frame"], stored["time"])
-
-
-def _names(stored: Arrays) -> tuple[str, ...]:
-    return tuple(stored["names"].tolist())
+def _timed(path: Path) -> dict[str, Any]:
+    stored: dict[str, Any] = load_arrays(path)
+    timeline = Timeline(stored.pop("frame"), stored.pop("time"))
+    return stored | {"timeline": timeline, "names": tuple(stored["names"].tolist())}

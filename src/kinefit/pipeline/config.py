@@ -8,14 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.io.toml import read_toml
@@ -24,9 +17,18 @@ from kinefit.types import InputError, Subject
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
+Detector = Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
-class ViewOptions(BaseModel):
+class Options(BaseModel):
+    """What a user can choose: a field is a flag, and the text below it the flag's help."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class ViewOptions(Options):
     """How several cameras' points become points in space: flags of `run` and of `triangulate`.
 
     Defaults and meaning are those of
@@ -34,63 +36,51 @@ class ViewOptions(BaseModel):
     that are 1,920 long.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     calibration: Path | None = Field(
         None,
         description="Calibration of the cameras: Caliscope, aniposelib or Pose2Sim TOML, Qualisys "
         ".qca.txt, OpenCV YAML, OpenCap pickles, EasyMocap's folder.",
     )
-    units: Literal["m", "cm", "mm"] | None = Field(
-        None, description="Unit of the calibration's positions, where the file does not say."
-    )
-    world_up: Literal["x", "-x", "y", "-y", "z", "-z"] | None = Field(
-        None, description="Axis of the calibration's world that points up; else from the person."
-    )
-    invert_extrinsics: bool = Field(
-        False, description="The calibration's poses are camera to world."
-    )
-    score_type: Literal["median", "trimmed", "huber"] = Field(
-        "huber", description="How a candidate's errors over the views become one score."
-    )
-    huber_delta: Positive = Field(10.0, description="Delta of that Huber score, px.")
-    inlier_thresh: Positive = Field(27.0, description="A view further off than this is wrong, px.")
-    min_views: Annotated[int, Field(ge=2)] = Field(
-        2, description="Views that must agree on a point."
-    )
-    min_angle_deg: Annotated[float, Field(gt=0, lt=90)] = Field(
-        3.0, description="Least angle between the rays of a point, degrees."
-    )
-    max_pairs: Annotated[int, Field(ge=1)] = Field(
-        30, description="Camera pairs that give candidates; all where there are fewer."
-    )
-    adaptive: bool = Field(
-        True, description="Fit the inlier threshold to the noise and the calibration of the clip."
-    )
-    continuity: bool = Field(
-        True, description="Of candidates that are as good take those that hang together in time."
-    )
-    reseed_from_inliers: bool = Field(
-        True, description="Start the refinement from all agreeing views, not from the best pair."
-    )
-    lm_iters: Annotated[int, Field(ge=0)] = Field(
-        10, description="Most steps of the Levenberg-Marquardt refinement."
-    )
-    lm_lambda: Positive = Field(1e-3, description="Its first damping.")
-    lm_eps: Positive = Field(1e-4, description="Its smallest step worth taking, metres.")
-    robust_lm: bool = Field(True, description="Huber weights in the refinement.")
-    robust_lm_delta: Positive = Field(10.0, description="Their delta, px.")
-    repair_side_swaps: bool = Field(
-        True, description="Undo exchanges of left and right by the detector (always reported)."
-    )
-    visibility_min: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.3, description="Landmarks less visible than this are missing."
-    )
-    person: Annotated[int, Field(ge=1)] | None = Field(
-        None,
-        description="Which person, where the points hold several: 1 is who is seen most by most "
-        "cameras.",
-    )
+    units: Literal["m", "cm", "mm"] | None = None
+    """Unit of the calibration's positions, where the file does not say."""
+    world_up: Literal["x", "-x", "y", "-y", "z", "-z"] | None = None
+    """Axis of the calibration's world that points up; else from the person."""
+    invert_extrinsics: bool = False
+    """The calibration's poses are camera to world."""
+    score_type: Literal["median", "trimmed", "huber"] = "huber"
+    """How a candidate's errors over the views become one score."""
+    huber_delta: Positive = 10.0
+    """Delta of that Huber score, px."""
+    inlier_thresh: Positive = 27.0
+    """A view further off than this is wrong, px."""
+    min_views: int = Field(2, ge=2)
+    """Views that must agree on a point."""
+    min_angle_deg: float = Field(3.0, gt=0, lt=90)
+    """Least angle between the rays of a point, degrees."""
+    max_pairs: int = Field(30, ge=1)
+    """Camera pairs that give candidates; all where there are fewer."""
+    adaptive: bool = True
+    """Fit the inlier threshold to the noise and the calibration of the clip."""
+    continuity: bool = True
+    """Of candidates that are as good take those that hang together in time."""
+    reseed_from_inliers: bool = True
+    """Start the refinement from all agreeing views, not from the best pair."""
+    lm_iters: int = Field(10, ge=0)
+    """Most steps of the Levenberg-Marquardt refinement."""
+    lm_lambda: Positive = 1e-3
+    """Its first damping."""
+    lm_eps: Positive = 1e-4
+    """Its smallest step worth taking, metres."""
+    robust_lm: bool = True
+    """Huber weights in the refinement."""
+    robust_lm_delta: Positive = 10.0
+    """Their delta, px."""
+    repair_side_swaps: bool = True
+    """Undo exchanges of left and right by the detector (always reported)."""
+    visibility_min: float = Field(0.3, ge=0, le=1)
+    """Landmarks less visible than this are missing."""
+    person: int | None = Field(None, ge=1)
+    """Which person, where the points hold several: 1 is who is seen most by most cameras."""
 
     @property
     def triangulation(self) -> TriangulationOptions:
@@ -100,64 +90,63 @@ class ViewOptions(BaseModel):
         return TriangulationOptions(score_min=self.visibility_min, **chosen)
 
 
-class BodyChoice(BaseModel):
+class BodyChoice(Options):
     """Which body is fitted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    body: str = Field(
-        "anny", description="anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."
-    )
-    gender: Literal["male", "female", "neutral"] | None = Field(
-        None, description="Of the person (Anny), or of an SMPL body, where there are several."
-    )
+    body: str = "anny"
+    """anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."""
+    gender: Literal["male", "female", "neutral"] | None = None
+    """Of the person (Anny), or of an SMPL body, where there are several."""
 
 
 class MotionChoice(BodyChoice):
     """And as what its motion is written."""
 
-    export: str = Field("glb,bvh", description="Files beside .npz and .trc: glb, bvh, obj.")
+    export: str = "glb,bvh"
+    """Files beside .npz and .trc: glb, bvh, obj."""
 
     @field_validator("export")
     @classmethod
     def _known_kinds(cls, value: str) -> str:
-        for kind in _listed(value):
+        kinds = [kind.strip() for kind in value.split(",") if kind.strip()]
+        for kind in kinds:
             if kind not in ("glb", "bvh", "obj"):
                 raise ValueError(f"no such kind: {kind}; choose from glb, bvh, obj")
-        return value
+        return ",".join(kinds)
 
     @property
     def exports(self) -> tuple[str, ...]:
         """The kinds of files."""
-        return _listed(self.export)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(filter(None, self.export.split(",")))
 
 
 class PictureOptions(BodyChoice):
     """How a body is fitted to a picture: flags of `kinefit fit image`."""
 
-    child: bool = Field(False, description="The person is a child (Anny).")
-    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
+    child: bool = False
+    """The person is a child (Anny)."""
+    head: bool = True
+    """Use the landmarks of the face (hair deceives them)."""
 
 
 class MarkerFileOptions(MotionChoice):
     """How a body is fitted to markers: flags of `kinefit fit markers`."""
 
-    child: bool = Field(False, description="The person is a child (Anny).")
-    height: Annotated[float, Field(ge=0.5, le=2.5)] | None = Field(
-        None, description="Stature in metres, if known."
-    )
+    child: bool = False
+    """The person is a child (Anny)."""
+    height: float | None = Field(None, ge=0.5, le=2.5)
+    """Stature in metres, if known."""
 
 
 class FitOptions(MotionChoice):
     """How a body is fitted to a clip: flags of `kinefit fit video` and `multiview`."""
 
-    child: bool = Field(False, description="The person is a child (Anny).")
-    head: bool = Field(True, description="Use the landmarks of the face (hair deceives them).")
-    hold_feet: bool = Field(True, description="Hold heels and toes that stand on the floor.")
+    child: bool = False
+    """The person is a child (Anny)."""
+    head: bool = True
+    """Use the landmarks of the face (hair deceives them)."""
+    hold_feet: bool = True
+    """Hold heels and toes that stand on the floor."""
 
 
 class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):
@@ -168,13 +157,12 @@ class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):
         description="With MHR: SAM 3D Body's table of that name as .npy (308, vertices + joints), "
         "for keypoints on the skin; without it joints stand for keypoints.",
     )
-    cameras: str | None = Field(
-        None, description="Names of the bundle's cameras, in its order, where it has none: a,b,c."
-    )
-    rate: Positive | None = Field(
-        None, description="Frames per second, where the bundle's times are frame numbers."
-    )
-    meshes: bool = Field(True, description="Write the mesh of every frame into its file.")
+    cameras: str | None = None
+    """Names of the bundle's cameras, in its order, where it has none: a,b,c."""
+    rate: Positive | None = None
+    """Frames per second, where the bundle's times are frame numbers."""
+    meshes: bool = True
+    """Write the mesh of every frame into its file."""
 
 
 class RunConfig(ViewOptions, FitOptions):
@@ -183,92 +171,76 @@ class RunConfig(ViewOptions, FitOptions):
     Constructed through `run_config`, which turns a refused value into an InputError.
     """
 
-    height: Annotated[float, Field(ge=0.5, le=2.5)] | None = Field(
-        None, description="Stature of the subject in metres; sets the scale of everything."
-    )
+    height: float | None = Field(None, ge=0.5, le=2.5)
+    """Stature of the subject in metres; sets the scale of everything."""
     mass: Annotated[float, Field(ge=5, le=400)] | None = Field(
         None,
         description="Body mass of the subject in kilograms, an input of the marker augmenter; "
         "else that of a body mass index of 24.",
     )
-    markers: Literal["lstm", "mesh"] = Field(
-        "lstm",
-        description="Anatomical markers from OpenCap's LSTM augmenter, or from the body's skin.",
-    )
+    markers: Literal["lstm", "mesh"] = "lstm"
+    """Anatomical markers from OpenCap's LSTM augmenter, or from the body's skin."""
 
-    detector: Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"] = Field(
-        "mediapipe", description="Source of the 2D landmarks."
-    )
-    detector_model: Path | None = Field(
-        None, description="Model of the detector (mediapipe: .task; rtmlib: .onnx or a folder)."
-    )
-    keypoints: Path | None = Field(
-        None, description="Keypoint file or folder, for the detectors that read files."
-    )
-    save_mask: bool = Field(False, description="Also write the person mask as a video.")
-    overlay: bool = Field(True, description="Write the video with the skeleton drawn on it.")
+    detector: Detector = "mediapipe"
+    """Source of the 2D landmarks."""
+    detector_model: Path | None = None
+    """Model of the detector (mediapipe: .task; rtmlib: .onnx or a folder)."""
+    keypoints: Path | None = None
+    """Keypoint file or folder, for the detectors that read files."""
+    save_mask: bool = False
+    """Also write the person mask as a video."""
+    overlay: bool = True
+    """Write the video with the skeleton drawn on it."""
 
-    estimate_missing: bool = Field(
-        False, description="Mirror missing limbs from the visible side (flagged as estimated)."
-    )
-    force_complete: bool = Field(
-        False, description="Estimate missing clusters and hip joint centres (flagged)."
-    )
+    estimate_missing: bool = False
+    """Mirror missing limbs from the visible side (flagged as estimated)."""
+    force_complete: bool = False
+    """Estimate missing clusters and hip joint centres (flagged)."""
 
-    sync: bool = Field(
-        False, description="Several cameras: find their time offsets from the motion."
-    )
-    offsets: str | None = Field(
-        None, description="Several cameras: seconds to add to a clock, e.g. cam2=0.033,cam3=-0.1."
-    )
-    trajectory: bool = Field(
-        True, description="Several cameras: constant bones and smooth motion over the clip."
-    )
-    max_unseen: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="Seconds that the trajectory goes on for a point that no camera sees."
-    )
-    lab_frame: bool = Field(
-        False, description="Keep the calibration's origin and axes (turned to Y up)."
-    )
+    sync: bool = False
+    """Several cameras: find their time offsets from the motion."""
+    offsets: str | None = None
+    """Several cameras: seconds to add to a clock, e.g. cam2=0.033,cam3=-0.1."""
+    trajectory: bool = True
+    """Several cameras: constant bones and smooth motion over the clip."""
+    max_unseen: float = Field(0.1, ge=0)
+    """Seconds that the trajectory goes on for a point that no camera sees."""
+    lab_frame: bool = False
+    """Keep the calibration's origin and axes (turned to Y up)."""
 
-    focal_px: Positive | None = Field(None, description="Focal length in pixels.")
-    fov: Annotated[float, Field(ge=5, le=170)] | None = Field(
-        None, description="Field of view across the longer image side in degrees."
-    )
-    tilt: Annotated[float, Field(gt=-90, lt=90)] | None = Field(
-        None, description="Camera tilt in degrees, positive looking down; else estimated."
-    )
-    roll: Annotated[float, Field(gt=-90, lt=90)] | None = Field(
-        None, description="Camera roll in degrees, positive clockwise; else estimated."
-    )
+    focal_px: Positive | None = None
+    """Focal length in pixels."""
+    fov: float | None = Field(None, ge=5, le=170)
+    """Field of view across the longer image side in degrees."""
+    tilt: float | None = Field(None, gt=-90, lt=90)
+    """Camera tilt in degrees, positive looking down; else estimated."""
+    roll: float | None = Field(None, gt=-90, lt=90)
+    """Camera roll in degrees, positive clockwise; else estimated."""
 
-    max_gap: Annotated[float, Field(ge=0)] = Field(
-        0.25, description="Longest gap that is filled, in seconds (filled values are flagged)."
-    )
-    cutoff_hz: Positive = Field(6.0, description="Cut-off of the zero-phase Butterworth filter.")
-    augmentation_cycles: Annotated[int, Field(ge=1, le=1000)] = Field(
-        20,
-        description="Perturbed passes (1 mm) averaged by the augmenter; their spread is reported.",
-    )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of everything random.")
+    max_gap: float = Field(0.25, ge=0)
+    """Longest gap that is filled, in seconds (filled values are flagged)."""
+    cutoff_hz: Positive = 6.0
+    """Cut-off of the zero-phase Butterworth filter."""
+    augmentation_cycles: int = Field(20, ge=1, le=1000)
+    """Perturbed passes (1 mm) averaged by the augmenter; their spread is reported."""
+    seed: int = Field(0, ge=0)
+    """Seed of everything random."""
 
-    compute_all_joint_angles: bool = Field(True, description="Compute the 12 joint groups.")
-    plot_all_joint_angles: bool = Field(False, description="Write a PNG per joint group.")
+    compute_all_joint_angles: bool = True
+    """Compute the 12 joint groups."""
+    plot_all_joint_angles: bool = False
+    """Write a PNG per joint group."""
 
-    camera_pof: bool = Field(
-        False, description="Experimental lifting by a POF network: none comes with this version."
-    )
-    joint_refinement: bool = Field(
-        False, description="Experimental learned refinement: none comes with this version."
-    )
+    camera_pof: bool = False
+    """Experimental lifting by a POF network: none comes with this version."""
+    joint_refinement: bool = False
+    """Experimental learned refinement: none comes with this version."""
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         for name in ("camera_pof", "joint_refinement"):
             if getattr(self, name):
-                raise ValueError(
-                    f"{name} needs a trained network; this version has none, leave it out"
-                )
+                raise ValueError(f"{name} needs a trained network: there is none yet, leave it out")
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         if self.calibration is not None and one:
             raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
@@ -283,10 +255,8 @@ class RunConfig(ViewOptions, FitOptions):
             raise ValueError("give focal_px or fov, not both")
         reads_files = self.detector not in ("mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
-            raise ValueError(
-                f"detector {self.detector!r} "
-                + ("needs keypoints" if reads_files else "reads the video, not keypoints")
-            )
+            wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
+            raise ValueError(f"detector {self.detector!r} {wants}")
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
             raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
         return self
@@ -305,9 +275,8 @@ class RunConfig(ViewOptions, FitOptions):
                 value = math.nan
             if not name or name in found or not math.isfinite(value):
                 again = " again" if name in found else ""
-                raise InputError(
-                    "--offsets", f"{part!r} is not NAME=SECONDS{again}", "give e.g. cam2=0.033"
-                )
+                reason = f"{part!r} is not NAME=SECONDS{again}"
+                raise InputError("--offsets", reason, "give e.g. cam2=0.033")
             found[name] = value
         return found
 
@@ -315,9 +284,8 @@ class RunConfig(ViewOptions, FitOptions):
     def stature_m(self) -> float:
         """The height; raises InputError where none is given."""
         if self.height is None:
-            raise InputError(
-                "--height", "is missing, and it sets the scale", "give the stature in metres"
-            )
+            reason = "is missing, and it sets the scale"
+            raise InputError("--height", reason, "give the stature in metres")
         return self.height
 
     @property
@@ -341,9 +309,8 @@ def checked(model: type[Model], values: Mapping[str, Any], source: str = "option
         return model(**values)
     except ValidationError as error:
         reasons = "; ".join(_reason(e) for e in error.errors())
-        raise InputError(
-            source, reasons, "see the command's --help for names, units and ranges"
-        ) from error
+        hint = "see the command's --help for names, units and ranges"
+        raise InputError(source, reasons, hint) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -352,20 +319,18 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises InputError when the file is missing or is not TOML. Names and values are checked by
     `run_config`, together with the command line's.
     """
-    table = read_toml(path)
-    values = {name.replace("-", "_"): value for name, value in table.items()}
+    values = {name.replace("-", "_"): value for name, value in read_toml(path).items()}
     for name in ("video", "out", "keypoints", "detector_model", "calibration"):
-        if isinstance(values.get(name), str):
-            values[name] = path.parent / values[name]
-        elif name == "video" and _are_texts(values.get(name)):
-            values[name] = [path.parent / file for file in values[name]]
-        elif name in values:
-            raise InputError(path, f"`{name}` is not a path in quotes", "correct that line")
+        match values.get(name):
+            case None if name not in values:
+                continue
+            case str(file):
+                values[name] = path.parent / file
+            case [*files] if name == "video" and all(isinstance(file, str) for file in files):
+                values[name] = [path.parent / file for file in files]
+            case _:
+                raise InputError(path, f"`{name}` is not a path in quotes", "correct that line")
     return values
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
 def _reason(error: Any) -> str:

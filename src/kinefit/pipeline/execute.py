@@ -61,7 +61,7 @@ def run_plan(
         folder.claim(job.stem, named, overwrite=overwrite)
         plan = _Execution(job, folder, hashes)
         try:
-            with _naming(job.source):
+            with blamed_on(job.source, "film the whole person, or lower --visibility-min"):
                 for stage in stages:
                     plan.do(stage)
         except BaseException as error:
@@ -86,7 +86,8 @@ class _Execution:
         """All units of a stage that are not there already."""
         check_cancel(self.job)
         self.job.progress(stage.name, 0, 0)
-        units = [self._unit(stage, camera) for camera in self._cameras(stage)]
+        cameras = list(self.job.inputs) if stage.per_camera else [""]
+        units = [self._unit(stage, camera) for camera in cameras]
         todo = [u for u in units if self.folder.valid(u.id, u.key) is None]
         if todo and not self.started:
             self.started = True
@@ -96,20 +97,12 @@ class _Execution:
             self._side_by_side(todo)
         else:
             for unit in todo:
-                self._one(unit)
-        self.done[stage.name] = [
-            self.folder.records[u.id] if u in todo else self._valid(u) for u in units
-        ]
+                start = time.perf_counter()
+                stage.work(self._context(unit))
+                self._commit(unit, time.perf_counter() - start)
+        self.done[stage.name] = [self.folder.records[unit.id] for unit in units]
         if not (todo and stage.per_camera):
             self.job.progress(stage.name, 1, 1)
-
-    def _valid(self, unit: _Unit) -> Record:
-        record = self.folder.valid(unit.id, unit.key)
-        assert record is not None
-        return record
-
-    def _cameras(self, stage: Stage) -> list[str]:
-        return list(self.job.inputs) if stage.per_camera else [""]
 
     def _unit(self, stage: Stage, camera: str) -> _Unit:
         several = stage.per_camera and self.job.kind == "rig"
@@ -130,9 +123,7 @@ class _Execution:
             earlier = self.folder.records.get(f"{self.job.stem}.{name}")
             if name in self.done:
                 found += self.done[name]
-            elif (
-                stage.of_folder and earlier is not None and not self.folder.is_stale(earlier.stage)
-            ):
+            elif stage.of_folder and earlier and not self.folder.is_stale(earlier.stage):
                 found.append(earlier)
         return found
 
@@ -148,19 +139,11 @@ class _Execution:
             readable, unit.camera,
         )  # fmt: skip
 
-    def _one(self, unit: _Unit) -> None:
-        start = time.perf_counter()
-        unit.stage.work(self._context(unit))
-        self._commit(unit, time.perf_counter() - start)
-
     def _commit(self, unit: _Unit, seconds: float) -> None:
         for name in [unit.camera] if unit.camera else self.job.inputs:
             if sha256_path(self.job.inputs[name]) != self.hashes[name]:
-                raise InputError(
-                    self.job.inputs[name],
-                    "changed while it was being read",
-                    "wait until it is whole and run the command again",
-                )
+                hint = "wait until it is whole and run the command again"
+                raise InputError(self.job.inputs[name], "changed while it was being read", hint)
         self.folder.commit(unit.id, unit.key, seconds, unit.after, unit.about)
 
     def _side_by_side(self, units: list[_Unit]) -> None:
@@ -173,12 +156,11 @@ class _Execution:
         done = spawn.Array("q", 2 * len(units))
         workers = min(len(units), os.cpu_count() or 1)
         with ProcessPoolExecutor(workers, spawn, _start_worker, (done,)) as pool:
-            pending: dict[Future[float], _Unit] = {
-                pool.submit(
-                    _work_in_process, i, unit.stage.work, _portable(self._context(unit))
-                ): unit
-                for i, unit in enumerate(units)
-            }
+            pending: dict[Future[float], _Unit] = {}
+            for i, unit in enumerate(units):
+                context = self._context(unit)  # as it goes to another process: what can be sent
+                context = replace(context, job=replace(self.job, progress=_count, cancel=None))
+                pending[pool.submit(_work_in_process, i, unit.stage.work, context)] = unit
             try:
                 while pending:
                     self._collect(pending)
@@ -200,12 +182,10 @@ class _Execution:
             try:
                 self._commit(unit, future.result())
             except BrokenProcessPool as error:
-                raise InputError(
-                    unit.stage.name,
-                    "a process that looks at a video has died",
-                    "in a script of your own, call it under `if __name__ == '__main__':`; "
-                    "else see whether the memory was full",
-                ) from error
+                hint = "in a script of your own, call it under `if __name__ == '__main__':`; "
+                hint += "else see whether the memory was full"
+                reason = "a process that looks at a video has died"
+                raise InputError(unit.stage.name, reason, hint) from error
             except KinefitError as error:
                 errors.append(error)
         if errors:
@@ -213,20 +193,11 @@ class _Execution:
 
     def write_manifest(self, incomplete: str) -> None:
         """run.json. Only the seconds differ between two runs of one input."""
-        job = self.job
-        inputs = [
-            {"name": name, "file": path.name, "sha256": self.hashes[name]}
-            for name, path in job.inputs.items()
-        ]
-        write_manifest(
-            self.folder,
-            {
-                "inputs": inputs,
-                "parameters": job.config.model_dump(mode="json"),
-                "incomplete": incomplete,
-                **read_assessment(self.folder, job.stem),
-            },
-        )
+        job, hashes = self.job, self.hashes
+        inputs = [{"name": n, "file": p.name, "sha256": hashes[n]} for n, p in job.inputs.items()]
+        about = {"inputs": inputs, "parameters": job.config.model_dump(mode="json")}
+        about |= {"incomplete": incomplete, **read_assessment(self.folder, job.stem)}
+        write_manifest(self.folder, about)
 
 
 def write_manifest(folder: Folder, about: Mapping[str, Any]) -> None:
@@ -307,18 +278,12 @@ def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _naming(source: Path) -> Iterator[None]:
+def blamed_on(source: Path, hint: str) -> Iterator[None]:
     """Name the file in errors about its content."""
-    hint = "film the whole person, or lower --visibility-min"
     try:
         yield
     except (MissingMarkers, TooFewPoints) as error:
         raise InputError(source, error.bare_reason, hint) from error
-
-
-def _portable(context: Context) -> Context:
-    """A context as it goes to another process: without what cannot be sent."""
-    return replace(context, job=replace(context.job, progress=_count, cancel=None))
 
 
 _counts: SynchronizedArray[int]  # frames done and in all, of each unit; set in each worker

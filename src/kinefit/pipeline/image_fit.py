@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kinefit.body.load import load_body
-from kinefit.body.model import BodyModel
 from kinefit.detect import make_detector
 from kinefit.fit.fit_report import bone_lengths
 from kinefit.fit.recipes.image import (
@@ -26,20 +25,15 @@ from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
 from kinefit.io.video import frames, probe
 from kinefit.pipeline.config import PictureOptions
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import check_folder
-from kinefit.quality.fits import picture_findings
-from kinefit.quality.verdict import marker_words
+from kinefit.quality.verdict import marker_words, picture_findings
 from kinefit.render.body_overlay import write_body_picture
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
-from kinefit.types import (
-    InputError,
-    Keypoints2D,
-    NobodyFound,
-    Timeline,
-)
+from kinefit.types import InputError, Keypoints2D, NobodyFound, Timeline
 
 
 @dataclass(frozen=True)
@@ -59,13 +53,12 @@ def fit_pictures(
     *,
     focal_px: float | None = None,
     fov_deg: float | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[PictureResult]:
     """A body for the person in each picture; files in `out`, named like the pictures.
 
     focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. Pictures
     without a person, or whose body cannot be found, have a reason.
-
     Raises InputError for a file that is no picture, two of one name, contradicting options, and
     when no picture has a body: then nothing is written.
     """
@@ -93,10 +86,9 @@ def fit_pictures(
         raise InputError(pictures[0], said, hint)
 
     def write(folder: Path, _: Path) -> list[PictureResult]:
-        stems = [folder / f"{picture.stem}_body" for picture in pictures]
         return [
-            _write(stem, picture, fit, i, reasons[i])
-            for i, (stem, picture) in enumerate(zip(stems, pictures, strict=True))
+            _write(folder / f"{picture.stem}_body", picture, fit, i, reasons[i])
+            for i, picture in enumerate(pictures)
         ]
 
     inputs = {picture.name: picture for picture in pictures}
@@ -109,15 +101,15 @@ def fit_pictures(
 _NOBODY = "no person was found in it"
 
 
-def _detected(pictures: Sequence[Path], progress: Callable[[int, int], None]) -> list[Keypoints2D]:
+def _detected(pictures: Sequence[Path], progress: Progress) -> list[Keypoints2D]:
     """The landmarks of the person in each picture."""
     detector = make_detector("mediapipe")
     found = []
     for i, picture in enumerate(pictures):
         info = probe(picture)
         if info.n_frames != 1:
-            hint = "give it to `kinefit fit video`"
-            raise InputError(picture, f"it has {info.n_frames} frames", hint)
+            reason = f"it has {info.n_frames} frames"
+            raise InputError(picture, reason, "give it to `kinefit fit video`")
         try:
             found.append(detector.track(picture).image)
         except NobodyFound:
@@ -125,7 +117,7 @@ def _detected(pictures: Sequence[Path], progress: Callable[[int, int], None]) ->
             points, score = np.full((1, count, 2), np.nan), np.zeros((1, count))
             timeline = Timeline.regular(1, 1.0)
             found.append(Keypoints2D(timeline, detector.names, points, score, info.size))
-        progress(i + 1, len(pictures))
+        progress("detect", i + 1, len(pictures))
     return found
 
 
@@ -146,33 +138,22 @@ def _points(
     )
 
 
-def _write(
-    stem: Path,
-    picture: Path,
-    fit: ImageFit,
-    i: int,
-    reason: str,
-) -> PictureResult:
-    """`<stem>.json`, and with a pose `<stem>.npz`, `.obj` and `.png`."""
-    body = fit.body
-    files = [stem.with_name(f"{stem.name}.json")]
-    report = _report(picture, body, fit, i, reason)
+def _write(stem: Path, picture: Path, fit: ImageFit, i: int, reason: str) -> PictureResult:
+    """`<stem>.json`, and with a pose `<stem>.npz`, `.obj`, `.png` and `_report.html`."""
+    body, report = fit.body, _report(picture, fit, i, reason)
+    ends = (".json",) if reason else (".json", ".npz", ".obj", ".png", "_report.html")
+    files = tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
+    write_json(files[0], report)
     if not reason:
         motion = fit.motion(i)
-        for kind in ("npz", "obj"):
-            files.append(stem.with_name(f"{stem.name}.{kind}"))
         vertices = body.motion_vertices(motion)[0]
         write_motion(files[1], motion)
         write_obj(files[2], vertices, body.faces)
-        files.append(stem.with_name(f"{stem.name}.png"))
         photo = next(iter(frames(picture))).rgb
         assert photo is not None  # it was decoded for the detector
         write_body_picture(files[3], photo, fit.view(i), body, vertices)
-    write_json(files[0], report)
-    if not reason:
-        files.append(stem.with_name(f"{stem.name}_report.html"))
-        _write_page(files[-1], picture, fit, i, report)
-    return PictureResult(picture, reason, report, tuple(files))
+        _write_page(files[4], picture, fit, i, report)
+    return PictureResult(picture, reason, report, files)
 
 
 def _write_page(
@@ -206,8 +187,8 @@ def _write_page(
     write_report(path, data)
 
 
-def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
-    report: dict[str, Any] = {"picture": picture.name, "body": body.name, "reason": reason}
+def _report(picture: Path, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
+    report: dict[str, Any] = {"picture": picture.name, "body": fit.body.name, "reason": reason}
     if reason:
         return report
     camera = fit.view(i)  # in the world of the .npz and the .obj
@@ -222,9 +203,7 @@ def _report(picture: Path, body: BodyModel, fit: ImageFit, i: int, reason: str) 
             "R": camera.R.tolist(),
             "t_m": camera.t.tolist(),
         },
-        "shape": {
-            name: round(float(v), 4) for name, v in zip(body.shape.names, fit.shape[i], strict=True)
-        },
+        "shape": dict(zip(fit.body.shape.names, fit.shape[i].round(4).tolist(), strict=True)),
         "residual_px": residual,
         "mean_residual_px": round(float(np.nanmean(fit.residual_px[i])), 2),
         "orientation": _orientation(fit, i),

@@ -16,15 +16,15 @@ from kinefit.io.body_npz import write_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc
 from kinefit.pipeline.config import MarkerFileOptions
-from kinefit.pipeline.execute import run_job
+from kinefit.pipeline.execute import blamed_on, run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
 from kinefit.pipeline.store import check_folder
-from kinefit.quality.fits import marker_fit_findings
+from kinefit.quality.verdict import marker_fit_findings
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
-from kinefit.types import Finding, InputError, MissingMarkers, TooFewPoints
+from kinefit.types import Finding
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,8 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     check_folder(out)
     markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
     body = load_body(options.body, options.gender, child=options.child)
-    try:
+    with blamed_on(file, "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"):
         fit = fit_markers(body, markers, stature_m=options.height)
-    except (MissingMarkers, TooFewPoints) as error:
-        hint = "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"
-        raise InputError(file, error.bare_reason, hint) from error
     stem = f"{file.stem}_body"
 
     def write(folder: Path, _: Path) -> None:
@@ -82,7 +79,7 @@ def _write_page(
     data = ReportData(
         title=file.stem,
         kind="a body through markers",
-        findings=marker_fit_findings(report, options.height),
+        findings=list(marker_fit_findings(report, options.height)),
         facts=[("Markers", file.name), ("Length", f"{report['frames']} frames"), ("RMS", rms)],
         several_cameras=True,
         assumed=report["notes"],

@@ -9,18 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.context import Context, Job
-from kinefit.pipeline.stages import (
-    angles,
-    body,
-    detect,
-    export,
-    markers,
-    observe,
-    observe_rig,
-    overlay,
-    report,
-)
+from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
 from kinefit.types import InputError
 
 Work = Callable[[Context], None]
@@ -52,13 +43,7 @@ def _filmed(job: Job) -> bool:
 
 
 _DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
-_RIG = (
-    *("calibration", "units", "world_up", "invert_extrinsics", "sync", "offsets", "person"),
-    *("score_type", "huber_delta", "inlier_thresh", "min_views", "min_angle_deg", "max_pairs"),
-    *("adaptive", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps"),
-    *("robust_lm", "robust_lm_delta", "repair_side_swaps", "visibility_min"),
-    *("trajectory", "max_unseen", "lab_frame"),
-)
+_RIG = (*ViewOptions.model_fields, "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (
@@ -76,7 +61,7 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: job.kind == "video",
     ),
     Stage(
-        "observe", observe_rig.rig, ("detect",), (*_RIG, "height"),
+        "observe", observe.rig, ("detect",), (*_RIG, "height"),
         "triangulated points with their evidence, cameras",
         when=lambda job: job.kind == "rig",
     ),
@@ -112,7 +97,7 @@ PLAN: tuple[Stage, ...] = (
         for kind in export.KINDS
     ),
     Stage(
-        "overlay", overlay.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
+        "overlay", export.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
     Stage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from importlib.resources import files
@@ -14,18 +15,8 @@ from typing import Any
 from kinefit import __version__
 
 # Libraries whose numbers end up in the results; another version may give other numbers.
-_LIBRARIES = (
-    "av",
-    "ezc3d",
-    "matplotlib",
-    "mediapipe",
-    "numpy",
-    "onnxruntime",
-    "opencv-contrib-python",
-    "pose2sim",
-    "rtmlib",
-    "scipy",
-)
+_LIBRARIES = ("av", "ezc3d", "matplotlib", "mediapipe", "numpy", "onnxruntime",
+              "opencv-contrib-python", "pose2sim", "rtmlib", "scipy")  # fmt: skip
 
 
 def sha256_file(path: Path) -> str:
@@ -53,10 +44,8 @@ def versions() -> dict[str, str]:
     """Versions of kinefit and of the libraries that shape its numbers (those installed)."""
     found = {"kinefit": __version__}
     for name in _LIBRARIES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

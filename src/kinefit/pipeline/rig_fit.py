@@ -38,7 +38,7 @@ from kinefit.pipeline.provenance import code_version, versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.rig_files import frame_output
 from kinefit.pipeline.stages.export import export_as
-from kinefit.quality.fits import frame_fit_findings
+from kinefit.quality.verdict import frame_fit_findings
 from kinefit.report.page import Cell, ReportData, Table, write_report
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints

@@ -14,7 +14,8 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,7 +42,6 @@ class Record:
     files: dict[str, str]
     after: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
-    reused: bool = False
 
     @property
     def digest(self) -> str:
@@ -80,25 +80,20 @@ class Folder:
         kinefit wrote there and nothing else; one with files that kinefit did not make is refused.
         """
         wanted = {"stem": stem, "inputs": dict(inputs)}
-        claim = _read_json(self._internal("input.json"))
-        if claim is not None and not _is_claim(claim):
-            claim = None  # damaged, or not ours: as if there were none
+        match _read_json(self._internal("input.json")):
+            case {"stem": str(), "inputs": dict()} as claim:
+                pass
+            case _:
+                claim = None  # none, damaged, or not ours
         if claim is None and (foreign := self._foreign()):
-            raise InputError(
-                self.path,
-                f"holds files that kinefit did not write ({foreign[0]})",
-                "choose a new or empty --out",
-            )
-        if claim is not None and claim != wanted:
-            if not overwrite:
-                others = ", ".join(claim["inputs"])
-                raise InputError(
-                    self.path,
-                    f"holds the results of another input ({others}), not of {', '.join(inputs)}",
-                    "choose another --out, or --overwrite to replace them",
-                )
-            self._remove_all()
-        elif overwrite:
+            reason = f"holds files that kinefit did not write ({foreign[0]})"
+            raise InputError(self.path, reason, "choose a new or empty --out")
+        if claim is not None and claim != wanted and not overwrite:
+            others = ", ".join(claim["inputs"])
+            reason = f"holds the results of another input ({others}), not of {', '.join(inputs)}"
+            hint = "choose another --out, or --overwrite to replace them"
+            raise InputError(self.path, reason, hint)
+        if overwrite:
             self._remove_all()
         self.claimed = claim is None
         write_json(self._internal("input.json"), wanted)
@@ -112,7 +107,7 @@ class Folder:
             file = self.file(name)
             if not file.is_file() or sha256_file(file) != digest:
                 return None
-        return replace(record, reused=True)
+        return record
 
     def is_stale(self, stage: str) -> bool:
         """Whether a stage was computed from an earlier result of a stage that it reads."""
@@ -146,36 +141,31 @@ class Folder:
         paths = sorted(p for p in staged.rglob("*") if p.is_file())
         files = {p.relative_to(staged).as_posix(): sha256_file(p) for p in paths}
         earlier = self.records.get(stage)
-        self._refuse_foreign(stage, files)
+        owner = {name: r.stage for r in self.records.values() for name in r.files}
+        for name in files:
+            target = self.file(name)
+            if target.exists() and owner.get(name, "") != stage:
+                by = f"was written by {owner[name]!r}" if name in owner else "is not kinefit's"
+                raise InputError(target, by, "choose another --out, or move that file away")
         if earlier is not None:
             self._keep_edited(earlier, files)
         record = Record(stage, key, round(seconds, 3), files, dict(after), dict(about))
-        value = asdict(record)
-        value.pop("reused")
-        write_json(self._record_path(stage), value)
+        write_json(self._internal("stages") / f"{stage}.json", asdict(record))
         self.records[stage] = record
         self._move(staged, record)
         shutil.rmtree(self.partial(stage), ignore_errors=True)
         _remove_if_empty(self._internal("partial"))
         return record
 
-    def _refuse_foreign(self, stage: str, names: Mapping[str, str]) -> None:
-        owner = {name: r.stage for r in self.records.values() for name in r.files}
-        for name in names:
-            target = self.file(name)
-            if target.exists() and owner.get(name, "") != stage:
-                by = f"was written by {owner[name]!r}" if name in owner else "is not kinefit's"
-                raise InputError(target, by, "choose another --out, or move that file away")
-
     def _keep_edited(self, earlier: Record, files: Mapping[str, str]) -> None:
         """Copy away what the user changed since it was written, before it is made again."""
         for name in files.keys() & earlier.files.keys():
             target = self.file(name)
-            if not target.is_file():
+            as_written = (earlier.files[name], files[name])
+            if not target.is_file() or sha256_file(target) in as_written:
                 continue
-            if sha256_file(target) in (earlier.files[name], files[name]):
-                continue
-            copy = next(c for c in _edited_names(target) if not c.exists())
+            edited = (f"{target.stem}.edited{n}{target.suffix}" for n in chain([""], count(2)))
+            copy = next(c for c in map(target.with_name, edited) if not c.exists())
             target.rename(copy)
             self.kept.append(copy.relative_to(self.path).as_posix())
 
@@ -213,17 +203,15 @@ class Folder:
                     file.unlink()
                     if file.parent != self.path:
                         _remove_if_empty(file.parent)
-        for entry in ("stages", "partial", "input.json"):
-            path = self._internal(entry)
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        (self.path / "run.json").unlink(missing_ok=True)
+        for folder in map(self._internal, ("stages", "partial")):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        for file in (self._internal("input.json"), self.path / "run.json"):
+            file.unlink(missing_ok=True)
         self.records.clear()
 
     def _internal(self, name: str) -> Path:
         return self.path / INTERNAL / name
-
-    def _record_path(self, stage: str) -> Path:
-        return self._internal("stages") / f"{stage}.json"
 
     def _staging_of(self, stage: str, key: str) -> Path:
         return self._internal("staging") / f"{stage}.{key[:16]}"
@@ -274,28 +262,11 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _edited_names(path: Path) -> Iterator[Path]:
-    """`name.edited.suffix`, `name.edited2.suffix`, ..."""
-    yield path.with_name(f"{path.stem}.edited{path.suffix}")
-    number = 2
-    while True:
-        yield path.with_name(f"{path.stem}.edited{number}{path.suffix}")
-        number += 1
-
-
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _is_claim(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("stem"), str)
-        and isinstance(value.get("inputs"), dict)
-    )
 
 
 def _read_record(path: Path) -> Record | None:

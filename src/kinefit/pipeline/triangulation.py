@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.io.calibration import read_calibration
 from kinefit.io.points2d import People2D, read_points
 from kinefit.multiview.bundle import save_bundle
 from kinefit.multiview.triangulate import PointStatus as Reason
@@ -16,8 +15,9 @@ from kinefit.multiview.triangulate import Triangulation, triangulate
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views
+from kinefit.pipeline.stages.observe import calibration_of
 from kinefit.tracking.identity import choose_person, find_people
-from kinefit.types import CameraRig, FloatArray, InputError
+from kinefit.types import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,28 +52,21 @@ def triangulate_file(
 
     source, subset, normalized, rate_hz: as in `kinefit.io.points2d.read_points`. The bundle is in
     the calibration's world, metres, Y up where the file or `world_up` says which axis that is.
-
     Raises InputError for points or a calibration that cannot be used.
     """
-    if options.calibration is None:
-        raise InputError("--calibration", "is missing", "give the file of the cameras")
-    calibration = read_calibration(
-        options.calibration,
-        units=options.units,
-        up=options.world_up,
-        invert_extrinsics=options.invert_extrinsics,
-    )
+    calibration = calibration_of(options)
     rig = calibration.rig
     if len(rig) < 2:
-        raise InputError(
-            options.calibration, "it has one camera, which sees no depth", "give two or more"
-        )
+        reason = "it has one camera, which sees no depth"
+        raise InputError(str(options.calibration), reason, "give two or more")
     check_views(options, len(rig))
     found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):
-        xy, score, said = _of_one(rig, found, options.person)
-        notes += said
+        paths = find_people(rig, found.names, found.views, found.timeline.time)
+        one = choose_person(paths, options.person).points(found.views)
+        xy, score = one[..., :2], np.nan_to_num(one[..., 2])
+        notes.append(f"{len(paths)} persons in the scene; this is number {options.person or 1}")
     else:
         xy, score = found.xy, found.score
     chosen = options.triangulation
@@ -83,13 +76,3 @@ def triangulate_file(
     points = triangulate(rig, found.timeline, found.names, xy, score, chosen)
     save_bundle(out, points, rig)
     return TriangulatedFile(points, swaps, tuple(notes))
-
-
-def _of_one(
-    rig: CameraRig, people: People2D, person: int | None
-) -> tuple[FloatArray, FloatArray, list[str]]:
-    """xy (C, T, J, 2) and score (C, T, J) of one person among several, and who it is, in words."""
-    paths = find_people(rig, people.names, people.views, people.timeline.time)
-    points = choose_person(paths, person).points(people.views)
-    words = f"{len(paths)} persons in the scene; this is number {person or 1}"
-    return points[..., :2], np.nan_to_num(points[..., 2]), [words]

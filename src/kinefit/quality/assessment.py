@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kinefit.geometry.projection import project, to_camera
+from kinefit.metrics.statistics import mean_of
 from kinefit.quality.quantities import (
     AngleQuality,
     FootQuality,
@@ -87,10 +88,9 @@ def assess(
     Raises InvalidData when the parts do not have the same number of frames.
     """
     count = len(final.timeline)
-    lengths = {"initial": initial, "angles": angles} | {v.name: v.image for v in views}
-    for name, part in lengths.items():
-        if part is not None and len(part.timeline) != count:
-            found = len(part.timeline)
+    parts = {"initial": initial, "angles": angles} | {v.name: v.image for v in views}
+    for name, part in parts.items():
+        if part is not None and (found := len(part.timeline)) != count:
             raise InvalidData(f"Quality: {name} has {found} frames, the final markers {count}.")
     body = final if initial is None else initial
     off = {v.name: _distance(body, v.image, rig[v.name]) for v in views} if rig is not None else {}
@@ -98,8 +98,9 @@ def assess(
     one = len(views) == 1
     return Quality(
         timeline=final.timeline,
-        posed=_posed(final),
-        visibility=_mean(np.array([np.full(count, np.nan), *(_score(v.image) for v in views)]).T),
+        # False without any marker.
+        posed=mean_of(final.present[:, final.present.any(axis=0)], 1) > 0.5,
+        visibility=mean_of(np.array([np.full(count, np.nan), *(_score(v) for v in views)]), 0),
         views=tuple(_view(v, off.get(v.name)) for v in views),
         initial=() if initial is None else _markers(initial),
         final=_markers(final),
@@ -131,11 +132,6 @@ def upside_down(markers: Markers) -> bool:
     wrong way, or a file whose vertical axis is another.
     """
     return _head_above(markers) < 0.1  # False where NaN
-
-
-def _posed(markers: Markers) -> BoolArray:
-    present = markers.present[:, markers.present.any(axis=0)]
-    return np.asarray(_mean(present.astype(np.float64)) > 0.5)  # False without any marker
 
 
 def _head_above(markers: Markers) -> float:
@@ -171,19 +167,18 @@ def jumps(markers: Markers) -> BoolArray:
 def _running_median(values: FloatArray, half: int) -> FloatArray:
     """Median over `half` samples to both sides along axis 0 (T, ...), missing ones left out."""
     around = ((half, half), *[(0, 0)] * (values.ndim - 1))
-    windows = sliding_window_view(
-        np.pad(values, around, constant_values=np.nan), 2 * half + 1, axis=0
-    )
+    padded = np.pad(values, around, constant_values=np.nan)
+    windows = sliding_window_view(padded, 2 * half + 1, axis=0)
     ordered = np.sort(windows, axis=-1)  # NaN last; nanmedian is 40 times slower here
     count = np.isfinite(windows).sum(axis=-1)
-    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, 2 * half)
-    pick = [np.take_along_axis(ordered, i[..., None], -1)[..., 0] for i in (low, high)]
-    return np.asarray((pick[0] + pick[1]) / 2)
+    ends = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, 2 * half)
+    low, high = (np.take_along_axis(ordered, i[..., None], -1)[..., 0] for i in ends)
+    return np.asarray((low + high) / 2)
 
 
-def _score(image: Keypoints2D) -> FloatArray:
+def _score(view: View) -> FloatArray:
     """(T,) mean score of the points found; NaN where there is nobody."""
-    return _mean(np.where(all_finite(image.xy), image.score, np.nan))
+    return mean_of(np.where(all_finite(view.image.xy), view.image.score, np.nan), -1)
 
 
 def _view(view: View, off: tuple[FloatArray, FloatArray] | None) -> ViewQuality:
@@ -197,13 +192,9 @@ def _view(view: View, off: tuple[FloatArray, FloatArray] | None) -> ViewQuality:
         return {name: float(share) for name, share in found.items() if share > 0}
 
     pixels, metres = (np.full(len(seen), np.nan),) * 2 if off is None else off
+    hidden, out = (shares(f) if seen.any() else {} for f in (image.score < SURE, outside))
     return ViewQuality(
-        view.name,
-        _percent(seen),
-        _median(pixels),
-        100 * _median(metres),
-        shares(image.score < SURE) if seen.any() else {},
-        shares(outside) if seen.any() else {},
+        view.name, _percent(seen), _median(pixels), 100 * _median(metres), hidden, out
     )
 
 
@@ -221,16 +212,8 @@ def _distance(
     focal = np.sqrt(camera.K[0, 0] * camera.K[1, 1])
     metres = pixels * to_camera(camera, xyz)[..., 2] / focal
     few = np.isfinite(pixels).sum(axis=1) < _FEWEST_POINTS
-    pixels, metres = (np.where(few, np.nan, _mean(v)) for v in (pixels, metres))
+    pixels, metres = (np.where(few, np.nan, mean_of(v, -1)) for v in (pixels, metres))
     return pixels, metres
-
-
-def _mean(values: FloatArray) -> FloatArray:
-    """Mean along the last axis of what is finite; NaN where nothing is."""
-    known = np.isfinite(values)
-    number = known.sum(axis=-1)
-    total = np.where(known, values, 0.0).sum(axis=-1)
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _percent(flags: BoolArray) -> float:
@@ -244,11 +227,8 @@ def _median(values: FloatArray) -> float:
 
 def _markers(markers: Markers) -> tuple[MarkerQuality, ...]:
     present, jump = markers.present, jumps(markers)
-    sd = (
-        np.full(present.shape, np.nan)
-        if markers.sd is None
-        else np.linalg.norm(markers.sd, axis=-1)
-    )
+    nowhere = np.full(present.shape, np.nan)
+    sd = nowhere if markers.sd is None else np.linalg.norm(markers.sd, axis=-1)
     return tuple(
         MarkerQuality(
             name=name,
@@ -288,18 +268,15 @@ def _segment_ends() -> dict[tuple[str, Source], _Ends]:
         (limb.name, "landmarks"): ((limb.start,), (limb.end,)) for limb in chosen
     }
     for side, hip, other in (("right", "R", "r"), ("left", "L", "L")):
-        for name, ends in _AUGMENTED.items():
-            a, b = (
-                tuple((hip if mark[0] == "H" else other) + mark for mark in end) for end in ends
-            )
+        for name, (a, b) in _AUGMENTED.items():
+            a, b = (tuple((hip if m[0] == "H" else other) + m for m in end) for end in (a, b))
             found[name.format(side), "augmented"] = (a, b)
     found["hips", "augmented"] = (_ASIS[:1], _ASIS[1:])
     return found
 
 
-def _point(markers: Markers, names: Iterable[str]) -> FloatArray | None:
+def _point(markers: Markers, names: tuple[str, ...]) -> FloatArray | None:
     """(T, 3) mean of the named markers; None when the set lacks one."""
-    names = tuple(names)
     if not set(names) <= set(markers.names):
         return None
     pick = markers.index(names, needed_for="quality")
@@ -334,9 +311,9 @@ def _angles(angles: JointAngles) -> tuple[AngleQuality, ...]:
     for i, name in enumerate(angles.names):
         column = angles.degrees[:, i]
         seen = column[np.isfinite(column)]
-        low, high = (seen.min(), seen.max()) if len(seen) else (np.nan, np.nan)
-        share = (_percent(np.isfinite(column)), _percent(angles.gimbal[:, i]))
-        found.append(AngleQuality(name, *share, float(low), float(high)))
+        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (np.nan, np.nan)
+        shares = _percent(np.isfinite(column)), _percent(angles.gimbal[:, i])
+        found.append(AngleQuality(name, *shares, low, high))
     return tuple(found)
 
 
@@ -413,13 +390,10 @@ def _gait(markers: Markers, angles: JointAngles | None) -> GaitQuality | None:
     facing = np.stack([across[:, 2], -across[:, 0]], axis=1)  # up x right, in the floor plane
     width = np.linalg.norm(facing, axis=1)
     cosine = (facing * velocity).sum(axis=1) / np.maximum(width * speed, 1e-9)
-    return GaitQuality(float(np.median(speed)), float(np.median(cosine)), _ranges(angles))
-
-
-def _ranges(angles: JointAngles) -> dict[str, float]:
     names = [f"{joint}_{side}_flex" for joint in GAIT_RANGES for side in "rl"]
-    found = {n: angles.column(n) for n in names if n in angles.names}
-    return {n: float(np.nanmax(v) - np.nanmin(v)) for n, v in found.items() if (v == v).any()}
+    flexion = {n: angles.column(n) for n in names if n in angles.names}
+    ranges = {n: float(np.nanmax(v) - np.nanmin(v)) for n, v in flexion.items() if (v == v).any()}
+    return GaitQuality(float(np.median(speed)), float(np.median(cosine)), ranges)
 
 
 def _flags(
@@ -440,19 +414,13 @@ def _flags(
 
     found = {JUMP: jumps(body).any(axis=1)}
     if views:
-        seen, damaged = (
-            [v.image.found for v in views],
-            [
-                np.zeros(len(final.timeline), bool) if v.damaged is None else v.damaged
-                for v in views
-            ],
-        )
-        sure = [_score(v.image) >= SURE for v in views]
-        found[DAMAGED] = too_few([~d for d in damaged])
-        found[LOST] = too_few(seen) & ~found[DAMAGED]
-        found[DIM] = too_few(sure) & ~found[LOST] & ~found[DAMAGED]
+        whole = np.ones(len(final.timeline), bool)
+        damaged = too_few([whole if v.damaged is None else ~v.damaged for v in views])
+        lost = too_few([v.image.found for v in views]) & ~damaged
+        dim = too_few([_score(v) >= SURE for v in views]) & ~lost & ~damaged
+        found |= {DAMAGED: damaged, LOST: lost, DIM: dim}
     if off_m:
-        found[OFF] = _mean(np.stack(off_m, axis=-1)) > OFF_M  # False where NaN
+        found[OFF] = mean_of(np.stack(off_m), 0) > OFF_M  # False where NaN
     for side in ("right", "left"):
         name = f"knee_{side[0]}_flex"
         if angles is not None and name in angles.names:

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,7 +62,6 @@ def _texts() -> dict[str, dict[str, str]]:
 
 def say(key: str, level: Level, where: str = "", **values: object) -> Finding:
     """A finding in the words of `findings.toml`; where: "frames 3-4", made a sentence here.
-
     Raises KeyError for a key that is not there, or a value that its text lacks.
     """
     text = {part: words.format(**values) for part, words in _texts()[key].items()}
@@ -225,10 +224,9 @@ def _markers(q: Quality) -> Iterator[Finding]:
         whole = 100 - max((m.present_pct for m in markers), default=0)
         missing = {m.name: 100 - whole - m.present_pct for m in markers}
         yield from _shares("gaps", "caution", missing, _BRIEF_PCT)
-        guessed = {
-            m.name: m.estimated_pct for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)
-        }
         if len(q.views) != 1:  # of one camera, `_views` has said what is hidden from it
+            measured = [m for m in markers if not m.name.endswith(_ALWAYS_COMPUTED)]
+            guessed = {m.name: m.estimated_pct for m in measured}
             yield from _shares("estimated", "caution", guessed, _BRIEF_PCT)
 
 
@@ -315,3 +313,56 @@ def _angle_words(name: str) -> str:
         if mark in name:
             return f"{side} {name.replace(mark, ' ')}"
     return name.replace("_", " ")
+
+
+_FAR_MM = 25.0  # laboratories reach 4; beyond, names, units or the height are wrong
+_STATURE_OFF_M = 0.05
+_FEW, _MOST = 0.05, 0.5  # of the frames: fewer are said and not held against the result
+
+
+def picture_findings(report: Mapping[str, Any], off_cm: float) -> list[Finding]:
+    """Of a body in one picture; off_cm: mean distance from the points, where the person is."""
+    if report["reason"]:
+        return [say("no_body", "refusal", reason=report["reason"])]
+    found = [say("depth", "information")]
+    if off_cm > 100 * OFF_M:
+        found.append(say("picture_off", "caution", off_cm=off_cm))
+    if not report["orientation"]["decided"]:
+        found.append(say("facing", "caution"))
+    return found if report["converged"] else [*found, say("solver", "information")]
+
+
+def frame_fit_findings(report: Mapping[str, Any]) -> list[Finding]:
+    """Of a body fitted frame by frame."""
+    frames, found = report["per_frame"], []
+    values = {"of": len(frames), "reasons": ", ".join(report["reasons"])}
+    for status, key in (("unusable", "frames_without_pose"), ("recovered", "frames_bridged")):
+        pairs = [[one["frame"]] * 2 for one in frames if one["status"] == status]
+        if pairs:
+            found.append(_in_frames(key, pairs, len(frames), count=len(pairs), **values))
+    if mended := [[one["frame"]] * 2 for one in frames if one["repaired"]]:
+        found.append(say("spikes", "information", frames_words(mended)))
+    return found
+
+
+def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> Iterator[Finding]:
+    """Of a body through the markers of a file; height_m: the height that was given."""
+    rms, stature = report["rms_mm"], report["stature_m"]
+    if rms is None or rms > _FAR_MM:
+        yield say("markers_far", "caution", far=f"{rms:.0f} mm from" if rms else "nowhere near")
+    for name, key in (("frames_far_off", "markers_off"), ("frames_without_pose", "no_pose")):
+        if report[name]:
+            yield _in_frames(key, report[name], report["frames"], points="markers")
+    if height_m is not None and abs(stature - height_m) > _STATURE_OFF_M:
+        yield say("stature", "caution", stature=stature, height=height_m)
+    if report["markers_ignored"]:
+        yield say("ignored", "information", names=some(report["markers_ignored"]))
+    if not report["solver"]["converged"]:
+        yield say("solver", "information")
+
+
+def _in_frames(key: str, pairs: Sequence[Sequence[int]], total: int, **values: object) -> Finding:
+    """pairs: [first, last] frames, of so many in all."""
+    share = sum(last - first + 1 for first, last in pairs) / max(total, 1)
+    level: Level = "refusal" if share > _MOST else "caution" if share > _FEW else "information"
+    return say(key, level, frames_words(pairs), **values)

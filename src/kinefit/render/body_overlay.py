@@ -16,7 +16,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture
 from kinefit.render.mesh import MeshPainter
-from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, Side, rgb
+from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, rgb
 from kinefit.render.tiles import Tiles, film_frames, label
 from kinefit.types import (
     BodyMotion,
@@ -105,7 +105,9 @@ def face_colors(body: BodyModel) -> FloatArray:
     with the joints of the limb; so left and right that were exchanged show at once.
     """
     on_side = {side: np.zeros(len(body.joint_names)) for side in SKIN_OF_SIDE}
-    first = {joint: _side(name) for name, joint in body.anatomy.items()}
+    # A side's limbs are what hangs on its shoulder and hip.
+    first = {body.anatomy.get(side[0].upper() + name): side
+             for side in SKIN_OF_SIDE for name in ("Shoulder", "Hip")}  # fmt: skip
     for b, joint in enumerate(body.joint_names):  # parents come first
         for side, share in on_side.items():
             above = share[body.parents[b]] if b else 0.0
@@ -117,28 +119,15 @@ def face_colors(body: BodyModel) -> FloatArray:
     return np.asarray(color[body.faces].mean(axis=1))
 
 
-def _side(name: str) -> Side | None:
-    """The side of an anatomical joint from the shoulder or hip on: "LElbow" -> "left"."""
-    if name[1:] in ("Shoulder", "Hip"):
-        return "left" if name[0] == "L" else "right"
-    return None
-
-
 def write_body_picture(
     path: Path, photo: Picture, camera: Camera, body: BodyModel, vertices: FloatArray
 ) -> None:
-    """Write the photo, the body on it, and the body from its side, next to each other; see
-    `body_picture`. Errors are those of `write_picture`.
-    """
+    """`body_picture` as a file. Errors are those of `write_picture`."""
     write_picture(path, body_picture(photo, camera, vertices, body.faces, face_colors(body)))
 
 
 def body_picture(
-    photo: Picture,
-    camera: Camera,
-    vertices: FloatArray,
-    faces: IntArray,
-    color: ArrayLike = _SKIN,
+    photo: Picture, camera: Camera, vertices: FloatArray, faces: IntArray, color: ArrayLike = _SKIN
 ) -> Picture:
     """The photo, the body on it, and the body seen from its side, next to each other.
 
@@ -147,7 +136,10 @@ def body_picture(
     The side view is what the same camera would see had the body turned by 90 degrees where it
     stands: leaning and depth, which the photo hides, show there.
     """
-    plain = _scaled_down(photo)
+    height, width = photo.shape[:2]
+    scale = min(1.0, _PANEL_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    plain = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     fitted, side = plain.copy(), np.full_like(plain, rgb(PAPER))
     MeshPainter(faces, color=color).draw(fitted, camera, vertices)
     MeshPainter(faces, color=color, opacity=1.0).draw(side, camera, rotated_quarter(vertices))
@@ -171,11 +163,3 @@ def rotated_quarter(vertices: FloatArray) -> FloatArray:
     middle = (np.nanmin(vertices, axis=0) + np.nanmax(vertices, axis=0)) / 2
     quarter = so3.exp(np.array([0.0, np.pi / 2, 0.0]))
     return np.asarray((vertices - middle) @ quarter.T + middle)
-
-
-def _scaled_down(photo: Picture) -> Picture:
-    """A copy of the photo that is no larger than a panel."""
-    height, width = photo.shape[:2]
-    scale = min(1.0, _PANEL_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)

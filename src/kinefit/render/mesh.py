@@ -83,9 +83,8 @@ class MeshPainter:
         Raises InvalidData when `vertices` are not points, or too few for the faces.
         """
         if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) < self._around.shape[0]:
-            raise InvalidData(
-                f"Vertices of shape {vertices.shape}: the faces are of {self._around.shape[0]}."
-            )
+            count = self._around.shape[0]
+            raise InvalidData(f"Vertices of shape {vertices.shape}: the faces are of {count}.")
         size = (picture.shape[1], picture.shape[0])
         uv = (project(camera, vertices) + 0.5) * (np.array(size) / camera.size) - 0.5
         seen = rasterise(uv, to_camera(camera, vertices)[:, 2], self._faces, size)
@@ -198,37 +197,24 @@ def _lines(
     A corner's share is zero on the edge opposite and linear in x and y, so in a line of pixels
     each edge bounds x on one side.
     """
-    (x0, y0), (slope_x, slope_y) = _edges(corners)
+    # Of the edge opposite to each corner (3, N): a point on it, and how the corner's share rises:
+    # it is slope_x (px - x) + slope_y (py - y).
+    x, y = corners
+    following, last = [1, 2, 0], [2, 0, 1]
+    scale = 1 / _area(corners)
+    slope_x, slope_y = (y[following] - y[last]) * scale, (x[last] - x[following]) * scale
+    x0, y0 = x[following], y[following]
     row, y = _counted(low[1], high[1])
     slope = _columns(slope_x, row)
     start = _columns(slope_y, row) * (y - _columns(y0, row)) - slope * _columns(x0, row)
     with np.errstate(divide="ignore", invalid="ignore"):  # horizontal edges bound no x
         bound = -start / slope
     first = np.where(slope > 0, bound, -np.inf).max(axis=0) - _ON_EDGE
-    last = np.where(slope < 0, bound, np.inf).min(axis=0) + _ON_EDGE
+    ends = np.where(slope < 0, bound, np.inf).min(axis=0) + _ON_EDGE
     left, right = low[0, row], high[0, row]
-    return (
-        row,
-        y,
-        np.clip(np.ceil(first), left, right + 1).astype(np.int64),
-        np.clip(np.floor(last), left - 1, right).astype(np.int64),
-        slope,
-        start,
-    )
-
-
-def _edges(
-    corners: FloatArray,
-) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """Of the edge opposite to each corner: x, y of a point on it, and how the share rises.
-
-    All (3, N): the corner's share is slope_x (px - x) + slope_y (py - y).
-    """
-    x, y = corners
-    following, last = [1, 2, 0], [2, 0, 1]
-    scale = 1 / _area(corners)
-    rise = (y[following] - y[last]) * scale, (x[last] - x[following]) * scale
-    return (x[following], y[following]), rise
+    begin = np.clip(np.ceil(first), left, right + 1).astype(np.int64)
+    end = np.clip(np.floor(ends), left - 1, right).astype(np.int64)
+    return row, y, begin, end, slope, start
 
 
 def _counted(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray]:

@@ -75,9 +75,8 @@ class Tiles:
         InputError as `kinefit.io.video.pictures_at` does.
         """
         if moments.ndim != 2 or not len(videos) == len(self.rig) == len(moments):
-            raise InvalidData(
-                f"{len(videos)} videos and moments {moments.shape} of {len(self.rig)} cameras."
-            )
+            given = f"{len(videos)} videos and moments {moments.shape}"
+            raise InvalidData(f"{given} of {len(self.rig)} cameras.")
         rate = timeline.rate_hz if len(timeline) > 1 else _LEAST_HZ
         with ExitStack() as stack:
             streams = [
@@ -96,7 +95,9 @@ class Tiles:
     def _sheet(self, t: int, pictures: Sequence[Picture | None], paint: Paint) -> Picture:
         width, height = self.sheet_size
         sheet = np.zeros((height, width, 3), np.uint8)
-        parts = [self._part(sheet, c) for c in range(len(self.rig))]
+        w, h = self.size
+        places = [divmod(c, self.columns) for c in range(len(self.rig))]
+        parts = [sheet[y * h : (y + 1) * h, x * w : (x + 1) * w] for y, x in places]
         for part, picture in zip(parts, pictures, strict=True):
             if picture is not None:
                 part[:] = picture
@@ -105,12 +106,6 @@ class Tiles:
             if len(self.rig) > 1:
                 label(part, camera.name)
         return sheet
-
-    def _part(self, sheet: Picture, c: int) -> Picture:
-        row, column = divmod(c, self.columns)
-        width, height = self.size
-        y, x = row * height, column * width
-        return sheet[y : y + height, x : x + width]
 
 
 def film_frames(timeline: Timeline) -> slice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from kinefit.types import BoolArray, FloatArray, IntArray, JointAngles, all_fini
 
 BAND_LABEL = "95 % interval"
 Z95 = 1.96  # two-sided 95 % of a normal distribution, in standard deviations
+
+Box = tuple[float, float, float, float]  # left, top, width, height on a sheet
 
 _MOST_POINTS = 900  # per line; more cannot be told apart on paper
 _LEAST_SPAN_DEG = 20.0  # a still joint must not look like a moving one
@@ -42,17 +45,18 @@ class Frame:
         """Sheet x of the right edge."""
         return self.left + self.width
 
+    def across(self, x: Any) -> Any:
+        """Sheet x of a value, or of an array of them."""
+        return self.left + (x - self.x[0]) / (self.x[1] - self.x[0]) * self.width
+
+    def down(self, y: Any) -> Any:
+        """Sheet y; values beyond the upper and lower edge lie on it."""
+        low, high = self.y
+        return self.bottom - (np.clip(y, low, high) - low) / (high - low) * self.height
+
     def points(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """(N, 2) sheet coordinates; values beyond the upper and lower edge lie on it."""
-        (x0, x1), (y0, y1) = self.x, self.y
-        inside = np.clip(y, y0, y1)
-        return np.stack(
-            [
-                self.left + (x - x0) / (x1 - x0) * self.width,
-                self.bottom - (inside - y0) / (y1 - y0) * self.height,
-            ],
-            axis=-1,
-        )
+        """(N, 2) sheet coordinates."""
+        return np.stack([self.across(x), self.down(y)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,9 @@ def nice_ticks(low: float, high: float, most: int) -> FloatArray:
 def curves(angles: JointAngles, columns: Sequence[str]) -> list[Curve]:
     """The named columns of a table, ready to draw."""
     found = []
-    for name in columns:
-        i = angles.names.index(name)
+    for i in map(angles.names.index, columns):
         reach = None if angles.sd is None else Z95 * angles.sd[:, i]
-        side = side_of(name.rpartition("_")[0])
+        side = side_of(angles.names[i].rpartition("_")[0])
         found.append(Curve(side, angles.degrees[:, i], reach, angles.gimbal[:, i]))
     return found
 
@@ -107,15 +110,9 @@ def angle_range(angles: JointAngles, columns: Sequence[str]) -> tuple[float, flo
 
 
 def angle_panel(
-    sheet: Sheet,
-    box: tuple[float, float, float, float],
-    angles: JointAngles,
-    columns: Sequence[str],
-    *,
-    limits: tuple[float, float] | None = None,
-    title: str | None = None,
-    time_label: bool = True,
-) -> None:
+    sheet: Sheet, box: Box, angles: JointAngles, columns: Sequence[str], *,
+    limits: tuple[float, float] | None = None, title: str | None = None, time_label: bool = True,
+) -> None:  # fmt: skip
     """Draw one angle, right and left together, into `box` (left, top, width, height).
 
     The box includes the labels. A line stops where values are missing; the band is the 95 %
@@ -124,14 +121,10 @@ def angle_panel(
     words = angle_words(columns[0])
     left, top, width, height = box
     times = angles.timeline.time
-    frame = Frame(
-        left + 46,
-        top + 18,
-        width - 54,
-        height - 18 - (32 if time_label else 18),
-        _time_range(times),
-        limits or angle_range(angles, columns),
-    )
+    inner_height = height - 18 - (32 if time_label else 18)
+    span = (times[0], times[-1] if len(times) > 1 else times[0] + 1.0) if len(times) else (0.0, 1.0)
+    across, along = (float(span[0]), float(span[1])), limits or angle_range(angles, columns)
+    frame = Frame(left + 46, top + 18, width - 54, inner_height, across, along)
     sheet.text(frame.left, top + 11, title or words.name.capitalize(), size=11.5, bold=True)
     sheet.text(frame.right, top + 11, words.directions, size=9.5, anchor="end", color=QUIET)
     lines = curves(angles, columns)
@@ -151,12 +144,10 @@ def angle_panel(
 def legend_keys(angles: JointAngles) -> list[tuple[str, float, str]]:
     """Colour, opacity (1: a line, else an area) and meaning of what panels of these angles show."""
     sides = {side_of(group) for group in groups_of(angles.names)}
-    named = [side for side in SIDE_COLOR if side in sides]
-    keys: list[tuple[str, float, str]] = [
-        (SIDE_COLOR[side], 1.0, "midline" if side == "middle" else side) for side in named
-    ]
+    named: dict[Side, str] = {"right": "right", "left": "left", "middle": "midline"}
+    keys = [(SIDE_COLOR[side], 1.0, word) for side, word in named.items() if side in sides]
     if angles.sd is not None and np.isfinite(angles.sd).any():
-        keys.append((SIDE_COLOR[named[0]], 0.22, BAND_LABEL))
+        keys.append((keys[0][0], 0.22, BAND_LABEL))
     if angles.gimbal.any():
         keys.append((SHADE, 0.6, "near gimbal lock: do not interpret"))
     return keys
@@ -176,9 +167,7 @@ def legend(sheet: Sheet, x: float, y: float, angles: JointAngles) -> None:
         x += 44 + 6.2 * len(text)
 
 
-def plan_view(
-    sheet: Sheet, box: tuple[float, float, float, float], track: FloatArray, time: FloatArray
-) -> None:
+def plan_view(sheet: Sheet, box: Box, track: FloatArray, time: FloatArray) -> None:
     """Draw the way of a point over the floor, seen from above, at equal scales.
 
     track: (T, 2) metres: across (to the right on the sheet) and along (up on the sheet).
@@ -195,15 +184,16 @@ def plan_view(
     per_px *= 1.15
     x, y = (low + high).tolist()
     across, along = inner_width * per_px, inner_height * per_px
-    frame = Frame(
-        left + 50,
-        top + 8,
-        inner_width,
-        inner_height,
-        ((x - across) / 2, (x + across) / 2),
-        ((y - along) / 2, (y + along) / 2),
-    )
-    _metre_grid(sheet, frame)
+    ends = ((x - across) / 2, (x + across) / 2), ((y - along) / 2, (y + along) / 2)
+    frame = Frame(left + 50, top + 8, inner_width, inner_height, *ends)
+    step = nice_ticks(0, min(across, along), 4)[1]
+    for value in _multiples(step, *frame.x):
+        at = frame.across(value)
+        sheet.line(np.array([[at, frame.top], [at, frame.bottom]]), GRID)
+        sheet.text(at, frame.bottom + 14, number(value), size=10, anchor="middle", color=QUIET)
+    for value in _multiples(step, *frame.y):
+        level(sheet, frame, value)
+    sheet.text(frame.right, frame.bottom + 28, "metres", size=10, anchor="end", color=QUIET)
     points = frame.points(track[:, 0], track[:, 1])
     sheet.line(points, SIDE_COLOR["middle"], 1.8)
     beat = np.searchsorted(time, np.arange(time[0], time[-1], 0.5))
@@ -215,12 +205,9 @@ def plan_view(
 
 
 def frame_chart(
-    sheet: Sheet,
-    box: tuple[float, float, float, float],
-    frame_number: IntArray,
-    percent: FloatArray,
+    sheet: Sheet, box: Box, frame_number: IntArray, percent: FloatArray,
     rows: Sequence[tuple[str, BoolArray]],
-) -> None:
+) -> None:  # fmt: skip
     """Draw a share in 0..100 (T,) along the frame numbers (T,), and rows of flagged frames (T,)."""
     left, top, width, height = box
     x = frame_number.astype(float)
@@ -230,21 +217,19 @@ def frame_chart(
     frame = Frame(left + label, top + 6, width - label - 6, chart - 20, ends, (0.0, 100.0))
     sheet.text(frame.left - 34, top + 14, "visibility, %", size=11, anchor="end")
     for value in (0.0, 50.0, 100.0):
-        y = frame.points(np.zeros(1), np.array([value]))[0, 1]
-        sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
-        sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+        level(sheet, frame, value)
     sheet.line(frame.points(*_thin(x, percent)), SIDE_COLOR["middle"], 1.6)
     for i, (name, flags) in enumerate(rows):
         y = top + chart + 22 * i
         sheet.text(frame.left - 5, y + 11, name, size=11, anchor="end")
         sheet.box(frame.left, y + 2, frame.width, 12, PAPER)
         for first, stop in true_runs(flags):
-            at = frame.points(np.array([x[first] - 0.5, x[stop - 1] + 0.5]), np.zeros(2))[:, 0]
-            sheet.box(at[0], y + 2, max(at[1] - at[0], 1.0), 12, ALERT)
+            begin, end = frame.across(x[first] - 0.5), frame.across(x[stop - 1] + 0.5)
+            sheet.box(begin, y + 2, max(end - begin, 1.0), 12, ALERT)
     bottom = top + chart + 22 * len(rows)
     for value in nice_ticks(*ends, most=6):
-        at_x = frame.points(np.array([value]), np.zeros(1))[0, 0]
-        sheet.text(at_x, bottom + 12, number(value), size=10, anchor="middle", color=QUIET)
+        x_px = frame.across(value)
+        sheet.text(x_px, bottom + 12, number(value), size=10, anchor="middle", color=QUIET)
     sheet.text(frame.right, bottom + 26, "frame", size=10, anchor="end", color=QUIET)
 
 
@@ -253,29 +238,17 @@ def number(value: float) -> str:
     return f"{value + 0.0:g}".replace("-", "−")  # + 0.0 turns -0.0 into 0
 
 
-def _metre_grid(sheet: Sheet, frame: Frame) -> None:
-    step = nice_ticks(0, min(frame.x[1] - frame.x[0], frame.y[1] - frame.y[0]), 4)[1]
-    for value in _multiples(step, *frame.x):
-        x = frame.points(np.array([value]), np.zeros(1))[0, 0]
-        sheet.line(np.array([[x, frame.top], [x, frame.bottom]]), GRID)
-        sheet.text(x, frame.bottom + 14, number(value), size=10, anchor="middle", color=QUIET)
-    for value in _multiples(step, *frame.y):
-        y = frame.points(np.zeros(1), np.array([value]))[0, 1]
-        sheet.line(np.array([[frame.left, y], [frame.right, y]]), GRID)
-        sheet.text(frame.left - 6, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
-    sheet.text(frame.right, frame.bottom + 28, "metres", size=10, anchor="end", color=QUIET)
+def level(sheet: Sheet, frame: Frame, value: float, color: str = GRID, width: float = 1.0) -> None:
+    """Draw a horizontal line at a value, with its number."""
+    y = frame.down(value)
+    sheet.line(np.array([[frame.left, y], [frame.right, y]]), color, width)
+    sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
 
 
 def _multiples(step: float, low: float, high: float) -> FloatArray:
     """Whole multiples of `step` within low..high, without the dust of 0.1 + 0.2."""
     counts = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
     return np.round(counts * step, 9)
-
-
-def _time_range(times: FloatArray) -> tuple[float, float]:
-    if len(times) == 0:
-        return 0.0, 1.0
-    return (float(times[0]), float(times[-1])) if len(times) > 1 else (times[0], times[0] + 1.0)
 
 
 def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> None:
@@ -286,19 +259,15 @@ def _shade(sheet: Sheet, frame: Frame, times: FloatArray, flags: BoolArray) -> N
     begin = np.concatenate([times[:1], middle])
     end = np.concatenate([middle, times[-1:]])
     for first, stop in true_runs(flags):
-        ends = frame.points(np.array([begin[first], end[stop - 1]]), np.zeros(2))[:, 0]
-        sheet.box(ends[0], frame.top, max(ends[1] - ends[0], 1.0), frame.height, SHADE, 0.6)
+        left, right = frame.across(begin[first]), frame.across(end[stop - 1])
+        sheet.box(left, frame.top, max(right - left, 1.0), frame.height, SHADE, 0.6)
 
 
 def _grid(sheet: Sheet, frame: Frame, time_label: bool) -> None:
     for value in nice_ticks(*frame.y, most=max(2, int(frame.height / 28))):
-        (_, y), (_, _) = frame.points(np.zeros(2), np.array([value, value]))
-        strong = value == 0
-        ends = np.array([[frame.left, y], [frame.right, y]])
-        sheet.line(ends, QUIET if strong else GRID, 0.8 if strong else 1.0)
-        sheet.text(frame.left - 5, y + 3.5, number(value), size=10, anchor="end", color=QUIET)
+        level(sheet, frame, value, *((QUIET, 0.8) if value == 0 else ()))
     for value in nice_ticks(*frame.x, most=max(2, int(frame.width / 55))):
-        x = frame.points(np.array([value]), np.zeros(1))[0, 0]
+        x = frame.across(value)
         sheet.line(np.array([[x, frame.bottom], [x, frame.bottom + 4]]), QUIET)
         sheet.text(x, frame.bottom + 14, number(value), size=10, anchor="middle", color=QUIET)
     corner = [[frame.left, frame.top], [frame.left, frame.bottom], [frame.right, frame.bottom]]

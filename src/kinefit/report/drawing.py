@@ -1,4 +1,4 @@
-"""Plain shapes on a sheet: described once, written as SVG here and as PNG by `view.png`."""
+"""Plain shapes on a sheet: described once, written as SVG here and as PNG by `report.plots`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from kinefit.render.palette import INK
-from kinefit.types import FloatArray, all_finite
+from kinefit.types import FloatArray, all_finite, true_runs
 
 Anchor = Literal["start", "middle", "end"]
 
@@ -69,17 +69,9 @@ class Sheet:
         self.area(corners, color, opacity)
 
     def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        size: float = 11.0,
-        anchor: Anchor = "start",
-        color: str = INK,
-        bold: bool = False,
-        upright: bool = False,
-    ) -> None:
+        self, x: float, y: float, text: str, *, size: float = 11.0, anchor: Anchor = "start",
+        color: str = INK, bold: bool = False, upright: bool = False,
+    ) -> None:  # fmt: skip
         """Words on the base line through (x, y); `upright` text reads from bottom to top."""
         self.shapes.append(Text(x, y, text, size, anchor, color, bold, upright))
 
@@ -95,9 +87,7 @@ class Sheet:
 
 def strokes(points: FloatArray) -> Iterator[FloatArray]:
     """The runs of finite points; a lone point is drawn out by a tenth to become a dot."""
-    ok = np.concatenate([[False], all_finite(points), [False]])
-    edges = np.flatnonzero(ok[1:] != ok[:-1])
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in true_runs(all_finite(points)):
         run = points[start:stop]
         yield run if len(run) > 1 else np.concatenate([run, run + 0.1])
 

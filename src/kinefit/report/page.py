@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -103,7 +103,15 @@ def report_html(data: ReportData) -> str:
     assert environment.loader is not None
     style, _, _ = environment.loader.get_source(environment, "report.css")
     digest = hashlib.sha256(style.encode()).digest()
-    quality = data.quality
+    quality, angles = data.quality, data.angles
+    joints = (
+        []
+        if angles is None
+        else [
+            (joint.capitalize(), [_panel(angles, c) for c in angles_of_joint(angles.names, joint)])
+            for joint in joints_of(angles.names)
+        ]
+    )
     return environment.get_template("report.html").render(
         data=data,
         verdict=verdict(data.findings),
@@ -113,7 +121,7 @@ def report_html(data: ReportData) -> str:
         style_hash=base64.b64encode(digest).decode(),
         film=None if data.film is None else _film(data.film),
         frames=None if quality is None or not quality.views else _frames_figure(quality),
-        joints=[] if data.angles is None else _joints(data.angles),
+        joints=joints,
         legend=[] if data.angles is None else _legend(data.angles),
         glance=None if quality is None else _range_table(quality, flexion_only=True),
         ranges=None if quality is None else _range_table(quality, flexion_only=False),
@@ -163,18 +171,12 @@ def _film(path: Path) -> _Film:
         return _Film(stills=[(_inline(f"image/{kind}", path.read_bytes()), path.name)])
     info = probe(path)
     wide = info.size[0] > info.size[1]
+    whole = (frame for frame in frames(path) if frame.rgb is not None)
     if path.stat().st_size > _MOST_VIDEO_BYTES:
-        return _Film(stills=list(_stills(path, info.n_frames)), wide=wide, link=path.name)
-    poster = next(frame for frame in frames(path) if frame.rgb is not None)
-    return _Film(_inline("video/mp4", path.read_bytes()), _jpeg(poster), wide=wide)
-
-
-def _stills(path: Path, count: int) -> Iterator[tuple[str, str]]:
-    """Four frames over the length of a video, and when they are."""
-    wanted = {int(count * (i + 0.5) / _STILLS) for i in range(_STILLS)}
-    for frame in frames(path):
-        if frame.index in wanted and frame.rgb is not None:
-            yield _jpeg(frame), f"{frame.time:.2f} s"
+        wanted = {int(info.n_frames * (i + 0.5) / _STILLS) for i in range(_STILLS)}
+        stills = [(_jpeg(f), f"{f.time:.2f} s") for f in whole if f.index in wanted]
+        return _Film(stills=stills, wide=wide, link=path.name)
+    return _Film(_inline("video/mp4", path.read_bytes()), _jpeg(next(whole)), wide=wide)
 
 
 def _jpeg(frame: VideoFrame) -> str:
@@ -198,27 +200,15 @@ def _frames_figure(quality: Quality) -> dict[str, Any]:
     return {"svg": _svg(sheet, f"Mean visibility per frame{said}"), "rows": bool(rows)}
 
 
-def _joints(angles: JointAngles) -> list[tuple[str, list[Markup]]]:
-    """Every joint and its panels, right and left together."""
-    return [
-        (joint.capitalize(), [_panel(angles, c) for c in angles_of_joint(angles.names, joint)])
-        for joint in joints_of(angles.names)
-    ]
-
-
 def _panel(angles: JointAngles, columns: Sequence[str]) -> Markup:
     sheet = Sheet(360, 168)
     angle_panel(sheet, (0, 0, 360, 168), angles, columns)
-    parts = []
+    said = []
     for name in columns:
-        values = angles.column(name)
-        words = angle_title(name)
-        if np.isfinite(values).any():
-            low, high = np.nanmin(values), np.nanmax(values)
-            parts.append(f"{words} from {low:.0f} to {high:.0f} degrees")
-        else:
-            parts.append(f"{words} without values")
-    return _svg(sheet, "; ".join(parts))
+        values = angles.column(name)[np.isfinite(angles.column(name))]
+        span = f"from {values.min():.0f} to {values.max():.0f} degrees" if len(values) else ""
+        said.append(f"{angle_title(name)} {span or 'without values'}")
+    return _svg(sheet, "; ".join(said))
 
 
 def _legend(angles: JointAngles) -> list[tuple[Markup, str]]:
@@ -252,9 +242,8 @@ def _range_table(quality: Quality, *, flexion_only: bool) -> Table | None:
 
 def _path_figure(markers: Markers) -> dict[str, Any] | None:
     """The path of the pelvis over the floor, from above."""
-    pelvis = first_point(
-        markers, ("Hip",), ("RHJC_study", "LHJC_study"), ("r.ASIS_study", "L.ASIS_study")
-    )
+    hips = ("Hip",), ("RHJC_study", "LHJC_study"), ("r.ASIS_study", "L.ASIS_study")
+    pelvis = first_point(markers, *hips)
     if pelvis is None or not np.isfinite(pelvis).any():
         return None
     sheet = Sheet(420, 320)
@@ -280,22 +269,16 @@ def _quality_tables(quality: Quality) -> list[Table]:
 
 
 def _camera_table(quality: Quality) -> Table:
-    groups = [f" in {view.name}" if len(quality.views) > 1 else "" for view in quality.views]
-    rows: list[list[Cell]] = [
-        [
-            view.name,
-            _percent(view.seen_pct),
-            view.off_px,
-            view.off_cm,
-            "; ".join(
-                f"{name.removesuffix(end)}: {_percent(100 * flags.mean())}"
-                for name, flags in quality.swaps.items()
-                if name.endswith(end)
-            )
-            or "none",
+    rows: list[list[Cell]] = []
+    for view in quality.views:
+        end = f" in {view.name}" if len(quality.views) > 1 else ""
+        swaps = [
+            f"{name.removesuffix(end)}: {_percent(100 * flags.mean())}"
+            for name, flags in quality.swaps.items()
+            if name.endswith(end)
         ]
-        for view, end in zip(quality.views, groups, strict=True)
-    ]
+        seen, said = _percent(view.seen_pct), "; ".join(swaps) or "none"
+        rows.append([view.name, seen, view.off_px, view.off_cm, said])
     heads = ("Camera", "Person seen", "Distance, px", "Distance, cm", "Left and right exchanged")
     note = (
         "Distance: how far the result, drawn into the picture, lies from what the detector saw "

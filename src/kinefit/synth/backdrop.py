@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import undistort
-from kinefit.synth.lattice_noise import noise_picture
-from kinefit.synth.look import Color, linear, sample_reflectance
+from kinefit.synth.look import Color, linear, noise_picture, sample_reflectance
 from kinefit.types import Camera, FloatArray, InputError
 
 Light3 = NDArray[np.float32]  # (H, W, 3) linear light
@@ -74,7 +73,7 @@ class Backdrop:
     def __init__(self, room: Room, size: tuple[int, int], home: Camera | None = None) -> None:
         self.room, self.size, self._home = room, size, home
         self._picture = _read_picture(room.picture, size) if room.picture else None
-        self._sides = None if self._picture is not None else _painted(room)
+        self._sides = None if room.picture else _painted(room)
         self._rays: tuple[Camera, NDArray[np.float32]] | None = None
         self._last: tuple[Camera, Light3, NDArray[np.float32]] | None = None
 
@@ -89,9 +88,8 @@ class Backdrop:
         side, far, place = self._meet(self._directions(camera), camera.centre)
         floor = np.stack([place[0], place[2]], axis=-1)
         floor[side != FLOOR] = np.nan
-        if self._picture is not None:
+        if self._sides is None:
             return self._turned_picture(camera), floor
-        assert self._sides is not None
         return self._look_up(self._sides, side, far, place), floor
 
     def _directions(self, camera: Camera) -> NDArray[np.float32]:
@@ -124,18 +122,14 @@ class Backdrop:
         return side, far, eye.astype(np.float32)[:, None, None] + far * ray
 
     def _look_up(
-        self,
-        sides: Light3,
-        side: NDArray[np.uint8],
-        far: NDArray[np.float32],
+        self, sides: Light3, side: NDArray[np.uint8], far: NDArray[np.float32],
         place: NDArray[np.float32],
-    ) -> Light3:
+    ) -> Light3:  # fmt: skip
         """The paint at these points; `sides` are the six images under each other."""
         x, z = self.room.half_m
         length = np.array([2 * z, 2 * z, 2 * x, _REPEAT_M, 2 * x, 2 * x], np.float32)[side]
-        height = np.array(
-            [self.room.high_m] * 3 + [_REPEAT_M, 2 * z, self.room.high_m], np.float32
-        )[side]
+        high = self.room.high_m
+        height = np.array([high, high, high, _REPEAT_M, 2 * z, high], np.float32)[side]
         flat = (side == FLOOR) | (side == CEILING)
         u = np.where(side < 2, place[2], place[0]) / length + np.float32(0.5)
         v = np.where(flat, place[2] / height + np.float32(0.5), 1 - place[1] / height)
@@ -156,9 +150,8 @@ class Backdrop:
         if self._home is None or np.array_equal(camera.R, self._home.R):
             return self._picture
         H = camera.K @ camera.R @ self._home.R.T @ np.linalg.inv(self._home.K)
-        return np.asarray(
-            cv2.warpPerspective(self._picture, H, self.size, borderMode=cv2.BORDER_REFLECT)
-        )
+        out = cv2.warpPerspective(self._picture, H, self.size, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(out)
 
 
 def _same_lens(a: Camera, b: Camera) -> bool:

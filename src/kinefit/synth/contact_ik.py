@@ -143,24 +143,33 @@ def solve_contacts(rig: ContactBody, motion: KeyframeMotion) -> Clip:
     chain = rig.chain
     rotations = motion.rotations(chain.body)[:, chain.joint_index]
     weight = _weights(chain, motion)
-    state = State(rotations, np.zeros((len(rotations), 3)), rig.shape, _no_offset(chain))
+    no_offset = np.zeros((len(chain.point_names), 3))
+    state = State(rotations, np.zeros((len(rotations), 3)), rig.shape, no_offset)
     relative = state.posed(chain).points
-    target = _height_targets(rig, motion)
+    scale = hip_height(chain.body, rig.shape) / _TABLE_HIPS_M
+    height = {c.point: c.height_m * scale for c in motion.contacts}
+    target = np.array([height.get(n, 0.0) + rig.above[n] for n in chain.point_names])
     follow = np.array([_FOLLOWS.get(name[1:], 1.0) for name in chain.point_names])
     shift = _support(motion.times, relative, weight, follow, target)
     if motion.in_place:
         drift = (shift[-1] - shift[0]) * np.array([1.0, 0.0, 1.0])
         shift = shift - np.linspace(0, 1, len(shift))[:, None] * drift
     anchors = _anchors(relative + shift[:, None], motion, chain, target)
-    start = State(rotations, shift, rig.shape, _no_offset(chain))
-    found = minimise(
-        _objective(rig, motion, start, anchors, weight), Variables.poses(chain), start, _SOLVE
-    ).state
-    return _clip(rig, motion, found)
-
-
-def _no_offset(chain: Chain) -> FloatArray:
-    return np.zeros((len(chain.point_names), 3))
+    start = State(rotations, shift, rig.shape, no_offset)
+    objective = _objective(rig, motion, start, anchors, weight)
+    found = minimise(objective, Variables.poses(chain), start, _SOLVE).state
+    body = chain.body
+    whole = np.tile(np.eye(3), (len(found), len(body.joint_names), 1, 1))
+    whole[:, chain.joint_index] = found.rotations
+    return Clip(
+        name=motion.name,
+        source=f"kinefit: {motion.about}",
+        joint_names=body.joint_names,
+        times=motion.times,
+        rotations=whole,
+        root_path=body.rest_joints(rig.shape)[0] + found.translation,
+        hip_height_m=hip_height(body, rig.shape),
+    )
 
 
 def _weights(chain: Chain, motion: KeyframeMotion) -> FloatArray:
@@ -175,13 +184,6 @@ def _weights(chain: Chain, motion: KeyframeMotion) -> FloatArray:
         column = out[:, chain.column(c.point)]
         np.maximum(column, u * u * (3 - 2 * u), out=column)
     return out
-
-
-def _height_targets(rig: ContactBody, motion: KeyframeMotion) -> FloatArray:
-    """(K,) metres above the floor of each point while it is in contact."""
-    scale = hip_height(rig.chain.body, rig.shape) / _TABLE_HIPS_M
-    height = {c.point: c.height_m * scale for c in motion.contacts}
-    return np.array([height.get(n, 0.0) + rig.above[n] for n in rig.chain.point_names])
 
 
 def _support(
@@ -253,7 +255,11 @@ def _objective(
         if c.slides:
             during = (motion.times >= c.start_s) & (motion.times <= c.end_s)
             precision[during, chain.column(c.point)] *= np.array([0.0, 1.0, 0.0])
-    sigma = np.radians([_joint_sigma(name) for name in chain.joint_names])
+    degrees = [
+        next((v for name, v in _JOINT_DEG.items() if joint.startswith(name)), _OTHER_DEG)
+        for joint in chain.joint_names
+    ]
+    sigma = np.radians(degrees)
     change = np.array([_ROOT_M_S2, *([_JOINT_RAD_S2] * len(sigma))])
     return Objective(
         points=(Position(xyz, precision[..., None] * np.eye(3), np.arange(xyz.shape[1])),),
@@ -263,23 +269,4 @@ def _objective(
             Interpenetration(rig.capsules, rig.shape, _ENTER_M, _ENTER_M),
         ),
         times=(ConstantVelocity(motion.times, change, np.ones(len(motion.times) - 1)),),
-    )
-
-
-def _joint_sigma(joint: str) -> float:
-    return next((v for name, v in _JOINT_DEG.items() if joint.startswith(name)), _OTHER_DEG)
-
-
-def _clip(rig: ContactBody, motion: KeyframeMotion, found: State) -> Clip:
-    body = rig.chain.body
-    rotations = np.tile(np.eye(3), (len(found), len(body.joint_names), 1, 1))
-    rotations[:, rig.chain.joint_index] = found.rotations
-    return Clip(
-        name=motion.name,
-        source=f"kinefit: {motion.about}",
-        joint_names=body.joint_names,
-        times=motion.times,
-        rotations=rotations,
-        root_path=body.rest_joints(rig.shape)[0] + found.translation,
-        hip_height_m=hip_height(rig.chain.body, rig.shape),
     )

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.synth.detector_error_features import KNOWN, SWAP_GROUPS, Views, twins
 from kinefit.synth.detector_errors import (
     CHANNELS,
+    KNOWN,
+    SWAP_GROUPS,
     XY,
     DetectorErrors,
+    Views,
     find_errors,
     logistic,
     scaled,
     swap_sides,
+    twins,
 )
-from kinefit.synth.pair_files import read_pairs
+from kinefit.synth.pairs import read_pairs
 from kinefit.types import BoolArray, FloatArray, TooFewPoints
 
 _LEAST_ROWS = 200  # for some 40 features
@@ -49,7 +52,7 @@ class Sample:
 
     @classmethod
     def of(cls, pairs: Mapping[str, NDArray[Any]]) -> Sample:
-        """Of the arrays of `kinefit.synth.pair_files.FIELDS`."""
+        """Of the arrays of `kinefit.synth.pairs.FIELDS`."""
         views = Views.of(
             pairs["true_33"].astype(np.float64), pairs["xyz_33"].astype(np.float64),
             pairs["sight_33"], pairs["K"], pairs["stature_m"],
@@ -76,13 +79,10 @@ def fit_file(pairs: Path, out: Path) -> int:
     Raises InputError for a folder without pairs, TooFewPoints for too few.
     """
     sample = Sample.of(read_pairs(pairs))
-    about = {
-        "rows": str(len(sample.detected)),
-        "scenes": str(len(np.unique(sample.scene))),
-        "found": str(int(sample.found.sum())),
-    }
+    rows, scenes, found = len(sample.detected), len(np.unique(sample.scene)), sample.found.sum()
+    about = {"rows": str(rows), "scenes": str(scenes), "found": str(int(found))}
     fit_detector_errors(sample).write(out, about)
-    return len(sample.detected)
+    return rows
 
 
 def fit_detector_errors(sample: Sample) -> DetectorErrors:
@@ -92,12 +92,8 @@ def fit_detector_errors(sample: Sample) -> DetectorErrors:
     """
     found = sample.rows(sample.found)
     if len(found.detected) < _LEAST_ROWS:
-        raise TooFewPoints(
-            "People in the pairs",
-            found=len(found.detected),
-            needed=_LEAST_ROWS,
-            hint="make more: kinefit synth pairs --count 10000",
-        )
+        count, hint = len(found.detected), "make more: kinefit synth pairs --count 10000"
+        raise TooFewPoints("People in the pairs", found=count, needed=_LEAST_ROWS, hint=hint)
     groups = swapped_sides(found)
     error = find_errors(found.views, swap_sides(found.detected, groups))
     x = found.views.point

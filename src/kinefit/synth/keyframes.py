@@ -18,11 +18,9 @@ from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, InvalidData
 
 # Joints that share a row of the table equally.
-_SHARED = {
-    "Trunk": ("Spine1", "Spine2", "Spine3"),
-    "Neck": ("Neck", "Head"),
-}
+_SHARED = {"Trunk": ("Spine1", "Spine2", "Spine3"), "Neck": ("Neck", "Head")}
 _UNSIDED = ("Pelvis", *_SHARED)
+_TRUNK = ("Pelvis", *(joint for shared in _SHARED.values() for joint in shared))
 _MIRRORED = np.array([-1.0, -1.0, 1.0])  # the trunk's angles in a mirror: x and y change sign
 
 
@@ -123,16 +121,11 @@ def _cycle(name: str, table: Mapping[str, Any], rate_hz: float) -> KeyframeMotio
         for k in range(-1, count + 1)
     ]
     times = phase / 100 * period
+    contacts = [c for c in contacts if c.end_s > 0 and c.start_s < times[-1]]
     return KeyframeMotion(
-        name=name,
-        about=table["about"],
-        joints=joints,
-        times=times,
-        angles=np.radians(angles),
-        contacts=tuple(c for c in contacts if c.end_s > 0 and c.start_s < times[-1]),
-        cyclic=True,
-        in_place=bool(table.get("in_place")),
-    )
+        name, table["about"], joints, times, np.radians(angles), tuple(contacts),
+        cyclic=True, in_place=bool(table.get("in_place")),
+    )  # fmt: skip
 
 
 def _periodic(table: Mapping[str, Any], joint: str, phase: FloatArray) -> FloatArray:
@@ -142,7 +135,7 @@ def _periodic(table: Mapping[str, Any], joint: str, phase: FloatArray) -> FloatA
     curve = CubicSpline(at, np.vstack([row, row[:1]]), bc_type="periodic")
     if not table.get("alternate"):
         return np.asarray(curve(phase) * share)
-    if joint in _trunk_joints():
+    if joint in _TRUNK:
         # The table describes the half of the cycle with the right leg; the other half mirrors it.
         return np.asarray((curve(phase) + curve(phase + 50) * _MIRRORED) / 2 * share)
     return np.asarray(curve(phase if of_right else phase + 50) * share)
@@ -155,27 +148,15 @@ def _sequence(name: str, table: Mapping[str, Any], rate_hz: float) -> KeyframeMo
     total = end
     if "back" in table:
         total = 2 * end + float(table["back"])
-        contacts = [*contacts, *(_reversed(c, total) for c in contacts)]
+        contacts += [replace(c, start_s=total - c.end_s, end_s=total - c.start_s) for c in contacts]
     times = np.linspace(0, total, round(total * rate_hz) + 1)
     there = np.minimum(times, np.clip(total - times, 0, end) if "back" in table else end)
-    angles = []
-    for joint in joints:
-        row, share, _ = _row(table["angles"], joint)
-        angles.append(PchipInterpolator(at, row)(there) * share)
+    rows = [_row(table["angles"], joint)[:2] for joint in joints]
+    angles = np.stack([PchipInterpolator(at, row)(there) * share for row, share in rows], axis=1)
     return KeyframeMotion(
-        name=name,
-        about=table["about"],
-        joints=joints,
-        times=times,
-        angles=np.radians(np.stack(angles, axis=1)),
-        contacts=_joined(contacts, end),
-        cyclic=False,
-        in_place=False,
-    )
-
-
-def _reversed(contact: Contact, total_s: float) -> Contact:
-    return replace(contact, start_s=total_s - contact.end_s, end_s=total_s - contact.start_s)
+        name, table["about"], joints, times, np.radians(angles), _joined(contacts, end),
+        cyclic=False, in_place=False,
+    )  # fmt: skip
 
 
 def _joined(contacts: Sequence[Contact], end: float) -> tuple[Contact, ...]:
@@ -204,10 +185,6 @@ def _contacts(table: Mapping[str, Any]) -> list[Contact]:
     return out
 
 
-def _trunk_joints() -> tuple[str, ...]:
-    return ("Pelvis", *(joint for shared in _SHARED.values() for joint in shared))
-
-
 def _joints(rows: Mapping[str, Any]) -> tuple[str, ...]:
     """All joints in the rows or the standing pose, and those of the trunk."""
     named = [name for name in (*_tables()["standing"], *rows) if name not in _UNSIDED]
@@ -215,7 +192,7 @@ def _joints(rows: Mapping[str, Any]) -> tuple[str, ...]:
     unknown = [name for name in bare if name not in SIDED]
     if unknown:
         raise InvalidData(f"The table of motions has unknown joints: {', '.join(unknown)}.")
-    return (*_trunk_joints(), *(side + name for name in bare for side in "RL"))
+    return (*_TRUNK, *(side + name for name in bare for side in "RL"))
 
 
 def _row(rows: Mapping[str, Any], joint: str) -> tuple[FloatArray, float, bool]:
@@ -224,7 +201,7 @@ def _row(rows: Mapping[str, Any], joint: str) -> tuple[FloatArray, float, bool]:
     shared = next((name for name, parts in _SHARED.items() if joint in parts), None)
     share = 1 / len(_SHARED[shared]) if shared else 1.0
     bare = shared or (joint if joint in _UNSIDED else joint[1:])
-    given = rows.get(joint, {}) if joint not in _trunk_joints() else {}
+    given = rows.get(joint, {}) if joint not in _TRUNK else {}
     both, rest = rows.get(bare, {}), _tables()["standing"].get(bare, {})
     out = np.zeros((count, 3))
     for i, axis in enumerate("xyz"):

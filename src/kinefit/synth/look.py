@@ -7,21 +7,22 @@ rest, and patterns of cloth are functions of the position. Colours are reflectan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from kinefit.body.model import BodyModel
-from kinefit.synth.lattice_noise import smooth_noise
-from kinefit.types import FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, IntArray
 
 Color = tuple[float, float, float]
 PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
 
 # Part of a triangle; the order of `Look.palette`.
 SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS = range(10)
-BODY, HEAD = 1, 2  # labels of `Figure`
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,15 @@ class Look:
     def palette(self) -> FloatArray:
         """(10, 3) reflectance of each part."""
         white, rubber = (0.75, 0.73, 0.7), (0.6, 0.6, 0.58)
-        return np.array(
-            [self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips, white, self.iris,
-             rubber, self.hair]
-        )  # fmt: skip
+        parts = (self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips)
+        return np.array([*parts, white, self.iris, rubber, self.hair])
 
 
 # sRGB; skins after the range of the Monk scale, hairs from black to grey.
-_SKINS = (
-    *((246, 237, 228), (234, 218, 186), (215, 189, 150)),
-    *((160, 126, 86), (130, 92, 67), (58, 49, 42)),
-)
-_HAIRS = (
-    *((20, 17, 15), (48, 33, 24), (89, 57, 35)),
-    *((148, 106, 62), (190, 160, 110), (150, 148, 145)),
-)
+_SKINS = ((246, 237, 228), (234, 218, 186), (215, 189, 150),
+          (160, 126, 86), (130, 92, 67), (58, 49, 42))  # fmt: skip
+_HAIRS = ((20, 17, 15), (48, 33, 24), (89, 57, 35),
+          (148, 106, 62), (190, 160, 110), (150, 148, 145))  # fmt: skip
 _IRISES = ((60, 40, 25), (90, 70, 40), (70, 95, 120), (80, 100, 70))
 
 
@@ -139,7 +134,7 @@ class Figure:
 
     faces: (F, 3). part: (F,) of each (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
     the parts that have one. rest: (V, 3) metres, each vertex of the body at rest.
-    offset: (V,) metres of clothes and hair along its normal. label: (F,) BODY or HEAD.
+    offset: (V,) metres of clothes and hair along its normal. head: (F,) whether it is of the head.
     joint: (F,) the joint that moves it most.
     """
 
@@ -149,7 +144,7 @@ class Figure:
     patterns: dict[int, Pattern]
     rest: FloatArray
     offset: FloatArray
-    label: NDArray[np.uint8]
+    head: BoolArray
     joint: IntArray
 
 
@@ -169,7 +164,6 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
     offset = np.where(worn, look.loose_m * folds, 0.0)
     offset[vertex_part == HAIR] = look.hair_m
     offset[np.isin(vertex_part, (SHOES, SOLES))] = 0.004
-    head = _among(body, joint, ("head", "eye."))
     return Figure(
         faces=body.faces,
         part=part,
@@ -177,7 +171,7 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
         patterns={TOP: look.top_pattern, BOTTOM: look.bottom_pattern},
         rest=rest.astype(np.float32),
         offset=_smoothed(body.faces, offset),
-        label=np.where(head, HEAD, BODY).astype(np.uint8),
+        head=_among(body, joint, ("head", "eye.")),
         joint=joint,
     )
 
@@ -191,7 +185,7 @@ def _smoothed(faces: IntArray, offset: FloatArray) -> FloatArray:
     return offset
 
 
-def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> NDArray[np.bool_]:
+def _among(body: BodyModel, owner: IntArray, prefixes: tuple[str, ...]) -> BoolArray:
     named = [b for b, name in enumerate(body.joint_names) if name.startswith(prefixes)]
     return np.asarray(np.isin(owner, named))
 
@@ -262,3 +256,32 @@ def _share(at: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """(N,) position of each point's projection on the line from a (0) to b (1)."""
     d = b - a
     return np.asarray(((at - a) * d).sum(axis=1) / (d * d).sum(axis=1))
+
+
+_SIDE = 32
+
+
+@cache
+def _lattice() -> NDArray[np.float32]:
+    """(32, 32, 32) values 0..1 that repeat without a seam."""
+    return np.random.default_rng(0).random((_SIDE, _SIDE, _SIDE)).astype(np.float32)
+
+
+def smooth_noise(at: NDArray[np.floating]) -> FloatArray:
+    """(N,) 0..1 at positions (N, 3), in units of the correlation length."""
+    return np.asarray(map_coordinates(_lattice(), at.T, order=1, mode="grid-wrap"), np.float64)
+
+
+def noise_picture(
+    rng: np.random.Generator, size: tuple[int, int], coarsest: int
+) -> NDArray[np.float32]:
+    """(height, width) 0..1: octaves of noise, from `coarsest` cells across to pixels."""
+    width, height = size
+    total, weight = np.zeros((height, width), np.float32), 0.0
+    cells, share = coarsest, 1.0
+    while cells < width:
+        grid = rng.random((max(2, cells * height // width), cells)).astype(np.float32)
+        total += share * cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC)
+        weight += share
+        cells, share = cells * 2, share * 0.6
+    return np.asarray(np.clip(total / weight, 0, 1), np.float32)

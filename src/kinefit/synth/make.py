@@ -7,9 +7,9 @@ writes the videos. The result does not depend on the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context
@@ -26,44 +26,45 @@ from kinefit.body.model import BodyModel
 from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
 from kinefit.io.video import VideoWriter
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json, sha256_path
 from kinefit.synth.body_points import body_points
-from kinefit.synth.manifest import CALIBRATION, CLAIM, MANIFEST, TRUTH, read_manifest
-from kinefit.synth.masks import LabelRuns
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.scene import CameraSpec, Scene, pictures_in, sample_scene
 from kinefit.synth.scene_options import SynthOptions
 from kinefit.synth.scene_renderer import NO_PICTURE, RenderedFrame, SceneRenderer
 from kinefit.synth.subjects import mass, stature
-from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth, write_truth
-from kinefit.types import (
-    BodyMotion,
-    CameraRig,
-    InputError,
-    Keypoints3D,
-    Markers,
-    Timeline,
+from kinefit.synth.truth import (
+    CALIBRATION,
+    CLAIM,
+    MANIFEST,
+    TRUTH,
+    LabelRuns,
+    PersonTruth,
+    SceneTruth,
+    ViewTruth,
+    read_manifest,
+    write_truth,
 )
+from kinefit.types import BodyMotion, CameraRig, InputError, Keypoints3D, Markers, Timeline
 
 _CHUNK = 8  # frames rendered at a time: posing a mesh is quicker for several
 
-Progress = Callable[[int, int], None]
-
 
 def make_scenes(
-    options: SynthOptions,
     out: Path,
+    options: SynthOptions,
     count: int = 1,
     *,
     processes: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[Path]:
     """Render `count` scenes: into `out`, or its folders scene_00000, ... if there are several.
 
     Existing scenes of the same options and code are kept. Several scenes are rendered at the same
-    time, one in each process. Returns the folders. Raises InputError as `make_scene` and
-    `sample_scene` do.
+    time, one in each process: a script calls this under `if __name__ == "__main__":`. Returns the
+    folders. Raises InputError as `make_scene` and `sample_scene` do.
     """
     processes = processes or os.cpu_count() or 1
     body, library = load_anny(), motion_library(options.motion)
@@ -72,10 +73,10 @@ def make_scenes(
     scenes = (sample_scene(options, i, body, library) for i in missing)
     if len(missing) <= 1 or processes == 1:
         for done, (i, scene) in enumerate(zip(missing, scenes, strict=True)):
-            per_frame = progress if count == 1 else lambda done, total: None
+            per_frame = progress if count == 1 else lambda stage, done, total: None
             make_scene(scene, folders[i], processes=processes, progress=per_frame)
             if count > 1:
-                progress(count - len(missing) + done + 1, count)
+                progress("film", count - len(missing) + done + 1, count)
     else:
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             jobs = [
@@ -85,7 +86,7 @@ def make_scenes(
             try:
                 for done, job in enumerate(as_completed(jobs)):
                     job.result()
-                    progress(count - len(missing) + done + 1, count)
+                    progress("film", count - len(missing) + done + 1, count)
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # or the others would all be rendered first
                 raise
@@ -97,7 +98,7 @@ def make_scene(
     out: Path,
     *,
     processes: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> None:
     """Render `scene` into the folder `out`: a video per camera, the calibration with its errors,
     the truth, and last `scene.json`: how it was made, and the SHA-256 of every file.
@@ -109,16 +110,21 @@ def make_scene(
     out.mkdir(parents=True, exist_ok=True)
     (out / CLAIM).touch()
     remove_partial(out)
-    body = load_anny()
+    body, options, videos = load_anny(), scene.options, _videos(scene)
     frames = _rendered(scene, body, processes or os.cpu_count() or 1)
     rows: list[list[RenderedFrame]] = []
     with ExitStack() as opened:
-        writers = [opened.enter_context(_writer(scene, f, out)) for f in scene.cameras]
+        writers = [
+            opened.enter_context(
+                VideoWriter(out / file, options.size, rate_hz=options.rate, quality=options.quality)
+            )
+            for file in videos
+        ]
         for k, row in enumerate(frames):
             for writer, frame in zip(writers, row, strict=True):
-                writer.add(frame.picture, k / scene.options.rate)
+                writer.add(frame.picture, k / options.rate)
             rows.append([replace(frame, picture=NO_PICTURE) for frame in row])
-            progress(k + 1, scene.options.frames)
+            progress("film", k + 1, options.frames)
     truth = SceneTruth(
         tuple(_person_truth(scene, body, p) for p in range(len(scene.people))),
         tuple(_view_truth(scene, f, [row[c] for row in rows]) for c, f in enumerate(scene.cameras)),
@@ -126,32 +132,25 @@ def make_scene(
     write_truth(out / TRUTH, truth)
     given = CameraRig(tuple(f.given for f in scene.cameras))
     write_calibration(out / CALIBRATION, given, "aniposelib")
-    listed = {name: sha256_file(out / name) for name in _files(scene)}
-    about = {"kinefit": __version__, "key": scene_key(scene.options, scene.number)}
+    listed = {name: sha256_file(out / name) for name in (*videos, CALIBRATION, TRUTH)}
+    about = {"kinefit": __version__, "key": scene_key(options, scene.number)}
     write_json(out / MANIFEST, {**about, **scene.to_json(), "sha256": listed})
     (out / CLAIM).unlink()
 
 
-def _writer(scene: Scene, spec: CameraSpec, out: Path) -> VideoWriter:
-    options = scene.options
-    path = out / f"{spec.camera.name}.mp4"
-    return VideoWriter(path, options.size, rate_hz=options.rate, quality=options.quality)
-
-
-def _files(scene: Scene) -> list[str]:
-    """The files of a scene beside its manifest."""
-    return [*(f"{f.camera.name}.mp4" for f in scene.cameras), CALIBRATION, TRUTH]
+def _videos(scene: Scene) -> list[str]:
+    return [f"{spec.camera.name}.mp4" for spec in scene.cameras]
 
 
 def _refuse_foreign(scene: Scene, out: Path) -> None:
     """InputError for files of another origin: another program's, or a user's own."""
     found = {p.name for p in out.iterdir()} if out.is_dir() else set()
-    ours = {*_files(scene), MANIFEST, CLAIM} if {MANIFEST, CLAIM} & found else set()
+    made = {*_videos(scene), CALIBRATION, TRUTH, MANIFEST, CLAIM}
+    ours = made if {MANIFEST, CLAIM} & found else set()
     foreign = sorted(n for n in found if n not in ours and not n.startswith(PARTIAL))
     if foreign:
-        raise InputError(
-            out, f"it holds {foreign[0]}, which is not a file of this scene", "name a new folder"
-        )
+        reason = f"it holds {foreign[0]}, which is not a file of this scene"
+        raise InputError(out, reason, "name a new folder")
 
 
 def scene_key(options: SynthOptions, number: int) -> str:
@@ -175,17 +174,15 @@ def by_content(options: SynthOptions) -> dict[str, Any]:
 
 def _is_made(folder: Path, options: SynthOptions, number: int) -> bool:
     """Whether the folder holds this scene, complete."""
-    try:
-        manifest = read_manifest(folder)
-    except InputError:
-        return False
-    return manifest.get("key") == scene_key(options, number)
+    with suppress(InputError):
+        return bool(read_manifest(folder).get("key") == scene_key(options, number))
+    return False
 
 
 def _rendered(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[RenderedFrame]]:
     """All frames in order: a list of the cameras' images for each."""
-    starts = range(0, scene.options.frames, _CHUNK)
-    chunks = [(first, min(_CHUNK, scene.options.frames - first)) for first in starts]
+    count = scene.options.frames
+    chunks = [(first, min(_CHUNK, count - first)) for first in range(0, count, _CHUNK)]
     if processes == 1 or len(chunks) == 1:
         renderer = SceneRenderer(scene, body)
         for first, count in chunks:
@@ -222,11 +219,8 @@ def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:
     points = body_points(body)
     keypoints, marks = points.at(rotations, translation, shape)
     feet = [points.keypoints.index(name) for name in FEET]
-    markers = Markers(
-        timeline,
-        (*points.keypoints, *points.markers),
-        np.concatenate([keypoints, marks], axis=1),
-    )
+    names = (*points.keypoints, *points.markers)
+    markers = Markers(timeline, names, np.concatenate([keypoints, marks], axis=1))
     return PersonTruth(
         points=Keypoints3D(timeline, points.keypoints, keypoints, "world"),
         markers=markers,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
@@ -77,7 +78,6 @@ class Clip:
 
         and w at a knot is that of the parabola through it and its neighbours (Catmull-Rom, on the
         group: both neighbours' rotation vectors are taken in the knot's own axes).
-
         Raises InvalidData for times outside the span.
         """
         t = np.asarray(times, dtype=np.float64)
@@ -90,7 +90,9 @@ class Clip:
         k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self) - 2)
         step = self._steps[k]
         u = np.clip((t - self.times[k]) / step, 0, 1)
-        return self._turned(k, u, step), self._moved(k, u, step)
+        start, v, h = self.root_path[k], self._velocities, step[:, None]
+        end = self.root_path[k + 1] - start
+        return self._turned(k, u, step), start + _hermite(u[:, None], end, h * v[k], h * v[k + 1])
 
     @cached_property
     def _steps(self) -> FloatArray:
@@ -125,11 +127,6 @@ class Clip:
         vector = _hermite(u[:, None, None], end, h * self._spins[k], h * arriving)
         out[:, self._moving] = out[:, self._moving] @ so3.exp(vector)
         return out
-
-    def _moved(self, k: IntArray, u: FloatArray, step: FloatArray) -> FloatArray:
-        start, v = self.root_path[k], self._velocities
-        end, h = self.root_path[k + 1] - start, step[:, None]
-        return np.asarray(start + _hermite(u[:, None], end, h * v[k], h * v[k + 1]))
 
 
 def _knot_slopes(slopes: FloatArray, steps: FloatArray) -> FloatArray:
@@ -187,3 +184,59 @@ def part(clip: Clip, start_s: float, end_s: float) -> Clip:
     times = np.concatenate([[start_s], inside, [end_s]])
     rotations, root = clip.at(times)
     return replace(clip, times=times, rotations=rotations, root_path=root)
+
+
+# SD of the Gaussian whose mean is the path over the floor: a stride. Left is the sway of steps.
+_TREADMILL_S = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class MovingBody:
+    """One body in one motion.
+
+    clip: on this body, in the scene's world; its times are the scene's clock, its root path is
+    where this body's root joint is. head: (3,) metres, the root joint at rest.
+    """
+
+    clip: Clip
+    head: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        body: BodyModel,
+        shape: FloatArray,
+        times: FloatArray,
+        rotations: FloatArray,
+        translation: FloatArray,
+        name: str,
+    ) -> MovingBody:
+        """From poses (T, B, 3, 3), (T, 3) at `times` (T,) seconds of a body of that shape."""
+        head = body.rest_joints(shape)[0]
+        clip = Clip(
+            name, name, body.joint_names, times, rotations, translation + head, max(head[1], 0.1)
+        )
+        return cls(clip, head)
+
+    def at(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Rotations (N, B, 3, 3) and translations (N, 3) metres at `times` (N,).
+
+        Raises InvalidData outside the motion.
+        """
+        rotations, root = self.clip.at(times)
+        return rotations, root - self.head
+
+    def placed_at(self, place: tuple[float, float, float]) -> MovingBody:
+        """The middle of the path moved to `place`: x, z metres and heading about Y, radians."""
+        x, z, heading = place
+        path = self.clip.root_path
+        middle = (path.min(axis=0) + path.max(axis=0)) / 2 * [1, 0, 1]
+        centred = replace(self.clip, root_path=path - middle)
+        return replace(self, clip=moved(centred, heading, np.array([x, 0.0, z])))
+
+    def in_place(self) -> MovingBody:
+        """The same motion as on a treadmill: without the path over the floor."""
+        path, times = self.clip.root_path.copy(), self.clip.times
+        step = float(np.median(np.diff(times)))
+        path[:, ::2] -= gaussian_filter1d(path[:, ::2], _TREADMILL_S / step, 0, mode="nearest")
+        return replace(self, clip=replace(self.clip, root_path=path))

@@ -21,8 +21,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, to_camera
 from kinefit.render.mesh import Visible, rasterise
 from kinefit.synth.backdrop import Backdrop, Room
-from kinefit.synth.lattice_noise import smooth_noise
-from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance
+from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance, smooth_noise
 from kinefit.types import Camera, FloatArray, IntArray
 
 PropKind = Literal["box", "post", "table"]
@@ -84,9 +83,8 @@ class Prop:
 
     def mesh(self) -> tuple[FloatArray, IntArray]:
         """Vertices (V, 3) metres, world, and faces (F, 3)."""
-        boxes = [(np.zeros(3), np.array(self.size))]
-        if self.kind == "table":
-            boxes = _table(*self.size)
+        whole = [(np.zeros(3), np.array(self.size))]
+        boxes = _table(*self.size) if self.kind == "table" else whole
         corners = np.concatenate([low + size * (_UNIT - [0.5, 0, 0.5]) for low, size in boxes])
         faces = np.concatenate([_UNIT_FACES + 8 * i for i in range(len(boxes))])
         corners = corners @ so3.exp(np.array([0.0, self.yaw, 0.0])).T
@@ -162,8 +160,8 @@ class Painter:
         size: tuple[int, int],
         home: Camera | None = None,
     ) -> None:
-        self._light, self._size = light, size
-        self._place = room, size, home
+        self._light, self._size, self._home = light, size, home
+        self._room = room
         self._scene = _Meshes.of(figures, props)
         self._key = light.key * np.array([1 + light.warmth, 1.0, 1 - light.warmth])
 
@@ -181,16 +179,17 @@ class Painter:
         backdrop, floor = self._backdrop.draw(cameras[middle])
         behind = backdrop * shadow.on_floor(floor)[..., None]
         total = np.zeros(behind.shape, np.float32)
-        truth = None
         for s, shift in enumerate(_JITTER):
             k = s if len(cameras) == len(_JITTER) else middle
             at = worn + self._scene.step(vertices[middle], vertices[k]) if k != middle else worn
             seen = self._visible(cameras[k], at, shift)
+            corner, share = self._scene.faces[seen.face].T, seen.shares.astype(np.float32)
             light = behind.copy()
-            light[seen.y, seen.x] = self._exposed(seen, shade)
+            reflected = self._scene.reflectance(seen.face, corner, share)
+            light[seen.y, seen.x] = reflected * _mixed(shade, corner, share)
             total += light
-            truth = seen if s == len(_JITTER) // 2 else truth
-        assert truth is not None
+            if s == len(_JITTER) // 2:
+                truth = seen
         return self._shot(total / np.float32(len(_JITTER)), truth)
 
     def outline(self, camera: Camera, bodies: Sequence[FloatArray]) -> Shot:
@@ -201,7 +200,8 @@ class Painter:
 
     @cached_property
     def _backdrop(self) -> Backdrop:
-        return Backdrop(*self._place)
+        """Painted when it is first seen: an outline needs none."""
+        return Backdrop(self._room, self._size, self._home)
 
     def _visible(self, camera: Camera, at: FloatArray, shift: FloatArray) -> Visible:
         uv = project(camera, at) + shift
@@ -214,14 +214,6 @@ class Painter:
         sky = self._light.ambient * (0.65 + 0.35 * normals[:, 1])  # the floor reflects less
         light = sky[:, None] + facing[:, None] * self._key
         return np.asarray(light * self._scene.grain[:, None], np.float32)
-
-    def _exposed(self, seen: Visible, shade: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3) linear light of the pixels in `seen`."""
-        corner = self._scene.faces[seen.face].T
-        share = seen.shares.astype(np.float32)
-        out = self._scene.reflectance(seen.face, corner, share)
-        out *= _mixed(shade, corner, share)
-        return out
 
     def _shot(self, picture: NDArray[np.float32], seen: Visible) -> Shot:
         shape = self._size[::-1]
@@ -261,22 +253,21 @@ class _Meshes:
         things = [prop.mesh() for prop in props]
         meshes = [f.faces for f in figures] + [faces for _, faces in things]
         places = [f.rest for f in figures] + [at.astype(np.float32) for at, _ in things]
-        count = [len(at) for at in places]
-        start = np.cumsum([0, *count])
-        ids = [*range(len(figures)), *(PROPS_FROM + k for k in range(len(props)))]
-        lengths = [len(faces) for faces in meshes]
-        firsts = np.cumsum([0, *lengths])[:-1]
         palettes = [f.palette for f in figures] + [np.array([p.color]) for p in props]
-        base = np.cumsum([0, *(len(p) for p in palettes)])
         parts = [f.part.astype(np.int64) for f in figures]
         parts += [np.zeros(len(faces), np.int64) for _, faces in things]
         offsets = [f.offset for f in figures] + [np.zeros(len(at)) for at, _ in things]
+        ids = [*range(len(figures)), *(PROPS_FROM + k for k in range(len(props)))]
+        lengths = [len(faces) for faces in meshes]
+        start, first, base = (
+            np.cumsum([0, *counts]) for counts in (map(len, places), lengths, map(len, palettes))
+        )
         faces = np.concatenate([f + s for f, s in zip(meshes, start[:-1], strict=True)])
         rows = np.repeat(np.arange(len(faces)), 3)
         return cls(
             faces=faces,
             surface=np.repeat(np.array(ids, np.int16), lengths),
-            first=np.repeat(firsts, lengths),
+            first=np.repeat(first[:-1], lengths),
             part=np.concatenate([p + b for p, b in zip(parts, base[:-1], strict=True)]),
             palette=np.concatenate(palettes).astype(np.float32),
             cloth={
@@ -295,21 +286,15 @@ class _Meshes:
     def dressed(self, bodies: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
         """(V, 3) all vertices with clothes and hair on, and (V, 3) their normals."""
         bare = np.concatenate([*bodies, self.props])
-        normals = self._normals(bare)
-        worn = bare + self.offset[:, None] * normals
-        return worn, normals
+        a, b, c = (bare[corner] for corner in self.faces.T)
+        total = self.around @ so3.cross(b - a, c - a)
+        normals = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+        return bare + self.offset[:, None] * normals, normals
 
     def step(self, before: Sequence[FloatArray], now: Sequence[FloatArray]) -> FloatArray:
         """(V, 3) metres from one time to another; objects do not move."""
-        return np.concatenate(
-            [np.concatenate(now) - np.concatenate(before), np.zeros_like(self.props)]
-        )
-
-    def _normals(self, at: FloatArray) -> FloatArray:
-        a, b, c = (at[corner] for corner in self.faces.T)
-        total = self.around @ so3.cross(b - a, c - a)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        return np.asarray(total / np.maximum(length, 1e-12))
+        moved = np.concatenate(now) - np.concatenate(before)
+        return np.concatenate([moved, np.zeros_like(self.props)])
 
     def reflectance(
         self, face: IntArray, corner: IntArray, share: NDArray[np.float32]
@@ -344,10 +329,8 @@ def _mixed(
     values: NDArray[np.float32], corner: IntArray, share: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """(N, 3) of vertex values (V, 3) at shares (3, N) of corners (3, N)."""
-    out = values[corner[0]] * share[0][:, None]
-    for k in (1, 2):
-        out += values[corner[k]] * share[k][:, None]
-    return np.asarray(out)
+    a, b, c = (values[at] * of[:, None] for at, of in zip(corner, share, strict=True))
+    return np.asarray(a + b + c)
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,7 +387,6 @@ class _Shadow:
         """(N,) share of the key light that reaches points (N, 3) metres."""
         down = at[:, ::2] - at[:, 1:2] * self.slope
         pixel = np.round((down - self.corner[:2]) / self.corner[2]).astype(np.int64)
-        h, w = self.highest.shape
-        x, y = np.clip(pixel[:, 0], 0, w - 1), np.clip(pixel[:, 1], 0, h - 1)
+        x, y = np.clip(pixel, 0, np.array(self.highest.shape[::-1]) - 1).T
         hidden = self.highest[y, x] > at[:, 1] + _SHADOW_SKIN_M
         return np.where(hidden, 1 - self.strength, 1.0)

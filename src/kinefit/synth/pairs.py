@@ -1,13 +1,14 @@
 """Training pairs: the detector's points and the true ones, one row per image of a person.
 
 Rows are in shards, each made from the seed and its number alone, so that an interrupted run can go
-on, and shards can be made anywhere. Their content: `kinefit.synth.pair_files`.
+on, and shards can be made anywhere. The names of arrays are those of published training samples of
+Part Orientation Fields.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -24,25 +25,82 @@ from kinefit.detect.mediapipe import picture_network
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.detector_errors import detector_errors, draw
 from kinefit.synth.make import by_content
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
-from kinefit.synth.pair_files import FIELDS, unit_torso
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
-from kinefit.types import InputError
+from kinefit.types import FloatArray, InputError
+
+# Name -> shape of a row, meaning; 17 points of coco17, 33 of blazepose33. "Unit torso": from the
+# middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
+FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
+    "pose_2d": ((17, 2), "pixels, detected; NaN where the person was missed"),
+    "projected_2d": ((17, 2), "pixels, true"),
+    "ground_truth": ((17, 3), "true, camera axes, unit torso"),
+    "corrupted": ((17, 3), "the detector's own 3D, camera axes, of its own unit torso"),
+    "visibility": ((17,), "0..1, the detector's; 0 where the person was missed"),
+    "camera_R": ((3, 3), "rotation, world (Y up) to camera"),
+    "gt_scale": ((), "metres, true length of the torso"),
+    "detected_33": ((33, 2), "pixels"),
+    "score_33": ((33,), "0..1"),
+    "world_33": ((33, 3), "metres, camera axes, from the mid-hip: the detector's own 3D"),
+    "true_33": ((33, 2), "pixels; NaN for points that the body lacks"),
+    "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
+    "sight_33": ((33,), "codes of kinefit.synth.truth.Visibility"),
+    "K": ((3, 3), "intrinsics, pixels"),
+    "size": ((2,), "width, height of the picture"),
+    "stature_m": ((), "metres, standing"),
+    "scene": ((), "number of the scene: rows of one scene share body, clothes and room"),
+}
+
+
+def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
+    """(17, 3) points of coco17 from the mid-hip in torso lengths, and that length, metres."""
+    hips, shoulders = (
+        xyz[[_COCO.points.index(side + what) for side in "LR"]].mean(axis=0)
+        for what in ("Hip", "Shoulder")
+    )
+    length = float(np.linalg.norm(shoulders - hips))
+    return (xyz - hips) / length, length
+
+
+def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
+    """All rows of a folder's shards, the arrays of `FIELDS`.
+
+    Raises InputError when there are none, when one is damaged, and for shards of different options.
+    """
+    files = sorted(folder.glob("pairs_*.npz"))
+    if not files:
+        raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
+    parts = [_read_shard(file) for file in files]
+    if len({str(part["key"]) for part in parts}) > 1:
+        raise InputError(folder, "holds pairs of different options", "delete the older ones")
+    return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
+
+
+def _read_shard(file: Path) -> dict[str, NDArray[Any]]:
+    stored, hint = read_npz(file), "delete it, make it again"
+    lacking = [name for name in (*FIELDS, "key") if name not in stored]
+    if lacking:
+        raise InputError(file, f"is no shard of pairs: it lacks {lacking[0]}", hint)
+    count = stored["pose_2d"].shape[:1]
+    for name, (shape, _) in FIELDS.items():
+        if stored[name].shape != (*count, *shape) or stored[name].dtype.kind not in "fiu":
+            raise InputError(file, f"is no shard of pairs: its {name} has another shape", hint)
+    return stored
+
 
 _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
 _FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
-_MOMENTS, _DRAWN_MOMENTS = (
-    4,
-    20,
-)  # frames of each scene: set-up dominates without rendering
+_MOMENTS, _DRAWN_MOMENTS = 4, 20  # frames of each scene: set-up dominates without rendering
 _ROWS = 252  # of a shard: 21 scenes
+_NOTHING = Landmarks(np.full((33, 2), np.nan), np.zeros(33), np.full((33, 3), np.nan))
 
 
 @dataclass(frozen=True)
@@ -66,39 +124,34 @@ def make_pairs(
     options: PairOptions,
     *,
     processes: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[Path]:
     """Fill the folder `out` with shards of rows; existing ones are kept.
 
-    progress: called with rows done and in all. processes: None: one per core.
+    progress: called with rows done and in all. processes: None: one per core; a script calls this
+    under `if __name__ == "__main__":`.
     """
     out.mkdir(parents=True, exist_ok=True)
     motion_library(options.motion)  # refuses a bad file, and caches its motions
-    key = _key(options)
+    chosen = by_content(options)
+    del chosen["options"]["count"]  # a larger count only adds shards
+    key = sha256_json({**chosen, "code": code_version()})
     count = -(-options.count // _ROWS)
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
     missing = [shard for shard in shards if not shard.is_done()]
     done = count - len(missing)
-    progress(done * _ROWS, count * _ROWS)
+    progress("pairs", done * _ROWS, count * _ROWS)
     for _ in _made(missing, options, processes or os.cpu_count() or 1):
         done += 1
-        progress(done * _ROWS, count * _ROWS)
+        progress("pairs", done * _ROWS, count * _ROWS)
     return [shard.path for shard in shards]
 
 
-def _key(options: PairOptions) -> str:
-    chosen = by_content(options)
-    del chosen["options"]["count"]  # a larger count only adds shards
-    return sha256_json({**chosen, "code": code_version()})
-
-
 def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:
-    if not shards:
-        return
-    context = get_context("spawn")
-    workers = min(processes, len(shards))
-    with ProcessPoolExecutor(workers, context, _open, (options,)) as pool:
-        yield from pool.map(_make_shard, shards)
+    if shards:
+        workers = min(processes, len(shards))
+        with ProcessPoolExecutor(workers, get_context("spawn"), _open, (options,)) as pool:
+            yield from pool.map(_make_shard, shards)
 
 
 _maker: _Maker  # set in each worker
@@ -125,31 +178,25 @@ class _Maker:
     body: BodyModel
     network: Network | None
 
-    @property
-    def moments(self) -> int:
-        """Number of frames of each scene."""
-        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
-        return min(wanted, self.options.frames)
-
     def rows(self, shard: int) -> dict[str, NDArray[Any]]:
         """The arrays of `FIELDS` for one shard."""
-        per_scene = self.options.views * self.moments
-        scenes = -(-_ROWS // per_scene)
-        found = [row for i in range(scenes) for row in self._scene_rows(shard * scenes + i)]
+        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
+        moments = min(wanted, self.options.frames)
+        scenes = -(-_ROWS // (self.options.views * moments))
+        found = [
+            row for i in range(scenes) for row in self._scene_rows(shard * scenes + i, moments)
+        ]
         return {name: np.stack([row[name] for row in found[:_ROWS]]) for name in FIELDS}
 
-    def _scene_rows(self, number: int) -> Iterator[dict[str, Any]]:
+    def _scene_rows(self, number: int, moments: int) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng((self.options.seed, number, 1))
         props = int(rng.integers(self.options.props + 1))
         chosen = self.options.model_copy(update={"props": props})
         scene = sample_scene(chosen, number, self.body, self.library)
         renderer = SceneRenderer(scene, self.body)
-        for frame in np.sort(rng.choice(chosen.frames, self.moments, replace=False)).tolist():
-            filmed = (
-                renderer.visibility_pass(frame)
-                if self.network is None
-                else renderer.render(frame, 1)[0]
-            )
+        for frame in np.sort(rng.choice(chosen.frames, moments, replace=False)).tolist():
+            drawn = self.network is None
+            filmed = renderer.visibility_pass(frame) if drawn else renderer.render(frame, 1)[0]
             for view, seen in enumerate(filmed):
                 yield self._row(scene, renderer, frame, view, seen)
 
@@ -168,7 +215,7 @@ class _Maker:
             "stature_m": stature,
         }
         if self.network is not None:
-            found = self.network(filmed.picture, 0.0) or _nothing()
+            found = self.network(filmed.picture, 0.0) or _NOTHING
         else:
             found = _drawn(true, np.random.default_rng((*scene.seed, view, frame, 2)))
         unit, scale = unit_torso(map_points(xyz, names, _COCO))
@@ -188,15 +235,8 @@ class _Maker:
         }
 
 
-def _nothing() -> Landmarks:
-    J = len(_BLAZE.points)
-    return Landmarks(np.full((J, 2), np.nan), np.zeros(J), np.full((J, 3), np.nan))
-
-
 def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:
     """A sampled detection of the person in a row."""
-    one = draw(
-        detector_errors(), rng, true["true_33"][None], true["xyz_33"][None],
-        true["sight_33"][None], true["K"], true["stature_m"],
-    )  # fmt: skip
-    return Landmarks(one.xy[0], one.score[0], one.world[0])
+    xy, xyz, sight = (true[name][None] for name in ("true_33", "xyz_33", "sight_33"))
+    one = draw(detector_errors(), rng, xy, xyz, sight, true["K"], true["stature_m"])
+    return Landmarks(one.xy[0], one.score[0], one.body[0])

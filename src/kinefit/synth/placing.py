@@ -53,7 +53,6 @@ def placed(
 
     Times are the clip's: a small body moves as slowly as a large one. Children are faster, by the
     root of the scale (Alexander 1989, Physiol Rev 69(4), dynamic similarity): see `retimed`.
-
     Raises InvalidData for times outside the clip, or when its joints are not the body's.
     """
     if clip.joint_names != body.joint_names:
@@ -61,7 +60,8 @@ def placed(
     rotations, root = clip.at(times)
     scale = hip_height(body, shape) / clip.hip_height_m
     head = body.rest_joints(shape)[0]
-    grid = _grid(clip)
+    count = max(int(np.ceil(clip.duration_s * _GRID_HZ)) + 1, 2)
+    grid = np.linspace(clip.times[0], clip.times[-1], count)
     correction = _correction(clip, body, shape, grid, scale)
     shift = np.stack([np.interp(times, grid, correction[:, i]) for i in range(3)], axis=-1)
     return rotations, scale * root + shift - head
@@ -95,10 +95,9 @@ def standing_heights(body: BodyModel, shape: FloatArray) -> FloatArray:
 @lru_cache(maxsize=4)
 def _foot_vertices(body: BodyModel) -> tuple[IntArray, FloatArray]:
     """(n,) vertices of the points of the feet, and (4, n) their shares."""
-    sources = [body.regressor(name) for name in FEET]
-    if any(isinstance(source, str) for source in sources):
+    parts = [source for n in FEET if not isinstance(source := body.regressor(n), str)]
+    if len(parts) < len(FEET):
         raise InvalidData(f"Body {body.name} has no heels and toes on its mesh.")
-    parts = [source for source in sources if not isinstance(source, str)]
     vertices = np.unique(np.concatenate([index for index, _ in parts]))
     pick = np.zeros((len(FEET), len(vertices)))
     for row, (index, share) in zip(pick, parts, strict=True):
@@ -119,11 +118,6 @@ def lowest_candidates(body: BodyModel) -> IntArray:
     edge = np.where((height < _FOOT_M) | out, _FINE_M, _CUBE_M)[:, None]
     cube = np.column_stack([edge / _FINE_M, np.floor(rest / edge)]).astype(np.int64)
     return np.sort(np.unique(cube, axis=0, return_index=True)[1])
-
-
-def _grid(clip: Clip) -> FloatArray:
-    count = max(int(np.ceil(clip.duration_s * _GRID_HZ)) + 1, 2)
-    return np.linspace(clip.times[0], clip.times[-1], count)
 
 
 def _correction(
@@ -185,10 +179,7 @@ def _speed(times: FloatArray, points: FloatArray) -> FloatArray:
     """(T, K) m/s over `_SPAN_S` around each time, or what of it lies within."""
     before = np.maximum(times - _SPAN_S / 2, times[0])
     after = np.minimum(times + _SPAN_S / 2, times[-1])
-    flat = points.reshape(len(times), -1)
-    ends = [
-        np.stack([np.interp(t, times, column) for column in flat.T], axis=-1)
-        for t in (before, after)
-    ]
-    moved = (ends[1] - ends[0]).reshape(points.shape)
+    columns = points.reshape(len(times), -1).T
+    start, end = (np.stack([np.interp(t, times, c) for c in columns], -1) for t in (before, after))
+    moved = (end - start).reshape(points.shape)
     return np.asarray(so3.norm(moved) / np.maximum(after - before, 1e-9)[:, None])

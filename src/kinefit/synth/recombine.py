@@ -7,13 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors import Capsules, Interpenetration, PriorJoints
 from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.synth.motion_clip import Clip, moved, turn_between
-from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData
+from kinefit.types import FloatArray, IntArray, InvalidData
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 # The upper body: this joint and all its descendants.
@@ -26,18 +25,15 @@ _EASE_STEPS = 8  # steps in which arms are moved out of the body
 
 def mirrored(clip: Clip) -> Clip:
     """The motion with left and right exchanged, as in a mirror beside the body."""
-    order = [clip.joint_names.index(_other_side(name)) for name in clip.joint_names]
+    other = {".L": ".R", ".R": ".L"}
+    twins = [name[:-2] + other.get(name[-2:], name[-2:]) for name in clip.joint_names]
+    order = [clip.joint_names.index(name) for name in twins]
     return replace(
         clip,
         name=f"{clip.name} mirrored",
         rotations=_MIRROR @ clip.rotations[:, order] @ _MIRROR,
         root_path=clip.root_path @ _MIRROR,
     )
-
-
-def _other_side(name: str) -> str:
-    stem, dot, side = name.rpartition(".")
-    return f"{stem}{dot}{'R' if side == 'L' else 'L'}" if dot and side in "LR" else name
 
 
 def retimed(clip: Clip, factor: float) -> Clip:
@@ -51,18 +47,16 @@ def retimed(clip: Clip, factor: float) -> Clip:
     return replace(clip, name=f"{clip.name} x{factor:.3g}", times=times)
 
 
-def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
+def spliced(lower: Clip, upper: Clip, body: BodyModel) -> Clip:
     """The hips and legs of one clip with the trunk, arms and head of another.
 
     As long as the shorter lasts, at `lower`'s times. Joints of the upper body are kept within their
     limits, and where arms would penetrate legs or hips deeper than in either clip, the whole upper
     body is moved towards that of `lower`, as little as needed.
 
-    body: of these joints, whose neutral shape is tested for penetration; None: Anny.
-
+    body: of these joints, whose neutral shape is tested for penetration.
     Raises InvalidData for clips of other joints than `body`'s, or that share less than two frames.
     """
-    body = body or _anny()
     for clip in (lower, upper):
         if clip.joint_names != body.joint_names:
             raise InvalidData(f"Clip {clip.name} is not of the joints of body {body.name}.")
@@ -70,7 +64,8 @@ def spliced(lower: Clip, upper: Clip, body: BodyModel | None = None) -> Clip:
     times = lower.times[lower.times <= lower.times[0] + lasting]
     own, root = lower.at(times)
     theirs, _ = upper.at(times - lower.times[0] + upper.times[0])
-    above, allowed = _above_waist(body), _limit(body, own, theirs)
+    above = _above_waist(body)
+    allowed = max(depth(body, own), depth(body, theirs)) + _DEEPER_M
     for step in range(_EASE_STEPS + 1):
         mixed = own.copy()
         mixed[:, above] = so3.slerp(theirs[:, above], own[:, above], step / _EASE_STEPS)
@@ -92,18 +87,19 @@ def joined(first: Clip, second: Clip, seconds: float) -> Clip:
 
     The second clip begins `seconds` before the first ends; it is rotated about the vertical and
     moved so that both agree best in the middle of that time, and the clips are blended.
-
     Raises InvalidData for clips of other joints, or shorter than the transition.
     """
     if first.joint_names != second.joint_names:
         raise InvalidData(f"Clips {first.name} and {second.name} are of different joints.")
     if not 0 < seconds <= min(first.duration_s, second.duration_s):
-        raise InvalidData(
-            f"A transition of {seconds} s does not fit into {first.name} and {second.name}."
-        )
+        clips = f"{first.name} and {second.name}"
+        raise InvalidData(f"A transition of {seconds} s does not fit into {clips}.")
     begins = first.times[-1] - seconds
     second = _aligned(first, second, seconds)
-    times, in_first, in_second = _joined_times(first, second, float(begins))
+    # In the transition, times are those of the first clip.
+    later = second.times[second.times > first.times[-1] + 1e-9]
+    times = np.concatenate([first.times, later])
+    in_first, in_second = times <= first.times[-1], times >= begins
     overlap = in_first & in_second
     n_joints = len(first.joint_names)
     rotations, root = np.empty((len(times), n_joints, 3, 3)), np.empty((len(times), 3))
@@ -111,9 +107,9 @@ def joined(first: Clip, second: Clip, seconds: float) -> Clip:
         rotations[rows], root[rows] = clip.at(np.clip(times[rows], clip.times[0], clip.times[-1]))
     u = np.clip((times[overlap] - begins) / seconds, 0, 1)
     share = u * u * (3 - 2 * u)
-    later, later_root = second.at(times[overlap])
-    rotations[overlap] = so3.slerp(rotations[overlap], later, share[:, None])
-    root[overlap] += share[:, None] * (later_root - root[overlap])
+    then, then_root = second.at(times[overlap])
+    rotations[overlap] = so3.slerp(rotations[overlap], then, share[:, None])
+    root[overlap] += share[:, None] * (then_root - root[overlap])
     return replace(
         first,
         name=f"{first.name}, {second.name}",
@@ -142,24 +138,6 @@ def _aligned(first: Clip, second: Clip, seconds: float) -> Clip:
     return moved(out, 0.0, shift * np.array([1.0, 0.0, 1.0]))
 
 
-def _joined_times(
-    first: Clip, second: Clip, begins: float
-) -> tuple[FloatArray, BoolArray, BoolArray]:
-    """(T,) seconds, and which of them lie in the first clip and in the second.
-
-    In the transition they are those of the first clip.
-    """
-    later = second.times[second.times > first.times[-1] + 1e-9]
-    times = np.concatenate([first.times, later])
-    return times, times <= first.times[-1], times >= begins
-
-
-@lru_cache(maxsize=1)
-def _anny() -> BodyModel:
-    """One object, so that results about it are cached."""
-    return load_anny()
-
-
 @lru_cache(maxsize=4)
 def _above_waist(body: BodyModel) -> IntArray:
     """Joints of the upper body."""
@@ -171,32 +149,22 @@ def _above_waist(body: BodyModel) -> IntArray:
 
 
 @lru_cache(maxsize=4)
-def _chain(body: BodyModel) -> Chain:
-    """The anatomical joints, with one point, which a chain needs."""
-    joints = list(dict.fromkeys(body.anatomy.values()))
-    return Chain.of(body, joints, {"Nose": {"Nose": 1.0}})
-
-
-@lru_cache(maxsize=4)
-def _capsules(body: BodyModel) -> Interpenetration:
-    return Interpenetration(Capsules.of(_chain(body)), body.shape.neutral, sigma=1.0, slack=0.0)
+def _chain(body: BodyModel) -> tuple[Chain, Interpenetration]:
+    """The anatomical joints, with one point, which a chain needs; and their capsules."""
+    chain = Chain.of(body, list(dict.fromkeys(body.anatomy.values())), {"Nose": {"Nose": 1.0}})
+    return chain, Interpenetration(Capsules.of(chain), body.shape.neutral, sigma=1.0, slack=0.0)
 
 
 def depth(body: BodyModel, rotations: FloatArray) -> float:
     """Largest penetration of the body's capsules, metres, over poses (T, B, 3, 3)."""
-    local = rotations[:, _chain(body).joint_index]
-    return float(_capsules(body).residual(local, slice(None)).max())
-
-
-def _limit(body: BodyModel, *sources: FloatArray) -> float:
-    return max(depth(body, rotations) for rotations in sources) + _DEEPER_M
+    chain, capsules = _chain(body)
+    return float(capsules.residual(rotations[:, chain.joint_index], slice(None)).max())
 
 
 def _within_limits(body: BodyModel, rotations: FloatArray, which: IntArray) -> FloatArray:
     """(T, B, 3, 3) with the joints `which` in their ranges."""
-    chain = _chain(body)
-    inside = rotations.copy()
+    chain, _ = _chain(body)
+    inside, out = rotations.copy(), rotations.copy()
     inside[:, chain.joint_index] = PriorJoints.of(chain).within(rotations[:, chain.joint_index])
-    out = rotations.copy()
     out[:, which] = inside[:, which]
     return out

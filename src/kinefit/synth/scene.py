@@ -15,17 +15,22 @@ import numpy as np
 from kinefit.body.model import BodyModel
 from kinefit.synth.backdrop import Room, sample_room
 from kinefit.synth.body_points import body_points
-from kinefit.synth.cameras import Sway, miscalibrated, sample_camera, sample_sway
+from kinefit.synth.cameras import (
+    Sensor,
+    Sway,
+    miscalibrated,
+    sample_camera,
+    sample_sensor,
+    sample_sway,
+)
 from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.keyframes import seat_height
 from kinefit.synth.look import Look, sample_look, sample_reflectance
-from kinefit.synth.motion_clip import Clip, hip_height, part
-from kinefit.synth.moving_body import MovingBody
+from kinefit.synth.motion_clip import Clip, MovingBody, hip_height, part
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
 from kinefit.synth.placing import placed
 from kinefit.synth.recombine import joined, mirrored, retimed, spliced
 from kinefit.synth.scene_options import SynthOptions
-from kinefit.synth.sensor import Sensor, sample_sensor
 from kinefit.synth.subjects import sample_shape
 from kinefit.types import Camera, FloatArray, InputError
 
@@ -105,28 +110,18 @@ class Scene:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; files by name only."""
-        options = self.options.model_dump(mode="json", exclude={"motion", "backgrounds"})
-        for key in ("motion", "backgrounds"):
-            path = getattr(self.options, key)
-            options[key] = None if path is None else path.name
+        options = self.options.model_dump(mode="json")
+        options |= {k: v.name for k in ("motion", "backgrounds") if (v := getattr(self.options, k))}
+        picture = self.room.picture and Path(self.room.picture).name
+        own = ("sway", "sensor", "shutter_s", "offset_s")
         return {
             "options": options,
             "scene": self.number,
             "people": [asdict(person) for person in self.people],
-            "room": {**asdict(self.room), "picture": Path(self.room.picture).name}
-            if self.room.picture
-            else asdict(self.room),
+            "room": asdict(self.room) | {"picture": picture},
             "light": asdict(self.light),
             "props": [asdict(prop) for prop in self.props],
-            "cameras": {
-                f.camera.name: {
-                    "sway": None if f.sway is None else asdict(f.sway),
-                    "sensor": asdict(f.sensor),
-                    "shutter_s": f.shutter_s,
-                    "offset_s": f.offset_s,
-                }
-                for f in self.cameras
-            },
+            "cameras": {f.camera.name: {k: asdict(f)[k] for k in own} for f in self.cameras},
         }
 
 
@@ -140,7 +135,9 @@ def sample_scene(
     """
     rng = np.random.default_rng((options.seed, number))
     chosen = _chosen(library, options.clip)
-    people, moving = [], []
+    people, moving, around = [], [], []
+    points = body_points(body)
+    reach = np.linspace(0, options.seconds, max(2, round(options.seconds * _SAMPLES_A_SECOND)))
     for p in range(options.people):
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
         motion = _sample_motion(rng, options, chosen)
@@ -149,10 +146,14 @@ def sample_scene(
         moving.append(_moving_body(motion, library, body, shape, place, options))
         seat = _seat(rng, motion, moving[-1], hip_height(body, shape))
         people.append(PersonSpec(tuple(shape.tolist()), look, motion, place, seat))
-    around = _reach(body, people, moving, options)
+        around.append(points.at(*moving[-1].at(reach), shape)[0].reshape(-1, 3))
     cameras = _sample_cameras(rng, options, np.concatenate(around))
     far = max(float(np.abs(f.camera.centre[[0, 2]]).max()) for f in cameras)
-    room = sample_room(rng, least_m=far + 0.5, picture=_sample_picture(rng, options.backgrounds))
+    picture = None
+    if options.backgrounds is not None:
+        pictures = pictures_in(options.backgrounds)
+        picture = str(pictures[int(rng.integers(len(pictures)))])
+    room = sample_room(rng, least_m=far + 0.5, picture=picture)
     return Scene(
         options=options,
         number=number,
@@ -217,7 +218,7 @@ def _moving_body(
     """The motion on a body, from a little before the first frame to a little after the last."""
     lower, upper = library[motion.lower], motion.upper
     following = library[motion.then] if motion.then is not None else lower
-    clip = lower if upper is None else spliced(lower, library[upper])
+    clip = lower if upper is None else spliced(lower, library[upper], body)
     margin = options.clock_offset + 2 / options.rate
     needed = options.seconds + 2 * margin
     # Small people step faster: a pendulum of half the length takes 0.7 of the time.
@@ -256,30 +257,12 @@ def _seat(
     )
 
 
-def _reach(
-    body: BodyModel,
-    people: Sequence[PersonSpec],
-    moving: Sequence[MovingBody],
-    options: SynthOptions,
-) -> list[FloatArray]:
-    """(N, 3) metres per person: positions of the person's points over the scene."""
-    points = body_points(body)
-    count = max(2, round(options.seconds * _SAMPLES_A_SECOND))
-    times = np.linspace(0, options.seconds, count)
-    out = []
-    for person, motion in zip(people, moving, strict=True):
-        keypoints, _ = points.at(*motion.at(times), np.array(person.shape))
-        out.append(keypoints.reshape(-1, 3))
-    return out
-
-
 def _sample_cameras(
     rng: np.random.Generator, options: SynthOptions, around: FloatArray
 ) -> tuple[CameraSpec, ...]:
-    first, count = rng.uniform(0, 2 * np.pi), options.views
-    out = []
-    for c in range(count):
-        azimuth = first + 2 * np.pi * (c + rng.uniform(-0.2, 0.2)) / count
+    first, out = rng.uniform(0, 2 * np.pi), []
+    for c in range(options.views):
+        azimuth = first + 2 * np.pi * (c + rng.uniform(-0.2, 0.2)) / options.views
         focal = rng.uniform(options.focal_min, options.focal_max)
         camera = sample_camera(
             rng, f"cam{c + 1:02d}", options.size, around, azimuth, focal,
@@ -291,16 +274,10 @@ def _sample_cameras(
         )  # fmt: skip
         offset = rng.uniform(-options.clock_offset, options.clock_offset) if c else 0.0
         sway = sample_sway(rng)
-        out.append(
-            CameraSpec(
-                camera=camera,
-                given=given,
-                sway=sway if options.handheld else None,
-                sensor=sample_sensor(rng, options.noise),
-                shutter_s=float(rng.uniform(0, options.shutter) / options.rate),
-                offset_s=float(offset),
-            )
-        )
+        sensor = sample_sensor(rng, options.noise)
+        shutter = float(rng.uniform(0, options.shutter) / options.rate)
+        held = sway if options.handheld else None
+        out.append(CameraSpec(camera, given, held, sensor, shutter, float(offset)))
     return tuple(out)
 
 
@@ -310,13 +287,6 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(folder, "holds no .jpg or .png", "name a folder of images")
     return found
-
-
-def _sample_picture(rng: np.random.Generator, folder: Path | None) -> str | None:
-    if folder is None:
-        return None
-    found = pictures_in(folder)
-    return str(found[int(rng.integers(len(found)))])
 
 
 def _sample_props(

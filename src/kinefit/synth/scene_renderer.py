@@ -13,15 +13,13 @@ from kinefit.body.model import BodyModel
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.video import Picture
 from kinefit.synth.body_points import body_points
-from kinefit.synth.cameras import moved
+from kinefit.synth.cameras import apply_sensor, moved
 from kinefit.synth.look import dress
-from kinefit.synth.masks import PROP, Labels, encode, person_label
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
 from kinefit.synth.scene import Scene
-from kinefit.synth.sensor import apply_sensor
 from kinefit.synth.subjects import stature
-from kinefit.synth.truth import Visibility
-from kinefit.types import BoolArray, Camera, FloatArray
+from kinefit.synth.truth import PROP, Labels, Visibility, encode, person_label
+from kinefit.types import Camera, FloatArray
 
 NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)  # where only the truth is wanted
 
@@ -92,16 +90,9 @@ class SceneRenderer:
             shot = self._painters[c].draw(cameras, shots)
             noise = np.random.default_rng((*self.scene.seed, c, first + k))
             camera = cameras[len(cameras) // 2]
-            xy, visibility = self._points_seen(camera, shot, [p[k] for p in points])
-            out.append(
-                RenderedFrame(
-                    apply_sensor(shot.picture, spec.sensor, noise),
-                    encode(self._labels(shot)),
-                    xy,
-                    visibility,
-                    camera,
-                )
-            )
+            seen = self._points_seen(camera, shot, [p[k] for p in points])
+            picture = apply_sensor(shot.picture, spec.sensor, noise)
+            out.append(RenderedFrame(picture, encode(self._labels(shot)), *seen, camera))
         return out
 
     @cached_property
@@ -130,7 +121,7 @@ class SceneRenderer:
         labels = np.zeros(shot.surface.shape, np.uint8)
         for p, figure in enumerate(self._figures):
             mine = shot.surface == p
-            head = figure.label[shot.face[mine]] == 2
+            head = figure.head[shot.face[mine]]
             labels[mine] = np.where(head, person_label(p, head=True), person_label(p))
         labels[shot.surface >= PROPS_FROM] = PROP
         return labels
@@ -147,20 +138,10 @@ class SceneRenderer:
         inside = np.asarray(((pixel >= 0) & (pixel < (width, height))).all(axis=-1))
         u, v = np.where(inside[..., None], pixel, 0).astype(np.int64).transpose(2, 0, 1)
         surface, before = shot.surface[v, u], depth - shot.depth[v, u]
-        own = surface == np.arange(len(points))[:, None]
-        return xy, _visibility(inside, own, before, np.stack(self._inside))
-
-
-def _visibility(
-    inside: BoolArray, own: BoolArray, before: FloatArray, below: FloatArray
-) -> NDArray[np.uint8]:
-    """Visibility of points (P, K).
-
-    inside: in the image. own: whether the surface at its pixel is the person's. before: metres
-    from that surface to the point behind it. below: metres of the point under its own skin: a
-    surface no further in front than twice that and a little is the skin of that joint.
-    """
-    hidden = before > np.where(own, 2 * below + 0.03, 0.0)
-    out = np.where(own, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
-    out = np.where(hidden, out, Visibility.VISIBLE)
-    return np.where(inside, out, Visibility.OUTSIDE).astype(np.uint8)
+        own = surface == np.arange(len(points))[:, None]  # the surface is the person's
+        # One no further in front than twice the point's depth below its skin, and a little, is the
+        # skin of that joint.
+        hidden = before > np.where(own, 2 * np.stack(self._inside) + 0.03, 0.0)
+        out = np.where(own, Visibility.SELF_OCCLUDED, Visibility.OCCLUDED)
+        out = np.where(hidden, out, Visibility.VISIBLE)
+        return xy, np.where(inside, out, Visibility.OUTSIDE).astype(np.uint8)

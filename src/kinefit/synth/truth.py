@@ -1,11 +1,13 @@
-"""The ground truth of a synthetic scene, and its file `truth.npz`.
+"""The files of a scene's folder: manifest, label images, and the ground truth `truth.npz`.
 
-The file holds plain arrays; `docs/synthetic.md` lists their names, shapes and units.
+`truth.npz` holds plain arrays; `docs/synthetic.md` lists their names, shapes and units.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -18,9 +20,8 @@ from scipy.interpolate import CubicSpline
 from kinefit.geometry import rotations as so3
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.pipeline.provenance import sha256_file
 from kinefit.skeletons import map_points, skeleton
-from kinefit.synth.manifest import TRUTH
-from kinefit.synth.masks import LabelRuns
 from kinefit.types import (
     BodyMotion,
     BoolArray,
@@ -28,6 +29,7 @@ from kinefit.types import (
     CameraRig,
     FloatArray,
     InputError,
+    IntArray,
     InvalidData,
     JointAngles,
     Keypoints2D,
@@ -35,6 +37,102 @@ from kinefit.types import (
     Markers,
     Timeline,
 )
+
+TRUTH, CALIBRATION, MANIFEST = "truth.npz", "calibration.toml", "scene.json"
+CLAIM = ".kinefit-synth"  # marks a folder that is being filled: its files may be replaced
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """`scene.json` of a folder whose files are all unchanged.
+
+    Raises InputError for a folder without one, and for a file that is missing or was changed.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        listed = {str(name): str(digest) for name, digest in manifest["sha256"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        hint = "make one: kinefit synth --out FOLDER"
+        raise InputError(folder, "is no folder of a synthetic scene", hint) from error
+    if not {TRUTH, CALIBRATION} <= listed.keys():
+        raise InputError(path, f"it lists no checksum of {TRUTH}", "make the scene again")
+    for name, digest in listed.items():
+        file = folder / Path(name).name
+        if not file.is_file() or sha256_file(file) != digest:
+            what = "was changed" if file.is_file() else "is missing"
+            raise InputError(file, f"it {what} since the scene was made", "make the scene again")
+    return dict(manifest)
+
+
+Labels = NDArray[np.uint8]
+
+BACKGROUND, PROP = 0, 255
+_PER_PERSON = 2  # body and head
+
+
+def person_label(person: int, head: bool = False) -> int:
+    """Label of a person's pixels; persons are counted from 0, at most 127."""
+    return 1 + _PER_PERSON * person + int(head)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRuns:
+    """Label images of one camera, row by row, as runs of equal labels.
+
+    size: (width, height) pixels. first: (T + 1,) where the runs of each frame begin in the other
+    two. label: (N,) uint8. length: (N,) pixels, uint32; those of a frame fill the image.
+    """
+
+    size: tuple[int, int]
+    first: IntArray
+    label: Labels
+    length: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        pixels = self.size[0] * self.size[1]
+        first, end = self.first, np.append(0, np.cumsum(self.length, dtype=np.int64))
+        whole = len(first) > 0 and first[0] == 0 and first[-1] == len(self.label) == len(end) - 1
+        if not (whole and (np.diff(first) > 0).all() and (np.diff(end[first]) == pixels).all()):
+            raise InvalidData(f"Runs of labels do not fill images of {self.size}.")
+
+    @classmethod
+    def of(
+        cls, size: tuple[int, int], frames: Iterable[tuple[Labels, NDArray[np.uint32]]]
+    ) -> LabelRuns:
+        """From the results of `encode` for each frame."""
+        parts = list(frames)
+        first = np.cumsum([0, *(len(label) for label, _ in parts)])
+        return cls(
+            size,
+            first,
+            np.concatenate([np.zeros(0, np.uint8), *(label for label, _ in parts)]),
+            np.concatenate([np.zeros(0, np.uint32), *(length for _, length in parts)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+    def labels(self, frame: int) -> Labels:
+        """(height, width) labels of a frame."""
+        a, b = self.first[frame], self.first[frame + 1]
+        return np.repeat(self.label[a:b], self.length[a:b]).reshape(self.size[::-1])
+
+    def person(self, frame: int, person: int) -> BoolArray:
+        """(height, width) True where the person is visible, head included."""
+        whole = (person_label(person), person_label(person, head=True))
+        return np.isin(self.labels(frame), whole)
+
+    def head(self, frame: int, person: int) -> BoolArray:
+        """(height, width) True where the person's head is visible."""
+        return np.asarray(self.labels(frame) == person_label(person, head=True))
+
+
+def encode(labels: Labels) -> tuple[Labels, NDArray[np.uint32]]:
+    """The labels and lengths of the runs of one image (height, width)."""
+    flat = labels.ravel()
+    start = np.flatnonzero(np.diff(flat, prepend=flat[0] ^ 1))
+    return flat[start], np.diff(start, append=len(flat)).astype(np.uint32)
+
 
 FORMAT = "kinefit truth 1"
 
@@ -126,10 +224,8 @@ class SceneTruth:
         view, target = self.view(camera), skeleton(name)
         score = np.array([0.0, 0.0, 0.5, 1.0])[view.visibility[person]]
         both = np.concatenate([view.xy[person], score[..., None]], axis=-1)
-        mapped = map_points(both, self.point_names, target)
-        return Keypoints2D(
-            view.timeline, target.points, mapped[..., :2], mapped[..., 2], view.camera.size
-        )
+        xys, size = map_points(both, self.point_names, target), view.camera.size
+        return Keypoints2D(view.timeline, target.points, xys[..., :2], xys[..., 2], size)
 
 
 def write_truth(path: Path, truth: SceneTruth) -> None:
@@ -149,44 +245,38 @@ def write_truth(path: Path, truth: SceneTruth) -> None:
         "cameras": np.array(truth.rig.names),
     }
     for p, person in enumerate(truth.people):
-        arrays |= {f"person{p}_{k}": v for k, v in _person_arrays(person).items()}
+        own = {
+            "xyz": person.points.xyz,
+            "markers": person.markers.xyz,
+            "degrees": person.angles.degrees,
+            "gimbal": person.angles.gimbal,
+            "rotvec": so3.log(person.motion.rotations),
+            "translation": person.motion.translation,
+            "shape": person.motion.shape,
+            "contact": person.contact,
+            "stature_m": np.array(person.stature_m),
+            "mass_kg": np.array(person.mass_kg),
+        }
+        arrays |= {f"person{p}_{key}": value for key, value in own.items()}
     for view in truth.views:
-        arrays |= {f"{view.camera.name}_{k}": v for k, v in _view_arrays(view).items()}
+        own = {
+            "size": np.array(view.camera.size),
+            "K": view.camera.K,
+            "distortion": view.camera.distortion,
+            "R": view.R,
+            "t": view.t,
+            "frame": view.timeline.frame,
+            "stamp": view.timeline.time,
+            "time": view.time,
+            "xy": view.xy,
+            "sight": view.visibility,
+            "mask_first": view.masks.first,
+            "mask_label": view.masks.label,
+            "mask_length": view.masks.length,
+        }
+        arrays |= {f"{view.camera.name}_{key}": value for key, value in own.items()}
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
-
-
-def _person_arrays(person: PersonTruth) -> dict[str, Any]:
-    return {
-        "xyz": person.points.xyz,
-        "markers": person.markers.xyz,
-        "degrees": person.angles.degrees,
-        "gimbal": person.angles.gimbal,
-        "rotvec": so3.log(person.motion.rotations),
-        "translation": person.motion.translation,
-        "shape": person.motion.shape,
-        "contact": person.contact,
-        "stature_m": np.array(person.stature_m),
-        "mass_kg": np.array(person.mass_kg),
-    }
-
-
-def _view_arrays(view: ViewTruth) -> dict[str, Any]:
-    return {
-        "size": np.array(view.camera.size),
-        "K": view.camera.K,
-        "distortion": view.camera.distortion,
-        "R": view.R,
-        "t": view.t,
-        "frame": view.timeline.frame,
-        "stamp": view.timeline.time,
-        "time": view.time,
-        "xy": view.xy,
-        "sight": view.visibility,
-        "mask_first": view.masks.first,
-        "mask_label": view.masks.label,
-        "mask_length": view.masks.length,
-    }
 
 
 def read_truth(path: Path) -> SceneTruth:
@@ -209,10 +299,12 @@ def read_truth(path: Path) -> SceneTruth:
     return truth
 
 
+def _own(stored: dict[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(start): v for key, v in stored.items() if key.startswith(start)}
+
+
 def _person(stored: dict[str, NDArray[Any]], p: int) -> PersonTruth:
-    own = {
-        k.removeprefix(f"person{p}_"): v for k, v in stored.items() if k.startswith(f"person{p}_")
-    }
+    own = _own(stored, f"person{p}_")
     timeline = Timeline(stored["frame"], stored["time"])
 
     def names(key: str) -> tuple[str, ...]:
@@ -234,7 +326,7 @@ def _person(stored: dict[str, NDArray[Any]], p: int) -> PersonTruth:
 
 
 def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
-    own = {k.removeprefix(f"{name}_"): v for k, v in stored.items() if k.startswith(f"{name}_")}
+    own = _own(stored, f"{name}_")
     width, height = (int(n) for n in own["size"])
     R, t = own["R"], own["t"]
     return ViewTruth(
@@ -264,21 +356,14 @@ def _check(truth: SceneTruth) -> None:
             raise InvalidData("a person's points have a value that is not a number")
     for view in truth.views:
         T, P = len(view.timeline), len(truth.people)
-        wanted = {
-            "xy": (P, T, K, 2),
-            "visibility": (P, T, K),
-            "R": (T, 3, 3),
-            "t": (T, 3),
-            "time": (T,),
-        }
-        for name, shape in wanted.items():
+        wanted = {"xy": (P, T, K, 2), "visibility": (P, T, K), "R": (T, 3, 3), "t": (T, 3)}
+        for name, shape in {**wanted, "time": (T,)}.items():
             if getattr(view, name).shape != shape:
                 raise InvalidData(f"{view.camera.name}: {name} is not of shape {shape}.")
         if not _CAMERA_NAME.fullmatch(view.camera.name) or max(view.camera.size) > _LONGEST_SIDE:
             raise InvalidData(f"{view.camera.name} of {view.camera.size} pixels is no camera.")
-        if view.visibility.dtype.kind not in "iu" or view.visibility.max(initial=0) > max(
-            Visibility
-        ):
+        codes = view.visibility
+        if codes.dtype.kind not in "iu" or codes.max(initial=0) > max(Visibility):
             raise InvalidData(f"{view.camera.name}: visibility holds other codes.")
         if not (np.isfinite(view.time).all() and (np.diff(view.time) > 0).all()):
             raise InvalidData(f"{view.camera.name}: time does not increase.")

@@ -12,7 +12,7 @@ from kinefit.biomech.angles.groups import joint_angles
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.metrics.agreement import agreement, same_turn
+from kinefit.metrics.statistics import agreement, same_turn
 from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
 
 # Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from kinefit.detect import Detector, PeopleDetector, make_detector
+from kinefit.detect.protocol import FrameResult, FrameSink
 from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import probe
+from kinefit.io.video import VideoInfo, VideoWriter, probe
 from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
-from kinefit.render.mask import MaskWriter
 from kinefit.types import InputError
+
+_MASK_QUALITY = 10  # x264 rate factor: the grey levels stay within a few steps of the mask's
 
 
 def detect(context: Context) -> None:
@@ -27,12 +32,31 @@ def detect(context: Context) -> None:
         sink = None
         if context.config.save_mask:
             path, info = context.new("_mask.mp4", name), probe(context.video)
-            sink = opened.enter_context(MaskWriter(path, info, detector.names))
+            sink = opened.enter_context(_mask_video(path, info))
         track = detector.track(
             context.video, on_frame=sink, progress=context.progress, checkpoint=context.partial
         )
     save_track(context.internal(f"track_{name}.npz"), track)
     write_landmarks_csv(context.new("_raw_landmarks.csv", name), track)
+
+
+@contextmanager
+def _mask_video(path: Path, info: VideoInfo) -> Iterator[FrameSink]:
+    """A sink that writes the person mask of every frame at full size.
+
+    White is person, black is not, grey in between as sure as the detector is; a frame without a
+    mask (nobody found, or damaged) is black.
+    """
+    black = np.zeros(info.size[::-1], np.float32)
+    rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
+    with VideoWriter(path, info.size, rate_hz=rate, quality=_MASK_QUALITY) as video:
+
+        def write(frame: FrameResult) -> None:
+            mask = black if frame.mask is None else frame.mask
+            grey = np.round(255 * np.clip(mask, 0, 1)).astype(np.uint8)
+            video.add(np.repeat(grey[..., None], 3, axis=-1), frame.time)
+
+        yield write
 
 
 def lend_depth(context: Context) -> None:
@@ -48,23 +72,13 @@ def detector_of(camera: str, config: RunConfig, *, several: bool) -> Detector:
     """The detector of one video; the keypoint files of several are looked up by camera."""
     keypoints = config.keypoints
     if keypoints is not None and several:
-        keypoints = _keypoints_of(camera, keypoints)
-    return make_detector(
-        config.detector,
-        model=config.detector_model,
-        keypoints=keypoints,
-        masks=config.save_mask,
-    )
-
-
-def _keypoints_of(camera: str, folder: Path) -> Path:
-    """`folder`/<camera>, <camera>_json (Pose2Sim's layout) or <camera>.json, and nothing else."""
-    choices = [folder / camera, folder / f"{camera}_json", folder / f"{camera}.json"]
-    found = [path for path in choices if path.exists()]
-    if len(found) != 1:
-        raise InputError(
-            folder,
-            f"it has {'no' if not found else 'several'} keypoints of camera {camera!r}",
-            f"name them {', '.join(path.name for path in choices[:2])} or {choices[2].name}",
-        )
-    return found[0]
+        # Named as the camera, with Pose2Sim's ending, or as a file; and nothing else.
+        choices = [keypoints / f"{camera}{end}" for end in ("", "_json", ".json")]
+        found = [path for path in choices if path.exists()]
+        if len(found) != 1:
+            reason = f"it has {'several' if found else 'no'} keypoints of camera {camera!r}"
+            hint = f"name them {', '.join(p.name for p in choices[:2])} or {choices[2].name}"
+            raise InputError(keypoints, reason, hint)
+        keypoints = found[0]
+    model, masks = config.detector_model, config.save_mask
+    return make_detector(config.detector, model=model, keypoints=keypoints, masks=masks)

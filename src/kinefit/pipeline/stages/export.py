@@ -1,4 +1,4 @@
-"""Stages `export ...`: the fitted motion as files for other programs."""
+"""Stages `export ...` and `overlay`: the fitted motion for other programs, and on the video."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from kinefit.export.motion_files import (
 )
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import read_motion
+from kinefit.io.calibration import read_calibration
+from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.context import Context
+from kinefit.render.body_overlay import write_body_overlay
 from kinefit.types import BodyMotion, InputError
 
 KINDS = ("glb", "bvh", "obj")
@@ -25,30 +28,15 @@ KINDS = ("glb", "bvh", "obj")
 
 def exporter(kind: str) -> Callable[[Context], None]:
     """The work of the stage that writes one kind of file."""
-    return {"glb": glb, "bvh": bvh, "obj": obj}[kind]
 
+    def work(context: Context) -> None:
+        config = context.config
+        body = load_body(config.body, config.gender, child=config.child)
+        motion = read_motion(context.read_user("_body.npz"))
+        _, notes = export_as(context.new("_body"), kind, body, motion)
+        write_json(context.internal(f"export_{kind}.json"), {"notes": list(notes)})
 
-def glb(context: Context) -> None:
-    """`<stem>_body.glb`: the skinned, animated mesh."""
-    _export(context, "glb")
-
-
-def bvh(context: Context) -> None:
-    """`<stem>_body.bvh`: the skeleton and its motion."""
-    _export(context, "bvh")
-
-
-def obj(context: Context) -> None:
-    """`<stem>_body_obj/`: a mesh for each frame."""
-    _export(context, "obj")
-
-
-def _export(context: Context, kind: str) -> None:
-    config = context.config
-    body = load_body(config.body, config.gender, child=config.child)
-    motion = read_motion(context.read_user("_body.npz"))
-    _, notes = export_as(context.new("_body"), kind, body, motion)
-    write_json(context.internal(f"export_{kind}.json"), {"notes": list(notes)})
+    return work
 
 
 def check_kinds(kinds: Sequence[str], body: BodyModel, motion: BodyMotion) -> None:
@@ -84,3 +72,19 @@ def export_as(
         return [path], export_bvh(path, body, even)
     path = stem.with_name(f"{stem.name}_amass.npz")
     return [path], export_amass(path, body, even)
+
+
+def overlay(context: Context) -> None:
+    """`<stem>_overlay.mp4`."""
+    config = context.config
+    rig = read_calibration(context.read_internal("fitted_cameras.toml")).rig
+    moments = load_arrays(context.read_internal("moments.npz"))["moments"]
+    write_body_overlay(
+        context.new("_overlay.mp4"),
+        tuple(context.job.inputs.values()),
+        rig.select(tuple(context.job.inputs)) if len(rig) > 1 else rig,
+        moments,
+        load_body(config.body, config.gender, child=config.child),
+        read_motion(context.read_user("_body.npz")),
+        context.progress,
+    )

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinefit.detect.depth import with_depth
 from kinefit.io.atomic import write_json
+from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
+from kinefit.io.video import frame_times, probe
 from kinefit.metric import observe_camera
-from kinefit.multiview.bundle import load_triangulation
-from kinefit.pipeline.artifacts import load_track, save_arrays
+from kinefit.multiview.bundle import load_triangulation, save_bundle
+from kinefit.multiview.observe import RigOptions, observe_rig
+from kinefit.multiview.rig_checks import fit_rig_to_videos
+from kinefit.pipeline.artifacts import load_people, load_track, save_arrays
+from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.context import Context
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
-from kinefit.types import CameraRig, Finding, FloatArray, Observations
+from kinefit.tracking.view_people import ViewPeople
+from kinefit.types import CameraRig, Finding, FloatArray, InputError, Keypoints2D, Observations
+
+
+def calibration_of(
+    options: ViewOptions, image_sizes: Mapping[str, tuple[int, int]] | None = None
+) -> Calibration:
+    """The calibration that the options name; image_sizes: (width, height) by camera, if known."""
+    if options.calibration is None:
+        raise InputError("--calibration", "is missing", "give the file of the cameras")
+    return read_calibration(
+        options.calibration, units=options.units, up=options.world_up,
+        invert_extrinsics=options.invert_extrinsics, image_sizes=image_sizes,
+    )  # fmt: skip
+
+
+def rig_of(
+    videos: Mapping[str, Path], config: RunConfig
+) -> tuple[Calibration, CameraRig, tuple[str, ...]]:
+    """The calibration of `videos` (camera name -> file) as read, and the cameras in the order of
+    the videos, for pictures of their size; and what may be wrong about them, in plain words.
+
+    Raises InputError where a camera is missing: none is ever matched by order.
+    """
+    sizes = {name: probe(video).size for name, video in videos.items()}
+    calibration = calibration_of(config, sizes)
+    known = calibration.rig.names
+    if absent := [name for name in videos if name not in known]:
+        reason = f"it has no camera {absent[0]!r}; it has {', '.join(known)}"
+        hint = "name the videos as the cameras are named: cameras are never matched by order"
+        raise InputError(str(config.calibration), reason, hint)
+    return calibration, *fit_rig_to_videos(calibration.rig.select(tuple(videos)), sizes)
+
 
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _TILT_UNKNOWN = Finding(
@@ -66,9 +105,7 @@ def bundle(context: Context) -> None:
         points.timeline, CameraRig(()), points.names, np.empty((*none.shape, 2)), none,
         points.refined, points.covariance, stature_m=context.config.height,
     )  # fmt: skip
-    world: dict[str, Any] = {
-        "detector": path.name, "findings": [], "notes": [], "side_swaps": {},
-    }  # fmt: skip
+    world = {"detector": path.name, "findings": [], "notes": [], "side_swaps": {}}
     save(context, found, np.empty((0, len(points.timeline))), world)
 
 
@@ -77,3 +114,48 @@ def save(context: Context, found: Observations, moments: FloatArray, world: dict
     save_observations(context.internal("observations.npz"), found)
     save_arrays(context.internal("moments.npz"), {"moments": moments})
     write_json(context.internal("world.json"), world)
+
+
+def rig(context: Context) -> None:
+    """One clock, one person, sides put right, points in space, a motion with constant bones."""
+    config = context.config
+    calibration, cameras, doubts = rig_of(context.job.inputs, config)
+    views, detector = _views(context)
+    options = RigOptions(
+        sync=config.sync,
+        offset_s=config.offset_s,
+        person=config.person,
+        visibility_min=config.visibility_min,
+        repair_side_swaps=config.repair_side_swaps,
+        triangulation=config.triangulation,
+        trajectory=config.trajectory,
+        max_unseen_s=config.max_unseen,
+        keep_axes=config.lab_frame,
+        up_known=calibration.up is not None,
+        stature_m=config.stature_m,
+    )
+    seen = observe_rig(views, cameras, options)
+    save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
+    write_calibration(context.new("_cameras.toml"), seen.rig, layout="caliscope")
+    sentences = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in doubts]
+    world = seen.as_json()
+    world |= {
+        "detector": detector,
+        "findings": [*(Finding("information", s).to_json() for s in sentences), *world["findings"]],
+        "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
+    }
+    save(context, seen.observations, seen.moments, world)
+
+
+def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
+    """What was found in each video, and by what."""
+    views: dict[str, Keypoints2D | ViewPeople] = {}
+    detector = "keypoint files"
+    for camera, video in context.job.inputs.items():
+        if context.has_internal(f"people_{camera}.npz"):
+            people = load_people(context.read_internal(f"people_{camera}.npz"))
+            views[camera] = ViewPeople(people, frame_times(video), probe(video).size)
+        else:
+            track = load_track(context.read_internal(f"track_{camera}.npz"))
+            views[camera], detector = track.image, track.source
+    return views, detector

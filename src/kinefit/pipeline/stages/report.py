@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,9 +39,8 @@ from kinefit.types import (
     all_finite,
 )
 
-OPTIONS = (
-    *("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles", "repair_side_swaps"),
-)
+OPTIONS = ("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles",
+           "repair_side_swaps")  # fmt: skip
 ASSESSMENT = f"{INTERNAL}/assessment.json"
 _WORTH_SAYING = 0.05  # of all values
 _KINDS = {"video": "one camera", "bundle": "triangulated points"}
@@ -51,21 +49,22 @@ _KINDS = {"video": "one camera", "bundle": "triangulated points"}
 def report(context: Context) -> None:
     """`report.html`, and the verdict for run.json."""
     written = _Written.read(context)
-    quality = written.assess()
+    quality = assess(
+        written.final, initial=written.initial, angles=written.angles, views=written.views,
+        rig=written.rig,
+    )  # fmt: skip
     findings = [
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
     ]
-    write_json(
-        context.internal("assessment.json"),
-        {
-            "verdict": verdict(findings),
-            "findings": [one.to_json() for one in findings],
-            "world": written.world,
-            "quality": quality.to_json(),
-        },
-    )
+    assessment = {
+        "verdict": verdict(findings),
+        "findings": [one.to_json() for one in findings],
+        "world": written.world,
+        "quality": quality.to_json(),
+    }
+    write_json(context.internal("assessment.json"), assessment)
     write_report(context.staging / "report.html", _data(context, written, quality, findings))
 
 
@@ -141,32 +140,24 @@ class _Written:
         stem = context.job.stem
         angles = f"joint_angles/{stem}_angles_all.csv"
         motion = f"joint_angles/{stem}.mot"
-        kept = {
-            name: _as_written(load_markers(context.read_internal(f"{stored}.npz")),
-                              context.read_user(file))
-            for name, stored, file in (
-                ("initial", "initial", "_initial.trc"),
-                ("final", "final", "_final.trc"),
-                ("body", "keypoints", "_body.trc"),
-            )
-            if context.has_internal(f"{stored}.npz")
-        }  # fmt: skip
+        kept = {}
+        for name, file in (("keypoints", "_body.trc"), ("final", "_final.trc")):
+            if context.has_internal(f"{name}.npz"):
+                # The positions of the TRC file, with the flags and deviations that it cannot hold.
+                stored = load_markers(context.read_internal(f"{name}.npz"))
+                trc = read_trc(context.read_user(file))
+                kept[name] = replace(trc, estimated=stored.estimated, sd=stored.sd)
         world = json.loads(context.read_internal("world.json").read_text("utf-8"))
         observations = load_observations(context.read_internal("observations.npz"))
         return cls(
-            kept["body"],
-            kept.get("final", kept["body"]),
+            kept["keypoints"],
+            kept.get("final", kept["keypoints"]),
             read_angles_csv(context.read(angles)) if angles in context.readable else None,
             len(read_mot(context.read(motion)).timeline) if motion in context.readable else None,
             _views(context, observations, world["side_swaps"]),
             read_calibration(context.read_internal("fitted_cameras.toml")).rig,
             json.loads(context.read_user("_body.json").read_text("utf-8")),
             world,
-        )
-
-    def assess(self) -> Quality:
-        return assess(
-            self.final, initial=self.initial, angles=self.angles, views=self.views, rig=self.rig
         )
 
 
@@ -176,19 +167,16 @@ def _views(
     """What each camera saw, sides put right where that was asked for."""
     found = []
     for c, camera in enumerate(observations.rig):
-        xy = observations.xy[:, c]
+        xy, score = observations.xy[:, c].copy(), observations.seen[:, c].astype(np.float64)
         damaged: BoolArray = np.zeros(len(xy), bool)
-        if context.job.kind == "rig":
-            score = observations.seen[:, c].astype(np.float64)
-        else:  # where a point is hardly visible, only the detector's own table has it
+        if context.job.kind == "video":
+            # Where a point is hardly visible, only the detector's own table has it.
             track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
-            score = observations.seen[:, c].astype(np.float64)
             for j, name in enumerate(observations.names):
                 if name in track.image.names:  # others are lent by the embedded detector
                     column = track.image.names.index(name)
                     score[:, j] = track.image.score[:, column]
                     lost = ~all_finite(xy[:, j])
-                    xy = xy.copy()
                     xy[lost, j] = track.image.xy[lost, column]
             damaged = np.isin(track.image.timeline.frame, track.damaged)
         image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
@@ -227,8 +215,3 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     if rows is not None and rows < frames:
         found.append(say("short_motion", "information", rows=rows, frames=frames))
     return found
-
-
-def _as_written(stored: Markers, trc: Path) -> Markers:
-    """The positions of the TRC file, with the flags and deviations that it cannot hold."""
-    return replace(read_trc(trc), estimated=stored.estimated, sd=stored.sd)

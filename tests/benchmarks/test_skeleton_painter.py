@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.suite.skeleton_painter import SkeletonPainter
 from kinefit.render.palette import SIDE_COLOR, rgb
-from kinefit.render.skeleton import SkeletonPainter
 from kinefit.skeletons import skeleton
 
 NAMES = skeleton("blazepose33").points
