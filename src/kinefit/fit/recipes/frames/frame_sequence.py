@@ -25,7 +25,7 @@ from kinefit.fit.recipes.frames.rigfit import RigFit
 from kinefit.fit.recipes.frames.rotation_repair import SpikeRule, bridge, repair, smooth
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
-from kinefit.metrics import plain
+from kinefit.metrics.statistics import plain
 from kinefit.types import BodyMotion, BoolArray, FloatArray, InvalidData
 
 _CHUNK = 512  # frames measured at a time: 100 MB with the 126 joints of MHR
