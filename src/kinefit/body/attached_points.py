@@ -64,7 +64,8 @@ def with_attached_points(
     joints[len(used) :, 0] = [body.joint_names.index(mark.on) for mark in marks.values()]
     weights[len(used) :, 0] = 1.0
     place = np.array([mark.place for mark in marks.values()]).reshape(-1, 3)
-    dirs = np.array([mark.dirs for mark in marks.values()]).reshape(-1, len(body.joint_dirs), 3)
+    dirs = np.array([mark.dirs for mark in marks.values()])
+    dirs = dirs.reshape(len(marks), len(body.joint_dirs), 3)
     one = np.ones(1)
     return replace(
         body,
