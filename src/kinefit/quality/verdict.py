@@ -299,7 +299,7 @@ def _gait(q: Quality) -> Iterator[Finding]:
         odd = [
             f"{'right' if name[-6] == 'r' else 'left'} {degrees:.0f}°"
             for name, degrees in q.gait.ranges.items()
-            if name.startswith(joint) and not low <= degrees <= high
+            if name.startswith(joint) and not low <= round(degrees) <= high
         ]
         if odd:
             unusual.append(f"{joint} {', '.join(odd)} ({low:.0f} to {high:.0f}° are usual)")
