@@ -150,7 +150,7 @@ def _cell(value: Cell, digits: int) -> str:
         return "–"
     if isinstance(value, str):
         return value
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no "−0"
 
 
 @dataclass(frozen=True)
