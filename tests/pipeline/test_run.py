@@ -262,8 +262,8 @@ def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, t
     reference = read_trc(finished / "clip_initial.trc")
     knee = ours.names.index("RKnee")
     assert ours.present[:, ours.names.index("RHeel")].all()  # COCO has no feet: lent too
-    # Same pixels, same depth, fewer points (no hands), and a fit that stops when its objective falls
-    # by less than 3e-4: millimetres. Without the depth it would be decimetres.
+    # Same pixels, same depth, fewer points (no hands), and a fit that stops when its objective
+    # falls by less than 3e-4: millimetres. Without the depth it would be decimetres.
     assert np.abs(ours.xyz[:, knee] - reference.xyz[:, knee]).max() < 3e-3
 
 
