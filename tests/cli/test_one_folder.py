@@ -137,7 +137,9 @@ def test_workers_end_with_their_parent(demo_videos, tmp_path):
 def _started(videos: Path | list[Path], out: Path, *more: str) -> subprocess.Popen[str]:
     """`kinefit run` as a process, some way into detection."""
     files = [str(v) for v in (videos if isinstance(videos, list) else [videos])]
-    code = "from kinefit.cli import main; main()"
+    # Where the tests themselves run in the background, a shell has them ignore SIGINT.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from kinefit.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", *files, *BODY, "--out", str(out), *more],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
