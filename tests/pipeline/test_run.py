@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kinefit.api import process
-from kinefit.biomech.angles.intervals import calibrated_sd, kind_of
+from kinefit.biomech.angles.intervals import KEYPOINTS, LABORATORY, calibrated_sd, kind_of
 from kinefit.io.c3d import read_c3d
 from kinefit.io.mot import read_mot
 from kinefit.io.tables import read_angles_csv
@@ -232,6 +232,22 @@ def test_deviations_are_stated_where_they_were_seen_to_hold(finished):
     sd = angles.sd[:, angles.names.index("hip_r_abd")]
     assert np.isfinite(sd).all()
     assert (sd > 1).all()
+
+
+def test_stated_deviations_of_markers_are_calibrated(finished):
+    """What is written is the spread with the table's factor and constant, not the spread."""
+    from kinefit.pipeline.artifacts import load_arrays, load_markers
+
+    final = load_markers(finished / ".kinefit" / "final.npz")
+    spread = load_arrays(finished / ".kinefit" / "marker_spread.npz")["spread"]
+    for name, kind in (("RKnee", KEYPOINTS), ("r_knee_study", LABORATORY)):
+        k = final.names.index(name)
+        assert np.isfinite(spread[:, k]).all()
+        np.testing.assert_array_equal(final.sd[:, k], calibrated_sd("one", kind, spread[:, k]))
+        column = f"{name}_sd_x_m"
+        table = (finished / "clip_final_uncertainty.csv").read_text().splitlines()
+        written = float(table[1].split(",")[table[0].split(",").index(column)])
+        assert written == pytest.approx(final.sd[0, k, 0], abs=1e-6)
 
 
 def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, tmp_path):

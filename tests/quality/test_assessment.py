@@ -1,6 +1,7 @@
 """Numbers about a run against motions whose faults are known, and the words made from them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -358,6 +359,17 @@ def test_walking_is_recognised_judged_and_goes_forward():
     stiff[:, knee] *= 0.4
     lame = JointAngles(angles.timeline, angles.names, stiff)
     assert "unusual for walking: knee right 2" in texts(assess(markers, angles=lame), "caution")
+
+
+def test_a_range_is_judged_as_it_is_shown():
+    if not OPENCAP.is_dir():
+        pytest.skip("needs shared/data/opencap")
+    markers = read_trc(OPENCAP / "walking1_model_markers.trc")
+    quality = assess(markers, angles=joint_angles(markers))
+    for above, said in ((0.4, 0), (0.6, 1)):  # 75.4 degrees are shown as 75, which is usual
+        ranges = {**quality.gait.ranges, "knee_r_flex": 75 + above}
+        odd = replace(quality, gait=replace(quality.gait, ranges=ranges))
+        assert len(find(odd)) == said
 
 
 @pytest.mark.parametrize("name", ["squats1", "STS1", "DJ1"])

@@ -252,3 +252,7 @@ def test_percentages_do_not_round_away_the_rest():
     assert report._percent(100.0) == "100 %"
     assert report._percent(0.0) == "0 %"
     assert report._percent(float("nan")) == "–"
+
+
+def test_numbers_in_cells_have_a_true_minus_and_zero_has_none():
+    assert [report._cell(v, 0) for v in (-12.3, -0.4, np.nan, None)] == ["−12", "0", "–", "–"]
