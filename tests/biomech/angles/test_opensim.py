@@ -38,7 +38,7 @@ def coordinates(build: Build, pelvis: Rotation, turns: dict[str, Rotation]) -> d
 
 
 def test_the_pelvis_leans_back_against_its_spines_as_in_people() -> None:
-    """By 8.5 degrees in OpenCap's Subject4; half a degree is what its markers' places are good for."""
+    """By 8.5 degrees in OpenCap's Subject4; its markers' places are good for half a degree."""
     at = {name: np.array(place) for name, place in MODEL["landmarks"]["pelvis"].items()}
     ahead = at["asis_r"] + at["asis_l"] - at["psis_r"] - at["psis_l"]
     assert np.degrees(np.arctan2(-ahead[1], ahead[0])) == pytest.approx(8.5, abs=0.5)
