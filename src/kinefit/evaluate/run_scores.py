@@ -172,8 +172,9 @@ def score_markers(result: RunData, markers: Markers, truth: SceneTruth, person: 
     out = score_points(markers.timeline.time, markers.names, moved, names, real)
     if markers.sd is not None:
         inside = result.transform.from_scene(real, time)
+        placed = len(result.cameras) > 1  # one camera states deviations from the mid-hip
         out["coverage"] = score_marker_deviations(
-            markers.names, markers.xyz, markers.sd, names, inside
+            markers.names, markers.xyz, markers.sd, names, inside, placed=placed
         )
     return out
 
