@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kinefit.evaluate.run_folder import read_run, read_scene
-from kinefit.evaluate.run_scores import score_result, score_run
+from kinefit.evaluate.run_scores import score_markers, score_result, score_run
 from kinefit.evaluate.score_tables import markdown, skipped_notes, synth_tables
 from kinefit.io.body_npz import write_motion
 from kinefit.io.video import VideoWriter
@@ -84,6 +84,16 @@ def test_one_camera_knows_shape_better_than_place(folders: Path) -> None:
     assert mean(found, "initial", "absolute") > 10 * mean(found, "initial", "root")
     assert mean(found, "initial", "pa") < mean(found, "initial", "rigid") < 60
     assert found["skipped"]["triangulated"] == "there is one camera"
+
+
+def test_deviations_of_one_camera_are_judged_without_its_place(folders: Path) -> None:
+    several = read_run(folders / "several", read_scene(folders / "scene"))
+    markers = several.markers["final"]
+    known = replace(markers, sd=np.full(markers.xyz.shape, 0.01))
+    truth = read_scene(folders / "scene").truth
+    assert score_markers(several, known, truth)["coverage"].keys() == {"absolute", "rigid"}
+    one = replace(several, cameras=dict(list(several.cameras.items())[:1]))
+    assert score_markers(one, known, truth)["coverage"].keys() == {"rigid"}
 
 
 def test_a_fit_has_a_body_and_neither_markers_nor_angles(folders: Path) -> None:
