@@ -20,6 +20,7 @@ from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
+from kinefit.pipeline.store import open_folder
 from kinefit.types import Finding, InputError, Markers, Subject
 
 if TYPE_CHECKING:
@@ -36,10 +37,27 @@ if TYPE_CHECKING:
     from kinefit.synth.pairs import make_pairs
 
 __all__ = [
-    "DEMO_OPTIONS", "RunResult", "angles_of_file", "augment_file", "demo_video", "demo_views",
-    "evaluate_angles_of_file", "evaluate_limbs", "evaluate_poses_of_file", "evaluate_run",
-    "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
-    "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
+    "DEMO_OPTIONS",
+    "RunResult",
+    "angles_of_file",
+    "augment_file",
+    "demo_video",
+    "demo_views",
+    "evaluate_angles_of_file",
+    "evaluate_limbs",
+    "evaluate_poses_of_file",
+    "evaluate_run",
+    "everybody",
+    "export_motion",
+    "export_smpl_body",
+    "fit",
+    "fit_detector_errors",
+    "fit_frames",
+    "fit_marker_file",
+    "fit_pictures",
+    "inverse_kinematics_of_file",
+    "make_pairs",
+    "make_scenes",
     "process",
 ]  # fmt: skip
 
@@ -134,6 +152,35 @@ def fit(
     """
     job = _job(sources, config, progress, cancel)
     return _done(job, out, without=MARKERS_AND_ANGLES, overwrite=overwrite)
+
+
+def everybody(
+    sources: Path | Sequence[Path],
+    out: Path,
+    config: RunConfig,
+    *,
+    markers: bool = True,
+    until: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+    cancel: CancelToken | None = None,
+) -> list[RunResult]:
+    """`process` for each person of the recording, in folders `person_1`, ... of `out`.
+
+    The videos are looked at once. markers: False for what `fit` does. Raises as `process`.
+    """
+    from kinefit.pipeline.stages.observe import people_of
+
+    whole = _job(sources, config, progress, cancel)
+    how = {"until": until, "overwrite": overwrite, "without": () if markers else MARKERS_AND_ANGLES}
+    run_plan(whole, out, until="detect", overwrite=overwrite)
+    done = []
+    with open_folder(out) as found:
+        for number in range(1, people_of(whole, found) + 1):
+            one = config.model_copy(update={"person": number, "people": "one"})
+            job = replace(whole, config=one)
+            done.append(_done(job, out / f"person_{number}", lender=found, **how))
+    return done
 
 
 def _job(

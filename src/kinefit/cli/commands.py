@@ -104,13 +104,16 @@ def demo(
 def _process(
     videos: Sequence[Path], folder: Path, settings: Any, overwrite: bool, until: str | None = None
 ) -> None:
-    from kinefit.api import process
+    from kinefit.api import everybody, process
 
+    how: dict[str, Any] = {"until": until, "overwrite": overwrite}
     with stage_progress() as progress:
-        result = process(
-            videos, folder, settings, until=until, overwrite=overwrite, progress=progress
-        )
-    show_result(result)
+        if settings.people == "all":
+            results = everybody(videos, folder, settings, progress=progress, **how)
+        else:
+            results = [process(videos, folder, settings, progress=progress, **how)]
+    for result in results:
+        show_result(result)
 
 
 @app.command()

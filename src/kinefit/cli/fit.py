@@ -114,11 +114,18 @@ def fit_multiview(
 
 
 def _fit(sources: list[Path], folder: Path, options: dict[str, Any], overwrite: bool) -> None:
+    from kinefit.api import everybody
     from kinefit.api import fit as job
 
     settings = run_config(options)
+    how: dict[str, Any] = {"overwrite": overwrite}
     with stage_progress() as progress:
-        show_result(job(sources, folder, settings, overwrite=overwrite, progress=progress))
+        if settings.people == "all":
+            results = everybody(sources, folder, settings, markers=False, progress=progress, **how)
+        else:
+            results = [job(sources, folder, settings, progress=progress, **how)]
+    for result in results:
+        show_result(result)
 
 
 @fit.command("markers")

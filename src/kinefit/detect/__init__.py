@@ -1,38 +1,43 @@
-"""From video to one person's points: MediaPipe, rtmlib, or the files of other programs."""
+"""From video to everybody's points: kinefit's own detector, others, or files of other programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, assert_never
 
+from kinefit.detect.embedded import BlazePoseDetector
 from kinefit.detect.files import FileDetector
-from kinefit.detect.files import PeopleDetector as PeopleDetector
-from kinefit.detect.files import track_from_people as track_from_people
 from kinefit.detect.mediapipe import MediaPipeDetector
 from kinefit.detect.protocol import Detector as Detector
-from kinefit.detect.protocol import FrameResult as FrameResult
-from kinefit.detect.protocol import FrameSink as FrameSink
 from kinefit.detect.protocol import Progress as Progress
 from kinefit.detect.rtm import RtmDetector
 from kinefit.types import InputError
 
-Kind = Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
+Kind = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
 def make_detector(
-    kind: Kind, *, model: Path | None = None, keypoints: Path | None = None, masks: bool = False
+    kind: Kind,
+    *,
+    model: Path | None = None,
+    keypoints: Path | None = None,
+    thorough: bool = False,
+    threads: int | None = None,
 ) -> Detector:
     """The detector of that name, checked as far as possible without running it.
 
     model: the network's file; None for what comes with the detector.
     keypoints: the file or folder to read, for the four kinds that read files.
-    masks: whether frames come with a mask of the person (MediaPipe only).
+    thorough, threads: of `BlazePoseDetector`.
 
-    Raises InputError when a file is missing or not usable, MissingDependency without rtmlib.
+    Raises InputError when a file is missing or not usable, MissingDependency without the package
+    of a detector that does not come with kinefit.
     """
     match kind:
+        case "blazepose":
+            return BlazePoseDetector(model, thorough, threads)
         case "mediapipe":
-            return MediaPipeDetector(model, masks)
+            return MediaPipeDetector(model)
         case "rtmlib":
             return RtmDetector(model)
         case "openpose" | "mmpose" | "alphapose" | "coco":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from kinefit.skeletons import Skeleton, map_points, skeleton
-from kinefit.types import BoolArray, FloatArray, InputError, Keypoints3D, PoseTrack, extent
+from kinefit.types import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    IntArray,
+    Keypoints3D,
+    PoseTrack,
+    extent,
+)
 
 # Two detectors of one person agree to within a tenth of the trunk's length (COCO's own annotators
 # to about as much). Exchanged sides can pass: each track must have been put right before.
@@ -52,6 +61,24 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
     body = Keypoints3D(image.timeline, target.points, xyz, "camera")
     source = f"{track.source}, completed by {other.source}"
     return replace(track, image=points, body=body, source=source)
+
+
+def nearest_people(
+    track: PoseTrack, names: Sequence[str], points: Sequence[FloatArray]
+) -> IntArray:
+    """(T,) who among the persons (N, J, 3) of each frame is nearest to `track`; -1: nobody."""
+    shared = [name for name in names if name in track.image.names]
+    mine = track.image.xy[:, [track.image.names.index(name) for name in shared]]
+    theirs = [names.index(name) for name in shared]
+    chosen = np.full(len(points), -1)
+    for row, poses in enumerate(points):
+        away = np.linalg.norm(poses[:, theirs, :2] - mine[row], axis=-1)
+        enough = np.isfinite(away).sum(axis=1) >= _SHARED
+        if enough.any():
+            # The lower median: with few points, of two that are as far, neither is between.
+            median = np.nanquantile(away[enough], 0.5, axis=1, method="lower")
+            chosen[row] = np.flatnonzero(enough)[median.argmin()]
+    return chosen
 
 
 def _same_person(track: PoseTrack, theirs: FloatArray) -> BoolArray:

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.files import PeopleDetector
 from kinefit.detect.overlap import ahead
 from kinefit.detect.protocol import Progress
 from kinefit.io.people import People
-from kinefit.io.video import Picture, frames, probe
+from kinefit.io.video import Clip, Picture
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError, MissingDependency
 
@@ -31,7 +30,7 @@ FindPoints = Callable[[Picture, NDArray[Any]], tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
-class RtmDetector(PeopleDetector):
+class RtmDetector:
     """RTMPose's 26 points with feet.
 
     model: a folder with a `yolox*.onnx` (finds persons) and an `rtmpose*.onnx` (Halpe26); or one
@@ -57,16 +56,24 @@ class RtmDetector(PeopleDetector):
         model = self.model.name if self.model else _MODE
         return f"rtmlib {version('rtmlib')} BodyWithFeet, {model}"
 
-    def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        n_frames = probe(video).n_frames
+    def people(
+        self, clip: Clip, *, progress: Progress | None = None, checkpoint: Path | None = None
+    ) -> People:
+        """As `Detector.people`; `checkpoint` is ignored."""
+        n_frames = clip.probe().n_frames
         find_boxes, find_points = self._networks()
+        frame: list[int] = []
         seen: list[FloatArray] = []
-        with ahead(frames(video)) as decoded:
-            for frame in decoded:
-                seen.append(people_in(frame.rgb, find_boxes, find_points))
+        damaged = []
+        with ahead(clip.frames()) as decoded:
+            for one in decoded:
+                frame.append(one.index)
+                seen.append(people_in(one.rgb, find_boxes, find_points))
+                damaged += [one.index] if one.rgb is None else []
                 if progress:
-                    progress(frame.index + 1, n_frames)
-        return People(self.names, np.arange(len(seen)), tuple(seen))
+                    progress(len(seen), n_frames)
+        found, lost = tuple(seen), tuple(damaged)
+        return People(self.names, np.array(frame), found, damaged=lost, source=self.source)
 
     def _files(self) -> tuple[Path | None, Path | None]:
         """Local files of the person and the pose network; raises InputError."""

@@ -241,7 +241,7 @@ def score_limbs(
 
 
 def _of_run(folder: Path, scene: Path, person: int) -> tuple[Scores, ErrorSources, ErrorSources]:
-    known, hint = read_scene(scene, person), "run with --detector mediapipe"
+    known, hint = read_scene(scene, person), "run with --detector blazepose"
     tracks = read_run(folder, known).tracks
     if not tracks:
         raise InputError(folder, "its detector gives no track of one person", hint)

@@ -45,19 +45,35 @@ class People:
         not mention is absent, one in which nobody was found has N = 0.
     points: per frame (N, J, 3): x, y in pixels as the program wrote them, score 0..1 (what is
         above 1 counts as 1); all three are NaN where the program found nothing (score 0).
+    body: per frame (N, J, 3) metres, camera axes, from the mid-hip; None: of image points only.
+    place: per frame (N, 4) as in `kinefit.detect.blazepose`; None where the detector has none.
+    look: per frame (N, P, 3) CIELAB of P parts of the body, NaN where unknown; None: all unknown.
+    damaged: frames that could not be decoded. source: what found them, for provenance.
     """
 
     names: tuple[str, ...]
     frame: IntArray
     points: tuple[FloatArray, ...]
+    body: tuple[FloatArray, ...] | None = None
+    place: tuple[FloatArray, ...] | None = None
+    look: tuple[FloatArray, ...] | None = None
+    damaged: tuple[int, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("People", self.names))
         freeze_arrays(self, np.int64, frame=(len(self.points),))
         if (np.diff(self.frame, prepend=-1) <= 0).any():
             raise InvalidData("People.frame must increase from 0 or later.")
-        shape = (None, len(self.names), 3)
-        freeze(self, points=tuple(frozen_array("People", "points", p, shape) for p in self.points))
+        each = (None, len(self.names), 3)
+        for name, shape in (
+            ("points", each), ("body", each), ("place", (None, 4)), ("look", (None, None, 3)),
+        ):  # fmt: skip
+            if (found := getattr(self, name)) is not None:
+                frozen = tuple(frozen_array("People", name, p, shape) for p in found)
+                if [len(p) for p in frozen] != [len(p) for p in self.points]:
+                    raise InvalidData(f"People.{name} must be of the same persons as points.")
+                freeze(self, **{name: frozen})
 
 
 class Person(NamedTuple):

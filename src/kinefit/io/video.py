@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData, Timeline
 
 Picture = NDArray[np.uint8]
 
@@ -67,6 +67,28 @@ class VideoFrame:
     index: int
     time: float
     rgb: Picture | None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The part of a video that is looked at, and how its clock runs."""
+
+    path: Path
+
+    def probe(self) -> VideoInfo:
+        return probe(self.path)
+
+    def frames(self) -> Generator[VideoFrame, None, None]:
+        return frames(self.path)
+
+    def pictures_at(
+        self, moments: FloatArray, size: tuple[int, int] | None = None
+    ) -> Generator[Picture | None, None, None]:
+        return pictures_at(self.path, moments, size)
+
+    def timeline(self) -> Timeline:
+        time = frame_times(self.path)
+        return Timeline(np.arange(len(time)), time)
 
 
 def probe(path: str | Path) -> VideoInfo:

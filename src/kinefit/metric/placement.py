@@ -118,7 +118,7 @@ def place_in_world(
         raise InputError(
             track.source,
             "it gives image points only, and one image does not say how far each point is",
-            "use the mediapipe detector, which has 3D landmarks, or film with several cameras",
+            "use the detector blazepose, which has 3D landmarks, or film with several cameras",
         )
     notes: list[str] = []
     K = intrinsics(_focal(track, focal_px, fov_deg, notes), track.image.image_size)

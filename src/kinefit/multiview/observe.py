@@ -22,7 +22,6 @@ from kinefit.multiview.triangulate import PointStatus, Triangulation, triangulat
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.skeletons.limbs import LONG_BONES
-from kinefit.tracking.view_people import ViewPeople, person_in_views
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -50,7 +49,6 @@ class RigOptions:
 
     sync: find the offsets of the cameras' clocks from the motion. offset_s: camera -> seconds to
         add to its clock, where `sync` is off; 0 for cameras that it lacks.
-    person: which of several people, counted from 1; None: who is seen most by most cameras.
     visibility_min: points scored below it are missing. repair_side_swaps: exchange left and right
         back where a view's detector exchanged them (they are reported in any case).
     trajectory: give the motion with constant bones, not the points of each frame by itself; a
@@ -62,7 +60,6 @@ class RigOptions:
 
     sync: bool = False
     offset_s: Mapping[str, float] = field(default_factory=dict)
-    person: int | None = None
     visibility_min: float = 0.3
     repair_side_swaps: bool = True
     triangulation: TriangulationOptions = field(default_factory=TriangulationOptions)
@@ -128,12 +125,12 @@ class _Views(NamedTuple):
 
 
 def observe_rig(
-    views: Mapping[str, Keypoints2D | ViewPeople], rig: CameraRig, options: RigOptions | None = None
+    views: Mapping[str, Keypoints2D], rig: CameraRig, options: RigOptions | None = None
 ) -> RigObservations:
     """One person in the world, from what detectors found in the videos of a rig.
 
-    views: camera -> one person's points, or everybody, in that camera's video; of cameras of the
-        rig, which is for pictures of the videos' sizes (`fit_rig_to_videos`).
+    views: camera -> one person's points in that camera's video; of cameras of the rig, which is
+        for pictures of the videos' sizes (`fit_rig_to_videos`).
 
     Raises InputError when the clocks are to be found and the motion does not determine them, when
     nobody is seen by two cameras, when the views meet nowhere, and when no axis of the world
@@ -194,31 +191,19 @@ def observe_rig(
     )
 
 
-def _views(
-    views: Mapping[str, Keypoints2D | ViewPeople], rig: CameraRig, options: RigOptions
-) -> _Views:
-    """One clock, one person, sides put right."""
-    alone = {n: v.subject() if isinstance(v, ViewPeople) else v for n, v in views.items()}
-    offsets, said = _offsets(alone, options)
-    notes = [said]
-    everybody = {n: v for n, v in views.items() if isinstance(v, ViewPeople)}
-    if len(everybody) == len(views):
-        alone, person, count = person_in_views(rig, everybody, offsets, options.person)
-        shares = [f"{n} {100 * s:.0f} %" for n, s in zip(rig.names, person.seen, strict=True)]
-        notes.append(
-            f"People in the scene: {count}. This is number {options.person or 1}, seen in "
-            f"{', '.join(shares)} of the frames."
-        )
-    common = on_common_clock(list(alone.values()), offsets)
+def _views(views: Mapping[str, Keypoints2D], rig: CameraRig, options: RigOptions) -> _Views:
+    """One clock, sides put right."""
+    offsets, said = clock_offsets(views, options)
+    common = on_common_clock(list(views.values()), offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
     score = np.where(score >= options.visibility_min, score, 0.0)  # for all that follows
     swaps = find_view_swaps(rig, common.timeline, common.names, xy, score, options.triangulation)
     if options.repair_side_swaps:
         xy, score = undo_view_swaps(common.names, xy, score, swaps)
-    return _Views(alone, common, offsets, xy, score, swaps, tuple(notes))
+    return _Views(views, common, offsets, xy, score, swaps, (said,))
 
 
-def _offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[FloatArray, str]:
+def clock_offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[FloatArray, str]:
     """(C,) seconds to add to each camera's clock, and where they are from, in words."""
     if not options.sync:
         given = np.array([options.offset_s.get(name, 0.0) for name in tracks])

@@ -60,19 +60,27 @@ def load_track(path: Path) -> PoseTrack:
     )
 
 
+_OF_PERSONS = ("points", "body", "place", "look")
+
+
 def save_people(path: Path, people: People) -> None:
     """Write everybody of one video."""
-    points = np.concatenate([np.empty((0, len(people.names), 3)), *people.points])
     count = np.array([len(found) for found in people.points], dtype=np.int64)
-    own = {"names": people.names, "frame": people.frame, "count": count, "points": points}
+    own: dict[str, Any] = {"names": people.names, "frame": people.frame, "count": count}
+    own |= {"damaged": np.array(people.damaged, dtype=np.int64), "source": people.source}
+    for name in _OF_PERSONS:
+        if (found := getattr(people, name)) is not None and len(found):
+            own[name] = np.concatenate(found)
     save_arrays(path, own)
 
 
 def load_people(path: Path) -> People:
     """Read what `save_people` wrote."""
     stored = load_arrays(path)
-    points = np.split(stored["points"], np.cumsum(stored["count"])[:-1])
-    return People(tuple(stored["names"].tolist()), stored["frame"], tuple(points))
+    ends = np.cumsum(stored["count"])[:-1]
+    each = {n: tuple(np.split(stored[n], ends)) for n in _OF_PERSONS if n in stored}
+    names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
+    return People(names, stored["frame"], **each, damaged=damaged, source=str(stored["source"]))
 
 
 def save_markers(path: Path, values: Markers | JointAngles) -> None:

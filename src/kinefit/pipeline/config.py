@@ -6,18 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.tracking.choose import Pointer
 from kinefit.types import InputError, Subject
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
-Detector = Literal["mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
+Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
 class Options(BaseModel):
@@ -28,7 +29,14 @@ class Options(BaseModel):
     )
 
 
-class ViewOptions(Options):
+class PersonChoice(Options):
+    """Which of several people."""
+
+    person: int | None = Field(None, ge=1)
+    """Which of several people: 1 is who is seen longest, largest and by most cameras."""
+
+
+class ViewOptions(PersonChoice):
     """How several cameras' points become points in space: flags of `run` and of `triangulate`.
 
     Defaults and meaning are those of
@@ -79,8 +87,6 @@ class ViewOptions(Options):
     """Undo exchanges of left and right by the detector (always reported)."""
     visibility_min: float = Field(0.3, ge=0, le=1)
     """Landmarks less visible than this are missing."""
-    person: int | None = Field(None, ge=1)
-    """Which person, where the points hold several: 1 is who is seen most by most cameras."""
 
     @property
     def triangulation(self) -> TriangulationOptions:
@@ -120,7 +126,33 @@ class MotionChoice(BodyChoice):
         return tuple(filter(None, self.export.split(",")))
 
 
-class PictureOptions(BodyChoice):
+class WhoOptions(PersonChoice):
+    """Which of several people: flags of all commands that look at pictures."""
+
+    person_at: str | None = None
+    """The person at a place in a picture: [CAMERA:]X,Y[,FRAME], pixels."""
+    box: str | None = None
+    """The person in a box drawn around them: [CAMERA:]X0,Y0,X1,Y1[,FRAME], pixels."""
+    people: Literal["one", "all"] = "one"
+    """all: everybody, each in a folder of their own (pictures: files of their own)."""
+
+    @model_validator(mode="after")
+    def _one_person(self) -> Self:
+        who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
+        who += ["people all"] if self.people == "all" else []
+        if len(who) > 1:
+            raise ValueError(f"give {who[0]} or {who[1]}, not both")
+        return self
+
+    @property
+    def pointer(self) -> Pointer | None:
+        """Who is pointed at in a picture; raises InputError for what is no place."""
+        if self.person_at is not None:
+            return Pointer.parse("--person-at", self.person_at, 1)
+        return None if self.box is None else Pointer.parse("--box", self.box, 2)
+
+
+class PictureOptions(BodyChoice, WhoOptions):
     """How a body is fitted to a picture: flags of `kinefit fit image`."""
 
     child: bool = False
@@ -165,7 +197,7 @@ class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):
     """Write the mesh of every frame into its file."""
 
 
-class RunConfig(ViewOptions, FitOptions):
+class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Parameters of the plan. Every field is a flag of `kinefit run`.
 
     Constructed through `run_config`, which turns a refused value into an InputError.
@@ -181,10 +213,14 @@ class RunConfig(ViewOptions, FitOptions):
     markers: Literal["lstm", "mesh"] = "lstm"
     """Anatomical markers from OpenCap's LSTM augmenter, or from the body's skin."""
 
-    detector: Detector = "mediapipe"
+    detector: Detector = "blazepose"
     """Source of the 2D landmarks."""
     detector_model: Path | None = None
-    """Model of the detector (mediapipe: .task; rtmlib: .onnx or a folder)."""
+    """Model of the detector (blazepose: .tflite or .task; mediapipe: .task; rtmlib: .onnx or a
+    folder)."""
+    quality: Literal["normal", "best"] = "normal"
+    """best: the detector looks at every frame twice and searches for smaller people (twice the
+    time)."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
     save_mask: bool = False
@@ -244,16 +280,20 @@ class RunConfig(ViewOptions, FitOptions):
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         if self.calibration is not None and one:
             raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
-        several = [n for n in ("sync", "offsets", "lab_frame", "person") if getattr(self, n)]
+        several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
         if self.calibration is None and several:
             raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
-        if self.person is not None and self.detector == "mediapipe":
-            raise ValueError("person needs a detector that finds everybody; mediapipe finds one")
+        who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
+        if who and self.detector == "mediapipe":
+            raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
+        for name in ("quality", "save_mask"):
+            if self.detector != "blazepose" and getattr(self, name) not in (False, "normal"):
+                raise ValueError(f"{name} is of the detector blazepose")
         if self.sync and self.offsets is not None:
             raise ValueError("give sync or offsets, not both")
         if self.focal_px is not None and self.fov is not None:
             raise ValueError("give focal_px or fov, not both")
-        reads_files = self.detector not in ("mediapipe", "rtmlib")
+        reads_files = self.detector not in ("blazepose", "mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
             wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
             raise ValueError(f"detector {self.detector!r} {wants}")

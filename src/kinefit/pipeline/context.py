@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+from kinefit.io.video import Clip
 from kinefit.pipeline.config import RunConfig
 from kinefit.types import Cancelled, InputError
 
@@ -69,9 +70,14 @@ class Context:
         return cast(RunConfig, _Declared(self.job.config, self.stage, frozenset(self.options)))
 
     @property
-    def video(self) -> Path:
-        """The video of a stage per camera."""
-        return self.job.inputs[self.camera]
+    def clip(self) -> Clip:
+        """What is looked at of the video of a stage per camera, or of the only one."""
+        return self.clips[self.camera or next(iter(self.job.inputs))]
+
+    @property
+    def clips(self) -> dict[str, Clip]:
+        """What is looked at of each camera's video."""
+        return {name: Clip(path) for name, path in self.job.inputs.items()}
 
     def new(self, suffix: str, stem: str | None = None) -> Path:
         """Where to write `<stem><suffix>` for the user."""

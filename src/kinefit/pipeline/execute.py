@@ -47,19 +47,20 @@ class _Unit:
 
 def run_plan(
     job: Job, out: Path, *, until: str | None = None, without: Sequence[str] = (),
-    overwrite: bool = False,
+    overwrite: bool = False, lender: Folder | None = None,
 ) -> Folder:  # fmt: skip
     """Do what is not done yet of the job's plan in the folder `out`, and describe it in run.json.
 
-    Raises what the stages raise; what was finished until then stays, and the next call goes on
-    from there.
+    lender: a folder, open, whose results are taken over where they are of the same input, options
+    and code. Raises what the stages raise; what was finished until then stays, and the next call
+    goes on from there.
     """
     stages = stages_of(job, until=until, without=without)
     hashes = {name: sha256_path(path) for name, path in job.inputs.items()}
     with open_folder(out) as folder:
         named = {job.inputs[name].name: digest for name, digest in hashes.items()}
         folder.claim(job.stem, named, overwrite=overwrite)
-        plan = _Execution(job, folder, hashes)
+        plan = _Execution(job, folder, hashes, lender)
         try:
             with blamed_on(job.source, "film the whole person, or lower --visibility-min"):
                 for stage in stages:
@@ -77,6 +78,7 @@ class _Execution:
     job: Job
     folder: Folder
     hashes: dict[str, str]
+    lender: Folder | None = None
 
     def __post_init__(self) -> None:
         self.done: dict[str, list[Record]] = {}  # by stage, of this plan
@@ -88,7 +90,7 @@ class _Execution:
         self.job.progress(stage.name, 0, 0)
         cameras = list(self.job.inputs) if stage.per_camera else [""]
         units = [self._unit(stage, camera) for camera in cameras]
-        todo = [u for u in units if self.folder.valid(u.id, u.key) is None]
+        todo = [u for u in units if not self._is_there(u)]
         if todo and not self.started:
             self.started = True
             if self.folder.records:
@@ -103,6 +105,11 @@ class _Execution:
         self.done[stage.name] = [self.folder.records[unit.id] for unit in units]
         if not (todo and stage.per_camera):
             self.job.progress(stage.name, 1, 1)
+
+    def _is_there(self, unit: _Unit) -> bool:
+        if self.folder.valid(unit.id, unit.key) is not None:
+            return True
+        return self.lender is not None and self.folder.adopt(self.lender, unit.id, unit.key)
 
     def _unit(self, stage: Stage, camera: str) -> _Unit:
         several = stage.per_camera and self.job.kind == "rig"

@@ -23,7 +23,8 @@ from kinefit.geometry.projection import focal_from_fov, to_camera
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
-from kinefit.io.video import frames, probe
+from kinefit.io.video import Clip, frames
+from kinefit.multiview.people import find_in_view
 from kinefit.pipeline.config import PictureOptions
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
@@ -33,12 +34,14 @@ from kinefit.pipeline.store import check_folder
 from kinefit.quality.verdict import marker_words, picture_findings
 from kinefit.render.body_overlay import write_body_picture
 from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
+from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import InputError, Keypoints2D, NobodyFound, Timeline
 
 
 @dataclass(frozen=True)
 class PictureResult:
-    """One picture: the report that was written, and the files; `reason` where it has no body."""
+    """One person of a picture: the report that was written, and the files; `reason` where there is
+    no body."""
 
     picture: Path
     reason: str
@@ -74,11 +77,11 @@ def fit_pictures(
         twice = next(s for s in stems if stems.count(s) > 1)
         raise InputError(twice, "two pictures have this name", "fit them into different folders")
     body = load_body(options.body, options.gender, child=options.child)
-    seen = _detected(pictures, progress)
+    seen = _detected(pictures, options, progress)
     chosen = ImageOptions() if options.head else ImageOptions(face_weight=0.0)
-    fit = fit_image(body, _points(seen, focal_px, fov_deg), chosen)
+    fit = fit_image(body, _points([one.image for one in seen], focal_px, fov_deg), chosen)
     reasons = [
-        why if image.found.any() else _NOBODY for image, why in zip(seen, fit.reason, strict=True)
+        why if one.image.found.any() else _NOBODY for one, why in zip(seen, fit.reason, strict=True)
     ]
     if all(reasons):
         said = f"none of {len(pictures)} pictures has a body" if len(pictures) > 1 else reasons[0]
@@ -86,10 +89,8 @@ def fit_pictures(
         raise InputError(pictures[0], said, hint)
 
     def write(folder: Path, _: Path) -> list[PictureResult]:
-        return [
-            _write(folder / f"{picture.stem}_body", picture, fit, i, reasons[i])
-            for i, picture in enumerate(pictures)
-        ]
+        everybody = options.people == "all"
+        return [_write(folder, one, everybody, fit, i, reasons[i]) for i, one in enumerate(seen)]
 
     inputs = {picture.name: picture for picture in pictures}
     settings = options.model_dump(mode="json") | {"focal_px": focal_px, "fov_deg": fov_deg}
@@ -101,22 +102,49 @@ def fit_pictures(
 _NOBODY = "no person was found in it"
 
 
-def _detected(pictures: Sequence[Path], progress: Progress) -> list[Keypoints2D]:
-    """The landmarks of the person in each picture."""
-    detector = make_detector("mediapipe")
-    found = []
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """Somebody in a picture: `number` of `count` people in it, the largest and surest first."""
+
+    picture: Path
+    image: Keypoints2D
+    number: int = 1
+    count: int = 1
+
+    def stem(self, everybody: bool) -> str:
+        """How the names of the files begin."""
+        several = everybody and self.count > 1
+        return f"{self.picture.stem}_person{self.number}" if several else self.picture.stem
+
+
+def _detected(
+    pictures: Sequence[Path], options: PictureOptions, progress: Progress
+) -> list[_Person]:
+    """The landmarks of who is meant in each picture, or of everybody."""
+    detector = make_detector("blazepose", thorough=True)
+    found: list[_Person] = []
     for i, picture in enumerate(pictures):
-        info = probe(picture)
+        clip = Clip(picture)
+        info = clip.probe()
         if info.n_frames != 1:
             reason = f"it has {info.n_frames} frames"
             raise InputError(picture, reason, "give it to `kinefit fit video`")
         try:
-            found.append(detector.track(picture).image)
+            view = ViewPeople(detector.people(clip), Timeline.regular(1, 1.0), info.size)
+            recorded = find_in_view(picture.stem, view, options.person, options.pointer)
         except NobodyFound:
             count = len(detector.names)
             points, score = np.full((1, count, 2), np.nan), np.zeros((1, count))
             timeline = Timeline.regular(1, 1.0)
-            found.append(Keypoints2D(timeline, detector.names, points, score, info.size))
+            nobody = Keypoints2D(timeline, detector.names, points, score, info.size)
+            found.append(_Person(picture, nobody))
+        else:
+            count = len(recorded.people)
+            wanted = range(1, count + 1) if options.people == "all" else [recorded.number]
+            found += [
+                _Person(picture, replace(recorded, number=n).tracks()[picture.stem].image, n, count)
+                for n in wanted
+            ]
         progress("detect", i + 1, len(pictures))
     return found
 
@@ -138,9 +166,12 @@ def _points(
     )
 
 
-def _write(stem: Path, picture: Path, fit: ImageFit, i: int, reason: str) -> PictureResult:
-    """`<stem>.json`, and with a pose `<stem>.npz`, `.obj`, `.png` and `_report.html`."""
-    body, report = fit.body, _report(picture, fit, i, reason)
+def _write(
+    folder: Path, one: _Person, everybody: bool, fit: ImageFit, i: int, reason: str
+) -> PictureResult:
+    """`<stem>_body.json`, and with a pose `.npz`, `.obj`, `.png` and `_report.html`."""
+    body, report, picture = fit.body, _report(one, fit, i, reason), one.picture
+    stem = folder / f"{one.stem(everybody)}_body"
     ends = (".json",) if reason else (".json", ".npz", ".obj", ".png", "_report.html")
     files = tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
     write_json(files[0], report)
@@ -152,13 +183,11 @@ def _write(stem: Path, picture: Path, fit: ImageFit, i: int, reason: str) -> Pic
         photo = next(iter(frames(picture))).rgb
         assert photo is not None  # it was decoded for the detector
         write_body_picture(files[3], photo, fit.view(i), body, vertices)
-        _write_page(files[4], picture, fit, i, report)
+        _write_page(files[4], one, fit, i, report)
     return PictureResult(picture, reason, report, files)
 
 
-def _write_page(
-    path: Path, picture: Path, fit: ImageFit, i: int, report: Mapping[str, Any]
-) -> None:
+def _write_page(path: Path, one: _Person, fit: ImageFit, i: int, report: Mapping[str, Any]) -> None:
     camera, motion = fit.view(i), fit.motion(i)
     depth = float(to_camera(camera, fit.body.motion_vertices(motion)[0])[:, 2].mean())
     off_cm = 100 * report["mean_residual_px"] * depth / float(camera.K[0, 0])
@@ -167,11 +196,12 @@ def _write_page(
     stem = path.stem.removesuffix("_report")
     rows: list[list[Cell]] = [[marker_words(k), v] for k, v in report["residual_px"].items()]
     data = ReportData(
-        title=picture.stem,
+        title=one.picture.stem,
         kind="one picture",
         findings=picture_findings(report, off_cm),
         facts=[
-            ("Picture", picture.name),
+            ("Picture", one.picture.name),
+            *_who(one),
             ("Size", f"{width} × {height} px"),
             ("Focal length", f"{camera.K[0, 0]:.0f} px"),
             ("Distance from the points", f"{report['mean_residual_px']:.1f} px, {off_cm:.1f} cm"),
@@ -181,14 +211,27 @@ def _write_page(
             body_table(stature, bone_lengths(fit.body, motion.shape)),
             Table("Points", ("Point", "Distance, px"), rows, folded=True),
         ],
-        files=words_about({one.name: False for one in path.parent.glob(f"{stem}*")}),
+        files=words_about({file.name: False for file in path.parent.glob(f"{stem}*")}),
         versions=versions(),
     )
     write_report(path, data)
 
 
-def _report(picture: Path, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
-    report: dict[str, Any] = {"picture": picture.name, "body": fit.body.name, "reason": reason}
+def _who(one: _Person) -> list[tuple[str, str]]:
+    """Which of several people it is, and how to choose another."""
+    if one.count < 2:
+        return []
+    return [("Person", f"{one.number} of {one.count}: choose with --person, or --people all")]
+
+
+def _report(one: _Person, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "picture": one.picture.name,
+        "person": one.number,
+        "people": one.count,
+        "body": fit.body.name,
+        "reason": reason,
+    }
     if reason:
         return report
     camera = fit.view(i)  # in the world of the .npz and the .obj

@@ -42,32 +42,39 @@ def _filmed(job: Job) -> bool:
     return job.kind != "bundle"
 
 
-_DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
+_DETECTION = ("detector", "detector_model", "keypoints", "quality")
+_WHO = ("person", "person_at", "box")
 _RIG = (*ViewOptions.model_fields, "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (
     Stage(
-        "detect", detect.detect, (), _DETECTION, "raw landmarks, person masks",
+        "detect", detect.detect, (), _DETECTION, "",
         when=_filmed, per_camera=True,
     ),
     Stage(
         "depth", detect.lend_depth, (), (), "",
-        when=lambda job: job.kind == "video" and job.config.detector != "mediapipe",
+        when=lambda job: job.kind == "video" and job.config.detector not in detect.WITH_DEPTH,
     ),
     Stage(
         "observe", observe.one_camera, ("detect", "depth"),
-        ("height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll"),
+        (*_WHO, "height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll"),
+        "raw landmarks",
         when=lambda job: job.kind == "video",
     ),
     Stage(
-        "observe", observe.rig, ("detect",), (*_RIG, "height"),
-        "triangulated points with their evidence, cameras",
+        "observe", observe.rig, ("detect",),
+        (*_RIG, *_WHO[1:], "height"),
+        "raw landmarks, triangulated points with their evidence, cameras",
         when=lambda job: job.kind == "rig",
     ),
     Stage(
         "observe", observe.bundle, (), ("height",),
         when=lambda job: job.kind == "bundle",
+    ),
+    Stage(
+        "masks", detect.masks, ("observe",), ("detector_model",), "person masks",
+        when=lambda job: _filmed(job) and job.config.save_mask, per_camera=True,
     ),
     Stage(
         "fit", body.fit, ("observe",), (*_BODY, "head", "hold_feet"),

@@ -15,7 +15,7 @@ from typing import Any
 from kinefit import __version__
 
 # Libraries whose numbers end up in the results; another version may give other numbers.
-_LIBRARIES = ("av", "ezc3d", "matplotlib", "mediapipe", "numpy", "onnxruntime",
+_LIBRARIES = ("av", "ezc3d", "matplotlib", "ai-edge-litert", "numpy", "onnxruntime",
               "opencv-contrib-python", "pose2sim", "rtmlib", "scipy")  # fmt: skip
 
 

@@ -157,6 +157,18 @@ class Folder:
         _remove_if_empty(self._internal("partial"))
         return record
 
+    def adopt(self, lender: Folder, stage: str, key: str) -> bool:
+        """Take over a stage's result from another folder, if it is there and whole."""
+        record = lender.valid(stage, key)
+        if record is None:
+            return False
+        staged = self.staging(stage, key)
+        for name in record.files:
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(lender.file(name), staged / name)
+        self.commit(stage, key, record.seconds, record.after, record.about)
+        return True
+
     def _keep_edited(self, earlier: Record, files: Mapping[str, str]) -> None:
         """Copy away what the user changed since it was written, before it is made again."""
         for name in files.keys() & earlier.files.keys():

@@ -16,7 +16,7 @@ from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_s
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views
 from kinefit.pipeline.stages.observe import calibration_of
-from kinefit.tracking.identity import choose_person, find_people
+from kinefit.tracking.identity import find_people, person_number
 from kinefit.types import InputError
 
 
@@ -64,7 +64,7 @@ def triangulate_file(
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):
         paths = find_people(rig, found.names, found.views, found.timeline.time)
-        one = choose_person(paths, options.person).points(found.views)
+        one = paths[person_number(paths, options.person)].points(found.views)
         xy, score = one[..., :2], np.nan_to_num(one[..., 2])
         notes.append(f"{len(paths)} persons in the scene; this is number {options.person or 1}")
     else:

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kinefit.io.atomic import write_text
-from kinefit.io.video import VideoFrame, frames, probe
+from kinefit.io.video import Picture, frames, probe
 from kinefit.quality.assessment import first_point
 from kinefit.quality.quantities import Quality, SegmentQuality
 from kinefit.quality.verdict import length_words, marker_words, verdict
@@ -48,6 +48,17 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
+class Someone:
+    """A person of the recording. words: how much is seen of them. chosen: whether the report is of
+    them. picture: RGB; None where none could be read."""
+
+    number: int
+    words: str
+    chosen: bool
+    picture: Picture | None
+
+
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """What a report shows, read back from the files of a result. Everything but the first four may
     be left out: its section is then too.
@@ -57,6 +68,7 @@ class ReportData:
     film: a video or picture of the body on the recording.
     quality: of `kinefit.quality.assessment.assess`. angles: joint angles. markers: whose pelvis
     shows the path over the floor. several_cameras: whether depth was measured.
+    people: everybody in the recording, where there are several.
     assumed: what was assumed rather than measured, in sentences. tables: more figures.
     files: (name, what it holds) in the folder. inputs: (name, SHA-256). parameters, versions:
     name -> value, for the provenance.
@@ -71,6 +83,7 @@ class ReportData:
     angles: JointAngles | None = None
     markers: Markers | None = None
     several_cameras: bool = False
+    people: Sequence[Someone] = ()
     assumed: Sequence[str] = ()
     tables: Sequence[Table] = ()
     files: Sequence[tuple[str, str]] = ()
@@ -120,6 +133,7 @@ def report_html(data: ReportData) -> str:
         style=Markup(style),  # noqa: S704 (the package's own file)
         style_hash=base64.b64encode(digest).decode(),
         film=None if data.film is None else _film(data.film),
+        people=[(one, "" if one.picture is None else _jpeg(one.picture)) for one in data.people],
         frames=None if quality is None or not quality.views else _frames_figure(quality),
         joints=joints,
         legend=[] if data.angles is None else _legend(data.angles),
@@ -174,14 +188,14 @@ def _film(path: Path) -> _Film:
     whole = (frame for frame in frames(path) if frame.rgb is not None)
     if path.stat().st_size > _MOST_VIDEO_BYTES:
         wanted = {int(info.n_frames * (i + 0.5) / _STILLS) for i in range(_STILLS)}
-        stills = [(_jpeg(f), f"{f.time:.2f} s") for f in whole if f.index in wanted]
+        stills = [(_jpeg(f.rgb), f"{f.time:.2f} s") for f in whole if f.index in wanted]
         return _Film(stills=stills, wide=wide, link=path.name)
-    return _Film(_inline("video/mp4", path.read_bytes()), _jpeg(next(whole)), wide=wide)
+    return _Film(_inline("video/mp4", path.read_bytes()), _jpeg(next(whole).rgb), wide=wide)
 
 
-def _jpeg(frame: VideoFrame) -> str:
-    assert frame.rgb is not None
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+def _jpeg(rgb: Picture | None) -> str:
+    assert rgb is not None
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     return _inline("image/jpeg", jpeg.tobytes())
 
 

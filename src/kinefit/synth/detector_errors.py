@@ -23,12 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from kinefit.detect.inference import Landmarks
 from kinefit.fit.priors.weights import read_safetensors, read_weights
 from kinefit.io.atomic import atomic_path
 from kinefit.skeletons import skeleton
@@ -58,6 +58,15 @@ _PARTS = (
 )
 _SIZE_PX = 300.0  # whose logarithm is 0
 _NEAR = 0.05  # of the size: points of both sides that lie this near in the image get mixed up
+
+
+class Landmarks(NamedTuple):
+    """What a detector says of one person in one picture: (J, 2) pixels, (J,) scores 0..1, (J, 3)
+    metres, camera axes, from the mid-hip."""
+
+    xy: FloatArray
+    score: FloatArray
+    body: FloatArray
 
 
 def columns(names: Sequence[str]) -> IntArray:

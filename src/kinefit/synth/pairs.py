@@ -8,7 +8,7 @@ Part Orientation Fields.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
-from kinefit.detect.inference import Landmarks, Network
-from kinefit.detect.mediapipe import picture_network
+from kinefit.detect.blazepose import Pose
+from kinefit.detect.embedded import PictureDetector
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
-from kinefit.synth.detector_errors import detector_errors, draw
+from kinefit.synth.detector_errors import Landmarks, detector_errors, draw
 from kinefit.synth.make import by_content
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
@@ -159,7 +159,7 @@ _maker: _Maker  # set in each worker
 
 def _open(options: PairOptions) -> None:
     global _maker
-    network = None if options.drawn else picture_network()
+    network = None if options.drawn else PictureDetector()
     _maker = _Maker(options, motion_library(options.motion), load_anny(), network)
 
 
@@ -176,7 +176,7 @@ class _Maker:
     options: PairOptions
     library: Mapping[str, Clip]
     body: BodyModel
-    network: Network | None
+    network: PictureDetector | None
 
     def rows(self, shard: int) -> dict[str, NDArray[Any]]:
         """The arrays of `FIELDS` for one shard."""
@@ -215,7 +215,7 @@ class _Maker:
             "stature_m": stature,
         }
         if self.network is not None:
-            found = self.network(filmed.picture, 0.0) or _NOTHING
+            found = _nearest(self.network(filmed.picture), true["true_33"])
         else:
             found = _drawn(true, np.random.default_rng((*scene.seed, view, frame, 2)))
         unit, scale = unit_torso(map_points(xyz, names, _COCO))
@@ -233,6 +233,15 @@ class _Maker:
             "size": np.array(filmed.camera.size),
             "scene": scene.number,
         }
+
+
+def _nearest(poses: Sequence[Pose], true: FloatArray) -> Landmarks:
+    """Of the people who were found the one nearest to where the subject is."""
+    if not poses:
+        return _NOTHING
+    away = [np.nanmedian(np.linalg.norm(p.values[:, :2] - true, axis=1)) for p in poses]
+    values = poses[int(np.argmin(away))].values
+    return Landmarks(values[:, :2], values[:, 2], values[:, 3:])
 
 
 def _drawn(true: Mapping[str, Any], rng: np.random.Generator) -> Landmarks:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from kinefit.skeletons.limbs import ends, limbs, limbs_among
+from kinefit.tracking.choose import by_number
 from kinefit.tracking.person_detections import PersonDetections
 from kinefit.tracking.track import Entry, Track
 from kinefit.tracking.tracks import track_people
@@ -27,6 +29,8 @@ from kinefit.types import (
     true_runs,
 )
 from kinefit.types.arrays import freeze_arrays
+
+T = TypeVar("T")
 
 # A track that was lost goes on as the one that begins nearest to where it was expected: within this
 # many metres, and as many more for each second unseen (a brisk walk)...
@@ -108,18 +112,15 @@ def find_people(
     return tuple(_person(tracks[i], seen, len(rig), len(time), float(share[i])) for i in order)
 
 
-def choose_person(people: Sequence[TrackedPerson], person: int | None = None) -> TrackedPerson:
-    """The subject (None), or the person of that number, counted from 1 in the order of `people`.
+def person_number(people: Sequence[T], person: int | None = None) -> int:
+    """The place among `people` of the subject (None), or of that number, counted from 1.
 
     Raises InputError when there is nobody, or nobody of that number.
     """
     if not people:
         hint = "check that calibration, synchronisation and videos belong together"
         raise InputError("people", "no two cameras see the same person at the same time", hint)
-    if person is not None and not 1 <= person <= len(people):
-        hint = f"give a number from 1 to {len(people)}, or leave it out"
-        raise InputError("person", f"there is no person {person}; {len(people)} found", hint)
-    return people[(person or 1) - 1]
+    return by_number(people, person)
 
 
 def _check(

@@ -1,76 +1,82 @@
-"""Stage `detect`: one video to one person's landmarks (or everybody's) in every frame."""
+"""Stages `detect`, `depth` and `masks`: what networks see in the pictures of one video."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from kinefit.detect import Detector, PeopleDetector, make_detector
-from kinefit.detect.protocol import FrameResult, FrameSink
-from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import VideoInfo, VideoWriter, probe
-from kinefit.pipeline.artifacts import save_people, save_track
+from kinefit.detect import Detector, make_detector
+from kinefit.detect.blazepose import region
+from kinefit.detect.embedded import cores, mask_network
+from kinefit.detect.overlap import ahead
+from kinefit.io.video import VideoWriter
+from kinefit.pipeline.artifacts import load_arrays, save_people
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
-from kinefit.types import InputError
+from kinefit.types import FloatArray, InputError
 
+WITH_DEPTH = ("blazepose", "mediapipe")  # detectors that give bodies in metres, too
 _MASK_QUALITY = 10  # x264 rate factor: the grey levels stay within a few steps of the mask's
 
 
 def detect(context: Context) -> None:
-    """Landmarks of one video; of everybody where who it is will be asked of all views together."""
-    detector = detector_of(context.camera, context.config, several=context.job.kind == "rig")
-    name = context.camera
-    if context.job.kind == "rig" and isinstance(detector, PeopleDetector):
-        people = detector.people(context.video, progress=context.progress)
-        save_people(context.internal(f"people_{name}.npz"), people)
-        return
-    with ExitStack() as opened:
-        sink = None
-        if context.config.save_mask:
-            path, info = context.new("_mask.mp4", name), probe(context.video)
-            sink = opened.enter_context(_mask_video(path, info))
-        track = detector.track(
-            context.video, on_frame=sink, progress=context.progress, checkpoint=context.partial
-        )
-    save_track(context.internal(f"track_{name}.npz"), track)
-    write_landmarks_csv(context.new("_raw_landmarks.csv", name), track)
-
-
-@contextmanager
-def _mask_video(path: Path, info: VideoInfo) -> Iterator[FrameSink]:
-    """A sink that writes the person mask of every frame at full size.
-
-    White is person, black is not, grey in between as sure as the detector is; a frame without a
-    mask (nobody found, or damaged) is black.
-    """
-    black = np.zeros(info.size[::-1], np.float32)
-    rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
-    with VideoWriter(path, info.size, rate_hz=rate, quality=_MASK_QUALITY) as video:
-
-        def write(frame: FrameResult) -> None:
-            mask = black if frame.mask is None else frame.mask
-            grey = np.round(255 * np.clip(mask, 0, 1)).astype(np.uint8)
-            video.add(np.repeat(grey[..., None], 3, axis=-1), frame.time)
-
-        yield write
+    """Everybody in one video. Who of them is meant comes later, and changes nothing here."""
+    several = context.job.kind == "rig"
+    # Each video has a process of its own, as many at a time as there are cores.
+    threads = max(1, cores() // len(context.job.inputs)) if several else None
+    detector = detector_of(context.camera, context.config, several=several, threads=threads)
+    people = detector.people(context.clip, progress=context.progress, checkpoint=context.partial)
+    save_people(context.internal(f"people_{context.camera}.npz"), people)
 
 
 def lend_depth(context: Context) -> None:
     """The embedded detector's 3D, for points of another program, which has none."""
-    video = next(iter(context.job.inputs.values()))
-    depth = make_detector("mediapipe").track(
-        video, progress=context.progress, checkpoint=context.partial
-    )
-    save_track(context.internal("depth.npz"), depth)
+    detector = make_detector("blazepose")
+    people = detector.people(context.clip, progress=context.progress, checkpoint=context.partial)
+    save_people(context.internal("depth.npz"), people)
 
 
-def detector_of(camera: str, config: RunConfig, *, several: bool) -> Detector:
+def masks(context: Context) -> None:
+    """`<camera>_mask.mp4`: the mask of the chosen person in every frame at full size.
+
+    White is person, black is not, grey in between as sure as the network is; a frame in which the
+    person was not found (or that is damaged) is black.
+    """
+    network, info = mask_network(context.config.detector_model), context.clip.probe()
+    place = load_arrays(context.read_internal(f"place_{context.camera}.npz"))["place"]
+    black = np.zeros(info.size[::-1], np.uint8)
+    path = context.new("_mask.mp4", context.camera)
+    rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
+    with (
+        ahead(context.clip.frames()) as frames,
+        VideoWriter(path, info.size, rate_hz=rate, quality=_MASK_QUALITY) as video,
+    ):
+        for row, frame in enumerate(frames):
+            grey = black
+            if frame.rgb is not None and np.isfinite(place[row]).all():
+                mask = network(frame.rgb, place[row]).mask
+                assert mask is not None  # it was asked for
+                grey = _in_picture(mask, place[row], info.size)
+            video.add(np.repeat(grey[..., None], 3, axis=-1), frame.time)
+            context.progress(row + 1, info.n_frames)
+
+
+def _in_picture(
+    mask: NDArray[np.float32], place: FloatArray, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """(height, width) 0..255: the mask of a region where it is in the picture."""
+    grey = np.round(255 * np.clip(mask, 0, 1)).astype(np.uint8)
+    return np.asarray(cv2.warpAffine(grey, region(place), size, flags=cv2.INTER_LINEAR))
+
+
+def detector_of(
+    camera: str, config: RunConfig, *, several: bool, threads: int | None = None
+) -> Detector:
     """The detector of one video; the keypoint files of several are looked up by camera."""
-    keypoints = config.keypoints
+    keypoints: Path | None = config.keypoints
     if keypoints is not None and several:
         # Named as the camera, with Pose2Sim's ending, or as a file; and nothing else.
         choices = [keypoints / f"{camera}{end}" for end in ("", "_json", ".json")]
@@ -80,5 +86,7 @@ def detector_of(camera: str, config: RunConfig, *, several: bool) -> Detector:
             hint = f"name them {', '.join(p.name for p in choices[:2])} or {choices[2].name}"
             raise InputError(keypoints, reason, hint)
         keypoints = found[0]
-    model, masks = config.detector_model, config.save_mask
-    return make_detector(config.detector, model=model, keypoints=keypoints, masks=masks)
+    model, thorough = config.detector_model, config.quality == "best"
+    return make_detector(
+        config.detector, model=model, keypoints=keypoints, thorough=thorough, threads=threads
+    )

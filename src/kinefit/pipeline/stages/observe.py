@@ -8,21 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.detect.depth import with_depth
+from kinefit.detect.depth import nearest_people, with_depth
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
-from kinefit.io.video import frame_times, probe
+from kinefit.io.tables import write_landmarks_csv
+from kinefit.io.video import probe
 from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation, save_bundle
-from kinefit.multiview.observe import RigOptions, observe_rig
+from kinefit.multiview.observe import RigOptions, clock_offsets, observe_rig
+from kinefit.multiview.people import Recorded, find_in_rig, find_in_view
 from kinefit.multiview.rig_checks import fit_rig_to_videos
-from kinefit.pipeline.artifacts import load_people, load_track, save_arrays
+from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
 from kinefit.pipeline.config import RunConfig, ViewOptions
-from kinefit.pipeline.context import Context
+from kinefit.pipeline.context import INTERNAL, Context, Job
+from kinefit.pipeline.store import Folder
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.tracking.view_people import ViewPeople
-from kinefit.types import CameraRig, Finding, FloatArray, InputError, Keypoints2D, Observations
+from kinefit.types import (
+    CameraRig,
+    Finding,
+    FloatArray,
+    InputError,
+    NobodyFound,
+    Observations,
+    PoseTrack,
+)
 
 
 def calibration_of(
@@ -65,14 +76,17 @@ _TILT_UNKNOWN = Finding(
 
 
 def one_camera(context: Context) -> None:
-    """Sides put right, then the person in the world."""
-    config = context.config
-    track = load_track(context.read_internal(f"track_{context.job.stem}.npz"))
+    """Who is meant, sides put right, then the person in the world."""
+    config, name = context.config, context.job.stem
+    view = view_of(context, name, f"people_{name}.npz")
+    recorded = find_in_view(name, view, config.person, config.pointer)
+    track = _record(context, recorded)[name]
     swaps = find_side_swaps(track)
     if config.repair_side_swaps:
         track = undo_side_swaps(track, swaps)
     if track.body is None:
-        depth = load_track(context.read_internal("depth.npz"))
+        lender = view_of(context, name, "depth.npz")
+        depth = lender.track(nearest_people(track, lender.people.names, lender.points))
         if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
             depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
@@ -93,6 +107,7 @@ def one_camera(context: Context) -> None:
         "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
         "side_swaps": {"body": swaps.nonzero()[0].tolist()},
+        "people": recorded.as_json(),
     })  # fmt: skip
 
 
@@ -116,15 +131,14 @@ def save(context: Context, found: Observations, moments: FloatArray, world: dict
     write_json(context.internal("world.json"), world)
 
 
-def rig(context: Context) -> None:
-    """One clock, one person, sides put right, points in space, a motion with constant bones."""
+def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[str], RigOptions]:
+    """Who is meant in all views together; the calibration, its cameras, what is doubtful about
+    them, and how to go on."""
     config = context.config
     calibration, cameras, doubts = rig_of(context.job.inputs, config)
-    views, detector = _views(context)
     options = RigOptions(
         sync=config.sync,
         offset_s=config.offset_s,
-        person=config.person,
         visibility_min=config.visibility_min,
         repair_side_swaps=config.repair_side_swaps,
         triangulation=config.triangulation,
@@ -134,28 +148,59 @@ def rig(context: Context) -> None:
         up_known=calibration.up is not None,
         stature_m=config.stature_m,
     )
-    seen = observe_rig(views, cameras, options)
+    views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    # Clocks first by who is the subject of each view: identity needs to know what is simultaneous.
+    subjects = {name: view.subject().image for name, view in views.items()}
+    offsets, _ = clock_offsets(subjects, options)
+    recorded = find_in_rig(cameras, views, offsets, config.person, config.pointer)
+    return recorded, calibration, cameras, list(doubts), options
+
+
+def rig(context: Context) -> None:
+    """One clock, one person, sides put right, points in space, a motion with constant bones."""
+    recorded, calibration, cameras, doubts, options = _in_rig(context)
+    tracks = _record(context, recorded)
+    seen = observe_rig({name: track.image for name, track in tracks.items()}, cameras, options)
     save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
     write_calibration(context.new("_cameras.toml"), seen.rig, layout="caliscope")
     sentences = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in doubts]
     world = seen.as_json()
     world |= {
-        "detector": detector,
+        "detector": next(iter(recorded.views.values())).people.source,
+        "people": recorded.as_json(),
         "findings": [*(Finding("information", s).to_json() for s in sentences), *world["findings"]],
         "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
 
 
-def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
-    """What was found in each video, and by what."""
-    views: dict[str, Keypoints2D | ViewPeople] = {}
-    detector = "keypoint files"
-    for camera, video in context.job.inputs.items():
-        if context.has_internal(f"people_{camera}.npz"):
-            people = load_people(context.read_internal(f"people_{camera}.npz"))
-            views[camera] = ViewPeople(people, frame_times(video), probe(video).size)
-        else:
-            track = load_track(context.read_internal(f"track_{camera}.npz"))
-            views[camera], detector = track.image, track.source
-    return views, detector
+def view_of(context: Context, name: str, file: str) -> ViewPeople:
+    """Everybody in the frames of a camera that are looked at."""
+    clip = context.clips[name]
+    return ViewPeople(load_people(context.read_internal(file)), clip.timeline(), clip.probe().size)
+
+
+def people_of(job: Job, folder: Folder) -> int:
+    """How many people the finished stage `detect` of a job has found, as `observe` counts them."""
+    files = [f"{INTERNAL}/people_{name}.npz" for name in job.inputs]
+    options, found = tuple(type(job.config).model_fields), {n: folder.file(n) for n in files}
+    context = Context(job, "observe", options, folder.path, folder.path, found)
+    if job.kind == "rig":
+        return len(_in_rig(context)[0].people)
+    name = job.stem
+    return len(find_in_view(name, view_of(context, name, f"people_{name}.npz")).people)
+
+
+def _record(context: Context, recorded: Recorded) -> dict[str, PoseTrack]:
+    """The tracks of who is meant, and their files."""
+    tracks = recorded.tracks()
+    if not any(track.image.found.any() for track in tracks.values()):
+        frames = sum(len(track.image.timeline) for track in tracks.values())
+        raise NobodyFound(context.job.source, frames)
+    for name, track in tracks.items():
+        save_track(context.internal(f"track_{name}.npz"), track)
+        write_landmarks_csv(context.new("_raw_landmarks.csv", name), track)
+        place = recorded.views[name].places(recorded.chosen.places[name])
+        if place is not None:
+            save_arrays(context.internal(f"place_{name}.npz"), {"place": place})
+    return tracks

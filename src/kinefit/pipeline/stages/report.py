@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS
@@ -19,6 +20,7 @@ from kinefit.io.mot import read_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
+from kinefit.io.video import Picture
 from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.context import INTERNAL, Context
 from kinefit.pipeline.provenance import versions
@@ -27,7 +29,7 @@ from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
 from kinefit.quality.quantities import Quality, View
 from kinefit.quality.verdict import find, frames_words, say, verdict
-from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
+from kinefit.report.page import Cell, ReportData, Someone, Table, body_table, write_report
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -101,6 +103,7 @@ def _data(
         angles=written.angles,
         markers=written.final,
         several_cameras=job.kind != "video",
+        people=_people(context, written.world),
         assumed=written.world["notes"],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
@@ -109,6 +112,42 @@ def _data(
         files=words_about(dict.fromkeys(context.readable, False)),
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
+    )
+
+
+_MOST_PEOPLE = 8  # that the page shows
+_PICTURE = 160  # pixels: height of a thumbnail
+
+
+def _people(context: Context, world: Mapping[str, Any]) -> list[Someone]:
+    """Everybody in the recording with a picture of each; empty where there is one person."""
+    people = world.get("people", [])[:_MOST_PEOPLE]
+    if len(people) < 2:
+        return []
+    found = []
+    for one in people:
+        shares = [f"{100 * share:.0f} %" for share in one["seen"].values()]
+        words = f"seen in {', '.join(shares)} of the frames"
+        words += (
+            f", {sum(one['doubt'].values())} of them in doubt" if any(one["doubt"].values()) else ""
+        )
+        found.append(Someone(one["number"], words, one["chosen"], _thumbnail(context, one["best"])))
+    return found
+
+
+def _thumbnail(context: Context, best: Mapping[str, Any]) -> Picture | None:
+    if not best:
+        return None
+    clip = context.clips[best["camera"]]
+    rgb = next(clip.pictures_at(np.array([best["time"]])), None)
+    if rgb is None:
+        return None
+    x0, y0, x1, y1 = np.clip(best["box"], 0, np.tile(rgb.shape[1::-1], 2)).tolist()
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return None
+    width = max(round(_PICTURE * (x1 - x0) / (y1 - y0)), 1)
+    return np.asarray(
+        cv2.resize(rgb[y0:y1, x0:x1], (width, _PICTURE), interpolation=cv2.INTER_AREA)
     )
 
 

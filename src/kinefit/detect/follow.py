@@ -1,0 +1,419 @@
+"""Everybody in a video, from networks that look at one picture: forwards, but looking ahead.
+
+A video is recorded, so nothing has to be guessed from the past alone. Every third of a second
+there is a key frame, in which people are searched and each is looked at twice (as seen, and in a
+mirror). Who is in two key frames is looked at in the frames between, where the places before and
+after say: first in the middle, then in the middle of the halves. Who comes or goes between two key
+frames is followed from the one that shows them until the network sees them no more. So each group
+of frames depends on the key frames on its two sides and on nothing else, and groups are worked on
+side by side without changing a bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from threading import local
+from typing import NamedTuple
+
+import numpy as np
+
+from kinefit.detect.blazepose import LandmarkNetwork, PersonNetwork, Pose, size_of
+from kinefit.detect.looks import look_of
+from kinefit.io.video import Picture, VideoFrame
+from kinefit.tracking.track import FAR, assign
+from kinefit.types import FloatArray
+
+KEY_S = 1 / 3  # between key frames; not more than MOST frames, which wait in memory
+MOST = 12
+# Two poses of one person: this near (mean of all points, as a share of the smaller's size).
+_SAME = 0.15
+# A pose is of the person that was looked for if it is this near, in sizes, and about as large.
+_NEAR, _LARGER = 0.5, 1.6
+_REACH = 0.8  # sizes that somebody may move between key frames beyond what they were expected to
+_LOST_S = 3.0  # for so long somebody is searched where they were last seen
+_SMALL, _STRONG = 0.36, 0.8  # of the square's side, and of the score: less is looked at again
+_SEARCHED = 2.5  # sizes: side of the square in which they are
+_DEEP_S = 1.0  # how often everything is searched down to the smallest while nobody is followed
+_SMALLEST = 190  # pixels: sides of the smallest squares; people in them are 60 pixels high
+
+
+class Seen(NamedTuple):
+    """Somebody in a frame: the pose, and (6, 3) how they look."""
+
+    pose: Pose
+    look: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Key:
+    """Somebody in a key frame.
+
+    half: (33, 6) what the mirror adds to the pose. speed: (4,) of the place, pixels per frame.
+    """
+
+    seen: Seen
+    half: FloatArray
+    speed: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Lost:
+    """A place where somebody was in frame `row`."""
+
+    place: FloatArray
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that later frames depend on: what a checkpoint keeps.
+
+    row: of the last key frame; -1 before the first. keys: who is in it. deep: the row of the last
+    search down to the smallest.
+    """
+
+    row: int = -1
+    keys: tuple[Key, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    deep: int = -(10**9)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """How to make the networks, one pair for each thread; landmarks: the network's file.
+
+    thorough: look into the mirror in every frame, not only in key frames; search for the smallest
+        every second.
+    """
+
+    landmarks: bytes | None = None
+    thorough: bool = False
+
+
+class Follower:
+    """Follows everybody through consecutive frames.
+
+    rate_hz: frames per second, true ones. threads: how many work; the result does not depend on it.
+    state: where to go on from; the first frame that is then given is `state.row + 1`.
+    """
+
+    def __init__(
+        self, networks: Networks, rate_hz: float, threads: int, state: State | None = None
+    ) -> None:
+        self._networks, self._rate = networks, rate_hz if np.isfinite(rate_hz) else 1.0
+        self.step = int(np.clip(round(self._rate * KEY_S), 1, MOST))
+        self.state = state or State()
+        self._threads = threads
+        self._own = local()
+
+    def over(self, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, list[Seen]]]:
+        """Who is in each frame, in order; `state` is then that of the last key frame given out."""
+        with ThreadPoolExecutor(self._threads, "kinefit-look") as pool:
+            coming: deque[tuple[list[VideoFrame], _Group, State]] = deque()
+            state, first = self.state, self.state.row + 1
+            for block in _blocks(frames, self.step, first):
+                group, state = self._begin(pool, block, state)
+                coming.append((block, group, state))
+                if len(coming) > 2:  # what waits is in memory
+                    yield from self._finish(*coming.popleft())
+            while coming:
+                yield from self._finish(*coming.popleft())
+
+    def _finish(
+        self, block: list[VideoFrame], group: _Group, state: State
+    ) -> Iterator[tuple[VideoFrame, list[Seen]]]:
+        found = group.result()
+        self.state = state
+        yield from zip(block, found, strict=True)
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, block: list[VideoFrame], state: State
+    ) -> tuple[_Group, State]:
+        """The key frame of a block is looked at now; what is left of the block goes to the pool."""
+        start = state.row + 1
+        good = [i for i, frame in enumerate(block) if frame.rgb is not None]
+        group = _Group(block)
+        if not good:
+            return group, State(start + len(block) - 1, (), state.lost, state.deep)
+        at = good[-1]
+        rgb, row = block[at].rgb, start + at
+        assert rgb is not None
+        gap = row - state.row
+        found = self._search(pool, rgb, row, state)
+        expected = [key.seen.pose.place + gap * key.speed for key in state.keys]
+        pairs = _paired(expected, [seen.pose for seen, _ in found])
+        going = [i for i in range(len(state.keys)) if i not in pairs]
+        again = [self._look_again(rgb, expected[i], [s for s, _ in found]) for i in going]
+        for i, one in zip(going, again, strict=True):
+            if one is not None:
+                pairs[i] = len(found)
+                found.append(one)
+        before = {j: state.keys[i] for i, j in pairs.items()}
+        keys = tuple(
+            Key(seen, half, (seen.pose.place - before[j].seen.pose.place) / gap
+                if j in before else np.zeros(4))
+            for j, (seen, half) in enumerate(found)
+        )  # fmt: skip
+        group.keys[at] = [key.seen for key in keys]
+        self._between(pool, group, block[:at], state, keys, pairs)
+        gone = [k.seen.pose.place for i, k in enumerate(state.keys) if i not in pairs]
+        lost = [*state.lost, *(Lost(place, state.row) for place in gone)]
+        kept = tuple(one for one in lost if self._still_lost(one, row, keys))
+        deep = row if self._goes_deep(row, state) else state.deep
+        last = start + len(block) - 1
+        # Damaged frames may end a block: the key frame is then as if it were the last.
+        return group, State(last, keys, kept, deep)
+
+    def _still_lost(self, one: Lost, row: int, keys: Sequence[Key]) -> bool:
+        near = [np.hypot(*(k.seen.pose.place - one.place)[:2]) / size_of(one.place) for k in keys]
+        return row - one.row <= _LOST_S * self._rate and all(n > _NEAR for n in near)
+
+    def _goes_deep(self, row: int, state: State) -> bool:
+        wanted = self._networks.thorough or not state.keys
+        return wanted and row - state.deep >= _DEEP_S * self._rate
+
+    def _search(
+        self, pool: ThreadPoolExecutor, rgb: Picture, row: int, state: State
+    ) -> list[tuple[Seen, FloatArray]]:
+        """Everybody who is found in a key frame, each once, with what the mirror adds."""
+        height, width = rgb.shape[:2]
+        halves = _squares(width, height, max(width, height) / 2)
+        turn = (row // self.step) % len(halves)
+        squares = [None, *(halves if state.row < 0 else halves[turn : turn + 1])]
+        squares += [_around(one.place) for one in state.lost]
+        places = self._places(pool, rgb, squares)
+        if not places and self._goes_deep(row, state):
+            side = max(width, height) / 4
+            while side >= _SMALLEST:
+                places += self._places(pool, rgb, _squares(width, height, side))
+                side /= 2
+        looked = pool.map(lambda place: self._both(rgb, place), places)
+        return _each_once([one for one in looked if one is not None])
+
+    def _places(
+        self, pool: ThreadPoolExecutor, rgb: Picture, squares: Sequence[FloatArray | None]
+    ) -> list[FloatArray]:
+        """Where people are in some squares (None: the whole picture), each once, the surest first.
+
+        Who is small in a square is looked at in one of their own: there the network is right, and
+        here it takes two people for one, or a bush (of 1,080 frames of rendered groups, half).
+        """
+        whole = float(max(rgb.shape[:2]))
+        found: list[tuple[float, FloatArray]] = []
+        again: list[tuple[float, FloatArray]] = []
+        for square, seen in zip(
+            squares, pool.map(partial(self._people, rgb), squares), strict=True
+        ):
+            side = whole if square is None else float(square[2])
+            for score, place in seen:
+                sure = size_of(place) > _SMALL * side and score > _STRONG
+                (found if sure else again).append((score, place))
+        own = [_around(place) for _, place in _once_each(again, 0.25)]
+        found += chain(*pool.map(partial(self._people, rgb), own))
+        return [place for _, place in _once_each(found, 0.25)]
+
+    def _people(self, rgb: Picture, square: FloatArray | None) -> list[tuple[float, FloatArray]]:
+        return list(zip(*self._nets()[0](rgb, square), strict=True))
+
+    def _both(self, rgb: Picture, place: FloatArray) -> tuple[Seen, FloatArray] | None:
+        """Who is at a place where somebody was found; None where it is nobody after all."""
+        pose, half = self._nets()[1].both_ways(rgb, place)
+        if not pose.found or not _is_near(place, pose.place, _NEAR):
+            return None
+        return Seen(pose, look_of(rgb, pose.values)), half
+
+    def _look_again(
+        self, rgb: Picture, place: FloatArray, others: Sequence[Seen]
+    ) -> tuple[Seen, FloatArray] | None:
+        """Who is where somebody was expected whom the search did not find, if it is no other."""
+        nearby = [there for _, there in self._people(rgb, _around(place))]
+        for there in [place, *(n for n in nearby if _is_near(place, n, _REACH))]:
+            found = self._both(rgb, there)
+            if found and not any(_same(found[0].pose, other.pose) for other in others):
+                return found
+        return None
+
+    def _between(
+        self,
+        pool: ThreadPoolExecutor,
+        group: _Group,
+        block: Sequence[VideoFrame],
+        state: State,
+        keys: Sequence[Key],
+        pairs: dict[int, int],
+    ) -> None:
+        """Hand out the frames before the key frame: of who stays, who goes and who comes."""
+        pictures = [frame.rgb for frame in block]
+        for i, old in enumerate(state.keys):
+            if i in pairs:
+                group.add(pool.submit(self._fill, pictures, old, keys[pairs[i]]))
+            else:
+                group.add(pool.submit(self._trail, pictures, old, range(len(pictures))))
+        for j, new in enumerate(keys):
+            if j not in pairs.values():
+                back = range(len(pictures) - 1, -1, -1)
+                group.add(pool.submit(self._trail, pictures, new, back))
+
+    def _fill(
+        self, pictures: Sequence[Picture | None], old: Key, new: Key
+    ) -> list[tuple[int, Seen, float]]:
+        """Somebody between two key frames: (frame, who, sizes from where they were expected)."""
+        last = len(pictures)
+        places = {-1: old.seen.pose.place, last: new.seen.pose.place}
+        found = []
+        for at, low, high in _middles(-1, last):
+            share = (at - low) / (high - low)
+            expected = (1 - share) * places[low] + share * places[high]
+            places[at] = expected
+            whole = (at + 1) / (last + 1)
+            half = (1 - whole) * old.half + whole * new.half
+            seen = self._once(pictures[at], expected, half)
+            if seen is not None:
+                places[at] = seen.pose.place
+                found.append((at, seen, _off(expected, seen.pose)))
+        return found
+
+    def _trail(
+        self, pictures: Sequence[Picture | None], key: Key, order: range
+    ) -> list[tuple[int, Seen, float]]:
+        """Somebody from a key frame on, until they are not seen."""
+        place, found = key.seen.pose.place, []
+        for at in order:
+            seen = self._once(pictures[at], place, key.half)
+            if seen is None:
+                break
+            found.append((at, seen, 1.0 + _off(place, seen.pose)))
+            place = seen.pose.place
+        return found
+
+    def _once(self, rgb: Picture | None, place: FloatArray, half: FloatArray) -> Seen | None:
+        if rgb is None:
+            return None
+        if self._networks.thorough:
+            pose, _ = self._nets()[1].both_ways(rgb, place)
+        else:
+            pose = self._nets()[1](rgb, place).moved(half)
+        if not pose.found or not _is_near(place, pose.place, _NEAR):
+            return None
+        return Seen(pose, look_of(rgb, pose.values))
+
+    def _nets(self) -> tuple[PersonNetwork, LandmarkNetwork]:
+        if not hasattr(self._own, "nets"):
+            self._own.nets = PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
+        nets: tuple[PersonNetwork, LandmarkNetwork] = self._own.nets
+        return nets
+
+
+class _Group:
+    """The frames of a block while they are worked on."""
+
+    def __init__(self, block: Sequence[VideoFrame]) -> None:
+        self._count = len(block)
+        self._work: list[Future[list[tuple[int, Seen, float]]]] = []
+        self.keys: dict[int, list[Seen]] = {}
+
+    def add(self, work: Future[list[tuple[int, Seen, float]]]) -> None:
+        self._work.append(work)
+
+    def result(self) -> list[list[Seen]]:
+        """Who is in each frame. Of two that are one person the one who was expected there stays."""
+        found: list[list[tuple[float, Seen]]] = [[] for _ in range(self._count)]
+        for at, seen, off in chain.from_iterable(work.result() for work in self._work):
+            found[at].append((off, seen))
+        out = []
+        for at, several in enumerate(found):
+            kept = list(self.keys.get(at, []))
+            for _, seen in sorted(several, key=lambda one: one[0]):
+                if not any(_same(seen.pose, other.pose) for other in kept):
+                    kept.append(seen)
+            out.append(kept)
+        return out
+
+
+def _blocks(frames: Iterator[VideoFrame], step: int, first: int) -> Iterator[list[VideoFrame]]:
+    """Frames in groups that end with a key frame; the very first is a group of its own."""
+    block: list[VideoFrame] = []
+    for row, frame in enumerate(frames, start=first):
+        block.append(frame)
+        if row % step == 0:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _around(place: FloatArray) -> FloatArray:
+    """The square in which somebody is as large as the person network likes it."""
+    side = _SEARCHED * size_of(place)
+    return np.array([*(place[:2] - side / 2), side])
+
+
+def _once_each(
+    found: Sequence[tuple[float, FloatArray]], reach: float
+) -> list[tuple[float, FloatArray]]:
+    """Places without those that are near a surer one."""
+    kept: list[tuple[float, FloatArray]] = []
+    for score, place in sorted(found, key=lambda one: -one[0]):
+        if not any(_is_near(place, other, reach) for _, other in kept):
+            kept.append((score, place))
+    return kept
+
+
+def _squares(width: int, height: int, side: float) -> list[FloatArray]:
+    """Squares that cover a picture, each half over the next."""
+
+    def starts(length: int) -> FloatArray:
+        count = max(int(np.ceil((length - side) / (side / 2))), 0) + 1
+        return np.linspace(0, max(length - side, 0), count) if count > 1 else np.zeros(1)
+
+    return [np.array([x, y, side]) for y in starts(height) for x in starts(width)]
+
+
+def _middles(low: int, high: int) -> Iterator[tuple[int, int, int]]:
+    """The numbers between two, the middle first: (number, its neighbours that came before it)."""
+    waiting = deque([(low, high)])
+    while waiting:
+        low, high = waiting.popleft()
+        if high - low > 1:
+            middle = (low + high) // 2
+            yield middle, low, high
+            waiting += [(low, middle), (middle, high)]
+
+
+def _is_near(place: FloatArray, other: FloatArray, reach: float) -> bool:
+    sizes = size_of(place), size_of(other)
+    away = np.hypot(*(other - place)[:2]) / min(sizes)
+    return bool(away <= reach and max(sizes) <= _LARGER * min(sizes))
+
+
+def _off(expected: FloatArray, pose: Pose) -> float:
+    return float(np.hypot(*(pose.place - expected)[:2]) / pose.size)
+
+
+def _same(one: Pose, other: Pose) -> bool:
+    away = np.linalg.norm(one.values[:, :2] - other.values[:, :2], axis=1).mean()
+    return bool(away < _SAME * min(one.size, other.size))
+
+
+def _each_once(found: list[tuple[Seen, FloatArray]]) -> list[tuple[Seen, FloatArray]]:
+    kept: list[tuple[Seen, FloatArray]] = []
+    for one in found:
+        if not any(_same(one[0].pose, other.pose) for other, _ in kept):
+            kept.append(one)
+    return kept
+
+
+def _paired(expected: Sequence[FloatArray], poses: Sequence[Pose]) -> dict[int, int]:
+    """Who of the last key frame is who of this one: nearest together, none too far."""
+    cost = np.full((len(expected), len(poses)), FAR)
+    for i, place in enumerate(expected):
+        for j, pose in enumerate(poses):
+            if _is_near(place, pose.place, _REACH):
+                cost[i, j] = _off(place, pose) + abs(np.log(pose.size / size_of(place)))
+    rows, columns = np.nonzero(assign(cost))
+    return dict(zip(rows.tolist(), columns.tolist(), strict=True))
