@@ -15,7 +15,8 @@ begins at the same state and minimises the same function, checked by its value t
 Each may take `--budget` seconds. What they reached is told by the same function, and when they came
 within 1 % of what kinefit reached; where the mesh did not, by the calls that the chain needed.
 `--long`: and the cost per frame of whole clips from 100 to 10,000 frames, and the memory of 20,000,
-each in a process of its own. torch has one or two threads, whichever is faster.
+each in a process of its own. torch has one or two threads, whichever is faster. Needs the packages
+torch, roma and anny, which kinefit itself does not.
 """
 
 from __future__ import annotations
@@ -294,21 +295,21 @@ class Bones:
         self.weight = tensor(chain.pair_weight)[:, None]
         self.joint = torch.tensor(chain.pair_joint)
         self.sums = tensor(chain.sums.toarray())
-        self.projection = tensor(space.projection)
+        self.corners = tensor(space.corners)
         self.anchors = [tensor(a) for a in space.anchors]
-        self.used = [tensor(space.mask[:, c]) for c in space.columns]
 
     def coefficients(self, shape: torch.Tensor) -> torch.Tensor:
-        product = torch.ones(len(self.projection), dtype=self.dtype)
-        for i, (anchors, used) in enumerate(zip(self.anchors, self.used, strict=True)):
+        product = torch.ones(1, dtype=self.dtype)
+        for i, anchors in enumerate(self.anchors):
             value = shape[i].clamp(anchors[0], anchors[-1])
             k = int((torch.searchsorted(anchors, value.detach()) - 1).clamp(0, len(anchors) - 2))
             share = (value - anchors[k]) / (anchors[k + 1] - anchors[k])
-            factor = (1 - share) * used[:, k] + share * used[:, k + 1]
-            product = product * torch.where(used.any(dim=1), factor, 1.0)
+            ends = torch.eye(len(anchors), dtype=self.dtype)[[k, k + 1]]
+            weights = (1 - share) * ends[0] + share * ends[1]
+            product = (product[:, None] * weights).reshape(-1)
         local = shape[len(self.anchors) :]
         pairs = torch.stack([local.clamp(min=0), (-local).clamp(min=0)], dim=-1)
-        return torch.cat([product @ self.projection, pairs.reshape(-1)])
+        return torch.cat([product @ self.corners, pairs.reshape(-1)])
 
     def variables(self, state: State) -> list[FloatArray]:
         return [so3.log(state.rotations), state.translation, state.shape]

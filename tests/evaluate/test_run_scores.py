@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinefit.body.anny import load_anny
 from kinefit.evaluate.run_folder import read_run, read_scene
 from kinefit.evaluate.run_scores import score_markers, score_result, score_run
 from kinefit.evaluate.score_tables import markdown, skipped_notes, synth_tables
@@ -116,8 +117,6 @@ def test_a_body_and_a_mask_are_scored_where_they_are(folders: Path, tmp_path: Pa
     turn, shift = result.transform.R[0].T, -result.transform.R[0].T @ result.transform.t[0]
     rotations = someone.motion.rotations.copy()
     rotations[:, 0] = turn @ rotations[:, 0]
-    from kinefit.body.anny import load_anny
-
     head = load_anny().rest_joints(someone.motion.shape)[0]
     translation = (someone.motion.translation + head) @ turn.T + shift - head
     write_motion(

@@ -10,6 +10,7 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
+from kinefit.body.anny import load_anny
 from kinefit.fit.fit_report import marker_report
 from kinefit.fit.recipes.marker_places import Skin, _table, marker_points
 from kinefit.fit.recipes.markers import MarkerFit, MarkerOptions, fit_markers
@@ -58,9 +59,6 @@ def _limbs(body: BodyModel) -> list[int]:
 
 @pytest.fixture(scope="module")
 def anny() -> BodyModel:
-    pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-    from kinefit.body.anny import load_anny
-
     return load_anny()
 
 

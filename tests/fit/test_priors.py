@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from kinefit.body.anatomy import SIDED
+from kinefit.body.anny import load_anny
 from kinefit.fit.priors import (
     AngleMagnitude,
     Bending,
@@ -33,7 +34,7 @@ from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
 from kinefit.fit.solver.terms import Objective, PoseTerm, RotationPrior
 from kinefit.geometry import rotations as so3
-from kinefit.types import FloatArray, InputError, InvalidData, MissingDependency
+from kinefit.types import FloatArray, InputError, InvalidData
 
 from ..body.synthetic import SMPL_NAMES, tube_body
 from .tubes import by_rotations
@@ -53,12 +54,7 @@ def _chain() -> Chain:
 
 @cache
 def _anny_chain() -> Chain:
-    try:
-        from kinefit.body.anny import load_anny
-
-        body = load_anny()
-    except MissingDependency as error:
-        pytest.skip(str(error))
+    body = load_anny()
     return Chain.of(body, list(body.anatomy.values()), {"LWrist": {"LWrist": 1.0}})
 
 

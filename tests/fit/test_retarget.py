@@ -12,6 +12,7 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, Ranges
+from kinefit.body.anny import load_anny
 from kinefit.fit.recipes.retarget import Orientation, RetargetBody, glitches, retarget
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
@@ -82,9 +83,6 @@ def _recording(frames: int = T) -> tuple[MocapClip, FloatArray, FloatArray]:
 
 @pytest.fixture(scope="module")
 def anny() -> BodyModel:
-    pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-    from kinefit.body.anny import load_anny
-
     return load_anny()
 
 

@@ -19,7 +19,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, Timeline
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="a file of MHR's kind is made with PyTorch")
 
 from ..body import mhr_file
 

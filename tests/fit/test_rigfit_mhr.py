@@ -20,7 +20,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import Timeline
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="a file of MHR's kind is made with PyTorch")
 
 from ..body import mhr_file
 

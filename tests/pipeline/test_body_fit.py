@@ -20,8 +20,6 @@ from kinefit.io.video import frames
 from kinefit.pipeline.config import FitOptions, MarkerFileOptions, checked, run_config
 from kinefit.types import InputError, Markers, Timeline
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-
 HEIGHT = 1.68
 
 

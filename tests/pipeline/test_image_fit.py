@@ -15,8 +15,6 @@ from kinefit.io.video import frames
 from kinefit.pipeline.config import PictureOptions
 from kinefit.types import InputError
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-
 
 @pytest.fixture(scope="module")
 def photo(demo_clip, tmp_path_factory) -> Path:

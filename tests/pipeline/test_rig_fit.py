@@ -36,7 +36,7 @@ def tubes(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def rig_of_mhr(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, Path, FramesResult]:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="a file of MHR's kind is made with PyTorch")
     clip = mhr_clip(tmp_path_factory.mktemp("mhr"))
     out = clip.folder / "out"
     return clip, out, fit_frames(clip.bundle, out, FrameOptions(body=str(clip.body)), clip.views)
@@ -384,7 +384,6 @@ def test_real_outputs_are_read(real: list[Path]) -> None:
 
 def test_anny_takes_a_real_pose(real: list[Path], tmp_path: Path) -> None:
     """SAM 3D Body's keypoints of a person in a photo, on another body of another shape."""
-    pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
     clip = real_clip(tmp_path, read_outputs(real[0])[0])
     result = run(clip, tmp_path / "out", clip.views)
     assert result.report["status"] == {"good": T}

@@ -7,6 +7,7 @@ import pytest
 
 from kinefit.body import BodyModel
 from kinefit.body.anatomy import Anatomy, violations
+from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
 from kinefit.quality.assessment import GAIT_RANGES
 from kinefit.synth.contact_ik import ContactBody, solve_contacts
@@ -16,13 +17,9 @@ from kinefit.synth.motion_library import built_in
 from kinefit.synth.recombine import depth
 from kinefit.types import BodyMotion, FloatArray, InvalidData, Timeline
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    from kinefit.body.anny import load_anny
-
     return load_anny()
 
 

@@ -15,8 +15,6 @@ from kinefit.types import InputError
 
 from ..fit.test_retarget import _arrays, _recording
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-
 FRAMES, LOST = 110, 40
 
 

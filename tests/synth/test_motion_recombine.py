@@ -20,8 +20,6 @@ from kinefit.synth.placing import (
 from kinefit.synth.recombine import depth, joined, mirrored, retimed, spliced
 from kinefit.types import FloatArray, InvalidData
 
-pytest.importorskip("anny", reason="the package anny (kinefit[body]) is not installed")
-
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinefit.body.anny import ANATOMY, load_anny
 from kinefit.geometry import rotations as so3
 from kinefit.train.poses import mirror_matrix, mirrored, read_poses
-from kinefit.types import InputError, MissingDependency
+from kinefit.types import InputError
 
 TRIALS = (
     *("asf_01_01", "asf_01_04", "asf_02_03", "asf_03_01", "txt_train_running_1"),
@@ -21,12 +22,7 @@ TRIALS = (
 @pytest.fixture(scope="module")
 def motion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven made-up trials of Anny: slow swings of all joints about what they do standing."""
-    try:
-        from kinefit.body.anny import ANATOMY, load_anny
-
-        body = load_anny()
-    except MissingDependency as error:
-        pytest.skip(str(error))
+    body = load_anny()
     joints = [name for name in body.joint_names if name in ANATOMY.values()]
     rng, count = np.random.default_rng(0), 60
     swing = rng.normal(0, 0.1, (len(TRIALS), 2, len(joints), 3))
@@ -79,8 +75,6 @@ def test_mirrored_twice_is_the_same_and_sides_change(motion: Path) -> None:
 
 def test_the_mirror_image_of_a_pose_is_that_of_the_body(motion: Path) -> None:
     """Joints of the posed body, mirrored, are those of the mirrored pose."""
-    from kinefit.body.anny import load_anny
-
     poses, body = read_poses(motion), load_anny()
     places = []
     for x in (poses.x[:5], mirrored(poses.x[:5], poses.joints.names)):
@@ -103,7 +97,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_training_in_small_beats_the_mean_pose(motion: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="the priors are trained with PyTorch")
     from kinefit.fit.priors.variational import PoseAutoencoder
     from kinefit.train.variational import Training, reconstruction_error, train
 
@@ -119,7 +113,7 @@ def test_training_in_small_beats_the_mean_pose(motion: Path) -> None:
 
 
 def test_numpy_and_torch_agree(motion: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the priors are trained with PyTorch")
     from kinefit.fit.priors.variational import PoseAutoencoder
     from kinefit.train.variational import Training, _arrays, _Model, _rotations
 
@@ -140,7 +134,7 @@ def test_numpy_and_torch_agree(motion: Path) -> None:
 def test_the_command_writes_weights_and_what_the_cards_report(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="the priors are trained with PyTorch")
     from kinefit.train import pose_priors
     from kinefit.train.variational import Training
 

