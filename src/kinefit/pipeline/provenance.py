@@ -15,8 +15,8 @@ from typing import Any
 from kinefit import __version__
 
 # Libraries whose numbers end up in the results; another version may give other numbers.
-_LIBRARIES = ("av", "ezc3d", "matplotlib", "mediapipe", "numpy", "onnxruntime",
-              "opencv-contrib-python", "pose2sim", "rtmlib", "scipy")  # fmt: skip
+_LIBRARIES = ("ai-edge-litert", "av", "ezc3d", "matplotlib", "mediapipe", "numpy", "onnxruntime",
+              "opencv-python-headless", "opensim", "rtmlib", "scipy")  # fmt: skip
 
 
 def sha256_file(path: Path) -> str:
