@@ -24,7 +24,7 @@ from kinefit.body.mhr_params import (
 from kinefit.body.mhr_pose import initial_parameters, pose_of_parameters
 from kinefit.types import InputError, InvalidData
 
-torch = pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+torch = pytest.importorskip("torch")
 
 from . import mhr_file  # noqa: E402 - needs torch
 

@@ -16,9 +16,7 @@ from kinefit.io.smpl import SmplData, write_smpl
 
 from .synthetic import SMPL_NAMES, tube_body
 
-smplfitter = pytest.importorskip(
-    "smplfitter.np", reason="smplfitter (the group dev) is not installed"
-)
+smplfitter = pytest.importorskip("smplfitter.np", reason="the development group is not installed")
 
 # 1e-5 m is asked for; smplfitter computes in single precision, 1e-6 of a metre or two.
 _TOLERANCE_M = 1e-5

@@ -19,7 +19,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, Timeline
 
-pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+pytest.importorskip("torch")
 
 from ..body import mhr_file
 

@@ -20,7 +20,7 @@ from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
 from kinefit.types import Timeline
 
-pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+pytest.importorskip("torch")
 
 from ..body import mhr_file
 

@@ -10,7 +10,7 @@ import pytest
 from kinefit.io.torchscript import read_torchscript
 from kinefit.types import InputError
 
-torch = pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+torch = pytest.importorskip("torch")
 
 
 class Part(torch.nn.Module):

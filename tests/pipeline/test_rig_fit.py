@@ -36,7 +36,7 @@ def tubes(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def rig_of_mhr(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clip, Path, FramesResult]:
-    pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+    pytest.importorskip("torch")
     clip = mhr_clip(tmp_path_factory.mktemp("mhr"))
     out = clip.folder / "out"
     return clip, out, fit_frames(clip.bundle, out, FrameOptions(body=str(clip.body)), clip.views)

@@ -103,7 +103,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_training_in_small_beats_the_mean_pose(motion: Path) -> None:
-    pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+    pytest.importorskip("torch")
     from kinefit.fit.priors.variational import PoseAutoencoder
     from kinefit.train.variational import Training, reconstruction_error, train
 
@@ -119,7 +119,7 @@ def test_training_in_small_beats_the_mean_pose(motion: Path) -> None:
 
 
 def test_numpy_and_torch_agree(motion: Path) -> None:
-    torch = pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+    torch = pytest.importorskip("torch")
     from kinefit.fit.priors.variational import PoseAutoencoder
     from kinefit.train.variational import Training, _arrays, _Model, _rotations
 
@@ -140,7 +140,7 @@ def test_numpy_and_torch_agree(motion: Path) -> None:
 def test_the_command_writes_weights_and_what_the_cards_report(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch", reason="torch (the group oracles) is not installed")
+    pytest.importorskip("torch")
     from kinefit.train import pose_priors
     from kinefit.train.variational import Training
 
