@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from kinefit.api import demo_views
+
 
 @pytest.fixture(scope="session")
 def demo_videos() -> Path:
-    """Folder of the real four-camera demo in the pose2sim package."""
-    spec = find_spec("Pose2Sim")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("pose2sim, which carries the demo videos, is not installed")
-    return Path(spec.submodule_search_locations[0]) / "Demo_SinglePerson" / "videos"
+    """Folder of the real four-camera demo: cam01.mp4 to cam04.mp4, Calib.qca.txt."""
+    return demo_views()[1].parent
 
 
 @pytest.fixture(scope="session")

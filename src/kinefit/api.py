@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinefit.io.packages import pose2sim_folder
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
 from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
@@ -82,6 +82,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"kinefit.{module}"), job)
 
 
+_DEMO = Path(str(files("kinefit"))) / "demo"
 # Nobody measured the demo's subject: Pose2Sim's own estimate of the height, its default mass.
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
 
@@ -102,15 +103,13 @@ class RunResult:
 
 
 def demo_video() -> Path:
-    """The real video of the demo (Pose2Sim's, camera 1); raises MissingDependency."""
-    return pose2sim_folder("The demo") / "Demo_SinglePerson" / "videos" / "cam01.mp4"
+    """The real video of the demo (Pose2Sim's, camera 1)."""
+    return _DEMO / "cam01.mp4"
 
 
 def demo_views() -> tuple[tuple[Path, ...], Path]:
-    """The four real videos of the same scene, and their calibration; raises MissingDependency."""
-    folder = pose2sim_folder("The demo") / "Demo_SinglePerson"
-    videos = tuple(sorted((folder / "videos").glob("*.mp4")))
-    return videos, folder / "calibration" / "Calib.qca.txt"
+    """The four real videos of the same scene, and their calibration."""
+    return tuple(sorted(_DEMO.glob("*.mp4"))), _DEMO / "Calib.qca.txt"
 
 
 def process(

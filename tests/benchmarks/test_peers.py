@@ -15,7 +15,7 @@ from benchmarks.suite.peers import POSE2SIM, Peers
 from kinefit.types import CameraRig
 
 if find_spec("Pose2Sim") is None:
-    pytest.skip("Pose2Sim is not installed", allow_module_level=True)
+    pytest.skip("Pose2Sim (the group oracles) is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,9 +41,6 @@ def doctored(tmp_path: Path) -> Path:
 
 
 def test_small_tier_is_as_good_as_its_baseline(tmp_path: Path) -> None:
-    lacking = [name for name in ("Pose2Sim", "opensim") if find_spec(name) is None]
-    if lacking:
-        pytest.skip(f"{lacking[0]}, whose networks and models the suite measures, is not installed")
     result = run_suite(SuiteOptions("small", peers=False), tmp_path)
     assert problems(result.sheet, result.compared, result.gone) == []
     assert result.passed

@@ -86,9 +86,10 @@ def test_what_cannot_be_is_refused_and_nothing_written(file, tmp_path, options, 
 
 
 def test_videos_are_matched_by_name_and_their_sizes_said(demo_videos, tmp_path):
-    folder = demo_videos.parent / "calibration"
     target = tmp_path / "out.toml"
-    result = _run(folder, "--video", demo_videos / "cam01.mp4", "--to", target)
+    result = _run(
+        demo_videos / "Calib.qca.txt", "--video", demo_videos / "cam01.mp4", "--to", target
+    )
     assert result.exit_code == 0, result.output
     assert "world Z up, as Qualisys writes it" in result.stdout
     assert "calibrated for 1088 x 1920 pixels" in result.stderr.replace("\n", " ")

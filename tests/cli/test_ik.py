@@ -12,9 +12,6 @@ from kinefit.cli.commands import app
 from kinefit.io.trc import write_trc
 from kinefit.types import Markers, Timeline
 
-pytest.importorskip("opensim", reason="the package opensim is not installed")
-pytest.importorskip("Pose2Sim.skeletons", reason="pose2sim, which carries the models, is missing")
-
 SIZE = ["--height", "1.7", "--mass", "70", "--model", "simple"]
 
 

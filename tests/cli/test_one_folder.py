@@ -119,7 +119,7 @@ def test_an_interrupted_run_says_how_to_go_on(demo_clip, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_workers_end_with_their_parent(demo_videos, tmp_path):
     """Kill -9 of a run of several cameras leaves no process behind."""
-    calibration = demo_videos.parent / "calibration" / "Calib.qca.txt"
+    calibration = demo_videos / "Calib.qca.txt"
     videos = sorted(demo_videos.glob("*.mp4"))[:2]
     process = _started(videos, tmp_path / "out", "--calibration", str(calibration))
     workers = _children(process.pid)

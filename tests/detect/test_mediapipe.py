@@ -9,18 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinefit.api import demo_views
 from kinefit.detect import FrameResult, make_detector
 from kinefit.io.video import VideoWriter, frames
 from kinefit.types import FloatArray, InputError, PoseTrack
 
 
 def demo(camera: int) -> Path:
-    spec = importlib.util.find_spec("Pose2Sim")
-    folders = spec.submodule_search_locations if spec else None
-    path = Path((folders or ["."])[0]) / f"Demo_SinglePerson/videos/cam0{camera}.mp4"
-    if not path.is_file():
-        pytest.skip("needs the demo video of the pose2sim wheel (extra: augment)")
-    return path
+    return demo_views()[0][camera - 1]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from kinefit.detect.rtm import people_in
 from kinefit.io.video import VideoWriter
 from kinefit.types import InputError
 
-pytest.importorskip("rtmlib")
+pytest.importorskip("rtmlib", reason="rtmlib (an extra) is not installed")
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 PICTURE[..., 0] = 200  # red

@@ -58,7 +58,6 @@ def test_files_that_were_found(file: str, read: Callable[[Path], Any]) -> None:
 
 
 def test_a_model_of_a_hundred_thousand_levels(tmp_path: Path) -> None:
-    pytest.importorskip("opensim", reason="the package opensim is not installed")
     from kinefit.biomech.opensim.model import read_model
 
     packed = CASES / "osim_deep" / "m.osim.gz"

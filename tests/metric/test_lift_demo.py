@@ -79,7 +79,7 @@ def detected(path) -> PoseTrack:
 @pytest.fixture(scope="module")
 def views(demo_videos) -> list[View]:
     pytest.importorskip("mediapipe")
-    cameras = calibrated(demo_videos.parent / "calibration" / "Calib.qca.txt")
+    cameras = calibrated(demo_videos / "Calib.qca.txt")
     tracks = [detected(demo_videos / f"{camera.name}.mp4") for camera in cameras]
     return [View(c, t, place_in_world(t, SUBJECT)) for c, t in zip(cameras, tracks, strict=True)]
 

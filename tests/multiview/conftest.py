@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from kinefit.api import demo_views
 from kinefit.geometry.projection import intrinsics, project_rig
 from kinefit.io.calibration import read_calibration
-from kinefit.io.packages import pose2sim_folder
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, CameraRig, Timeline
@@ -34,10 +34,9 @@ class Views(NamedTuple):
 def demo() -> Views:
     """MediaPipe's landmarks of the demo's videos, unsmoothed, and their cameras."""
     stored = np.load(Path(__file__).parent / "data/demo_views.npz", allow_pickle=False)
-    file = pose2sim_folder("tests") / "Demo_SinglePerson/calibration/Calib.qca.txt"
     cameras = stored["camera"].tolist()
     sizes = dict(zip(cameras, map(tuple, stored["image_size"].tolist()), strict=True))
-    rig, _ = fit_rig_to_videos(read_calibration(file).rig.select(cameras), sizes)
+    rig, _ = fit_rig_to_videos(read_calibration(demo_views()[1]).rig.select(cameras), sizes)
     return Views(
         rig,
         Timeline(np.arange(100), stored["time"][0]),

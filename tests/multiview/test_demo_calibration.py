@@ -30,7 +30,7 @@ def views():
 
 @pytest.fixture(scope="module")
 def calibration(demo_videos):
-    return read_calibration(demo_videos.parent / "calibration" / "Calib.qca.txt")
+    return read_calibration(demo_videos / "Calib.qca.txt")
 
 
 def _points(rig, xy, score):

@@ -211,7 +211,10 @@ class LandmarkNetwork:
         Measured on 1,080 rendered frames of six scenes: elbows, wrists, knees and ankles 1.41 ->
         1.30 % of the person's height (median), limb directions in metres 17.8 -> 16.5 degrees.
         """
-        seen, other = self(rgb, place), self(rgb, place, mirrored=True)
+        seen = self(rgb, place)
+        if not seen.found:
+            return seen, np.zeros_like(seen.values)
+        other = self(rgb, place, mirrored=True)
         half = (other.values - seen.values) / 2
         away = np.linalg.norm(half[:, :2], axis=1) > _MIRRORED_PX / 2 * seen.size
         away |= np.linalg.norm(half[:, 3:], axis=1) > _MIRRORED_M / 2

@@ -29,7 +29,7 @@ from kinefit.tracking.track import FAR, assign
 from kinefit.types import FloatArray
 
 KEY_S = 1 / 3  # between key frames; not more than MOST frames, which wait in memory
-MOST = 12
+MOST = 15
 # Two poses of one person: this near (mean of all points, as a share of the smaller's size).
 _SAME = 0.15
 # A pose is of the person that was looked for if it is this near, in sizes, and about as large.
@@ -144,8 +144,8 @@ class Follower:
         rgb, row = block[at].rgb, start + at
         assert rgb is not None
         gap = row - state.row
-        found = self._search(pool, rgb, row, state)
         expected = [key.seen.pose.place + gap * key.speed for key in state.keys]
+        found = self._search(pool, rgb, row, state, expected)
         pairs = _paired(expected, [seen.pose for seen, _ in found])
         going = [i for i in range(len(state.keys)) if i not in pairs]
         again = [self._look_again(rgb, expected[i], [s for s, _ in found]) for i in going]
@@ -178,13 +178,18 @@ class Follower:
         return wanted and row - state.deep >= _DEEP_S * self._rate
 
     def _search(
-        self, pool: ThreadPoolExecutor, rgb: Picture, row: int, state: State
+        self, pool: ThreadPoolExecutor, rgb: Picture, row: int, state: State,
+        expected: Sequence[FloatArray],
     ) -> list[tuple[Seen, FloatArray]]:
         """Everybody who is found in a key frame, each once, with what the mirror adds."""
         height, width = rgb.shape[:2]
         halves = _squares(width, height, max(width, height) / 2)
-        turn = (row // self.step) % len(halves)
-        squares = [None, *(halves if state.row < 0 else halves[turn : turn + 1])]
+        squares: list[FloatArray | None] = [None, *halves]
+        if state.row >= 0:
+            # Who is alone has one square in turn; where several are, more come and go.
+            turn = (row // self.step) % len(squares)
+            squares = [*({None} if len(expected) > 1 else ()), squares[turn]]
+        squares += [_around(place) for place in expected]
         squares += [_around(one.place) for one in state.lost]
         places = self._places(pool, rgb, squares)
         if not places and self._goes_deep(row, state):
@@ -231,11 +236,9 @@ class Follower:
         self, rgb: Picture, place: FloatArray, others: Sequence[Seen]
     ) -> tuple[Seen, FloatArray] | None:
         """Who is where somebody was expected whom the search did not find, if it is no other."""
-        nearby = [there for _, there in self._people(rgb, _around(place))]
-        for there in [place, *(n for n in nearby if _is_near(place, n, _REACH))]:
-            found = self._both(rgb, there)
-            if found and not any(_same(found[0].pose, other.pose) for other in others):
-                return found
+        found = self._both(rgb, place)
+        if found and not any(_same(found[0].pose, other.pose) for other in others):
+            return found
         return None
 
     def _between(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
-from kinefit.io.packages import pose2sim_folder
 from kinefit.io.video import VideoInfo, probe
 from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.context import Job
@@ -32,7 +31,6 @@ def check_job(job: Job) -> None:
             raise InputError(video, "one frame is not a motion", hint)
     check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
     _ = job.config.subject
-    pose2sim_folder("Marker augmentation")
     if job.kind == "rig":
         _check_rig(job)
     else:

@@ -15,8 +15,8 @@ from typing import Any
 from kinefit import __version__
 
 # Libraries whose numbers end up in the results; another version may give other numbers.
-_LIBRARIES = ("av", "ezc3d", "matplotlib", "ai-edge-litert", "numpy", "onnxruntime",
-              "opencv-contrib-python", "pose2sim", "rtmlib", "scipy")  # fmt: skip
+_LIBRARIES = ("ai-edge-litert", "av", "ezc3d", "matplotlib", "mediapipe", "numpy", "onnxruntime",
+              "opencv-python-headless", "opensim", "rtmlib", "scipy")  # fmt: skip
 
 
 def sha256_file(path: Path) -> str:
@@ -54,8 +54,8 @@ def code_version(module: str = "kinefit.api") -> str:
     """Hex SHA-256 over the source of `module` and of all of kinefit that it imports, and data.
 
     Imports are found by name in the source, those inside functions too; every file of another
-    kind in the folders of these modules counts, and all weights. With the versions of the
-    libraries, it is what a stage's result depends on besides its inputs and options.
+    kind in the folders of these modules and their `models` counts, and all weights. With the
+    versions of the libraries, it is what a stage's result depends on besides inputs and options.
     """
     root = Path(str(files("kinefit")))
     reached, waiting = set[Path](), [_source_of(root, module)]
@@ -68,7 +68,7 @@ def code_version(module: str = "kinefit.api") -> str:
     data = {
         file
         for folder in {path.parent for path in reached} | {root / "weights"}
-        for file in folder.glob("*")
+        for file in (*folder.glob("*"), *folder.glob("models/*"))
         if file.is_file() and file.suffix not in (".py", ".pyc", ".md")
     }
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())

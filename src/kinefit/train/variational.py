@@ -83,7 +83,7 @@ def train(x: FloatArray, weight: FloatArray, training: Training) -> dict[str, Fl
         noise = torch.randn(training.batch, training.latent)
         loss = model.loss(six[rows], R[rows], noise, training.kl_weight)
         adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         adam.step()
         fall.step()
     return _arrays(model, training.latent)

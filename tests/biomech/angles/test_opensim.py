@@ -106,10 +106,8 @@ def _pick(angles: JointAngles, columns: list[int]) -> JointAngles:
 def test_opensim_reads_the_motion_that_is_written(build: Build, tmp_path: Path) -> None:
     """Rotations in degrees, the pelvis's place in metres: a model's own coordinates, after OpenSim
     turned them into radians, are what was computed; and inverse dynamics runs on the file."""
-    opensim = pytest.importorskip("opensim", reason="the package opensim is not installed")
-    pytest.importorskip(
-        "Pose2Sim.skeletons", reason="pose2sim, which carries the model, is missing"
-    )
+    import opensim
+
     from kinefit.biomech.opensim.model import load_opensim
     from kinefit.biomech.opensim.sets import setup_folder
 

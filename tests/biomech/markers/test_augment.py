@@ -1,20 +1,20 @@
 """The augmenter against measured motion, and against the naive way its peers run it."""
 
-import subprocess
 import sys
 from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from kinefit.biomech.markers.augment import _model_dir, augment, missing_inputs, within_training
+from kinefit.biomech.markers.augment import augment, missing_inputs, within_training
 from kinefit.skeletons import skeleton
 from kinefit.types import (
     InputError,
     InvalidData,
     Markers,
-    MissingDependency,
     MissingMarkers,
     Subject,
     Timeline,
@@ -32,7 +32,9 @@ LOWER_INPUTS = [
 
 def naive_lower(markers: Markers, subject: Subject) -> np.ndarray:
     """(T, 35, 3): one pass from a zero state, as it comes; what Pose2Sim and OpenCap do."""
-    model, mean, std = (_model_dir("lower") / n for n in ("model.onnx", "mean.npy", "std.npy"))
+    folder = Path(str(files("kinefit") / "weights"))
+    model = folder / "augmenter_lower.onnx"
+    mean, std = (folder / f"augmenter_lower_{n}.npy" for n in ("mean", "std"))
     hip = markers.select(["Hip"]).xyz
     relative = (markers.select(LOWER_INPUTS).xyz - hip) / subject.height_m
     body = np.tile([subject.height_m, subject.mass_kg], (len(hip), 1))
@@ -300,25 +302,6 @@ def test_one_frame_is_enough(standing):
     out = augment(one, PERSON, cycles=3)
     settled = augment(standing, PERSON, cycles=3)
     assert distance_mm(out.xyz[0], settled.xyz[-1]).max() < 3.0
-
-
-def test_without_pose2sim_the_extra_is_named(standing, monkeypatch):
-    module = sys.modules["kinefit.biomech.markers.augment"]
-    module._session.cache_clear()
-    module._scaling.cache_clear()
-    monkeypatch.setattr("kinefit.io.packages.find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"kinefit\[augment\]"):
-        augment(standing, PERSON)
-
-
-def test_pose2sim_itself_is_not_imported():
-    code = """if True:
-        import sys
-        from kinefit.biomech.markers.augment import _model_dir
-        assert (_model_dir("lower") / "model.onnx").is_file()
-        assert "Pose2Sim" not in sys.modules
-    """
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_time_stamp_that_is_wrong_fills_no_memory(standing):

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("opensim", reason="the package opensim is not installed")
-pytest.importorskip("Pose2Sim.skeletons", reason="pose2sim, which carries the models, is missing")
-
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import FloatArray, Markers, Timeline

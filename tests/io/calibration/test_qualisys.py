@@ -129,7 +129,7 @@ def test_trees_that_are_no_calibration_are_refused(tmp_path, content, said):
 
 
 def test_the_real_export_of_the_demo(demo_videos):
-    found = read_calibration(demo_videos.parent / "calibration" / "Calib.qca.txt")
+    found = read_calibration(demo_videos / "Calib.qca.txt")
     assert found.rig.names == ("cam01", "cam02", "cam03", "cam04")
     assert all(c.size == (1088, 1920) for c in found.rig)
     assert found.residuals["cam01"] == 0.402

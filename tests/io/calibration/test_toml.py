@@ -213,7 +213,7 @@ def test_pose2sims_own_conversion_of_the_demo_is_our_import(demo_videos):
     """Two ways from one file to a rig: Pose2Sim's converter and our reader of what it wrote, and
     our import of the Qualisys file."""
     theirs = read_calibration(Path(__file__).parent / "golden" / "pose2sim.toml")
-    ours = read_calibration(demo_videos.parent / "calibration" / "Calib.qca.txt")
+    ours = read_calibration(demo_videos / "Calib.qca.txt")
     assert theirs.format == "pose2sim"
     for a, b in zip(theirs.rig, ours.rig, strict=True):
         assert (a.name, a.size) == (b.name, b.size)

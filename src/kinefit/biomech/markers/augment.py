@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import onnxruntime as ort
 from kinefit.biomech.gaps import resample
 from kinefit.biomech.markers.initial import standard_markers
 from kinefit.geometry.rotations import exp
-from kinefit.io.packages import pose2sim_folder
 from kinefit.skeletons import skeleton
 from kinefit.types import (
     BoolArray,
@@ -112,11 +111,10 @@ def augment(
     (lower) and 6 % (upper). Passes in reversed time are not averaged in: they lower it for squats,
     rising and jumps (5-30 %) but raise it for walking (lower body 9.5 to 11.1 mm).
 
-    Model: Uhlrich et al. 2023, PLoS Comput Biol 19:e1011462 (weights v0.3, Apache-2.0), read as
-    data from the installed package Pose2Sim.
+    Model: Uhlrich et al. 2023, PLoS Comput Biol 19:e1011462 (`kinefit/weights/augmenter.md`).
 
     Raises InputError for fewer than one cycle, MissingMarkers or TooFewPoints when neither body
-    has all its inputs in some frame, MissingDependency without Pose2Sim.
+    has all its inputs in some frame.
     """
     if cycles < 1:
         raise InputError("--augmentation-cycles", f"{cycles} is less than 1", "give 1 or more")
@@ -334,16 +332,14 @@ def _features(name: str, relative: FloatArray, subject: Subject) -> np.ndarray[A
     return out
 
 
-def _model_dir(name: str) -> Path:
-    root = pose2sim_folder("Marker augmentation")
-    return root / "MarkerAugmenter" / "LSTM" / f"v0.3_{name}"
-
-
 @cache
 def _scaling(name: str) -> tuple[FloatArray, FloatArray]:
     """Training mean and spread of the features."""
-    folder = _model_dir(name)
-    mean, spread = (np.load(folder / f"{k}.npy", allow_pickle=False) for k in ("mean", "std"))
+    with as_file(files("kinefit") / "weights") as folder:
+        mean, spread = (
+            np.load(folder / f"augmenter_{name}_{k}.npy", allow_pickle=False)
+            for k in ("mean", "std")
+        )
     return mean, spread
 
 
@@ -358,4 +354,5 @@ def _session(name: str) -> ort.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [p for p in wanted if p in ort.get_available_providers()]
-    return ort.InferenceSession(_model_dir(name) / "model.onnx", options, providers=providers)
+    with as_file(files("kinefit") / "weights" / f"augmenter_{name}.onnx") as path:
+        return ort.InferenceSession(path, options, providers=providers)

@@ -127,8 +127,7 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     coordinates are held at the model's default and left out of the motion, where OpenSim reads
     them as that default. Frames whose missing markers leave a coordinate open are left out too.
 
-    Raises InputError and its kin for files, markers and options that cannot be used, and
-    MissingDependency without OpenSim.
+    Raises InputError and its kin for files, markers and options that cannot be used.
     """
     load_opensim()
     markers = _read(source)

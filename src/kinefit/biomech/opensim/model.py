@@ -20,10 +20,10 @@ import numpy as np
 
 from kinefit.io.text import read_bytes
 from kinefit.io.xml import MOST_DEPTH
-from kinefit.types import FloatArray, InputError, IntArray, InvalidData, MissingDependency
+from kinefit.types import FloatArray, InputError, IntArray, InvalidData
 
 _TAG = re.compile(rb"<(/?)[A-Za-z_][^<>]*?(/?)>")
-_MAX_BYTES = 64 << 20  # the largest model that Pose2Sim ships has 2 MB
+_MAX_BYTES = 64 << 20  # the largest of Pose2Sim's models has 2 MB
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
 _FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
 
@@ -34,15 +34,12 @@ _MOTIONS: tuple[Motion, ...] = ("undefined", "rotation", "translation", "coupled
 
 @cache
 def load_opensim() -> ModuleType:
-    """The package `opensim`, silent; raises MissingDependency. Importing it takes a second.
+    """The package `opensim`, silent. Importing it takes a second.
 
     Its log is switched off for the whole process: it would print, and leave an opensim.log in
     the current folder (switching it on again does both). What goes wrong comes as an exception.
     """
-    try:
-        opensim = import_module("opensim")
-    except ImportError as error:
-        raise MissingDependency("opensim", "Inverse kinematics", "opensim") from error
+    opensim = import_module("opensim")
     opensim.Logger.setLevelString("Off")
     opensim.Logger.removeFileSink()
     return opensim

@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from kinefit.io.packages import pose2sim_folder
 from kinefit.io.text import read_bytes
 from kinefit.io.xml import parse_xml
 from kinefit.types import InputError, Markers
@@ -50,8 +49,8 @@ KEYPOINTS = tuple(name for name in table()["sets"] if name != "augmented")
 
 
 def setup_folder() -> Path:
-    """Pose2Sim's folder of models and setups; raises MissingDependency."""
-    return pose2sim_folder("Inverse kinematics with the shipped models") / "OpenSim_Setup"
+    """The folder of models and setups; its README.md says where they are from."""
+    return Path(str(files("kinefit.biomech.opensim"))) / "models"
 
 
 def shipped_sets(names: Sequence[str], model: str) -> Iterator[MarkerSet]:
