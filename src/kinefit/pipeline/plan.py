@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kinefit.pipeline.config import ViewOptions
-from kinefit.pipeline.context import Context, Job
+from kinefit.pipeline.context import CLIP_OPTIONS, Context, Job
 from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
 from kinefit.types import InputError
 
@@ -42,8 +42,9 @@ def _filmed(job: Job) -> bool:
     return job.kind != "bundle"
 
 
-_DETECTION = ("detector", "detector_model", "keypoints", "save_mask")
-_RIG = (*ViewOptions.model_fields, "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
+_DETECTION = (*CLIP_OPTIONS, "detector", "detector_model", "keypoints", "save_mask")
+_RIG = (*ViewOptions.model_fields, *CLIP_OPTIONS,
+        "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (
@@ -52,7 +53,7 @@ PLAN: tuple[Stage, ...] = (
         when=_filmed, per_camera=True,
     ),
     Stage(
-        "depth", detect.lend_depth, (), (), "",
+        "depth", detect.lend_depth, (), CLIP_OPTIONS, "",
         when=lambda job: job.kind == "video" and job.config.detector != "mediapipe",
     ),
     Stage(
@@ -97,7 +98,8 @@ PLAN: tuple[Stage, ...] = (
         for kind in export.KINDS
     ),
     Stage(
-        "overlay", export.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
+        "overlay", export.overlay, ("observe", "fit"), (*_BODY, *CLIP_OPTIONS),
+        "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
     Stage(
