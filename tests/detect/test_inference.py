@@ -12,7 +12,7 @@ import pytest
 
 from kinefit.detect.inference import Inference, Landmarks
 from kinefit.detect.protocol import FrameResult
-from kinefit.io.video import Picture, VideoWriter, frames
+from kinefit.io.video import Clip, Picture, VideoWriter, frames
 from kinefit.types import InputError, Keypoints2D, Keypoints3D
 
 Found = tuple[Keypoints2D, Keypoints3D, tuple[int, ...]]
@@ -51,7 +51,7 @@ def look(
     settings: str = "toy",
 ) -> Found:
     inference = Inference(start, ("Nose",), settings, chunk=10, lead_in=3)
-    return inference.over(video, on_frame, progress, checkpoint)
+    return inference.over(Clip(video), on_frame, progress, checkpoint)
 
 
 def equal(one: Found, two: Found) -> bool:

@@ -13,7 +13,7 @@ from kinefit.detect.overlap import ahead, behind
 from kinefit.detect.protocol import Detector, FrameResult, FrameSink, Progress
 from kinefit.io.people import People
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
-from kinefit.io.video import frame_times, frames, probe
+from kinefit.io.video import Clip, probe
 from kinefit.tracking.image_subject import subject_in_view
 from kinefit.types import InputError, IntArray, Keypoints2D, NobodyFound, PoseTrack, Timeline
 
@@ -39,15 +39,15 @@ class PeopleDetector(Detector):
     looks = True
 
     @abstractmethod
-    def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        """Everybody in every frame of `video`; frame numbers are the video's.
+    def people(self, clip: Clip, *, progress: Progress | None = None) -> People:
+        """Everybody in every frame of `clip`; frame numbers are the video's.
 
         Raises InputError when the video or another input cannot be used.
         """
 
     def track(
         self,
-        video: Path,
+        clip: Clip,
         *,
         on_frame: FrameSink | None = None,
         progress: Progress | None = None,
@@ -58,10 +58,12 @@ class PeopleDetector(Detector):
         The subject is known when the whole video has been seen, so that `on_frame` gets the
         frames from a second pass over it.
         """
-        people = self.people(video, progress=progress)
-        chosen = subject_in_view(people.points, frame_times(video)[people.frame])
+        people = self.people(clip, progress=progress)
+        timeline = clip.timeline()
+        rows = np.searchsorted(timeline.frame, people.frame)
+        chosen = subject_in_view(people.points, timeline.time[rows])
         second = None if self.looks else progress
-        return track_from_people(video, people, chosen, self.source, on_frame, second)
+        return track_from_people(clip, people, chosen, self.source, on_frame, second)
 
 
 class FileDetector(PeopleDetector):
@@ -86,50 +88,54 @@ class FileDetector(PeopleDetector):
     def source(self) -> str:
         return self._source
 
-    def people(self, video: Path, *, progress: Progress | None = None) -> People:
+    def people(self, clip: Clip, *, progress: Progress | None = None) -> People:
         """Raises InputError when the files name a frame that the video does not have."""
-        n_frames, last = probe(video).n_frames, int(self._people.frame[-1])
+        n_frames, last = probe(clip.path).n_frames, int(self._people.frame[-1])
         if last >= n_frames:
-            reason = f"it has a frame {last}, but {video.name} ends with frame {n_frames - 1}"
+            reason = f"it has a frame {last}, but {clip.path.name} ends with frame {n_frames - 1}"
             hint = "give the keypoints of this video, with frames numbered from 0"
             raise InputError(self._path, reason, hint)
-        return self._people
+        kept = np.flatnonzero(np.isin(self._people.frame, clip.timeline().frame))
+        if not len(kept):
+            raise NobodyFound(clip.path, len(clip.timeline()))
+        points = tuple(self._people.points[i] for i in kept)
+        return People(self._people.names, self._people.frame[kept], points)
 
 
 def track_from_people(
-    video: Path,
+    clip: Clip,
     people: People,
     chosen: IntArray,
     source: str,
     on_frame: FrameSink | None = None,
     progress: Progress | None = None,
 ) -> PoseTrack:
-    """One person among `people` as a track over all frames of `video`.
+    """One person among `people` as a track over all frames of `clip`.
 
     chosen: (F,) the person's place in each frame of `people`, -1 where they are not there.
     NaN there, in frames that `people` lacks and in those that cannot be decoded. Raises InputError
     when nobody is left.
     """
-    info = probe(video)
+    info = clip.probe()
     pose = {
         int(frame): points[place]
         for frame, points, place in zip(people.frame, people.points, chosen, strict=True)
         if place >= 0
     }
     nothing = np.full((len(people.names), 3), np.nan)
-    rows: list[tuple[float, bool, np.ndarray]] = []
-    with behind(on_frame) as put, ahead(frames(video)) as decoded:
+    rows: list[tuple[int, float, bool, np.ndarray]] = []
+    with behind(on_frame) as put, ahead(clip.frames()) as decoded:
         for frame in decoded:
             damaged = frame.rgb is None
             points = nothing if damaged else pose.get(frame.index, nothing)
-            rows.append((frame.time, damaged, points))
+            rows.append((frame.index, frame.time, damaged, points))
             xy, score = points[:, :2], np.nan_to_num(points[:, 2])
             put(FrameResult(frame.index, frame.time, frame.rgb, xy, score, None))
             if progress:
-                progress(frame.index + 1, info.n_frames)
-    time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
+                progress(len(rows), info.n_frames)
+    number, time, lost, points = (np.array(column) for column in zip(*rows, strict=True))
     if not np.isfinite(points).any():
-        raise NobodyFound(video, len(time))
-    timeline = Timeline(np.arange(len(time)), time)
+        raise NobodyFound(clip.path, len(time))
+    timeline = Timeline(number, time)
     image = Keypoints2D(timeline, people.names, points[..., :2], points[..., 2], info.size)
-    return PoseTrack(image, None, tuple(np.flatnonzero(lost).tolist()), source)
+    return PoseTrack(image, None, tuple(number[lost].tolist()), source)

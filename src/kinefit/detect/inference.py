@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from zipfile import BadZipFile
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kinefit.detect.overlap import ahead, behind
 from kinefit.detect.protocol import FrameResult, FrameSink, Progress
 from kinefit.io.atomic import atomic_path
-from kinefit.io.video import Picture, VideoFrame, frames, probe
+from kinefit.io.video import Clip, Picture, VideoFrame
 from kinefit.types import (
     BoolArray,
     FloatArray,
@@ -79,27 +79,28 @@ class Inference:
 
     def over(
         self,
-        video: Path,
+        clip: Clip,
         on_frame: FrameSink | None,
         progress: Progress | None,
         checkpoint: Path | None,
     ) -> tuple[Keypoints2D, Keypoints3D, tuple[int, ...]]:
         """Points in the image, points of the body, damaged frames; see `Detector.track`."""
-        info = probe(video)
+        info = clip.probe()
         folder = None if self.masks and on_frame else checkpoint
-        run = _Run(self, info.n_frames, folder, self._key(video) if folder else "")
+        run = _Run(self, info.n_frames, folder, self._key(clip) if folder else "")
         # Finished chunks are decoded again only for the sink to see them.
         start = 0 if on_frame else max(run.stored * self.chunk - self.lead_in, 0)
         with ExitStack() as stack:
             stack.callback(run.close)
             put = stack.enter_context(behind(on_frame))
-            for frame in stack.enter_context(ahead(frames(video, start=start))):
-                put(run.step(frame))
+            coming = stack.enter_context(ahead(clip.frames(skip=start)))
+            for place, frame in enumerate(coming, start):
+                put(run.step(place, frame))
                 if progress:
-                    progress(frame.index + 1, info.n_frames)
+                    progress(place + 1, info.n_frames)
         table = run.table()
         if not np.isfinite(table.xy).any():
-            raise NobodyFound(video, len(table.frame))
+            raise NobodyFound(clip.path, len(table.frame))
         timeline = Timeline(table.frame, table.time)
         return (
             Keypoints2D(timeline, self.names, table.xy, table.score, info.size),
@@ -107,10 +108,11 @@ class Inference:
             tuple(table.frame[table.damaged].tolist()),
         )
 
-    def _key(self, video: Path) -> str:
-        with video.open("rb") as stream:
+    def _key(self, clip: Clip) -> str:
+        with clip.path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-        return f"{content} {self.settings} {self.chunk}+{self.lead_in}"
+        part = astuple(clip)[1:]
+        return f"{content} {part} {self.settings} {self.chunk}+{self.lead_in}"
 
 
 class _Table(NamedTuple):
@@ -145,11 +147,11 @@ class _Run:
             np.full((points, 2), np.nan), np.zeros(points), np.full((points, 3), np.nan)
         )
 
-    def step(self, frame: VideoFrame) -> FrameResult:
+    def step(self, place: int, frame: VideoFrame) -> FrameResult:
         """Look at one frame; the next chunk's network, settling in, looks as well."""
-        chunk, row = divmod(frame.index, self._inference.chunk)
-        found = self._look(chunk, frame) or self._nothing
-        self._look(chunk + 1, frame)
+        chunk, row = divmod(place, self._inference.chunk)
+        found = self._look(chunk, place, frame) or self._nothing
+        self._look(chunk + 1, place, frame)
         if chunk < self.stored:
             table = self._tables[chunk]
             found = Landmarks(table.xy[row], table.score[row], table.body[row])
@@ -166,11 +168,11 @@ class _Run:
             self._networks.pop(chunk).close()
         return FrameResult(frame.index, frame.time, frame.rgb, found.xy, found.score, found.mask)
 
-    def _look(self, chunk: int, frame: VideoFrame) -> Landmarks | None:
+    def _look(self, chunk: int, place: int, frame: VideoFrame) -> Landmarks | None:
         """What the network of `chunk` finds; None where the frame is none of its concern."""
         first = chunk * self._inference.chunk
         settling = first - self._inference.lead_in
-        if chunk < self.stored or frame.index < settling or first >= self._n_frames:
+        if chunk < self.stored or place < settling or first >= self._n_frames:
             return None
         if chunk not in self._networks:
             self._networks[chunk] = self._inference.start()

@@ -41,7 +41,7 @@ import numpy as np
 
 from kinefit.detect.inference import Inference, Landmarks, Network
 from kinefit.detect.protocol import FrameSink, Progress
-from kinefit.io.video import Picture
+from kinefit.io.video import Clip, Picture
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, PoseTrack
 
@@ -85,7 +85,7 @@ class MediaPipeDetector:
 
     def track(
         self,
-        video: Path,
+        clip: Clip,
         *,
         on_frame: FrameSink | None = None,
         progress: Progress | None = None,
@@ -97,7 +97,7 @@ class MediaPipeDetector:
             settings += f" {hashlib.sha256(self.model.read_bytes()).hexdigest()}"
         settings += f" masks={self.masks}"
         inference = Inference(self._start, self.names, settings, self.masks)
-        image, body, damaged = inference.over(video, on_frame, progress, checkpoint)
+        image, body, damaged = inference.over(clip, on_frame, progress, checkpoint)
         return PoseTrack(image, body, damaged, self.source)
 
     def _start(self) -> Network:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.video import Picture
+from kinefit.io.video import Clip, Picture
 from kinefit.types import FloatArray, PoseTrack
 
 
@@ -54,17 +54,17 @@ class Detector(Protocol):
 
     def track(
         self,
-        video: Path,
+        clip: Clip,
         *,
         on_frame: FrameSink | None = None,
         progress: Progress | None = None,
         checkpoint: Path | None = None,
     ) -> PoseTrack:
-        """One person's points in every frame of `video`, NaN where there are none.
+        """One person's points in every frame of `clip`, NaN where there are none.
 
         on_frame: gets every frame with its result.
         checkpoint: a folder where finished work is kept, so that a run killed at any time goes
-            on from there when called again with the same video and settings; the result has
+            on from there when called again with the same clip and settings; the result has
             the same bytes as that of a run never interrupted. The caller removes the folder.
             Ignored by detectors without work worth keeping.
 

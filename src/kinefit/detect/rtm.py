@@ -19,7 +19,7 @@ from kinefit.detect.files import PeopleDetector
 from kinefit.detect.overlap import ahead
 from kinefit.detect.protocol import Progress
 from kinefit.io.people import People
-from kinefit.io.video import Picture, frames, probe
+from kinefit.io.video import Clip, Picture
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError, MissingDependency
 
@@ -57,16 +57,16 @@ class RtmDetector(PeopleDetector):
         model = self.model.name if self.model else _MODE
         return f"rtmlib {version('rtmlib')} BodyWithFeet, {model}"
 
-    def people(self, video: Path, *, progress: Progress | None = None) -> People:
-        n_frames = probe(video).n_frames
+    def people(self, clip: Clip, *, progress: Progress | None = None) -> People:
+        timeline = clip.timeline()
         find_boxes, find_points = self._networks()
         seen: list[FloatArray] = []
-        with ahead(frames(video)) as decoded:
+        with ahead(clip.frames()) as decoded:
             for frame in decoded:
                 seen.append(people_in(frame.rgb, find_boxes, find_points))
                 if progress:
-                    progress(frame.index + 1, n_frames)
-        return People(self.names, np.arange(len(seen)), tuple(seen))
+                    progress(len(seen), len(timeline))
+        return People(self.names, timeline.frame[: len(seen)], tuple(seen))
 
     def _files(self) -> tuple[Path | None, Path | None]:
         """Local files of the person and the pose network; raises InputError."""

@@ -23,7 +23,7 @@ from kinefit.geometry.projection import focal_from_fov, to_camera
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.obj import write_obj
-from kinefit.io.video import frames, probe
+from kinefit.io.video import Clip, frames, probe
 from kinefit.pipeline.config import PictureOptions
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
@@ -111,7 +111,7 @@ def _detected(pictures: Sequence[Path], progress: Progress) -> list[Keypoints2D]
             reason = f"it has {info.n_frames} frames"
             raise InputError(picture, reason, "give it to `kinefit fit video`")
         try:
-            found.append(detector.track(picture).image)
+            found.append(detector.track(Clip(picture)).image)
         except NobodyFound:
             count = len(detector.names)
             points, score = np.full((1, count, 2), np.nan), np.zeros((1, count))

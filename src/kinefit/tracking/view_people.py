@@ -17,37 +17,39 @@ from kinefit.types import CameraRig, FloatArray, IntArray, Keypoints2D, Timeline
 class ViewPeople:
     """Everybody in the video of one camera.
 
-    people: in the frames that show anybody. time: (F,) seconds of all frames of the video.
-    image_size: (width, height) pixels.
+    people: in the frames that show anybody. timeline: F frames of the video, all that are looked
+    at. image_size: (width, height) pixels.
     """
 
     people: People
-    time: FloatArray
+    timeline: Timeline
     image_size: tuple[int, int]
 
     def subject(self) -> Keypoints2D:
         """The points of who is the subject in this view alone."""
-        chosen = np.full(len(self.time), -1)
-        chosen[self.people.frame] = subject_in_view(
-            self.people.points, self.time[self.people.frame]
-        )
+        chosen, rows = np.full(len(self.timeline), -1), self._rows
+        chosen[rows] = subject_in_view(self.people.points, self.timeline.time[rows])
         return self.track(chosen)
 
     def track(self, chosen: IntArray) -> Keypoints2D:
         """The persons in places `chosen` (F,) of each frame as one; NaN where it is -1."""
-        points = np.full((len(self.time), len(self.people.names), 3), np.nan)
-        for frame, persons in zip(self.people.frame.tolist(), self.people.points, strict=True):
-            if chosen[frame] >= 0:
-                points[frame] = persons[chosen[frame]]
-        timeline = Timeline(np.arange(len(self.time)), self.time)
+        points = np.full((len(self.timeline), len(self.people.names), 3), np.nan)
+        for row, persons in zip(self._rows.tolist(), self.people.points, strict=True):
+            if chosen[row] >= 0:
+                points[row] = persons[chosen[row]]
         xy, score = points[..., :2], points[..., 2]
-        return Keypoints2D(timeline, self.people.names, xy, score, self.image_size)
+        return Keypoints2D(self.timeline, self.people.names, xy, score, self.image_size)
 
-    def at(self, frames: IntArray) -> list[FloatArray]:
-        """Everybody in these frames, (N, J, 3) each; nobody where it is -1."""
-        there = dict(zip(self.people.frame.tolist(), self.people.points, strict=True))
+    def at(self, rows: IntArray) -> list[FloatArray]:
+        """Everybody in these rows of the timeline, (N, J, 3) each; nobody where it is -1."""
+        there = dict(zip(self._rows.tolist(), self.people.points, strict=True))
         nobody = np.empty((0, len(self.people.names), 3))
-        return [there.get(frame, nobody) for frame in frames.tolist()]
+        return [there.get(row, nobody) for row in rows.tolist()]
+
+    @property
+    def _rows(self) -> IntArray:
+        """Where the frames of `people` stand in the timeline."""
+        return np.searchsorted(self.timeline.frame, self.people.frame)
 
 
 def person_in_views(
@@ -56,9 +58,9 @@ def person_in_views(
     """Camera -> the points of one person; who that is, and how many people there are.
 
     views: of all cameras of the rig, in its order. offsets_s: (C,) seconds to add to each camera's
-    clock, which counts from its first frame. person: as in `choose_person`.
+    clock, which counts from the first frame of its video. person: as in `choose_person`.
     """
-    clocks = [v.time - v.time[0] + o for v, o in zip(views.values(), offsets_s, strict=True)]
+    clocks = [v.timeline.time + o for v, o in zip(views.values(), offsets_s, strict=True)]
     moments = _moments(clocks)
     frames = [_nearest(clock, moments) for clock in clocks]
     names = next(iter(views.values())).people.names
@@ -67,7 +69,7 @@ def person_in_views(
     found = choose_person(everybody, person)
     tracks = {}
     for (name, view), rows, place in zip(views.items(), frames, found.place, strict=True):
-        chosen = np.full(len(view.time), -1)
+        chosen = np.full(len(view.timeline), -1)
         seen = (rows >= 0) & (place >= 0)  # of two moments in a frame one may miss
         chosen[rows[seen]] = place[seen]
         tracks[name] = view.track(chosen)

@@ -11,7 +11,7 @@ import numpy as np
 from kinefit.detect import Detector, PeopleDetector, make_detector
 from kinefit.detect.protocol import FrameResult, FrameSink
 from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import VideoInfo, VideoWriter, probe
+from kinefit.io.video import VideoInfo, VideoWriter
 from kinefit.pipeline.artifacts import save_people, save_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
@@ -25,16 +25,16 @@ def detect(context: Context) -> None:
     detector = detector_of(context.camera, context.config, several=context.job.kind == "rig")
     name = context.camera
     if context.job.kind == "rig" and isinstance(detector, PeopleDetector):
-        people = detector.people(context.video, progress=context.progress)
+        people = detector.people(context.clip, progress=context.progress)
         save_people(context.internal(f"people_{name}.npz"), people)
         return
     with ExitStack() as opened:
         sink = None
         if context.config.save_mask:
-            path, info = context.new("_mask.mp4", name), probe(context.video)
+            path, info = context.new("_mask.mp4", name), context.clip.probe()
             sink = opened.enter_context(_mask_video(path, info))
         track = detector.track(
-            context.video, on_frame=sink, progress=context.progress, checkpoint=context.partial
+            context.clip, on_frame=sink, progress=context.progress, checkpoint=context.partial
         )
     save_track(context.internal(f"track_{name}.npz"), track)
     write_landmarks_csv(context.new("_raw_landmarks.csv", name), track)
@@ -61,9 +61,8 @@ def _mask_video(path: Path, info: VideoInfo) -> Iterator[FrameSink]:
 
 def lend_depth(context: Context) -> None:
     """The embedded detector's 3D, for points of another program, which has none."""
-    video = next(iter(context.job.inputs.values()))
     depth = make_detector("mediapipe").track(
-        video, progress=context.progress, checkpoint=context.partial
+        context.clip, progress=context.progress, checkpoint=context.partial
     )
     save_track(context.internal("depth.npz"), depth)
 

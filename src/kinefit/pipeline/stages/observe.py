@@ -12,7 +12,7 @@ from kinefit.detect.depth import with_depth
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
-from kinefit.io.video import frame_times, probe
+from kinefit.io.video import probe
 from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation, save_bundle
 from kinefit.multiview.observe import RigOptions, observe_rig
@@ -87,12 +87,12 @@ def one_camera(context: Context) -> None:
     )
     facts = camera.as_json()
     time = track.image.timeline.time
-    save(context, found, (time - time[0])[None], {
+    save(context, found, time[None], {
         "detector": track.source,
         "camera": facts,
         "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
-        "side_swaps": {"body": swaps.nonzero()[0].tolist()},
+        "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
     })  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def bundle(context: Context) -> None:
 
 
 def save(context: Context, found: Observations, moments: FloatArray, world: dict[str, Any]) -> None:
-    """moments: (C, T) seconds of each frame on each camera's own clock, since its first frame."""
+    """moments: (C, T) true seconds of each frame since the first frame of each camera's video."""
     save_observations(context.internal("observations.npz"), found)
     save_arrays(context.internal("moments.npz"), {"moments": moments})
     write_json(context.internal("world.json"), world)
@@ -151,10 +151,10 @@ def _views(context: Context) -> tuple[dict[str, Keypoints2D | ViewPeople], str]:
     """What was found in each video, and by what."""
     views: dict[str, Keypoints2D | ViewPeople] = {}
     detector = "keypoint files"
-    for camera, video in context.job.inputs.items():
+    for camera, clip in context.clips.items():
         if context.has_internal(f"people_{camera}.npz"):
             people = load_people(context.read_internal(f"people_{camera}.npz"))
-            views[camera] = ViewPeople(people, frame_times(video), probe(video).size)
+            views[camera] = ViewPeople(people, clip.timeline(), clip.probe().size)
         else:
             track = load_track(context.read_internal(f"track_{camera}.npz"))
             views[camera], detector = track.image, track.source
