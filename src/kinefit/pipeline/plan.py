@@ -43,8 +43,15 @@ def _filmed(job: Job) -> bool:
 
 
 _DETECTION = (*CLIP_OPTIONS, "detector", "detector_model", "keypoints", "save_mask")
-_RIG = (*ViewOptions.model_fields, *CLIP_OPTIONS,
-        "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
+_RIG = (
+    *ViewOptions.model_fields,
+    *CLIP_OPTIONS,
+    "sync",
+    "offsets",
+    "trajectory",
+    "max_unseen",
+    "lab_frame",
+)
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (

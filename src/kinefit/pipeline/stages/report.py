@@ -182,8 +182,8 @@ def _views(
         image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
         end = f" in {camera.name}" if context.job.kind == "rig" else ""
         own = {
-            name.removesuffix(end): np.isin(np.arange(len(xy)), rows)
-            for name, rows in swaps.items()
+            name.removesuffix(end): np.isin(observations.timeline.frame, frames)
+            for name, frames in swaps.items()
             if name.endswith(end)
         }
         found.append(View(camera.name, image, damaged, own))
