@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -86,6 +87,24 @@ def probe(path: str | Path) -> VideoInfo:
 def frames(path: str | Path) -> Generator[VideoFrame, None, None]:
     """Every frame of the whole video; see `Clip.frames`."""
     return Clip(Path(path)).frames()
+
+
+_CAPTURE_RATE = re.compile(r"(capture|sensor|record)\w*[._-]?(fps|frame[._-]?rate)$", re.IGNORECASE)
+
+
+def capture_rate(path: str | Path) -> tuple[str, float] | None:
+    """The tag of the file in which the camera says at how many frames per second it recorded, and
+    that number; None where it does not.
+
+    Android writes com.android.capture.fps, whatever the rate at which the file plays.
+    Raises InputError for a file that cannot be read.
+    """
+    with _opened(Path(path)) as (file, stream):
+        for tag, text in (file.metadata | stream.metadata).items():
+            with suppress(ValueError):
+                if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
+                    return tag.lower(), rate
+    return None
 
 
 @dataclass(frozen=True)

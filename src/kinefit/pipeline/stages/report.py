@@ -19,9 +19,11 @@ from kinefit.io.mot import read_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
+from kinefit.io.video import Clip
 from kinefit.pipeline.artifacts import load_markers, load_track
-from kinefit.pipeline.context import INTERNAL, Context
+from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
+from kinefit.pipeline.recording import part_facts, time_base, time_notes
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
@@ -39,7 +41,7 @@ from kinefit.types import (
     all_finite,
 )
 
-OPTIONS = ("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles",
+OPTIONS = (*CLIP_OPTIONS, "height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles",
            "repair_side_swaps")  # fmt: skip
 ASSESSMENT = f"{INTERNAL}/assessment.json"
 _WORTH_SAYING = 0.05  # of all values
@@ -53,7 +55,9 @@ def report(context: Context) -> None:
         written.final, initial=written.initial, angles=written.angles, views=written.views,
         rig=written.rig,
     )  # fmt: skip
+    declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
+        *time_base(_clips(context), declared=declared),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
@@ -87,6 +91,7 @@ def _data(
         subject = context.config.subject
         facts.append(("Person", f"{subject.height_m:.2f} m, {subject.mass_kg:.0f} kg"))
     facts += [
+        *part_facts(_clips(context)),
         ("Length", f"{len(timeline)} frames, {np.ptp(timeline.time):.2f} s"),
         ("Rate", f"{timeline.rate_hz:.4g} Hz{'' if timeline.is_uniform else ' (uneven)'}"),
         ("Points from", written.world["detector"]),
@@ -101,7 +106,7 @@ def _data(
         angles=written.angles,
         markers=written.final,
         several_cameras=job.kind != "video",
-        assumed=written.world["notes"],
+        assumed=[*time_notes(_clips(context)), *written.world["notes"]],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
             *_triangulation_table(written.world.get("cameras", [])),
@@ -110,6 +115,11 @@ def _data(
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
     )
+
+
+def _clips(context: Context) -> dict[str, Clip]:
+    """The parts of the videos; none of a bundle."""
+    return {} if context.job.kind == "bundle" else context.clips
 
 
 def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
