@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from kinefit.io.video import Clip, capture_rate
-from kinefit.quality.verdict import say
-from kinefit.types import Finding
+from kinefit.quality.free_fall import GRAVITY_M_S2, jumps
+from kinefit.quality.verdict import frames_words, say
+from kinefit.types import Finding, Markers
 
 _DIFFERS = 1.25  # 60 noted and 59.94 played are the same, 30 and 50 are not
 
@@ -60,6 +63,24 @@ def time_base(clips: Mapping[str, Clip], *, declared: bool) -> Iterator[Finding]
         yield say(
             key, "caution", name=name, tag=tag, captured=captured, plays=plays, factor=factor,
             pace=pace, given=clip.slowmo,
+        )  # fmt: skip
+
+
+def fall(clips: Mapping[str, Clip], markers: Markers) -> Iterator[Finding]:
+    """Of jumps in which gravity is not that of the earth."""
+    found = jumps(markers)
+    if not clips or not found:
+        return
+    gravity = float(np.median([jump.gravity for jump in found]))
+    factor = float(np.sqrt(GRAVITY_M_S2 / gravity))
+    if not 1 / _DIFFERS < factor < _DIFFERS:
+        frame, slowmo = markers.timeline.frame, min(clip.slowmo for clip in clips.values())
+        where = frames_words([[int(frame[j.first]), int(frame[j.last])] for j in found])
+        given = "" if slowmo == 1 else f", after the {slowmo:.4g} times that were given"
+        pace, times = ("slower", factor) if factor > 1 else ("faster", 1 / factor)
+        yield say(
+            "gravity", "caution", where, gravity=gravity, factor=times, pace=pace, given=given,
+            slowmo=slowmo * factor,
         )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from kinefit.io.video import Clip
 from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
-from kinefit.pipeline.recording import part_facts, time_base, time_notes
+from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
@@ -58,6 +58,7 @@ def report(context: Context) -> None:
     declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
         *time_base(_clips(context), declared=declared),
+        *fall(_clips(context), written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
