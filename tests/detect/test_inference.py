@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -132,6 +133,23 @@ def test_a_checkpoint_of_something_else_is_not_used(video: Path, tmp_path: Path)
     # Cut short by a full disk, say.
     (tmp_path / "chunk-00001.npz").write_bytes(b"PK")
     assert equal(look(video, tmp_path), look(video))
+
+
+def test_a_part_is_looked_at_by_itself_and_has_its_own_checkpoint(
+    video: Path, tmp_path: Path
+) -> None:
+    """Chunks count from the part's first frame; numbers and times are the file's."""
+    inference = Inference(Remembering, ("Nose",), "toy", chunk=10, lead_in=3)
+    clip = Clip(video, 0.14, every=2, slowmo=4)
+    whole = inference.over(clip, None, None, tmp_path)
+    assert whole[0].timeline.frame.tolist() == list(range(7, 34, 2))
+    np.testing.assert_allclose(whole[0].timeline.time, np.arange(7, 34, 2) / 200, atol=1e-9)
+    for other, networks in ((clip, 1), (replace(clip, slowmo=2), 2), (replace(clip, every=1), 3)):
+        Remembering.started = 0
+        found = inference.over(other, None, None, tmp_path)
+        assert Remembering.started == networks  # the first chunk is there, or is another's
+        assert equal(found, whole) == (other == clip)
+        inference.over(clip, None, None, tmp_path)
 
 
 def test_a_damaged_frame_is_nan_and_recorded(video: Path, tmp_path: Path) -> None:
