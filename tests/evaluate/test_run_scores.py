@@ -222,6 +222,7 @@ def test_folders_of_other_kinds_are_refused(folders: Path, tmp_path: Path) -> No
         ("one", "run.json", b"[]"),
         ("one", "run.json", b'{"inputs": 3}'),
         ("one", "run.json", b'{"inputs": [3]}'),
+        ("one", "run.json", b'{"inputs": [{"sha256": "0", "name": "a", "part": {"slowmo": 0}}]}'),
     ],
 )
 def test_damaged_runs_are_refused(

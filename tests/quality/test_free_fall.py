@@ -64,7 +64,11 @@ def test_what_is_no_jump() -> None:
     ("slow", "given", "said"),
     [
         (8, 1, "8 times slower than life. Frames 32-52. .*Give --slowmo 8 or so"),
-        (2, 4, "2 times slower than life, after the 4 times that were given.*Give --slowmo 8 or so"),
+        (
+            2,
+            4,
+            "2 times slower than life, after the 4 times that were given.*Give --slowmo 8 or so",
+        ),
         (0.5, 16, "2 times faster than life, after the 16 .*Give --slowmo 8 or so"),
         (1, 8, ""),
         (1.1, 1, ""),

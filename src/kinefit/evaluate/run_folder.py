@@ -133,13 +133,13 @@ def _cameras(folder: Path, scene: SceneFolder) -> tuple[dict[str, str], dict[str
 
     def named(path: Path) -> dict[str, tuple[str, float]]:
         inputs = json.loads(path.read_text("utf-8"))["inputs"]
-        parts = {
-            str(one["sha256"]): (str(one["name"]), one.get("part", {}).get("slowmo", 1.0))
-            for one in inputs
-        }
-        if not all(isinstance(pace, float) and 0 < pace < np.inf for _, pace in parts.values()):
-            raise ValueError("a slow motion that is no number above zero")
-        return parts
+        found = {}
+        for one in inputs:
+            slowmo = one["part"]["slowmo"] if one["part"] else 1.0
+            if not (isinstance(slowmo, float) and 0 < slowmo < np.inf):
+                raise ValueError(f"a slow motion of {slowmo}")
+            found[str(one["sha256"])] = str(one["name"]), slowmo
+        return found
 
     of_hash = {sha256: camera for camera, sha256 in scene.videos.items()}
     found = _loaded(named, folder / "run.json", "give the --out folder of kinefit run")

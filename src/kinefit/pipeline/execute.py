@@ -82,6 +82,9 @@ class _Execution:
     def __post_init__(self) -> None:
         self.done: dict[str, list[Record]] = {}  # by stage, of this plan
         self.started = False
+        job = self.job
+        filmed = {} if job.kind == "bundle" else job.inputs
+        self.parts = {n: part_json(clip_of(p, job.config)) for n, p in filmed.items()}
 
     def do(self, stage: Stage) -> None:
         """All units of a stage that are not there already."""
@@ -196,17 +199,12 @@ class _Execution:
         """run.json. Only the seconds differ between two runs of one input."""
         job, hashes = self.job, self.hashes
         inputs = [
-            {"name": n, "file": p.name, "sha256": hashes[n], **self._part(p)}
+            {"name": n, "file": p.name, "sha256": hashes[n], "part": self.parts.get(n)}
             for n, p in job.inputs.items()
         ]
         about = {"inputs": inputs, "parameters": job.config.model_dump(mode="json")}
         about |= {"incomplete": incomplete, **read_assessment(self.folder, job.stem)}
         write_manifest(self.folder, about)
-
-    def _part(self, video: Path) -> dict[str, Any]:
-        """What of a video is looked at, and how many times slower than life it plays."""
-        job = self.job
-        return {} if job.kind == "bundle" else {"part": part_json(clip_of(video, job.config))}
 
 
 def write_manifest(folder: Folder, about: Mapping[str, Any]) -> None:

@@ -57,8 +57,8 @@ def report(context: Context) -> None:
     )  # fmt: skip
     declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
-        *time_base(_clips(context), declared=declared),
-        *fall(_clips(context), written.final),
+        *time_base(written.clips, declared=declared),
+        *fall(written.clips, written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
@@ -92,7 +92,7 @@ def _data(
         subject = context.config.subject
         facts.append(("Person", f"{subject.height_m:.2f} m, {subject.mass_kg:.0f} kg"))
     facts += [
-        *part_facts(_clips(context)),
+        *part_facts(written.clips),
         ("Length", f"{len(timeline)} frames, {np.ptp(timeline.time):.2f} s"),
         ("Rate", f"{timeline.rate_hz:.4g} Hz{'' if timeline.is_uniform else ' (uneven)'}"),
         ("Points from", written.world["detector"]),
@@ -107,7 +107,7 @@ def _data(
         angles=written.angles,
         markers=written.final,
         several_cameras=job.kind != "video",
-        assumed=[*time_notes(_clips(context)), *written.world["notes"]],
+        assumed=[*time_notes(written.clips), *written.world["notes"]],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
             *_triangulation_table(written.world.get("cameras", [])),
@@ -116,11 +116,6 @@ def _data(
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
     )
-
-
-def _clips(context: Context) -> dict[str, Clip]:
-    """The parts of the videos; none of a bundle."""
-    return {} if context.job.kind == "bundle" else context.clips
 
 
 def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -135,7 +130,9 @@ def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What the other stages wrote, read back. final: the body's keypoints without final markers."""
+    """What the other stages wrote, read back, and the parts of the videos that it was made from.
+    final: the body's keypoints without final markers.
+    """
 
     initial: Markers
     final: Markers
@@ -145,6 +142,7 @@ class _Written:
     rig: CameraRig
     body: dict[str, Any]
     world: dict[str, Any]
+    clips: Mapping[str, Clip]
 
     @classmethod
     def read(cls, context: Context) -> _Written:
@@ -169,6 +167,7 @@ class _Written:
             read_calibration(context.read_internal("fitted_cameras.toml")).rig,
             json.loads(context.read_user("_body.json").read_text("utf-8")),
             world,
+            {} if context.job.kind == "bundle" else context.clips,
         )
 
 
