@@ -21,7 +21,7 @@ import numpy as np
 
 from kinefit.api import demo_video
 from kinefit.detect import make_detector
-from kinefit.io.video import VideoWriter, frames
+from kinefit.io.video import Clip, VideoWriter, frames
 
 # The allocator's own ups and downs: 60 fresh graphs in a row take 150 MB more than one, then no
 # more (and nothing more when the allocator is told to trim). A leak of 16 KB a frame is found.
@@ -67,7 +67,10 @@ def main() -> None:
         write_video(video, count)
         start = time.perf_counter()
         track = make_detector("mediapipe").track(
-            video, on_frame=lambda _: None, progress=report, checkpoint=Path(folder) / "chunks"
+            Clip(video),
+            on_frame=lambda _: None,
+            progress=report,
+            checkpoint=Path(folder) / "chunks",
         )
     growth = max(mb for _, mb in used) - used[0][1]
     print(f"at most {growth:.0f} MB more than after 1,000; found in {track.image.found.mean():.1%}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinefit.detect import FrameResult, PeopleDetector, make_detector, track_from_people
-from kinefit.io.video import VideoWriter
+from kinefit.io.video import Clip, VideoWriter
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
 
@@ -43,7 +43,7 @@ def write_coco(path: Path, missing: tuple[int, ...] = (), first: int = 0) -> Pat
 def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> None:
     seen: list[FrameResult] = []
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
-    track = detector.track(video, on_frame=seen.append)
+    track = detector.track(Clip(video), on_frame=seen.append)
     assert detector.names == track.image.names == skeleton("coco17").points
     np.testing.assert_allclose(track.image.timeline.time, TIMES, atol=1e-5)  # a 90 kHz clock
     expected = SUBJECT + 5 * np.arange(10)[:, None, None] * [1, 0]
@@ -59,17 +59,17 @@ def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> 
 def test_everybody_and_a_choice_made_elsewhere(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
     assert isinstance(detector, PeopleDetector)
-    people = detector.people(video)
+    people = detector.people(Clip(video))
     assert [len(p) for p in people.points] == [2, 2, 2, 2, 1, 2, 2, 2, 2, 2]
     chosen = np.zeros(10, int)  # the other, who is never the subject
     chosen[7] = -1
-    track = track_from_people(video, people, chosen, detector.source)
+    track = track_from_people(Clip(video), people, chosen, detector.source)
     expected = np.broadcast_to(OTHER, (10, 17, 2)).copy()
     expected[7] = np.nan
     np.testing.assert_allclose(track.image.xy, expected)
     assert track.source == detector.source
     with pytest.raises(InputError, match="no person was found"):
-        track_from_people(video, people, np.full(10, -1), detector.source)
+        track_from_people(Clip(video), people, np.full(10, -1), detector.source)
     assert not isinstance(make_detector("mediapipe"), PeopleDetector)
 
 
@@ -81,7 +81,7 @@ def test_openpose_folder(video: Path, tmp_path: Path) -> None:
         people = [{"pose_keypoints_2d": flat(xy)} for xy in (body * 0.4, body)]
         name = f"walk_{i:012d}_keypoints.json"
         (folder / name).write_text(json.dumps({"version": 1.3, "people": people}))
-    track = make_detector("openpose", keypoints=folder).track(video)
+    track = make_detector("openpose", keypoints=folder).track(Clip(video))
     assert track.image.names == skeleton("body25").points
     np.testing.assert_allclose(track.image.xy, np.broadcast_to(body, (10, 25, 2)))
 
@@ -92,7 +92,7 @@ def test_a_damaged_frame_has_no_points(video: Path, tmp_path: Path) -> None:
         packet = list(file.demux(video=0))[-2]  # the last but the flush: nothing follows from it
         data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
     video.write_bytes(data)
-    track = make_detector("coco", keypoints=write_coco(tmp_path / "k.json")).track(video)
+    track = make_detector("coco", keypoints=write_coco(tmp_path / "k.json")).track(Clip(video))
     assert track.damaged == (9,)
     assert track.image.found.tolist() == [True] * 9 + [False]
 
@@ -101,7 +101,7 @@ def test_frames_that_the_video_lacks(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", first=1))
     for work in (detector.track, detector.people):
         with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
-            work(video)
+            work(Clip(video))
 
 
 def test_bad_files(tmp_path: Path) -> None:

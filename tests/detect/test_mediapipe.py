@@ -11,7 +11,7 @@ import pytest
 
 from kinefit.api import demo_views
 from kinefit.detect import FrameResult, make_detector
-from kinefit.io.video import VideoWriter, frames
+from kinefit.io.video import Clip, VideoWriter, frames
 from kinefit.types import FloatArray, InputError, PoseTrack
 
 
@@ -26,7 +26,7 @@ def seen() -> list[FrameResult]:
 
 @pytest.fixture(scope="module")
 def track(seen: list[FrameResult]) -> PoseTrack:
-    return make_detector("mediapipe").track(demo(1), on_frame=seen.append)
+    return make_detector("mediapipe").track(Clip(demo(1)), on_frame=seen.append)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_pixels_have_their_centres_at_integers(clip: Path, tmp_path: Path) -> No
         for frame in frames(clip):
             out.add(np.ascontiguousarray(frame.rgb[::-1, ::-1]), frame.time)
     detector = make_detector("mediapipe")
-    upright, upside_down = (detector.track(v).image.xy[:, 11:] for v in (clip, turned))
+    upright, upside_down = (detector.track(Clip(v)).image.xy[:, 11:] for v in (clip, turned))
     # Centres at integers: x + x' = 539; at halves it would be 540. One point jitters by some
     # pixels, the median of 440 by 0.3 (three cameras).
     off = np.median(upright + upside_down - (539, 959), axis=(0, 1))
@@ -106,7 +106,7 @@ def test_pixels_have_their_centres_at_integers(clip: Path, tmp_path: Path) -> No
 
 def test_masks(clip: Path) -> None:
     seen: list[FrameResult] = []
-    track = make_detector("mediapipe", masks=True).track(clip, on_frame=seen.append)
+    track = make_detector("mediapipe", masks=True).track(Clip(clip), on_frame=seen.append)
     mask = seen[5].mask
     assert mask is not None
     assert mask.shape == (960, 540)
@@ -118,7 +118,7 @@ def test_masks(clip: Path) -> None:
 
 
 def test_equal_runs_give_equal_bytes(clip: Path) -> None:
-    one, two = (make_detector("mediapipe").track(clip) for _ in range(2))
+    one, two = (make_detector("mediapipe").track(Clip(clip)) for _ in range(2))
     assert one.image.xy.tobytes() == two.image.xy.tobytes()
     assert one.body is not None
     assert two.body is not None
@@ -130,7 +130,8 @@ def test_it_says_nothing_on_standard_error(clip: Path) -> None:
 import sys
 from pathlib import Path
 from kinefit.detect import make_detector
-make_detector("mediapipe").track(Path({str(clip)!r}))
+from kinefit.io.video import Clip
+make_detector("mediapipe").track(Clip(Path({str(clip)!r})))
 print("to stderr", file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -166,8 +167,8 @@ class TestTask:
     def test_it_agrees_with_the_older_interface(self, clip: Path, task_model: Path) -> None:
         seen: list[FrameResult] = []
         task = make_detector("mediapipe", model=task_model, masks=True)
-        ours = task.track(clip, on_frame=seen.append)
-        bundled = make_detector("mediapipe").track(clip)
+        ours = task.track(Clip(clip), on_frame=seen.append)
+        bundled = make_detector("mediapipe").track(Clip(clip))
         assert "pose.task" in ours.source
         assert ours.image.found.all()
         # The same network on half-size frames; this interface smooths, which trails by a pixel
@@ -186,7 +187,7 @@ class TestTask:
         (tmp_path / "bad.task").write_bytes(b"nothing of the kind")
         detector = make_detector("mediapipe", model=tmp_path / "bad.task")
         with pytest.raises(InputError, match="cannot use it as a pose model"):
-            detector.track(clip)
+            detector.track(Clip(clip))
 
 
 def test_nobody_in_the_picture(tmp_path: Path) -> None:
@@ -194,4 +195,4 @@ def test_nobody_in_the_picture(tmp_path: Path) -> None:
         for i in range(5):
             out.add(np.full((240, 320, 3), 40 * i, np.uint8), i / 30)
     with pytest.raises(InputError, match="no person was found in any of its 5 frames"):
-        make_detector("mediapipe").track(tmp_path / "a.mp4")
+        make_detector("mediapipe").track(Clip(tmp_path / "a.mp4"))

@@ -7,7 +7,7 @@ import pytest
 
 from kinefit.detect import make_detector
 from kinefit.detect.rtm import people_in
-from kinefit.io.video import VideoWriter
+from kinefit.io.video import Clip, VideoWriter
 from kinefit.types import InputError
 
 pytest.importorskip("rtmlib", reason="rtmlib (an extra) is not installed")
@@ -24,7 +24,7 @@ def test_networks_that_cannot_be_downloaded(
     with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
         out.add(PICTURE, 0.0)
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
-        make_detector("rtmlib").track(tmp_path / "a.mp4")
+        make_detector("rtmlib").track(Clip(tmp_path / "a.mp4"))
     assert "give their folder" in caught.value.hint
     assert "yolox_m" in caught.value.hint
 
@@ -40,7 +40,7 @@ def test_local_files(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
         out.add(PICTURE, 0.0)
     with pytest.raises(InputError, match="cannot be loaded"):
-        detector.track(tmp_path / "a.mp4")
+        detector.track(Clip(tmp_path / "a.mp4"))
 
 
 class TestPeopleIn:

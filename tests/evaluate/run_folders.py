@@ -14,13 +14,16 @@ from kinefit.pipeline.context import RIG_STEM, Context, Job, Kind
 from kinefit.pipeline.execute import run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.synth.truth import SceneTruth
+from kinefit.types import PoseTrack, Timeline
 
 from .scenes import track
 
 
-def one_camera(scene: Path, truth: SceneTruth, out: Path, camera: str = "cam01") -> Path:
+def one_camera(
+    scene: Path, truth: SceneTruth, out: Path, camera: str = "cam01", **options: object
+) -> Path:
     """As `kinefit run cam01.mp4` leaves it."""
-    return _run("video", camera, {camera: scene / f"{camera}.mp4"}, truth, out)
+    return _run("video", camera, {camera: scene / f"{camera}.mp4"}, truth, out, **options)
 
 
 def several_cameras(
@@ -29,11 +32,11 @@ def several_cameras(
     out: Path,
     *,
     whole: bool = True,
-    offsets: str | None = None,
+    **more: object,
 ) -> Path:
     """As `kinefit run *.mp4 --calibration ...` leaves it; not `whole`: as a fit does."""
     videos = {name: scene / f"{name}.mp4" for name in truth.rig.names}
-    options = {"calibration": scene / "calibration.toml", "offsets": offsets}
+    options = {"calibration": scene / "calibration.toml", **more}
     without = () if whole else MARKERS_AND_ANGLES
     return _run("rig", RIG_STEM, videos, truth, out, without, **options)
 
@@ -61,9 +64,23 @@ def _run(
     return out
 
 
+def part_of(found: PoseTrack, timeline: Timeline) -> PoseTrack:
+    """The frames of a whole video's track that are in `timeline`, at its times."""
+    rows, body = timeline.frame, found.body
+    assert body is not None
+    return replace(
+        found,
+        image=replace(
+            found.image, timeline=timeline, xy=found.image.xy[rows], score=found.image.score[rows]
+        ),
+        body=replace(body, timeline=timeline, xyz=body.xyz[rows]),
+    )
+
+
 def _true_detection(truth: SceneTruth) -> Callable[[Context], None]:
     def work(context: Context) -> None:
-        for name in context.job.inputs:
-            save_track(context.internal(f"track_{name}.npz"), track(truth, name))
+        for name, clip in context.clips.items():
+            found = part_of(track(truth, name), clip.timeline())
+            save_track(context.internal(f"track_{name}.npz"), found)
 
     return work

@@ -78,6 +78,48 @@ def test_clocks_that_differ_are_brought_to_the_scenes(tmp_path: Path) -> None:
     assert mean(score_run(untold, tmp_path / "scene"), "triangulated", "absolute") > 5
 
 
+PARTS = [
+    {"start": 0.2, "end": 0.7},
+    {"start": 0.1, "every": 2, "cutoff_hz": 5},
+    {"start": 0.2, "slowmo": 4},
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_scored_where_it_is(folders: Path, tmp_path: Path, part: dict[str, Any]) -> None:
+    """Seen exactly, at the scene's own times, whatever clock was given to the run."""
+    truth = scene(views=3)
+    run = several_cameras(folders / "scene", truth, tmp_path / "run", **part)
+    found = score_run(run, folders / "scene")
+    for one in found["cameras"].values():
+        assert one["detected"]["error_px"]["max"] == pytest.approx(0, abs=1e-6)
+    assert mean(found, "triangulated", "absolute") < 0.05
+    assert mean(found, "initial", "absolute") < 2
+    result = read_run(run, read_scene(folders / "scene"))
+    markers = result.markers["final"].timeline
+    np.testing.assert_allclose(
+        result.clock.to_scene(markers.time), markers.frame / RATE, atol=4e-6
+    )  # moments are kept to 1e-6
+    alone = one_camera(folders / "scene", truth, tmp_path / "alone", **part)
+    found = score_run(alone, folders / "scene")
+    assert found["cameras"]["cam01"]["detected"]["error_px"]["max"] == pytest.approx(0, abs=1e-6)
+    whole = score_run(folders / "one", folders / "scene")
+    assert mean(found, "initial", "root") < 1.5 * mean(whole, "initial", "root")
+
+
+def test_parts_of_clocks_that_differ_are_of_each_cameras_own(tmp_path: Path) -> None:
+    """Seconds 0.1 to 0.6 of both videos; of the scene 0.1 to 0.6 and 0.2 to 0.7."""
+    truth = scene(offset_s=0.1)
+    write_scene(tmp_path / "scene", truth)
+    part = {"start": 0.1, "end": 0.6}
+    run = several_cameras(tmp_path / "scene", truth, tmp_path / "run", offsets="cam02=0.1", **part)
+    found = score_run(run, tmp_path / "scene")
+    assert mean(found, "triangulated", "absolute") < 0.05
+    points = read_run(run, read_scene(tmp_path / "scene")).points
+    assert points is not None
+    assert points.timeline.time[[0, -1]] == pytest.approx([0.2, 17 / RATE])
+
+
 def test_one_camera_knows_shape_better_than_place(folders: Path) -> None:
     found = score_run(folders / "one", folders / "scene")
     assert list(found["cameras"]) == ["cam01"]
@@ -179,6 +221,7 @@ def test_folders_of_other_kinds_are_refused(folders: Path, tmp_path: Path) -> No
         ("one", "run.json", b"[]"),
         ("one", "run.json", b'{"inputs": 3}'),
         ("one", "run.json", b'{"inputs": [3]}'),
+        ("one", "run.json", b'{"inputs": [{"sha256": "0", "name": "a", "part": {"slowmo": 0}}]}'),
     ],
 )
 def test_damaged_runs_are_refused(

@@ -3,22 +3,16 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-from kinefit.io.video import (
-    VideoFrame,
-    VideoWriter,
-    _clock,
-    frame_times,
-    frames,
-    pictures_at,
-    probe,
-)
-from kinefit.types import InputError, InvalidData, Timeline
+from kinefit.io import video as video_module
+from kinefit.io.video import Clip, VideoFrame, VideoWriter, _clock, _decoded, frames, probe
+from kinefit.types import InputError, InvalidData
 
 
 def picture(size: tuple[int, int], shift: int = 0) -> np.ndarray:
@@ -150,14 +144,15 @@ class TestReader:
         np.testing.assert_allclose([f.time for f in read], np.arange(24) / 30, atol=1e-9)
         # Lossy coding; the picture of the frame before or after differs by 12.
         assert max(picture_error(f, picture((64, 48), 4 * f.index)) for f in read) < 4
-        assert [f.index for f in frames(path, start=20)] == [20, 21, 22, 23]
+        assert [f.index for f in Clip(path).frames(skip=20)] == [20, 21, 22, 23]
 
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
     def test_variable_rate_keeps_the_stamps(self, tmp_path: Path, suffix: str) -> None:
         ticks = np.cumsum([500, *np.random.default_rng(1).integers(10, 90, 23)]).tolist()
         path = encode(tmp_path / f"a{suffix}", ticks=ticks)
         times = [f.time for f in frames(path)]
-        np.testing.assert_allclose(times, np.array(ticks) / 1000, atol=1e-4)  # container's clock
+        wanted = np.array(ticks) / 1000 - 0.5  # a player's clock begins with the first frame
+        np.testing.assert_allclose(times, wanted, atol=1e-4)  # the container's ticks
 
     @pytest.mark.parametrize(
         ("codec", "pixels", "suffix"),
@@ -187,11 +182,12 @@ class TestReader:
         path = encode(tmp_path / "a.mp4", aspect=Fraction(4, 3), count=2)
         assert probe(path).size == (85, 48)  # 64 * 4 / 3, rounded
 
-    def test_transport_stream_keeps_its_clock(self, tmp_path: Path) -> None:
+    def test_times_count_from_the_first_frame(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.ts")
+        with av.open(str(path)) as file:
+            assert file.streams.video[0].start_time > 0  # by the encoder's delay
         times = [f.time for f in frames(path)]
-        assert times[0] > 0  # MPEG-TS starts late, by the encoder's delay
-        np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-9)
+        np.testing.assert_allclose(times, np.arange(24) / 30, atol=1e-9)
 
     def test_joined_recordings_go_on_in_time(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.ts", count=60)
@@ -224,7 +220,7 @@ class TestClock:
         assert self.times([0, 30, 60, 60, 60]) == [0, 30, 60, 90, 120]
 
     def test_a_clock_set_back_goes_on(self) -> None:
-        assert self.times([5000, 5040, 0, 40, 100]) == [5000, 5040, 5080, 5120, 5180]
+        assert self.times([5000, 5040, 0, 40, 100]) == [0, 40, 80, 120, 180]
 
     def test_one_stamp_a_little_back_does_not_reorder_the_time(self) -> None:
         assert self.times([0, 30, 90, 60, 120]) == [0, 30, 60, 90, 120]
@@ -245,7 +241,7 @@ class TestDamage:
         assert lost[0] == pytest.approx(times[0])
         assert len(lost) <= 3  # a reference takes its B frames along
         np.testing.assert_array_equal(read[-1].rgb, whole[-1].rgb)  # after the next key frame
-        shown = list(pictures_at(path, np.arange(24) / 30))
+        shown = list(Clip(path).pictures_at(np.arange(24) / 30))
         assert [p is None for p in shown] == [f.rgb is None for f in read]
 
     def test_damage_in_the_last_packets_costs_no_good_frame(self, tmp_path: Path) -> None:
@@ -341,9 +337,9 @@ def test_milliseconds_of_matroska_are_a_constant_clock(tmp_path, rate):
     with VideoWriter(path, (64, 48), rate_hz=rate) as writer:
         for i in range(50):
             writer.add(np.full((48, 64, 3), i, np.uint8), i / rate)
-    time = frame_times(path)
-    np.testing.assert_allclose(time, np.arange(50) / rate, atol=1e-9)
-    assert Timeline(np.arange(50), time).is_uniform
+    timeline = Clip(path).timeline()
+    np.testing.assert_allclose(timeline.time, np.arange(50) / rate, atol=1e-9)
+    assert timeline.is_uniform
 
 
 def test_a_dropped_frame_of_matroska_stays_a_gap(tmp_path):
@@ -353,7 +349,7 @@ def test_a_dropped_frame_of_matroska_stays_a_gap(tmp_path):
         for i in kept:
             writer.add(np.full((48, 64, 3), i, np.uint8), i / 30)
     # Milliseconds, as written: half a tick of rounding.
-    np.testing.assert_allclose(frame_times(path), np.array(kept) / 30, atol=5.1e-4)
+    np.testing.assert_allclose(Clip(path).timeline().time, np.array(kept) / 30, atol=5.1e-4)
 
 
 def test_a_stamp_hours_ahead_is_refused(tmp_path):
@@ -367,7 +363,7 @@ def test_a_stamp_hours_ahead_is_refused(tmp_path):
 
 def test_pictures_can_come_small(demo_clip):
     whole = next(frames(demo_clip)).rgb
-    small = next(pictures_at(demo_clip, np.zeros(1), (108, 192)))
+    small = next(Clip(demo_clip).pictures_at(np.zeros(1), (108, 192)))
     assert small.shape == (192, 108, 3)
     averaged = cv2.resize(whole, (108, 192), interpolation=cv2.INTER_AREA)
     # The same area's mean, colours converted before or after: a level or two.
@@ -380,10 +376,10 @@ def test_pictures_at_moments_are_the_nearest_frames(tmp_path):
         for i in range(6):
             writer.add(np.full((48, 64, 3), 30 * i, np.uint8), 3.0 + i / 10)
     moments = np.array([0.0, 0.04, 0.06, 0.3, 0.3, 0.9])
-    found = list(pictures_at(path, moments))
+    found = list(Clip(path).pictures_at(moments))
     wanted = [f.rgb for f in frames(path)]
     assert all((a == wanted[i]).all() for a, i in zip(found, [0, 0, 1, 3, 3, 5], strict=True))
-    assert list(pictures_at(path, np.zeros(0))) == []
+    assert list(Clip(path).pictures_at(np.zeros(0))) == []
 
 
 def _short(path: Path) -> Path:
@@ -412,3 +408,137 @@ def test_devices_are_no_videos(tmp_path):
     (tmp_path / "a.mp4").symlink_to("/dev/zero")
     with pytest.raises(InputError, match="a device or a pipe"):
         probe(tmp_path / "a.mp4")
+
+
+def same_frames(found: Sequence[VideoFrame], wanted: Sequence[VideoFrame]) -> None:
+    """Numbers, times and pictures, to the last bit."""
+    assert [(f.index, f.time) for f in found] == [(f.index, f.time) for f in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.rgb is None) == (other.rgb is None)
+        if one.rgb is not None:
+            np.testing.assert_array_equal(one.rgb, other.rgb)
+
+
+def decoded_from(path: Path, first: int) -> int:
+    """How many pictures are decoded to get to the frame `first`."""
+    count = 0
+
+    def counted(*about: object) -> object:
+        nonlocal count
+        for picture in _decoded(*about):
+            count += 1
+            yield picture
+
+    with patch.object(video_module, "_decoded", counted):
+        next(Clip(path).frames(skip=first))
+    return count
+
+
+H264 = {"g": "8", "sc_threshold": "0"}
+
+
+class TestClip:
+    @pytest.mark.parametrize(
+        ("codec", "suffix", "options"),
+        [
+            ("libx264", ".mp4", H264),
+            ("libx264", ".mkv", H264),
+            ("libx264", ".avi", H264),
+            ("libx264", ".ts", H264),
+            ("libx264", ".mp4", {**H264, "x264-params": "open-gop=1"}),
+            ("libx264", ".mp4", {"x264-params": "intra-refresh=1:keyint=10"}),
+            ("libx265", ".mp4", {"x265-params": "keyint=8:log-level=none"}),
+            ("mpeg4", ".mp4", {"g": "8", "bf": "2"}),
+            ("mpeg2video", ".mpg", {"g": "8", "bf": "2"}),
+            ("libvpx-vp9", ".webm", {"g": "8"}),
+            ("mjpeg", ".mov", {}),
+        ],
+    )
+    @pytest.mark.parametrize("start", [1.0, 1.2, 1.7])
+    def test_a_part_is_a_slice_of_the_whole(
+        self, tmp_path: Path, codec: str, suffix: str, options: dict[str, str], start: float
+    ) -> None:
+        pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        path = encode(
+            tmp_path / f"a{suffix}", count=60, codec=codec, options=options, pixels=pixels
+        )
+        clip = Clip(path, start, 1.9)
+        part = slice(round(30 * start), 57)
+        same_frames(list(clip.frames()), list(frames(path))[part])
+        same_frames(list(clip.frames(skip=3)), list(frames(path))[part][3:])
+        assert clip.timeline().frame.tolist() == list(range(part.start, 57))
+        assert clip.timeline().time.tolist() == [f.time for f in clip.frames()]
+
+    def test_what_comes_before_is_not_decoded(self, tmp_path: Path) -> None:
+        long = encode(tmp_path / "a.mp4", count=240, options=H264)
+        # The group of 8 that holds the frame 16 before, and the decoder's delay.
+        assert decoded_from(long, 200) < 40
+        open_gop = {**H264, "x264-params": "open-gop=1"}
+        assert decoded_from(encode(tmp_path / "b.mp4", count=240, options=open_gop), 200) < 40
+        # Refreshed bit by bit, no frame is whole by itself: decoded from the beginning.
+        slowly = {"x264-params": "intra-refresh=1:keyint=10"}
+        assert decoded_from(encode(tmp_path / "c.mp4", count=240, options=slowly), 200) > 200
+
+    def test_every_nth_frame_and_true_seconds(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", count=60)
+        clip = Clip(path, 0.5, 1.8, every=4, slowmo=8)
+        found = list(clip.frames())
+        assert [f.index for f in found] == list(range(15, 54, 4))
+        assert [f.time for f in found] == [f.time / 8 for f in list(frames(path))[15:54:4]]
+        assert clip.timeline().frame.tolist() == [f.index for f in found]
+        info = clip.probe()
+        assert (info.n_frames, info.size) == (10, (64, 48))
+        assert info.rate_hz == pytest.approx(30 * 8 / 4)
+        assert info.duration_s == pytest.approx(10 * 4 / 30 / 8)
+
+    def test_parts_that_meet_share_no_frame(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", count=60)
+        cuts = [0.0, 0.433, 0.467, 1.0, 1.5]  # as a player shows them: rounded
+        parts = [Clip(path, a, b) for a, b in zip(cuts, [*cuts[1:], None], strict=True)]
+        numbers = [n for part in parts for n in part.timeline().frame.tolist()]
+        assert numbers == list(range(60))
+
+    def test_the_rate_is_that_of_the_part(self, tmp_path: Path) -> None:
+        ticks = [*range(0, 1000, 20), *range(1000, 2000, 40)]
+        path = encode(tmp_path / "a.mkv", count=len(ticks), ticks=ticks)
+        assert Clip(path, 1.2).probe().rate_hz == pytest.approx(25)
+        assert Clip(path, end_s=0.8).probe().rate_hz == pytest.approx(50)
+
+    @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+    @pytest.mark.parametrize("lost", [8, 27, 32, 35, 44, 58])
+    def test_damage_is_the_same_in_a_part(self, tmp_path: Path, codec: str, lost: int) -> None:
+        options = {"g": "8", "bf": "0", "sc_threshold": "0"}
+        path = encode(tmp_path / "a.mp4", count=60, codec=codec, options=options)
+        damage(path, lost)
+        whole = list(frames(path))
+        assert whole[lost].rgb is None
+        for start in (1.0, 1.2, 1.3):
+            same_frames(list(Clip(path, start).frames()), whole[round(30 * start) :])
+        shown = list(Clip(path, 1.2).pictures_at(np.arange(36, 60) / 30))
+        assert [p is None for p in shown] == [f.rgb is None for f in whole[36:]]
+
+    def test_pictures_at_moments_are_frames_of_the_part(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", count=60)
+        clip = Clip(path, 0.5, 1.5, every=3, slowmo=4)
+        part = list(clip.frames())
+        moments = np.array([0.0, *(f.time + 0.01 for f in part), 9.0])
+        found = list(clip.pictures_at(moments))
+        for one, wanted in zip(found, [part[0], *part, part[-1]], strict=True):
+            np.testing.assert_array_equal(one, wanted.rgb)
+
+    def test_a_part_without_a_frame_is_refused(self, tmp_path: Path) -> None:
+        path = encode(tmp_path / "a.mp4", count=60)
+        for clip, reason in (
+            (Clip(path, 3.0), r"--start 3: a\.mp4 is over at 1\.967 s"),
+            (Clip(path, 1.34, 1.36), r"--end 1\.36: a\.mp4 has no frame .* at 1\.367 s"),
+        ):
+            for read in (clip.probe, clip.timeline, lambda c=clip: next(c.frames())):
+                with pytest.raises(InputError, match=reason):
+                    read()
+
+    @pytest.mark.parametrize(
+        "values", [{"start_s": -1}, {"start_s": 2, "end_s": 2}, {"every": 0}, {"slowmo": 0}]
+    )
+    def test_values_that_make_no_part(self, values: dict[str, float]) -> None:
+        with pytest.raises(InvalidData, match="is no part"):
+            Clip(Path("a.mp4"), **values)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinefit.multiview.clock import on_common_clock, own_clock
+from kinefit.multiview.clock import on_common_clock
 from kinefit.types import InputError, Keypoints2D, Timeline
 
 NAMES = ("Nose", "LHip", "RHip")
@@ -41,24 +41,22 @@ def test_one_clock_without_offsets_leaves_every_bit():
     same(common, tracks)
 
 
-@pytest.mark.parametrize("start", [0.0, 1 / 60, 3600.0])
 @pytest.mark.parametrize("digits", [3, 6, 12])
-def test_rounded_stamps_and_other_starts_leave_every_bit(start, digits):
+def test_rounded_stamps_leave_every_bit(digits):
     time = np.arange(600) / 60
-    tracks = [track(time, seed=1), track(np.round(time + start, digits), seed=2)]
+    tracks = [track(time, seed=1), track(np.round(time, digits), seed=2)]
     same(on_common_clock(tracks, [0.0, 0.0]), tracks)
 
 
 def test_a_track_that_begins_after_frame_0_keeps_its_place():
     whole = track(np.arange(60) / 60)
     tail = Keypoints2D(
-        Timeline(np.arange(10, 60), np.arange(50) / 60),
+        Timeline(np.arange(10, 60), np.arange(10, 60) / 60),
         NAMES,
         whole.xy[10:],
         whole.score[10:],
         (1000, 1000),
     )
-    assert own_clock(tail)[0] == pytest.approx(10 / 60)
     common = on_common_clock([whole, tail], [0.0, 0.0])
     assert common.timeline.frame.tolist() == list(range(10, 60))
     assert np.array_equal(common.xy[:, 0], common.xy[:, 1])

@@ -28,10 +28,10 @@ def scene(ring, walker):
     return ring(4), names, truth[:, there], views_of(ring(4), names, truth[:, there])
 
 
-def views_of(rig, names, truth, noise=3.0, start=0.0):
+def views_of(rig, names, truth, noise=3.0):
     pixels = project_rig(rig, truth)
     pixels = pixels + np.random.default_rng(3).normal(0, noise, pixels.shape)
-    timeline = Timeline(np.arange(LENGTH), start + np.arange(LENGTH) / RATE)
+    timeline = Timeline.regular(LENGTH, RATE)
     return {
         name: Keypoints2D(timeline, names, xy, np.ones(xy.shape[:2]), SIZE)
         for name, xy in zip(rig.names, pixels, strict=True)
@@ -119,8 +119,8 @@ def test_exchanged_sides_are_put_right_and_reported(scene, found):
 
 
 def test_clocks_are_given_or_found_or_refused(scene, found):
-    rig, names, truth, views = scene
-    late = {**views, "c2": views_of(rig, names, truth, start=3.0)["c2"]}
+    rig, names, _, views = scene
+    late = {**views}
     late["c2"] = Keypoints2D(
         Timeline(np.arange(LENGTH - 6), np.arange(LENGTH - 6) / RATE), names,
         views["c2"].xy[6:], views["c2"].score[6:], SIZE,
@@ -147,7 +147,7 @@ def test_of_two_people_the_one_asked_for(scene):
         lists = tuple(np.stack([row[t] for row in rows][:: 1 if t % 2 else -1])
                       for t in range(LENGTH))  # fmt: skip
         people = People(names, np.arange(LENGTH), lists)
-        views[name] = ViewPeople(people, np.arange(LENGTH) / RATE, SIZE)
+        views[name] = ViewPeople(people, Timeline.regular(LENGTH, RATE), SIZE)
     for number, xyz in ((None, truth), (2, other)):
         found = observe_rig(views, rig, RigOptions(person=number, keep_axes=True))
         assert np.linalg.norm(found.observations.xyz - xyz, axis=-1).mean() < 0.005

@@ -1,12 +1,14 @@
 """Fitted bodies on pictures, read back with the project's reader and with Pillow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kinefit.body import BodyModel, ShapeSpace
 from kinefit.geometry.projection import project
-from kinefit.io.video import VideoWriter, frames
+from kinefit.io.video import Clip, VideoWriter, frames
 from kinefit.render.body_overlay import (
     body_picture,
     face_colors,
@@ -32,7 +34,7 @@ def videos(folder, names, count=4):
         with VideoWriter(paths[-1], SIZE, rate_hz=30.0, quality=10) as writer:
             for i in range(count):
                 writer.add(np.full((SIZE[1], SIZE[0], 3), GREY, np.uint8), i / 30)
-    return paths
+    return [Clip(path) for path in paths]
 
 
 def two_cameras() -> CameraRig:
@@ -95,14 +97,24 @@ def test_the_body_is_where_each_camera_sees_it_and_missing_poses_are_marked(tmp_
 def test_one_camera_at_a_high_rate_shows_every_second_frame(tmp_path):
     body, motion = rolling(8, rate=60.0)
     out = tmp_path / "o.mp4"
-    (video,) = videos(tmp_path, ["cam"], count=8)
+    (clip,) = videos(tmp_path, ["cam"], count=8)
     moments = motion.timeline.time[None] * 2  # the video itself has 30 frames a second
-    write_body_overlay(out, [video], CameraRig((camera(),)), moments, body, motion, lambda *_: None)
+    write_body_overlay(out, [clip], CameraRig((camera(),)), moments, body, motion, lambda *_: None)
     shown = list(frames(out))
     np.testing.assert_allclose([f.time for f in shown], np.arange(4) / 30, atol=1e-4)
     for i, frame in enumerate(shown):
         u, v = (project(camera(), np.array([0, 0.1 * i, -3])) + 0.5) * frame.rgb.shape[1] / SIZE[0]
         assert frame.rgb[round(v), round(u)].min() > GREY + 30
+
+
+def test_slow_motion_is_shown_as_slow_as_it_was_filmed(tmp_path):
+    body, motion = rolling(8, rate=240.0)
+    out = tmp_path / "o.mp4"
+    (clip,) = videos(tmp_path, ["cam"], count=8)
+    slow = replace(clip, slowmo=8)
+    moments = motion.timeline.time[None]
+    write_body_overlay(out, [slow], CameraRig((camera(),)), moments, body, motion, lambda *_: None)
+    np.testing.assert_allclose([f.time for f in frames(out)], np.arange(8) / 30, atol=1e-4)
 
 
 def test_videos_that_are_not_the_rigs_leave_no_file(tmp_path):
@@ -112,7 +124,7 @@ def test_videos_that_are_not_the_rigs_leave_no_file(tmp_path):
         write_body_overlay(
             tmp_path / "o.mp4", seen, two_cameras(), np.zeros((2, 4)), body, motion, lambda *_: None
         )
-    assert list(tmp_path.iterdir()) == seen
+    assert list(tmp_path.iterdir()) == [clip.path for clip in seen]
 
 
 def test_limbs_have_the_colours_of_their_sides():

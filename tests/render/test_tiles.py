@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinefit.io.video import VideoWriter, frames
+from kinefit.io.video import Clip, VideoWriter, frames
 from kinefit.render.tiles import Tiles, film_frames, label
 from kinefit.types import CameraRig, InvalidData, Timeline
 
@@ -18,7 +18,7 @@ def grey_video(path, levels, rate=10.0, size=(160, 120)):
     with VideoWriter(path, size, rate_hz=rate, quality=10) as writer:
         for i, level in enumerate(levels):
             writer.add(np.full((size[1], size[0], 3), level, np.uint8), i / rate)
-    return path
+    return Clip(path)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,8 @@ def test_one_moment_is_a_video_too(tmp_path):
 def test_films_keep_24_frames_a_second(rate, step):
     timeline = Timeline.regular(20, rate)
     assert range(20)[film_frames(timeline)] == range(0, 20, step)
+    slow = Timeline.regular(20, 8 * rate)
+    assert range(20)[film_frames(slow, slowmo=8)] == range(0, 20, step)
     assert range(1)[film_frames(Timeline.regular(1, rate))] == range(1)
 
 

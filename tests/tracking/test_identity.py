@@ -10,7 +10,7 @@ from kinefit.io.people import People
 from kinefit.skeletons import skeleton
 from kinefit.tracking.identity import TrackedPerson, choose_person, find_people
 from kinefit.tracking.view_people import ViewPeople, person_in_views
-from kinefit.types import Camera, CameraRig, InputError, InvalidData
+from kinefit.types import Camera, CameraRig, InputError, InvalidData, Timeline
 
 from ..multiview.scene import NAMES, SIZE, Scene, ring, walker
 
@@ -253,7 +253,7 @@ def test_bad_input() -> None:
         choose_person(some, 4)
 
 
-def test_views_of_other_rates_and_starts_are_matched_by_time() -> None:
+def test_views_of_other_rates_are_matched_by_time() -> None:
     scene = crowd(3, count=60)
     lists = scene.views()
     offsets = np.array([0.0, 0.2, -0.1])
@@ -261,8 +261,7 @@ def test_views_of_other_rates_and_starts_are_matched_by_time() -> None:
     for c, name in enumerate(scene.rig.names):
         frames = np.arange(0, 60, 2) if c == 2 else np.arange(60)  # the third at half the rate
         people = People(NAMES, np.arange(len(frames)), tuple(lists[c][t] for t in frames))
-        first = 7.0 * c  # recorders count from anywhere
-        views[name] = ViewPeople(people, first + frames / RATE, SIZE)
+        views[name] = ViewPeople(people, Timeline(people.frame, frames / RATE), SIZE)
     tracks, person, count = person_in_views(scene.rig, views, np.zeros(3), None)
     assert count == 3
     number = scene.shown(find_people(scene.rig, NAMES, lists, scene.time)[0])
@@ -280,7 +279,8 @@ def test_views_of_other_rates_and_starts_are_matched_by_time() -> None:
 def test_the_subject_of_one_view() -> None:
     rows = [np.full((1, 3, 3), 0.5), np.empty((0, 3, 3)), np.full((2, 3, 3), 0.5)]
     rows[0][0, :, :2] = rows[2][1, :, :2] = [[0, 0], [0, 9], [9, 9]]
-    view = ViewPeople(People(("A", "B", "C"), [0, 1, 4], tuple(rows)), np.arange(6) / 30, (10, 10))
+    people = People(("A", "B", "C"), [0, 1, 4], tuple(rows))
+    view = ViewPeople(people, Timeline.regular(6, 30), (10, 10))
     assert view.subject().found.tolist() == [True, False, False, False, True, False]
     assert view.track(np.array([-1, -1, -1, -1, 1, -1])).xy[4, 1].tolist() == [0, 9]
     assert [len(p) for p in view.at(np.array([4, -1, 0, 2]))] == [2, 0, 1, 0]

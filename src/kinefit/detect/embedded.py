@@ -7,7 +7,6 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -67,9 +66,8 @@ class BlazePoseDetector:
         work = _Work(checkpoint, self._key(clip, model) if checkpoint else "")
         networks = Networks(model, self.thorough)
         follower = Follower(networks, info.rate_hz, self.threads or cores(), work.state)
-        with ahead(clip.frames()) as frames:
-            rest = islice(frames, work.count, None)
-            for frame, seen in follower.over(rest):
+        with ahead(clip.frames(skip=work.count)) as frames:
+            for frame, seen in follower.over(frames):
                 work.add(frame.index, frame.rgb is None, seen)
                 if follower.state.row + 1 == work.count and work.waiting >= self.chunk:
                     work.store(follower.state)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from kinefit.detect.protocol import Progress
 from kinefit.io.people import People
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.io.video import Clip, probe
-from kinefit.types import InputError
+from kinefit.types import InputError, NobodyFound
 
 Format = Literal["openpose", "mmpose", "alphapose", "coco"]
 
@@ -57,4 +59,8 @@ class FileDetector:
             reason = f"it has a frame {last}, but {clip.path.name} ends with frame {n_frames - 1}"
             hint = "give the keypoints of this video, with frames numbered from 0"
             raise InputError(self.path, reason, hint)
-        return replace(self._people, source=self.source)
+        kept = np.flatnonzero(np.isin(self._people.frame, clip.timeline().frame)).tolist()
+        if not kept:
+            raise NobodyFound(clip.path, len(clip.timeline()))
+        points = tuple(self._people.points[i] for i in kept)
+        return People(self.names, self._people.frame[kept], points, source=self.source)

@@ -178,7 +178,11 @@ class Follower:
         return wanted and row - state.deep >= _DEEP_S * self._rate
 
     def _search(
-        self, pool: ThreadPoolExecutor, rgb: Picture, row: int, state: State,
+        self,
+        pool: ThreadPoolExecutor,
+        rgb: Picture,
+        row: int,
+        state: State,
         expected: Sequence[FloatArray],
     ) -> list[tuple[Seen, FloatArray]]:
         """Everybody who is found in a key frame, each once, with what the mirror adds."""

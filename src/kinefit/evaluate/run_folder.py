@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 from zipfile import BadZipFile
@@ -28,6 +28,7 @@ from kinefit.types import (
     JointAngles,
     Markers,
     PoseTrack,
+    Timeline,
 )
 
 T = TypeVar("T")
@@ -94,18 +95,19 @@ def read_run(folder: Path, scene: SceneFolder) -> RunData:
 
     Raises InputError for a folder that is no run's, a run of other videos, and damaged files.
     """
-    cameras = _cameras(folder, scene)
+    cameras, slowmo = _cameras(folder, scene)
     names, internal = list(cameras), folder / INTERNAL
+    clocks = {n: Clock.of_view(scene.truth.view(n), slowmo[n]) for n in names}
     rig = _loaded(lambda path: read_calibration(path).rig, internal / "fitted_cameras.toml")
     if len(names) > 1:
         stem, points = RIG_STEM, load_triangulation(folder / f"{RIG_STEM}_triangulated.npz")
         transform = _loaded(_transform, internal / "world.json")
-        clock = _loaded(lambda path: _common_clock(scene, points, path), internal / "moments.npz")
+        clock = _loaded(lambda path: _common_clock(clocks, points, path), internal / "moments.npz")
         posed = {camera.name: camera for camera in rig if camera.name in names}
     else:
         (stem,), points, view = cameras.values(), None, scene.truth.view(names[0])
         posed = {names[0]: next(iter(rig))}
-        transform, clock = transform_of_camera(posed[names[0]], view), Clock.of_view(view)
+        transform, clock = transform_of_camera(posed[names[0]], view), clocks[names[0]]
     tracks = _there({n: internal / f"track_{cameras[n]}.npz" for n in names})
     stages = _there({name: internal / f"{name}.npz" for name in ("initial", "final")})
     angles, body = internal / "angles.npz", folder / f"{stem}_body.npz"
@@ -113,7 +115,10 @@ def read_run(folder: Path, scene: SceneFolder) -> RunData:
         clock=clock,
         transform=transform,
         cameras=posed,
-        tracks={name: _loaded(load_track, path) for name, path in tracks.items()},
+        tracks={
+            name: _as_stamped(_loaded(load_track, path), scene.truth.view(name), slowmo[name])
+            for name, path in tracks.items()
+        },
         markers={name: _loaded(load_markers, path) for name, path in stages.items()},
         angles=_loaded(load_angles, angles) if angles.exists() else None,
         points=points,
@@ -122,19 +127,40 @@ def read_run(folder: Path, scene: SceneFolder) -> RunData:
     )
 
 
-def _cameras(folder: Path, scene: SceneFolder) -> dict[str, str]:
-    """Cameras whose videos the run was made from -> the names of their files in the run."""
+def _cameras(folder: Path, scene: SceneFolder) -> tuple[dict[str, str], dict[str, float]]:
+    """Cameras whose videos the run was made from -> the names of their files in the run, and how
+    many times slower than life they were said to play."""
 
-    def named(path: Path) -> dict[str, str]:
+    def named(path: Path) -> dict[str, tuple[str, float]]:
         inputs = json.loads(path.read_text("utf-8"))["inputs"]
-        return {str(one["sha256"]): str(one["name"]) for one in inputs}
+        found = {}
+        for one in inputs:
+            slowmo = one["part"]["slowmo"] if one["part"] else 1.0
+            if not (isinstance(slowmo, float) and 0 < slowmo < np.inf):
+                raise ValueError(f"a slow motion of {slowmo}")
+            found[str(one["sha256"])] = str(one["name"]), slowmo
+        return found
 
     of_hash = {sha256: camera for camera, sha256 in scene.videos.items()}
     found = _loaded(named, folder / "run.json", "give the --out folder of kinefit run")
     if not found or not found.keys() <= of_hash.keys():
         reason = f"is no run of the videos in {scene.path}"
         raise InputError(folder, reason, "give the scene of these videos")
-    return {of_hash[sha256]: name for sha256, name in found.items()}
+    return (
+        {of_hash[sha256]: name for sha256, (name, _) in found.items()},
+        {of_hash[sha256]: pace for sha256, (_, pace) in found.items()},
+    )
+
+
+def _as_stamped(track: PoseTrack, view: ViewTruth, slowmo: float) -> PoseTrack:
+    """A track with the time stamps of the video's file."""
+    image, body = track.image, track.body
+    timeline = image.timeline
+    stamps = view.timeline.time[0] + slowmo * timeline.time
+    timeline = Timeline(timeline.frame, stamps)
+    if body is not None:
+        body = replace(body, timeline=timeline)
+    return replace(track, image=replace(image, timeline=timeline), body=body)
 
 
 def transform_of_camera(camera: Camera, view: ViewTruth) -> WorldTransform:
@@ -153,16 +179,14 @@ def _transform(path: Path) -> WorldTransform:
     return WorldTransform.fixed(rotation.T, -rotation.T @ shift)
 
 
-def _common_clock(scene: SceneFolder, points: Triangulation, path: Path) -> Clock:
+def _common_clock(clocks: Mapping[str, Clock], points: Triangulation, path: Path) -> Clock:
     """The clock of the run: the median over cameras, since some offsets may be wrong.
 
-    path: of (C, T) seconds of its frames on the clock of each camera, from frame 0.
+    clocks: of each camera's video. path: of (C, T) seconds of the run's frames on these.
     """
-    shifts = [
-        scene.truth.view(name).time[0] + float(own[0] - points.timeline.time[0])
-        for name, own in zip(points.cameras, load_arrays(path)["moments"], strict=True)
-    ]
-    return Clock.shifted(float(np.median(shifts)))
+    moments = load_arrays(path)["moments"]
+    scene = [clocks[n].to_scene(own) for n, own in zip(points.cameras, moments, strict=True)]
+    return Clock(points.timeline.time, np.median(scene, axis=0))
 
 
 def _there(files: Mapping[str, Path]) -> dict[str, Path]:

@@ -36,6 +36,7 @@ from kinefit.types import (
     JointAngles,
     Markers,
     MissingMarkers,
+    Timeline,
     TooFewPoints,
 )
 
@@ -134,10 +135,10 @@ def score_result(result: RunData, truth: SceneTruth, person: int = 0) -> Scores:
             add(into, "detected", score_track, track.image, truth, name, person, of=of)
         if track is not None and track.body is not None:
             add(into, "pof", score_pof, track, truth, name, person, of=of)
-        if name in result.masks:
+        if track is not None and name in result.masks:
             view = truth.view(name)
-            add(into, "mask_iou", score_masks, mask_frames(result.masks[name], view), view, person,
-                of=of)  # fmt: skip
+            masks = mask_frames(result.masks[name], track.image.timeline, view)
+            add(into, "mask_iou", score_masks, masks, view, person, of=of)
     if result.points is not None:
         add(scores, "triangulated", score_triangulation, result, truth, person)
     for stage, markers in result.markers.items():
@@ -209,15 +210,16 @@ def _body_scores(result: RunData, motion: BodyMotion, truth: SceneTruth, person:
     )
 
 
-def mask_frames(path: Path, view: ViewTruth) -> Iterator[tuple[int, BoolArray]]:
-    """Frames of a mask's video, with the index of the view's frame at their time."""
+def mask_frames(path: Path, timeline: Timeline, view: ViewTruth) -> Iterator[tuple[int, BoolArray]]:
+    """Frames of a mask's video, one for each of the detector's `timeline`, with the index of the
+    view's frame at that time."""
+    of_view = frames_of(view, timeline.time)
     for frame in frames(path):
-        if frame.rgb is None:
+        if frame.rgb is None or frame.index >= len(of_view) or of_view[frame.index] < 0:
             continue
         if frame.rgb.shape[:2] != view.camera.size[::-1]:
             raise InputError(path, "is of another size than the scene's video", "run it again")
-        index = int(frames_of(view, np.array([frame.time]))[0])
-        yield index, frame.rgb[..., 0] >= _WHITE
+        yield int(of_view[frame.index]), frame.rgb[..., 0] >= _WHITE
 
 
 def score_limbs(

@@ -34,9 +34,10 @@ class Clock:
     scene: FloatArray
 
     @classmethod
-    def of_view(cls, view: ViewTruth) -> Clock:
-        """Of a camera's own time stamps."""
-        return cls(view.timeline.time, view.time)
+    def of_view(cls, view: ViewTruth, slowmo: float = 1.0) -> Clock:
+        """Of a camera's video, counted from its first frame; it was said to play `slowmo` times
+        slower than life."""
+        return cls((view.timeline.time - view.timeline.time[0]) / slowmo, view.time)
 
     @classmethod
     def shifted(cls, shift_s: float = 0.0) -> Clock:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
 import av
 import numpy as np
 from av.stream import Disposition
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
@@ -28,6 +30,13 @@ _CLOCK_RESET_S = 1.0
 # Matroska states its length; a file this much shorter (seconds) was cut off. More than the
 # frames of one stream may lack against another, less than anyone records.
 _CUT_OFF_S = 0.25
+# A player shows milliseconds: a frame at 1.0667 s is asked for as 1.067.
+_ROUNDING_S = 1e-3
+_SAME_RATE = 0.05  # an interval this near to the nominal one is that, but for rounded stamps
+# Frames that are decoded before the first one that is wanted, at least: no codec reorders more, and
+# a decoder that starts badly shows it here.
+_LEAD_IN = 16
+
 # Demuxers of files that hold pictures; others (concat, HLS, DASH) are texts that name other files.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,ivf,nut,"
@@ -40,15 +49,15 @@ _LONGEST_PAUSE_S = 3600.0
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds.
+    """What a video, or a part of it, holds.
 
     size: (width, height) pixels of the upright picture: rotated as the metadata says, and
         stretched to square pixels where the file's are not.
     rotation: degrees counter-clockwise (0, 90, 180, 270) from the stored picture to the upright.
-    rate_hz: frames per second, from the median interval (the file's nominal rate where the two
+    rate_hz: frames per true second, from the median interval (the file's nominal rate where the two
         agree within 5 %); NaN for a single frame without a rate.
     n_frames: damaged ones included (interlaced video that stores each frame as two fields counts
-        twice). duration_s: from the first frame to the end of the last.
+        twice). duration_s: true seconds from the first frame to the end of the last.
     """
 
     path: Path
@@ -61,121 +70,179 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One frame in the order of display: index 0, 1, ... (damaged frames count), seconds by the
-    file's own time stamp, and (height, width, 3) uint8, upright, None where it is damaged."""
+    """One frame in the order of display: its number in the file from 0 on (damaged frames count),
+    true seconds since the file's first frame by their time stamps, and (height, width, 3) uint8,
+    upright, None where it is damaged."""
 
     index: int
     time: float
     rgb: Picture | None
 
 
+def probe(path: str | Path) -> VideoInfo:
+    """What the whole video holds; see `Clip.probe`."""
+    return Clip(Path(path)).probe()
+
+
+def frames(path: str | Path) -> Generator[VideoFrame, None, None]:
+    """Every frame of the whole video; see `Clip.frames`."""
+    return Clip(Path(path)).frames()
+
+
+_CAPTURE_RATE = re.compile(r"(capture|sensor|record)\w*[._-]?(fps|frame[._-]?rate)$", re.IGNORECASE)
+
+
+def capture_rate(path: str | Path) -> tuple[str, float] | None:
+    """The tag of the file in which the camera says at how many frames per second it recorded, and
+    that number; None where it does not.
+
+    Android writes com.android.capture.fps, whatever the rate at which the file plays.
+    Raises InputError for a file that cannot be read.
+    """
+    with _opened(Path(path)) as (file, stream):
+        for tag, text in (file.metadata | stream.metadata).items():
+            with suppress(ValueError):
+                if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
+                    return tag.lower(), rate
+    return None
+
+
 @dataclass(frozen=True)
 class Clip:
-    """The part of a video that is looked at, and how its clock runs."""
+    """The part of a video that is looked at, and how its clock runs.
+
+    Frames keep the numbers that they have in the file. All times that come out are true seconds
+    since the file's first frame: its playing time / `slowmo`.
+
+    start_s, end_s: the part, in seconds of the playing time as a player shows it: frames from
+        `start_s` on (to the millisecond) and before `end_s`; None: to the end.
+    every: of these, the first and each that many frames later.
+    slowmo: how many times slower than life the file plays.
+
+    Raises InvalidData for values that make no part or no clock. Whatever reads the file raises
+    InputError when it is missing, empty, truncated, no video, without pictures or without time
+    stamps, and when the part holds no frame.
+    """
 
     path: Path
+    start_s: float = 0.0
+    end_s: float | None = None
+    every: int = 1
+    slowmo: float = 1.0
+
+    def __post_init__(self) -> None:
+        end_s = np.inf if self.end_s is None else self.end_s
+        if not (0 <= self.start_s < end_s and self.every >= 1 and 0 < self.slowmo < np.inf):
+            raise InvalidData(f"{self} is no part of a video.")
 
     def probe(self) -> VideoInfo:
-        return probe(self.path)
+        """What the part holds, found by reading all packets and decoding its first good frame.
 
-    def frames(self) -> Generator[VideoFrame, None, None]:
-        return frames(self.path)
+        Raises InputError when no frame of it can be decoded.
+        """
+        clock, pixel_aspect = _read_packets(self.path)
+        part = self._part(clock)
+        pictures = (picture for _, picture in self._pictures(clock, part.start))
+        first = next((picture for picture in pictures if picture is not None), None)
+        if first is None:
+            hint = "check that it plays, and copy it again or convert it to H.264"
+            reason = f"none of its {len(part)} frames can be decoded"
+            raise InputError(self.path, reason, hint)
+        height, width = _upright(first, pixel_aspect).shape[:2]
+        time, step = clock.time[part] / self.slowmo, clock.step * self.every / self.slowmo
+        if len(part) > 1 and abs((own := float(np.median(np.diff(time)))) / step - 1) > _SAME_RATE:
+            step = own
+        lasts = float(time[-1] - time[0] + np.nan_to_num(step))
+        turned = _quarter_turns(first) * 90
+        return VideoInfo(self.path, (width, height), turned, 1.0 / step, len(part), lasts)
+
+    def timeline(self) -> Timeline:
+        """Numbers and times of all frames, without decoding any.
+
+        For interlaced video this may be one time for each field.
+        """
+        clock, _ = _read_packets(self.path)
+        part = self._part(clock)
+        return Timeline(np.array(part), clock.time[part] / self.slowmo)
+
+    def frames(self, *, skip: int = 0) -> Generator[VideoFrame, None, None]:
+        """Every frame of the part but the first `skip`, in the order of display.
+
+        A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
+        its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
+        packet is in the file and its picture never comes out, or because the decoder marks the
+        picture as concealed; damage that still decodes (a few wrong blocks) cannot be told, nor can
+        a lost frame of interlaced video. Where a key frame is lost, so are those up to the next.
+
+        Time stamps come from the file, never from a rate. One that does not come after the one
+        before is replaced by interpolation between its neighbours; where the clock is set back by
+        a second or more (joined recordings), it goes on from there one median interval later.
+
+        What comes before the first frame is not decoded, as far as the file allows it, and never
+        converted. Raises InputError when the picture size changes on the way.
+        """
+        clock, pixel_aspect = _read_packets(self.path)
+        first: tuple[int, int] | None = None
+        for slot, picture in self._pictures(clock, self._part(clock).start + skip * self.every):
+            rgb = None if picture is None else _upright(picture, pixel_aspect)
+            if rgb is not None:
+                height, width, _ = rgb.shape
+                first = first or (width, height)
+                if first != (width, height):
+                    sizes = f"from {first[0]}x{first[1]} to {width}x{height}"
+                    reason = f"the picture size changes at frame {slot}, {sizes}"
+                    hint = "cut the video there and give each part on its own"
+                    raise InputError(self.path, reason, hint)
+            yield VideoFrame(slot, clock.at(slot) / self.slowmo, rgb)
 
     def pictures_at(
         self, moments: FloatArray, size: tuple[int, int] | None = None
     ) -> Generator[Picture | None, None, None]:
-        return pictures_at(self.path, moments, size)
+        """The picture of the part nearest to each of `moments` (N,), increasing true seconds.
 
-    def timeline(self) -> Timeline:
-        time = frame_times(self.path)
-        return Timeline(np.arange(len(time)), time)
+        None where that frame is damaged; past the end it is the last one. Frames between are
+        decoded, which others need, but not converted: half of the time of `frames` at half the
+        rate. size: (width, height) to which pictures are scaled while their colours are converted,
+        in a third of the time of doing it afterwards; None: as they are. Raises as `frames`.
+        """
+        clock, pixel_aspect = _read_packets(self.path)
+        part = self._part(clock)
+        time = clock.time[part] / self.slowmo
+        nearest = np.searchsorted((time[1:] + time[:-1]) / 2, moments, side="right")
+        coming = self._pictures(clock, part.start)
+        slot, picture = next(coming, (part.start, None))
+        following = next(coming, None)
+        shown: tuple[int, Picture | None] = (-1, None)
+        for at in np.array(part)[nearest].tolist():
+            while following is not None and following[0] <= at:
+                slot, picture = following
+                following = next(coming, None)
+            if shown[0] != slot:
+                rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+                shown = (slot, rgb)
+            yield shown[1]
 
+    def _part(self, clock: _Clock) -> range:
+        """The frames that are looked at, at least one; InputError when there is none."""
+        start_s, end_s = self.start_s, np.inf if self.end_s is None else self.end_s
+        first, stop = np.searchsorted(clock.time, np.array([start_s, end_s]) - _ROUNDING_S)
+        if first < stop:
+            return range(int(first), int(stop), self.every)
+        if first == len(clock.time):
+            reason = f"{self.path.name} is over at {clock.time[-1]:.3f} s"
+            raise InputError(f"--start {start_s:g}", reason, "give an earlier second")
+        reason = f"{self.path.name} has no frame before that and after --start {start_s:g}"
+        hint = f"give a later second: there is a frame at {clock.time[first]:.3f} s"
+        raise InputError(f"--end {end_s:g}", reason, hint)
 
-def probe(path: str | Path) -> VideoInfo:
-    """What the video holds, found by reading all its packets and decoding its first good frame.
-
-    Raises InputError when the file is missing, empty, truncated, no video, without pictures or
-    without time stamps, or when no frame of it can be decoded.
-    """
-    path = Path(path)
-    clock, pixel_aspect = _read_packets(path)
-    first = next((f for f in _decoded(path) if not f.is_corrupt), None)
-    if first is None:
-        hint = "check that it plays, and copy it again or convert it to H.264"
-        raise InputError(path, f"none of its {len(clock.time)} frames can be decoded", hint)
-    height, width = _upright(first, pixel_aspect).shape[:2]
-    lasts = float(clock.time[-1] - clock.time[0] + np.nan_to_num(clock.step))
-    turned = _quarter_turns(first) * 90
-    return VideoInfo(path, (width, height), turned, 1.0 / clock.step, len(clock.time), lasts)
-
-
-def frames(path: str | Path, *, start: int = 0) -> Generator[VideoFrame, None, None]:
-    """Every frame from index `start` on, in the order of display.
-
-    A frame that cannot be decoded (a damaged packet, or one that needs what it lost) comes with
-    its index and time and `rgb=None`, and decoding goes on. It is known as damaged because its
-    packet is in the file and its picture never comes out, or because the decoder marks the
-    picture as concealed; damage that still decodes (a few wrong blocks) cannot be told, nor can
-    a lost frame of interlaced video. Where a key frame is lost, so are those up to the next.
-
-    Time stamps come from the file, never from a rate. One that does not come after the one
-    before is replaced by interpolation between its neighbours; where the clock is set back by
-    a second or more (joined recordings), it goes on from there one median interval later.
-
-    Raises InputError as `probe` does, and when the picture size changes on the way.
-    """
-    path = Path(path)
-    clock, pixel_aspect = _read_packets(path)
-    first: tuple[int, int] | None = None
-    for index, (slot, picture) in enumerate(_aligned(path, clock)):
-        if index < start:
-            continue
-        rgb = None if picture is None else _upright(picture, pixel_aspect)
-        if rgb is not None:
-            height, width, _ = rgb.shape
-            first = first or (width, height)
-            if first != (width, height):
-                sizes = f"from {first[0]}x{first[1]} to {width}x{height}"
-                reason = f"the picture size changes at frame {index}, {sizes}"
-                raise InputError(path, reason, "cut the video there and give each part on its own")
-        yield VideoFrame(index, clock.at(slot), rgb)
-
-
-def pictures_at(
-    path: str | Path, moments: FloatArray, size: tuple[int, int] | None = None
-) -> Generator[Picture | None, None, None]:
-    """The picture nearest to each of `moments` (N,), increasing seconds from the first frame.
-
-    None where that frame is damaged; past the end it is the last one. Frames between are decoded,
-    which others need, but not converted: half of the time of `frames` at half the rate.
-    size: (width, height) to which pictures are scaled while their colours are converted, in a third
-    of the time of doing it afterwards; None: as they are. Raises InputError as `frames`.
-    """
-    path = Path(path)
-    clock, pixel_aspect = _read_packets(path)
-    middles = (clock.time[1:] + clock.time[:-1]) / 2 - clock.time[0]
-    wanted = np.searchsorted(middles, moments, side="right").tolist()
-    coming = _aligned(path, clock)
-    slot, picture = next(coming, (0, None))
-    following = next(coming, None)
-    shown: tuple[int, Picture | None] = (-1, None)
-    for at in wanted:
-        while following is not None and following[0] <= at:
-            slot, picture = following
-            following = next(coming, None)
-        if shown[0] != slot:
-            rgb = None if picture is None else _upright(picture, pixel_aspect, size)
-            shown = (slot, rgb)
-        yield shown[1]
-
-
-def frame_times(path: str | Path) -> FloatArray:
-    """(N,) seconds of all frames, without decoding any; raises InputError as `frames` does.
-
-    For interlaced video this may be one time for each field.
-    """
-    clock, _ = _read_packets(Path(path))
-    return clock.time
+    def _pictures(self, clock: _Clock, first: int) -> Iterator[tuple[int, Any]]:
+        """As `_aligned`, but only of the frames from `first` on that are looked at."""
+        stop = np.inf if self.end_s is None else self._part(clock).stop
+        for slot, picture in _aligned(self.path, clock, first):
+            if slot >= stop:
+                return
+            if (slot - first) % self.every == 0:
+                yield slot, picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +250,7 @@ class _Clock:
     """The time stamps of all packets, in the order of display.
 
     pts: (N,) ticks as stored.
-    time: (N,) seconds, strictly increasing.
+    time: (N,) seconds of playing time, strictly increasing from 0.
     key: (N,) True for key frames, which need no other frame.
     step: seconds, the usual interval; NaN when the file has one frame and no rate.
     """
@@ -200,20 +267,58 @@ class _Clock:
         hits = np.flatnonzero(self.pts[slot:] == pts)
         return slot + int(hits[0]) if len(hits) else slot
 
+    def entry(self, slot: int) -> int:
+        """A key frame well before `slot`, where decoding may begin to get there; 0 without one."""
+        if not (np.diff(self.pts) > 0).all():
+            return 0
+        keys = np.flatnonzero(self.key[: max(slot - _LEAD_IN, 0)])
+        return int(keys[-1]) if len(keys) else 0
+
     def at(self, slot: int) -> float:
         """Seconds; past the end (a decoder that gives more than one frame for a packet) by rate."""
         extra = max(slot - len(self.time) + 1, 0)
         return float(self.time[slot - extra] + extra * self.step)
 
 
-def _aligned(path: Path, clock: _Clock) -> Iterator[tuple[int, Any]]:
-    """(place in the clock, picture), the picture None where a packet is there but no good picture.
+def _aligned(path: Path, clock: _Clock, first: int = 0) -> Iterator[tuple[int, Any]]:
+    """(place in the clock, picture) from place `first` on, the picture None where a packet is there
+    but no good picture.
+    """
+    if (key := clock.entry(first)) and (coming := _entered(path, clock, key, first)):
+        yield from coming
+    else:
+        yield from (pair for pair in _placed(path, clock) if pair[0] >= first)
+
+
+def _entered(path: Path, clock: _Clock, key: int, first: int) -> Iterator[tuple[int, Any]] | None:
+    """What comes from place `first` on when decoding begins at the key frame `key`.
+
+    None unless decoding is seen to run from there as it would from the beginning: the key frame is
+    whole and needs no other, and each frame up to `first` comes out at its place, undamaged.
+    (Where that is so, the frames are the same to the last bit; a damaged stretch before the part
+    is decoded from the beginning, which tells what it takes along.)
+    """
+    coming = _placed(path, clock, key)
+    for slot in range(key, first + 1):
+        found, picture = next(coming, (slot, None))
+        if picture is None or found != slot or picture.pts != clock.pts[slot]:
+            return None
+        if slot == key and picture.pict_type != PictureType.I:  # no start, but a gradual refresh
+            return None
+    return chain([(first, picture)], coming)
+
+
+def _placed(path: Path, clock: _Clock, key: int = 0) -> Iterator[tuple[int, Any]]:
+    """As `_aligned`, decoded from the key frame at place `key` on.
 
     Some decoders (MPEG-4 part 2) go on without a lost key frame and draw what follows onto an
     older picture; others (H.264) wait for the next one. Here none is given out until then.
     """
-    slot, fields, adrift = 0, False, False
-    for picture in _decoded(path):
+    slot, fields, adrift = key, False, False
+    since = int(clock.pts[key]) if key else None
+    for picture in _decoded(path, since):
+        if since is not None and (picture.pts is None or picture.pts < since):
+            continue  # shown before the key frame, decoded after it: without what it needs
         found = clock.find(picture.pts, slot)
         # Interlaced video may hold two packets, one per field, for each frame: there, a packet
         # without a picture is no sign of damage.
@@ -228,8 +333,11 @@ def _aligned(path: Path, clock: _Clock) -> Iterator[tuple[int, Any]]:
         yield from ((lost, None) for lost in range(slot, len(clock.time)))
 
 
-def _decoded(path: Path) -> Iterator[Any]:
+def _decoded(path: Path, since: int | None = None) -> Iterator[Any]:
     """The pictures that come out of the decoder, in the order of display.
+
+    since: display time in ticks of a key frame; decoding begins there, or before if the file allows
+    no jump to it.
 
     Decoding frames on several threads loses every picture still on its way when the last
     packets are damaged (measured: up to one per thread). Only then, the file is decoded a
@@ -239,7 +347,7 @@ def _decoded(path: Path) -> Iterator[Any]:
     count = 0
     with _opened(path) as (file, stream):
         stream.thread_type = "AUTO"
-        for packet in file.demux(stream):
+        for packet in _packets(file, stream, since):
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
@@ -252,7 +360,14 @@ def _decoded(path: Path) -> Iterator[Any]:
             return
     with _opened(path) as (file, stream):
         stream.thread_type = "SLICE"
-        yield from islice(_surviving(file.demux(stream)), count, None)
+        yield from islice(_surviving(_packets(file, stream, since)), count, None)
+
+
+def _packets(file: Any, stream: Any, since: int | None) -> Iterator[Any]:
+    if since is not None:
+        with suppress(av.FFmpegError):
+            file.seek(since, stream=stream)
+    return iter(file.demux(stream))
 
 
 def _surviving(packets: Iterator[Any]) -> Iterator[Any]:
@@ -360,7 +475,7 @@ def _ends_early(path: Path, file: Any, stream: Any, end: float) -> bool:
 def _clock(
     stamps: IntArray, decoding: IntArray, key: BoolArray, *, tick_s: float, nominal_hz: float
 ) -> _Clock:
-    """Order stamps for display and make their times increase; see `frames` for the rule.
+    """Order stamps for display and make their times increase from 0; see `Clip.frames`.
 
     stamps, decoding, key: (N,) display and decoding times in ticks of `tick_s` seconds, and
         whether a packet holds a key frame; in the order of decoding.
@@ -371,7 +486,7 @@ def _clock(
     order = [piece[np.argsort(stamps[piece], kind="stable")] for piece in pieces]
     steps = np.concatenate([np.diff(stamps[piece]) for piece in order])
     step = float(np.median(steps[steps > 0])) * tick_s if (steps > 0).any() else 1 / nominal_hz
-    if abs(step * nominal_hz - 1) < 0.05:  # the same, but for stamps rounded to milliseconds
+    if abs(step * nominal_hz - 1) < _SAME_RATE:
         step = 1 / nominal_hz
     times: list[FloatArray] = []
     for piece in order:
@@ -379,8 +494,8 @@ def _clock(
         if times:
             time = time - time[0] + times[-1][-1] + step
         times.append(time)
-    display = np.concatenate(order)
-    return _Clock(stamps[display], np.concatenate(times), key[display], step)
+    display, time = np.concatenate(order), np.concatenate(times)
+    return _Clock(stamps[display], time - time[0], key[display], step)
 
 
 def _unrounded(time: FloatArray, step: float, tick_s: float) -> FloatArray:

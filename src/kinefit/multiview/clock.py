@@ -30,26 +30,14 @@ class CommonPoints(NamedTuple):
     names: tuple[str, ...]
 
 
-def own_clock(track: Keypoints2D) -> FloatArray:
-    """(T,) seconds since frame 0 of the camera's own video.
-
-    Videos of one take are cut at the same moment and yet have a first stamp of 0, of one frame or
-    of an hour, as the recorder likes: only what passes between frames is trusted. Where the track
-    begins after frame 0, the time before it is counted at the track's mean interval per frame.
-    """
-    time, frame = track.timeline.time, track.timeline.frame
-    if not len(time):
-        return time
-    interval = (time[-1] - time[0]) / (frame[-1] - frame[0]) if len(time) > 1 else 0.0
-    return np.asarray(time - time[0] + frame[0] * interval)
-
-
 def on_common_clock(
     tracks: Sequence[Keypoints2D], offsets_s: Sequence[float] | FloatArray
 ) -> CommonPoints:
     """The points of all cameras at the frames of the camera with the highest rate.
 
-    offsets_s: (C,) seconds to add to `own_clock` of each camera, as `find_offsets` gives them.
+    tracks: their times count from the first frame of each camera's video, wherever they begin:
+        videos of one take are cut at the same moment, whatever the first stamp in the file is.
+    offsets_s: (C,) seconds to add to each camera's clock, as `find_offsets` gives them.
 
     The frames are those of the fastest camera (the longest recording of those within 1 %), from the
     first to the last moment that at least two cameras recorded. A camera's sample within 1.1 ms
@@ -69,7 +57,7 @@ def on_common_clock(
     if not names:
         reason = "their tracks have no point in common"
         raise InputError("cameras", reason, "use one detector for all")
-    clocks = [own_clock(t) + o for t, o in zip(tracks, offset, strict=True)]
+    clocks = [t.timeline.time + o for t, o in zip(tracks, offset, strict=True)]
     rates = np.array([t.timeline.rate_hz for t in tracks])
     lasts = np.array([c[-1] - c[0] for c in clocks])
     fastest = int(np.argmax(np.where(rates > 0.99 * rates.max(), lasts, -1.0)))
@@ -107,7 +95,7 @@ def _shared(clocks: list[FloatArray], fastest: int) -> IntArray:
     if not len(both):
         spans = "; ".join(f"{c[0]:.2f} to {c[-1]:.2f} s" for c in clocks)
         reason = f"their recordings do not overlap ({spans})"
-        raise InputError("cameras", reason, "check the offsets")
+        raise InputError("cameras", reason, "check the offsets, and --start and --end if given")
     return np.arange(both[0], both[-1] + 1)
 
 

@@ -81,7 +81,7 @@ class RigObservations:
         degrees off, 8.1 from the views alone; the body's joints 24.0 mm, 24.3 from them alone.)
     points, rig: the triangulation and the cameras in the calibration's world, Y up.
     rotation, shift: (3, 3), (3,): from that world to the person's, x_new = rotation @ x + shift.
-    moments: (C, T) seconds of each frame on each camera's own clock, since its first frame.
+    moments: (C, T) true seconds of each frame since the first frame of each camera's video.
     side_swaps: "legs in cam2" -> (T,) frames whose sides the detector exchanged.
     cameras: one row per camera for a report. checks: of the rig, with the person in it.
     notes: what was done, in words. findings: what was repaired, and what limits the numbers.
@@ -101,10 +101,11 @@ class RigObservations:
 
     def as_json(self) -> dict[str, Any]:
         """What a report shows, as JSON values."""
+        frame = self.observations.timeline.frame
         return {
             "findings": [finding.to_json() for finding in self.findings],
             "notes": list(self.notes),
-            "side_swaps": {k: np.flatnonzero(v).tolist() for k, v in self.side_swaps.items()},
+            "side_swaps": {k: frame[v].tolist() for k, v in self.side_swaps.items()},
             "cameras": self.cameras,
             "rig": self.checks.as_json(),
             "lab_to_world": {"R": self.rotation.tolist(), "t_m": self.shift.tolist()},

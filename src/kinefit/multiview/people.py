@@ -75,7 +75,7 @@ class Recorded:
                     xy = pose[np.isfinite(pose[:, 0]), :2]
                     corners = [*xy.min(axis=0).tolist(), *xy.max(axis=0).tolist()]
                     frame = int(view.timeline.frame[row])
-                    time = float(view.timeline.time[row] - view.timeline.time[0])
+                    time = float(view.timeline.time[row])
                     box_px = [round(c) for c in corners]
                     best = worth, {"camera": name, "frame": frame, "time": time, "box": box_px}
         return best[1]

@@ -21,7 +21,7 @@ class Synchronisation:
 
     names: C cameras.
     reference: index of the camera whose clock the offsets lead to.
-    offset_s: (C,) seconds to add to a camera's `own_clock` to get the reference's; NaN where not
+    offset_s: (C,) seconds to add to a camera's clock to get the reference's; NaN where not
         determined.
     sd_s: (C,) standard deviation; NaN where no lag was found, else also where it is too wide.
     determined: (C,) True where two standard deviations lie within the tolerance and no lag far
@@ -55,7 +55,8 @@ def find_offsets(
     """The clocks of cameras that saw the same person, from how the points move.
 
     tracks: C views of one person, any frame rates, starts and gaps; at least shoulders, hips
-        and one more pair of joints in common.
+        and one more pair of joints in common. Their times count from the first frame of each
+        camera's video.
     names: C names of the cameras.
     max_offset_s: largest offset between two clocks that is considered.
     within_frames: tolerance: two standard deviations must lie within this part of a frame interval

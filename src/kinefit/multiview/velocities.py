@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import convolve1d, median_filter
 
-from kinefit.multiview.clock import own_clock
 from kinefit.tracking.sides import centroid_size
 from kinefit.types import FloatArray, InputError, Keypoints2D, all_finite
 
@@ -55,14 +54,14 @@ def shared_joints(tracks: Sequence[Keypoints2D]) -> list[tuple[str, ...]]:
 
 
 def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMotion:
-    clock = own_clock(track)
+    time = track.timeline.time
     shape = (len(joints), 2)
     size = centroid_size(track.xy[:, [track.names.index(n) for group in joints for n in group]])
     known = np.isfinite(size)
     if known.sum() < 2:
-        start = float(clock[0]) if len(clock) else 0.0
+        start = float(time[0]) if len(time) else 0.0
         return ImageMotion(np.zeros((1, *shape)), np.zeros((1, len(joints))), start, np.nan)
-    time = clock - clock[0]
+    start, time = float(time[0]), time - time[0]
     interval = float(np.median(np.diff(time)))
     count = int(min(time[-1], _LONGEST_S) * GRID_HZ + 1e-6) + 1
     grid = np.arange(count) / GRID_HZ
@@ -77,7 +76,7 @@ def image_motion(track: Keypoints2D, joints: list[tuple[str, ...]]) -> ImageMoti
     window = _window(_TREND_S)[1]
     mean = _running(velocity, window) / np.maximum(_running(seen, window), 1e-9)[..., None]
     velocity = np.where(seen[..., None] > 0, velocity - mean, 0.0)
-    return ImageMotion(velocity, seen, float(clock[0]), interval)
+    return ImageMotion(velocity, seen, start, interval)
 
 
 def _on_grid(time: FloatArray, xy: FloatArray, grid: FloatArray, size: float) -> FloatArray:

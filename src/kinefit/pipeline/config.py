@@ -213,6 +213,17 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     markers: Literal["lstm", "mesh"] = "lstm"
     """Anatomical markers from OpenCap's LSTM augmenter, or from the body's skin."""
 
+    start: float = Field(0.0, ge=0)
+    """Look at the video from this second on, as a player shows it."""
+    end: Positive | None = None
+    """And up to this second; else to the end."""
+    every: int = Field(1, ge=1)
+    """Look at every so many-th frame."""
+    slowmo: Positive | None = None
+    """How many times slower than life the video plays (240 frames per second saved at 30: 8)."""
+    fps_real: Positive | None = None
+    """Or the frames per second that were recorded (here: 240)."""
+
     detector: Detector = "blazepose"
     """Source of the 2D landmarks."""
     detector_model: Path | None = None
@@ -289,6 +300,10 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         for name in ("quality", "save_mask"):
             if self.detector != "blazepose" and getattr(self, name) not in (False, "normal"):
                 raise ValueError(f"{name} is of the detector blazepose")
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end ({self.end:g} s) is not after start ({self.start:g} s)")
+        if self.slowmo is not None and self.fps_real is not None:
+            raise ValueError("give slowmo or fps_real, not both: each says what the other is")
         if self.sync and self.offsets is not None:
             raise ValueError("give sync or offsets, not both")
         if self.focal_px is not None and self.fov is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -70,14 +70,15 @@ class Context:
         return cast(RunConfig, _Declared(self.job.config, self.stage, frozenset(self.options)))
 
     @property
-    def clip(self) -> Clip:
-        """What is looked at of the video of a stage per camera, or of the only one."""
-        return self.clips[self.camera or next(iter(self.job.inputs))]
+    def clips(self) -> dict[str, Clip]:
+        """Camera -> the part of its video that is looked at, by the options of the stage."""
+        return {camera: clip_of(video, self.config) for camera, video in self.job.inputs.items()}
 
     @property
-    def clips(self) -> dict[str, Clip]:
-        """What is looked at of each camera's video."""
-        return {name: Clip(path) for name, path in self.job.inputs.items()}
+    def clip(self) -> Clip:
+        """That of a stage per camera, or of the only one."""
+        camera = self.camera or next(iter(self.job.inputs))
+        return clip_of(self.job.inputs[camera], self.config)
 
     def new(self, suffix: str, stem: str | None = None) -> Path:
         """Where to write `<stem><suffix>` for the user."""
@@ -116,6 +117,30 @@ def check_cancel(job: Job) -> None:
     """Raise Cancelled if the job's token says so."""
     if job.cancel is not None and job.cancel.is_set():
         raise Cancelled("The run was stopped. Next: the same command goes on where it was.")
+
+
+# The options that `clip_of` reads.
+CLIP_OPTIONS = ("start", "end", "every", "slowmo", "fps_real")
+
+
+def clip_of(video: Path, config: RunConfig) -> Clip:
+    """The part of a video that was asked for.
+
+    Raises InputError, with `--fps-real`, for a video that cannot be read and one of a higher rate.
+    """
+    clip = Clip(video, config.start, config.end)
+    slowmo = config.slowmo or 1.0
+    if config.fps_real is not None:
+        rate = clip.probe().rate_hz
+        slowmo = config.fps_real / rate
+        if slowmo < 1 - _SAME_RATE:
+            reason = f"{video.name} has {rate:.4g} frames per second itself"
+            hint = f"give {rate:.4g} or more; --slowmo {slowmo:.3g} if it plays faster than life"
+            raise InputError(f"--fps-real {config.fps_real:g}", reason, hint)
+    return replace(clip, every=config.every, slowmo=slowmo)
+
+
+_SAME_RATE = 0.01  # 240 is said of 240.2
 
 
 class _Declared:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinefit.io.atomic import write_json
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.context import Context, Job, check_cancel, missing_input
+from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.plan import Stage, stages_of
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
+from kinefit.pipeline.recording import part_json
 from kinefit.pipeline.stages.report import read_assessment
 from kinefit.pipeline.store import Folder, Record, open_folder
 from kinefit.types import InputError, KinefitError, MissingMarkers, TooFewPoints
@@ -83,6 +84,9 @@ class _Execution:
     def __post_init__(self) -> None:
         self.done: dict[str, list[Record]] = {}  # by stage, of this plan
         self.started = False
+        job = self.job
+        filmed = {} if job.kind == "bundle" else job.inputs
+        self.parts = {n: part_json(clip_of(p, job.config)) for n, p in filmed.items()}
 
     def do(self, stage: Stage) -> None:
         """All units of a stage that are not there already."""
@@ -201,7 +205,10 @@ class _Execution:
     def write_manifest(self, incomplete: str) -> None:
         """run.json. Only the seconds differ between two runs of one input."""
         job, hashes = self.job, self.hashes
-        inputs = [{"name": n, "file": p.name, "sha256": hashes[n]} for n, p in job.inputs.items()]
+        inputs = [
+            {"name": n, "file": p.name, "sha256": hashes[n], "part": self.parts.get(n)}
+            for n, p in job.inputs.items()
+        ]
         about = {"inputs": inputs, "parameters": job.config.model_dump(mode="json")}
         about |= {"incomplete": incomplete, **read_assessment(self.folder, job.stem)}
         write_manifest(self.folder, about)

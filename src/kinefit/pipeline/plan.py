@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kinefit.pipeline.config import ViewOptions
-from kinefit.pipeline.context import Context, Job
+from kinefit.pipeline.context import CLIP_OPTIONS, Context, Job
 from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
 from kinefit.types import InputError
 
@@ -42,9 +42,10 @@ def _filmed(job: Job) -> bool:
     return job.kind != "bundle"
 
 
-_DETECTION = ("detector", "detector_model", "keypoints", "quality")
-_WHO = ("person", "person_at", "box")
-_RIG = (*ViewOptions.model_fields, "sync", "offsets", "trajectory", "max_unseen", "lab_frame")
+_DETECTION = (*CLIP_OPTIONS, "detector", "detector_model", "keypoints", "quality")
+_WHO = (*CLIP_OPTIONS, "person", "person_at", "box")
+_RIG = (*ViewOptions.model_fields, "person_at", "box", *CLIP_OPTIONS, "sync", "offsets",
+        "trajectory", "max_unseen", "lab_frame")  # fmt: skip
 _BODY = ("body", "gender", "child")
 
 PLAN: tuple[Stage, ...] = (
@@ -53,7 +54,7 @@ PLAN: tuple[Stage, ...] = (
         when=_filmed, per_camera=True,
     ),
     Stage(
-        "depth", detect.lend_depth, (), (), "",
+        "depth", detect.lend_depth, (), CLIP_OPTIONS, "",
         when=lambda job: job.kind == "video" and job.config.detector not in detect.WITH_DEPTH,
     ),
     Stage(
@@ -64,7 +65,7 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "observe", observe.rig, ("detect",),
-        (*_RIG, *_WHO[1:], "height"),
+        (*_RIG, "height"),
         "raw landmarks, triangulated points with their evidence, cameras",
         when=lambda job: job.kind == "rig",
     ),
@@ -73,7 +74,7 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: job.kind == "bundle",
     ),
     Stage(
-        "masks", detect.masks, ("observe",), ("detector_model",), "person masks",
+        "masks", detect.masks, ("observe",), (*CLIP_OPTIONS, "detector_model"), "person masks",
         when=lambda job: _filmed(job) and job.config.save_mask, per_camera=True,
     ),
     Stage(
@@ -104,7 +105,8 @@ PLAN: tuple[Stage, ...] = (
         for kind in export.KINDS
     ),
     Stage(
-        "overlay", export.overlay, ("observe", "fit"), _BODY, "the video with the body on it",
+        "overlay", export.overlay, ("observe", "fit"), (*_BODY, *CLIP_OPTIONS),
+        "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
     Stage(

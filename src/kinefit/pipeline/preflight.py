@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
-from kinefit.io.video import VideoInfo, probe
+from kinefit.io.video import VideoInfo
 from kinefit.pipeline.config import RunConfig, ViewOptions
-from kinefit.pipeline.context import Job
+from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
@@ -24,11 +24,11 @@ def check_job(job: Job) -> None:
             flag = f"--{sorted(videos_only)[0].replace('_', '-')}"
             raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
         return
-    infos = [probe(video) for video in job.inputs.values()]
-    for video, info in zip(job.inputs.values(), infos, strict=True):
+    infos = [clip_of(video, job.config).probe() for video in job.inputs.values()]
+    for info in infos:
         if info.n_frames < 2:
-            hint = "give a video of a second or more"
-            raise InputError(video, "one frame is not a motion", hint)
+            hint = "give a video of a second or more, and with --start, --end and --every as much"
+            raise InputError(info.path, "one frame is not a motion", hint)
     check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
     _ = job.config.subject
     if job.kind == "rig":

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.io.atomic import atomic_path
-from kinefit.io.video import Picture
+from kinefit.io.video import Clip, Picture
 from kinefit.render.mesh import MeshPainter
 from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, rgb
-from kinefit.render.tiles import Tiles, film_frames, label
+from kinefit.render.tiles import Tiles, film_frames, label, playing_slowmo
 from kinefit.types import (
     BodyMotion,
     Camera,
@@ -37,7 +37,7 @@ _TOGETHER = 32  # frames whose meshes are made at once: 1.5 ms each with Anny, o
 
 def write_body_overlay(
     path: Path,
-    videos: Sequence[Path],
+    clips: Sequence[Clip],
     rig: CameraRig,
     moments: FloatArray,
     body: BodyModel,
@@ -48,11 +48,11 @@ def write_body_overlay(
 
     The right limbs are blue and the left ones orange. Frames without a pose say so. Which frames
     are shown: see `kinefit.render.tiles.film_frames`.
-    videos: C files in the order of `rig`. moments: (C, T) seconds of each frame of `motion` on each
-    camera's own clock, from its first frame. progress: called with frames done and in all.
+    clips: C, in the order of `rig`. moments: (C, T) true seconds of each frame of `motion` since
+    the first frame of each camera's video. progress: called with frames done and in all.
     Errors are those of `Tiles.write`.
     """
-    shown = film_frames(motion.timeline)
+    shown = film_frames(motion.timeline, playing_slowmo(clips))
     motion = _at(motion, shown)
     painter = MeshPainter(body.faces, color=face_colors(body))
     vertices_of = meshes_of(body, motion)
@@ -65,7 +65,7 @@ def write_body_overlay(
             else:
                 painter.draw(picture, camera, vertices)
 
-    Tiles.of(rig).write(path, videos, moments[:, shown], motion.timeline, paint, progress)
+    Tiles.of(rig).write(path, clips, moments[:, shown], motion.timeline, paint, progress)
 
 
 def _at(motion: BodyMotion, rows: slice) -> BodyMotion:

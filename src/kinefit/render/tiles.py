@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.detect.overlap import ahead
-from kinefit.io.video import Picture, VideoWriter, pictures_at
+from kinefit.io.video import Clip, Picture, VideoWriter
 from kinefit.types import CameraRig, FloatArray, InvalidData, Timeline
 
 _LONG_SIDE_ONE, _LONG_SIDE = 960, 1280  # pixels of the whole sheet, of one camera and of several
@@ -58,7 +58,7 @@ class Tiles:
     def write(
         self,
         path: Path,
-        videos: Sequence[Path],
+        clips: Sequence[Clip],
         moments: FloatArray,
         timeline: Timeline,
         paint: Paint,
@@ -67,21 +67,23 @@ class Tiles:
         """Write one video that shows every camera, with its name beside others, the moment,
         and what `paint` draws.
 
-        videos: C files in the order of the rig. moments: (C, T) seconds of each frame on each
-        camera's own clock, from its first frame. timeline: T frames, as captions call them.
+        It plays as fast as the recording (`playing_slowmo`); captions state true seconds.
+        clips: C, in the order of the rig. moments: (C, T) true seconds of each frame since the
+        first frame of each camera's video. timeline: T frames, as captions call them.
         progress: called with frames done and in all.
         A video that is over shows its last picture; a damaged frame is black.
         Raises InvalidData when these are not as many as the cameras, or there is no frame;
-        InputError as `kinefit.io.video.pictures_at` does.
+        InputError as `kinefit.io.video.Clip.pictures_at` does.
         """
-        if moments.ndim != 2 or not len(videos) == len(self.rig) == len(moments):
-            given = f"{len(videos)} videos and moments {moments.shape}"
+        if moments.ndim != 2 or not len(clips) == len(self.rig) == len(moments):
+            given = f"{len(clips)} videos and moments {moments.shape}"
             raise InvalidData(f"{given} of {len(self.rig)} cameras.")
-        rate = timeline.rate_hz if len(timeline) > 1 else _LEAST_HZ
+        slowmo = playing_slowmo(clips)
+        rate = timeline.rate_hz / slowmo if len(timeline) > 1 else _LEAST_HZ
         with ExitStack() as stack:
             streams = [
-                stack.enter_context(ahead(pictures_at(video, own, self.size)))
-                for video, own in zip(videos, moments, strict=True)
+                stack.enter_context(ahead(clip.pictures_at(own, self.size)))
+                for clip, own in zip(clips, moments, strict=True)
             ]
             writer = stack.enter_context(
                 VideoWriter(path, self.sheet_size, rate_hz=rate, quality=_QUALITY)
@@ -89,7 +91,7 @@ class Tiles:
             for t, pictures in enumerate(zip(*streams, strict=True)):
                 sheet = self._sheet(t, pictures, paint)
                 label(sheet, f"frame {timeline.frame[t]}   {timeline.time[t]:.2f} s", line=-1)
-                writer.add(sheet, float(timeline.time[t] - timeline.time[0]))
+                writer.add(sheet, slowmo * float(timeline.time[t] - timeline.time[0]))
                 progress(t + 1, len(timeline))
 
     def _sheet(self, t: int, pictures: Sequence[Picture | None], paint: Paint) -> Picture:
@@ -108,11 +110,20 @@ class Tiles:
         return sheet
 
 
-def film_frames(timeline: Timeline) -> slice:
-    """Which of T frames are worth showing: at 48 Hz and more every second, or fewer, so that at
-    least 24 remain in a second.
+def playing_slowmo(clips: Sequence[Clip]) -> float:
+    """How many times slower than life a film of these recordings plays: as the recordings do.
+
+    Who films in slow motion wants to see it so. Of cameras that differ, as the fastest plays.
     """
-    return slice(None, None, max(1, int(timeline.rate_hz / _LEAST_HZ)) if len(timeline) > 1 else 1)
+    return min(clip.slowmo for clip in clips)
+
+
+def film_frames(timeline: Timeline, slowmo: float = 1.0) -> slice:
+    """Which of T frames are worth showing in a film that plays `slowmo` times slower than life: at
+    48 Hz and more every second, or fewer, so that at least 24 remain in a second.
+    """
+    shown_hz = timeline.rate_hz / slowmo if len(timeline) > 1 else _LEAST_HZ
+    return slice(None, None, max(1, int(shown_hz / _LEAST_HZ)))
 
 
 def label(

@@ -92,10 +92,9 @@ def people_in_views(
     person's place in the lists of its frames.
 
     views: of all cameras of the rig, in its order. offsets_s: (C,) seconds to add to each camera's
-    clock, which counts from its first frame.
+    clock, which counts from the first frame of its video.
     """
-    times = [view.timeline.time for view in views.values()]
-    clocks = [time - time[0] + o for time, o in zip(times, offsets_s, strict=True)]
+    clocks = [v.timeline.time + o for v, o in zip(views.values(), offsets_s, strict=True)]
     moments = _moments(clocks)
     frames = [_nearest(clock, moments) for clock in clocks]
     names = next(iter(views.values())).people.names

@@ -81,7 +81,7 @@ def overlay(context: Context) -> None:
     moments = load_arrays(context.read_internal("moments.npz"))["moments"]
     write_body_overlay(
         context.new("_overlay.mp4"),
-        tuple(context.job.inputs.values()),
+        tuple(context.clips.values()),
         rig.select(tuple(context.job.inputs)) if len(rig) > 1 else rig,
         moments,
         load_body(config.body, config.gender, child=config.child),

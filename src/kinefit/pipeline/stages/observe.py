@@ -101,12 +101,12 @@ def one_camera(context: Context) -> None:
     )
     facts = camera.as_json()
     time = track.image.timeline.time
-    save(context, found, (time - time[0])[None], {
+    save(context, found, time[None], {
         "detector": track.source,
         "camera": facts,
         "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
         "notes": facts.pop("notes"),
-        "side_swaps": {"body": swaps.nonzero()[0].tolist()},
+        "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
     })  # fmt: skip
 
@@ -125,7 +125,7 @@ def bundle(context: Context) -> None:
 
 
 def save(context: Context, found: Observations, moments: FloatArray, world: dict[str, Any]) -> None:
-    """moments: (C, T) seconds of each frame on each camera's own clock, since its first frame."""
+    """moments: (C, T) true seconds of each frame since the first frame of each camera's video."""
     save_observations(context.internal("observations.npz"), found)
     save_arrays(context.internal("moments.npz"), {"moments": moments})
     write_json(context.internal("world.json"), world)

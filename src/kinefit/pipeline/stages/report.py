@@ -20,10 +20,11 @@ from kinefit.io.mot import read_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.io.video import Picture
+from kinefit.io.video import Clip, Picture
 from kinefit.pipeline.artifacts import load_markers, load_track
-from kinefit.pipeline.context import INTERNAL, Context
+from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
+from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
@@ -41,7 +42,7 @@ from kinefit.types import (
     all_finite,
 )
 
-OPTIONS = ("height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles",
+OPTIONS = (*CLIP_OPTIONS, "height", "mass", "max_gap", "cutoff_hz", "compute_all_joint_angles",
            "repair_side_swaps")  # fmt: skip
 ASSESSMENT = f"{INTERNAL}/assessment.json"
 _WORTH_SAYING = 0.05  # of all values
@@ -55,7 +56,10 @@ def report(context: Context) -> None:
         written.final, initial=written.initial, angles=written.angles, views=written.views,
         rig=written.rig,
     )  # fmt: skip
+    declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
+        *time_base(written.clips, declared=declared),
+        *fall(written.clips, written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
@@ -89,6 +93,7 @@ def _data(
         subject = context.config.subject
         facts.append(("Person", f"{subject.height_m:.2f} m, {subject.mass_kg:.0f} kg"))
     facts += [
+        *part_facts(written.clips),
         ("Length", f"{len(timeline)} frames, {np.ptp(timeline.time):.2f} s"),
         ("Rate", f"{timeline.rate_hz:.4g} Hz{'' if timeline.is_uniform else ' (uneven)'}"),
         ("Points from", written.world["detector"]),
@@ -104,7 +109,7 @@ def _data(
         markers=written.final,
         several_cameras=job.kind != "video",
         people=_people(context, written.world),
-        assumed=written.world["notes"],
+        assumed=[*time_notes(written.clips), *written.world["notes"]],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
             *_triangulation_table(written.world.get("cameras", [])),
@@ -163,7 +168,9 @@ def _triangulation_table(cameras: Sequence[Mapping[str, Any]]) -> list[Table]:
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What the other stages wrote, read back. final: the body's keypoints without final markers."""
+    """What the other stages wrote, read back, and the parts of the videos that it was made from.
+    final: the body's keypoints without final markers.
+    """
 
     initial: Markers
     final: Markers
@@ -173,6 +180,7 @@ class _Written:
     rig: CameraRig
     body: dict[str, Any]
     world: dict[str, Any]
+    clips: Mapping[str, Clip]
 
     @classmethod
     def read(cls, context: Context) -> _Written:
@@ -197,6 +205,7 @@ class _Written:
             read_calibration(context.read_internal("fitted_cameras.toml")).rig,
             json.loads(context.read_user("_body.json").read_text("utf-8")),
             world,
+            {} if context.job.kind == "bundle" else context.clips,
         )
 
 
@@ -221,8 +230,8 @@ def _views(
         image = Keypoints2D(observations.timeline, observations.names, xy, score, camera.size)
         end = f" in {camera.name}" if context.job.kind == "rig" else ""
         own = {
-            name.removesuffix(end): np.isin(np.arange(len(xy)), rows)
-            for name, rows in swaps.items()
+            name.removesuffix(end): np.isin(observations.timeline.frame, frames)
+            for name, frames in swaps.items()
             if name.endswith(end)
         }
         found.append(View(camera.name, image, damaged, own))

@@ -1,0 +1,88 @@
+"""What of a recording is looked at and how its clock runs, in the words of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from kinefit.io.video import Clip, capture_rate
+from kinefit.quality.free_fall import GRAVITY_M_S2, jumps
+from kinefit.quality.verdict import frames_words, say
+from kinefit.types import Finding, Markers
+
+_DIFFERS = 1.25  # 60 noted and 59.94 played are the same, 30 and 50 are not
+
+
+def part_json(clip: Clip) -> dict[str, Any]:
+    """start_s, end_s, every and slowmo, as run.json states them."""
+    values = asdict(clip)
+    del values["path"]
+    return values
+
+
+def part_facts(clips: Mapping[str, Clip]) -> list[tuple[str, str]]:
+    """Name and value of what was looked at, where that is not all, and of how fast it plays."""
+    facts = []
+    one = next(iter(clips.values()), None)
+    if one is not None and (one.start_s > 0 or one.end_s is not None or one.every > 1):
+        end = "the end" if one.end_s is None else f"{one.end_s:g} s"
+        step = "" if one.every == 1 else f", one frame of {one.every}"
+        facts.append(("Part", f"{one.start_s:g} s to {end}{step}"))
+    if _slow(clips):
+        paces = dict.fromkeys(f"{clip.slowmo:.4g}" for clip in clips.values())
+        facts.append(("Slow motion", f"plays {', '.join(paces)} times slower than life"))
+    return facts
+
+
+def time_notes(clips: Mapping[str, Clip]) -> list[str]:
+    """What the reader of times and rates must know, in sentences."""
+    if not _slow(clips):
+        return []
+    return [
+        "Times, rates and speeds are those of life: the recording's playing time divided by the "
+        "slow motion that was given. The film of the body plays as the recording does."
+    ]
+
+
+def time_base(clips: Mapping[str, Clip], *, declared: bool) -> Iterator[Finding]:
+    """Of cameras that note another rate than their files play at, unless that was `declared`."""
+    for name, clip in clips.items():
+        noted = capture_rate(clip.path)
+        if noted is None or (declared and clip.slowmo == 1):
+            continue
+        tag, captured = noted
+        plays = replace(clip, every=1, slowmo=1.0).probe().rate_hz
+        factor = captured / plays
+        if 1 / _DIFFERS < factor / clip.slowmo < _DIFFERS:
+            continue
+        key = "other_pace" if declared else "undeclared_pace"
+        pace = "slower" if factor > 1 else "faster"
+        yield say(
+            key, "caution", name=name, tag=tag, captured=captured, plays=plays, factor=factor,
+            pace=pace, given=clip.slowmo,
+        )  # fmt: skip
+
+
+def fall(clips: Mapping[str, Clip], markers: Markers) -> Iterator[Finding]:
+    """Of jumps in which gravity is not that of the earth."""
+    found = jumps(markers)
+    if not clips or not found:
+        return
+    gravity = float(np.median([jump.gravity for jump in found]))
+    factor = float(np.sqrt(GRAVITY_M_S2 / gravity))
+    if not 1 / _DIFFERS < factor < _DIFFERS:
+        frame, slowmo = markers.timeline.frame, min(clip.slowmo for clip in clips.values())
+        where = frames_words([[int(frame[j.first]), int(frame[j.last])] for j in found])
+        given = "" if slowmo == 1 else f", after the {slowmo:.4g} times that were given"
+        pace, times = ("slower", factor) if factor > 1 else ("faster", 1 / factor)
+        yield say(
+            "gravity", "caution", where, gravity=gravity, factor=times, pace=pace, given=given,
+            slowmo=slowmo * factor,
+        )  # fmt: skip
+
+
+def _slow(clips: Mapping[str, Clip]) -> bool:
+    return any(clip.slowmo != 1 for clip in clips.values())
