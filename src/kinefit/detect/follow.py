@@ -24,22 +24,18 @@ import numpy as np
 
 from kinefit.detect.blazepose import LandmarkNetwork, PersonNetwork, Pose, size_of
 from kinefit.detect.looks import look_of
+from kinefit.detect.search import Found, around, find, is_near, off, quarters, same
 from kinefit.io.video import Picture, VideoFrame
 from kinefit.tracking.track import FAR, assign
 from kinefit.types import FloatArray
 
 KEY_S = 1 / 3  # between key frames; not more than MOST frames, which wait in memory
 MOST = 15
-# Two poses of one person: this near (mean of all points, as a share of the smaller's size).
-_SAME = 0.15
-# A pose is of the person that was looked for if it is this near, in sizes, and about as large.
-_NEAR, _LARGER = 0.5, 1.6
+_NEAR = 0.5  # sizes; farther from where it was looked for, a pose is somebody else's
 _REACH = 0.8  # sizes that somebody may move between key frames beyond what they were expected to
 _LOST_S = 3.0  # for so long somebody is searched where they were last seen
-_SMALL, _STRONG = 0.36, 0.8  # of the square's side, and of the score: less is looked at again
-_SEARCHED = 2.5  # sizes: side of the square in which they are
+_IN_TURN = 3  # squares of the picture that are searched in a key frame with several people
 _DEEP_S = 1.0  # how often everything is searched down to the smallest while nobody is followed
-_SMALLEST = 190  # pixels: sides of the smallest squares; people in them are 60 pixels high
 
 
 class Seen(NamedTuple):
@@ -145,14 +141,13 @@ class Follower:
         assert rgb is not None
         gap = row - state.row
         expected = [key.seen.pose.place + gap * key.speed for key in state.keys]
-        found = self._search(pool, rgb, row, state, expected)
-        pairs = _paired(expected, [seen.pose for seen, _ in found])
-        going = [i for i in range(len(state.keys)) if i not in pairs]
-        again = [self._look_again(rgb, expected[i], [s for s, _ in found]) for i in going]
-        for i, one in zip(going, again, strict=True):
-            if one is not None:
-                pairs[i] = len(found)
-                found.append(one)
+        found, pairs = self._going_on(pool, rgb, expected)
+        missed = [i for i in range(len(expected)) if i not in pairs]
+        searched = [around(expected[i]) for i in missed] + [around(o.place) for o in state.lost]
+        new = self._search(pool, rgb, row, state, searched, [seen for seen, _ in found])
+        back = _paired([expected[i] for i in missed], [seen.pose for seen, _ in new])
+        pairs |= {missed[i]: len(found) + j for i, j in back.items()}
+        found += new
         before = {j: state.keys[i] for i, j in pairs.items()}
         keys = tuple(
             Key(seen, half, (seen.pose.place - before[j].seen.pose.place) / gap
@@ -170,12 +165,29 @@ class Follower:
         return group, State(last, keys, kept, deep)
 
     def _still_lost(self, one: Lost, row: int, keys: Sequence[Key]) -> bool:
-        near = [np.hypot(*(k.seen.pose.place - one.place)[:2]) / size_of(one.place) for k in keys]
-        return row - one.row <= _LOST_S * self._rate and all(n > _NEAR for n in near)
+        near = any(is_near(one.place, key.seen.pose.place, _NEAR) for key in keys)
+        return row - one.row <= _LOST_S * self._rate and not near
 
     def _goes_deep(self, row: int, state: State) -> bool:
         wanted = self._networks.thorough or not state.keys
         return wanted and row - state.deep >= _DEEP_S * self._rate
+
+    def _going_on(
+        self, pool: ThreadPoolExecutor, rgb: Picture, expected: Sequence[FloatArray]
+    ) -> tuple[list[tuple[Seen, FloatArray]], dict[int, int]]:
+        """Who of the last key frame is where they were expected, and where in that list.
+
+        Of two who are now at one place, the one who was expected nearer to it is there.
+        """
+        looked = list(pool.map(lambda place: self._both(rgb, place), expected))
+        there = [(off(expected[i], one[0].pose), i, one) for i, one in enumerate(looked) if one]
+        found: list[tuple[Seen, FloatArray]] = []
+        pairs: dict[int, int] = {}
+        for _, i, one in sorted(there, key=lambda each: each[:2]):
+            if not any(same(one[0].pose, other.pose) for other, _ in found):
+                pairs[i] = len(found)
+                found.append(one)
+        return found, pairs
 
     def _search(
         self,
@@ -183,67 +195,44 @@ class Follower:
         rgb: Picture,
         row: int,
         state: State,
-        expected: Sequence[FloatArray],
+        searched: Sequence[FloatArray],
+        known: Sequence[Seen],
     ) -> list[tuple[Seen, FloatArray]]:
-        """Everybody who is found in a key frame, each once, with what the mirror adds."""
-        height, width = rgb.shape[:2]
-        halves = _squares(width, height, max(width, height) / 2)
-        squares: list[FloatArray | None] = [None, *halves]
-        if state.row >= 0:
-            # Who is alone has one square in turn; where several are, more come and go.
-            turn = (row // self.step) % len(squares)
-            squares = [*({None} if len(expected) > 1 else ()), squares[turn]]
-        squares += [_around(place) for place in expected]
-        squares += [_around(one.place) for one in state.lost]
-        places = self._places(pool, rgb, squares)
-        if not places and self._goes_deep(row, state):
-            side = max(width, height) / 4
-            while side >= _SMALLEST:
-                places += self._places(pool, rgb, _squares(width, height, side))
-                side /= 2
-        looked = pool.map(lambda place: self._both(rgb, place), places)
-        return _each_once([one for one in looked if one is not None])
+        """Who else is in a key frame, each once, with what the mirror adds.
 
-    def _places(
-        self, pool: ThreadPoolExecutor, rgb: Picture, squares: Sequence[FloatArray | None]
-    ) -> list[FloatArray]:
-        """Where people are in some squares (None: the whole picture), each once, the surest first.
-
-        Who is small in a square is looked at in one of their own: there the network is right, and
-        here it takes two people for one, or a bush (of 1,080 frames of rendered groups, half).
+        searched: squares to search besides those whose turn it is.
         """
-        whole = float(max(rgb.shape[:2]))
-        found: list[tuple[float, FloatArray]] = []
-        again: list[tuple[float, FloatArray]] = []
-        for square, seen in zip(
-            squares, pool.map(partial(self._people, rgb), squares), strict=True
-        ):
-            side = whole if square is None else float(square[2])
-            for score, place in seen:
-                sure = size_of(place) > _SMALL * side and score > _STRONG
-                (found if sure else again).append((score, place))
-        own = [_around(place) for _, place in _once_each(again, 0.25)]
-        found += chain(*pool.map(partial(self._people, rgb), own))
-        return [place for _, place in _once_each(found, 0.25)]
+        height, width = rgb.shape[:2]
+        halves, *deeper = quarters(width, height)
+        if state.row >= 0:
+            # Where several are, more come and go.
+            count = min(_IN_TURN if len(state.keys) > 1 else 1, len(halves))
+            turn = count * (row // self.step) + np.arange(count)
+            halves = [halves[i] for i in (turn % len(halves)).tolist()]
+        places = [seen.pose.place for seen in known]
+        look, several = partial(self._people, rgb), pool.map
+        whole = float(max(width, height))
+        found = find(look, several, [None, *halves, *searched], whole, places)  # type: ignore[arg-type]
+        if self._goes_deep(row, state) and (self._networks.thorough or not (found or known)):
+            for level in deeper:
+                found += find(look, several, level, whole, [*places, *found])  # type: ignore[arg-type]
+        poses = [seen.pose for seen in known]
+        new: list[tuple[Seen, FloatArray]] = []
+        for one in pool.map(lambda place: self._both(rgb, place), found):
+            if one is not None and not any(same(one[0].pose, other) for other in poses):
+                poses.append(one[0].pose)
+                new.append(one)
+        return new
 
-    def _people(self, rgb: Picture, square: FloatArray | None) -> list[tuple[float, FloatArray]]:
+    def _people(self, rgb: Picture, square: FloatArray | None) -> list[Found]:
         return list(zip(*self._nets()[0](rgb, square), strict=True))
 
     def _both(self, rgb: Picture, place: FloatArray) -> tuple[Seen, FloatArray] | None:
-        """Who is at a place where somebody was found; None where it is nobody after all."""
+        """Who is at a place where somebody was found or expected; None where nobody is."""
         pose, half = self._nets()[1].both_ways(rgb, place)
-        if not pose.found or not _is_near(place, pose.place, _NEAR):
+        if not pose.found or not is_near(place, pose.place, _NEAR):
             return None
         return Seen(pose, look_of(rgb, pose.values)), half
-
-    def _look_again(
-        self, rgb: Picture, place: FloatArray, others: Sequence[Seen]
-    ) -> tuple[Seen, FloatArray] | None:
-        """Who is where somebody was expected whom the search did not find, if it is no other."""
-        found = self._both(rgb, place)
-        if found and not any(_same(found[0].pose, other.pose) for other in others):
-            return found
-        return None
 
     def _between(
         self,
@@ -282,7 +271,7 @@ class Follower:
             seen = self._once(pictures[at], expected, half)
             if seen is not None:
                 places[at] = seen.pose.place
-                found.append((at, seen, _off(expected, seen.pose)))
+                found.append((at, seen, off(expected, seen.pose)))
         return found
 
     def _trail(
@@ -294,7 +283,7 @@ class Follower:
             seen = self._once(pictures[at], place, key.half)
             if seen is None:
                 break
-            found.append((at, seen, 1.0 + _off(place, seen.pose)))
+            found.append((at, seen, 1.0 + off(place, seen.pose)))
             place = seen.pose.place
         return found
 
@@ -305,7 +294,7 @@ class Follower:
             pose, _ = self._nets()[1].both_ways(rgb, place)
         else:
             pose = self._nets()[1](rgb, place).moved(half)
-        if not pose.found or not _is_near(place, pose.place, _NEAR):
+        if not pose.found or not is_near(place, pose.place, _NEAR):
             return None
         return Seen(pose, look_of(rgb, pose.values))
 
@@ -330,13 +319,13 @@ class _Group:
     def result(self) -> list[list[Seen]]:
         """Who is in each frame. Of two that are one person the one who was expected there stays."""
         found: list[list[tuple[float, Seen]]] = [[] for _ in range(self._count)]
-        for at, seen, off in chain.from_iterable(work.result() for work in self._work):
-            found[at].append((off, seen))
+        for at, seen, away in chain.from_iterable(work.result() for work in self._work):
+            found[at].append((away, seen))
         out = []
         for at, several in enumerate(found):
             kept = list(self.keys.get(at, []))
             for _, seen in sorted(several, key=lambda one: one[0]):
-                if not any(_same(seen.pose, other.pose) for other in kept):
+                if not any(same(seen.pose, other.pose) for other in kept):
                     kept.append(seen)
             out.append(kept)
         return out
@@ -354,33 +343,6 @@ def _blocks(frames: Iterator[VideoFrame], step: int, first: int) -> Iterator[lis
         yield block
 
 
-def _around(place: FloatArray) -> FloatArray:
-    """The square in which somebody is as large as the person network likes it."""
-    side = _SEARCHED * size_of(place)
-    return np.array([*(place[:2] - side / 2), side])
-
-
-def _once_each(
-    found: Sequence[tuple[float, FloatArray]], reach: float
-) -> list[tuple[float, FloatArray]]:
-    """Places without those that are near a surer one."""
-    kept: list[tuple[float, FloatArray]] = []
-    for score, place in sorted(found, key=lambda one: -one[0]):
-        if not any(_is_near(place, other, reach) for _, other in kept):
-            kept.append((score, place))
-    return kept
-
-
-def _squares(width: int, height: int, side: float) -> list[FloatArray]:
-    """Squares that cover a picture, each half over the next."""
-
-    def starts(length: int) -> FloatArray:
-        count = max(int(np.ceil((length - side) / (side / 2))), 0) + 1
-        return np.linspace(0, max(length - side, 0), count) if count > 1 else np.zeros(1)
-
-    return [np.array([x, y, side]) for y in starts(height) for x in starts(width)]
-
-
 def _middles(low: int, high: int) -> Iterator[tuple[int, int, int]]:
     """The numbers between two, the middle first: (number, its neighbours that came before it)."""
     waiting = deque([(low, high)])
@@ -392,35 +354,12 @@ def _middles(low: int, high: int) -> Iterator[tuple[int, int, int]]:
             waiting += [(low, middle), (middle, high)]
 
 
-def _is_near(place: FloatArray, other: FloatArray, reach: float) -> bool:
-    sizes = size_of(place), size_of(other)
-    away = np.hypot(*(other - place)[:2]) / min(sizes)
-    return bool(away <= reach and max(sizes) <= _LARGER * min(sizes))
-
-
-def _off(expected: FloatArray, pose: Pose) -> float:
-    return float(np.hypot(*(pose.place - expected)[:2]) / pose.size)
-
-
-def _same(one: Pose, other: Pose) -> bool:
-    away = np.linalg.norm(one.values[:, :2] - other.values[:, :2], axis=1).mean()
-    return bool(away < _SAME * min(one.size, other.size))
-
-
-def _each_once(found: list[tuple[Seen, FloatArray]]) -> list[tuple[Seen, FloatArray]]:
-    kept: list[tuple[Seen, FloatArray]] = []
-    for one in found:
-        if not any(_same(one[0].pose, other.pose) for other, _ in kept):
-            kept.append(one)
-    return kept
-
-
 def _paired(expected: Sequence[FloatArray], poses: Sequence[Pose]) -> dict[int, int]:
     """Who of the last key frame is who of this one: nearest together, none too far."""
     cost = np.full((len(expected), len(poses)), FAR)
     for i, place in enumerate(expected):
         for j, pose in enumerate(poses):
-            if _is_near(place, pose.place, _REACH):
-                cost[i, j] = _off(place, pose) + abs(np.log(pose.size / size_of(place)))
+            if is_near(place, pose.place, _REACH):
+                cost[i, j] = off(place, pose) + abs(np.log(pose.size / size_of(place)))
     rows, columns = np.nonzero(assign(cost))
     return dict(zip(rows.tolist(), columns.tolist(), strict=True))
