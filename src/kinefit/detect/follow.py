@@ -210,12 +210,15 @@ class Follower:
             turn = count * (row // self.step) + np.arange(count)
             halves = [halves[i] for i in (turn % len(halves)).tolist()]
         places = [seen.pose.place for seen in known]
-        look, several = partial(self._people, rgb), pool.map
         whole = float(max(width, height))
-        found = find(look, several, [None, *halves, *searched], whole, places)  # type: ignore[arg-type]
+
+        def look(squares: Sequence[FloatArray | None]) -> list[list[Found]]:
+            return list(pool.map(partial(self._people, rgb), squares))
+
+        found = find(look, [None, *halves, *searched], whole, places)
         if self._goes_deep(row, state) and (self._networks.thorough or not (found or known)):
             for level in deeper:
-                found += find(look, several, level, whole, [*places, *found])  # type: ignore[arg-type]
+                found += find(look, level, whole, [*places, *found])
         poses = [seen.pose for seen in known]
         new: list[tuple[Seen, FloatArray]] = []
         for one in pool.map(lambda place: self._both(rgb, place), found):

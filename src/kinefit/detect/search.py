@@ -21,15 +21,12 @@ _LARGER = 1.6  # times as large, somebody is somebody else
 _SEARCHED = 2.5  # sizes: side of the square in which the person network likes somebody best
 _SMALL, _STRONG = 0.36, 0.8  # of a square's side, and of the score: less is looked at again
 
-Look = Callable[[FloatArray | None], list[Found]]
-"""What the person network finds in a square, None: in the whole picture."""
-Map = Callable[[Look, Sequence[FloatArray | None]], "Sequence[list[Found]]"]
-"""Does many at a time, in order."""
+Look = Callable[[Sequence[FloatArray | None]], Sequence[list[Found]]]
+"""What the person network finds in each of some squares (None: in the whole picture)."""
 
 
 def find(
     look: Look,
-    several: Map,
     squares: Sequence[FloatArray | None],
     whole: float,
     known: Sequence[FloatArray] = (),
@@ -42,13 +39,13 @@ def find(
     """
     sure: list[Found] = []
     unsure: list[Found] = []
-    for square, seen in zip(squares, several(look, squares), strict=True):
+    for square, seen in zip(squares, look(squares), strict=True):
         side = whole if square is None else float(square[2])
         for score, place in seen:
             good = size_of(place) > _SMALL * side and score > _STRONG
             (sure if good else unsure).append((score, place))
     again = [around(place) for place in _each_once(unsure, known)]
-    sure += chain(*several(look, again))
+    sure += chain(*look(again))
     return _each_once(sure, known)
 
 
