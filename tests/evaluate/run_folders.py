@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
+
+from kinefit.io.people import People
 from kinefit.pipeline import plan
-from kinefit.pipeline.artifacts import save_track
+from kinefit.pipeline.artifacts import save_people
 from kinefit.pipeline.config import run_config
 from kinefit.pipeline.context import RIG_STEM, Context, Job, Kind
 from kinefit.pipeline.execute import run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
 from kinefit.synth.truth import SceneTruth
+from kinefit.types import PoseTrack
 
 from .scenes import track
 
@@ -64,6 +68,21 @@ def _run(
 def _true_detection(truth: SceneTruth) -> Callable[[Context], None]:
     def work(context: Context) -> None:
         for name in context.job.inputs:
-            save_track(context.internal(f"track_{name}.npz"), track(truth, name))
+            save_people(context.internal(f"people_{name}.npz"), _alone(track(truth, name)))
 
     return work
+
+
+def _alone(track: PoseTrack) -> People:
+    """A detector's list in which this is the only person."""
+    image, body = track.image, track.body
+    assert body is not None
+    points = np.concatenate([image.xy, image.score[..., None]], axis=-1)
+    seen = [slice(int(found)) for found in image.found]
+    return People(
+        image.names,
+        image.timeline.frame,
+        tuple(row[None][there] for row, there in zip(points, seen, strict=True)),
+        tuple(row[None][there] for row, there in zip(body.xyz, seen, strict=True)),
+        source=track.source,
+    )
