@@ -29,7 +29,7 @@ def test_help_loads_no_command() -> None:
 def test_detection_loads_no_scipy() -> None:
     # Each camera's process would pay one CPU second for it. The control: clocks need it.
     script = "import sys, kinefit.{}; print('scipy' in sys.modules)"
-    for module, scipy in [("detect.mediapipe", "False"), ("multiview.sync", "True")]:
+    for module, scipy in [("detect", "False"), ("multiview.sync", "True")]:
         command = [sys.executable, "-c", script.format(module)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == scipy

@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from kinefit.detect import FrameResult, PeopleDetector, make_detector, track_from_people
+from kinefit.detect import make_detector
+from kinefit.io.people import People
 from kinefit.io.video import Clip, VideoWriter
 from kinefit.skeletons import skeleton
-from kinefit.types import InputError
+from kinefit.tracking.view_people import ViewPeople
+from kinefit.types import InputError, PoseTrack
 
 TIMES = np.cumsum([0.0, 0.04, 0.04, 0.02, 0.06, 0.04, 0.04, 0.05, 0.03, 0.04])  # VFR
 SUBJECT = np.random.default_rng(0).uniform((100, 50), (150, 230), (17, 2))
@@ -40,10 +41,14 @@ def write_coco(path: Path, missing: tuple[int, ...] = (), first: int = 0) -> Pat
     return path
 
 
+def subject(video: Path, people: People) -> PoseTrack:
+    clip = Clip(video)
+    return ViewPeople(people, clip.timeline(), clip.probe().size).subject()
+
+
 def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> None:
-    seen: list[FrameResult] = []
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
-    track = detector.track(Clip(video), on_frame=seen.append)
+    track = subject(video, detector.people(Clip(video)))
     assert detector.names == track.image.names == skeleton("coco17").points
     np.testing.assert_allclose(track.image.timeline.time, TIMES, atol=1e-5)  # a 90 kHz clock
     expected = SUBJECT + 5 * np.arange(10)[:, None, None] * [1, 0]
@@ -52,25 +57,17 @@ def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> 
     assert (track.image.score == np.where(np.arange(10) == 4, 0, 0.9)[:, None]).all()
     assert track.body is None
     assert track.image.image_size == (320, 240)
-    assert [r.index for r in seen] == list(range(10))
-    np.testing.assert_array_equal([r.xy for r in seen], track.image.xy)
+    assert track.source == detector.source == "COCO file k.json"
 
 
-def test_everybody_and_a_choice_made_elsewhere(video: Path, tmp_path: Path) -> None:
+def test_everybody(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
-    assert isinstance(detector, PeopleDetector)
     people = detector.people(Clip(video))
+    assert people.frame.tolist() == list(range(10))
     assert [len(p) for p in people.points] == [2, 2, 2, 2, 1, 2, 2, 2, 2, 2]
-    chosen = np.zeros(10, int)  # the other, who is never the subject
-    chosen[7] = -1
-    track = track_from_people(Clip(video), people, chosen, detector.source)
-    expected = np.broadcast_to(OTHER, (10, 17, 2)).copy()
-    expected[7] = np.nan
-    np.testing.assert_allclose(track.image.xy, expected)
-    assert track.source == detector.source
-    with pytest.raises(InputError, match="no person was found"):
-        track_from_people(Clip(video), people, np.full(10, -1), detector.source)
-    assert not isinstance(make_detector("mediapipe"), PeopleDetector)
+    for found in people.points:
+        np.testing.assert_allclose(found[0, :, :2], OTHER)
+    assert people.body is people.place is people.look is None
 
 
 def test_openpose_folder(video: Path, tmp_path: Path) -> None:
@@ -81,27 +78,15 @@ def test_openpose_folder(video: Path, tmp_path: Path) -> None:
         people = [{"pose_keypoints_2d": flat(xy)} for xy in (body * 0.4, body)]
         name = f"walk_{i:012d}_keypoints.json"
         (folder / name).write_text(json.dumps({"version": 1.3, "people": people}))
-    track = make_detector("openpose", keypoints=folder).track(Clip(video))
+    track = subject(video, make_detector("openpose", keypoints=folder).people(Clip(video)))
     assert track.image.names == skeleton("body25").points
     np.testing.assert_allclose(track.image.xy, np.broadcast_to(body, (10, 25, 2)))
 
 
-def test_a_damaged_frame_has_no_points(video: Path, tmp_path: Path) -> None:
-    data = bytearray(video.read_bytes())
-    with av.open(str(video)) as file:
-        packet = list(file.demux(video=0))[-2]  # the last but the flush: nothing follows from it
-        data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
-    video.write_bytes(data)
-    track = make_detector("coco", keypoints=write_coco(tmp_path / "k.json")).track(Clip(video))
-    assert track.damaged == (9,)
-    assert track.image.found.tolist() == [True] * 9 + [False]
-
-
 def test_frames_that_the_video_lacks(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", first=1))
-    for work in (detector.track, detector.people):
-        with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
-            work(Clip(video))
+    with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
+        detector.people(Clip(video))
 
 
 def test_bad_files(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kinefit.detect.overlap import ahead, behind
+from kinefit.detect.overlap import ahead
 
 # A hang would block the suite: these tests take milliseconds.
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -68,40 +68,3 @@ class TestAhead:
             next(items)
             time.sleep(0.05)
             assert len(made) < 10
-
-
-class TestBehind:
-    def test_does_all_before_the_block_is_left(self) -> None:
-        done = []
-        with behind(lambda i: (time.sleep(0.001), done.append(i))) as put:
-            for i in range(50):
-                put(i)
-        assert done == list(range(50))
-
-    @pytest.mark.parametrize("count", [1, 1000])  # raised on leaving, and by a later call
-    def test_raises_what_the_work_raises(self, count: int) -> None:
-        def use() -> None:
-            with behind(lambda i: 1 // i) as put:
-                for i in range(count):
-                    put(i)
-
-        with pytest.raises(ZeroDivisionError):
-            use()
-
-    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-    def test_drops_what_waits_when_the_block_fails(self, error: type[BaseException]) -> None:
-        done = []
-
-        def use() -> None:
-            with behind(lambda i: (time.sleep(0.01), done.append(i))) as put:
-                for i in range(4):
-                    put(i)
-                raise error
-
-        with pytest.raises(error):
-            use()
-        assert len(done) < 4
-
-    def test_without_work(self) -> None:
-        with behind(None) as put:
-            put(1)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from kinefit.detect import make_detector
-from kinefit.detect.rtm import people_in
+from kinefit.detect.rtm import RtmDetector, people_in
 from kinefit.io.video import Clip, VideoWriter
 from kinefit.types import InputError
 
-pytest.importorskip("rtmlib", reason="rtmlib (an extra) is not installed")
+pytest.importorskip("rtmlib")
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 PICTURE[..., 0] = 200  # red
@@ -24,7 +24,7 @@ def test_networks_that_cannot_be_downloaded(
     with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
         out.add(PICTURE, 0.0)
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
-        make_detector("rtmlib").track(Clip(tmp_path / "a.mp4"))
+        make_detector("rtmlib").people(Clip(tmp_path / "a.mp4"))
     assert "give their folder" in caught.value.hint
     assert "yolox_m" in caught.value.hint
 
@@ -40,7 +40,36 @@ def test_local_files(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
         out.add(PICTURE, 0.0)
     with pytest.raises(InputError, match="cannot be loaded"):
-        detector.track(Clip(tmp_path / "a.mp4"))
+        detector.people(Clip(tmp_path / "a.mp4"))
+
+
+def test_everybody_in_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With networks that find one person in the first picture, nobody then, two at last."""
+    (tmp_path / "rtmpose.onnx").write_bytes(b"no network")
+    (tmp_path / "yolox.onnx").write_bytes(b"no network")
+    detector = make_detector("rtmlib", model=tmp_path)
+    counts = iter([1, 0, 2])
+
+    def boxes(_: np.ndarray) -> np.ndarray:
+        return np.zeros((next(counts), 4))
+
+    def points(_: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(found), 26, 2), 7.0), np.full((len(found), 26), 0.5)
+
+    monkeypatch.setattr(RtmDetector, "_networks", lambda self: (boxes, points))
+    with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
+        for i in range(3):
+            out.add(PICTURE, i / 30)
+    steps: list[tuple[int, int]] = []
+    people = detector.people(
+        Clip(tmp_path / "a.mp4"), progress=lambda *s: steps.append(s), checkpoint=tmp_path
+    )
+    assert people.frame.tolist() == [0, 1, 2]
+    assert [len(p) for p in people.points] == [1, 0, 2]
+    assert people.names == detector.names
+    assert people.source == detector.source
+    assert people.body is people.place is people.look is None
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 class TestPeopleIn:

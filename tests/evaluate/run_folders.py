@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
+
+from kinefit.io.people import People
 from kinefit.pipeline import plan
-from kinefit.pipeline.artifacts import save_track
+from kinefit.pipeline.artifacts import save_people
 from kinefit.pipeline.config import run_config
 from kinefit.pipeline.context import RIG_STEM, Context, Job, Kind
 from kinefit.pipeline.execute import run_plan
@@ -81,6 +84,21 @@ def _true_detection(truth: SceneTruth) -> Callable[[Context], None]:
     def work(context: Context) -> None:
         for name, clip in context.clips.items():
             found = part_of(track(truth, name), clip.timeline())
-            save_track(context.internal(f"track_{name}.npz"), found)
+            save_people(context.internal(f"people_{name}.npz"), _alone(found))
 
     return work
+
+
+def _alone(track: PoseTrack) -> People:
+    """A detector's list in which this is the only person."""
+    image, body = track.image, track.body
+    assert body is not None
+    points = np.concatenate([image.xy, image.score[..., None]], axis=-1)
+    seen = [slice(int(found)) for found in image.found]
+    return People(
+        image.names,
+        image.timeline.frame,
+        tuple(row[None][there] for row, there in zip(points, seen, strict=True)),
+        tuple(row[None][there] for row, there in zip(body.xyz, seen, strict=True)),
+        source=track.source,
+    )

@@ -296,3 +296,16 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch) -
 def test_people_refuses_disorder(frame) -> None:
     with pytest.raises(InvalidData):
         People(("A",), frame, (np.zeros((1, 1, 3)), np.zeros((0, 1, 3))))
+
+
+def test_people_refuses_values_of_other_persons() -> None:
+    points = (np.zeros((2, 1, 3)), np.zeros((0, 1, 3)))
+    fits = {"body": (2, 1, 3), "place": (2, 4), "look": (2, 6, 3)}
+    for name, shape in fits.items():
+        whole = (np.zeros(shape), np.zeros((0, *shape[1:])))
+        assert getattr(People(("A",), [0, 1], points, **{name: whole}), name)[0].shape == shape
+        for wrong in ((np.zeros((1, *shape[1:])), whole[1]), (whole[1], whole[0])):
+            with pytest.raises(InvalidData, match=f"{name} must be of the same persons"):
+                People(("A",), [0, 1], points, **{name: wrong})
+    with pytest.raises(InvalidData, match="place"):
+        People(("A",), [0, 1], points, place=(np.zeros((2, 3)), np.zeros((0, 3))))

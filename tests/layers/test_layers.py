@@ -45,7 +45,7 @@ def test_the_check_catches_a_low_layer_that_imports_a_high_one(tmp_path):
 
 
 def test_help_does_not_wait_for_the_numerical_libraries():
-    heavy = ("av", "cv2", "mediapipe", "onnxruntime", "scipy")
+    heavy = ("ai_edge_litert", "av", "cv2", "mediapipe", "onnxruntime", "scipy")
     code = f"import sys, kinefit.cli; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

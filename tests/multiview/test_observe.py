@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.projection import project_rig
-from kinefit.io.people import People
 from kinefit.metrics.statistics import region_coverage
 from kinefit.multiview.observe import RigOptions, observe_rig
 from kinefit.skeletons import Skeleton, skeleton
-from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import CameraRig, InputError, Keypoints2D, Timeline, TooFewPoints
 
 RATE, LENGTH = 60.0, 90
@@ -133,25 +131,6 @@ def test_clocks_are_given_or_found_or_refused(scene, found):
     )
     with pytest.raises(InputError, match="does not determine the offset of"):
         observe_rig(views, rig, RigOptions(sync=True))  # 1.5 s of a regular motion
-
-
-def test_of_two_people_the_one_asked_for(scene):
-    rig, names, truth, _ = scene
-    other = truth + np.array([0.9, 0.0, 0.4])
-    both = [project_rig(rig, xyz) for xyz in (truth, other)]
-    views = {}
-    for c, name in enumerate(rig.names):
-        ones = np.ones((LENGTH, len(names), 1))
-        rows = [np.concatenate([xy[c], (0.9 - 0.2 * p) * ones], axis=-1) for p, xy in
-                enumerate(both)]  # fmt: skip
-        lists = tuple(np.stack([row[t] for row in rows][:: 1 if t % 2 else -1])
-                      for t in range(LENGTH))  # fmt: skip
-        people = People(names, np.arange(LENGTH), lists)
-        views[name] = ViewPeople(people, Timeline.regular(LENGTH, RATE), SIZE)
-    for number, xyz in ((None, truth), (2, other)):
-        found = observe_rig(views, rig, RigOptions(person=number, keep_axes=True))
-        assert np.linalg.norm(found.observations.xyz - xyz, axis=-1).mean() < 0.005
-        assert any("People in the scene: 2" in note for note in found.notes)
 
 
 def test_views_that_meet_nowhere_and_people_without_hips_are_refused(scene):

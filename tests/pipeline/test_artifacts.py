@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kinefit.io.people import People
 from kinefit.pipeline import artifacts
 from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
 
@@ -19,7 +20,21 @@ def _track(body):
     return PoseTrack(points, world, (1,), "test 1.0")
 
 
+def _people(whole):
+    counts = (2, 0, 1)  # somebody, nobody, somebody
+    points = tuple(RNG.normal(size=(n, 2, 3)) for n in counts)
+    points[0][1, 1] = np.nan
+    body, place, look = (
+        tuple(RNG.normal(size=(n, *shape)) for n in counts) for shape in ((2, 3), (4,), (6, 3))
+    )
+    more = {"body": body, "place": place, "look": look, "damaged": (5,)} if whole else {}
+    return People(("A", "B"), [2, 5, 6], points, **more, source="test 1.0")
+
+
 VALUES = {
+    "people": _people(whole=True),
+    "people of image points": _people(whole=False),
+    "people who are not there": People(("A", "B"), [0, 1], (np.empty((0, 2, 3)),) * 2),
     "track": _track(body=True),
     "track without body": _track(body=False),
     "markers": Markers(TIME, ("A",), np.ones((3, 1, 3)), np.ones((3, 1), bool), np.ones((3, 1, 3))),
@@ -33,6 +48,8 @@ def _equal(a, b):
         return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     if hasattr(a, "__dataclass_fields__"):
         return all(_equal(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
     return a == b
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,6 @@ def made_here(out: Path, options: PairOptions = OPTIONS) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if find_spec("mediapipe") is None:
-        pytest.skip("MediaPipe is not installed")
     out = tmp_path_factory.mktemp("pairs")
     assert made_here(out) == [out / "pairs_00000.npz"]
     return out

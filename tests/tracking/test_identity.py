@@ -8,8 +8,8 @@ import pytest
 
 from kinefit.io.people import People
 from kinefit.skeletons import skeleton
-from kinefit.tracking.identity import TrackedPerson, choose_person, find_people
-from kinefit.tracking.view_people import ViewPeople, person_in_views
+from kinefit.tracking.identity import TrackedPerson, find_people, person_number
+from kinefit.tracking.view_people import ViewPeople, people_in_views
 from kinefit.types import Camera, CameraRig, InputError, InvalidData, Timeline
 
 from ..multiview.scene import NAMES, SIZE, Scene, ring, walker
@@ -103,12 +103,12 @@ def test_a_bystander_before_one_camera_is_not_the_subject() -> None:
     way = np.stack([0.8 * np.sin(time), 0.8 * np.cos(time)], axis=-1)
     scene.add(walker(way, time), drop=0.1, frames=range(10, 140))
     paths = find(scene)
-    subject = choose_person(paths)
+    subject = paths[person_number(paths)]
     assert scene.shown(subject) == 1
     assert scene.errors(subject, 1) == (0, 0)
     assert subject.weight > paths[1].weight
-    assert scene.shown(choose_person(paths, 1)) == 1
-    assert scene.shown(choose_person(paths, 2)) == 0
+    assert scene.shown(paths[person_number(paths, 1)]) == 1
+    assert scene.shown(paths[person_number(paths, 2)]) == 0
 
 
 def test_a_passer_by_does_not_capture_the_track() -> None:
@@ -247,10 +247,10 @@ def test_bad_input() -> None:
     paths = find_people(scene.rig, NAMES, nobody, scene.time)
     assert paths == ()
     with pytest.raises(InputError, match="no two cameras see the same person"):
-        choose_person(paths)
+        person_number(paths)
     some = [TrackedPerson(np.zeros((2, 4)), np.zeros((4, 3)), 1.0)] * 3
     with pytest.raises(InputError, match="no person 4; 3 found"):
-        choose_person(some, 4)
+        person_number(some, 4)
 
 
 def test_views_of_other_rates_are_matched_by_time() -> None:
@@ -260,30 +260,68 @@ def test_views_of_other_rates_are_matched_by_time() -> None:
     views = {}
     for c, name in enumerate(scene.rig.names):
         frames = np.arange(0, 60, 2) if c == 2 else np.arange(60)  # the third at half the rate
-        people = People(NAMES, np.arange(len(frames)), tuple(lists[c][t] for t in frames))
-        views[name] = ViewPeople(people, Timeline(people.frame, frames / RATE), SIZE)
-    tracks, person, count = person_in_views(scene.rig, views, np.zeros(3), None)
-    assert count == 3
+        numbers = np.arange(len(frames))
+        people = People(NAMES, numbers, tuple(lists[c][t] for t in frames))
+        views[name] = ViewPeople(people, Timeline(numbers, frames / RATE), SIZE)
+    found = people_in_views(scene.rig, views, np.zeros(3))
+    assert len(found) == 3
+    person, places = found[0]
     number = scene.shown(find_people(scene.rig, NAMES, lists, scene.time)[0])
-    for c, track in enumerate(tracks.values()):
-        for frame in np.flatnonzero(track.found):
+    for c, (name, chosen) in enumerate(places.items()):
+        assert len(chosen) == len(views[name].timeline)
+        for frame in np.flatnonzero(chosen >= 0):
             t = 2 * frame if c == 2 else frame
-            places = [np.nanmax(np.abs(track.xy[frame] - p[:, :2])) for p in lists[c][t]]
-            assert scene.number(c, t, int(np.argmin(places))) == number
-        assert track.found.mean() > 0.8
+            assert scene.number(c, t, int(chosen[frame])) == number
+        assert (chosen >= 0).mean() > 0.8
     # With clocks that are wrong by some frames walkers are somebody else, or nobody.
-    late = person_in_views(scene.rig, views, offsets, None)[1]
+    late = people_in_views(scene.rig, views, offsets)[0][0]
     assert (late.place >= 0).sum() < (person.place >= 0).sum()
 
 
-def test_the_subject_of_one_view() -> None:
+def test_the_points_of_one_view() -> None:
     rows = [np.full((1, 3, 3), 0.5), np.empty((0, 3, 3)), np.full((2, 3, 3), 0.5)]
     rows[0][0, :, :2] = rows[2][1, :, :2] = [[0, 0], [0, 9], [9, 9]]
-    people = People(("A", "B", "C"), [0, 1, 4], tuple(rows))
-    view = ViewPeople(people, Timeline.regular(6, 30), (10, 10))
-    assert view.subject().found.tolist() == [True, False, False, False, True, False]
-    assert view.track(np.array([-1, -1, -1, -1, 1, -1])).xy[4, 1].tolist() == [0, 9]
-    assert [len(p) for p in view.at(np.array([4, -1, 0, 2]))] == [2, 0, 1, 0]
+    body = tuple(np.full(r.shape, 2.0) + np.arange(len(r))[:, None, None] for r in rows)
+    place = tuple(np.arange(4.0 * len(r)).reshape(-1, 4) for r in rows)
+    people = People(
+        ("A", "B", "C"), [0, 1, 4], tuple(rows), body, place, damaged=(3, 9), source="eye"
+    )
+    view = ViewPeople(people, Timeline.regular(6, 3.0), (10, 10))
+    assert [len(p) for p in view.points] == [1, 0, 0, 0, 2, 0]
+    assert view.subject().image.found.tolist() == [True, False, False, False, True, False]
+    chosen = np.array([-1, -1, -1, -1, 1, -1])
+    track = view.track(chosen)
+    assert track.image.xy[4, 1].tolist() == [0, 9]
+    assert np.isnan(np.delete(track.image.xy, 4, axis=0)).all()
+    assert track.body is not None
+    assert (track.body.xyz[4] == 3).all()  # of the second person
+    assert np.isnan(track.body.xyz[0]).all()
+    assert track.damaged == (3,)  # frame 9 is not looked at
+    assert track.source == "eye"
+    found = view.places(chosen)
+    assert found is not None
+    assert found[4].tolist() == [4, 5, 6, 7]
+    assert np.isnan(np.delete(found, 4, axis=0)).all()
+    assert ViewPeople(People(("A", "B", "C"), [0], (rows[0],)), view.timeline, (10, 10)).places(
+        chosen
+    ) is None  # fmt: skip
+
+
+def test_a_view_is_of_the_frames_that_are_looked_at() -> None:
+    """A timeline that begins late and leaves frames out: the list knows frames by their number."""
+    rows = tuple(np.array([[[f, 0, 1], [f, 9, 1], [9, f, 1.0]]]) for f in range(8))
+    late = Timeline([3, 5, 7], [0.1, 0.2, 0.3])
+    view = ViewPeople(People(("A", "B", "C"), range(8), rows, damaged=(2, 5)), late, (10, 10))
+    assert [p[0, 0, 0] for p in view.points] == [3, 5, 7]
+    assert view.track(np.zeros(3, int)).image.xy[:, 0, 0].tolist() == [3, 5, 7]
+    assert view.track(np.zeros(3, int)).damaged == (5,)
+
+
+def test_a_view_that_shows_nobody() -> None:
+    nobody = People(("A", "B", "C"), [0, 1], (np.empty((0, 3, 3)),) * 2)
+    view = ViewPeople(nobody, Timeline.regular(2, 30.0), (10, 10))
+    assert view.persons == ()
+    assert not view.subject().image.found.any()
 
 
 def test_real_motions_of_three_actors() -> None:

@@ -96,6 +96,8 @@ class _Bundled:
         from mediapipe.python.solutions.pose import Pose
 
         self._pose = Pose(static_image_mode=False, model_complexity=1, smooth_landmarks=False)
+        # Its threads load the networks, and say so, until the first picture is through.
+        self._pose.process(np.zeros((64, 64, 3), np.uint8))
         self._warm = False
 
     def __call__(self, rgb: Picture, time: float) -> FloatArray | None:

@@ -131,11 +131,7 @@ def _chosen(
         raise InputError(", ".join(views), "nobody was found for long enough to be followed", hint)
     if at is None:
         return Recorded(views, people, by_number(people, person) + 1)
-    names = list(views)
-    if (at.camera is None and len(names) > 1) or at.camera not in (None, *names):
-        hint = f"begin it with one of {', '.join(f'{name}:' for name in names)}"
-        raise InputError("--person-at", "which camera's picture it is in is not known", hint)
-    name = at.camera or names[0]
+    name = at.camera_of(list(views))
     view = views[name]
     found = by_pointer(at, view.points, view.timeline, [p.places[name] for p in people])
     return Recorded(views, people, found + 1)

@@ -35,6 +35,8 @@ def check_job(job: Job) -> None:
         _check_rig(job)
     else:
         _check_one(job.config, infos[0])
+    if (pointer := job.config.pointer) is not None:
+        pointer.camera_of(list(job.inputs))
     for camera in job.inputs:
         detector_of(camera, job.config, several=job.kind == "rig")
 

@@ -44,10 +44,19 @@ class Pointer:
             raise wrong
         if not np.isfinite(numbers).all():
             raise wrong
-        frame = int(numbers.pop()) if len(numbers) % 2 else None
+        frame = numbers.pop() if len(numbers) % 2 else None
+        if frame is not None and (frame < 0 or frame % 1):
+            raise wrong
         xy = np.array(numbers).reshape(-1, 2)
         (x0, y0), (x1, y1) = xy.min(axis=0).tolist(), xy.max(axis=0).tolist()
-        return cls((x0, y0), (x1, y1), frame, match["camera"])
+        return cls((x0, y0), (x1, y1), None if frame is None else int(frame), match["camera"])
+
+    def camera_of(self, names: Sequence[str]) -> str:
+        """Whose picture it is in, of these cameras; InputError where that is not known."""
+        if self.camera in names or (self.camera is None and len(names) == 1):
+            return self.camera or names[0]
+        hint = f"begin it with one of {', '.join(f'{name}:' for name in names)}"
+        raise InputError("--person-at", "which camera's picture it is in is not known", hint)
 
     def person_in(self, poses: FloatArray) -> int | None:
         """Which of the persons (N, J, 3) of a frame is there; None for nobody."""

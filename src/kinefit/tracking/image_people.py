@@ -43,7 +43,7 @@ _RECENT_S = 0.35  # that a moment lasts for looks
 _LOOK_COST = 0.01  # sizes for each unit of difference
 _MET = 0.35  # sizes between the middles of two people below which either could be the other
 _LOOKS_OVER_S = 3.0  # before and after a meeting
-_FEWEST_S = 0.3  # who is seen for less is nobody
+_FEWEST_S = 0.3  # who is seen for less, and in less than half of the frames, is nobody
 _LEAST_WEIGHT = 0.02  # of everybody's: smaller, a track is a detector's error or does not matter
 
 
@@ -206,11 +206,17 @@ def _change(track: _ViewTrack) -> int | None:
     for i in range(1, len(time)):
         if time[i] - time[0] < _RECENT_S or time[-1] - time[i] < _RECENT_S:
             continue
-        early = _median_of(track.looks[np.searchsorted(time, time[i] - _RECENT_S) : i])
-        late = _median_of(track.looks[i : np.searchsorted(time, time[i] + _RECENT_S)])
+        start, stop = np.searchsorted(time, [time[i] - _RECENT_S, time[i] + _RECENT_S])
+        early, late = _median_of(track.looks[start:i]), _median_of(track.looks[i:stop])
         if (unlike := _unlike(early, late)) > most:
-            best, most = i, unlike
-    return best
+            best, most = (start, stop, early, late), unlike
+    if best is None:
+        return None
+    start, stop, early, late = best
+    # Medians stay what they are until half of the looks are another's: this says which of them.
+    after = np.array([_unlike(k, early) - _unlike(k, late) for k in track.looks[start:stop]])
+    worth = np.cumsum(np.nan_to_num(after))
+    return int(start + 1 + np.argmin(worth[:-1]))
 
 
 def _exchange(tracks: list[_ViewTrack]) -> None:
@@ -295,7 +301,7 @@ def _continues(track: _ViewTrack, later: _ViewTrack) -> bool:
 def _fewest(time: FloatArray) -> int:
     """Frames that make a person."""
     step = float(np.median(np.diff(time))) if len(time) > 1 else np.inf
-    return max(1, min(round(_FEWEST_S / step), len(time)))
+    return max(1, min(round(_FEWEST_S / step), len(time) // 2))
 
 
 def _person(tracks: Sequence[_ViewTrack], count: int, weight: float) -> ImagePerson:
