@@ -1,19 +1,18 @@
 """Processor time of detection for each frame: kinefit's detector against MediaPipe on the same.
 
-    python -m benchmarks.detect [--runs 3] [--model pose_landmarker_heavy.task]
+    python -m benchmarks.detect [--runs 3]
 
 Both look at the decoded frames of the demo's four views, one after another, in a process of its
 own each, on one thread, after a first frame that loads the networks; runs alternate, and the
 medians are compared. MediaPipe 0.10.21 sees one person; kinefit looks for everybody, at some
-frames twice. The target is no more processor time than MediaPipe. With `--model`, another landmark
-network (.tflite or .task) is measured as well; MediaPipe's wheel has none to compare it with.
+frames twice. The target is no more processor time than MediaPipe. `--quality best` is measured as
+well; MediaPipe's wheel lacks its network.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -42,23 +41,23 @@ for view in views:
 print(spent / (count - len(views)))
 """
 KINEFIT = f"""{SHARED}
-from pathlib import Path
-from kinefit.detect.blazepose import read_model
+from kinefit.detect.blazepose import weights
 from kinefit.detect.follow import Follower, Networks
-model = read_model(Path(sys.argv[1])) if sys.argv[1] else None
+best = sys.argv[1] == "best"
+networks = Networks(weights("pose_landmark_heavy") if best else None, best)
 rates = [probe(path).rate_hz for path in sys.argv[2:]]
-list(Follower(Networks(model), 30.0, 1).over(iter(views[0][:2])))
+list(Follower(networks, 30.0, 1).over(iter(views[0][:2])))
 start = time.process_time()
 for view, rate in zip(views, rates):
-    for _ in Follower(Networks(model), rate, 1).over(iter(view)):
+    for _ in Follower(networks, rate, 1).over(iter(view)):
         pass
 print((time.process_time() - start) / count)
 """
 
 
-def milliseconds(script: str, model: str) -> float:
+def milliseconds(script: str, quality: str) -> float:
     """Processor time of each frame."""
-    command = [sys.executable, "-c", script, model, *map(str, demo_views()[0])]
+    command = [sys.executable, "-c", script, quality, *map(str, demo_views()[0])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return 1000 * float(done.stdout)
 
@@ -67,16 +66,17 @@ def main() -> int:
     """Print the comparison; exit status 1 when the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--model", default="", help="another landmark network")
     chosen = parser.parse_args()
-    tools = {"mediapipe": (MEDIAPIPE, ""), "kinefit": (KINEFIT, "")}
-    if chosen.model:
-        tools[f"kinefit, {os.path.basename(chosen.model)}"] = (KINEFIT, chosen.model)
+    tools = {
+        "mediapipe": (MEDIAPIPE, ""),
+        "kinefit": (KINEFIT, "normal"),
+        "kinefit --quality best": (KINEFIT, "best"),
+    }
     found: dict[str, list[float]] = {name: [] for name in tools}
     start = time.perf_counter()
     for _ in range(chosen.runs):
-        for name, (script, model) in tools.items():
-            found[name].append(milliseconds(script, model))
+        for name, (script, quality) in tools.items():
+            found[name].append(milliseconds(script, quality))
     for name, values in found.items():
         print(f"{name:36s} {median(values):6.2f} ms CPU a frame {[round(v, 2) for v in values]}")
     ratio = median(found["kinefit"]) / median(found["mediapipe"])

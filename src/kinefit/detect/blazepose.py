@@ -87,7 +87,7 @@ def size_of(place: FloatArray) -> float:
 @cache
 def weights(name: str) -> bytes:
     """A network that comes with kinefit."""
-    return (resources.files("kinefit.weights") / name).read_bytes()
+    return (resources.files("kinefit.weights") / f"{name}.tflite").read_bytes()
 
 
 def read_model(path: Path) -> bytes:
@@ -146,7 +146,7 @@ class PersonNetwork:
     """
 
     def __init__(self) -> None:
-        self._net = _Network(weights("pose_detection.tflite"))
+        self._net = _Network(weights("pose_detection"))
 
     def __call__(
         self, rgb: Picture, square: FloatArray | None = None
@@ -180,7 +180,7 @@ class LandmarkNetwork:
     """
 
     def __init__(self, content: bytes | None = None, masks: bool = False) -> None:
-        self._net, self._masks = _Network(content or weights("pose_landmark_full.tflite")), masks
+        self._net, self._masks = _Network(content or weights("pose_landmark_full")), masks
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
 

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from kinefit.detect.blazepose import NAMES, LandmarkNetwork, Pose, read_model
+from kinefit.detect.blazepose import NAMES, LandmarkNetwork, Pose, read_model, weights
 from kinefit.detect.follow import Follower, Key, Lost, Networks, Seen, State
 from kinefit.detect.looks import PARTS
 from kinefit.detect.overlap import ahead
@@ -31,15 +31,15 @@ _STORED = ("frame", "damaged", "count", "values", "place", "look")
 class BlazePoseDetector:
     """33 landmarks of everybody, with bodies in metres.
 
-    model: another landmark network (.tflite, or MediaPipe's .task); None for the one that comes
-        with kinefit. thorough: see `kinefit.detect.follow.Networks`. threads: None: one for each
-        core; the result does not depend on it.
+    model: another landmark network (.tflite, or MediaPipe's .task); None for those that come with
+        kinefit. best: the "heavy" one of these, not the "full" one, and a search for the smallest
+        people. threads: None: one for each core; the result does not depend on it.
 
     Raises InputError when the model is not there or is none.
     """
 
     model: Path | None = None
-    thorough: bool = False
+    best: bool = False
     threads: int | None = None
     chunk: int = CHUNK
 
@@ -53,18 +53,18 @@ class BlazePoseDetector:
 
     @property
     def source(self) -> str:
-        network = self.model.name if self.model else "full"
-        looks = "looked at twice" if self.thorough else "looked at once"
-        return f"BlazePose ({network}) on LiteRT {version('ai-edge-litert')}, {looks}"
+        network = self.model.name if self.model else "heavy" if self.best else "full"
+        search = ", small people searched" if self.best else ""
+        return f"BlazePose ({network}) on LiteRT {version('ai-edge-litert')}{search}"
 
     def people(
         self, clip: Clip, *, progress: Progress | None = None, checkpoint: Path | None = None
     ) -> People:
         """As `Detector.people`."""
         info = clip.probe()
-        model = None if self.model is None else read_model(self.model)
+        model = self._landmarks()
         work = _Work(checkpoint, self._key(clip, model) if checkpoint else "")
-        networks = Networks(model, self.thorough)
+        networks = Networks(model, self.best)
         follower = Follower(networks, info.rate_hz, self.threads or cores(), work.state)
         with ahead(clip.frames(skip=work.count)) as frames:
             for frame, seen in follower.over(frames):
@@ -77,6 +77,11 @@ class BlazePoseDetector:
         if not any(len(p) for p in people.points):
             raise NobodyFound(clip.path, len(people.frame))
         return people
+
+    def _landmarks(self) -> bytes | None:
+        if self.model is not None:
+            return read_model(self.model)
+        return weights("pose_landmark_heavy") if self.best else None
 
     def _key(self, clip: Clip, model: bytes | None) -> str:
         """All that the result depends on."""
@@ -91,7 +96,7 @@ class PictureDetector:
     """Everybody in single pictures, whatever came before."""
 
     def __init__(self) -> None:
-        self._follower = Follower(Networks(thorough=True), float("nan"), 1)
+        self._follower = Follower(Networks(), float("nan"), 1)
 
     def __call__(self, rgb: Picture) -> list[Pose]:
         self._follower.state = State()

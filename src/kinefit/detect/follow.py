@@ -81,10 +81,10 @@ class State:
 
 @dataclass(frozen=True)
 class Networks:
-    """How to make the networks, one pair for each thread; landmarks: the network's file.
+    """How to make the networks, one pair for each thread.
 
-    thorough: look into the mirror in every frame, not only in key frames; search for the smallest
-        every second.
+    landmarks: the network's file; None: the "full" one. thorough: search for the smallest people
+        every second, not only while nobody is followed.
     """
 
     landmarks: bytes | None = None
@@ -293,10 +293,7 @@ class Follower:
     def _once(self, rgb: Picture | None, place: FloatArray, half: FloatArray) -> Seen | None:
         if rgb is None:
             return None
-        if self._networks.thorough:
-            pose, _ = self._nets()[1].both_ways(rgb, place)
-        else:
-            pose = self._nets()[1](rgb, place).moved(half)
+        pose = self._nets()[1](rgb, place).moved(half)
         if not pose.found or not is_near(place, pose.place, _NEAR):
             return None
         return Seen(pose, look_of(rgb, pose.values))

@@ -121,7 +121,7 @@ def _detected(
     pictures: Sequence[Path], options: PictureOptions, progress: Progress
 ) -> list[_Person]:
     """The landmarks of who is meant in each picture, or of everybody."""
-    detector = make_detector("blazepose", thorough=True)
+    detector = make_detector("blazepose")
     found: list[_Person] = []
     for i, picture in enumerate(pictures):
         clip = Clip(picture)

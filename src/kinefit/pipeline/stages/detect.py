@@ -86,7 +86,7 @@ def detector_of(
             hint = f"name them {', '.join(p.name for p in choices[:2])} or {choices[2].name}"
             raise InputError(keypoints, reason, hint)
         keypoints = found[0]
-    model, thorough = config.detector_model, config.quality == "best"
+    model, best = config.detector_model, config.quality == "best"
     return make_detector(
-        config.detector, model=model, keypoints=keypoints, thorough=thorough, threads=threads
+        config.detector, model=model, keypoints=keypoints, best=best, threads=threads
     )
