@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
+from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,7 +16,7 @@ from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import Context, Job
 from kinefit.pipeline.execute import run_job, run_plan
 from kinefit.pipeline.plan import PLAN, Stage, stages_of
-from kinefit.types import Cancelled, InputError, NobodyFound
+from kinefit.types import Cancelled, InputError
 
 CONFIG = run_config({"height": 1.7})
 
@@ -205,23 +205,30 @@ def test_options_that_name_files_count_by_their_content(video, tmp_path):
         run(stages, job(video, config), out)
 
 
-def one_shows_nobody(context: Context) -> None:
-    """The other camera's detection is done by then."""
-    if context.camera == "empty":
+_ONE_SHOWS_NOBODY = """
+import time
+from kinefit.types import NobodyFound
+
+def work(context):
+    if context.camera == "empty":  # the other camera's detection is done by then
         records = context.staging.parents[1] / "stages"
         while not (records / "multiview.detect clip.json").exists():
             time.sleep(0.01)
         raise NobodyFound(context.job.inputs["empty"], 150)
     (context.staging / "clip.txt").write_text("somebody")
+"""
 
 
-def test_each_camera_is_recorded_by_itself(video, tmp_path):
+def test_each_camera_is_recorded_by_itself(video, tmp_path, monkeypatch):
     """One of two videos shows nobody: the other's detection is there for the next try."""
     empty, out = tmp_path / "empty.mp4", tmp_path / "out"
     empty.write_bytes(b"another video")
     rig = Job("rig", "multiview", {"clip": video, "empty": empty}, CONFIG)
+    (tmp_path / "work_of_processes.py").write_text(_ONE_SHOWS_NOBODY)  # which they can import
+    monkeypatch.syspath_prepend(tmp_path)
+    work = import_module("work_of_processes").work
     for _ in range(2):
         with pytest.raises(InputError, match=r"empty\.mp4: no person was found"):
-            run([Stage("detect", one_shows_nobody, per_camera=True)], rig, out)
+            run([Stage("detect", work, per_camera=True)], rig, out)
     assert set(manifest(out)["stages"]) == {"multiview.detect clip"}
     assert "empty.mp4" in manifest(out)["incomplete"]
