@@ -55,7 +55,7 @@ def test_the_body_is_the_person(fitted):
     bones = report["bones_m"]
     for bone in ("upper arm", "forearm", "thigh", "shank"):
         assert abs(bones[f"left {bone}"] - bones[f"right {bone}"]) < 0.01
-    assert 0.35 < bones["left thigh"] < 0.50
+    assert 0.33 < bones["left thigh"] < 0.50  # four cameras say 0.39
     assert max(report["beyond_joint_limits_deg"].values(), default=0) < 5
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import pytest
 
-from kinefit.io.video import VideoWriter
 from kinefit.pipeline import execute, plan
 from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import Context, Job
@@ -206,15 +205,30 @@ def test_options_that_name_files_count_by_their_content(video, tmp_path):
         run(stages, job(video, config), out)
 
 
-def test_each_camera_is_recorded_by_itself(demo_clip, tmp_path):
+_ONE_SHOWS_NOBODY = """
+import time
+from kinefit.types import NobodyFound
+
+def work(context):
+    if context.camera == "empty":  # the other camera's detection is done by then
+        records = context.staging.parents[1] / "stages"
+        while not (records / "multiview.detect clip.json").exists():
+            time.sleep(0.01)
+        raise NobodyFound(context.job.inputs["empty"], 150)
+    (context.staging / "clip.txt").write_text("somebody")
+"""
+
+
+def test_each_camera_is_recorded_by_itself(video, tmp_path, monkeypatch):
     """One of two videos shows nobody: the other's detection is there for the next try."""
     empty, out = tmp_path / "empty.mp4", tmp_path / "out"
-    with VideoWriter(empty, (64, 48), rate_hz=30.0) as writer:
-        for i in range(150):  # longer at work than the other
-            writer.add(np.zeros((48, 64, 3), np.uint8), i / 30)
-    rig = Job("rig", "multiview", {"clip": demo_clip, "empty": empty}, CONFIG)
+    empty.write_bytes(b"another video")
+    rig = Job("rig", "multiview", {"clip": video, "empty": empty}, CONFIG)
+    (tmp_path / "work_of_processes.py").write_text(_ONE_SHOWS_NOBODY)  # which they can import
+    monkeypatch.syspath_prepend(tmp_path)
+    work = import_module("work_of_processes").work
     for _ in range(2):
         with pytest.raises(InputError, match=r"empty\.mp4: no person was found"):
-            run_plan(rig, out, until="detect")
+            run([Stage("detect", work, per_camera=True)], rig, out)
     assert set(manifest(out)["stages"]) == {"multiview.detect clip"}
     assert "empty.mp4" in manifest(out)["incomplete"]

@@ -180,7 +180,8 @@ class LandmarkNetwork:
     """
 
     def __init__(self, content: bytes | None = None, masks: bool = False) -> None:
-        self._net, self._masks = _Network(content or weights("pose_landmark_full")), masks
+        own = weights("pose_landmark_full") if content is None else content
+        self._net, self._masks = _Network(own), masks
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
 
@@ -203,7 +204,7 @@ class LandmarkNetwork:
         values = np.column_stack([xy, _sigmoid(marks[:, 3]), metres])
         place = np.concatenate([xy[_HIP], xy[_CIRCLE]])
         values = values[_MIRROR] if mirrored else values[:33]
-        return Pose(values, place, float(sure[0]), mask[..., 0].copy() if self._masks else None)
+        return Pose(values, place, float(sure[0]), _sigmoid(mask[..., 0]) if self._masks else None)
 
     def both_ways(self, rgb: Picture, place: FloatArray) -> tuple[Pose, FloatArray]:
         """The average of the pose and of that in a mirror, and (33, 6) what to add to the first.

@@ -283,6 +283,8 @@ class Follower:
         """Somebody from a key frame on, until they are not seen."""
         place, found = key.seen.pose.place, []
         for at in order:
+            if pictures[at] is None:
+                continue
             seen = self._once(pictures[at], place, key.half)
             if seen is None:
                 break
