@@ -80,7 +80,7 @@ def test_subject_refuses_wrong_units(height, mass):
         InputError("a.mp4", "the file is empty", "copy it again"),
         TooFewPoints("hips", found=1, needed=2, frame=7),
         MissingMarkers("augmentation", ["RHip"], "name them"),
-        MissingDependency("rtmlib", "the detector", "rtmlib"),
+        MissingDependency("rtmlib", "The detector", "pip install rtmlib"),
     ],
 )
 def test_errors_survive_the_way_from_a_worker_process(error):

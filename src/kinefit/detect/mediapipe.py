@@ -172,7 +172,9 @@ def _check_bundled() -> None:
     """
     spec = find_spec("mediapipe")
     if spec is None:
-        raise MissingDependency("mediapipe", "The detector mediapipe", "mediapipe")
+        raise MissingDependency(
+            "mediapipe", "The detector mediapipe", "pip install --no-deps mediapipe==0.10.21"
+        )
     folders = [Path(f) for f in (spec.submodule_search_locations or ())]
     weights = f"modules/pose_landmark/pose_landmark_{_BUNDLED}.tflite"
     if any((f / weights).is_file() and (f / "python/solutions").is_dir() for f in folders):

@@ -44,7 +44,9 @@ class RtmDetector:
 
     def __post_init__(self) -> None:
         if find_spec("rtmlib") is None:
-            raise MissingDependency("rtmlib", "the RTMPose detector", "rtmlib")
+            raise MissingDependency(
+                "rtmlib", "The RTMPose detector", "pip install --no-deps rtmlib tqdm"
+            )
         self._files()
 
     @property

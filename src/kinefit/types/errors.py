@@ -82,11 +82,11 @@ class MissingMarkers(KinefitError):
 
 
 class MissingDependency(KinefitError):
-    """An optional package is not installed."""
+    """An optional package is not installed; how: the command that does it."""
 
-    def __init__(self, package: str, purpose: str, extra: str) -> None:
-        self.package, self.extra = package, extra
+    def __init__(self, package: str, purpose: str, how: str) -> None:
+        self.package = package
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed. "
-            f"Next: pip install 'kinefit[{extra}]'."
+            f"Next: {how} (see docs/install.md)."
         )
