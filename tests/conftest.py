@@ -16,16 +16,37 @@ def demo_videos() -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_people_videos(demo_videos: Path) -> Path:
+    """Folder of the four-camera demo with two people."""
+    folder = demo_videos.parents[1] / "Demo_MultiPerson" / "videos"
+    if not folder.is_dir():
+        pytest.skip("this release of pose2sim carries no demo of two people")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_people_clip(two_people_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 24 frames of its camera 1, half size: two people, apart from each other."""
+    return _cut(two_people_videos / "cam01.mp4", tmp_path_factory.mktemp("two") / "two.mp4", 24)
+
+
+@pytest.fixture(scope="session")
 def demo_clip(demo_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first 40 frames of the demo's camera 1, half size: real video, quick to process."""
+    return _cut(demo_videos / "cam01.mp4", tmp_path_factory.mktemp("demo") / "clip.mp4", 40)
+
+
+def _cut(video: Path, path: Path, count: int) -> Path:
+    """The first frames of a video at half size."""
     import cv2
 
-    from kinefit.io.video import VideoWriter, frames
+    from kinefit.io.video import VideoWriter, frames, probe
 
-    path = tmp_path_factory.mktemp("demo") / "clip.mp4"
-    with VideoWriter(path, (540, 960), rate_hz=60.0, quality=18) as writer:
-        for frame in frames(demo_videos / "cam01.mp4"):
-            if frame.index == 40:
+    width, height = probe(video).size
+    size = (width // 2, height // 2)
+    with VideoWriter(path, size, rate_hz=60.0, quality=18) as writer:
+        for frame in frames(video):
+            if frame.index == count:
                 break
-            writer.add(cv2.resize(frame.rgb, (540, 960), interpolation=cv2.INTER_AREA), frame.time)
+            writer.add(cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA), frame.time)
     return path

@@ -507,6 +507,14 @@ class TestReadModel:
         (tmp_path / "people.tflite").write_bytes(weights("pose_detection"))
         self.refused(tmp_path / "people.tflite", "not BlazePose's landmark network")
 
+    def test_another_network_of_the_same_input(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Other networks look at 256 pixels, too; what they say is something else."""
+        (tmp_path / "faces.tflite").write_bytes(weights("pose_detection"))
+        monkeypatch.setattr(blazepose, "_LOOK", 224)
+        self.refused(tmp_path / "faces.tflite", r"no output of shape \(195,\)")
+
     def test_bundles_without_it_or_with_too_much(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

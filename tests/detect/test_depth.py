@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinefit.detect.depth import with_depth
+from kinefit.detect.depth import nearest_people, with_depth
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, Keypoints2D, Keypoints3D, PoseTrack, Timeline
 
@@ -75,3 +75,27 @@ def test_nobody_in_common_is_refused():
         with_depth(_track(other, shift=1000), other)
     with pytest.raises(InputError, match="image points only"):
         with_depth(_track(other), _track(other))
+
+
+def test_the_nearest_of_several_people_lends_the_depth():
+    """In each frame somebody else stands first in the list; in one nobody is found."""
+    other = _other()
+    track = _track(other)
+    lists = []
+    for frame, xy in enumerate(other.image.xy):
+        mine = np.column_stack([xy, np.ones(33)])
+        stranger = mine + np.array([300, 0, 0])
+        lists.append(np.stack([stranger, mine] if frame % 2 else [mine, stranger]))
+    lists[3] = np.empty((0, 33, 3))
+    lists[4] = np.full((2, 33, 3), np.nan)
+    chosen = nearest_people(track, BLAZE, lists)
+    assert chosen.tolist() == [0, 1, 0, -1, -1, 1]
+
+
+def test_who_shares_too_few_points_is_nobody():
+    other = _other(2)
+    mine = np.concatenate([other.image.xy, np.ones((2, 33, 1))], axis=-1)[:, None]
+    few = mine.copy()
+    few[:, :, 5:] = np.nan  # a nose and eyes
+    assert nearest_people(_track(other), BLAZE, list(mine)).tolist() == [0, 0]
+    assert nearest_people(_track(other), BLAZE, list(few)).tolist() == [-1, -1]

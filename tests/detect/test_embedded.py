@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.detect import make_detector
-from kinefit.detect.blazepose import LandmarkNetwork, weights
+from kinefit.detect import embedded, make_detector
+from kinefit.detect.blazepose import LandmarkNetwork, Pose, weights
 from kinefit.detect.embedded import BlazePoseDetector, cores
+from kinefit.detect.follow import Key, Lost, Seen, State
+from kinefit.detect.looks import PARTS
 from kinefit.io.people import People
 from kinefit.io.video import Clip, VideoWriter
 from kinefit.types import FloatArray, InputError, NobodyFound
@@ -211,6 +213,36 @@ BlazePoseDetector(threads=2, chunk=1).people(
         seen: list[int] = []
         look(clip, tmp_path, model=model, progress=stopping(-1, seen))
         assert seen[0] == 1
+
+
+def test_a_checkpoint_keeps_all_that_later_frames_depend_on() -> None:
+    random = np.random.default_rng(0)
+
+    def key() -> Key:
+        pose = Pose(random.normal(size=(33, 6)), random.normal(size=4), 0.75)
+        look = random.normal(size=(PARTS, 3))
+        return Key(Seen(pose, look), random.normal(size=(33, 6)), random.normal(size=4))
+
+    for count in (0, 1, 3):
+        lost = tuple(Lost(random.normal(size=4), 7 + n) for n in range(count))
+        state = State(20, tuple(key() for _ in range(count)), lost, 11)
+        again = embedded._state_from(
+            {name: np.asarray(value) for name, value in embedded._arrays_of(state).items()}
+        )
+        assert (again.row, again.deep) == (20, 11)
+        assert [one.row for one in again.lost] == [one.row for one in lost]
+        for one, other in zip(again.lost, lost, strict=True):
+            np.testing.assert_array_equal(one.place, other.place)
+        for one, other in zip(again.keys, state.keys, strict=True):
+            for mine, theirs in (
+                (one.half, other.half),
+                (one.speed, other.speed),
+                (one.seen.look, other.seen.look),
+                (one.seen.pose.values, other.seen.pose.values),
+                (one.seen.pose.place, other.seen.pose.place),
+                (one.seen.pose.sure, other.seen.pose.sure),
+            ):
+                np.testing.assert_array_equal(mine, theirs)
 
 
 class TestDamage:

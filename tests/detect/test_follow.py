@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kinefit.detect import follow, search
-from kinefit.detect.blazepose import NAMES, Pose, size_of
+from kinefit.detect.blazepose import NAMES, LandmarkNetwork, Pose, size_of
 from kinefit.detect.embedded import PictureDetector
 from kinefit.detect.follow import Follower, Networks, Seen, State
 from kinefit.io.video import Picture
@@ -351,6 +351,37 @@ class TestComingAndGoing:
         found = followed(pictures)
         assert [len(seen) for seen in found] == [1] * 41
         assert size_of(found[-1][0].pose.place) < 35
+
+    def test_who_was_hidden_is_searched_where_they_were(self, person: Cutout) -> None:
+        """Too small for a search of the picture, which shows somebody large all the time."""
+        pictures = []
+        for i in range(41):
+            picture = plain(1280, 720)
+            person.on(picture, 300, 360, 500)
+            if not 21 <= i < 33:
+                person.on(picture, 900, 360, 250 * 0.3 ** (min(i, 20) / 20))
+            pictures.append(picture)
+        found = followed(pictures)
+        check_once(found)
+        assert [len(seen) for seen in found] == [1 if 21 <= i < 33 else 2 for i in range(41)]
+        # The control: who was never near is not searched so deep while somebody is followed.
+        assert len(followed(pictures[33:34] * 2)[-1]) == 1
+
+    def test_between_key_frames_the_mirror_is_not_forgotten(self, person: Cutout) -> None:
+        """Nothing moves: what the mirror adds in the key frames is added between them."""
+        picture = plain(640, 480)
+        person.on(picture, 320, 240, 400)
+        follower = Follower(Networks(), 30.0, 1)
+        found, keys = {}, {}
+        for frame, (seen,) in follower.over(iter(film([picture] * 11, 30.0))):
+            found[frame.index] = seen
+            keys[frame.index] = follower.state.keys[0]
+        first, last = keys[0], keys[10]
+        half = (first.half + last.half) / 2
+        assert np.median(np.abs(half[:, :2])) > 0.1
+        middle = (first.seen.pose.place + last.seen.pose.place) / 2
+        expected = LandmarkNetwork()(picture, middle).moved(half)
+        np.testing.assert_allclose(found[5].pose.values, expected.values, atol=1e-9)
 
     def test_nobody_is_nowhere(self) -> None:
         assert followed([plain(320, 240)] * 12) == [[]] * 12

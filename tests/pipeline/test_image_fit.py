@@ -98,3 +98,63 @@ def test_pictures_without_any_person_leave_nothing(nobody, tmp_path):
     with pytest.raises(InputError, match="no person"):
         fit_pictures([nobody], tmp_path / "out", PictureOptions())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def group(two_people_clip, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    first = next(iter(frames(two_people_clip)))
+    cv2.imwrite(str(path), cv2.cvtColor(first.rgb, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.fixture(scope="module")
+def everyone(group, photo, tmp_path_factory):
+    """Everybody in a picture of two and in one of one person."""
+    out = tmp_path_factory.mktemp("everyone")
+    return out, fit_pictures([group, photo], out, PictureOptions(people="all"), fov_deg=60)
+
+
+def hips(result) -> np.ndarray:
+    """(2,) pixels: where the body's root is."""
+    camera, motion = result.report["camera"], read_motion(result.files[1])
+    local = np.array(camera["R"]) @ motion.translation[0] + camera["t_m"]
+    return (np.array(camera["K"]) @ (local / local[2]))[:2]
+
+
+def test_everybody_in_a_picture_has_files_of_their_own(everyone):
+    _, results = everyone
+    assert [r.reason for r in results] == ["", "", ""]
+    stems = ["group_person1", "group_person2", "person"]  # one person needs no number
+    ends = (".json", ".npz", ".obj", ".png", "_report.html")
+    for result, stem in zip(results, stems, strict=True):
+        assert [f.name for f in result.files] == [f"{stem}_body{end}" for end in ends]
+        assert all(f.is_file() for f in result.files)
+    assert [(r.report["person"], r.report["people"]) for r in results] == [(1, 2), (2, 2), (1, 1)]
+    assert np.linalg.norm(hips(results[0]) - hips(results[1])) > 100
+
+
+def test_the_page_says_which_person_it_is(everyone):
+    out, _ = everyone
+    page = (out / "group_person2_body_report.html").read_text("utf-8")
+    assert "2 of 2: choose with --person, or --people all" in page
+    assert "--people" not in (out / "person_body_report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_person_who_is_asked_for(number, group, everyone, tmp_path):
+    _, results = everyone
+    x, y = hips(results[number - 1])
+    for way in ({"person": number}, {"person_at": f"{x},{y}"}):
+        (one,) = fit_pictures([group], tmp_path, PictureOptions(**way), fov_deg=60)
+        assert one.files[0].name == "group_body.json"
+        assert one.report["person"] == number
+        assert np.linalg.norm(hips(one) - (x, y)) < 5  # others beside them change nothing
+
+
+def test_who_is_not_in_the_picture_is_told(group, tmp_path):
+    with pytest.raises(InputError, match="there is no person 3; 2 found"):
+        fit_pictures([group], tmp_path / "out", PictureOptions(person=3))
+    with pytest.raises(InputError, match="nobody was found at"):
+        fit_pictures([group], tmp_path / "out", PictureOptions(box="1,1,9,9"))
+    assert not (tmp_path / "out").exists()

@@ -215,3 +215,39 @@ def test_two_processes_never_write_one_folder(out):
         other = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "another process is writing" in other.stderr
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_a_result_is_taken_over_from_another_folder(out, tmp_path):
+    files, key = {"a.txt": "x", ".kinefit/b.npz": "y"}, "kone".ljust(64, "0")
+    with open_folder(tmp_path / "lender") as lender:
+        stage(lender, "zero", {"0.txt": "z"})
+        stage(lender, "one", files, after=("zero",))
+        with open_folder(out) as folder:
+            stage(folder, "zero", {"0.txt": "z"})
+            assert not folder.adopt(lender, "two", key)  # there is none
+            assert not folder.adopt(lender, "one", "another key")
+            assert folder.adopt(lender, "one", key)
+            assert folder.records["one"] == lender.records["one"]
+            assert not folder.is_stale("one")
+    assert {name: (out / name).read_text() for name in files} == files
+    assert {name: (tmp_path / "lender" / name).read_text() for name in files} == files
+    with open_folder(out) as folder:
+        assert not stage(folder, "one", files)  # it is there
+
+
+def test_a_damaged_result_is_not_taken_over(out, tmp_path):
+    with open_folder(tmp_path / "lender") as lender, open_folder(out) as folder:
+        stage(lender, "one", {"a.txt": "x"})
+        (tmp_path / "lender" / "a.txt").write_text("edited")
+        assert not folder.adopt(lender, "one", "kone".ljust(64, "0"))
+    assert not out.exists()
+
+
+def test_what_is_taken_over_replaces_no_file_of_somebody_else(out, tmp_path):
+    out.mkdir()
+    (out / "a.txt").write_text("mine")
+    with open_folder(tmp_path / "lender") as lender, open_folder(out) as folder:
+        stage(lender, "one", {"a.txt": "x"})
+        with pytest.raises(InputError, match="is not kinefit's"):
+            folder.adopt(lender, "one", "kone".ljust(64, "0"))
+    assert (out / "a.txt").read_text() == "mine"

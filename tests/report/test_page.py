@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,7 +16,14 @@ from kinefit.quality.quantities import View
 from kinefit.quality.verdict import find
 from kinefit.render.body_overlay import write_picture
 from kinefit.report import page as report
-from kinefit.report.page import ReportData, Table, body_table, report_html, write_report
+from kinefit.report.page import (
+    ReportData,
+    Someone,
+    Table,
+    body_table,
+    report_html,
+    write_report,
+)
 from kinefit.types import Finding, Keypoints2D, Markers, Timeline
 
 NASTY = '<script>alert("1")</script>&"\'${title}'
@@ -212,6 +220,31 @@ def test_a_picture_is_inside_whole(tmp_path, name):
     kind, _, content = image["src"].partition(";base64,")
     assert kind == f"data:image/{'png' if name.endswith('png') else 'jpeg'}"
     assert base64.b64decode(content) == (tmp_path / name).read_bytes()
+
+
+def test_people_are_shown_where_there_are_several(data):
+    assert "People in the recording" not in report_html(data)
+    picture = np.full((16, 8, 3), (250, 20, 20), np.uint8)
+    people = [
+        Someone(1, "seen in 97 % of the frames", False, picture),
+        Someone(2, NASTY, True, None),
+    ]
+    html = report_html(replace(data, people=people))
+    page = Page(html)
+    assert page.open == []
+    words = " ".join(page.words)
+    assert "--person N" in words
+    assert "--people all" in words
+    assert "seen in 97 % of the frames" in words
+    (shown,) = [a for tag, a in page.tags if tag == "img" and "Person" in (a["alt"] or "")]
+    assert shown["alt"] == "Person 1"  # of the other no picture could be read
+    jpeg = base64.b64decode((shown["src"] or "").removeprefix("data:image/jpeg;base64,"))
+    red = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert red.shape == (16, 8, 3)
+    assert red[..., 2].mean() > 200 > 60 > red[..., 0].mean()
+    assert [a.get("class") for tag, a in page.tags if tag == "figure"].count("chosen") == 1
+    assert re.search(r'<figure class="chosen">\s*<figcaption><strong>2, this page', html)
+    assert NASTY not in html
 
 
 def test_no_frames_at_all_still_gives_a_page():

@@ -165,6 +165,13 @@ def test_one_picture_of_each_camera() -> None:
     assert worst(scene, find(scene)) == (0, 0)
 
 
+def test_a_clip_of_some_frames_of_which_one_is_lost() -> None:
+    scene = crowd(4)
+    scene.time = scene.time[:6]
+    scene.lists = [[*view[:3], [], *view[4:6]] for view in scene.lists]
+    assert len(find(scene)) == 3
+
+
 def test_the_order_of_the_lists_and_of_the_cameras_changes_nothing() -> None:
     scene = crowd(4)
     scene.hide_overlapped(0.5)

@@ -41,6 +41,8 @@ _SURE = 0.5  # of a person, and of a heatmap's peak: what both networks were tra
 _SAME_BOX = 0.3  # overlap (intersection over union) from which boxes are one person
 _MARGIN = 1.25  # of the region that is looked at, beyond the circle around the body
 _HEAT, _WINDOW = 64, 7  # cells of a heatmap's side; of the window around a landmark
+# Landmarks, whether there is somebody, their mask, heatmaps of the landmarks, the body in metres.
+_SAID = ((195,), (1,), (_LOOK, _LOOK, 1), (_HEAT, _HEAT, 39), (117,))
 _HIP, _CIRCLE = 33, 34  # landmarks of the network that say where the person is
 # Pixels of the image that one of the network's may skip before they are averaged first.
 _COARSE = 1.15
@@ -131,6 +133,10 @@ class _Network:
             tuple(o["shape"].tolist()): o["index"] for o in self._net.get_output_details()
         }
 
+    def says(self, shape: tuple[int, ...]) -> bool:
+        """Whether it has an output of that shape (without the batch)."""
+        return (1, *shape) in self._outputs
+
     def run(self, picture: NDArray[np.float32], *shapes: tuple[int, ...]) -> list[Any]:
         """The outputs of these shapes (without the batch) for a (side, side, 3) picture."""
         self._net.set_tensor(self._input, picture[None])
@@ -184,6 +190,8 @@ class LandmarkNetwork:
         self._net, self._masks = _Network(own), masks
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
+        if lacking := [shape for shape in _SAID if not self._net.says(shape)]:
+            raise ValueError(f"it has no output of shape {lacking[0]}")
 
     def __call__(self, rgb: Picture, place: FloatArray, mirrored: bool = False) -> Pose:
         """mirrored: look at it in a mirror; the pose is that of the person all the same."""
@@ -191,9 +199,7 @@ class LandmarkNetwork:
         if mirrored:
             into = into @ np.array([[-1.0, 0, _LOOK], [0, 1, 0], [0, 0, 1]])
         picture = _drawn(rgb, into, _LOOK, cv2.BORDER_REPLICATE) / np.float32(255)
-        marks, sure, mask, heat, body = self._net.run(
-            picture, (195,), (1,), (_LOOK, _LOOK, 1), (_HEAT, _HEAT, 39), (117,)
-        )
+        marks, sure, mask, heat, body = self._net.run(picture, *_SAID)
         marks, body = (
             marks.astype(np.float64).reshape(39, 5),
             body.astype(np.float64).reshape(39, 3),

@@ -46,7 +46,8 @@ _TOGETHER = 0.8  # metres between two persons who can hide each other
 _SURE, _CLEARLY = 0.04, 0.6
 _BONES_OVER_S, _BONE_FRAMES = 4.0, 5
 _ONE_PERSON = 0.2  # metres between two tracks, of different cameras, that are one person
-# For so long two cameras must see a person; less is chance, or the meeting of two in one pose.
+# For so long two cameras must see a person (half of a clip that is shorter); less is chance, or the
+# meeting of two in one pose.
 _FEWEST, _FEWEST_S = 3, 0.3
 _BONES = limbs("long", "girdle", "trunk")
 
@@ -104,7 +105,7 @@ def find_people(
     seen = PersonDetections.of(rig, names, views)
     tracks = _joined([*track_people(seen, np.asarray(time, np.float64))], seen.names)
     step = float(np.median(np.diff(time))) if len(time) > 1 else np.inf
-    fewest = min(max(_FEWEST, round(_FEWEST_S / step)), len(time))
+    fewest = min(max(_FEWEST, round(_FEWEST_S / step)), max(len(time) // 2, 1))
     tracks = [t for t in tracks if sum(e.is_sure for e in t.entries) >= fewest]
     weights = np.array([_weight(track, seen) for track in tracks])
     share = weights / weights.sum() if weights.sum() else weights
