@@ -16,11 +16,15 @@ from typer.testing import CliRunner
 from kinefit.api import everybody, process
 from kinefit.cli.commands import app
 from kinefit.detect.embedded import BlazePoseDetector
+from kinefit.io.people import People
 from kinefit.io.video import Clip, VideoWriter, frames, probe
 from kinefit.multiview.bundle import load_triangulation
+from kinefit.multiview.people import Candidate, Recorded
 from kinefit.pipeline.artifacts import load_people, load_track
 from kinefit.pipeline.config import RunConfig, run_config
-from kinefit.types import FloatArray, InputError, PoseTrack
+from kinefit.pipeline.stages.observe import doubts_of
+from kinefit.tracking.view_people import ViewPeople
+from kinefit.types import FloatArray, InputError, PoseTrack, Timeline
 
 
 def config(**changes) -> RunConfig:
@@ -362,3 +366,18 @@ def test_what_the_detector_found_is_kept_as_it_is(observed: Path, two_people_cli
     for one, other in zip(people.points, fresh.points, strict=True):
         np.testing.assert_array_equal(one, other)
     assert manifest(observed)["stages"]["two.detect"]["files"].keys() == {".kinefit/people_two.npz"}
+
+
+def test_frames_in_which_it_may_be_somebody_else_are_named() -> None:
+    nobody = tuple(np.empty((0, 3, 3)) for _ in range(40))
+    timeline = Timeline(np.arange(100, 140), np.arange(40) / 30.0)
+    view = ViewPeople(People(("A", "B", "C"), timeline.frame, nobody), timeline, (10, 10))
+    doubt = np.zeros(40, bool)
+    one = Candidate({"cam": np.zeros(40, int)}, {"cam": doubt})
+    assert doubts_of(Recorded({"cam": view}, (one,), 1)) == []
+    doubt[[3, 4, 9]] = True
+    (found,) = doubts_of(Recorded({"cam": view}, (one,), 1))
+    assert (found.level, found.where) == ("information", "Frames 103-104, 109.")
+    doubt[20:] = True
+    (found,) = doubts_of(Recorded({"cam": view}, (one,), 1))
+    assert found.level == "caution"

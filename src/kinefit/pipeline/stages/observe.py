@@ -23,6 +23,7 @@ from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
 from kinefit.pipeline.config import RunConfig, ViewOptions
 from kinefit.pipeline.context import INTERNAL, Context, Job
 from kinefit.pipeline.store import Folder
+from kinefit.quality.verdict import frames_words
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import (
@@ -33,6 +34,7 @@ from kinefit.types import (
     NobodyFound,
     Observations,
     PoseTrack,
+    true_runs,
 )
 
 
@@ -66,6 +68,7 @@ def rig_of(
     return calibration, *fit_rig_to_videos(calibration.rig.select(tuple(videos)), sizes)
 
 
+_MUCH_DOUBT = 0.1  # of the frames
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _TILT_UNKNOWN = Finding(
     "caution",
@@ -100,11 +103,12 @@ def one_camera(context: Context) -> None:
         visibility_min=config.visibility_min,
     )
     facts = camera.as_json()
+    unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
     time = track.image.timeline.time
     save(context, found, time[None], {
         "detector": track.source,
         "camera": facts,
-        "findings": [_TILT_UNKNOWN.to_json()] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else [],
+        "findings": [one.to_json() for one in (*doubts_of(recorded), *unknown)],
         "notes": facts.pop("notes"),
         "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
@@ -168,7 +172,11 @@ def rig(context: Context) -> None:
     world |= {
         "detector": next(iter(recorded.views.values())).people.source,
         "people": recorded.as_json(),
-        "findings": [*(Finding("information", s).to_json() for s in sentences), *world["findings"]],
+        "findings": [
+            *(Finding("information", s).to_json() for s in sentences),
+            *(one.to_json() for one in doubts_of(recorded)),
+            *world["findings"],
+        ],
         "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
@@ -189,6 +197,25 @@ def people_of(job: Job, folder: Folder) -> int:
         return len(_in_rig(context)[0].people)
     name = job.stem
     return len(find_in_view(name, view_of(context, name, f"people_{name}.npz")).people)
+
+
+def doubts_of(recorded: Recorded) -> list[Finding]:
+    """The frames in which who is meant may be somebody else."""
+    found = []
+    for name, doubt in recorded.chosen.doubt.items():
+        if doubt.any():
+            frame = recorded.views[name].timeline.frame.tolist()
+            where = frames_words([(frame[a], frame[b - 1]) for a, b in true_runs(doubt)])
+            found.append(
+                Finding(
+                    "caution" if doubt.mean() > _MUCH_DOUBT else "information",
+                    f"Two people were so close in {name} that either could be the other.",
+                    f"{where.capitalize()}.",
+                    "From there on it may be the other person, if they look alike.",
+                    "Look at the video with the body; choose with --person-at in a frame after it.",
+                )
+            )
+    return found
 
 
 def _record(context: Context, recorded: Recorded) -> dict[str, PoseTrack]:
