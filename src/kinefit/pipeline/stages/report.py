@@ -122,6 +122,7 @@ def _data(
 
 _MOST_PEOPLE = 8  # that the page shows
 _PICTURE = 160  # pixels: height of a thumbnail
+_ROOM = 0.12  # of the person's height, around the box of their points
 
 
 def _people(context: Context, world: Mapping[str, Any]) -> list[Someone]:
@@ -147,7 +148,9 @@ def _thumbnail(context: Context, best: Mapping[str, Any]) -> Picture | None:
     rgb = next(clip.pictures_at(np.array([best["time"]])), None)
     if rgb is None:
         return None
-    x0, y0, x1, y1 = np.clip(best["box"], 0, np.tile(rgb.shape[1::-1], 2)).tolist()
+    box = np.array(best["box"]).reshape(2, 2)
+    room = round(_ROOM * float(np.ptp(box[:, 1])))  # points end at the eyes
+    x0, y0, x1, y1 = np.clip(box + np.array([[-room], [room]]), 0, rgb.shape[1::-1]).ravel().tolist()
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
     width = max(round(_PICTURE * (x1 - x0) / (y1 - y0)), 1)
