@@ -150,7 +150,8 @@ def _thumbnail(context: Context, best: Mapping[str, Any]) -> Picture | None:
         return None
     box = np.array(best["box"]).reshape(2, 2)
     room = round(_ROOM * float(np.ptp(box[:, 1])))  # points end at the eyes
-    x0, y0, x1, y1 = np.clip(box + np.array([[-room], [room]]), 0, rgb.shape[1::-1]).ravel().tolist()
+    box = np.clip(box + np.array([[-room], [room]]), 0, rgb.shape[1::-1])
+    x0, y0, x1, y1 = box.ravel().tolist()
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
     width = max(round(_PICTURE * (x1 - x0) / (y1 - y0)), 1)
