@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ def demo_videos() -> Path:
 
 
 @pytest.fixture(scope="session")
-def two_people_videos(demo_videos: Path) -> Path:
-    """Folder of the four-camera demo with two people."""
-    folder = demo_videos.parents[1] / "Demo_MultiPerson" / "videos"
+def two_people_videos() -> Path:
+    """Folder of Pose2Sim's four-camera demo with two people."""
+    spec = find_spec("Pose2Sim")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("pose2sim, whose demo has two people, is not installed")
+    folder = Path(spec.submodule_search_locations[0]) / "Demo_MultiPerson" / "videos"
     if not folder.is_dir():
         pytest.skip("this release of pose2sim carries no demo of two people")
     return folder
