@@ -80,9 +80,7 @@ def fit_pictures(
     seen = _detected(pictures, options, progress)
     chosen = ImageOptions() if options.head else ImageOptions(face_weight=0.0)
     fit = fit_image(body, _points([one.image for one in seen], focal_px, fov_deg), chosen)
-    reasons = [
-        why if one.image.found.any() else _NOBODY for one, why in zip(seen, fit.reason, strict=True)
-    ]
+    reasons = [one.reason or why for one, why in zip(seen, fit.reason, strict=True)]
     if all(reasons):
         said = f"none of {len(pictures)} pictures has a body" if len(pictures) > 1 else reasons[0]
         hint = "show a whole person, upright and well lit"
@@ -104,12 +102,16 @@ _NOBODY = "no person was found in it"
 
 @dataclass(frozen=True, eq=False)
 class _Person:
-    """Somebody in a picture: `number` of `count` people in it, the largest and surest first."""
+    """Somebody in a picture: `number` of `count` people in it, the largest and surest first.
+
+    reason: why nobody is meant.
+    """
 
     picture: Path
     image: Keypoints2D
     number: int = 1
     count: int = 1
+    reason: str = ""
 
     def stem(self, everybody: bool) -> str:
         """How the names of the files begin."""
@@ -121,7 +123,7 @@ def _detected(
     pictures: Sequence[Path], options: PictureOptions, progress: Progress
 ) -> list[_Person]:
     """The landmarks of who is meant in each picture, or of everybody."""
-    detector = make_detector("blazepose")
+    detector, pointer = make_detector("blazepose"), options.pointer
     found: list[_Person] = []
     for i, picture in enumerate(pictures):
         clip = Clip(picture)
@@ -131,13 +133,14 @@ def _detected(
             raise InputError(picture, reason, "give it to `kinefit fit video`")
         try:
             view = ViewPeople(detector.people(clip), Timeline.regular(1, 1.0), info.size)
-            recorded = find_in_view(picture.stem, view, options.person, options.pointer)
-        except NobodyFound:
+            recorded = find_in_view(picture.stem, view, options.person, pointer)
+        except InputError as error:
             count = len(detector.names)
             points, score = np.full((1, count, 2), np.nan), np.zeros((1, count))
             timeline = Timeline.regular(1, 1.0)
             nobody = Keypoints2D(timeline, detector.names, points, score, info.size)
-            found.append(_Person(picture, nobody))
+            reason = _NOBODY if isinstance(error, NobodyFound) else error.bare_reason
+            found.append(_Person(picture, nobody, reason=reason))
         else:
             count = len(recorded.people)
             wanted = range(1, count + 1) if options.people == "all" else [recorded.number]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -113,8 +112,12 @@ class _ViewTrack(Track):
         """The median over entries between two times (seconds), at most some seconds from either."""
         low = max(after, before - _LOOKS_OVER_S) if np.isfinite(before) else after
         high = min(before, after + _LOOKS_OVER_S) if np.isfinite(after) else before
-        times = [e.time for e in self.entries]
-        return _median_of(self.looks[bisect_left(times, low) : bisect_right(times, high)])
+        start = bisect_left(self.entries, low, key=_time_of)
+        return _median_of(self.looks[start : bisect_right(self.entries, high, key=_time_of)])
+
+
+def _time_of(entry: Entry) -> float:
+    return entry.time
 
 
 def _median_of(looks: Sequence[FloatArray | None]) -> FloatArray | None:
@@ -122,9 +125,12 @@ def _median_of(looks: Sequence[FloatArray | None]) -> FloatArray | None:
     known = [look for look in looks if look is not None]
     if not known:
         return None
-    with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # of parts that are never seen
-        return np.asarray(np.nanmedian(np.stack(known), axis=0))
+    # numpy's nanmedian takes five times as long: unknown values come last when sorted.
+    ordered = np.sort(np.stack(known), axis=0)
+    count = np.isfinite(ordered).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    ends = [np.take_along_axis(ordered, at[None], axis=0)[0] for at in (low, high)]
+    return np.where(count > 0, (ends[0] + ends[1]) / 2, np.nan)
 
 
 def _unlike(one: FloatArray | None, other: FloatArray | None) -> float:
@@ -203,7 +209,8 @@ def _change(track: _ViewTrack) -> int | None:
     """Where a track changes its look most, if it is by more than one person does."""
     time = np.array([e.time for e in track.entries])
     best, most = None, _OTHER
-    for i in range(1, len(time)):
+    step = max(1, int(np.searchsorted(time, time[0] + _RECENT_S)) // 4)
+    for i in range(1, len(time), step):
         if time[i] - time[0] < _RECENT_S or time[-1] - time[i] < _RECENT_S:
             continue
         start, stop = np.searchsorted(time, [time[i] - _RECENT_S, time[i] + _RECENT_S])
@@ -229,6 +236,8 @@ def _exchange(tracks: list[_ViewTrack]) -> None:
 
 def _meetings(one: _ViewTrack, other: _ViewTrack) -> list[IntArray]:
     """The frames of each meeting of two tracks, where either could be the other."""
+    if one.last.frame < other.first.frame or other.last.frame < one.first.frame:
+        return []
     mine = {e.frame: e for e in one.entries}
     both = [(mine[e.frame], e) for e in other.entries if e.frame in mine]
     if not both:
