@@ -19,6 +19,7 @@ from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
 from kinefit.io.video import capture_rate, frames, probe
 from kinefit.multiview.bundle import load_triangulation
+from kinefit.pipeline.artifacts import load_people
 from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import clip_of
 from kinefit.pipeline.recording import part_facts, time_base
@@ -84,11 +85,11 @@ def test_another_part_is_detected_anew_and_nothing_is_lost(
     out = tmp_path / "out"
     shutil.copytree(finished, out)
     before = {p.name for p in out.glob("*")}
-    process(demo_clip, out, config(start=0.3, end=0.6), until="detect")
+    process(demo_clip, out, config(start=0.3, end=0.6), until="observe")
     stages = manifest(out)["stages"]
     assert stages["clip.detect"]["options"]["start"] == 0.3
     assert {name for name, stage in stages.items() if stage["stale"]} == {
-        name for name in stages if name != "clip.detect"
+        name for name in stages if name not in ("clip.detect", "clip.observe")
     }
     assert before <= {p.name for p in out.glob("*")}
     table = (out / "clip_raw_landmarks.csv").read_text().splitlines()
@@ -148,8 +149,8 @@ def test_points_of_a_file_are_those_of_the_part(
     options = {"detector": "coco", "keypoints": tmp_path / "points.json"}
     part = {"start": 0.2, "end": 0.6, "every": 3}
     process(demo_clip, tmp_path / "out", config(**options, **part), until="detect")
-    table = (tmp_path / "out" / "clip_raw_landmarks.csv").read_text().splitlines()
-    assert [int(line.split(",")[0]) for line in table[1:]] == list(range(12, 36, 3))
+    people = load_people(tmp_path / "out" / ".kinefit" / "people_clip.npz")
+    assert people.frame.tolist() == list(range(12, 36, 3))
 
 
 def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
