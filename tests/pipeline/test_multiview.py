@@ -283,7 +283,7 @@ def test_another_rigs_calibration_is_told(finished, tmp_path):
     # Poses read the wrong way round: the views of the person meet nowhere.
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
-    with pytest.raises(InputError, match="meet nowhere|no two cameras see the same person"):
+    with pytest.raises(InputError, match=r"meet nowhere|no two cameras see the same person"):
         process(demo_views()[0], out, config(invert_extrinsics=True))
 
 
