@@ -2,9 +2,7 @@
 
 MediaPipe is the oracle here, and nothing else of kinefit's tests needs it. Its graph is run without
 its tracking, so that each picture stands by itself; what it says of the region is handed to ours.
-Differences are what is left of OpenCV against MediaPipe's own drawing of the region. kinefit does
-more than MediaPipe where a person is large (it averages pixels that would be skipped): that is
-switched off to compare, and its size is measured apart.
+Differences are what is left of OpenCV against MediaPipe's own drawing of the region.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinefit.detect import blazepose
 from kinefit.detect.blazepose import LandmarkNetwork, PersonNetwork, region, size_of
 from kinefit.detect.quiet import quiet
 from kinefit.io.video import Picture, frames
@@ -169,10 +166,7 @@ def test_the_same_person_is_found(told: list[Told]) -> None:
         assert np.arctan2(up[0], -up[1]) == pytest.approx(one.radians, abs=np.radians(1))
 
 
-def test_the_same_landmarks_in_the_same_region(
-    told: list[Told], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blazepose, "_COARSE", np.inf)
+def test_the_same_landmarks_in_the_same_region(told: list[Told]) -> None:
     pixels, scores, metres = off(told)
     size = np.median([one.side / 2.5 for one in told])
     print(f"\nlandmarks: {_said(pixels)} px of {size:.0f}; metres {_said(metres)}; "
@@ -182,17 +176,6 @@ def test_the_same_landmarks_in_the_same_region(
     assert np.median(metres) < 0.005
     assert np.median(scores) < 0.005
     assert np.quantile(scores, 0.95) < 0.1
-
-
-def test_averaging_first_changes_little(told: list[Told]) -> None:
-    """What kinefit does beyond MediaPipe, where pixels would be skipped."""
-    pixels, scores, metres = off(told)
-    size = np.median([one.side / 2.5 for one in told])
-    print(f"\naveraged first: {_said(pixels)} px of {size:.0f}; metres {_said(metres)}; "
-          f"visibility {_said(scores)}")  # fmt: skip
-    assert np.median(pixels) < 0.01 * size
-    assert np.median(metres) < 0.01
-    assert np.median(scores) < 0.01
 
 
 def _said(values: FloatArray) -> str:

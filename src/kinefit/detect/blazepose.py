@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.detect.prune import without_output
 from kinefit.detect.quiet import quiet
 from kinefit.io.video import Picture
 from kinefit.skeletons import skeleton
@@ -41,11 +42,11 @@ _SURE = 0.5  # of a person, and of a heatmap's peak: what both networks were tra
 _SAME_BOX = 0.3  # overlap (intersection over union) from which boxes are one person
 _MARGIN = 1.25  # of the region that is looked at, beyond the circle around the body
 _HEAT, _WINDOW = 64, 7  # cells of a heatmap's side; of the window around a landmark
-# Landmarks, whether there is somebody, their mask, heatmaps of the landmarks, the body in metres.
-_SAID = ((195,), (1,), (_LOOK, _LOOK, 1), (_HEAT, _HEAT, 39), (117,))
+# Landmarks, whether there is somebody, heatmaps of the landmarks, the body in metres; their mask.
+_SAID, _MASK = ((195,), (1,), (_HEAT, _HEAT, 39), (117,)), (_LOOK, _LOOK, 1)
 _HIP, _CIRCLE = 33, 34  # landmarks of the network that say where the person is
-# Pixels of the image that one of the network's may skip before they are averaged first.
-_COARSE = 1.15
+# Pixels that are skipped where a person is large are not averaged: in 1,080 rendered frames errors
+# were 1.37 with it, 1.38 % of the height without.
 # How far the mirrored picture's landmarks may be, of the person's size and in metres. Beyond, one
 # of the two has exchanged left and right or lost the limb, and an average would be neither.
 _MIRRORED_PX, _MIRRORED_M = 0.10, 0.25
@@ -111,7 +112,7 @@ def read_model(path: Path) -> bytes:
     except (OSError, KeyError, BadZipFile) as error:
         raise InputError(path, f"it is not a model ({error})", hint) from error
     try:
-        LandmarkNetwork(content)
+        LandmarkNetwork(content, masks=True)  # whole: what is cut from it later is known to fit
     except (ValueError, RuntimeError, KeyError) as error:
         reason = f"it is not BlazePose's landmark network ({str(error).splitlines()[0]})"
         raise InputError(path, reason, hint) from error
@@ -187,10 +188,11 @@ class LandmarkNetwork:
 
     def __init__(self, content: bytes | None = None, masks: bool = False) -> None:
         own = weights("pose_landmark_full") if content is None else content
-        self._net, self._masks = _Network(own), masks
+        self._net = _Network(own if masks else without_output(own, (1, *_MASK)))
+        self._said = (*_SAID, _MASK) if masks else _SAID
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
-        if lacking := [shape for shape in _SAID if not self._net.says(shape)]:
+        if lacking := [shape for shape in self._said if not self._net.says(shape)]:
             raise ValueError(f"it has no output of shape {lacking[0]}")
 
     def __call__(self, rgb: Picture, place: FloatArray, mirrored: bool = False) -> Pose:
@@ -199,18 +201,16 @@ class LandmarkNetwork:
         if mirrored:
             into = into @ np.array([[-1.0, 0, _LOOK], [0, 1, 0], [0, 0, 1]])
         picture = _drawn(rgb, into, _LOOK, cv2.BORDER_REPLICATE) / np.float32(255)
-        marks, sure, mask, heat, body = self._net.run(picture, *_SAID)
-        marks, body = (
-            marks.astype(np.float64).reshape(39, 5),
-            body.astype(np.float64).reshape(39, 3),
-        )
+        marks, sure, heat, body, *masks = self._net.run(picture, *self._said)
+        marks, body = np.float64(marks).reshape(39, 5), np.float64(body).reshape(39, 3)
         xy = _refined(marks[:, :2] / _LOOK, heat) * _LOOK @ into[:, :2].T + into[:, 2]
         turn = into[:, :2] / np.sqrt(abs(np.linalg.det(into[:, :2])))
         metres = np.column_stack([body[:, :2] @ turn.T, body[:, 2]])
         values = np.column_stack([xy, _sigmoid(marks[:, 3]), metres])
         place = np.concatenate([xy[_HIP], xy[_CIRCLE]])
         values = values[_MIRROR] if mirrored else values[:33]
-        return Pose(values, place, float(sure[0]), _sigmoid(mask[..., 0]) if self._masks else None)
+        mask = _sigmoid(masks[0][..., 0]) if masks else None
+        return Pose(values, place, float(sure[0]), mask)
 
     def both_ways(self, rgb: Picture, place: FloatArray) -> tuple[Pose, FloatArray]:
         """The average of the pose and of that in a mirror, and (33, 6) what to add to the first.
@@ -239,31 +239,9 @@ def region(place: FloatArray) -> FloatArray:
 
 def _drawn(rgb: Picture, into: FloatArray, side: int, border: int) -> NDArray[np.float32]:
     """(side, side, 3) 0..255: the picture at `into` @ (u, v, 1) for each pixel (u, v)."""
-    if side == _LOOK:  # finding people gains nothing by it
-        rgb, into = _coarser(rgb, into, side)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     out = cv2.warpAffine(rgb, into, (side, side), flags=flags, borderMode=border)
     return np.asarray(out, np.float32)
-
-
-def _coarser(rgb: Picture, into: FloatArray, side: int) -> tuple[Picture, FloatArray]:
-    """The part of the picture that is looked at, averaged over squares of whole pixels, so that
-    none is skipped when it is drawn; and `into` for it."""
-    skipped = np.sqrt(abs(np.linalg.det(into[:, :2]))) / _COARSE
-    if skipped < 2:
-        return rgb, into
-    n = 4 if skipped >= 4 else 2  # OpenCV is fast with these
-    corners = into[:, :2] @ np.array([[0, side, 0, side], [0, 0, side, side]]) + into[:, 2:]
-    limit = np.array(rgb.shape[1::-1])
-    low = np.clip(np.floor(corners.min(axis=1)) - n, 0, limit - n).astype(np.int64)
-    high = np.clip(np.ceil(corners.max(axis=1)) + n, low + n, limit).astype(np.int64)
-    w, h = (high - low) // n
-    part = rgb[low[1] : low[1] + n * h, low[0] : low[0] + n * w]
-    small = cv2.resize(part, (int(w), int(h)), interpolation=cv2.INTER_AREA)
-    # Pixel i of the small picture is the mean of n, whose middle is (n - 1) / 2 further.
-    moved = into.copy()
-    moved[:, 2] -= low + (n - 1) / 2
-    return np.asarray(small), moved / n
 
 
 @cache

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from threading import local
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from kinefit.detect.blazepose import LandmarkNetwork, PersonNetwork, Pose, size_of
@@ -30,12 +32,13 @@ from kinefit.tracking.track import FAR, assign
 from kinefit.types import FloatArray
 
 KEY_S = 1 / 3  # between key frames; not more than MOST frames, which wait in memory
-MOST = 15
+MOST = 12
 _NEAR = 0.5  # sizes; farther from where it was looked for, a pose is somebody else's
 _REACH = 0.8  # sizes that somebody may move between key frames beyond what they were expected to
 _LOST_S = 3.0  # for so long somebody is searched where they were last seen
 _IN_TURN = 3  # squares of the picture that are searched in a key frame with several people
 _DEEP_S = 1.0  # how often everything is searched down to the smallest while nobody is followed
+_THOROUGH_S = 3.0  # the same where that is asked for while somebody is
 
 
 class Seen(NamedTuple):
@@ -109,7 +112,7 @@ class Follower:
 
     def over(self, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, list[Seen]]]:
         """Who is in each frame, in order; `state` is then that of the last key frame given out."""
-        with ThreadPoolExecutor(self._threads, "kinefit-look") as pool:
+        with _one_thread_of_opencv(), ThreadPoolExecutor(self._threads, "kinefit-look") as pool:
             coming: deque[tuple[list[VideoFrame], _Group, State]] = deque()
             state, first = self.state, self.state.row + 1
             for block in _blocks(frames, self.step, first):
@@ -169,8 +172,9 @@ class Follower:
         return row - one.row <= _LOST_S * self._rate and not near
 
     def _goes_deep(self, row: int, state: State) -> bool:
+        every = _DEEP_S if not state.keys else _THOROUGH_S
         wanted = self._networks.thorough or not state.keys
-        return wanted and row - state.deep >= _DEEP_S * self._rate
+        return wanted and row - state.deep >= every * self._rate
 
     def _going_on(
         self, pool: ThreadPoolExecutor, rgb: Picture, expected: Sequence[FloatArray]
@@ -305,6 +309,17 @@ class Follower:
             self._own.nets = PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
         nets: tuple[PersonNetwork, LandmarkNetwork] = self._own.nets
         return nets
+
+
+@contextmanager
+def _one_thread_of_opencv() -> Iterator[None]:
+    """Pictures are drawn side by side already: two threads for each take twice the time."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 class _Group:
