@@ -87,7 +87,7 @@ class Networks:
     """How to make the networks, one pair for each thread.
 
     landmarks: the network's file; None: the "full" one. thorough: search for the smallest people
-        every second, not only while nobody is followed.
+        while somebody is followed, too.
     """
 
     landmarks: bytes | None = None

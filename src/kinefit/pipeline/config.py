@@ -230,8 +230,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Model of the detector (blazepose: .tflite or .task; mediapipe: .task; rtmlib: .onnx or a
     folder)."""
     quality: Literal["normal", "best"] = "normal"
-    """best: a larger network, and a search for people down to 60 pixels; three times the time. With
-    several cameras points are a fifth nearer to the truth, with one they are not."""
+    """best: a larger network, and a search for people down to 60 pixels; up to seven times the
+    time. With several cameras points are a fifth nearer to the truth."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
     save_mask: bool = False
