@@ -106,12 +106,13 @@ def find_in_rig(
     InputError as `find_in_view`.
     """
     shares = [[p.weight for p in view.persons] for view in views.values()]
-    if person in (None, 1) and all(len(s) < 2 or s[1] < _SECOND * s[0] for s in shares):
+    alone = all(len(s) < 2 or s[1] < _SECOND * s[0] for s in shares)
+    if alone and at is None and person in (None, 1):
         nobody = {n: np.full(len(view.timeline), -1) for n, view in views.items()}
         subject = {n: v.persons[0].place if v.persons else nobody[n] for n, v in views.items()}
         doubt = {n: np.zeros(len(place), bool) for n, place in subject.items()}
-        alone = (Candidate(subject, doubt),)
-        return _chosen(views, alone if any(shares) else (), person, at)
+        found = (Candidate(subject, doubt),) if any(shares) else ()
+        return _chosen(views, found, person, at)
     people = tuple(
         Candidate(places, {n: np.zeros(len(place), bool) for n, place in places.items()})
         for _, places in people_in_views(rig, views, offsets_s)
