@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
 from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
-from kinefit.pipeline.plan import MARKERS_AND_ANGLES
+from kinefit.pipeline.plan import MARKERS_AND_ANGLES, stages_of
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
 from kinefit.pipeline.store import open_folder
@@ -132,6 +132,7 @@ def process(
     until: the last stage to do. cancel: asked between frames; then Cancelled is raised.
     Raises InputError and its kin for input that cannot be used.
     """
+    _one_person(config)
     job = _job(videos, config, progress, cancel)
     return _done(job, out, until=until, overwrite=overwrite)
 
@@ -149,8 +150,14 @@ def fit(
 
     sources: as for `process`; or one bundle (.npz) of triangulated points with their covariances.
     """
+    _one_person(config)
     job = _job(sources, config, progress, cancel)
     return _done(job, out, without=MARKERS_AND_ANGLES, overwrite=overwrite)
+
+
+def _one_person(config: RunConfig) -> None:
+    if config.people == "all":
+        raise InputError("people", "this gives one result", "call kinefit.api.everybody")
 
 
 def everybody(
@@ -166,19 +173,30 @@ def everybody(
 ) -> list[RunResult]:
     """`process` for each person of the recording, in folders `person_1`, ... of `out`.
 
-    The videos are looked at once. markers: False for what `fit` does. Raises as `process`.
+    The videos are looked at once. markers: False for what `fit` does. Who cannot be fitted has the
+    verdict "unusable" and the reason; raises as `process` where nobody can.
     """
     from kinefit.pipeline.stages.observe import people_of
 
     whole = _job(sources, config, progress, cancel)
-    how = {"until": until, "overwrite": overwrite, "without": () if markers else MARKERS_AND_ANGLES}
-    run_plan(whole, out, until="detect", overwrite=overwrite)
-    done = []
+    without = () if markers else MARKERS_AND_ANGLES
+    how: dict[str, Any] = {"until": until, "overwrite": overwrite, "without": without}
+    names = [stage.name for stage in stages_of(whole, until=until, without=how["without"])]
+    looked = "depth" if "depth" in names else "detect"
+    run_plan(whole, out, until=looked, overwrite=overwrite)
+    done: list[RunResult] = []
+    errors: list[InputError] = []
     with open_folder(out) as found:
         for number in range(1, people_of(whole, found) + 1):
             one = config.model_copy(update={"person": number, "people": "one"})
-            job = replace(whole, config=one)
-            done.append(_done(job, out / f"person_{number}", lender=found, **how))
+            job, folder = replace(whole, config=one), out / f"person_{number}"
+            try:
+                done.append(_done(job, folder, lender=found, **how))
+            except InputError as error:
+                errors.append(error)
+                done.append(RunResult(folder, "unusable", (Finding("refusal", str(error)),), ()))
+    if len(errors) == len(done) and errors:
+        raise errors[0]
     return done
 
 

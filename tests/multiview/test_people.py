@@ -145,7 +145,7 @@ class TestInRig:
         with pytest.raises(InputError, match="which camera's picture") as caught:
             find_in_rig(scene.rig, views, np.zeros(4), at=Pointer(at, at, 103))
         assert "cam1:, cam2:, cam3:, cam4:" in caught.value.hint
-        with pytest.raises(InputError, match="nobody was found at"):
+        with pytest.raises(InputError, match="nobody who can be followed was found at"):
             find_in_rig(scene.rig, views, np.zeros(4), at=Pointer((1, 1), (1, 1), None, "cam4"))
 
     def test_views_of_one_person_are_not_compared(self, lists: list[list[np.ndarray]]) -> None:

@@ -155,6 +155,6 @@ def test_the_person_who_is_asked_for(number, group, everyone, tmp_path):
 def test_who_is_not_in_the_picture_is_told(group, tmp_path):
     with pytest.raises(InputError, match="there is no person 3; 2 found"):
         fit_pictures([group], tmp_path / "out", PictureOptions(person=3))
-    with pytest.raises(InputError, match="nobody was found at"):
+    with pytest.raises(InputError, match="nobody who can be followed was found at"):
         fit_pictures([group], tmp_path / "out", PictureOptions(box="1,1,9,9"))
     assert not (tmp_path / "out").exists()

@@ -217,7 +217,7 @@ class TestChoosing:
         assert before
         with pytest.raises(InputError, match="there is no person 3; 2 found"):
             process(two_people_clip, out, config(person=3))
-        with pytest.raises(InputError, match="nobody was found at"):
+        with pytest.raises(InputError, match="nobody who can be followed was found at"):
             process(two_people_clip, out, config(person_at="2,2"))
         with pytest.raises(InputError, match="there is no frame 99"):
             process(two_people_clip, out, config(box="2,2,50,50,99"))

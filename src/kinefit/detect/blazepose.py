@@ -109,11 +109,12 @@ def read_model(path: Path) -> bytes:
                 content = bundle.read(_LANDMARKS_IN_TASK)
     except FileNotFoundError as error:
         raise InputError(path, "there is no such model file", hint) from error
-    except (OSError, KeyError, BadZipFile) as error:
+    except (OSError, KeyError, RuntimeError, BadZipFile) as error:
         raise InputError(path, f"it is not a model ({error})", hint) from error
     try:
-        LandmarkNetwork(content, masks=True)  # whole: what is cut from it later is known to fit
-    except (ValueError, RuntimeError, KeyError) as error:
+        LandmarkNetwork(content, masks=True)
+        LandmarkNetwork(content)
+    except (ValueError, RuntimeError, LookupError) as error:
         reason = f"it is not BlazePose's landmark network ({str(error).splitlines()[0]})"
         raise InputError(path, reason, hint) from error
     return content

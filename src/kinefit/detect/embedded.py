@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from kinefit import __version__
 from kinefit.detect.blazepose import NAMES, LandmarkNetwork, Pose, read_model, weights
 from kinefit.detect.follow import Follower, Key, Lost, Networks, Seen, State
 from kinefit.detect.looks import PARTS
@@ -67,7 +68,9 @@ class BlazePoseDetector:
         networks = Networks(model, self.best)
         follower = Follower(networks, info.rate_hz, self.threads or cores(), work.state)
         with ahead(clip.frames(skip=work.count)) as frames:
-            for frame, seen in follower.over(frames):
+            # Of interlaced video fewer frames come than are skipped.
+            new = (frame for frame in frames if frame.index > work.last)
+            for frame, seen in follower.over(new):
                 work.add(frame.index, frame.rgb is None, seen)
                 if follower.state.row + 1 == work.count and work.waiting >= self.chunk:
                     work.store(follower.state)
@@ -88,8 +91,9 @@ class BlazePoseDetector:
         with clip.path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         part = {name: value for name, value in asdict(clip).items() if name != "path"}
-        network = hashlib.sha256(model or b"").hexdigest()
-        return f"{content} {part} {self.source} {network}"
+        networks = weights("pose_detection") + (model or weights("pose_landmark_full"))
+        used = hashlib.sha256(networks).hexdigest()
+        return f"{content} {part} {self.source} {used} {__version__}"
 
 
 class PictureDetector:
@@ -105,7 +109,7 @@ class PictureDetector:
 
 
 def mask_network(model: Path | None) -> LandmarkNetwork:
-    """The same network, for the masks of people whose places are known."""
+    """The "full" network, or another, for the masks of people whose places are known."""
     return LandmarkNetwork(None if model is None else read_model(model), masks=True)
 
 
@@ -131,6 +135,7 @@ class _Work:
             self._chunks.append({name: stored[name] for name in _STORED})
             self.state = _state_from(stored)
         self.count = sum(len(chunk["frame"]) for chunk in self._chunks)
+        self.last = int(self._chunks[-1]["frame"][-1]) if self._chunks else -1
         self._rows: list[tuple[int, bool, list[Seen]]] = []
 
     @property

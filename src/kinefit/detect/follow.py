@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from threading import local
 from typing import NamedTuple
 
 import cv2
@@ -108,7 +107,7 @@ class Follower:
         self.step = int(np.clip(round(self._rate * KEY_S), 1, MOST))
         self.state = state or State()
         self._threads = threads
-        self._own = local()
+        self._free: list[tuple[PersonNetwork, LandmarkNetwork]] = []  # for whichever thread
 
     def over(self, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, list[Seen]]]:
         """Who is in each frame, in order; `state` is then that of the last key frame given out."""
@@ -138,7 +137,8 @@ class Follower:
         good = [i for i, frame in enumerate(block) if frame.rgb is not None]
         group = _Group(block)
         if not good:
-            return group, State(start + len(block) - 1, (), state.lost, state.deep)
+            hidden = [Lost(key.seen.pose.place, state.row) for key in state.keys]
+            return group, State(start + len(block) - 1, (), (*state.lost, *hidden), state.deep)
         at = good[-1]
         rgb, row = block[at].rgb, start + at
         assert rgb is not None
@@ -208,7 +208,7 @@ class Follower:
         """
         height, width = rgb.shape[:2]
         halves, *deeper = quarters(width, height)
-        if state.row >= 0:
+        if state.deep >= 0:  # not the first that is searched
             # Where several are, more come and go.
             count = min(_IN_TURN if len(state.keys) > 1 else 1, len(halves))
             turn = count * (row // self.step) + np.arange(count)
@@ -232,11 +232,13 @@ class Follower:
         return new
 
     def _people(self, rgb: Picture, square: FloatArray | None) -> list[Found]:
-        return list(zip(*self._nets()[0](rgb, square), strict=True))
+        with self._nets() as (people, _):
+            return list(zip(*people(rgb, square), strict=True))
 
     def _both(self, rgb: Picture, place: FloatArray) -> tuple[Seen, FloatArray] | None:
         """Who is at a place where somebody was found or expected; None where nobody is."""
-        pose, half = self._nets()[1].both_ways(rgb, place)
+        with self._nets() as (_, landmarks):
+            pose, half = landmarks.both_ways(rgb, place)
         if not pose.found or not is_near(place, pose.place, _NEAR):
             return None
         return Seen(pose, look_of(rgb, pose.values)), half
@@ -299,16 +301,23 @@ class Follower:
     def _once(self, rgb: Picture | None, place: FloatArray, half: FloatArray) -> Seen | None:
         if rgb is None:
             return None
-        pose = self._nets()[1](rgb, place).moved(half)
+        with self._nets() as (_, landmarks):
+            pose = landmarks(rgb, place).moved(half)
         if not pose.found or not is_near(place, pose.place, _NEAR):
             return None
         return Seen(pose, look_of(rgb, pose.values))
 
-    def _nets(self) -> tuple[PersonNetwork, LandmarkNetwork]:
-        if not hasattr(self._own, "nets"):
-            self._own.nets = PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
-        nets: tuple[PersonNetwork, LandmarkNetwork] = self._own.nets
-        return nets
+    @contextmanager
+    def _nets(self) -> Iterator[tuple[PersonNetwork, LandmarkNetwork]]:
+        """Networks that no other thread uses, until the block ends."""
+        try:
+            nets = self._free.pop()
+        except IndexError:
+            nets = PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
+        try:
+            yield nets
+        finally:
+            self._free.append(nets)
 
 
 @contextmanager

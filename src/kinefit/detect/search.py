@@ -56,7 +56,8 @@ def quarters(width: int, height: int) -> list[list[FloatArray]]:
     """
     side = max(width, height) / 2
     levels = [squares(width, height, side)]
-    while (side := side / 2) >= SMALLEST:
+    while side > SMALLEST:
+        side = max(side / 2, SMALLEST)
         levels.append(squares(width, height, side))
     return levels
 

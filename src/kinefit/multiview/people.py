@@ -110,7 +110,10 @@ def find_in_rig(
     if alone and at is None and person in (None, 1):
         nobody = {n: np.full(len(view.timeline), -1) for n, view in views.items()}
         subject = {n: v.persons[0].place if v.persons else nobody[n] for n, v in views.items()}
-        doubt = {n: np.zeros(len(place), bool) for n, place in subject.items()}
+        doubt = {
+            n: view.persons[0].doubt if view.persons else np.zeros(len(view.timeline), bool)
+            for n, view in views.items()
+        }
         found = (Candidate(subject, doubt),) if any(shares) else ()
         return _chosen(views, found, person, at)
     people = tuple(

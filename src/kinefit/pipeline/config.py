@@ -230,7 +230,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Model of the detector (blazepose: .tflite or .task; mediapipe: .task; rtmlib: .onnx or a
     folder)."""
     quality: Literal["normal", "best"] = "normal"
-    """best: a larger network, and a search for people down to 60 pixels; up to seven times the
+    """best: a larger network, and a search for people down to 60 pixels; up to eight times the
     time. With several cameras points are a fifth nearer to the truth."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
@@ -295,6 +295,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if self.calibration is None and several:
             raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
+        who += ["people all"] if self.people == "all" else []
         if who and self.detector == "mediapipe":
             raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
         for name in ("quality", "save_mask"):
@@ -308,6 +309,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
             raise ValueError("give sync or offsets, not both")
         if self.focal_px is not None and self.fov is not None:
             raise ValueError("give focal_px or fov, not both")
+        own_network = self.detector in ("blazepose", "mediapipe", "rtmlib")
+        if self.detector_model is not None and not own_network:
+            raise ValueError(f"detector {self.detector!r} reads files and has no detector_model")
         reads_files = self.detector not in ("blazepose", "mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
             wants = "needs keypoints" if reads_files else "reads the video, not keypoints"

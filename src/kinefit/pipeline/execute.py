@@ -16,6 +16,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
@@ -165,7 +166,7 @@ class _Execution:
         """
         spawn = get_context("spawn")  # a fork would copy the threads' locks
         done = spawn.Array("q", 2 * len(units))
-        workers = min(len(units), os.cpu_count() or 1)
+        workers = min(len(units), cores())
         with ProcessPoolExecutor(workers, spawn, _start_worker, (done,)) as pool:
             pending: dict[Future[float], _Unit] = {}
             for i, unit in enumerate(units):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ class Pointer:
     high: tuple[float, float]
     frame: int | None = None
     camera: str | None = None
+    flag: str = field(default="--person-at", compare=False)
 
     @classmethod
     def parse(cls, flag: str, text: str, corners: int) -> Pointer:
@@ -49,14 +50,14 @@ class Pointer:
             raise wrong
         xy = np.array(numbers).reshape(-1, 2)
         (x0, y0), (x1, y1) = xy.min(axis=0).tolist(), xy.max(axis=0).tolist()
-        return cls((x0, y0), (x1, y1), None if frame is None else int(frame), match["camera"])
+        return cls((x0, y0), (x1, y1), None if frame is None else int(frame), match["camera"], flag)
 
     def camera_of(self, names: Sequence[str]) -> str:
         """Whose picture it is in, of these cameras; InputError where that is not known."""
         if self.camera in names or (self.camera is None and len(names) == 1):
             return self.camera or names[0]
         hint = f"begin it with one of {', '.join(f'{name}:' for name in names)}"
-        raise InputError("--person-at", "which camera's picture it is in is not known", hint)
+        raise InputError(self.flag, "which camera's picture it is in is not known", hint)
 
     def person_in(self, poses: FloatArray) -> int | None:
         """Which of the persons (N, J, 3) of a frame is there; None for nobody."""
@@ -97,7 +98,7 @@ def by_pointer(
         if not rows:
             first, last = timeline.frame[0], timeline.frame[-1]
             hint = f"frames {first} to {last} are looked at"
-            raise InputError("--person-at", f"there is no frame {pointer.frame}", hint)
+            raise InputError(pointer.flag, f"there is no frame {pointer.frame}", hint)
     for row in rows:
         place = pointer.person_in(points[row])
         mine = [
@@ -107,9 +108,8 @@ def by_pointer(
             return mine[0]
     when = "any frame" if pointer.frame is None else f"frame {pointer.frame}"
     x, y = np.mean([pointer.low, pointer.high], axis=0)
-    reason = f"nobody was found at ({x:g}, {y:g}) in {when}"
-    hint = "point at a trunk, choose by --person, or search more with --quality best"
-    raise InputError("--person-at", reason, hint)
+    reason = f"nobody who can be followed was found at ({x:g}, {y:g}) in {when}"
+    raise InputError(pointer.flag, reason, "point at a trunk, or choose by --person")
 
 
 def _box(pose: FloatArray) -> FloatArray:

@@ -43,7 +43,7 @@ _LOOK_COST = 0.01  # sizes for each unit of difference
 _MET = 0.35  # sizes between the middles of two people below which either could be the other
 _LOOKS_OVER_S = 3.0  # before and after a meeting
 _FEWEST_S = 0.3  # who is seen for less, and in less than half of the frames, is nobody
-_LEAST_WEIGHT = 0.02  # of everybody's: smaller, a track is a detector's error or does not matter
+_LEAST_WEIGHT = 0.02  # of the subject's: smaller, a track is a detector's error or does not matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,8 @@ def people_in_view(
     fewest = _fewest(time)
     kept = [
         i for i in np.argsort(-shares, kind="stable").tolist()
-        if shares[i] >= _LEAST_WEIGHT and sum(len(t.entries) for t in persons[i]) >= fewest
+        if weights[i] >= _LEAST_WEIGHT * weights.max()
+        and sum(len(t.entries) for t in persons[i]) >= fewest
     ]  # fmt: skip
     return tuple(_person(persons[i], len(points), float(shares[i])) for i in kept)
 

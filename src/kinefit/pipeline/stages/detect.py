@@ -12,11 +12,12 @@ from kinefit.detect import Detector, make_detector
 from kinefit.detect.blazepose import region
 from kinefit.detect.embedded import cores, mask_network
 from kinefit.detect.overlap import ahead
+from kinefit.io.people import People
 from kinefit.io.video import VideoWriter
 from kinefit.pipeline.artifacts import load_arrays, save_people
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
-from kinefit.types import FloatArray, InputError
+from kinefit.types import FloatArray, InputError, NobodyFound
 
 WITH_DEPTH = ("blazepose", "mediapipe")  # detectors that give bodies in metres, too
 _MASK_QUALITY = 10  # x264 rate factor: the grey levels stay within a few steps of the mask's
@@ -28,7 +29,13 @@ def detect(context: Context) -> None:
     # Each video has a process of its own, as many at a time as there are cores.
     threads = max(1, cores() // len(context.job.inputs)) if several else None
     detector = detector_of(context.camera, context.config, several=several, threads=threads)
-    people = detector.people(context.clip, progress=context.progress, checkpoint=context.partial)
+    clip, folder = context.clip, context.partial
+    try:
+        people = detector.people(clip, progress=context.progress, checkpoint=folder)
+    except NobodyFound:
+        if not several:  # the other cameras may show somebody
+            raise
+        people = People(detector.names, clip.timeline().frame[:0], (), source=detector.source)
     save_people(context.internal(f"people_{context.camera}.npz"), people)
 
 
@@ -46,7 +53,8 @@ def masks(context: Context) -> None:
     person was not found (or that is damaged) is black.
     """
     network, info = mask_network(context.config.detector_model), context.clip.probe()
-    place = load_arrays(context.read_internal(f"place_{context.camera}.npz"))["place"]
+    places = load_arrays(context.read_internal(f"place_{context.camera}.npz"))["place"]
+    place_of = dict(zip(context.clip.timeline().frame.tolist(), places, strict=True))
     black = np.zeros(info.size[::-1], np.uint8)
     path = context.new("_mask.mp4", context.camera)
     rate = info.rate_hz if np.isfinite(info.rate_hz) else 30.0
@@ -56,10 +64,11 @@ def masks(context: Context) -> None:
     ):
         for row, frame in enumerate(frames):
             grey = black
-            if frame.rgb is not None and np.isfinite(place[row]).all():
-                mask = network(frame.rgb, place[row]).mask
+            place = place_of.get(frame.index)
+            if frame.rgb is not None and place is not None and np.isfinite(place).all():
+                mask = network(frame.rgb, place).mask
                 assert mask is not None  # it was asked for
-                grey = _in_picture(mask, place[row], info.size)
+                grey = _in_picture(mask, place, info.size)
             video.add(np.repeat(grey[..., None], 3, axis=-1), frame.time)
             context.progress(row + 1, info.n_frames)
 

@@ -127,7 +127,8 @@ _ROOM = 0.12  # of the person's height, around the box of their points
 
 def _people(context: Context, world: Mapping[str, Any]) -> list[Someone]:
     """Everybody in the recording with a picture of each; empty where there is one person."""
-    people = world.get("people", [])[:_MOST_PEOPLE]
+    people = world.get("people", [])
+    people = [one for i, one in enumerate(people) if i < _MOST_PEOPLE or one["chosen"]]
     if len(people) < 2:
         return []
     found = []
@@ -145,7 +146,9 @@ def _thumbnail(context: Context, best: Mapping[str, Any]) -> Picture | None:
     if not best:
         return None
     clip = context.clips[best["camera"]]
-    rgb = next(clip.pictures_at(np.array([best["time"]])), None)
+    # From there on, so that what comes before is not decoded; half a millisecond of rounding.
+    start_s = max(best["time"] * clip.slowmo - 0.0005, 0.0)
+    rgb = next(replace(clip, start_s=start_s, end_s=None, every=1).frames()).rgb
     if rgb is None:
         return None
     box = np.array(best["box"]).reshape(2, 2)
