@@ -37,7 +37,9 @@ _SHOWN = 20  # frames that are told one by one; all of them are in the report
 @fit.command("image")
 @with_options(PictureOptions)
 def fit_image(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures of one person each.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures. Of several people: --person, --people all.")
+    ],
     out_folder: OutFolder = None,
     focal_px: Annotated[
         float | None, typer.Option(help="Focal length in pixels; 5000 where nothing is known.")

@@ -58,7 +58,7 @@ def pairs(
     processes: Processes = None,
     **options: Any,
 ) -> None:
-    """What MediaPipe says beside what is true, picture by picture: training samples."""
+    """What the detector says beside what is true, picture by picture: training samples."""
     from kinefit.api import make_pairs
 
     chosen = checked(PairOptions, options)
@@ -76,7 +76,7 @@ def errors(
         Path, typer.Option("--out", help="Model to write, for kinefit.synth.detector_errors.draw.")
     ] = Path("detector_errors.safetensors"),
 ) -> None:
-    """Fit a model of MediaPipe's error, which draws detections without rendering."""
+    """Fit a model of the detector's error, which draws detections without rendering."""
     from kinefit.api import fit_detector_errors
 
     rows = fit_detector_errors(pairs_folder, out_file)

@@ -1,6 +1,6 @@
 """BlazePose on LiteRT: finds people in a picture, and 33 landmarks of each.
 
-The two networks are MediaPipe's (`kinefit/weights/pose_*.md`). What is done before and after them
+The networks are MediaPipe's (`kinefit/weights/pose_*.md`). What is done before and after them
 follows their published descriptions: Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body
 Pose tracking" (arXiv:2006.10204: where a person is, is told by the mid-hip and a point on the
 circle around the whole body); Grishchenko et al. 2022, "BlazePose GHUM Holistic" (arXiv:2206.11678:

@@ -1,6 +1,6 @@
 """Decoding ahead in a thread of its own, a few frames at a time.
 
-PyAV, MediaPipe and onnxruntime leave Python's lock while they work, so threads suffice.
+PyAV, LiteRT and onnxruntime leave Python's lock while they work, so threads suffice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Frames waiting: enough to ride over one slow frame (a key frame, the first
-# inference), little enough that 4K frames (25 MB) stay small beside the network.
+# Frames waiting: enough to ride over one slow frame (a key frame, the first inference).
 _DEPTH = 4
 _END = object()
 
