@@ -383,3 +383,39 @@ def test_frames_in_which_it_may_be_somebody_else_are_named() -> None:
     doubt[20:] = True
     (found,) = doubts_of(Recorded({"cam": view}, (one,), 1))
     assert found.level == "caution"
+
+
+def test_everybody_is_several_results(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="everybody"):
+        process(tmp_path / "a.mp4", tmp_path / "out", config(people="all"))
+
+
+def test_who_cannot_be_fitted_is_told_and_the_others_are_fitted(
+    two_people_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kinefit import api
+
+    original = api._done
+
+    def done(job, folder, **how):
+        if job.config.person == 1:
+            raise InputError("person", "is hardly seen", "film longer")
+        return original(job, folder, **how)
+
+    monkeypatch.setattr(api, "_done", done)
+    first, second = everybody(two_people_clip, tmp_path / "out", config(), until="observe")
+    assert first.verdict == "unusable"
+    assert "hardly seen" in str(first.findings[0])
+    assert (second.folder / "two_raw_landmarks.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"detector": "mediapipe", "people": "all"}, "people all"),
+        ({"detector": "coco", "keypoints": "k.json", "detector_model": "m.onnx"}, "reads files"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(options: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        config(**options)

@@ -331,3 +331,15 @@ def test_many_frames_take_no_more_time_each() -> None:
     seconds(30)  # imports
     short, long = seconds(250), seconds(1000)
     assert long < 4 * 3 * short  # linear: 4; quadratic: 16
+
+
+def test_in_a_crowd_nobody_is_too_little() -> None:
+    """Everybody is compared with the subject, not with the sum of all."""
+    rng = np.random.default_rng(0)
+    figure = rng.uniform((-5, -20), (5, 20), (17, 2))
+    points = []
+    for _ in range(12):
+        poses = np.full((60, 17, 3), 0.8)
+        poses[..., :2] = figure + np.arange(60)[:, None, None] * (60.0, 0) + rng.normal(0, 0.1, 2)
+        points.append(poses)
+    assert len(people_in_view(points, np.arange(12) / 30.0)) == 60
