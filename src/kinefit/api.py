@@ -37,27 +37,10 @@ if TYPE_CHECKING:
     from kinefit.synth.pairs import make_pairs
 
 __all__ = [
-    "DEMO_OPTIONS",
-    "RunResult",
-    "angles_of_file",
-    "augment_file",
-    "demo_video",
-    "demo_views",
-    "evaluate_angles_of_file",
-    "evaluate_limbs",
-    "evaluate_poses_of_file",
-    "evaluate_run",
-    "everybody",
-    "export_motion",
-    "export_smpl_body",
-    "fit",
-    "fit_detector_errors",
-    "fit_frames",
-    "fit_marker_file",
-    "fit_pictures",
-    "inverse_kinematics_of_file",
-    "make_pairs",
-    "make_scenes",
+    "DEMO_OPTIONS", "RunResult", "angles_of_file", "augment_file", "demo_video", "demo_views",
+    "evaluate_angles_of_file", "evaluate_limbs", "evaluate_poses_of_file", "evaluate_run",
+    "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
+    "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
     "process",
 ]  # fmt: skip
 

@@ -8,9 +8,10 @@ import pytest
 
 from kinefit.io.people import People
 from kinefit.skeletons import skeleton
-from kinefit.tracking.identity import TrackedPerson, find_people, person_number
+from kinefit.tracking.choose import by_number
+from kinefit.tracking.identity import TrackedPerson, check_anybody, find_people
 from kinefit.tracking.view_people import ViewPeople, people_in_views
-from kinefit.types import Camera, CameraRig, InputError, InvalidData, Timeline
+from kinefit.types import Camera, CameraRig, InputError, IntArray, InvalidData, Timeline
 
 from ..multiview.scene import NAMES, SIZE, Scene, ring, walker
 
@@ -103,12 +104,12 @@ def test_a_bystander_before_one_camera_is_not_the_subject() -> None:
     way = np.stack([0.8 * np.sin(time), 0.8 * np.cos(time)], axis=-1)
     scene.add(walker(way, time), drop=0.1, frames=range(10, 140))
     paths = find(scene)
-    subject = paths[person_number(paths)]
+    subject = paths[by_number(paths, None)]
     assert scene.shown(subject) == 1
     assert scene.errors(subject, 1) == (0, 0)
     assert subject.weight > paths[1].weight
-    assert scene.shown(paths[person_number(paths, 1)]) == 1
-    assert scene.shown(paths[person_number(paths, 2)]) == 0
+    assert scene.shown(paths[by_number(paths, 1)]) == 1
+    assert scene.shown(paths[by_number(paths, 2)]) == 0
 
 
 def test_a_passer_by_does_not_capture_the_track() -> None:
@@ -254,10 +255,10 @@ def test_bad_input() -> None:
     paths = find_people(scene.rig, NAMES, nobody, scene.time)
     assert paths == ()
     with pytest.raises(InputError, match="no two cameras see the same person"):
-        person_number(paths)
+        check_anybody(paths)
     some = [TrackedPerson(np.zeros((2, 4)), np.zeros((4, 3)), 1.0)] * 3
     with pytest.raises(InputError, match="no person 4; 3 found"):
-        person_number(some, 4)
+        by_number(some, 4)
 
 
 def test_views_of_other_rates_are_matched_by_time() -> None:
@@ -272,7 +273,7 @@ def test_views_of_other_rates_are_matched_by_time() -> None:
         views[name] = ViewPeople(people, Timeline(numbers, frames / RATE), SIZE)
     found = people_in_views(scene.rig, views, np.zeros(3))
     assert len(found) == 3
-    person, places = found[0]
+    places = found[0]
     number = scene.shown(find_people(scene.rig, NAMES, lists, scene.time)[0])
     for c, (name, chosen) in enumerate(places.items()):
         assert len(chosen) == len(views[name].timeline)
@@ -281,8 +282,12 @@ def test_views_of_other_rates_are_matched_by_time() -> None:
             assert scene.number(c, t, int(chosen[frame])) == number
         assert (chosen >= 0).mean() > 0.8
     # With clocks that are wrong by some frames walkers are somebody else, or nobody.
-    late = people_in_views(scene.rig, views, offsets)[0][0]
-    assert (late.place >= 0).sum() < (person.place >= 0).sum()
+    late = people_in_views(scene.rig, views, offsets)[0]
+    assert _shown(late) < _shown(places)
+
+
+def _shown(places: dict[str, IntArray]) -> int:
+    return sum(int((chosen >= 0).sum()) for chosen in places.values())
 
 
 def test_the_points_of_one_view() -> None:

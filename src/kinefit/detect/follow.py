@@ -71,8 +71,8 @@ class Lost:
 class State:
     """All that later frames depend on: what a checkpoint keeps.
 
-    row: of the last key frame; -1 before the first. keys: who is in it. deep: the row of the last
-    search down to the smallest.
+    row: of the last key frame; -1 before the first. keys: who is in it. deep: the row from which
+    the time to the next search down to the smallest counts; below 0 before the first search.
     """
 
     row: int = -1
@@ -107,7 +107,7 @@ class Follower:
         self.step = int(np.clip(round(self._rate * KEY_S), 1, MOST))
         self.state = state or State()
         self._threads = threads
-        self._free: list[tuple[PersonNetwork, LandmarkNetwork]] = []  # for whichever thread
+        self._free = [self._made()]  # for whichever thread
 
     def over(self, frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, list[Seen]]]:
         """Who is in each frame, in order; `state` is then that of the last key frame given out."""
@@ -307,13 +307,16 @@ class Follower:
             return None
         return Seen(pose, look_of(rgb, pose.values))
 
+    def _made(self) -> tuple[PersonNetwork, LandmarkNetwork]:
+        return PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
+
     @contextmanager
     def _nets(self) -> Iterator[tuple[PersonNetwork, LandmarkNetwork]]:
         """Networks that no other thread uses, until the block ends."""
         try:
             nets = self._free.pop()
         except IndexError:
-            nets = PersonNetwork(), LandmarkNetwork(self._networks.landmarks)
+            nets = self._made()
         try:
             yield nets
         finally:

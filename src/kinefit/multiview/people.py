@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kinefit.tracking.choose import Pointer, by_number, by_pointer
-from kinefit.tracking.identity import person_number
+from kinefit.tracking.choose import Pointer, box_of, by_number, by_pointer
+from kinefit.tracking.identity import check_anybody
 from kinefit.tracking.view_people import ViewPeople, people_in_views
-from kinefit.types import BoolArray, CameraRig, FloatArray, InputError, IntArray, PoseTrack, extent
+from kinefit.types import BoolArray, CameraRig, FloatArray, InputError, IntArray, PoseTrack
 
 # Of everybody's weight in a view: with no second person above it, each view shows one, and there is
 # nothing to find out from how the views fit together (which a bad calibration makes impossible).
@@ -69,14 +69,12 @@ class Recorded:
         for name, view in self.views.items():
             for row in np.flatnonzero(person.places[name] >= 0).tolist():
                 pose = view.points[row][person.places[name][row]]
-                box = extent(pose[:, :2])
-                worth = float(np.linalg.norm(box) * np.nanmean(pose[:, 2]))
+                box = box_of(pose)
+                worth = float(np.linalg.norm(box[1] - box[0]) * np.nanmean(pose[:, 2]))
                 if worth > best[0]:
-                    xy = pose[np.isfinite(pose[:, 0]), :2]
-                    corners = [*xy.min(axis=0).tolist(), *xy.max(axis=0).tolist()]
                     frame = int(view.timeline.frame[row])
                     time = float(view.timeline.time[row])
-                    box_px = [round(c) for c in corners]
+                    box_px = [round(c) for c in box.ravel().tolist()]
                     best = worth, {"camera": name, "frame": frame, "time": time, "box": box_px}
         return best[1]
 
@@ -118,9 +116,9 @@ def find_in_rig(
         return _chosen(views, found, person, at)
     people = tuple(
         Candidate(places, {n: np.zeros(len(place), bool) for n, place in places.items()})
-        for _, places in people_in_views(rig, views, offsets_s)
+        for places in people_in_views(rig, views, offsets_s)
     )
-    person_number(people, None)  # raises where nobody is seen twice
+    check_anybody(people)
     return _chosen(views, people, person, at)
 
 

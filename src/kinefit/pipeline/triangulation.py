@@ -16,7 +16,8 @@ from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_s
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.preflight import check_views
 from kinefit.pipeline.stages.observe import calibration_of
-from kinefit.tracking.identity import find_people, person_number
+from kinefit.tracking.choose import by_number
+from kinefit.tracking.identity import check_anybody, find_people
 from kinefit.types import InputError
 
 
@@ -64,7 +65,8 @@ def triangulate_file(
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):
         paths = find_people(rig, found.names, found.views, found.timeline.time)
-        one = paths[person_number(paths, options.person)].points(found.views)
+        check_anybody(paths)
+        one = paths[by_number(paths, options.person)].points(found.views)
         xy, score = one[..., :2], np.nan_to_num(one[..., 2])
         notes.append(f"{len(paths)} persons in the scene; this is number {options.person or 1}")
     else:

@@ -61,7 +61,7 @@ class Pointer:
 
     def person_in(self, poses: FloatArray) -> int | None:
         """Which of the persons (N, J, 3) of a frame is there; None for nobody."""
-        boxes = {i: _box(pose) for i, pose in enumerate(poses) if all_finite(pose).any()}
+        boxes = {i: box_of(pose) for i, pose in enumerate(poses) if all_finite(pose).any()}
         if self.low != self.high:
             overlap = {
                 i: _overlap(box, np.array([self.low, self.high])) for i, box in boxes.items()
@@ -112,7 +112,7 @@ def by_pointer(
     raise InputError(pointer.flag, reason, "point at a trunk, or choose by --person")
 
 
-def _box(pose: FloatArray) -> FloatArray:
+def box_of(pose: FloatArray) -> FloatArray:
     """(2, 2) left upper and right lower corner of the points, pixels."""
     xy = pose[all_finite(pose), :2]
     return np.stack([xy.min(axis=0), xy.max(axis=0)])

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from kinefit.skeletons.limbs import ends, limbs, limbs_among
-from kinefit.tracking.choose import by_number
 from kinefit.tracking.person_detections import PersonDetections
 from kinefit.tracking.track import Entry, Track
 from kinefit.tracking.tracks import track_people
@@ -29,8 +27,6 @@ from kinefit.types import (
     true_runs,
 )
 from kinefit.types.arrays import freeze_arrays
-
-T = TypeVar("T")
 
 # A track that was lost goes on as the one that begins nearest to where it was expected: within this
 # many metres, and as many more for each second unseen (a brisk walk)...
@@ -113,15 +109,11 @@ def find_people(
     return tuple(_person(tracks[i], seen, len(rig), len(time), float(share[i])) for i in order)
 
 
-def person_number(people: Sequence[T], person: int | None = None) -> int:
-    """The place among `people` of the subject (None), or of that number, counted from 1.
-
-    Raises InputError when there is nobody, or nobody of that number.
-    """
+def check_anybody(people: Sequence[object]) -> None:
+    """Raise InputError where `find_people` found nobody."""
     if not people:
         hint = "check that calibration, synchronisation and videos belong together"
         raise InputError("people", "no two cameras see the same person at the same time", hint)
-    return by_number(people, person)
 
 
 def _check(

@@ -63,11 +63,6 @@ class ImagePerson:
         freeze_arrays(self, np.int64, place=(None,))
         freeze_arrays(self, np.bool_, doubt=(len(self.place),))
 
-    @property
-    def seen(self) -> float:
-        """The share of the frames that show the person."""
-        return float((self.place >= 0).mean())
-
 
 def people_in_view(
     points: Sequence[FloatArray], time: FloatArray, looks: Sequence[FloatArray] | None = None

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from kinefit.io.people import People
-from kinefit.tracking.identity import TrackedPerson, find_people
+from kinefit.tracking.identity import find_people
 from kinefit.tracking.image_people import ImagePerson, people_in_view
 from kinefit.types import (
     CameraRig,
@@ -87,9 +87,9 @@ class ViewPeople:
 
 def people_in_views(
     rig: CameraRig, views: Mapping[str, ViewPeople], offsets_s: FloatArray
-) -> list[tuple[TrackedPerson, dict[str, IntArray]]]:
-    """Everybody whom two cameras see, the subject first: who that is, and camera -> (T,) the
-    person's place in the lists of its frames.
+) -> list[dict[str, IntArray]]:
+    """Everybody whom two cameras see, the subject first: camera -> (T,) the person's place in the
+    lists of its frames, -1 where they are not.
 
     views: of all cameras of the rig, in its order. offsets_s: (C,) seconds to add to each camera's
     clock, which counts from the first frame of its video.
@@ -111,7 +111,7 @@ def people_in_views(
             seen = (rows >= 0) & (place >= 0)  # of two moments in a frame one may miss
             chosen[rows[seen]] = place[seen]
             places[name] = chosen
-        found.append((person, places))
+        found.append(places)
     return found
 
 
