@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kinefit.io.atomic import PARTIAL
+from kinefit.pipeline.config import checked
 from kinefit.skeletons import skeleton
 from kinefit.synth import pairs
 from kinefit.synth.pairs import FIELDS, Shard, make_pairs, read_pairs, unit_torso
@@ -211,3 +212,45 @@ def test_shards_of_different_options_are_not_mixed(copy: Path, tmp_path: Path) -
     shutil.copy(tmp_path / "drawn" / "pairs_00000.npz", copy / "pairs_00001.npz")
     with pytest.raises(InputError, match="different options"):
         read_pairs(copy)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    out = tmp_path_factory.mktemp("clips")
+    options = OPTIONS.model_copy(
+        update={"consecutive": True, "views": 2, "treadmill": False, "count": 1}
+    )
+    assert made_here(out, options) == [out / "pairs_00000.npz"]
+    return read_pairs(out)
+
+
+def test_consecutive_rows_are_the_frames_of_each_view(clips: dict[str, np.ndarray]) -> None:
+    assert clips["view"].tolist() == [0] * 10 + [1] * 10
+    assert np.allclose(clips["time_s"], np.tile(np.arange(10) / 20, 2))
+    for view in (0, 1):
+        mine = clips["view"] == view
+        assert (clips["camera_R"][mine] == clips["camera_R"][mine][0]).all()
+        # A squat: the hips sink or rise from frame to frame, in the picture too.
+        hips = clips["true_33"][mine][:, BLAZE.index("LHip"), 1]
+        assert np.abs(np.diff(hips)).max() > 0
+
+
+def test_the_detector_follows_through_a_clip(clips: dict[str, np.ndarray]) -> None:
+    """What it says hangs together as the truth does: within 2 % of the picture from it."""
+    found = np.isfinite(clips["detected_33"]).all(axis=(1, 2))
+    assert found.mean() > 0.9
+    knees = [BLAZE.index("LKnee"), BLAZE.index("RKnee")]
+    off = np.linalg.norm(clips["detected_33"] - clips["true_33"], axis=-1)[found][:, knees]
+    assert np.median(off) < 0.03 * OPTIONS.height
+
+
+def test_contacts_are_known_where_the_floor_is(
+    clips: dict[str, np.ndarray], rows: dict[str, np.ndarray]
+) -> None:
+    assert clips["contact"].mean() > 0.8  # heels and toes of a squat stand
+    assert np.isnan(rows["contact"]).all()  # OPTIONS is on a treadmill
+
+
+def test_drawn_rows_have_no_clips() -> None:
+    with pytest.raises(InputError, match="exclude"):
+        checked(PairOptions, {"drawn": True, "consecutive": True})

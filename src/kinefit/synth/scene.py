@@ -166,6 +166,15 @@ def sample_scene(
     )
 
 
+def moving_person(
+    rng: np.random.Generator, options: SynthOptions, body: BodyModel, library: Mapping[str, Clip]
+) -> tuple[FloatArray, MovingBody]:
+    """A random person's shape (S,) and motion, without a scene around them."""
+    shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
+    motion = _sample_motion(rng, options, _chosen(library, options.clip))
+    return shape, _moving_body(motion, library, body, shape, _sample_place(rng, 0), options)
+
+
 def _chosen(library: Mapping[str, Clip], part: str | None) -> list[list[str]]:
     """Names of kinefit's own motions, and of recorded ones, that contain `part`."""
     names = sorted(name for name in library if part is None or part in name)
@@ -266,7 +275,7 @@ def _sample_cameras(
         focal = rng.uniform(options.focal_min, options.focal_max)
         camera = sample_camera(
             rng, f"cam{c + 1:02d}", options.size, around, azimuth, focal,
-            options.distance, options.lens,
+            options.distance, options.lens, options.elevation,
         )  # fmt: skip
         given = miscalibrated(
             camera, rng, options.calibration_turn, options.calibration_shift,

@@ -57,6 +57,8 @@ class SynthOptions(Options):
     """Farthest camera, in distances at which a person fills the image."""
     lens: bool = False
     """Distorting lenses, as phones have them."""
+    elevation: float = Field(0.0, ge=0, le=75)
+    """Half of the cameras look down on people, from up to this many degrees above them."""
     handheld: bool = False
     """Cameras sway as hands do (else they stand still)."""
     shutter: Share = 0.3
@@ -103,6 +105,9 @@ class PairOptions(SynthOptions):
     """Rows, at least."""
     drawn: bool = False
     """Sample detections from the model of the detector's error, without rendering."""
+    consecutive: bool = False
+    """Rows are all frames of each view, in which the detector follows people as in a video: their
+    errors last as they really do. A shard is then one scene."""
 
     views: int = Field(3, ge=1, le=16)
     """Cameras of a scene."""
@@ -114,3 +119,9 @@ class PairOptions(SynthOptions):
     """Longest, mm."""
     distance: float = Field(2.5, ge=1, le=10)
     """Farthest camera, in distances at which a person fills the image."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PairOptions:
+        if self.drawn and self.consecutive:
+            raise ValueError("drawn and consecutive exclude each other")
+        return self

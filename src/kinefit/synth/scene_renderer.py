@@ -58,7 +58,7 @@ class SceneRenderer:
 
     def render(self, first: int, count: int) -> list[list[RenderedFrame]]:
         """`count` frames from `first` on: a list of the cameras' images for each."""
-        by_camera = [self._camera_frames(c, first, count) for c in range(len(self.scene.cameras))]
+        by_camera = [self.render_view(c, first, count) for c in range(len(self.scene.cameras))]
         return [list(row) for row in zip(*by_camera, strict=True)]
 
     def visibility_pass(self, frame: int) -> list[RenderedFrame]:
@@ -72,7 +72,8 @@ class SceneRenderer:
             out.append(RenderedFrame(NO_PICTURE, encode(self._labels(shot)), *seen, camera))
         return out
 
-    def _camera_frames(self, c: int, first: int, count: int) -> list[RenderedFrame]:
+    def render_view(self, c: int, first: int, count: int) -> list[RenderedFrame]:
+        """`count` frames of camera `c` from `first` on."""
         spec = self.scene.cameras[c]
         step = 1 / self.scene.options.rate
         times = np.asarray(np.arange(first, first + count) * step + spec.offset_s, np.float64)
@@ -106,7 +107,7 @@ class SceneRenderer:
     def keypoints(self, times: FloatArray) -> list[FloatArray]:
         """(N, K, 3) metres, world: the points of each person at `times` (N,) seconds."""
         return [
-            points.at(*moving.at(times), np.zeros(0))[0]
+            points.keypoints_at(*moving.at(times), np.zeros(0))
             for moving, points in zip(self.scene.moving, self._points, strict=True)
         ]
 
