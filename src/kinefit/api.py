@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from kinefit.synth.detector_error_fit import fit_file as fit_detector_errors
     from kinefit.synth.make import make_scenes
     from kinefit.synth.pairs import make_pairs
+    from kinefit.train.convert.aistpp import convert_aistpp
+    from kinefit.train.convert.panoptic import convert_panoptic
 
 __all__ = [
-    "DEMO_OPTIONS", "RunResult", "angles_of_file", "augment_file", "demo_video", "demo_views",
-    "evaluate_angles_of_file", "evaluate_limbs", "evaluate_poses_of_file", "evaluate_run",
+    "DEMO_OPTIONS", "RunResult", "angles_of_file", "augment_file", "convert_aistpp",
+    "convert_panoptic", "demo_video", "demo_views", "evaluate_angles_of_file", "evaluate_limbs",
+    "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
     "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
     "process",
@@ -46,6 +49,8 @@ __all__ = [
 
 # Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
 _ELSEWHERE = {
+    "convert_aistpp": "train.convert.aistpp.convert_aistpp",
+    "convert_panoptic": "train.convert.panoptic.convert_panoptic",
     "evaluate_limbs": "evaluate.run_scores.score_limbs",
     "evaluate_poses_of_file": "evaluate.point_files.score_poses",
     "evaluate_run": "evaluate.run_scores.score_run",

@@ -202,3 +202,11 @@ def test_a_list_that_becomes_a_set_again_and_again_is_refused():
 def test_a_dict_is_not_copied_by_ordered_dict():
     with pytest.raises(InputError, match="OrderedDict with an argument"):
         loads(b"ccollections\nOrderedDict\n((dtR.", source="a.pkl")
+
+
+def test_the_number_of_steps_is_limited(tmp_path):
+    path = tmp_path / "long.pickle"
+    path.write_bytes(pickle.dumps(list(range(2000))))
+    with pytest.raises(InputError, match="over 1000 steps"):
+        read_pickle(path, max_steps=1000)
+    assert read_pickle(path, max_steps=10_000) == list(range(2000))

@@ -30,6 +30,7 @@ from kinefit.cli.evaluate import evaluate
 from kinefit.cli.fit import fit
 from kinefit.cli.front_page import new_app
 from kinefit.cli.synth import synth
+from kinefit.cli.train import train
 from kinefit.pipeline.config import RunConfig, read_config, run_config
 from kinefit.types import InputError, Subject
 
@@ -39,6 +40,7 @@ app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
 app.add_typer(export, name="export")
 app.add_typer(synth, name="synth")
+app.add_typer(train, name="train")
 
 _WORST = 5  # markers that `ik` shows
 

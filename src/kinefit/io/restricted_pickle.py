@@ -30,7 +30,7 @@ from kinefit.types import InputError
 
 MAX_BYTES = 2**28  # a body model's arrays take a tenth of it
 _MAX_DEPTH = 40
-_MAX_OPCODES = 20_000_000  # a list of ten million numbers; scanned in about ten seconds
+MAX_STEPS = 20_000_000  # a list of ten million numbers; scanned in about ten seconds
 _MAX_GROWTH = 4  # arrays per byte of file; chumpy's array within an array comes to two or three
 
 # Persistent references, the extension registry, out-of-band buffers, and calls other than REDUCE
@@ -49,27 +49,27 @@ _LookUp = Callable[[str, str], Any]
 _HINT = "ask for the numbers in another format, or save them as NumPy .npz"
 
 
-def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Any:
+def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES, max_steps: int = MAX_STEPS) -> Any:
     """The data in a pickle file of any protocol (0-5), as Python wrote it; see `loads`."""
     path = Path(path)
-    return loads(read_bytes(path, max_bytes), source=path)
+    return loads(read_bytes(path, max_bytes), source=path, max_steps=max_steps)
 
 
-def loads(content: bytes, *, source: str | Path) -> Any:
+def loads(content: bytes, *, source: str | Path, max_steps: int = MAX_STEPS) -> Any:
     """What a pickle says, if it is numbers, text, lists, tuples, sets, dicts and numpy arrays.
 
     Arrays and numpy scalars of booleans, numbers, text and (nested) objects of these kinds come
     back as such. Matrices of scipy.sparse (csc, csr, coo) come back as sparse arrays of the same
     format, chumpy's Ch, Select, Reshape and transpose as the array they stand for. Everything
     else is refused, unused or not. Text of Python 2 is read as Latin-1 (its arrays from protocol
-    1 on).
+    1 on). max_steps: opcodes; each may take some dozen bytes of memory.
 
     Raises InputError, naming `source` and what was found, for any other class or function, for
     arrays whose stated size is not that of their bytes, for bytes that are used over and over to
     fill the memory, for nesting beyond 40 levels, and for a damaged file. Nothing of a refused
     file has been executed.
     """
-    raw = execute(content, source, _looked_up, refused=_REFUSED)
+    raw = execute(content, source, _looked_up, refused=_REFUSED, max_steps=max_steps)
     return _Builder(source, _MAX_GROWTH * len(content)).build(raw, 0)
 
 
@@ -81,6 +81,7 @@ def execute(
     allowed: frozenset[str] | None = None,
     refused: frozenset[str] = frozenset(),
     refer: Callable[[Any], Any] | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Any:
     """What a pickle makes when the names in it stand for what `look_up` returns.
 
@@ -90,7 +91,7 @@ def execute(
 
     Raises InputError, naming `source`, for a name or opcode that is refused and for damage.
     """
-    _scan(content, source, allowed, refused)
+    _scan(content, source, allowed, refused, max_steps)
     try:
         return _Machine(content, source, look_up, refer).load()
     except InputError:
@@ -107,7 +108,11 @@ def _refuse(source: str | Path, what: str) -> NoReturn:
 
 
 def _scan(
-    content: bytes, source: str | Path, allowed: frozenset[str] | None, refused: frozenset[str]
+    content: bytes,
+    source: str | Path,
+    allowed: frozenset[str] | None,
+    refused: frozenset[str],
+    max_steps: int,
 ) -> None:
     """Refuse what no data needs, before anything runs."""
     try:
@@ -117,8 +122,8 @@ def _scan(
             # The unpickler makes room for the highest index at once: 40 bytes could ask for 32 GB.
             if opcode.name in _MEMO_INDEX and int(argument or 0) > len(content):
                 _refuse(source, f"the pickle numbers an object {argument}")
-            if count > _MAX_OPCODES:
-                _refuse(source, f"the pickle has over {_MAX_OPCODES} steps")
+            if count > max_steps:
+                _refuse(source, f"the pickle has over {max_steps} steps")
     except (ValueError, TypeError, IndexError, UnicodeError, OverflowError) as error:
         reason = f"is not a pickle or a damaged one ({error})"
         raise InputError(source, reason, "copy it again") from error
