@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "fit": "Fit a body: Anny, or one from your own files.",
     "export": "Fitted motion and bodies for other programs.",
     "synth": "Render video of people with known ground truth, and training data from it.",
-    "train": "Training data from data sets of your own.",
+    "train": "Train networks that lift; training data from data sets of your own.",
 }
 
 

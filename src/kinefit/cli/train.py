@@ -1,7 +1,8 @@
-"""`kinefit train`: what models are trained on."""
+"""`kinefit train`: networks that lift, and what they are trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,9 @@ from kinefit.cli.console import err, out, stage_progress
 if TYPE_CHECKING:
     from kinefit.train.convert.rows import Conversion
 
-train = typer.Typer(no_args_is_help=True, help="Training data from data sets of your own.")
+train = typer.Typer(
+    no_args_is_help=True, help="Train networks that lift; training data from data sets of your own."
+)
 convert = typer.Typer(
     no_args_is_help=True,
     short_help="Data sets to training rows.",
@@ -72,6 +75,65 @@ def panoptic(
             folder, out_folder, views=_names(views), processes=processes, progress=progress
         )
     _show(made)
+
+
+Pairs = Annotated[
+    list[Path], typer.Argument(metavar="PAIRS...", help="Folders of `synth pairs --consecutive`.")
+]
+
+
+@train.command("pof-data")
+def pof_data(
+    pairs: Pairs,
+    out_folder: OutFolder,
+    parts: Annotated[
+        int, typer.Option(min=0, help="Drawn beside the rendered: parts of 200 clips of 96 frames.")
+    ] = 0,
+    motion: Annotated[
+        Path | None, typer.Option(help="Motion capture for these, as of `synth --motion`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    processes: Processes = None,
+) -> None:
+    """Clips to train lifters with: rendered ones, and any number drawn with the errors of those."""
+    from kinefit.train.lift.data import Drawing, make_data
+
+    with stage_progress() as progress:
+        drawing = Drawing(parts, seed, motion)
+        make_data(out_folder, pairs, drawing, processes=processes, progress=progress)
+    out.print(f"{out_folder}: ready", markup=False)
+
+
+@train.command()
+def pof(
+    data: Annotated[Path, typer.Option(help="Folder of `train pof-data`.")],
+    held_out: Annotated[
+        Path, typer.Option(help="The same of other subjects: judged, never learned from.")
+    ],
+    out_folder: OutFolder,
+    model: Annotated[
+        str, typer.Option(help="sequence, transformer, gcn, semgcn or semgcn-temporal.")
+    ] = "sequence",
+    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 20_000,
+    batch: Annotated[int, typer.Option(min=1, help="Windows of 81 frames a step.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after these; the same command goes on.")
+    ] = None,
+) -> None:
+    """Train a network that lifts: checkpoints, metrics.jsonl, and an ONNX file at every stop."""
+    from kinefit.train.lift.train_pof import train_pof
+
+    def show(step: int, scores: Mapping[str, float]) -> None:
+        told = ("clean", "feet", "z_sign", "up")
+        line = "  ".join(f"{name} {scores[name]:.3f}" for name in told)
+        out.print(f"step {step}  {line}", markup=False)
+
+    file = train_pof(
+        data, held_out, out_folder, model=model, steps=steps, batch=batch, seed=seed,
+        minutes=minutes, progress=show,
+    )  # fmt: skip
+    out.print(str(file), markup=False)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -9,7 +9,9 @@ import numpy as np
 from kinefit.body.contact import FEET, point_speed, standing_probability
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.rotations import unit
-from kinefit.metric.placement import Placement, place_in_world
+from kinefit.lift import Lifted, Lifter
+from kinefit.metric.gravity import Up
+from kinefit.metric.placement import Placement, camera_intrinsics, place_in_world
 from kinefit.types import CameraRig, FloatArray, Observations, PoseTrack, Subject
 
 # MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
@@ -65,30 +67,44 @@ def observe_camera(
     tilt_deg: float | None = None,
     roll_deg: float | None = None,
     visibility_min: float = 0.3,
+    lifter: Lifter | None = None,
 ) -> tuple[Observations, Placement]:
     """What one camera that stands still says of one person in the world, and of itself.
 
     subject_height_m: stature, metres. focal_px: focal length, pixels; or fov_deg: degrees seen
     across the longer image side. tilt_deg, roll_deg: the camera's, in (-90, 90). What is None is
     estimated or assumed, and is an unknown of the fit. visibility_min: landmarks scored below it
-    are no evidence; they only help the fit to begin.
+    are no evidence; they only help the fit to begin. lifter: gives directions, contacts, gravity,
+    and better 2D points; without it they are the detector's own and what follows from its motion.
 
     With the observations comes the placement of the landmarks: what was found and assumed.
 
     Raises InputError for a track without 3D landmarks or contradicting options, TooFewPoints when
     no frame has enough points, and InvalidData for a height or angles out of range.
     """
+    lifted, up = None, None
+    if lifter is not None:
+        lifted = lifter.lift(track, camera_intrinsics(track, focal_px, fov_deg)[0])
+        up = _lifted_up(lifted, track)
     world = place_in_world(
         track, Subject(subject_height_m, _ANY_MASS_KG), focal_px=focal_px, fov_deg=fov_deg,
-        tilt_deg=tilt_deg, roll_deg=roll_deg, visibility_min=visibility_min,
+        tilt_deg=tilt_deg, roll_deg=roll_deg, visibility_min=visibility_min, up=up,
     )  # fmt: skip
     xy, sigma = _pixels(track, visibility_min)
     names = track.image.names
-    limbs = tuple(pair for pair in LIMBS if set(pair) <= set(names))
     camera = world.camera
-    local = world.keypoints.xyz @ camera.R.T + camera.t
-    directions, sd = _directions(local, names, limbs)
     feet = tuple(name for name in FEET if name in names)
+    if lifted is None:
+        limbs = tuple(pair for pair in LIMBS if set(pair) <= set(names))
+        local = world.keypoints.xyz @ camera.R.T + camera.t
+        directions, sd = _directions(local, names, limbs)
+        contact = _contact(track, world, visibility_min, feet)
+    else:
+        limbs, directions, sd = _lifted_directions(lifted, track)
+        xy, sigma = xy + lifted.shift, np.where(sigma > 0, lifted.sigma, sigma)
+        contact = lifted.contact[:, [FEET.index(name) for name in feet]]
+    given = tilt_deg is not None or roll_deg is not None
+    guessed = np.radians(world.tilt_sd_deg)
     found = Observations(
         track.image.timeline,
         CameraRig((camera,)),
@@ -100,16 +116,32 @@ def observe_camera(
         directions=directions @ camera.R,
         direction_sd=sd,
         contact_names=feet,
-        contact=_contact(track, world, visibility_min, feet),
-        gravity_sd=(
-            max(np.radians(world.tilt_sd_deg), _GUESSED_UP_SD)
-            if tilt_deg is None and roll_deg is None
-            else _GIVEN_UP_SD
-        ),
+        contact=contact,
+        gravity_sd=(_GIVEN_UP_SD if given else guessed if lifted else max(guessed, _GUESSED_UP_SD)),
         focal_sd=world.focal_sd,
         stature_m=subject_height_m,
     )
     return found, world
+
+
+def _lifted_up(lifted: Lifted, track: PoseTrack) -> Up:
+    """The mean of the frames' answers, for a camera that stands still. Their errors go together:
+    the mean of many is hardly better than one."""
+    rows = track.image.found
+    weight = lifted.up_sd[rows] ** -2.0
+    mean = (weight[:, None] * lifted.up[rows]).sum(axis=0)
+    return Up(unit(mean), float(weight.mean() ** -0.5))
+
+
+def _lifted_directions(
+    lifted: Lifted, track: PoseTrack
+) -> tuple[tuple[tuple[str, str], ...], FloatArray, FloatArray]:
+    """Limbs as pairs of names, directions (T, L, 3) in camera axes, and radians (T, L)."""
+    names = track.image.names
+    some = [i for i, limb in enumerate(lifted.limbs) if {limb.start, limb.end} <= set(names)]
+    limbs = tuple((lifted.limbs[i].start, lifted.limbs[i].end) for i in some)
+    found = track.image.found[:, None, None]
+    return limbs, np.where(found, lifted.directions[:, some], np.nan), _SPREAD * lifted.sd[:, some]
 
 
 _ANY_MASS_KG = 70.0  # nothing here depends on it

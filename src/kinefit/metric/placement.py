@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,11 +96,13 @@ def place_in_world(
     tilt_deg: float | None = None,
     roll_deg: float | None = None,
     visibility_min: float = 0.3,
+    up: Up | None = None,
 ) -> Placement:
     """Metric motion in the room from one camera that stands still.
 
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
-    neither, DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in (-90, 90); estimated where None.
+    neither, DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in (-90, 90); estimated where None,
+    as `up`, camera axes, or where that is None from how the person balances.
     visibility_min: points scored below it say nothing about camera, scale and floor. They are
     placed all the same, for later stages to judge by their score.
 
@@ -121,7 +123,8 @@ def place_in_world(
             "use the detector blazepose, which has 3D landmarks, or film with several cameras",
         )
     notes: list[str] = []
-    K = intrinsics(_focal(track, focal_px, fov_deg, notes), track.image.image_size)
+    K, assumed = camera_intrinsics(track, focal_px, fov_deg)
+    notes += assumed
     view = rays(K, track.image.xy)
     weights = np.where(track.image.score >= visibility_min, track.image.score, 0.0)
     weights = np.where(all_finite(view) & all_finite(track.body.xyz), weights, 0.0)
@@ -138,14 +141,14 @@ def place_in_world(
     depth = smooth_depth(timeline.time, metres * depth, depth_sd)
     xyz = _on_rays(metres * body, view, depth)
     well_seen = np.where((weights > 0)[..., None], xyz, np.nan)
-    up = _up(tilt_deg, roll_deg, notes, well_seen, track, subject)
-    camera = _camera(track, subject, K, up, well_seen, xyz, notes)
+    found = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, up)
+    camera = _camera(track, subject, K, found, well_seen, xyz, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
     focal_sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
     # The depth fit's standard deviation joined with shares of the distance.
     depth_sd = np.sqrt(depth_sd**2 + depth**2 * (focal_sd**2 + (scale.sd / metres) ** 2))
-    tilt, roll = np.degrees(_tilt_roll(up.direction)).tolist()
+    tilt, roll = np.degrees(_tilt_roll(found.direction)).tolist()
     return Placement(
         keypoints=Keypoints3D(timeline, names, (xyz - camera.t) @ camera.R, "world"),
         camera=camera,
@@ -155,9 +158,21 @@ def place_in_world(
         depth_sd=np.where(np.isfinite(depth), depth_sd, np.nan),
         tilt_deg=tilt,
         roll_deg=roll,
-        tilt_sd_deg=float(np.degrees(up.sd)),
+        tilt_sd_deg=float(np.degrees(found.sd)),
         notes=tuple(notes),
     )
+
+
+def camera_intrinsics(
+    track: PoseTrack, focal_px: float | None, fov_deg: float | None
+) -> tuple[FloatArray, list[str]]:
+    """K (3, 3) from what the user gave, or the default, and what was assumed.
+
+    Raises InputError where both are given, InvalidData where they are out of range.
+    """
+    notes: list[str] = []
+    focal = _focal(track, focal_px, fov_deg, notes)
+    return intrinsics(focal, track.image.image_size), notes
 
 
 def _focal(
@@ -204,6 +219,7 @@ def _up(
     xyz: FloatArray,
     track: PoseTrack,
     subject: Subject,
+    lifted: Up | None,
 ) -> Up:
     """Up in camera axes: given, estimated, or one angle of each."""
     for name, angle in (("tilt", tilt_deg), ("roll", roll_deg)):
@@ -212,13 +228,16 @@ def _up(
     if tilt_deg is not None and roll_deg is not None:
         return Up(_up_of(np.radians(tilt_deg), np.radians(roll_deg)), 0.0)
     time = track.image.timeline.time
-    up = estimate_up(xyz, track.image.names, time, subject.height_m)
+    up = lifted
+    if up is None:
+        balance = estimate_up(xyz, track.image.names, time, subject.height_m)
+        up = replace(balance, sd=float(np.hypot(balance.sd, _LEAN_SD)))
     if up.note:
         notes.append(f"Camera taken as level where its angle was not given: {up.note}.")
     tilt, roll = _tilt_roll(up.direction)
     tilt = tilt if tilt_deg is None else np.radians(tilt_deg)
     roll = roll if roll_deg is None else np.radians(roll_deg)
-    return Up(_up_of(tilt, roll), float(np.hypot(up.sd, _LEAN_SD)))
+    return Up(_up_of(tilt, roll), up.sd)
 
 
 def _up_of(tilt: float, roll: float) -> FloatArray:
