@@ -19,7 +19,7 @@ BODY = {"height": 1.78, "mass": 75}
         ({**BODY, "detector": "openpose"}, "needs keypoints"),
         ({**BODY, "keypoints": "x.json"}, "reads the video"),
         ({**BODY, "colour": "red"}, "--colour"),
-        ({**BODY, "camera_pof": True}, "needs a trained network"),
+        ({**BODY, "joint_refinement": True}, "needs a trained network"),
     ],
 )
 def test_a_refusal_names_the_option(values, named):

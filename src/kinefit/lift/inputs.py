@@ -18,6 +18,7 @@ from scipy import sparse
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import rays
+from kinefit.geometry.rotations import unit
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.skeletons.limbs import LIMBS as FIELDS
 from kinefit.skeletons.limbs import Limb, limbs
@@ -89,7 +90,8 @@ def seen_along_ray(
     its axes (..., T, 3, 3), the points there in person sizes (..., T, 27, 2), and that size (...).
     """
     view = rays(K, xy) if K.ndim == 2 else _rays_of(K, xy)
-    ray = _filled(_nanmean(view[..., _TRUNK, :], -2))
+    ray = _filled(_nanmean(unit(view[..., _TRUNK, :]), -2))
+    ray = ray / np.maximum(ray[..., 2:], _TINY)
     rotation = rotation_between(ray, np.broadcast_to(_AHEAD, ray.shape))
     turned = view @ np.swapaxes(rotation, -1, -2)
     with np.errstate(invalid="ignore"):
@@ -114,7 +116,7 @@ def _nanmean(values: FloatArray, axis: int) -> FloatArray:
 
 
 def _filled(ray: FloatArray) -> FloatArray:
-    """Rays (..., T, 3), scaled to z = 1, with the missing ones between their neighbours; straight
+    """Rays (..., T, 3) with the missing ones between their neighbours; straight
     ahead where all are missing."""
     out = np.array(ray)
     rows = out.reshape(-1, *out.shape[-2:])

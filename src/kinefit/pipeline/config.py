@@ -278,16 +278,21 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     plot_all_joint_angles: bool = False
     """Write a PNG per joint group."""
 
-    camera_pof: bool = False
-    """Experimental lifting by a POF network: none comes with this version."""
+    camera_pof: bool = True
+    """One camera: directions of limbs, contacts and gravity from a network (part orientation
+    fields); else from the detector's own 3D."""
+    pof_model: str = Field(
+        "sequence",
+        description="Which network: sequence, semgcn-temporal, semgcn, gcn, transformer, or an "
+        ".onnx file of `kinefit train pof`.",
+    )
     joint_refinement: bool = False
     """Experimental learned refinement: none comes with this version."""
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
-        for name in ("camera_pof", "joint_refinement"):
-            if getattr(self, name):
-                raise ValueError(f"{name} needs a trained network: there is none yet, leave it out")
+        if self.joint_refinement:
+            raise ValueError("joint_refinement needs a trained network: there is none yet")
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         if self.calibration is not None and one:
             raise ValueError(f"{one[0]} is for one camera; the calibration has it already")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
+from kinefit.lift import MODELS
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.plan import Stage, stages_of
@@ -278,12 +279,15 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+_NAMED = {"body": ("anny",), "pof_model": MODELS}  # options whose other values are files
+
+
 def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
     """Option -> JSON value; for a file or folder the hash of its content."""
     values = config.model_dump(mode="json", include=set(names))
     for name in names:
         value = getattr(config, name)
-        if name == "body" and value != "anny":
+        if name in _NAMED and value not in _NAMED[name]:
             value = Path(value)
         if isinstance(value, Path):
             if not value.exists():

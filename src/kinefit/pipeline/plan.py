@@ -59,7 +59,8 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "observe", observe.one_camera, ("detect", "depth"),
-        (*_WHO, "height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll"),
+        (*_WHO, "height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll",
+         "camera_pof", "pof_model"),
         "raw landmarks",
         when=lambda job: job.kind == "video",
     ),

@@ -14,6 +14,7 @@ from kinefit.io.calibration import Calibration, read_calibration, write_calibrat
 from kinefit.io.observations import save_observations
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import probe
+from kinefit.lift import load_lifter
 from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation, save_bundle
 from kinefit.multiview.observe import RigOptions, clock_offsets, observe_rig
@@ -101,12 +102,14 @@ def one_camera(context: Context) -> None:
         tilt_deg=config.tilt,
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
+        lifter=load_lifter(config.pof_model) if config.camera_pof else None,
     )
     facts = camera.as_json()
     unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
     time = track.image.timeline.time
     save(context, found, time[None], {
         "detector": track.source,
+        "lifter": config.pof_model if config.camera_pof else None,
         "camera": facts,
         "findings": [one.to_json() for one in (*doubts_of(recorded), *unknown)],
         "notes": facts.pop("notes"),

@@ -98,6 +98,9 @@ def _data(
         ("Rate", f"{timeline.rate_hz:.4g} Hz{'' if timeline.is_uniform else ' (uneven)'}"),
         ("Points from", written.world["detector"]),
     ]
+    if job.kind == "video":
+        network = written.world["lifter"]
+        facts.append(("Depth from", f"network {network}" if network else "the detector's own 3D"))
     return ReportData(
         title=job.stem,
         kind=_KINDS.get(job.kind, f"{len(job.inputs)} cameras"),

@@ -1,0 +1,50 @@
+"""A trained lifter as an ONNX file, which needs no PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from kinefit.io.atomic import atomic_path
+from kinefit.lift.inputs import PERSON_CHANNELS, POINT_CHANNELS, POINTS, WINDOW
+from kinefit.train.lift.networks import NAMES
+
+
+class _Plain(nn.Module):
+    """The network with a plain tuple of outputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, points: Tensor, person: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(points, person))
+
+
+def export(network: nn.Module, path: Path, about: Mapping[str, str]) -> None:
+    """Write `path`: inputs `points` (B, WINDOW, J, 8) and `person` (B, WINDOW, 4), outputs of
+    `Answers`, any number B of windows. about: remarks, kept in the file."""
+    shapes = (WINDOW, len(POINTS), POINT_CHANNELS), (WINDOW, PERSON_CHANNELS)
+    example = tuple(torch.zeros(2, *shape) for shape in shapes)
+    with atomic_path(path) as partial, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its own future
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            _Plain(network).eval(), example, str(partial), input_names=["points", "person"],
+            output_names=list(NAMES), dynamo=True, external_data=False, verbose=False,
+            dynamic_shapes=({0: torch.export.Dim("B", min=1)}, {0: torch.export.Dim("B", min=1)}),
+        )  # fmt: skip
+        model = onnx.load(str(partial))
+        del model.metadata_props[:]
+        for key, value in about.items():
+            model.metadata_props.add(key=key, value=value)
+        for node in model.graph.node:  # the exporter's remarks name files of this machine
+            node.doc_string = ""
+            del node.metadata_props[:]
+        onnx.save(model, str(partial))

@@ -1,0 +1,39 @@
+"""`kinefit train pof`: from a folder of data to an ONNX file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kinefit.train.lift.data import read_data
+from kinefit.train.lift.export import export
+from kinefit.train.lift.loop import Training, averaged, train
+from kinefit.train.lift.registry import NETWORKS
+from kinefit.types import InputError
+
+
+def train_pof(
+    data: Path, held_out: Path, out: Path, *, model: str, steps: int, batch: int, seed: int,
+    minutes: float | None, progress: Callable[[int, Mapping[str, float]], None],
+) -> Path:  # fmt: skip
+    """Train, or go on, and export; the ONNX file in `out`.
+
+    Raises InputError for an unknown model and for data that are not there, InvalidData where `out`
+    was begun with other settings.
+    """
+    if model not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        raise InputError("--model", f"there is no model {model!r}", f"choose of {known}")
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    how = Training(model=model, steps=steps, batch=batch, seed=seed)
+    clips, shares = read_data(data)
+    judged_on, _ = read_data(held_out)
+    scores = train(
+        out, clips, judged_on, how, shares=shares, progress=progress,
+        until=lambda: end is not None and time.monotonic() > end,
+    )  # fmt: skip
+    file = out / f"lift_{model.replace('-', '_')}.onnx"
+    about = {name: f"{value:.4f}" for name, value in scores.items()}
+    export(averaged(out, how), file, {"model": model, **about})
+    return file

@@ -1,0 +1,143 @@
+"""Clips on disk: from rows of pairs to memory maps and back, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kinefit.lift.inputs import POINTS
+from kinefit.skeletons import skeleton
+from kinefit.synth.pairs import FIELDS
+from kinefit.train.lift.sequences import Sequences, pack, sides_put_right, swapped
+from kinefit.types import InputError
+
+from .swaying import SIZE, clips
+
+_BLAZE = skeleton("blazepose33").points
+_COLUMNS = [_BLAZE.index(name) for name in POINTS]
+_ARRAYS = ("detected", "xy", "xyz", "up", "contact", "swapped", "start", "K", "rate")
+_EXCHANGED = [POINTS.index({"L": "R", "R": "L"}.get(n[0], n[0]) + n[1:]) for n in POINTS]
+
+
+@pytest.fixture(scope="module")
+def data() -> Sequences:
+    return clips(3, 40)
+
+
+def _rows(data: Sequences, clip: int) -> dict[str, NDArray[Any]]:
+    """As `kinefit synth pairs --consecutive` writes a clip; what lifters do not read is zero."""
+    a, b = data.start[clip : clip + 2]
+    rows: dict[str, NDArray[Any]] = {
+        name: np.zeros((b - a, *shape)) for name, (shape, _) in FIELDS.items()
+    }
+    rows["detected_33"][:, _COLUMNS] = data.detected[a:b, :, :2]
+    rows["score_33"][:, _COLUMNS] = data.detected[a:b, :, 2]
+    rows["world_33"][:, _COLUMNS] = data.detected[a:b, :, 3:]
+    rows["true_33"][:, _COLUMNS] = data.xy[a:b]
+    rows["xyz_33"][:, _COLUMNS] = data.xyz[a:b]
+    rows["camera_R"][:, :, 1] = data.up[a:b]
+    rows["contact"][:] = data.contact[a:b]
+    rows["K"][:] = data.K[clip]
+    rows["size"][:] = SIZE
+    rows["scene"][:], rows["view"][:] = clip // 2, clip % 2
+    rows["time_s"][:] = 3.0 + np.arange(b - a) / data.rate[clip]
+    return {**rows, "size": rows["size"].astype(int), "key": np.array("made up")}
+
+
+def _shards(folder: Path, data: Sequences) -> Path:
+    folder.mkdir()
+    for clip in range(len(data)):
+        np.savez(folder / f"pairs_{clip:05d}.npz", **_rows(data, clip))
+    return folder
+
+
+def test_rows_become_clips_and_come_back(data: Sequences, tmp_path: Path) -> None:
+    packed = pack([_shards(tmp_path / "pairs", data)])
+    packed.write(tmp_path / "packed")
+    found = Sequences.read(tmp_path / "packed")
+    assert isinstance(found.detected, np.memmap)
+    assert len(found) == 3
+    np.testing.assert_array_equal(found.lengths, [40, 40, 40])
+    for name in _ARRAYS:
+        expected = getattr(data, name)
+        # Single precision: 1e-7 of pixels in the thousands.
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=2e-7, atol=1e-7)
+    joined = Sequences.joined([found, packed])
+    np.testing.assert_array_equal(joined.start, 40 * np.arange(7))
+    np.testing.assert_array_equal(joined.xyz[:120], found.xyz)
+
+
+def test_rows_that_are_no_clip_are_refused(data: Sequences, tmp_path: Path) -> None:
+    rows = _rows(data, 0)
+    rng = np.random.default_rng(0)
+    for name, time in (
+        ("gap", np.where(np.arange(40) < 20, rows["time_s"], rows["time_s"] + 0.1)),
+        ("drawn", np.sort(rng.uniform(0, 9, 40))),
+        ("back", rows["time_s"][::-1]),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        np.savez(folder / "pairs_00000.npz", **{**rows, "time_s": time})
+        with pytest.raises(InputError, match="--consecutive"):
+            pack([folder])
+    one = {k: v if k == "key" else v[:1] for k, v in rows.items()}
+    (tmp_path / "one").mkdir()
+    np.savez(tmp_path / "one" / "pairs_00000.npz", **one)
+    with pytest.raises(InputError, match="--consecutive"):
+        pack([tmp_path / "one"])
+
+
+@pytest.mark.parametrize("name", _ARRAYS)
+def test_damaged_files_are_refused(data: Sequences, tmp_path: Path, name: str) -> None:
+    data.write(tmp_path)
+    file = tmp_path / f"{name}.npy"
+    whole = file.read_bytes()
+    evil = np.array([{"a": 1}], object)
+    np.save(tmp_path / "evil.npy", evil, allow_pickle=True)
+    for content in (b"", b"no array", whole[:20], whole[:-4], (tmp_path / "evil.npy").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            Sequences.read(tmp_path)
+    file.unlink()
+    with pytest.raises(InputError, match="pof-data"):
+        Sequences.read(tmp_path)
+
+
+def test_a_folder_that_was_cut_off_is_not_whole(
+    data: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, room = np.save, iter(range(len(_ARRAYS) - 1))
+
+    def until_full(stream: Any, values: Any) -> None:
+        if next(room, None) is None:
+            raise OSError("no space left on device")
+        save(stream, values)
+
+    monkeypatch.setattr(np, "save", until_full)
+    with pytest.raises(OSError, match="no space"):
+        data.write(tmp_path)
+    assert {file.stem for file in tmp_path.glob("*.npy")} == set(_ARRAYS) - {"start"}
+    with pytest.raises(InputError, match=r"start\.npy"):
+        Sequences.read(tmp_path)
+
+
+def test_sides_exchanged_throughout_are_said_and_for_a_moment_are_put_right() -> None:
+    data = clips(1, 90, noise_px=1.0)
+    found = np.array(data.detected)
+    assert not swapped(found[..., :2], data.xy).any()
+    crossed = found[:, _EXCHANGED]
+    wide = np.abs(
+        data.xy[:, POINTS.index("LShoulder"), 0] - data.xy[:, POINTS.index("RShoulder"), 0]
+    )
+    plain = wide > 60  # pixels: neither side hides the other
+    assert plain.sum() > 20
+    assert swapped(crossed[..., :2], data.xy)[plain].all()
+    middle = np.flatnonzero(plain)[plain.sum() // 2]
+    moment = found.copy()
+    moment[middle : middle + 2] = crossed[middle : middle + 2]
+    size = np.array(SIZE)
+    np.testing.assert_allclose(sides_put_right(np.arange(90) / 30.0, moment, size), found)
