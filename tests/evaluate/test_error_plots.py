@@ -15,6 +15,7 @@ from kinefit.evaluate.error_sources import (
     by_name,
     by_score,
     by_size,
+    by_time,
     by_visibility,
     camera_azimuths,
     joined,
@@ -46,6 +47,7 @@ def sources(seed: int = 0, count: int = 600) -> ErrorSources:
         visibility=visibility,
         score=score,
         size_px=rng.uniform(150, 650, count),
+        place=rng.random(count),
     )
 
 
@@ -81,7 +83,7 @@ def joined_of_all(truth: object) -> tuple[ErrorSources, ErrorSources]:
 
 def test_groups_hold_every_error_once() -> None:
     found = sources()
-    for groups in (by_azimuth, by_visibility, by_score, by_size, by_name):
+    for groups in (by_azimuth, by_visibility, by_score, by_size, by_time, by_name):
         assert sum(group.size for group in groups(found)) == len(found.error), groups
 
 
@@ -92,6 +94,21 @@ def test_groups_show_what_was_planted() -> None:
     assert abs(self_hidden - seen) < 3
     scores = [group.spread[1] for group in by_score(found)]
     assert scores[0] - scores[-1] == pytest.approx(18, abs=4)
+
+
+def test_errors_at_the_end_of_clips_show_there() -> None:
+    found = sources()
+    late = replace(found, error=found.error + 50 * (found.place >= 0.9))
+    tenths = [group.spread[1] for group in by_time(late)]
+    assert tenths[-1] - max(tenths[:-1]) == pytest.approx(50, abs=10)
+
+
+def test_single_pictures_have_no_time() -> None:
+    found = sources()
+    alone = replace(found, place=np.full_like(found.place, np.nan))
+    assert sum(group.size for group in by_time(alone)) == 0
+    sheets = [sources_sheet(one, "") for one in (found, alone)]
+    assert sheets[1].height < sheets[0].height
 
 
 def test_few_errors_have_no_spread() -> None:

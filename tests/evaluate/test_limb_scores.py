@@ -93,10 +93,10 @@ def test_a_track_without_space_is_refused() -> None:
         score_pof(replace(track(truth, "cam01"), body=None), truth, "cam01")
 
 
-def pair_rows() -> dict[str, np.ndarray]:
+def pair_rows(number: int = 0) -> dict[str, np.ndarray]:
     """Rows as of `kinefit.synth.pairs`, from a faultless detector that looks at one camera."""
     truth = scene()
-    view, someone = truth.views[0], truth.people[0]
+    view, someone = truth.views[number], truth.people[0]
     xyz = someone.keypoints("coco17").xyz @ view.camera.R.T + view.camera.t
     hips, shoulders = (
         xyz[:, [COCO.index(side + what) for side in "LR"]].mean(axis=1)
@@ -106,10 +106,11 @@ def pair_rows() -> dict[str, np.ndarray]:
     unit = (xyz - hips[:, None]) / scale[:, None, None]
     exact = track(truth, view.camera.name)
     blaze = skeleton("blazepose33").points
+    coco = truth.image_points(view.camera.name, "coco17").xy
     return {
-        "pose_2d": truth.image_points("cam01", "coco17").xy,
-        "projected_2d": truth.image_points("cam01", "coco17").xy,
-        "true_33": truth.image_points("cam01", "blazepose33").xy,
+        "pose_2d": coco,
+        "projected_2d": coco,
+        "true_33": truth.image_points(view.camera.name, "blazepose33").xy,
         "detected_33": exact.image.xy,
         "score_33": np.full((FRAMES, len(blaze)), 0.9),
         "sight_33": np.full((FRAMES, len(blaze)), Visibility.VISIBLE, np.uint8),
@@ -118,6 +119,13 @@ def pair_rows() -> dict[str, np.ndarray]:
         "corrupted": unit,
         "ground_truth": unit,
         "gt_scale": scale,
+        "camera_R": view.R,
+        "K": np.tile(view.camera.K, (FRAMES, 1, 1)),
+        "size": np.tile(view.camera.size, (FRAMES, 1)),
+        "contact": someone.contact.astype(np.float64),
+        "scene": np.zeros(FRAMES, np.int64),
+        "view": np.full(FRAMES, number),
+        "time_s": view.time,
     }
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kinefit.metrics.statistics import mean_of, summary
+from kinefit.metrics.statistics import mean_of, roc_auc, summary
 from kinefit.types import InvalidData
 
 NAN = float("nan")
@@ -48,3 +48,14 @@ def test_means_along_an_axis():
     assert mean_of(errors) == 13 / 4
     assert np.isnan(mean_of(np.zeros(0)))
     assert mean_of(np.array([True, False, False, True])) == 0.5
+
+
+def test_area_under_the_roc_curve():
+    # Of the 2 x 3 pairs, 0.7 is above all three, and 0.4 above one and level with one: 4.5 of 6.
+    scores = np.array([0.7, 0.4, 0.1, 0.4, 0.5, NAN])
+    positive = np.array([True, True, False, False, False, True])
+    assert roc_auc(scores, positive) == pytest.approx(4.5 / 6)
+    assert roc_auc(-scores, positive) == pytest.approx(1.5 / 6)
+    assert np.isnan(roc_auc(scores, np.ones(6, bool)))
+    with pytest.raises(InvalidData, match="labels"):
+        roc_auc(scores, positive[:3])

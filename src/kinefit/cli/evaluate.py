@@ -105,17 +105,31 @@ def evaluate_pof(
         Path | None, typer.Option(help="Folder of the scene that a run was made from.")
     ] = None,
     person: Person = 0,
+    pof_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Directions of this network instead of the detector's own 3D: a name as in "
+            "kinefit run, or an .onnx file of kinefit train pof.",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for figures of where the errors come from.")
     ] = None,
     json_output: Json = False,
     out_file: OutFile = None,
 ) -> None:
-    """Directions of 14 limbs as the detector has them, against the true ones in camera axes."""
+    """Directions of 14 limbs as the detector has them, against the true ones in camera axes.
+
+    With --pof-model those of a network, and everything else that it says: depth signs, spreads,
+    contacts, gravity, corrected points, swapped sides.
+    """
     from kinefit.api import evaluate_limbs
     from kinefit.evaluate.score_tables import pof_notes, pof_tables
+    from kinefit.lift import load_lifter
 
-    scores = evaluate_limbs(folder, reference, person, plots)
+    lifter = None if pof_model is None else load_lifter(pof_model)
+    scores = evaluate_limbs(folder, reference, person, plots, lifter)
     tables, notes = pof_tables(scores), pof_notes(scores)
     _show(f"Limb directions of {folder.name}", scores, tables, notes, json_output, out_file)
 

@@ -20,7 +20,7 @@ from kinefit.metrics.points import (
 )
 from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.skeletons import skeleton
-from kinefit.skeletons.limbs import LIMBS
+from kinefit.skeletons.limbs import LIMBS, Limb
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import SPEED_LIMIT
 from kinefit.types import (
@@ -221,7 +221,7 @@ PARTS: Mapping[str, IntArray] = {
 
 
 def score_pof(track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0) -> dict[str, Any]:
-    """A detector's own 3D against the truth in that camera's axes; see `score_directions`.
+    """A detector's own 3D against the truth in that camera's axes; see `score_own_3d`.
 
     Raises InvalidData for a track without 3D, an unknown camera and without a common name, and
     TooFewPoints without a common time.
@@ -233,7 +233,7 @@ def score_pof(track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0)
     true = in_camera(view, both.frame, markers_at(someone, view.time[both.frame]))
     swapped = any_swapped(both.names, both.found, both.true, both.size)
     names, xyz = track.body.names, track.body.xyz[both.kept]
-    return score_directions(names, xyz, someone.markers.names, true, mean_of(true, 1), swapped)
+    return score_own_3d(names, xyz, someone.markers.names, true, mean_of(true, 1), swapped)
 
 
 def in_camera(view: ViewTruth, index: IntArray, world: FloatArray) -> FloatArray:
@@ -259,60 +259,92 @@ def score_pairs(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     Positions are compared after both are scaled to the true length of the torso.
     """
     scale = np.asarray(rows["gt_scale"], np.float64)[:, None, None]
-    swapped = any_swapped(
-        COCO, rows["pose_2d"], rows["projected_2d"], person_sizes(rows["true_33"])
-    )
-    found = np.isfinite(rows["pose_2d"]).all(axis=-1).any(axis=-1)
     return {
-        "found": float(found.mean()),
-        **score_directions(
+        "found": found_share(rows),
+        **score_own_3d(
             COCO, scale * rows["corrupted"], COCO, scale * rows["ground_truth"],
-            mean_of(rows["xyz_33"], 1), swapped,
+            mean_of(rows["xyz_33"], 1), swapped_rows(rows),
         ),
     }  # fmt: skip
 
 
-def score_directions(
+def found_share(rows: Mapping[str, NDArray[Any]]) -> float:
+    """Share of the rows of `kinefit.synth.pairs` in which the person was detected."""
+    return float(all_finite(rows["pose_2d"]).any(axis=-1).mean())
+
+
+def swapped_rows(rows: Mapping[str, NDArray[Any]]) -> BoolArray:
+    """(N,) True in rows of `kinefit.synth.pairs` where arms or legs are swapped in the image."""
+    size = person_sizes(rows["true_33"])
+    return any_swapped(COCO, rows["pose_2d"], rows["projected_2d"], size)
+
+
+def score_own_3d(
     names: Sequence[str], xyz: FloatArray, truth_names: Sequence[str], truth: FloatArray,
     ray: FloatArray, swapped: BoolArray,
 ) -> dict[str, Any]:  # fmt: skip
-    """Directions of 14 limbs, camera axes, and positions of the 12 joints of arms and legs.
+    """Directions of 14 limbs (`score_directions`), and positions of the 12 joints of arms and legs.
 
     xyz, truth: (T, J, 3) and (T, K, 3) metres, camera axes, each of any origin. ray: (T, 3) from
-    the camera to the person. swapped: (T,) left and right are swapped in the image: these frames
-    have directions of the wrong side, and `unswapped` leaves them out.
+    the camera to the person. swapped: (T,) left and right are swapped in the image.
+    """
+    both = [name for name in _JOINTS if name in names and name in truth_names]
+    ours, real = xyz[:, columns(names, both)], truth[:, columns(truth_names, both)]
+    errors = aligned(both, ours, real, placed=True)
+    ours, real = limb_directions(xyz, names), limb_directions(truth, truth_names)
+    return {
+        **score_directions(ours, real, ray, swapped),
+        "mpjpe_mm": {k: summary(1000 * errors[k]).to_json() for k in ("root", "pa") if k in errors},
+    }
+
+
+def score_directions(
+    ours: FloatArray,
+    real: FloatArray,
+    ray: FloatArray,
+    swapped: BoolArray,
+    limbs: Sequence[Limb] = LIMBS,
+) -> dict[str, Any]:
+    """Directions of limbs against the true ones.
+
+    ours, real: (T, L, 3) unit vectors, camera axes, of `limbs`: the 14 fields, and after them the
+    feet, if any. ray: (T, 3) from the camera to the person. swapped: (T,) left and right are
+    swapped in the image: these frames have directions of the wrong side, and `unswapped` (the 14)
+    leaves them out.
 
     For each set of limbs: angle: degrees; ray: against the truth rotated so that the ray to the
     person is the camera's axis, as for a detector that does not know the focal length; rotated:
     after the best rotation of each frame; flat: of the true directions without their depth, for
     comparison.
     """
-    ours, real = limb_directions(xyz, names), limb_directions(truth, truth_names)
-    ahead = np.broadcast_to([0.0, 0.0, 1.0], ray.shape)
-    straight = real @ np.swapaxes(rotation_between(ray, ahead), -1, -2)
-    rotated = _rotated(ours, real)
-    clean = ~swapped
-    out = {name: _row(ours, real, straight, rotated, limbs) for name, limbs in PARTS.items()}
-    out["unswapped"] = _row(ours[clean], real[clean], straight[clean], rotated[clean], PARTS["all"])
-    both = [name for name in _JOINTS if name in names and name in truth_names]
-    errors = aligned(
-        both, xyz[:, columns(names, both)], truth[:, columns(truth_names, both)], placed=True
-    )
+    versions = (ours, real, along_ray(real, ray), _rotated(ours, real))
+    parts = dict(PARTS)
+    if len(limbs) > len(LIMBS):
+        parts["feet"] = np.arange(len(LIMBS), len(limbs))
+
+    def row(frames: BoolArray | slice, part: IntArray) -> dict[str, Any]:
+        return _row([limbs[i] for i in part], *(v[frames][:, part] for v in versions))
+
     return {
-        "frames": len(xyz),
+        "frames": len(ours),
         "swapped": float(swapped.mean()),
-        **out,
-        "mpjpe_mm": {k: summary(1000 * errors[k]).to_json() for k in ("root", "pa") if k in errors},
+        **{name: row(slice(None), part) for name, part in parts.items()},
+        "unswapped": row(~swapped, PARTS["all"]),
     }
 
 
+def along_ray(directions: FloatArray, ray: FloatArray) -> FloatArray:
+    """Vectors (T, L, 3), camera axes, in axes turned the least, with z along the ray (T, 3)."""
+    ahead = np.broadcast_to([0.0, 0.0, 1.0], ray.shape)
+    return np.asarray(directions @ np.swapaxes(rotation_between(ray, ahead), -1, -2))
+
+
 def _row(
-    ours: FloatArray, real: FloatArray, straight: FloatArray, rotated: FloatArray, limbs: IntArray
-) -> dict[str, Any]:
-    ours, real, straight, rotated = (v[:, limbs] for v in (ours, real, straight, rotated))
-    found = direction_errors(ours, real, [LIMBS[i] for i in limbs])
+    limbs: Sequence[Limb],
+    ours: FloatArray, real: FloatArray, straight: FloatArray, rotated: FloatArray,
+) -> dict[str, Any]:  # fmt: skip
     return {
-        **found.to_json(),
+        **direction_errors(ours, real, limbs).to_json(),
         "ray": summary(angles_between(ours, straight)).to_json(),
         "rotated": summary(angles_between(rotated, real)).to_json(),
         **plain({"flat": float(mean_of(angles_between(real * [1, 1, 0], real)))}),
@@ -320,9 +352,10 @@ def _row(
 
 
 def _rotated(directions: FloatArray, truth: FloatArray) -> FloatArray:
-    """Unit vectors (T, L, 3) after the best rotation of each frame onto the truth.
+    """Unit vectors (T, L, 3) after the best rotation of each frame's 14 limbs onto the truth.
 
     Each vector enters with its opposite: their mean is the origin, so that `align` only rotates.
     """
-    both, real = (np.concatenate([v, -v], axis=1) for v in (directions, truth))
+    fields = (v[:, : len(LIMBS)] for v in (directions, truth))
+    both, real = (np.concatenate([v, -v], axis=1) for v in fields)
     return np.asarray(directions @ np.swapaxes(align(both, real).R, -1, -2))

@@ -1,30 +1,30 @@
-"""Errors of points and limbs by what they may depend on (view, visibility, score, size), drawn."""
+"""Errors of points and limbs by what they may depend on (view, visibility, score, time), drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.evaluate.detection_scores import beside_truth, in_camera, person_sizes
+from kinefit.evaluate.pair_clips import BLAZE, Rows, clips_of, places_in, places_of
 from kinefit.evaluate.position_scores import columns
 from kinefit.evaluate.truth_at_times import markers_at
+from kinefit.lift.inputs import LIMBS as FIELDS_AND_FEET
 from kinefit.metrics.points import angles_between, limb_directions, point_errors
 from kinefit.render.palette import QUIET, SIDE_COLOR
 from kinefit.report.charts import Frame, level, nice_ticks, number
 from kinefit.report.drawing import Sheet
 from kinefit.report.plots import write_png
-from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS
 from kinefit.synth.truth import SceneTruth, Visibility
 from kinefit.types import BoolArray, FloatArray, IntArray, PoseTrack, TooFewPoints
 
-_BLAZE = skeleton("blazepose33").points
 _WIDTH, _PANEL, _SCALE = 680.0, 190.0, 2.0
 _NAMES = 80.0  # below the last panel, for vertical names
 _FEWEST = 5  # errors in a group; fewer have no percentiles that mean anything
@@ -42,7 +42,8 @@ class ErrorSources:
     names: of what the errors are of. error: (N,) in `unit`. name: (N,) index in `names`.
     azimuth_deg: (N,) of the camera around the person: 0 sees the front, 90 their left side, 180
     the back. visibility: (N,) of `Visibility`, the worse of a limb's ends. score: (N,) the
-    detector's, the lower of a limb's ends. size_px: (N,) longer side of the person's box.
+    detector's, the lower of a limb's ends. size_px: (N,) longer side of the person's box. place:
+    (N,) 0..1, of the frame in its clip; NaN in a clip of one frame.
     """
 
     unit: str
@@ -53,9 +54,10 @@ class ErrorSources:
     visibility: NDArray[np.uint8]
     score: FloatArray
     size_px: FloatArray
+    place: FloatArray
 
 
-_ARRAYS = ("error", "name", "azimuth_deg", "visibility", "score", "size_px")
+_ARRAYS = ("error", "name", "azimuth_deg", "visibility", "score", "size_px", "place")
 
 
 def joined(parts: Sequence[ErrorSources]) -> ErrorSources:
@@ -64,26 +66,42 @@ def joined(parts: Sequence[ErrorSources]) -> ErrorSources:
     return ErrorSources(parts[0].unit, parts[0].names, **arrays)
 
 
-def of_pairs(rows: Mapping[str, NDArray[Any]]) -> tuple[ErrorSources, ErrorSources]:
-    """Errors of points, % of the person's size, and of limbs, degrees, in `synth.pairs` rows."""
+def of_pairs(rows: Rows, directions: FloatArray | None = None) -> tuple[ErrorSources, ErrorSources]:
+    """Errors of points, % of the person's size, and of limbs, degrees, in `synth.pairs` rows.
+
+    directions: (N, 16, 3) a lifter's (`kinefit.lift.inputs.LIMBS`); None: the detector's 14.
+    """
     found, true, score, sight, body, xyz = (
         rows[f"{name}_33"] for name in ("detected", "true", "score", "sight", "world", "xyz")
     )
-    return _sources(_BLAZE, found, true, score, sight, body, xyz, person_sizes(true))
+    azimuth, place = camera_azimuths(BLAZE, xyz), places_of(clips_of(rows))
+    seen = _Seen(BLAZE, azimuth, sight, score, person_sizes(true), place)
+    return _points(seen, found, true), _limbs(seen, xyz, body, directions)
 
 
 def of_track(
-    track: PoseTrack, truth: SceneTruth, camera: str, person: int = 0
+    track: PoseTrack,
+    truth: SceneTruth,
+    camera: str,
+    person: int = 0,
+    directions: FloatArray | None = None,
 ) -> tuple[ErrorSources, ErrorSources]:
-    """The same of a detector's track; raises as `kinefit.evaluate.detection_scores.score_track`."""
+    """The same of a detector's track of T frames; directions: (T, 16, 3).
+
+    Raises as `kinefit.evaluate.detection_scores.score_track`.
+    """
     view, someone = truth.view(camera), truth.people[person]
     both = beside_truth(track.image, truth, camera, person)
     names, kept, ours = both.names, both.kept, columns(track.image.names, both.names)
     xyz = in_camera(view, both.frame, markers_at(someone, view.time[both.frame]))
     xyz = xyz[:, columns(someone.markers.names, names)]
-    score = track.image.score[kept][:, ours]
     body = np.full_like(xyz, np.nan) if track.body is None else track.body.xyz[kept][:, ours]
-    return _sources(names, both.found, both.true, score, both.visibility, body, xyz, both.size)
+    directions = None if directions is None else directions[kept]
+    seen = _Seen(
+        names, camera_azimuths(names, xyz), both.visibility, track.image.score[kept][:, ours],
+        both.size, places_in(len(kept))[kept],
+    )  # fmt: skip
+    return _points(seen, both.found, both.true), _limbs(seen, xyz, body, directions)
 
 
 def camera_azimuths(names: Sequence[str], xyz: FloatArray) -> FloatArray:
@@ -105,45 +123,56 @@ def camera_azimuths(names: Sequence[str], xyz: FloatArray) -> FloatArray:
     return np.asarray(np.degrees(np.arctan2(sideways, forward)))
 
 
-def _sources(
-    names: Sequence[str],
-    found: FloatArray,
-    true: FloatArray,
-    score: FloatArray,
-    visibility: NDArray[np.uint8],
-    body: FloatArray,
-    xyz: FloatArray,
-    size: FloatArray,
-) -> tuple[ErrorSources, ErrorSources]:
-    azimuth = camera_azimuths(names, xyz)
-    pct = 100 * point_errors(found, true) / size[:, None]
-    pct = np.where(visibility == Visibility.OUTSIDE, np.nan, pct)
-    points = _table("% of the person's size", names, pct, azimuth, visibility, score, size)
-    angle = angles_between(limb_directions(body, names), limb_directions(xyz, names))
-    limbs = [i for i, one in enumerate(LIMBS) if one.start in names and one.end in names]
-    ends = [columns(names, (LIMBS[i].start, LIMBS[i].end)) for i in limbs]
-    worse = visibility[:, ends].min(axis=-1)
-    lower = score[:, ends].min(axis=-1)
-    labels = [LIMBS[i].name for i in limbs]
-    return points, _table("degrees", labels, angle[:, limbs], azimuth, worse, lower, size)
+class _Seen(NamedTuple):
+    """What errors may depend on, of T frames and J names; see `ErrorSources`.
+
+    azimuth: (T,) degrees. visibility, score: (T, J). size: (T,) pixels. place: (T,).
+    """
+
+    names: Sequence[str]
+    azimuth: FloatArray
+    visibility: NDArray[np.uint8]
+    score: FloatArray
+    size: FloatArray
+    place: FloatArray
 
 
-def _table(
-    unit: str,
-    names: Sequence[str],
-    error: FloatArray,
-    azimuth: FloatArray,
-    visibility: NDArray[np.uint8],
-    score: FloatArray,
-    size: FloatArray,
+def _points(seen: _Seen, found: FloatArray, true: FloatArray) -> ErrorSources:
+    """Of pixels (T, J, 2)."""
+    pct = 100 * point_errors(found, true) / seen.size[:, None]
+    pct = np.where(seen.visibility == Visibility.OUTSIDE, np.nan, pct)
+    return _table("% of the person's size", pct, seen)
+
+
+def _limbs(
+    seen: _Seen, xyz: FloatArray, body: FloatArray, directions: FloatArray | None
 ) -> ErrorSources:
+    """xyz: (T, J, 3) the truth. Of the directions, or those of the detector's `body` (T, J, 3)."""
+    names, limbs = seen.names, LIMBS if directions is None else FIELDS_AND_FEET
+    if directions is None:
+        directions = limb_directions(body, names, limbs)
+    angle = angles_between(directions, limb_directions(xyz, names, limbs))
+    known = [i for i, one in enumerate(limbs) if one.start in names and one.end in names]
+    ends = [columns(names, (limbs[i].start, limbs[i].end)) for i in known]
+    of_limbs = seen._replace(
+        names=[limbs[i].name for i in known],
+        visibility=seen.visibility[:, ends].min(axis=-1),
+        score=seen.score[:, ends].min(axis=-1),
+    )
+    return _table("degrees", angle[:, known], of_limbs)
+
+
+def _table(unit: str, error: FloatArray, seen: _Seen) -> ErrorSources:
+    """error: (T, J)."""
     known = np.isfinite(error)
-    T, J = error.shape
-    name = np.broadcast_to(np.arange(J), (T, J))
-    azimuth, size = (np.broadcast_to(values[:, None], (T, J)) for values in (azimuth, size))
+    name = np.broadcast_to(np.arange(error.shape[1]), error.shape)
+    azimuth, size, place = (
+        np.broadcast_to(values[:, None], error.shape)
+        for values in (seen.azimuth, seen.size, seen.place)
+    )
     return ErrorSources(
-        unit, tuple(names), error[known], name[known], azimuth[known],
-        visibility[known], score[known], size[known],
+        unit, tuple(seen.names), error[known], name[known], azimuth[known],
+        seen.visibility[known], seen.score[known], size[known], place[known],
     )  # fmt: skip
 
 
@@ -157,7 +186,7 @@ class Group(NamedTuple):
 
 
 def plot_sources(sources: ErrorSources, title: str, path: str | Path) -> None:
-    """Write one PNG: five panels, by view angle, visibility, score, size and name.
+    """Write one PNG: panels by view angle, visibility, score, size, time (of clips) and name.
 
     Raises TooFewPoints without any error.
     """
@@ -168,11 +197,13 @@ def sources_sheet(sources: ErrorSources, title: str) -> Sheet:
     """The figure of `plot_sources`."""
     if not len(sources.error):
         raise TooFewPoints("Errors to be drawn", found=0, needed=1)
+    in_clips = np.isfinite(sources.place).any()
     panels = (
         ("where the camera stands, degrees from the person's front (+: their left)", by_azimuth),
         ("visibility in the image", by_visibility),
         ("the detector's score", by_score),
         ("size of the person in the image, px", by_size),
+        *((("time: tenths of the clip", by_time),) if in_clips else ()),
         ("point or limb", by_name),
     )
     sheet = Sheet(_WIDTH, 56 + _PANEL * len(panels) + _NAMES)
@@ -209,8 +240,7 @@ def by_visibility(sources: ErrorSources) -> list[Group]:
 
 def by_score(sources: ErrorSources) -> list[Group]:
     """In steps of a tenth of the detector's own visibility."""
-    step = np.clip((sources.score * 10).astype(np.int64), 0, 9)
-    return [_group(sources, f"{k / 10:.1f}–{(k + 1) / 10:.1f}", step == k) for k in range(10)]
+    return _by_tenths(sources, sources.score)
 
 
 def by_size(sources: ErrorSources) -> list[Group]:
@@ -227,6 +257,17 @@ def by_size(sources: ErrorSources) -> list[Group]:
         _group(sources, label, (sources.size_px >= low) & (sources.size_px < high))
         for label, (low, high) in zip(labels, pairwise(edges), strict=True)
     ]
+
+
+def by_time(sources: ErrorSources) -> list[Group]:
+    """By tenths of the clip: drifts, and what is different where a clip begins or ends."""
+    return _by_tenths(sources, sources.place)
+
+
+def _by_tenths(sources: ErrorSources, values: FloatArray) -> list[Group]:
+    """values: (N,) 0..1; what is NaN is in no group."""
+    step = np.clip(np.floor(values * 10), 0, 9)
+    return [_group(sources, f"{k / 10:.1f}–{(k + 1) / 10:.1f}", step == k) for k in range(10)]
 
 
 def by_name(sources: ErrorSources) -> list[Group]:

@@ -23,6 +23,7 @@ from kinefit.synth.truth import TRUTH, PersonTruth, SceneTruth, ViewTruth, read_
 from kinefit.types import (
     BodyMotion,
     Camera,
+    FloatArray,
     InputError,
     InvalidData,
     JointAngles,
@@ -36,11 +37,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class SceneFolder:
-    """A scene whose files are unchanged. videos: SHA-256 of each camera's video, by camera."""
+    """A scene whose files are unchanged. videos: SHA-256 of each camera's video, by camera.
+    treadmill: people walk in place, so that no point of a foot rests in the world."""
 
     path: Path
     truth: SceneTruth
     videos: Mapping[str, str]
+    treadmill: bool = False
 
 
 def read_scene(path: Path, person: int = 0) -> SceneFolder:
@@ -49,11 +52,14 @@ def read_scene(path: Path, person: int = 0) -> SceneFolder:
     Raises InputError for another folder, changed files, and an unknown person.
     """
     folder = path.parent if path.name == TRUTH else path
-    listed = read_manifest(folder)["sha256"]
+    manifest = read_manifest(folder)
+    listed, options = manifest["sha256"], manifest.get("options")
+    treadmill = isinstance(options, dict) and options.get("treadmill") is True
     truth = read_truth(folder)
     _person(truth, person, path)
     files = {name: f"{name}.mp4" for name in truth.rig.names}
-    return SceneFolder(folder, truth, {n: str(listed[f]) for n, f in files.items() if f in listed})
+    videos = {n: str(listed[f]) for n, f in files.items() if f in listed}
+    return SceneFolder(folder, truth, videos, treadmill)
 
 
 def read_reference(path: Path, person: int = 0) -> PersonTruth:
@@ -154,10 +160,13 @@ def _cameras(folder: Path, scene: SceneFolder) -> tuple[dict[str, str], dict[str
 
 def _as_stamped(track: PoseTrack, view: ViewTruth, slowmo: float) -> PoseTrack:
     """A track with the time stamps of the video's file."""
+    return at_times(track, view.timeline.time[0] + slowmo * track.image.timeline.time)
+
+
+def at_times(track: PoseTrack, time: FloatArray) -> PoseTrack:
+    """The track with other seconds (T,) of its frames."""
     image, body = track.image, track.body
-    timeline = image.timeline
-    stamps = view.timeline.time[0] + slowmo * timeline.time
-    timeline = Timeline(timeline.frame, stamps)
+    timeline = Timeline(image.timeline.frame, time)
     if body is not None:
         body = replace(body, timeline=timeline)
     return replace(track, image=replace(image, timeline=timeline), body=body)

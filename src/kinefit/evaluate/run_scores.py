@@ -14,6 +14,12 @@ from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import score_body, score_masks
 from kinefit.evaluate.detection_scores import frames_of, score_pairs, score_pof, score_track
 from kinefit.evaluate.error_sources import ErrorSources, joined, of_pairs, of_track, plot_sources
+from kinefit.evaluate.lift_scores import (
+    lift_pairs,
+    lift_track,
+    score_lifted_pairs,
+    score_lifted_track,
+)
 from kinefit.evaluate.position_scores import (
     columns,
     common_names,
@@ -22,9 +28,10 @@ from kinefit.evaluate.position_scores import (
     score_marker_deviations,
     score_points,
 )
-from kinefit.evaluate.run_folder import RunData, read_run, read_scene
+from kinefit.evaluate.run_folder import RunData, SceneFolder, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
 from kinefit.io.video import frames
+from kinefit.lift import Lifter
 from kinefit.metrics.statistics import Agreement, agreement, mean_of, plain, same_turn
 from kinefit.synth.pairs import read_pairs
 from kinefit.synth.truth import PersonTruth, SceneTruth, ViewTruth
@@ -36,6 +43,7 @@ from kinefit.types import (
     JointAngles,
     Markers,
     MissingMarkers,
+    PoseTrack,
     Timeline,
     TooFewPoints,
 )
@@ -223,34 +231,62 @@ def mask_frames(path: Path, timeline: Timeline, view: ViewTruth) -> Iterator[tup
 
 
 def score_limbs(
-    folder: Path, scene: Path | None = None, person: int = 0, plots: Path | None = None
+    folder: Path,
+    scene: Path | None = None,
+    person: int = 0,
+    plots: Path | None = None,
+    lifter: Lifter | None = None,
 ) -> dict[str, Any]:
-    """Limb directions: name ("pairs", or of a camera) -> `score_directions` of it.
+    """Limb directions: name ("pairs", or of a camera) -> scores.
 
     folder: of `kinefit synth pairs`; with a `scene`, of a run of its videos. plots: folder for
-    `points.png` and `limbs.png`, which show where the errors come from.
-    Raises InputError for folders of other kinds, and a run without the detector's 3D.
+    `points.png` and `limbs.png`, which show where the errors come from. lifter: whose directions
+    and other answers are scored (`score_answers`); None: the detector's own 3D (`score_own_3d`).
+    Raises InputError for folders of other kinds, and, without a lifter, a run without the
+    detector's 3D.
     """
-    if scene is None:
-        rows = read_pairs(folder)
-        found, (points, limbs) = {"pairs": score_pairs(rows)}, of_pairs(rows)
-    else:
-        found, points, limbs = _of_run(folder, scene, person)
+    found, points, limbs = (
+        _of_pairs(folder, lifter) if scene is None else _of_run(folder, scene, person, lifter)
+    )
+    if lifter is not None:
+        found = {name: {"lifter": lifter.name, **one} for name, one in found.items()}
     if plots is not None:
         plot_sources(points, f"Detected points: {folder.name}", plots / "points.png")
         plot_sources(limbs, f"Limb directions: {folder.name}", plots / "limbs.png")
     return found
 
 
-def _of_run(folder: Path, scene: Path, person: int) -> tuple[Scores, ErrorSources, ErrorSources]:
+_Limbs = tuple[Scores, ErrorSources, ErrorSources]  # errors of points, and of limbs
+
+
+def _of_pairs(folder: Path, lifter: Lifter | None) -> _Limbs:
+    rows = read_pairs(folder)
+    if lifter is None:
+        return {"pairs": score_pairs(rows)}, *of_pairs(rows)
+    right, said = lift_pairs(rows, lifter)
+    return {"pairs": score_lifted_pairs(right, said)}, *of_pairs(right, said.directions)
+
+
+def _of_run(folder: Path, scene: Path, person: int, lifter: Lifter | None) -> _Limbs:
     known, hint = read_scene(scene, person), "run with --detector blazepose"
     tracks = read_run(folder, known).tracks
     if not tracks:
         raise InputError(folder, "its detector gives no track of one person", hint)
     try:
-        found = {n: score_pof(track, known.truth, n, person) for n, track in tracks.items()}
-        parts = [of_track(track, known.truth, n, person) for n, track in tracks.items()]
+        parts = [_of_view(track, known, n, person, lifter) for n, track in tracks.items()]
     except (InvalidData, TooFewPoints) as error:
         raise InputError(folder, error.bare_reason, hint) from error
-    points, limbs = (joined(kind) for kind in zip(*parts, strict=True))
-    return found, points, limbs
+    scores, points, limbs = zip(*parts, strict=True)
+    return dict(zip(tracks, scores, strict=True)), joined(points), joined(limbs)
+
+
+def _of_view(
+    track: PoseTrack, scene: SceneFolder, camera: str, person: int, lifter: Lifter | None
+) -> _Limbs:
+    truth = scene.truth
+    if lifter is None:
+        scores = score_pof(track, truth, camera, person)
+        return scores, *of_track(track, truth, camera, person)
+    right, said = lift_track(track, truth.view(camera), lifter)
+    scores = score_lifted_track(right, said, truth, camera, person, treadmill=scene.treadmill)
+    return scores, *of_track(right, truth, camera, person, said.directions)

@@ -66,11 +66,15 @@ def skipped_notes(scores: Scores) -> list[str]:
 
 
 def pof_tables(scores: Scores) -> list[ScoreTable]:
-    """Directions by set of limbs, and by limb. scores: name -> result of `score_directions`."""
+    """Directions by set of limbs, and by limb; and what else a lifter says.
+
+    scores: name -> result of `score_own_3d` or `score_answers`.
+    """
     sets = {
-        f"{name}, {part.replace('_', ' ')}": {"all": one[part], "mpjpe_mm": one["mpjpe_mm"]}
+        f"{name}, {part.replace('_', ' ')}": {"all": one[part], "mpjpe_mm": one.get("mpjpe_mm")}
         for name, one in scores.items()
-        for part in ("all", "unswapped", "arms_and_legs", "trunk")
+        for part in ("all", "unswapped", "arms_and_legs", "trunk", "feet")
+        if part in one
     }
     limbs = list(next(iter(scores.values()))["all"]["limbs"]) if scores else []
     rows = tuple(
@@ -78,17 +82,21 @@ def pof_tables(scores: Scores) -> list[ScoreTable]:
         for limb in limbs
     )
     title = "Mean angle by limb, degrees, without swapped images"
-    return [_directions(sets), ScoreTable(title, ("limb", *scores), rows)]
+    lifted = {name: one for name, one in scores.items() if "lifter" in one}
+    tables = [_directions(sets), ScoreTable(title, ("limb", *scores), rows)]
+    return tables + ([_depths(lifted), _answers(lifted)] if lifted else [])
 
 
 def pof_notes(scores: Scores) -> list[str]:
-    """Shares of images with a detection, and with left and right swapped."""
+    """Shares of images with a detection, and with left and right swapped; and the lifter."""
     notes = []
     for name, one in scores.items():
         found = f"a person detected in {_pct(one['found'])} %, " if "found" in one else ""
         swapped = f"left and right swapped in {_pct(one['swapped'])} %"
         notes.append(f"{name}: {one['frames']} images, {found}{swapped}.")
-    return notes
+    lifters = {one["lifter"] for one in scores.values() if "lifter" in one}
+    right = "after left and right were put right as in a run"
+    return notes + [f"Directions of the network {name}, {right}." for name in sorted(lifters)]
 
 
 def pose_tables(scores: Scores) -> list[ScoreTable]:
@@ -159,16 +167,42 @@ def _visibility(cameras: Scores) -> ScoreTable:
 
 
 def _directions(sets: Scores) -> ScoreTable:
-    """As in tables of published lifters; z-sign*: where |z| > 0.2."""
-    columns = (
+    """As in tables of published lifters; z-sign*: where |z| > 0.2. Positions where known."""
+    columns: tuple[_Column, ...] = (
         ("mean °", "all/angle/mean", "1"), ("median", "all/angle/median", "1"),
         ("p90", "all/angle/p90", "1"), ("% > 30°", "all/far_off", "%"),
         ("z-sign", "all/sign", "3"), ("z-sign*", "all/sign_deep", "3"),
         ("ray mean °", "all/ray/mean", "1"), ("rot/frame mean °", "all/rotated/mean", "1"),
         ("flat °", "all/flat", "1"),
-        ("PA-MPJPE mm", "mpjpe_mm/pa/mean", "0"), ("hip-rel. MPJPE mm", "mpjpe_mm/root/mean", "0"),
     )  # fmt: skip
+    if any(one.get("mpjpe_mm") for one in sets.values()):
+        places = (("PA-MPJPE mm", "pa"), ("hip-rel. MPJPE mm", "root"))
+        columns += tuple((head, f"mpjpe_mm/{kind}/mean", "0") for head, kind in places)
     return _columns("Directions of 14 limbs, camera axes", "set", columns, sets.items())
+
+
+def _depths(lifted: Scores) -> ScoreTable:
+    """z-sign*: where |z| > 0.2."""
+    columns = (
+        ("z-sign by probability", "z_sign/away", "3"), ("z-sign*", "z_sign/away_deep", "3"),
+        ("by direction", "z_sign/own", "3"), ("z-sign*", "z_sign/own_deep", "3"),
+        ("within 68 %", "coverage/all/68%/share", "%"),
+        ("within 95 %", "coverage/all/95%/share", "%"),
+        ("not swapped, within 95 %", "coverage/unswapped/95%/share", "%"),
+        ("feet, within 95 %", "coverage/feet/95%/share", "%"),
+    )  # fmt: skip
+    return _columns("Depth along the ray, and the stated spread", "", columns, lifted.items())
+
+
+def _answers(lifted: Scores) -> ScoreTable:
+    columns = (
+        ("contact recall %", "contact/recall", "%"), ("false %", "contact/false_rate", "%"),
+        ("gravity median °", "gravity_deg/median", "1"), ("p90", "gravity_deg/p90", "1"),
+        ("points, median % of size", "shift_pct/before", "2"), ("shifted", "shift_pct/after", "2"),
+        ("swap recall %", "swap/recall", "%"), ("false %", "swap/false_rate", "%"),
+        ("AUC", "swap/auc", "3"),
+    )  # fmt: skip
+    return _columns("What else the network says", "", columns, lifted.items())
 
 
 _KINDS = {

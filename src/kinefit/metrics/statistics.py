@@ -72,6 +72,22 @@ def mean_of(
     return np.asarray(total / np.where(count > 0, count, np.nan))
 
 
+def roc_auc(scores: FloatArray, positive: BoolArray) -> float:
+    """Probability that a positive has a higher score than a negative; ties count half.
+
+    scores, positive: (N,). The area under the ROC curve; NaN without one of either kind.
+    Raises InvalidData unless both have one shape. Scores that are NaN are left out.
+    """
+    if scores.shape != positive.shape or scores.ndim != 1:
+        raise InvalidData(f"Scores {scores.shape} do not go with labels {positive.shape}.")
+    known = ~np.isnan(scores)
+    high, low = scores[known & positive], np.sort(scores[known & ~positive])
+    if not len(high) or not len(low):
+        return float("nan")
+    below = np.searchsorted(low, high) + np.searchsorted(low, high, "right")
+    return float(below.mean()) / (2 * len(low))
+
+
 def refuse_infinite(values: FloatArray) -> None:
     """Raise InvalidData when one of `values` is infinite: it is neither a number nor missing."""
     if np.isinf(values).any():
