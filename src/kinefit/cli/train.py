@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinefit.cli.console import err, out, stage_progress
+from kinefit.types import InputError
 
 if TYPE_CHECKING:
     from kinefit.train.convert.rows import Conversion
@@ -122,7 +123,11 @@ def pof(
     ] = None,
 ) -> None:
     """Train a network that lifts: checkpoints, metrics.jsonl, and an ONNX file at every stop."""
-    from kinefit.train.lift.train_pof import train_pof
+    try:
+        from kinefit.train.lift.train_pof import train_pof
+    except ModuleNotFoundError as error:
+        hint = "pip install torch onnx onnxscript"
+        raise InputError("train pof", f"{error.name} is not installed", hint) from error
 
     def show(step: int, scores: Mapping[str, float]) -> None:
         told = ("clean", "feet", "z_sign", "up")

@@ -47,28 +47,27 @@ _TOGETHER = 32  # windows per call of the network
 
 @dataclass(frozen=True, eq=False)
 class Lifted:
-    """What a network says of one person over T frames; camera axes; NaN where nobody is known.
+    """What a network says of one person over T frames, in camera axes; None for what it does not.
 
     limbs: L of them. directions: (T, L, 3) unit vectors. sd: (T, L) radians, one standard deviation
     about each of the two axes across. away: (T, L) probability that a limb points away from the
     camera. contact: (T, 4) probability that `kinefit.body.contact.FEET` stand. up: (T, 3) unit
-    vectors; up_sd: (T,) radians. points: names of J points. shift: (T, J, 2) pixels to be added to
-    them; sigma: (T, J) pixels, standard deviation of each coordinate after that. swapped: (T,)
-    probability that left and right are exchanged.
+    vectors; up_sd: (T,) radians. shift: (T, J, 2) pixels to be added to the track's points, 0 for
+    points that it does not know; sigma: (T, J) pixels, standard deviation of each coordinate after
+    that, NaN for those. swapped: (T,) probability that left and right are exchanged.
     """
 
     timeline: Timeline
     limbs: tuple[Limb, ...]
     directions: FloatArray
     sd: FloatArray
-    away: FloatArray
-    contact: FloatArray
-    up: FloatArray
-    up_sd: FloatArray
-    points: tuple[str, ...]
-    shift: FloatArray
-    sigma: FloatArray
-    swapped: FloatArray
+    away: FloatArray | None = None
+    contact: FloatArray | None = None
+    up: FloatArray | None = None
+    up_sd: FloatArray | None = None
+    shift: FloatArray | None = None
+    sigma: FloatArray | None = None
+    swapped: FloatArray | None = None
 
 
 class Lifter(Protocol):
@@ -147,15 +146,14 @@ def load_lifter(model: str | Path = "sequence") -> OnnxLifter:
 
     Raises InputError for an unknown name, or a file that cannot be used.
     """
-    if str(model) in MODELS:
-        name = f"lift_{str(model).replace('-', '_')}.onnx"
-        return OnnxLifter((files("kinefit") / "weights" / name).read_bytes(), str(model))
-    path = Path(model)
+    shipped = files("kinefit") / "weights" / f"lift_{str(model).replace('-', '_')}.onnx"
+    named = str(model) in MODELS
     try:
-        return OnnxLifter(path.read_bytes(), path)
+        content = shipped.read_bytes() if named else Path(model).read_bytes()
     except OSError as error:
         hint = f"give one of {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
-        raise InputError(path, "cannot be read", hint) from error
+        raise InputError(model, "cannot be read", hint) from error
+    return OnnxLifter(content, model)
 
 
 def _named(
@@ -180,11 +178,12 @@ def _joined(
     """Windows (W, WINDOW, ...) brought to the camera's axes and pixels' tangents, and averaged
     over those that a frame is in, most where it is near the middle: (count, ...)."""
     R = inputs.rotation
-    said = dict(said)
-    said["directions"] = said["directions"] @ R
-    said["up"] = (said["up"][..., None, :] @ R)[..., 0, :]
-    said["shift"] = said["shift"] * inputs.size[:, None, None, None]
-    said["log_sigma"] = said["log_sigma"] + np.log(inputs.size)[:, None, None]
+    said = {**said, "directions": said["directions"] @ R}
+    if "up" in said:
+        said["up"] = (said["up"][..., None, :] @ R)[..., 0, :]
+    if "shift" in said:
+        said["shift"] = said["shift"] * inputs.size[:, None, None, None]
+        said["log_sigma"] = said["log_sigma"] + np.log(inputs.size)[:, None, None]
     middle = (WINDOW - 1) / 2
     weight = 1 + middle - np.abs(np.arange(WINDOW) - middle)
     weight = np.where(inside, weight, 0.0) ** 2
@@ -199,7 +198,8 @@ def _joined(
     return out
 
 
-_LAPLACE = 3.0**0.5  # a coordinate's deviation of a radial exp(-r / s): see the losses
+# A coordinate's deviation, of errors in the plane with density exp(-r / s): see the losses.
+_LAPLACE = 3.0**0.5
 
 
 def _lifted(
@@ -207,30 +207,34 @@ def _lifted(
     names: tuple[str, ...], K: FloatArray,
 ) -> Lifted:  # fmt: skip
     """The answers at the frames' own times."""
+    at = {name: _at_frames(timeline, grid, values) for name, values in said.items()}
+    found: dict[str, FloatArray] = {
+        name: _logistic(at[name]) for name in ("away", "contact", "swapped") if name in at
+    }
+    if "up" in at:
+        found |= {"up": unit(at["up"]), "up_sd": at["up_concentration"] ** -0.5}
+    if "shift" in at:
+        found |= _points_of(names, K[0, 0] * at["shift"], K[0, 0] * np.exp(at["log_sigma"]))
+    directions, sd = unit(at["directions"]), at["concentration"] ** -0.5
+    return Lifted(timeline, LIMBS[: directions.shape[1]], directions, sd, **found)
 
-    def at_frames(values: FloatArray) -> FloatArray:
-        flat = values.reshape(len(grid), -1)
-        some = [np.interp(timeline.time, grid, column) for column in flat.T]
-        return np.stack(some, axis=-1).reshape(len(timeline), *values.shape[1:])
 
-    focal = K[0, 0]
-    shift, log_sigma = (at_frames(said[name]) for name in ("shift", "log_sigma"))
-    shift, sigma = focal * shift, focal * _LAPLACE * np.exp(log_sigma)
-    at = [POINTS.index(name) if name in POINTS else -1 for name in names]
-    known = np.array(at) >= 0
-    return Lifted(
-        timeline, LIMBS,
-        directions=unit(at_frames(said["directions"])),
-        sd=at_frames(said["concentration"] ** -0.5),
-        away=_logistic(at_frames(said["away"])),
-        contact=_logistic(at_frames(said["contact"])),
-        up=unit(at_frames(said["up"])),
-        up_sd=at_frames(said["up_concentration"] ** -0.5),
-        points=names,
-        shift=np.where(known[:, None], shift[:, at], 0.0),
-        sigma=np.where(known, sigma[:, at], np.nan),
-        swapped=_logistic(at_frames(said["swapped"])),
-    )  # fmt: skip
+def _points_of(
+    names: tuple[str, ...], shift: FloatArray, scale: FloatArray
+) -> dict[str, FloatArray]:
+    """Shifts (T, J, 2) and deviations (T, J), pixels, of `POINTS`: those of the points `names`."""
+    at = np.array([POINTS.index(name) if name in POINTS else -1 for name in names])
+    known = at >= 0
+    return {
+        "shift": np.where(known[:, None], shift[:, at], 0.0),
+        "sigma": np.where(known, _LAPLACE * scale[:, at], np.nan),
+    }
+
+
+def _at_frames(timeline: Timeline, grid: FloatArray, values: FloatArray) -> FloatArray:
+    flat = values.reshape(len(grid), -1)
+    some = [np.interp(timeline.time, grid, column) for column in flat.T]
+    return np.stack(some, axis=-1).reshape(len(timeline), *values.shape[1:])
 
 
 def _logistic(x: FloatArray) -> FloatArray:

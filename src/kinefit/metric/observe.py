@@ -94,15 +94,17 @@ def observe_camera(
     names = track.image.names
     camera = world.camera
     feet = tuple(name for name in FEET if name in names)
+    contact = _contact(track, world, visibility_min, feet)
     if lifted is None:
         limbs = tuple(pair for pair in LIMBS if set(pair) <= set(names))
         local = world.keypoints.xyz @ camera.R.T + camera.t
         directions, sd = _directions(local, names, limbs)
-        contact = _contact(track, world, visibility_min, feet)
     else:
         limbs, directions, sd = _lifted_directions(lifted, track)
-        xy, sigma = xy + lifted.shift, np.where(sigma > 0, lifted.sigma, sigma)
-        contact = lifted.contact[:, [FEET.index(name) for name in feet]]
+        if lifted.shift is not None and lifted.sigma is not None:
+            xy, sigma = xy + lifted.shift, np.where(np.isnan(lifted.sigma), sigma, lifted.sigma)
+        if lifted.contact is not None:
+            contact = lifted.contact[:, [FEET.index(name) for name in feet]]
     given = tilt_deg is not None or roll_deg is not None
     guessed = np.radians(world.tilt_sd_deg)
     found = Observations(
@@ -124,9 +126,11 @@ def observe_camera(
     return found, world
 
 
-def _lifted_up(lifted: Lifted, track: PoseTrack) -> Up:
+def _lifted_up(lifted: Lifted, track: PoseTrack) -> Up | None:
     """The mean of the frames' answers, for a camera that stands still. Their errors go together:
     the mean of many is hardly better than one."""
+    if lifted.up is None or lifted.up_sd is None:
+        return None
     rows = track.image.found
     weight = lifted.up_sd[rows] ** -2.0
     mean = (weight[:, None] * lifted.up[rows]).sum(axis=0)

@@ -12,19 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from kinefit.io.atomic import atomic_path
-from kinefit.lift.inputs import PERSON_CHANNELS, POINT_CHANNELS, POINTS, WINDOW
+from kinefit.lift.inputs import LIMBS, PERSON_CHANNELS, POINT_CHANNELS, POINTS, WINDOW
 from kinefit.train.lift.networks import NAMES
 
 
 class _Plain(nn.Module):
-    """The network with a plain tuple of outputs."""
+    """The network with a plain tuple of those outputs that it learned: a network's `answers`, of
+    its first `limb_count` limbs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.names: tuple[str, ...] = getattr(network, "answers", NAMES)
+        self.limbs: int = getattr(network, "limb_count", len(LIMBS))
 
     def forward(self, points: Tensor, person: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(points, person))
+        found = self.network(points, person)
+        each = ((name, getattr(found, name)) for name in self.names)
+        return tuple(v[:, :, : self.limbs] if name in _OF_LIMBS else v for name, v in each)
+
+
+_OF_LIMBS = ("directions", "concentration", "away")
 
 
 def export(network: nn.Module, path: Path, about: Mapping[str, str]) -> None:
@@ -35,9 +43,10 @@ def export(network: nn.Module, path: Path, about: Mapping[str, str]) -> None:
     with atomic_path(path) as partial, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its own future
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        plain = _Plain(network).eval()
         torch.onnx.export(
-            _Plain(network).eval(), example, str(partial), input_names=["points", "person"],
-            output_names=list(NAMES), dynamo=True, external_data=False, verbose=False,
+            plain, example, str(partial), input_names=["points", "person"],
+            output_names=list(plain.names), dynamo=True, external_data=False, verbose=False,
             dynamic_shapes=({0: torch.export.Dim("B", min=1)}, {0: torch.export.Dim("B", min=1)}),
         )  # fmt: skip
         model = onnx.load(str(partial))

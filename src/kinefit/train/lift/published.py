@@ -126,7 +126,14 @@ def _head(width: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, out))
 
 
-class LimbTransformer(nn.Module):
+class _Published(nn.Module):
+    """What these networks have learned, which is all that their ONNX files answer."""
+
+    answers: ClassVar[tuple[str, ...]] = ("directions", "concentration", "away")
+    limb_count: ClassVar[int] = _N
+
+
+class LimbTransformer(_Published):
     """Attention between the limbs of a frame; each limb has a head of its own."""
 
     def __init__(
@@ -168,7 +175,7 @@ class _Attention(nn.Module):
         return out
 
 
-class GCN(nn.Module):
+class GCN(_Published):
     """Plain graph convolutions over limbs that share a joint (Kipf & Welling 2017, ICLR)."""
 
     def __init__(self, width: int = 256, layers: int = 4) -> None:
@@ -240,7 +247,7 @@ class _Stacks(nn.Module):
         return functional.relu(self.fuse(self.norm(each)))
 
 
-class SemGCN(nn.Module):
+class SemGCN(_Published):
     """Semantic graph convolutions over three kinds of edges: `EDGES`."""
 
     def __init__(self, width: int = 128, layers: int = 4) -> None:
@@ -254,7 +261,7 @@ class SemGCN(nn.Module):
         return _answers(self.head(self.stacks(x)))
 
 
-class SemGCNTemporal(nn.Module):
+class SemGCNTemporal(_Published):
     """`SemGCN`, wider, that also knows the field of the frame before and learns signs of depth.
 
     At run time nobody tells the field of the frame before, so it is never the true one: the network
