@@ -76,7 +76,7 @@ def test_size_and_unit_of_the_own_3d_do_not_matter(person: FloatArray) -> None:
 
 def test_twice_as_far_is_half_the_size(person: FloatArray) -> None:
     near = inputs_of(person)
-    far = inputs_of(person + [0, 0, 4.0] + [0.2, -0.1, 0])
+    far = inputs_of(person + np.array([0.2, -0.1, 4.0]))
     assert far.size == pytest.approx(near.size / 2, rel=0.05)
     assert np.abs(far.points[..., :2] - near.points[..., :2]).mean() < 0.1  # perspective is left
 

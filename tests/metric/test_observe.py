@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kinefit import lift
+from kinefit.body.contact import FEET
 from kinefit.geometry.projection import to_camera
+from kinefit.lift import Lifted
 from kinefit.metric import limb_directions, observe_camera
 from kinefit.metric.observe import _DEPTHS, LIMBS
 from kinefit.types import InputError
@@ -96,3 +99,81 @@ def test_the_placement_is_said_in_json(scene, studio):
     assert said["focal_px"] == FOCAL
     assert said["tilt_deg"] == pytest.approx(placed.tilt_deg, abs=1e-3)
     assert len(said["depth_sd_m"]) == len(scene.timeline)
+
+
+class Says:
+    """A lifter that says of every frame the same."""
+
+    name = "says"
+
+    def __init__(self, **said):
+        self.said = said
+
+    def lift(self, track, K):
+        T = len(track.image.timeline)
+        directions = np.zeros((T, len(lift.inputs.LIMBS), 3))
+        directions[..., 0] = 1
+        every = {
+            name: np.broadcast_to(value, (T, *np.shape(value))) for name, value in self.said.items()
+        }
+        return Lifted(
+            track.image.timeline, lift.inputs.LIMBS, directions, np.full(directions.shape[:2], 0.2),
+            **every,
+        )  # fmt: skip
+
+
+def test_directions_are_those_of_the_lifter_in_the_world(scene, studio):
+    found, _ = observe(studio.film(scene), studio, lifter=Says())
+    seen = found.directions @ found.rig.cameras[0].R.T
+    assert np.allclose(seen, [1.0, 0.0, 0.0])
+    assert ("LHeel", "LBigToe") in found.limbs
+    assert ("LShoulder", "RHip") in found.limbs
+    assert np.allclose(found.direction_sd, found.direction_sd[0, 0])
+    assert found.direction_sd[0, 0] >= 0.2  # errors of neighbouring limbs and frames go together
+
+
+def test_frames_in_which_nobody_is_seen_have_no_direction(scene, studio):
+    track = studio.film(scene)
+    xy = track.image.xy.copy()
+    xy[4:7] = np.nan
+    found, _ = observe(studio.edit(track, xy=xy), studio, lifter=Says())
+    assert np.isnan(found.directions[4:7]).all()
+    assert np.isfinite(found.directions[:4]).all()
+
+
+def test_what_a_lifter_does_not_say_stays_the_detector_s(scene, studio):
+    track = studio.film(scene)
+    without, placed = observe(track, studio)
+    silent, still = observe(track, studio, lifter=Says())
+    for name in ("xy", "sigma", "contact"):
+        assert np.array_equal(getattr(silent, name), getattr(without, name), equal_nan=True), name
+    assert still.tilt_deg == placed.tilt_deg
+    assert silent.gravity_sd == without.gravity_sd
+
+
+def test_contacts_points_and_gravity_are_the_lifter_s(scene, studio):
+    track = studio.film(scene)
+    without, _ = observe(track, studio)
+    J = len(track.image.names)
+    sigma = np.full(J, 4.0)
+    sigma[3] = np.nan  # a point that it does not know
+    up = -np.array([np.sin(0.1), np.cos(0.1), 0.0])
+    says = Says(contact=[0.1, 0.2, 0.7, 0.9], shift=np.full((J, 2), 2.0), sigma=sigma, up=up,
+                up_sd=0.05)  # fmt: skip
+    found, placed = observe(track, studio, lifter=says)
+    at = [FEET.index(name) for name in found.contact_names]
+    assert np.allclose(found.contact, np.array([0.1, 0.2, 0.7, 0.9])[at])
+    seen = found.seen
+    assert np.allclose((found.xy - without.xy)[seen], 2.0)
+    assert np.allclose(np.delete(found.sigma, 3, axis=2), 4.0)
+    assert np.array_equal(found.sigma[:, :, 3], without.sigma[:, :, 3])
+    assert np.allclose(found.rig.cameras[0].R[:, 1], up)
+    assert placed.roll_deg == pytest.approx(np.degrees(0.1), abs=1e-6)
+    assert found.gravity_sd == pytest.approx(0.05)
+
+
+def test_what_the_user_gives_is_not_the_lifter_s_to_say(scene, studio):
+    says = Says(up=[-1.0, 0.0, 0.0], up_sd=0.05)
+    found, placed = observe(studio.film(scene), studio, lifter=says, tilt_deg=12, roll_deg=-7)
+    assert (placed.tilt_deg, placed.roll_deg) == (pytest.approx(12), pytest.approx(-7))
+    assert found.gravity_sd < np.radians(1)

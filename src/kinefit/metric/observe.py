@@ -107,6 +107,8 @@ def observe_camera(
             contact = lifted.contact[:, [FEET.index(name) for name in feet]]
     given = tilt_deg is not None or roll_deg is not None
     guessed = np.radians(world.tilt_sd_deg)
+    if up is None:
+        guessed = max(guessed, _GUESSED_UP_SD)
     found = Observations(
         track.image.timeline,
         CameraRig((camera,)),
@@ -119,7 +121,7 @@ def observe_camera(
         direction_sd=sd,
         contact_names=feet,
         contact=contact,
-        gravity_sd=(_GIVEN_UP_SD if given else guessed if lifted else max(guessed, _GUESSED_UP_SD)),
+        gravity_sd=_GIVEN_UP_SD if given else guessed,
         focal_sd=world.focal_sd,
         stature_m=subject_height_m,
     )
