@@ -1,0 +1,129 @@
+"""Clips drawn without pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.body.anny import load_anny
+from kinefit.fit.priors import PriorJoints
+from kinefit.lift.inputs import POINTS, RATE_HZ
+from kinefit.pipeline.config import checked
+from kinefit.synth.detector_errors import detector_errors
+from kinefit.synth.motion_library import motion_library
+from kinefit.synth.scene_options import PairOptions
+from kinefit.train.lift.data import RENDERED, read_data
+from kinefit.train.lift.drawn import FRAMES, Donors, _camera, _chain, draw_take, self_hidden, varied
+from kinefit.train.lift.sequences import Sequences
+from kinefit.types import FloatArray, InputError
+
+BODY = load_anny()
+OPTIONS = checked(
+    PairOptions, {"seconds": FRAMES / RATE_HZ + 0.2, "treadmill": False, "clip": "squat"}
+)
+
+
+def standing() -> FloatArray:
+    """(1, J, 3) metres, 4 m before the camera, facing it."""
+    height = {"Nose": -1.6, "Eye": -1.65, "Ear": -1.62, "Shoulder": -1.4, "Elbow": -1.1,
+              "Wrist": -0.85, "Pinky": -0.78, "Index": -0.76, "Thumb": -0.8, "Hip": -0.9,
+              "Knee": -0.45, "Ankle": -0.08, "Heel": -0.03, "BigToe": -0.02}  # fmt: skip
+    aside = {"Nose": 0.0, "Eye": 0.03, "Ear": 0.07, "Hip": 0.1, "Knee": 0.1, "Ankle": 0.1,
+             "Heel": 0.1, "BigToe": 0.1}  # fmt: skip
+    out = np.zeros((1, len(POINTS), 3))
+    for i, name in enumerate(POINTS):
+        kind = name if name == "Nose" else name[1:]
+        sign = {"L": 1, "R": -1}.get(name[0], 0)
+        out[0, i] = (sign * aside.get(kind, 0.2), height[kind] + 1, 4.0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def donors() -> Donors:
+    """Without residuals: the detector is wrong by what it is on average."""
+    model = detector_errors()
+    none = np.zeros((2, FRAMES, len(POINTS), 6), np.float32)
+    return Donors(model, none, np.zeros((2, 12)), np.ones(12))
+
+
+def take(donors: Donors, seed: int) -> Sequences:
+    return draw_take(BODY, motion_library(None), donors, np.random.default_rng(seed), OPTIONS, 3)
+
+
+def test_an_arm_behind_the_trunk_is_hidden_and_one_before_it_is_not() -> None:
+    xyz = standing()
+    wrist = POINTS.index("LWrist")
+    assert not self_hidden(xyz).any()
+    for z, hidden in ((4.4, True), (3.6, False)):
+        xyz[0, wrist] = np.array([0.0, 0.0, 0.0])
+        xyz[0, wrist] = np.array([0.02, -0.15, 4.0]) * z / 4.0
+        assert self_hidden(xyz)[0, wrist] == hidden
+
+
+def test_postures_vary_within_the_limits_of_joints() -> None:
+    rest = np.tile(np.eye(3), (30, len(BODY.joint_names), 1, 1))
+    new = varied(BODY, np.random.default_rng(1), rest, np.arange(30) / 30)
+    chain = _chain(BODY)
+    assert not np.allclose(new, rest, atol=0.05)
+    assert np.allclose(new[:, 0], rest[:, 0])  # the root is where it was
+    inside = PriorJoints.of(chain).within(new[:, chain.joint_index])
+    assert np.allclose(inside, new[:, chain.joint_index], atol=1e-6)
+
+
+def test_cameras_look_at_the_person_from_all_sides() -> None:
+    world = standing() * [1, -1, 1] * np.array([1, 1, 0]) + [0, 0, 0]
+    rng, pitch, seen = np.random.default_rng(0), [], []
+    for _ in range(200):
+        K, R, t = _camera(rng, np.repeat(world, 4, axis=0), 1.7)
+        xyz = world @ np.swapaxes(R[:1], -1, -2) + t[:1, None]
+        flat = (xyz @ K.T)[0]
+        middle = (flat[:, :2] / flat[:, 2:]).mean(axis=0)
+        seen.append(((middle > 0) & (middle < 2 * K[:2, 2])).all() and (xyz[..., 2] > 0).all())
+        pitch.append(np.degrees(np.arcsin(np.clip(-R[0, 2, 1], -1, 1))))
+    assert np.mean(seen) > 0.97
+    assert max(pitch) > 40
+    assert min(pitch) < -30
+
+
+def test_a_take_is_its_motion_in_several_views(donors: Donors) -> None:
+    clips = take(donors, 4)
+    assert len(clips) == 3
+    assert clips.lengths.tolist() == [FRAMES] * 3
+    thigh = [POINTS.index("LHip"), POINTS.index("LKnee")]
+    first, second = (clips.xyz[clips.start[i] : clips.start[i + 1]][:, thigh] for i in (0, 1))
+    lengths = [np.linalg.norm(v[:, 1] - v[:, 0], axis=-1) for v in (first, second)]
+    assert np.allclose(*lengths, atol=1e-5)  # one body, seen from two sides
+    flat = clips.xyz[:FRAMES] @ clips.K[0].T
+    assert np.allclose(flat[..., :2] / flat[..., 2:], clips.xy[:FRAMES], rtol=1e-6)
+    assert np.nanmean(clips.contact) > 0.5  # of a squat
+
+
+def test_errors_are_the_detector_s(donors: Donors) -> None:
+    """Right to a few percent of the person, and flattened in depth as its own 3D is."""
+    clips = take(donors, 5)
+    size = np.ptp(clips.xy[..., 1], axis=1)[:, None]
+    off = np.linalg.norm(clips.detected[..., :2] - clips.xy, axis=-1) / size
+    kept = (clips.swapped < 0.5) & np.isfinite(clips.detected[:, 0, 0])
+    assert 0.001 < np.median(off[kept]) < 0.05
+
+
+def test_the_same_seed_gives_the_same_clips(donors: Donors) -> None:
+    one, two = take(donors, 6), take(donors, 6)
+    assert np.array_equal(one.detected, two.detected, equal_nan=True)
+    assert not np.array_equal(one.xy, take(donors, 7).xy)
+
+
+def test_rendered_and_drawn_clips_are_drawn_in_their_shares(donors: Donors, tmp_path: Path) -> None:
+    few = take(donors, 8)
+    few.write(tmp_path / RENDERED)
+    for part in ("drawn_00000", "drawn_00001"):
+        few.write(tmp_path / part)
+    (tmp_path / "drawn_00002").mkdir()  # of a run that was cut off
+    clips, shares = read_data(tmp_path, rendered_share=0.25)
+    assert len(clips) == 9
+    assert shares[:3].sum() == pytest.approx(0.25)
+    assert shares.sum() == pytest.approx(1)
+    with pytest.raises(InputError, match="no folder"):
+        read_data(tmp_path / "absent")
