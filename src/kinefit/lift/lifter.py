@@ -26,6 +26,7 @@ from kinefit.lift.inputs import (
     resampler,
     windows,
 )
+from kinefit.lift.reconstruct import correct_depth_sign
 from kinefit.skeletons import map_points, skeleton
 from kinefit.skeletons.limbs import Limb
 from kinefit.types import (
@@ -84,10 +85,13 @@ class Lifter(Protocol):
 class OnnxLifter:
     """A network of `kinefit train pof`, as an ONNX file.
 
+    correct_signs: limbs that point away from the camera by their direction and towards it by the
+    network's own head for that, or the reverse, are mirrored in depth.
+
     Raises InputError for a file that is no such network.
     """
 
-    def __init__(self, content: bytes, source: str | Path) -> None:
+    def __init__(self, content: bytes, source: str | Path, correct_signs: bool = False) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1  # the same bytes on every machine; 0.1 ms a frame
@@ -96,7 +100,7 @@ class OnnxLifter:
         except Exception as error:  # onnxruntime's errors share no base
             hint = f"give one of {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
             raise InputError(source, "is no network that can be run", hint) from error
-        self.name = str(source)
+        self.name, self.correct_signs = str(source), correct_signs
         self._outputs = tuple(one.name for one in self._session.get_outputs())
         wanted = {
             "points": (WINDOW, len(POINTS), POINT_CHANNELS),
@@ -123,7 +127,11 @@ class OnnxLifter:
         at = np.clip(rows, 0, len(grid) - 1)
         both, own = (np.where(inside[..., None, None], v[at], np.nan) for v in (both, own))
         inputs = make_inputs(both[..., :2], np.nan_to_num(both[..., 2]), own, K)
-        said = _joined(self.run(inputs), inputs, rows, inside, len(grid))
+        answers = self.run(inputs)
+        if self.correct_signs and "away" in answers:
+            away = _logistic(answers["away"])
+            answers["directions"] = correct_depth_sign(answers["directions"], away)
+        said = _joined(answers, inputs, rows, inside, len(grid))
         return _lifted(image.timeline, grid, said, image.names, K)
 
     def run(self, inputs: Inputs) -> dict[str, FloatArray]:
@@ -142,8 +150,8 @@ class OnnxLifter:
 
 
 @cache
-def load_lifter(model: str | Path = "sequence") -> OnnxLifter:
-    """A network that kinefit ships, by name, or one's own file.
+def load_lifter(model: str | Path = "sequence", correct_signs: bool = False) -> OnnxLifter:
+    """A network that kinefit ships, by name, or one's own file; see `OnnxLifter`.
 
     Raises InputError for an unknown name, or a file that cannot be used.
     """
@@ -154,7 +162,7 @@ def load_lifter(model: str | Path = "sequence") -> OnnxLifter:
     except OSError as error:
         hint = f"give one of {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
         raise InputError(model, "cannot be read", hint) from error
-    return OnnxLifter(content, model)
+    return OnnxLifter(content, model, correct_signs)
 
 
 def _named(

@@ -286,6 +286,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         description="Which network: sequence, semgcn-temporal, semgcn, gcn, transformer, or an "
         ".onnx file of `kinefit train pof`.",
     )
+    pof_signs: bool = False
+    """Turn a limb round in depth where the network's answer for its sign contradicts its
+    direction."""
     joint_refinement: bool = False
     """Experimental learned refinement: none comes with this version."""
 

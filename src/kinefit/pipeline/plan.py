@@ -60,7 +60,7 @@ PLAN: tuple[Stage, ...] = (
     Stage(
         "observe", observe.one_camera, ("detect", "depth"),
         (*_WHO, "height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll",
-         "camera_pof", "pof_model"),
+         "camera_pof", "pof_model", "pof_signs"),
         "raw landmarks",
         when=lambda job: job.kind == "video",
     ),

@@ -102,7 +102,7 @@ def one_camera(context: Context) -> None:
         tilt_deg=config.tilt,
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
-        lifter=load_lifter(config.pof_model) if config.camera_pof else None,
+        lifter=load_lifter(config.pof_model, config.pof_signs) if config.camera_pof else None,
     )
     facts = camera.as_json()
     unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
