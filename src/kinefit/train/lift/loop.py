@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +74,10 @@ def train(
         work.load(folder / "checkpoint.pt")
     fixed = draw(held_out, np.random.default_rng(0), np.arange(len(held_out)), NONE)
     began, parts = time.monotonic(), dict[str, float]()
-    while work.step < how.steps and work.since_best < how.patience:
-        rng = np.random.default_rng((how.seed, work.step))
-        clips = rng.choice(len(data), how.batch, p=shares)
-        parts = work.learn(draw(data, rng, clips, disturbance))
+    for batch in _batches(data, how, disturbance, shares, work.step):
+        if work.since_best >= how.patience:
+            break
+        parts = work.learn(batch)
         if work.step % how.check == 0 or work.step == how.steps:
             scores = {**work.judge(fixed), "seconds": time.monotonic() - began}
             with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
@@ -87,6 +91,29 @@ def train(
     return work.judge(fixed)
 
 
+def _batches(
+    data: Sequences, how: Training, disturbance: Disturbance, shares: FloatArray | None, first: int
+) -> Iterator[Batch]:
+    """Those of the steps from `first` on; a few are made ahead, while the network learns."""
+
+    def make(step: int) -> Batch:
+        rng = np.random.default_rng((how.seed, step))
+        return draw(data, rng, rng.choice(len(data), how.batch, p=shares), disturbance)
+
+    workers = max(1, (os.cpu_count() or 1) - 1)
+    steps = iter(range(first, how.steps))
+    with ThreadPoolExecutor(workers, "kinefit-batch") as pool:
+        coming = deque(pool.submit(make, step) for step in islice(steps, workers + 1))
+        try:
+            while coming:
+                batch = coming.popleft().result()
+                coming.extend(pool.submit(make, step) for step in islice(steps, 1))
+                yield batch
+        finally:
+            for one in coming:
+                one.cancel()
+
+
 def _same_config(path: Path, config: dict[str, Any]) -> None:
     if not path.is_file():
         write_json(path, config)
@@ -98,7 +125,8 @@ class _Work:
     """A network while it learns, and the running average of its weights."""
 
     def __init__(self, network: nn.Module, how: Training) -> None:
-        self.network, self.how, self.step = network, how, 0
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network, self.how, self.step = network.to(self.device), how, 0
         plain = [p for p in network.parameters() if p.ndim < 2]
         heavy = [p for p in network.parameters() if p.ndim >= 2]
         groups = [{"params": heavy, "weight_decay": how.decay}, {"params": plain}]
@@ -112,9 +140,12 @@ class _Work:
         rate = how.rate * min(1.0, (step + 1) / how.warm_up) * (0.01 + 0.99 * _cosine(share))
         for group in self.adam.param_groups:
             group["lr"] = rate
-        tensors = {name: torch.as_tensor(values) for name, values in batch._asdict().items()}
+        tensors = {n: torch.as_tensor(v).to(self.device) for n, v in batch._asdict().items()}
         self.network.train()
-        parts = losses(self.network(tensors["points"], tensors["person"]), tensors)
+        on_card = self.device.type == "cuda"  # bfloat16 there; on CPUs of today it is slower
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_card):
+            answers = self.network(tensors["points"], tensors["person"])
+        parts = losses(Answers(*(values.float() for values in answers)), tensors)
         loss = total(parts, getattr(self.network, "loss_weights", {}))
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -152,7 +183,7 @@ class _Work:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.adam.load_state_dict(state["adam"])
         self.average = state["average"]
