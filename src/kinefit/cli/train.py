@@ -115,8 +115,8 @@ def pof(
     model: Annotated[
         str, typer.Option(help="sequence, transformer, gcn, semgcn or semgcn-temporal.")
     ] = "sequence",
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 20_000,
-    batch: Annotated[int, typer.Option(min=1, help="Windows of 81 frames a step.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 12_000,
+    batch: Annotated[int, typer.Option(min=1, help="Windows of 81 frames a step.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after these; the same command goes on.")

@@ -52,6 +52,7 @@ _DEPTHS = {
 }
 LIMBS = tuple(_DEPTHS)
 _SPREAD = 1.5  # times these deviations: the errors of neighbouring limbs and frames go together
+_SIGMA = 0.5
 _STEEPEST = 0.99  # |z|: noise on a slope of less than one takes it beyond one
 # Radians: how well a user knows a camera's angles; and the least that estimated ones are doubted,
 # because the fit looks again, at the same balance in a better body: it must not count twice.
@@ -101,8 +102,10 @@ def observe_camera(
         directions, sd = _directions(local, names, limbs)
     else:
         limbs, directions, sd = _lifted_directions(lifted, track)
-        if lifted.shift is not None and lifted.sigma is not None:
-            xy, sigma = xy + lifted.shift, np.where(np.isnan(lifted.sigma), sigma, lifted.sigma)
+        if lifted.shift is not None:
+            xy = xy + lifted.shift
+        if lifted.sigma is not None:
+            sigma = np.where(np.isnan(lifted.sigma), sigma, _SIGMA * lifted.sigma)
         if lifted.contact is not None:
             contact = lifted.contact[:, [FEET.index(name) for name in feet]]
     given = tilt_deg is not None or roll_deg is not None

@@ -40,10 +40,10 @@ class Training:
     result on held-out clips after which it stops. clip: of the gradient's length."""
 
     model: str = "sequence"
-    steps: int = 20_000
-    batch: int = 64
-    rate: float = 1e-3
-    warm_up: int = 500
+    steps: int = 12_000
+    batch: int = 32
+    rate: float = 2.5e-3
+    warm_up: int = 300
     decay: float = 0.02
     average: int = 500
     patience: int = 20

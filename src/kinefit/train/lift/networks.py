@@ -59,27 +59,32 @@ def concentration(raw: Tensor) -> Tensor:
 
 
 class Sequence(nn.Module):
-    """Frames as tokens of a transformer over the window.
+    """Tokens of three frames in a transformer over the window.
 
-    Each frame's points, with a learned value for what is missing, and its limbs' vectors in the
-    image and in the detector's own 3D, become one vector of `width`; attention sees frames by how
-    far apart they are. Directions are the detector's own plus what is learned.
+    The points of three frames, with a learned value for what is missing, and their limbs' vectors
+    in the image and in the detector's own 3D, become one vector of `width`; attention sees tokens
+    by how far apart they are. Directions are the detector's own plus what is learned.
     """
 
-    def __init__(self, width: int = 160, layers: int = 4, heads: int = 5) -> None:
+    def __init__(self, width: int = 192, layers: int = 4, heads: int = 6, frames: int = 3) -> None:
         super().__init__()
+        self.frames = (
+            frames  # of a token: a third of the time of one each, in which more is learned
+        )
         self.missing = nn.Parameter(torch.zeros(_J, 6))
         self.register_buffer("first", torch.as_tensor(_ENDS[:, 0]), persistent=False)
         self.register_buffer("second", torch.as_tensor(_ENDS[:, 1]), persistent=False)
-        given = _J * POINT_CHANNELS + PERSON_CHANNELS + _L * 6
+        given = frames * (_J * POINT_CHANNELS + PERSON_CHANNELS + _L * 6)
         self.embed = nn.Sequential(
             nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(_Block(width, heads, WINDOW // frames) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         sizes = [3 * _L, _L, _L, 4, 3, 1, 2 * _J, _J, 1]
         self.sizes = sizes
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, sum(sizes)))
+        self.head = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, frames * sum(sizes))
+        )
         nn.init.normal_(self.head[2].weight, std=0.01)
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
@@ -95,11 +100,12 @@ class Sequence(nn.Module):
             [values.flatten(-2), points[..., 6:].flatten(-2), person,
              limb[..., :3].flatten(-2), own.flatten(-2)], -1
         )  # fmt: skip
-        x = self.embed(given)
+        B, T = given.shape[:2]
+        x = self.embed(given.reshape(B, T // self.frames, -1))
         for block in self.blocks:
             x = block(x)
-        d, k, away, contact, up, up_k, shift, sigma, swapped = self.head(self.norm(x)).split(
-            self.sizes, -1
+        d, k, away, contact, up, up_k, shift, sigma, swapped = (
+            self.head(self.norm(x)).reshape(B, T, -1).split(self.sizes, -1)
         )
         d = d.unflatten(-1, (_L, 3))
         return Answers(
@@ -109,16 +115,16 @@ class Sequence(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention over time with a bias learned for each distance in frames, then two layers."""
+    """Attention over time with a bias learned for each distance in tokens, then two layers."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, tokens: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm_a, self.norm_b = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.bias = nn.Parameter(torch.zeros(heads, 2 * WINDOW - 1))
-        step = torch.arange(WINDOW)
-        self.register_buffer("step", step[:, None] - step + WINDOW - 1, persistent=False)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * tokens - 1))
+        step = torch.arange(tokens)
+        self.register_buffer("step", step[:, None] - step + tokens - 1, persistent=False)
         self.dense = nn.Sequential(
             nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width)
         )
