@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from kinefit.lift.inputs import POINTS
 from kinefit.skeletons import skeleton
 from kinefit.synth.pairs import FIELDS
-from kinefit.train.lift.sequences import Sequences, pack, sides_put_right, swapped
+from kinefit.train.lift.batches import NONE, draw
+from kinefit.train.lift.sequences import (
+    Sequences,
+    _converted,
+    pack,
+    sides_put_right,
+    swapped,
+)
 from kinefit.types import InputError
 
 from .swaying import SIZE, clips
@@ -141,3 +149,57 @@ def test_sides_exchanged_throughout_are_said_and_for_a_moment_are_put_right() ->
     moment[middle : middle + 2] = crossed[middle : middle + 2]
     size = np.array(SIZE)
     np.testing.assert_allclose(sides_put_right(np.arange(90) / 30.0, moment, size), found)
+
+
+def _converted_rows(detected: bool) -> dict[str, NDArray[Any]]:
+    """Two people of `kinefit train convert` in six frames; the second leaves for a while. The lens
+    bends pixels outwards by OpenCV's first coefficient."""
+    frame = np.array([0, 2, 4, 6, 8, 10, 0, 2, 4, 8, 10])
+    person = np.array([0] * 6 + [1] * 5)
+    xyz = np.random.default_rng(0).normal(0, 0.4, (11, 17, 3)) + np.array([0, 0, 4])
+    K = np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]])
+    flat = xyz[..., :2] / xyz[..., 2:]
+    bent = flat * (1 + 0.1 * (flat**2).sum(axis=-1, keepdims=True))
+    pixels = 1000 * bent + [500, 400]
+    nothing = np.full((11, 17, 3), np.nan)
+    return {
+        "frame": frame, "person": person, "time_s": frame / 60, "xyz": xyz, "projected_2d": pixels,
+        "pose_2d": pixels + 3 if detected else nothing[..., :2], "corrupted": nothing,
+        "visibility": np.full((11, 17), 0.8 if detected else 0.0),
+        "true_visibility": np.full((11, 17), np.nan), "K": np.tile(K, (11, 1, 1)),
+        "distortion": np.tile([0.1, 0, 0, 0, 0, 0, 0, 0], (11, 1)),
+        "size": np.tile([1000, 800], (11, 1)),
+        "camera_R": np.tile(np.diag([1.0, -1, -1]), (11, 1, 1)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("detected", [True, False])
+def test_rows_of_other_data_sets_become_clips(detected: bool) -> None:
+    """Of each person, cut where frames are missing; pixels without the lens, at the true rate."""
+    rows = _converted_rows(detected)
+    found = Sequences.joined(list(_converted(rows)))
+    assert found.lengths.tolist() == [6, 3, 2]
+    assert np.allclose(found.rate, 30)
+    names = skeleton("coco17").points
+    at = [POINTS.index(name) for name in names]
+    straight = 1000 * rows["xyz"][..., :2] / rows["xyz"][..., 2:] + [500, 400]
+    assert np.allclose(found.xy[:, at], straight, atol=0.01)
+    off = np.linalg.norm(found.detected[:, at, :2] - found.xy[:, at], axis=-1)
+    assert np.median(off) == pytest.approx(3 * np.sqrt(2) if detected else 0, abs=0.5)
+    assert np.allclose(found.detected[:, at, 2], 0.8 if detected else 1.0)
+    assert np.isnan(found.xy[:, POINTS.index("LHeel")]).all()
+    assert np.isnan(found.contact).all()
+    assert np.allclose(found.up, [0, -1, 0])
+    batch = draw(found, np.random.default_rng(0), np.arange(3), NONE)
+    assert np.isfinite(batch.points).all()
+    assert batch.there.sum(axis=1).tolist() == [6, 3, 2]
+
+
+def test_a_higher_rate_is_taken_in_larger_steps(data: Sequences) -> None:
+    """Windows are at 30 Hz whatever the clips are."""
+    rng = np.random.default_rng(0)
+    doubled = replace(data, rate=np.full(len(data), 60.0))
+    batch = draw(doubled, rng, np.arange(3), NONE)
+    assert batch.there.sum(axis=1).tolist() == [20, 20, 20]
+    usual = draw(replace(data, rate=np.full(len(data), 30.0)), rng, np.arange(3), NONE)
+    assert np.allclose(batch.directions[:, :20], usual.directions[:, :40:2], atol=0.02)

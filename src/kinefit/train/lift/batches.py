@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, WINDOW, make_inputs, seen_along_ray
+from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, RATE_HZ, WINDOW, make_inputs, seen_along_ray
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import ends, twins
 from kinefit.train.lift.sequences import Sequences
@@ -24,6 +24,7 @@ _ARMS = np.array([i for i, n in enumerate(POINTS) if n[1:] in ("Elbow", "Wrist",
 _SIZED = np.flatnonzero([n[1:] in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
                          for n in POINTS])  # fmt: skip
 _COCO = np.isin(POINTS, skeleton("coco17").points)
+_ROUNDING = 1e-6  # of frames, where rates are quotients
 _FOOT_TWINS = np.array([2, 3, 0, 1])
 
 
@@ -84,7 +85,7 @@ NONE = Disturbance(0, (1, 1), *[0] * 15)
 def draw(data: Sequences, rng: np.random.Generator, clips: IntArray, how: Disturbance) -> Batch:
     """One window of each of `clips` (B,), disturbed."""
     B = len(clips)
-    speed = rng.uniform(*how.speed, B)
+    speed = rng.uniform(*how.speed, B) * data.rate[clips] / RATE_HZ
     lengths = data.lengths[clips]
     spare = np.maximum(lengths - 1 - speed * (WINDOW - 1), 0)
     first = rng.uniform(0, 1, B) * spare
@@ -98,7 +99,7 @@ def window(
     """Windows that begin at frames `first` (B,) of clips and take `speed` (B,) frames a step."""
     at = first[:, None] + speed[:, None] * np.arange(WINDOW)
     last = data.lengths[clips][:, None] - 1
-    there = (at <= last) & ~_edges(rng, len(clips), how.edge)
+    there = (at <= last + _ROUNDING) & ~_edges(rng, len(clips), how.edge)
     at = np.clip(at, 0, last)
     low = np.floor(at).astype(np.int64)
     share = at - low

@@ -1,12 +1,13 @@
 """Detections over time beside the truth, on disk: what lifters are trained with.
 
 A folder of `.npy` files that are read as they are needed (memory maps), made by `pack` from rows of
-`kinefit synth pairs --consecutive`. Left and right are put right first, as in a run.
+`kinefit synth pairs --consecutive`, whose sides are put right first, as in a run, or of
+`kinefit train convert`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.geometry.projection import undistort
 from kinefit.io.atomic import atomic_path
-from kinefit.lift.inputs import POINTS
+from kinefit.lift.inputs import POINTS, RATE_HZ
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.synth.pairs import read_pairs
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
+from kinefit.train.convert.rows import read_shard, shard_paths
 from kinefit.types import (
     BoolArray,
+    Camera,
     FloatArray,
     InputError,
     Keypoints2D,
@@ -98,11 +102,67 @@ def _names() -> list[str]:
 
 
 def pack(folders: Sequence[Path]) -> Sequences:
-    """Clips of folders of `kinefit synth pairs --consecutive`.
+    """Clips of folders of `kinefit synth pairs --consecutive` or of `kinefit train convert`.
 
     Raises InputError as `read_pairs`, and for rows that are no frames of clips.
     """
-    return Sequences.joined([_clips(folder, read_pairs(folder)) for folder in folders])
+    parts: list[Sequences] = []
+    for folder in folders:
+        if any(folder.glob("pairs_*.npz")):
+            parts.append(_clips(folder, read_pairs(folder)))
+        else:
+            shards = map(read_shard, shard_paths(folder))
+            parts += [clip for shard in shards for clip in _converted(shard)]
+    return Sequences.joined(parts)
+
+
+def _converted(rows: Mapping[str, NDArray[Any]]) -> Iterator[Sequences]:
+    """The clips of one camera's rows: of each person, the frames that follow one another."""
+    for person in np.unique(rows["person"]):
+        mine = np.flatnonzero(rows["person"] == person)
+        mine = mine[np.argsort(rows["frame"][mine])]
+        step = np.diff(rows["frame"][mine])
+        usual = np.median(step) if len(step) else 1
+        for part in np.split(mine, np.flatnonzero(step > usual) + 1):
+            yield _converted_clip({name: values[part] for name, values in rows.items()})
+
+
+def _converted_clip(rows: Mapping[str, NDArray[Any]]) -> Sequences:
+    """Points that COCO lacks are missing. Where no detector looked, the true points stand for what
+    it would have seen, and `Disturbance` for its errors."""
+    size = (int(rows["size"][0, 0]), int(rows["size"][0, 1]))
+    lens = Camera("view", size, rows["K"][0], np.eye(3), np.zeros(3), rows["distortion"][0])
+    detected = np.isfinite(rows["pose_2d"]).any()
+    seen = rows["pose_2d" if detected else "projected_2d"].astype(np.float64)
+    score = rows["visibility"] if detected else np.nan_to_num(rows["true_visibility"], nan=1.0)
+    xy, true = (_without_lens(lens, v.astype(np.float64)) for v in (seen, rows["projected_2d"]))
+    T, time = len(xy), rows["time_s"]
+    found = np.concatenate([xy, score[..., None], rows["corrupted"]], axis=-1)
+    return Sequences(
+        detected=_of_coco(found),
+        xy=_of_coco(true),
+        xyz=_of_coco(rows["xyz"].astype(np.float64)),
+        up=rows["camera_R"][:, :, 1],
+        contact=np.full((T, 4), np.nan),
+        swapped=swapped(_of_coco(xy), _of_coco(true)).astype(np.float64),
+        start=np.array([0, T]),
+        K=rows["K"][:1],
+        rate=np.array([1 / np.median(np.diff(time)) if T > 1 else RATE_HZ]),
+    )
+
+
+def _without_lens(camera: Camera, xy: FloatArray) -> FloatArray:
+    """(..., 2) pixels as a pinhole camera of the same K would see them."""
+    flat = undistort(camera, xy.reshape(-1, 2))
+    return np.asarray((flat @ camera.K[:2, :2].T + camera.K[:2, 2]).reshape(xy.shape))
+
+
+def _of_coco(values: FloatArray) -> FloatArray:
+    """(T, J, C) of COCO's points (T, 17, C); NaN for the others."""
+    out = np.full((len(values), len(POINTS), values.shape[-1]), np.nan)
+    names = skeleton("coco17").points
+    out[:, [POINTS.index(name) for name in names]] = values
+    return out
 
 
 def _clips(folder: Path, rows: Mapping[str, NDArray[Any]]) -> Sequences:
