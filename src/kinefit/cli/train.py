@@ -79,14 +79,17 @@ def panoptic(
 
 
 Pairs = Annotated[
-    list[Path], typer.Argument(metavar="PAIRS...", help="Folders of `synth pairs --consecutive`.")
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PAIRS]...", help="Folders of `synth pairs --consecutive` or `train convert`."
+    ),
 ]
 
 
 @train.command("pof-data")
 def pof_data(
-    pairs: Pairs,
     out_folder: OutFolder,
+    pairs: Pairs = None,
     parts: Annotated[
         int, typer.Option(min=0, help="Drawn beside the rendered: parts of 200 clips of 96 frames.")
     ] = 0,
@@ -96,12 +99,13 @@ def pof_data(
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     processes: Processes = None,
 ) -> None:
-    """Clips to train lifters with: rendered ones, and any number drawn with the errors of those."""
+    """Clips to train lifters with: those of PAIRS, and any number drawn with the errors of these;
+    without PAIRS, with errors that kinefit brings along."""
     from kinefit.train.lift.data import Drawing, make_data
 
     with stage_progress() as progress:
         drawing = Drawing(parts, seed, motion)
-        make_data(out_folder, pairs, drawing, processes=processes, progress=progress)
+        make_data(out_folder, pairs or [], drawing, processes=processes, progress=progress)
     out.print(f"{out_folder}: ready", markup=False)
 
 

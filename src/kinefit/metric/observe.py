@@ -10,9 +10,19 @@ from kinefit.body.contact import FEET, point_speed, standing_probability
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.rotations import unit
 from kinefit.lift import Lifted, Lifter
+from kinefit.lift.inputs import RATE_HZ
+from kinefit.lift.reconstruct import COCO, reconstruct
 from kinefit.metric.gravity import Up
 from kinefit.metric.placement import Placement, camera_intrinsics, place_in_world
-from kinefit.types import CameraRig, FloatArray, Observations, PoseTrack, Subject
+from kinefit.skeletons.limbs import LIMBS as FIELDS
+from kinefit.types import (
+    CameraRig,
+    FloatArray,
+    Observations,
+    PoseTrack,
+    Subject,
+    TooFewPoints,
+)
 
 # MediaPipe's noise in one picture, of the person's height in it: 9 px in the demo's four views,
 # where the person is 750 px high (triangulation's residuals).
@@ -51,6 +61,7 @@ _DEPTHS = {
     },
 }
 LIMBS = tuple(_DEPTHS)
+_LIFTED_SPREAD = 3.0
 _SPREAD = 1.5  # times these deviations: the errors of neighbouring limbs and frames go together
 _SIGMA = 0.5
 _STEEPEST = 0.99  # |z|: noise on a slope of less than one takes it beyond one
@@ -95,7 +106,7 @@ def observe_camera(
     names = track.image.names
     camera = world.camera
     feet = tuple(name for name in FEET if name in names)
-    contact = _contact(track, world, visibility_min, feet)
+    contact, start = _contact(track, world, visibility_min, feet), world.keypoints.xyz
     if lifted is None:
         limbs = tuple(pair for pair in LIMBS if set(pair) <= set(names))
         local = world.keypoints.xyz @ camera.R.T + camera.t
@@ -108,6 +119,7 @@ def observe_camera(
             sigma = np.where(np.isnan(lifted.sigma), sigma, _SIGMA * lifted.sigma)
         if lifted.contact is not None:
             contact = lifted.contact[:, [FEET.index(name) for name in feet]]
+        start = _reconstructed(lifted, world, xy, sigma, subject_height_m)
     given = tilt_deg is not None or roll_deg is not None
     guessed = np.radians(world.tilt_sd_deg)
     if up is None:
@@ -118,7 +130,7 @@ def observe_camera(
         names,
         xy[:, None],
         sigma[:, None],
-        world.keypoints.xyz,
+        start,
         limbs=limbs,
         directions=directions @ camera.R,
         direction_sd=sd,
@@ -142,6 +154,40 @@ def _lifted_up(lifted: Lifted, track: PoseTrack) -> Up | None:
     return Up(unit(mean), float(weight.mean() ** -0.5))
 
 
+# The joint of COCO that a point goes with; those of the face that are not COCO's with an ear.
+_CARRIED_BY = {
+    "Heel": "Ankle", "BigToe": "Ankle", "SmallToe": "Ankle", "Pinky": "Wrist", "Index": "Wrist",
+    "Thumb": "Wrist",
+}  # fmt: skip
+_STRAY = 1.0  # statures: a joint that far from the landmark is no place to begin at
+
+
+def _reconstructed(
+    lifted: Lifted, world: Placement, xy: FloatArray, sigma: FloatArray, stature_m: float
+) -> FloatArray:
+    """(T, J, 3) metres, world: the placed landmarks with COCO's joints where directions and pixels
+    have them together, and the other points moved with their joint. Where a fit begins.
+
+    (Of six held-out rendered clips: limbs .03 degrees better, a fifth less time.)
+    """
+    names, xyz, camera = world.keypoints.names, world.keypoints.xyz, world.camera
+    if not set(COCO) <= set(names):
+        return xyz
+    at = [names.index(name) for name in COCO]
+    try:
+        found = reconstruct(
+            lifted.directions[:, : len(FIELDS)], lifted.sd[:, : len(FIELDS)], xy[:, at],
+            sigma[:, at], camera.K, stature_m=stature_m,
+        )  # fmt: skip
+    except TooFewPoints:
+        return xyz
+    moved = (found.xyz - camera.t) @ camera.R - xyz[:, at]
+    carriers = [n if n in COCO else n[:1] + _CARRIED_BY.get(n[1:], "Ear") for n in names]
+    shift = moved[:, [COCO.index(name) for name in carriers]]
+    near = np.linalg.norm(shift, axis=-1, keepdims=True) < _STRAY * stature_m
+    return np.where(near, xyz + np.nan_to_num(shift), xyz)
+
+
 def _lifted_directions(
     lifted: Lifted, track: PoseTrack
 ) -> tuple[tuple[tuple[str, str], ...], FloatArray, FloatArray]:
@@ -150,7 +196,11 @@ def _lifted_directions(
     some = [i for i, limb in enumerate(lifted.limbs) if {limb.start, limb.end} <= set(names)]
     limbs = tuple((lifted.limbs[i].start, lifted.limbs[i].end) for i in some)
     found = track.image.found[:, None, None]
-    return limbs, np.where(found, lifted.directions[:, some], np.nan), _SPREAD * lifted.sd[:, some]
+    # Frames between those of the network say nothing that these have not said.
+    rate = track.image.timeline.rate_hz
+    often = max(rate / RATE_HZ, 1.0) ** 0.5 if np.isfinite(rate) else 1.0
+    sd = _LIFTED_SPREAD * often * lifted.sd[:, some]
+    return limbs, np.where(found, lifted.directions[:, some], np.nan), sd
 
 
 _ANY_MASS_KG = 70.0  # nothing here depends on it

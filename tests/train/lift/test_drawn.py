@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,14 @@ import pytest
 
 from kinefit.body.anny import load_anny
 from kinefit.fit.priors import PriorJoints
-from kinefit.lift.inputs import POINTS, RATE_HZ
+from kinefit.fit.priors.weights import read_safetensors
+from kinefit.lift.inputs import LIMBS, POINTS, RATE_HZ
 from kinefit.pipeline.config import checked
+from kinefit.skeletons.limbs import ends
 from kinefit.synth.detector_errors import detector_errors
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene_options import PairOptions
-from kinefit.train.lift.data import RENDERED, read_data
+from kinefit.train.lift.data import RENDERED, Drawing, make_data, read_data
 from kinefit.train.lift.drawn import FRAMES, Donors, _camera, _chain, draw_take, self_hidden, varied
 from kinefit.train.lift.sequences import Sequences
 from kinefit.types import FloatArray, InputError
@@ -127,3 +131,38 @@ def test_rendered_and_drawn_clips_are_drawn_in_their_shares(donors: Donors, tmp_
     assert shares.sum() == pytest.approx(1)
     with pytest.raises(InputError, match="no folder"):
         read_data(tmp_path / "absent")
+
+
+def test_the_errors_that_kinefit_brings_along_last_as_a_detector_s_do() -> None:
+    """Depth of limbs is wrong by nearly the same for seconds, and by much more than the picture."""
+    found = take(Donors.read(), 9)
+    at = ends(POINTS, LIMBS[:8])
+    z = []
+    for a, b in pairwise(found.start):
+        own, true = found.detected[a:b, :, 3:], found.xyz[a:b]
+        both = [v[:, at[:, 1]] - v[:, at[:, 0]] for v in (own, true)]
+        both = [v / np.linalg.norm(v, axis=-1, keepdims=True) for v in both]
+        z.append((both[0] - both[1])[..., 2])
+    error = np.stack(z)
+    assert 0.1 < np.nanstd(error) < 0.6
+    lagged = np.nanmean(error[:, :-10] * error[:, 10:]) / np.nanmean(error**2)
+    assert 0.3 < lagged < 0.98
+
+
+def test_errors_of_clips_are_written_and_read(donors: Donors, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    new = replace(donors, residual=rng.normal(size=donors.residual.shape).astype(np.float32))
+    file = tmp_path / "errors.safetensors"
+    new.write(file, {"clips": "2"})
+    arrays, about = read_safetensors(file)
+    assert about == {"clips": "2"}
+    assert np.allclose(arrays["clips"], new.residual, atol=2e-3)
+    assert np.allclose(arrays["bias"], donors.model.bias, atol=1e-6)
+
+
+def test_drawn_clips_alone_are_enough(donors: Donors, tmp_path: Path) -> None:
+    take(donors, 8).write(tmp_path / "drawn_00000")
+    clips, shares = read_data(tmp_path)
+    assert shares.tolist() == [1 / 3] * 3
+    with pytest.raises(InputError, match="there are none"):
+        make_data(tmp_path / "new", [], Drawing(0, 0, None))

@@ -40,8 +40,15 @@ def make_data(
     progress: Progress = lambda stage, done, total: None,
 ) -> None:  # fmt: skip
     """Fill `out`: `rendered` with the clips of `pairs` (folders of `kinefit synth pairs
-    --consecutive`), and `drawn_00000`, ... with drawn ones; parts that are there are kept."""
-    if not (out / RENDERED / "start.npy").is_file():
+    --consecutive`, or `kinefit train convert`), and `drawn_00000`, ... with drawn ones, which have
+    the errors of these clips, or without any those that kinefit brings along; parts that are there
+    are kept.
+
+    Raises InputError where nothing is asked for.
+    """
+    if not (pairs or drawing.parts):
+        raise InputError("PAIRS", "there are none, and no parts", "give folders, --parts, or both")
+    if pairs and not (out / RENDERED / "start.npy").is_file():
         pack(pairs).write(out / RENDERED)
     motion_library(drawing.motion)  # cached for the workers
     folders = [out / f"drawn_{i:05d}" for i in range(drawing.parts)]
@@ -65,13 +72,15 @@ def read_data(folder: Path, rendered_share: float = 0.3) -> tuple[Sequences, Flo
     """
     if not folder.is_dir():
         raise InputError(folder, "is no folder", "make it: kinefit train pof-data")
-    rendered = Sequences.read(folder / RENDERED)
     ready = sorted(part for part in folder.glob("drawn_*") if (part / "start.npy").is_file())
-    drawn = [Sequences.read(part) for part in ready]
-    whole = Sequences.joined([rendered, *drawn])
-    real = np.arange(len(whole)) < len(rendered)
-    if not drawn:
-        return whole, real / len(whole)
+    rendered = [Sequences.read(folder / RENDERED)] if (folder / RENDERED).is_dir() else []
+    parts = [*rendered, *map(Sequences.read, ready)]
+    if not parts:
+        raise InputError(folder, "holds no clips", "make them: kinefit train pof-data")
+    whole = Sequences.joined(parts)
+    real = np.arange(len(whole)) < sum(map(len, rendered))
+    if real.all() or not real.any():
+        return whole, np.full(len(whole), 1 / len(whole))
     return whole, np.where(real, rendered_share / real.sum(), (1 - rendered_share) / (~real).sum())
 
 
@@ -80,7 +89,8 @@ _work: tuple[Drawing, Donors]  # set in each worker
 
 def _open(out: Path, drawing: Drawing) -> None:
     global _work
-    _work = drawing, Donors.of(Sequences.read(out / RENDERED))
+    own = (out / RENDERED).is_dir()
+    _work = drawing, Donors.of(Sequences.read(out / RENDERED)) if own else Donors.read()
 
 
 def _make_part(number: int, folder: Path) -> None:

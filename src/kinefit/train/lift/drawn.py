@@ -9,17 +9,21 @@ motions that there are: each joint is turned by an angle that stays, or drifts, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors import PriorJoints
+from kinefit.fit.priors.weights import read_weights
 from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
+from kinefit.io.atomic import atomic_path
 from kinefit.lift.inputs import POINTS, RATE_HZ
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.body_points import body_points
@@ -48,6 +52,7 @@ FRAMES = 96  # of a clip: more than a window, for re-timing
 _BLAZE = skeleton("blazepose33")
 _COLUMNS = [_BLAZE.points.index(name) for name in POINTS]
 assert POINTS == NAMES  # the error model's points are the lifter's
+_SHIPPED = "detector_error_clips"
 _CANDIDATES = 48  # stretches among which the most similar gives its errors
 _SIZE = (1080, 1920)
 
@@ -82,6 +87,30 @@ class Donors:
         ]
         alike = np.stack([views.alike[a:b].mean(axis=0) for a, b in whole])
         return cls(model, np.stack([left[a:b] for a, b in whole]), alike, alike.std(axis=0) + 1e-3)
+
+    @classmethod
+    def read(cls) -> Donors:
+        """Those that kinefit brings along."""
+        arrays, _ = read_weights(_SHIPPED)
+        own = {name: arrays.pop(name) for name in ("clips", "clips_alike", "clips_scale")}
+        model = DetectorErrors.of_arrays(arrays, f"{_SHIPPED}.safetensors")
+        return cls(model, own["clips"].astype(np.float32), own["clips_alike"], own["clips_scale"])
+
+    def write(self, path: Path, about: Mapping[str, str]) -> None:
+        """A safetensors file for `read`: residuals in half precision. Those of single frames, which
+        the model has too, are left out."""
+        one = slice(0, 1)
+        model = replace(
+            self.model, residuals=self.model.residuals[one], alike=self.model.alike[one]
+        )
+        arrays = {f.name: np.asarray(getattr(model, f.name), np.float32) for f in fields(model)}
+        arrays |= {
+            "clips": np.asarray(self.residual, np.float16),
+            "clips_alike": np.asarray(self.alike, np.float32),
+            "clips_scale": np.asarray(self.scale, np.float32),
+        }
+        with atomic_path(path) as partial:
+            partial.write_bytes(save(arrays, dict(about)))
 
     def like(self, rng: np.random.Generator, alike: FloatArray) -> IntArray:
         """(N,) which stretch each of N clips (N, FRAMES, A) gets its residuals from."""
