@@ -162,7 +162,7 @@ def test_errors_of_clips_are_written_and_read(donors: Donors, tmp_path: Path) ->
 
 def test_drawn_clips_alone_are_enough(donors: Donors, tmp_path: Path) -> None:
     take(donors, 8).write(tmp_path / "drawn_00000")
-    clips, shares = read_data(tmp_path)
+    _, shares = read_data(tmp_path)
     assert shares.tolist() == [1 / 3] * 3
     with pytest.raises(InputError, match="there are none"):
         make_data(tmp_path / "new", [], Drawing(0, 0, None))
