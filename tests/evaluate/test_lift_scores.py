@@ -71,7 +71,7 @@ class Knowing:
         return self.change(
             Lifted(
                 track.image.timeline, LIMBS, real, np.full((T, 16), 0.1), away.astype(float),
-                rows["contact"], rows["camera_R"][:, :, 1], np.full(T, 0.1), BLAZE,
+                rows["contact"], rows["camera_R"][:, :, 1], np.full(T, 0.1),
                 rows["true_33"] - track.image.xy, np.ones((T, 33)), np.zeros(T),
             )
         )  # fmt: skip
@@ -411,3 +411,17 @@ def test_the_command_takes_a_network(folders: Path, monkeypatch: pytest.MonkeyPa
     refused = CliRunner().invoke(app, [*call, str(folders / "nothing.onnx")])
     assert refused.exit_code == 2
     assert "Next:" in refused.stderr
+
+
+def test_a_network_of_fourteen_limbs_alone() -> None:
+    """What it does not answer has no score; what it does is scored as before."""
+
+    def few(said: Lifted) -> Lifted:
+        return Lifted(said.timeline, LIMBS[:14], said.directions[:, :14], said.sd[:, :14])
+
+    rows = two_clips(None)
+    found = score_lifted_pairs(*lift_pairs(rows, Knowing(rows, few)))
+    assert found["all"]["angle"]["max"] == pytest.approx(0, abs=EXACT)
+    assert found["contact"]["count"] == 0
+    assert found["swap"]["count"] == 0
+    assert found["gravity_deg"]["count"] == 0

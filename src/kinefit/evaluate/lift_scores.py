@@ -85,20 +85,34 @@ class AnswersTruth(NamedTuple):
 def ask(lifter: Lifter, track: PoseTrack, K: FloatArray) -> Answers:
     """Of the T frames of a track without lens distortion, K: (3, 3)."""
     said, found = lifter.lift(track, K), track.image.found
-    at = [said.limbs.index(limb) for limb in LIMBS]
-    own = (
-        said.directions[:, at], said.sd[:, at], said.away[:, at],
-        said.contact, said.up, said.shift, said.swapped,
-    )  # fmt: skip
-    return Answers(*(np.where(found.reshape(-1, *[1] * (v.ndim - 1)), v, np.nan) for v in own))
+    out = _no_answers(len(found), len(track.image.names))
+    theirs = [i for i, limb in enumerate(said.limbs) if limb in LIMBS]
+    ours = [LIMBS.index(said.limbs[i]) for i in theirs]
+    for name, values in out._asdict().items():
+        given = getattr(said, name)
+        if given is not None and name in _OF_LIMBS:
+            values[:, ours] = given[:, theirs]
+        elif given is not None:
+            values[:] = given
+        values[~found] = np.nan
+    return out
+
+
+_OF_LIMBS = ("directions", "sd", "away")
+
+
+def _no_answers(count: int, points: int) -> Answers:
+    """NaN throughout."""
+    L = len(LIMBS)
+    shapes = (L, 3), (L,), (L,), (4,), (3,), (points, 2), ()
+    return Answers(*(np.full((count, *shape), np.nan) for shape in shapes))
 
 
 def lift_pairs(rows: Rows, lifter: Lifter) -> tuple[dict[str, NDArray[Any]], Answers]:
     """Rows with sides put right, and the answers to their clips, in the order of the rows."""
     clips, count = clips_of(rows), len(rows["time_s"])
     right = sides_put_right(rows, clips)
-    shapes = (len(LIMBS), 3), (len(LIMBS),), (len(LIMBS),), (4,), (3,), (len(BLAZE), 2), ()
-    whole = Answers(*(np.full((count, *shape), np.nan) for shape in shapes))
+    whole = _no_answers(count, len(BLAZE))
     for clip in clips:
         track = clip_track(right, clip)
         if track.image.found.any():

@@ -150,19 +150,24 @@ def grid_times(time: FloatArray) -> FloatArray:
 
 def resampler(time: FloatArray, grid: FloatArray) -> sparse.csr_array:
     """(G, T) non-negative weights: a tent about each moment of the grid, as wide as its step or
-    that of `time`, whichever is longer; so higher rates are averaged, and lower ones interpolated.
+    that of `time` there, whichever is longer; so higher rates are averaged, and lower ones
+    interpolated, also where frames come unevenly. Over more than 0.25 s nothing is interpolated.
     """
-    step = float(np.median(np.diff(time))) if len(time) > 1 else 1 / RATE_HZ
-    half = max(1 / RATE_HZ, step) * (1 + 1e-9)
+    half = np.full(len(grid), 1 / RATE_HZ)
+    if len(time) > 1:
+        after = np.clip(np.searchsorted(time, grid, "right"), 1, len(time) - 1)
+        half = np.clip(time[after] - time[after - 1], 1 / RATE_HZ, _LONGEST_STEP_S)
+    half = half * (1 + 1e-9)
     low, high = np.searchsorted(time, grid - half), np.searchsorted(time, grid + half, "right")
     count = high - low
     row = np.repeat(np.arange(len(grid)), count)
     column = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + low[row]
-    weight = np.maximum(1 - np.abs(time[column] - grid[row]) / half, 0)
+    weight = np.maximum(1 - np.abs(time[column] - grid[row]) / half[row], 0)
     return sparse.csr_array((weight, (row, column)), (len(grid), len(time)))
 
 
-_LEAST_WEIGHT = 0.25  # of a full tent: what is seen only at its edge is not seen
+_LONGEST_STEP_S = 0.25
+_LEAST_WEIGHT = 0.25  # of the frames' weights: what is seen only at the edge is not seen
 
 
 def resampled(weights: sparse.csr_array, values: FloatArray) -> FloatArray:
@@ -174,7 +179,8 @@ def resampled(weights: sparse.csr_array, values: FloatArray) -> FloatArray:
     share = (weights @ known.reshape(len(values), -1).astype(np.float64)).reshape(
         -1, *known.shape[1:]
     )
-    enough = share > _LEAST_WEIGHT
+    whole = np.asarray(weights.sum(axis=1)).reshape(-1, *[1] * (known.ndim - 1))
+    enough = share > np.maximum(_LEAST_WEIGHT * whole, _LEAST_WEIGHT**2)
     return np.asarray(total / np.where(enough, share, np.nan)[..., None])
 
 

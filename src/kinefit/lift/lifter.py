@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import unit
 from kinefit.lift.inputs import (
@@ -18,6 +19,7 @@ from kinefit.lift.inputs import (
     PERSON_CHANNELS,
     POINT_CHANNELS,
     POINTS,
+    RATE_HZ,
     WINDOW,
     Inputs,
     grid_times,
@@ -41,7 +43,7 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-MODELS = ("sequence", "semgcn-temporal", "semgcn", "gcn", "transformer")
+MODELS = ("sequence",)  # those that come with kinefit
 _STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
 _TOGETHER = 32  # windows per call of the network
 
@@ -95,74 +97,131 @@ class OnnxLifter:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1  # the same bytes on every machine; 0.1 ms a frame
+        self.name, self.correct_signs = str(source), correct_signs
         try:
             self._session = ort.InferenceSession(content, options)
         except Exception as error:  # onnxruntime's errors share no base
-            hint = f"give one of {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
+            hint = f"give {' or '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
             raise InputError(source, "is no network that can be run", hint) from error
-        self.name, self.correct_signs = str(source), correct_signs
         self._outputs = tuple(one.name for one in self._session.get_outputs())
-        wanted = {
-            "points": (WINDOW, len(POINTS), POINT_CHANNELS),
-            "person": (WINDOW, PERSON_CHANNELS),
+        self._check()
+
+    def _check(self) -> None:
+        """Raises InputError unless the network answers two empty windows as it must."""
+        shapes = {
+            "points": (2, WINDOW, len(POINTS), POINT_CHANNELS),
+            "person": (2, WINDOW, PERSON_CHANNELS),
         }
-        given = {one.name: tuple(one.shape[1:]) for one in self._session.get_inputs()}
-        if given != wanted or not {"directions", "concentration"} <= set(self._outputs):
-            hint = "make it with this version's `kinefit train pof`"
-            raise InputError(source, "is no lifter: its inputs or outputs are others", hint)
+        hint = "make it with this version's `kinefit train pof`"
+        reason = "is no lifter: its inputs or outputs are others"
+        try:
+            nothing = (np.zeros(shape, np.float32) for shape in shapes.values())
+            said = self._answers(dict(zip(shapes, nothing, strict=True)))
+        except Exception as error:  # onnxruntime's errors share no base
+            raise InputError(self.name, reason, hint) from error
+        limbs = said.get("directions", np.empty(0)).shape[2:3]
+        wanted = {name: (2, WINDOW, *limbs, *end) for name, end in _OF_LIMBS.items()} | {
+            name: (2, WINDOW, *end) for name, end in _OF_FRAMES.items()
+        }
+        right = all(said[name].shape == wanted.get(name) for name in said)
+        pairs = all((a in said) == (b in said) for a, b in _TOGETHER_ONLY)
+        if not (right and pairs and "directions" in said and 1 <= limbs[0] <= len(LIMBS)):
+            raise InputError(self.name, reason, hint)
 
     def lift(self, track: PoseTrack, K: FloatArray) -> Lifted:
         """As `Lifter.lift`. Raises TooFewPoints where no frame has a point."""
         image = track.image
         if not image.found.any():
             raise TooFewPoints("Lifting", found=0, needed=1)
+        xy, score, own = _named(image, track.body)
+        seen = np.concatenate([xy, score[..., None]], axis=-1)
+        # What lies further apart than a window is long has nothing to say to one another.
         time = image.timeline.time
+        cuts = np.flatnonzero(np.diff(time) > WINDOW / RATE_HZ) + 1
+        parts = [
+            self._part(time[rows], seen[rows], own[rows], K)
+            for rows in np.split(np.arange(len(time)), cuts)
+        ]
+        said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return _lifted(image.timeline, said, image.names, K)
+
+    def _part(
+        self, time: FloatArray, seen: FloatArray, own: FloatArray, K: FloatArray
+    ) -> dict[str, FloatArray]:
+        """The answers to frames that follow one another, at their own times (T,).
+
+        seen: (T, J, 3) x, y, score; own: (T, J, 3).
+        """
         grid = grid_times(time)
         back = resampler(time, grid)
-        xy, score, own = _named(image, track.body)
-        both = resampled(back, np.concatenate([xy, score[..., None]], axis=-1))
-        own = resampled(back, own)
-        rows = windows(len(grid), _STRIDE)
-        inside = np.asarray((rows >= 0) & (rows < len(grid)))
-        at = np.clip(rows, 0, len(grid) - 1)
-        both, own = (np.where(inside[..., None, None], v[at], np.nan) for v in (both, own))
-        inputs = make_inputs(both[..., :2], np.nan_to_num(both[..., 2]), own, K)
-        answers = self.run(inputs)
-        if self.correct_signs and "away" in answers:
-            away = _logistic(answers["away"])
-            answers["directions"] = correct_depth_sign(answers["directions"], away)
-        said = _joined(answers, inputs, rows, inside, len(grid))
-        return _lifted(image.timeline, grid, said, image.names, K)
+        seen, own = resampled(back, seen), resampled(back, own)
+        mean = _Mean(len(grid))
+        for rows in _blocks(windows(len(grid), _STRIDE)):
+            inside = np.asarray((rows >= 0) & (rows < len(grid)))
+            at = np.clip(rows, 0, len(grid) - 1)
+            some, depth = (np.where(inside[..., None, None], v[at], np.nan) for v in (seen, own))
+            inputs = make_inputs(some[..., :2], np.nan_to_num(some[..., 2]), depth, K)
+            mean.add(rows, inside, self._in_camera(inputs))
+        return {name: _at(time, grid, values) for name, values in mean.values().items()}
 
-    def run(self, inputs: Inputs) -> dict[str, FloatArray]:
-        """The network's answers to W windows, (W, WINDOW, ...)."""
-        parts = []
-        for a in range(0, len(inputs.points), _TOGETHER):
-            given = {
-                name: np.asarray(getattr(inputs, name)[a : a + _TOGETHER], np.float32)
-                for name in ("points", "person")
-            }
-            parts.append(self._session.run(None, given))
-        return {
-            name: np.concatenate([part[i] for part in parts]).astype(np.float64)
-            for i, name in enumerate(self._outputs)
-        }
+    def _in_camera(self, inputs: Inputs) -> dict[str, FloatArray]:
+        """The answers to windows, in the camera's axes, and lengths as tangents of angles.
+
+        Directions are as long as their spread lets their mean be: see `_resultant_length`.
+        """
+        given = {name: np.asarray(getattr(inputs, name), np.float32) for name in _INPUTS}
+        said = self._answers(given)
+        if self.correct_signs and "away" in said:
+            away = logistic(said["away"])
+            said["directions"] = correct_depth_sign(said["directions"], away)
+        for name, spread in (("directions", "concentration"), ("up", "up_concentration")):
+            if name in said:
+                said[name] = said[name] * _resultant_length(said.pop(spread))[..., None]
+        said["directions"] = said["directions"] @ inputs.rotation
+        if "up" in said:
+            said["up"] = (said["up"][..., None, :] @ inputs.rotation)[..., 0, :]
+        if "shift" in said:
+            said["shift"] = said["shift"] * inputs.size[:, None, None, None]
+            said["log_sigma"] = said["log_sigma"] + np.log(inputs.size)[:, None, None]
+        return said
+
+    def _answers(self, given: Mapping[str, NDArray[np.float32]]) -> dict[str, FloatArray]:
+        found = self._session.run(None, dict(given))
+        return {n: v.astype(np.float64) for n, v in zip(self._outputs, found, strict=True)}
 
 
-@cache
+_INPUTS = ("points", "person")
+# Output -> its shape after windows, frames (and limbs); and outputs that come together or not.
+_OF_LIMBS: Mapping[str, tuple[int, ...]] = {"directions": (3,), "concentration": (), "away": ()}
+_OF_FRAMES: Mapping[str, tuple[int, ...]] = {
+    "contact": (4,), "up": (3,), "up_concentration": (), "shift": (len(POINTS), 2),
+    "log_sigma": (len(POINTS),), "swapped": (),
+}  # fmt: skip
+_TOGETHER_ONLY = (("directions", "concentration"), ("up", "up_concentration"),
+                  ("shift", "log_sigma"))  # fmt: skip
+_MOST_BYTES = 2**27
+
+
 def load_lifter(model: str | Path = "sequence", correct_signs: bool = False) -> OnnxLifter:
     """A network that kinefit ships, by name, or one's own file; see `OnnxLifter`.
 
     Raises InputError for an unknown name, or a file that cannot be used.
     """
-    shipped = files("kinefit") / "weights" / f"lift_{str(model).replace('-', '_')}.onnx"
-    named = str(model) in MODELS
+    if str(model) in MODELS:
+        return _shipped(str(model), correct_signs)
+    hint = f"give {' or '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
     try:
-        content = shipped.read_bytes() if named else Path(model).read_bytes()
+        if Path(model).stat().st_size > _MOST_BYTES:
+            raise InputError(model, "is larger than any lifter (128 MB)", hint)
+        return OnnxLifter(Path(model).read_bytes(), model, correct_signs)
     except OSError as error:
-        hint = f"give one of {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
         raise InputError(model, "cannot be read", hint) from error
-    return OnnxLifter(content, model, correct_signs)
+
+
+@cache
+def _shipped(model: str, correct_signs: bool) -> OnnxLifter:
+    file = files("kinefit") / "weights" / f"lift_{model.replace('-', '_')}.onnx"
+    return OnnxLifter(file.read_bytes(), model, correct_signs)
 
 
 def _named(
@@ -181,50 +240,74 @@ def _named(
     return found[..., :2], np.nan_to_num(found[..., 2]), own
 
 
-def _joined(
-    said: Mapping[str, FloatArray], inputs: Inputs, rows: IntArray, inside: BoolArray, count: int
-) -> dict[str, FloatArray]:
-    """Windows (W, WINDOW, ...) brought to the camera's axes and pixels' tangents, and averaged
-    over those that a frame is in, most where it is near the middle: (count, ...)."""
-    R = inputs.rotation
-    said = {**said, "directions": said["directions"] @ R}
-    if "up" in said:
-        said["up"] = (said["up"][..., None, :] @ R)[..., 0, :]
-    if "shift" in said:
-        said["shift"] = said["shift"] * inputs.size[:, None, None, None]
-        said["log_sigma"] = said["log_sigma"] + np.log(inputs.size)[:, None, None]
-    middle = (WINDOW - 1) / 2
-    weight = 1 + middle - np.abs(np.arange(WINDOW) - middle)
-    weight = np.where(inside, weight, 0.0) ** 2
-    total = np.zeros(count)
-    np.add.at(total, rows[inside], weight[inside])
-    out = {}
-    for name, values in said.items():
-        part = weight.reshape(*weight.shape, *[1] * (values.ndim - 2)) * values
-        mean = np.zeros((count, *values.shape[2:]))
-        np.add.at(mean, rows[inside], part[inside])
-        out[name] = mean / total.reshape(-1, *[1] * (values.ndim - 2))
-    return out
+def _blocks(rows: IntArray) -> Iterator[IntArray]:
+    """Some windows at a time: what is held does not grow with the clip."""
+    for first in range(0, len(rows), _TOGETHER):
+        yield rows[first : first + _TOGETHER]
 
 
+class _Mean:
+    """Answers of overlapping windows, averaged for each of `count` frames: most counts the window
+    in whose middle the frame is."""
+
+    def __init__(self, count: int) -> None:
+        self._weight = np.zeros(count)
+        self._sums: dict[str, FloatArray] = {}
+
+    def add(self, rows: IntArray, inside: BoolArray, said: Mapping[str, FloatArray]) -> None:
+        """rows, inside: (W, WINDOW) frames, and whether they are any. said: (W, WINDOW, ...)."""
+        middle = (WINDOW - 1) / 2
+        weight = (1 + middle - np.abs(np.arange(WINDOW) - middle)) ** 2
+        each = np.broadcast_to(weight, rows.shape)[inside]
+        np.add.at(self._weight, rows[inside], each)
+        for name, values in said.items():
+            some = values[inside]
+            total = self._sums.setdefault(name, np.zeros((len(self._weight), *some.shape[1:])))
+            np.add.at(total, rows[inside], each.reshape(-1, *[1] * (some.ndim - 1)) * some)
+
+    def values(self) -> dict[str, FloatArray]:
+        """Name -> (count, ...)."""
+        return {
+            name: total / self._weight.reshape(-1, *[1] * (total.ndim - 1))
+            for name, total in self._sums.items()
+        }
+
+
+def _resultant_length(concentration: FloatArray) -> FloatArray:
+    """Length of the mean of unit vectors of that von Mises-Fisher concentration.
+
+    coth k - 1 / k (Mardia & Jupp 2000, Directional statistics, equation 9.3.9).
+    """
+    return np.asarray(1 / np.tanh(concentration) - 1 / concentration)
+
+
+def _spread(mean: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors (..., 3), and radians (...), one deviation about each axis across, of means: two
+    windows that disagree leave a short one. Banerjee et al. 2005, JMLR 6:1345, equation 4.4."""
+    length = np.clip(np.linalg.norm(mean, axis=-1), _SHORTEST, 1 - _SHORTEST)
+    concentration = length * (3 - length**2) / (1 - length**2)
+    away = np.array([0.0, 0.0, 1.0])  # of a mean of nothing, whose spread is everything
+    known = np.linalg.norm(mean, axis=-1, keepdims=True) > _SHORTEST
+    return np.where(known, unit(np.where(known, mean, away)), away), concentration**-0.5
+
+
+_SHORTEST = 1e-6
 # A coordinate's deviation, of errors in the plane with density exp(-r / s): see the losses.
 _LAPLACE = 3.0**0.5
 
 
 def _lifted(
-    timeline: Timeline, grid: FloatArray, said: Mapping[str, FloatArray],
-    names: tuple[str, ...], K: FloatArray,
-) -> Lifted:  # fmt: skip
+    timeline: Timeline, said: Mapping[str, FloatArray], names: tuple[str, ...], K: FloatArray
+) -> Lifted:
     """The answers at the frames' own times."""
-    at = {name: _at_frames(timeline, grid, values) for name, values in said.items()}
     found: dict[str, FloatArray] = {
-        name: _logistic(at[name]) for name in ("away", "contact", "swapped") if name in at
+        name: logistic(said[name]) for name in ("away", "contact", "swapped") if name in said
     }
-    if "up" in at:
-        found |= {"up": unit(at["up"]), "up_sd": at["up_concentration"] ** -0.5}
-    if "shift" in at:
-        found |= _points_of(names, K[0, 0] * at["shift"], K[0, 0] * np.exp(at["log_sigma"]))
-    directions, sd = unit(at["directions"]), at["concentration"] ** -0.5
+    if "up" in said:
+        found["up"], found["up_sd"] = _spread(said["up"])
+    if "shift" in said:
+        found |= _points_of(names, K[0, 0] * said["shift"], K[0, 0] * np.exp(said["log_sigma"]))
+    directions, sd = _spread(said["directions"])
     return Lifted(timeline, LIMBS[: directions.shape[1]], directions, sd, **found)
 
 
@@ -240,11 +323,13 @@ def _points_of(
     }
 
 
-def _at_frames(timeline: Timeline, grid: FloatArray, values: FloatArray) -> FloatArray:
+def _at(time: FloatArray, grid: FloatArray, values: FloatArray) -> FloatArray:
+    """(T, ...) values (G, ...) of the grid, between its moments."""
     flat = values.reshape(len(grid), -1)
-    some = [np.interp(timeline.time, grid, column) for column in flat.T]
-    return np.stack(some, axis=-1).reshape(len(timeline), *values.shape[1:])
+    some = [np.interp(time, grid, column) for column in flat.T]
+    return np.stack(some, axis=-1).reshape(len(time), *values.shape[1:])
 
 
-def _logistic(x: FloatArray) -> FloatArray:
+def logistic(x: FloatArray) -> FloatArray:
+    """1 / (1 + exp(-x))."""
     return np.asarray(1 / (1 + np.exp(-x)))

@@ -18,6 +18,7 @@ from kinefit.types import InputError, Subject
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
+POF_MODEL = "sequence"  # the one that comes with kinefit
 Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
@@ -278,13 +279,12 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     plot_all_joint_angles: bool = False
     """Write a PNG per joint group."""
 
-    camera_pof: bool = True
+    camera_pof: bool = False
     """One camera: directions of limbs, contacts and gravity from a network (part orientation
-    fields); else from the detector's own 3D."""
+    fields), not from the detector's own 3D. No deviations of angles and markers are stated."""
     pof_model: str = Field(
-        "sequence",
-        description="Which network: sequence, semgcn-temporal, semgcn, gcn, transformer, or an "
-        ".onnx file of `kinefit train pof`.",
+        POF_MODEL,
+        description="Which network: sequence, or an .onnx file of `kinefit train pof`.",
     )
     pof_signs: bool = False
     """Turn a limb round in depth where the network's answer for its sign contradicts its
@@ -294,9 +294,13 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        if (self.pof_model != POF_MODEL or self.pof_signs) and not self.camera_pof:
+            raise ValueError("pof_model and pof_signs need camera_pof")
         if self.joint_refinement:
             raise ValueError("joint_refinement needs a trained network: there is none yet")
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
+        if self.camera_pof and self.calibration is not None:
+            raise ValueError("camera_pof is for one camera; several see depth themselves")
         if self.calibration is not None and one:
             raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
         several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
@@ -387,7 +391,10 @@ def read_config(path: Path) -> dict[str, Any]:
     `run_config`, together with the command line's.
     """
     values = {name.replace("-", "_"): value for name, value in read_toml(path).items()}
-    for name in ("video", "out", "keypoints", "detector_model", "calibration"):
+    files = ["video", "out", "keypoints", "detector_model", "calibration"]
+    if values.get("pof_model") != POF_MODEL:
+        files.append("pof_model")
+    for name in files:
         match values.get(name):
             case None if name not in values:
                 continue

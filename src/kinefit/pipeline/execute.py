@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
-from kinefit.lift import MODELS
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import POF_MODEL, RunConfig
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.plan import Stage, stages_of
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
@@ -279,7 +278,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-_NAMED = {"body": ("anny",), "pof_model": MODELS}  # options whose other values are files
+_NAMED = {"body": ("anny",), "pof_model": (POF_MODEL,)}  # options whose other values are files
 
 
 def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:

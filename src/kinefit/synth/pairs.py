@@ -242,7 +242,8 @@ class _Maker:
 
 @dataclass(frozen=True, eq=False)
 class _Filmed:
-    """A scene with its renderer. contact: (T, 4) where the subject's feet stand on the floor."""
+    """A scene with its renderer. contact: (V, T, 4) where the subject's feet stand on the floor, at
+    the times of each view's frames."""
 
     scene: Scene
     renderer: SceneRenderer
@@ -250,14 +251,14 @@ class _Filmed:
 
     @classmethod
     def of(cls, scene: Scene, body: BodyModel) -> _Filmed:
-        renderer = SceneRenderer(scene, body)
-        times = np.arange(scene.options.frames) / scene.options.rate
+        renderer, options = SceneRenderer(scene, body), scene.options
         feet = [renderer.points.keypoints.index(name) for name in FEET]
-        shape = np.array(scene.people[0].shape)
-        standing = standing_heights(body, shape)
-        return cls(
-            scene, renderer, contacts(times, renderer.keypoints(times)[0][:, feet], standing)
-        )
+        standing = standing_heights(body, np.array(scene.people[0].shape))
+        found = []
+        for spec in scene.cameras:
+            times = np.arange(options.frames) / options.rate + spec.offset_s
+            found.append(contacts(times, renderer.keypoints(times)[0][:, feet], standing))
+        return cls(scene, renderer, np.stack(found))
 
     def truth(self, frame: int, view: int, filmed: RenderedFrame) -> dict[str, Any]:
         """The fields of a row that need no detector."""
@@ -278,7 +279,7 @@ class _Filmed:
             "K": filmed.camera.K,
             "size": np.array(filmed.camera.size),
             "stature_m": renderer.statures[0],
-            "contact": np.where(scene.options.treadmill, np.nan, self.contact[frame]),
+            "contact": np.where(scene.options.treadmill, np.nan, self.contact[view, frame]),
             "scene": scene.number,
             "view": view,
             "time_s": time,

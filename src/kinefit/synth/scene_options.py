@@ -124,4 +124,6 @@ class PairOptions(SynthOptions):
     def _one_kind(self) -> PairOptions:
         if self.drawn and self.consecutive:
             raise ValueError("drawn and consecutive exclude each other")
+        if self.lens and self.consecutive:
+            raise ValueError("consecutive rows do not say how a lens distorts: leave lens out")
         return self

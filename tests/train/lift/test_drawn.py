@@ -18,7 +18,7 @@ from kinefit.skeletons.limbs import ends
 from kinefit.synth.detector_errors import detector_errors
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene_options import PairOptions
-from kinefit.train.lift.data import RENDERED, Drawing, make_data, read_data
+from kinefit.train.lift.data import RENDERED, Drawing, _same_inputs, make_data, read_data
 from kinefit.train.lift.drawn import FRAMES, Donors, _camera, _chain, draw_take, self_hidden, varied
 from kinefit.train.lift.sequences import Sequences
 from kinefit.types import FloatArray, InputError
@@ -125,11 +125,11 @@ def test_rendered_and_drawn_clips_are_drawn_in_their_shares(donors: Donors, tmp_
     for part in ("drawn_00000", "drawn_00001"):
         few.write(tmp_path / part)
     (tmp_path / "drawn_00002").mkdir()  # of a run that was cut off
-    clips, shares = read_data(tmp_path, rendered_share=0.25)
+    clips, shares = read_data(tmp_path, made_share=0.25)
     assert len(clips) == 9
     assert shares[:3].sum() == pytest.approx(0.25)
     assert shares.sum() == pytest.approx(1)
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="no clips"):
         read_data(tmp_path / "absent")
 
 
@@ -163,6 +163,20 @@ def test_errors_of_clips_are_written_and_read(donors: Donors, tmp_path: Path) ->
 def test_drawn_clips_alone_are_enough(donors: Donors, tmp_path: Path) -> None:
     take(donors, 8).write(tmp_path / "drawn_00000")
     _, shares = read_data(tmp_path)
-    assert shares.tolist() == [1 / 3] * 3
+    assert shares == pytest.approx([1 / 3] * 3)
     with pytest.raises(InputError, match="there are none"):
         make_data(tmp_path / "new", [], Drawing(0, 0, None))
+
+
+def test_other_inputs_are_not_mixed_with_what_is_there(tmp_path: Path) -> None:
+    """A folder is of one seed, motion and set of rows."""
+    _same_inputs(tmp_path, [], Drawing(1, 5, None))
+    _same_inputs(tmp_path, [], Drawing(9, 5, None))  # more parts of the same
+    with pytest.raises(InputError, match="other inputs"):
+        _same_inputs(tmp_path, [], Drawing(1, 6, None))
+
+
+def test_clips_that_are_too_short_give_no_errors(donors: Donors) -> None:
+    clips = take(donors, 8)
+    with pytest.raises(InputError, match="96 frames at 30 Hz"):
+        Donors.of(replace(clips, rate=clips.rate * 2))

@@ -163,6 +163,8 @@ def _converted_rows(detected: bool) -> dict[str, NDArray[Any]]:
     pixels = 1000 * bent + [500, 400]
     nothing = np.full((11, 17, 3), np.nan)
     return {
+        "sequence": np.array(["s"] * 11), "view": np.array(["v"] * 11),
+        "gt_scale": np.ones(11), "ground_truth": xyz,
         "frame": frame, "person": person, "time_s": frame / 60, "xyz": xyz, "projected_2d": pixels,
         "pose_2d": pixels + 3 if detected else nothing[..., :2], "corrupted": nothing,
         "visibility": np.full((11, 17), 0.8 if detected else 0.0),

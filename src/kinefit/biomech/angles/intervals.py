@@ -12,7 +12,7 @@ import numpy as np
 
 from kinefit.types import FloatArray, Markers
 
-Setup = Literal["one", "two", "more"]
+Setup = Literal["one", "lifted", "two", "more"]
 
 
 # What markers are called in the table: keypoints are the body's, the others stand for laboratory
@@ -27,9 +27,12 @@ class Interval(NamedTuple):
     constant: float
 
 
-def setup_of(cameras: int) -> Setup:
-    """The row of the table for so many cameras."""
-    return "one" if cameras == 1 else "two" if cameras == 2 else "more"
+def setup_of(cameras: int, lifted: bool = False) -> Setup:
+    """The row of the table for so many cameras. lifted: one camera with a network for depth, whose
+    errors are others: it has no intervals yet, so none are stated."""
+    if cameras == 1:
+        return "lifted" if lifted else "one"
+    return "two" if cameras == 2 else "more"
 
 
 def kind_of(angle: str) -> str:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.body.anny import load_anny
+from kinefit.io.atomic import write_json
 from kinefit.lift.inputs import RATE_HZ
 from kinefit.pipeline.config import checked
 from kinefit.pipeline.context import Progress
+from kinefit.pipeline.provenance import sha256_path
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene_options import PairOptions
 from kinefit.train.lift.drawn import FRAMES, Donors, draw_take
-from kinefit.train.lift.sequences import Sequences, pack
+from kinefit.train.lift.sequences import Sequences, holds_pairs, pack, pack_converted
 from kinefit.types import FloatArray, InputError
 
-RENDERED = "rendered"
+RENDERED, INPUTS = "rendered", "inputs.json"
 _TAKES, CAMERAS = 10, 20  # of a part: 19,200 frames, 24 MB; a camera costs a 20th of a motion
 _SPARE_S = 0.2  # a motion is a little longer than its clip
 
@@ -36,52 +40,82 @@ class Drawing:
 
 
 def make_data(
-    out: Path, pairs: Sequence[Path], drawing: Drawing, *, processes: int | None = None,
+    out: Path, folders: Sequence[Path], drawing: Drawing, *, processes: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> None:  # fmt: skip
-    """Fill `out`: `rendered` with the clips of `pairs` (folders of `kinefit synth pairs
-    --consecutive`, or `kinefit train convert`), and `drawn_00000`, ... with drawn ones, which have
-    the errors of these clips, or without any those that kinefit brings along; parts that are there
-    are kept.
+    """Fill `out`: `rendered` with the clips of folders of `kinefit synth pairs --consecutive`,
+    `converted_00000`, ... with those of folders of `kinefit train convert`, and `drawn_00000`, ...
+    with drawn ones, which have the errors of the rendered clips, or without any those that kinefit
+    brings along. What is there already is kept.
 
-    Raises InputError where nothing is asked for.
+    Raises InputError where nothing is asked for, and where `out` holds clips of other inputs.
     """
-    if not (pairs or drawing.parts):
+    if not (folders or drawing.parts):
         raise InputError("PAIRS", "there are none, and no parts", "give folders, --parts, or both")
-    if pairs and not (out / RENDERED / "start.npy").is_file():
-        pack(pairs).write(out / RENDERED)
+    _same_inputs(out, folders, drawing)
+    rendered = [folder for folder in folders if holds_pairs(folder)]
+    if rendered:
+        _write_once(out / RENDERED, lambda: pack(rendered))
+    for i, folder in enumerate(f for f in folders if not holds_pairs(f)):
+        _write_once(out / f"converted_{i:05d}", partial(pack_converted, folder))
     motion_library(drawing.motion)  # cached for the workers
-    folders = [out / f"drawn_{i:05d}" for i in range(drawing.parts)]
-    missing = [i for i, folder in enumerate(folders) if not (folder / "start.npy").is_file()]
+    parts = [out / f"drawn_{i:05d}" for i in range(drawing.parts)]
+    missing = [i for i, part in enumerate(parts) if not _is_whole(part)]
     done = drawing.parts - len(missing)
     progress("drawn", done, drawing.parts)
     if not missing:
         return
     workers = min(processes or os.cpu_count() or 1, len(missing))
     with ProcessPoolExecutor(workers, get_context("spawn"), _open, (out, drawing)) as pool:
-        for _ in pool.map(_make_part, missing, [folders[i] for i in missing]):
+        for _ in pool.map(_make_part, missing, [parts[i] for i in missing]):
             done += 1
             progress("drawn", done, drawing.parts)
 
 
-def read_data(folder: Path, rendered_share: float = 0.3) -> tuple[Sequences, FloatArray]:
-    """All clips of a folder of `make_data`, in memory, and how often each is to be drawn, (S,):
-    rendered ones together `rendered_share` of the time, where there are drawn ones, too.
+def _is_whole(folder: Path) -> bool:
+    return (folder / "start.npy").is_file()  # which is written last
+
+
+def _write_once(folder: Path, make: Callable[[], Sequences]) -> None:
+    if not _is_whole(folder):
+        make().write(folder)
+
+
+def _same_inputs(out: Path, folders: Sequence[Path], drawing: Drawing) -> None:
+    """Writes down what the clips of `out` are made from; InputError where it was something else."""
+    motion = None if drawing.motion is None else sha256_path(drawing.motion)
+    made_of = {
+        "folders": [sha256_path(folder) for folder in folders],
+        "seed": drawing.seed, "motion": motion,
+    }  # fmt: skip
+    path = out / INPUTS
+    if not path.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, made_of)
+    elif json.loads(path.read_text("utf-8")) != made_of:
+        raise InputError(out, "holds clips of other inputs, seed or motion", "name a new folder")
+
+
+def read_data(folder: Path, made_share: float = 0.3) -> tuple[Sequences, FloatArray]:
+    """All clips of a folder of `make_data`, in memory, and how often each is to be drawn, (S,): in
+    proportion to its frames; rendered and converted ones together `made_share` of the time, where
+    there are drawn ones, too.
 
     Raises InputError where there are none.
     """
-    if not folder.is_dir():
-        raise InputError(folder, "is no folder", "make it: kinefit train pof-data")
-    ready = sorted(part for part in folder.glob("drawn_*") if (part / "start.npy").is_file())
-    rendered = [Sequences.read(folder / RENDERED)] if (folder / RENDERED).is_dir() else []
-    parts = [*rendered, *map(Sequences.read, ready)]
-    if not parts:
+    made = [*folder.glob(RENDERED), *sorted(folder.glob("converted_*"))]
+    drawn = sorted(folder.glob("drawn_*"))
+    made, drawn = ([part for part in parts if _is_whole(part)] for parts in (made, drawn))
+    if not (made or drawn):
         raise InputError(folder, "holds no clips", "make them: kinefit train pof-data")
-    whole = Sequences.joined(parts)
-    real = np.arange(len(whole)) < sum(map(len, rendered))
-    if real.all() or not real.any():
-        return whole, np.full(len(whole), 1 / len(whole))
-    return whole, np.where(real, rendered_share / real.sum(), (1 - rendered_share) / (~real).sum())
+    some = [Sequences.read(part) for part in made]
+    whole = Sequences.joined([*some, *map(Sequences.read, drawn)])
+    share = whole.lengths.astype(np.float64)
+    first = sum(map(len, some))
+    if made and drawn:
+        share[:first] *= made_share / share[:first].sum()
+        share[first:] *= (1 - made_share) / share[first:].sum()
+    return whole, share / share.sum()
 
 
 _work: tuple[Drawing, Donors]  # set in each worker

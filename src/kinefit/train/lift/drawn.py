@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ from kinefit.synth.scene_options import PairOptions
 from kinefit.synth.subjects import stature
 from kinefit.synth.truth import Visibility
 from kinefit.train.lift.sequences import Sequences, swapped
-from kinefit.types import BoolArray, FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 
 FRAMES = 96  # of a clip: more than a window, for re-timing
 _BLAZE = skeleton("blazepose33")
@@ -69,7 +70,10 @@ class Donors:
 
     @classmethod
     def of(cls, rendered: Sequences) -> Donors:
-        """Of clips in which the person was found in every frame."""
+        """Of clips at 30 Hz in which the person was found in every frame.
+
+        Raises InputError where there is none of `FRAMES` frames.
+        """
         views = views_of(rendered, stature_m=None)
         sample = Sample(views, np.asarray(rendered.detected, np.float64),
                         np.zeros(len(rendered.xy), np.int64))  # fmt: skip
@@ -82,9 +86,12 @@ class Donors:
         left = scaled(error - bias, 1 / spread, views.along).astype(np.float32)
         whole = [
             (a, a + FRAMES)
-            for a, b in zip(rendered.start[:-1], rendered.start[1:], strict=True)
-            if b - a >= FRAMES and found[a : a + FRAMES].all()
+            for (a, b), rate in zip(pairwise(rendered.start), rendered.rate, strict=True)
+            if b - a >= FRAMES and np.isclose(rate, RATE_HZ) and found[a : a + FRAMES].all()
         ]
+        if not whole:
+            reason = f"no clip has {FRAMES} frames at {RATE_HZ:g} Hz with the person in all of them"
+            raise InputError("PAIRS", reason, "make them with --seconds 3.2 --rate 30")
         alike = np.stack([views.alike[a:b].mean(axis=0) for a, b in whole])
         return cls(model, np.stack([left[a:b] for a, b in whole]), alike, alike.std(axis=0) + 1e-3)
 

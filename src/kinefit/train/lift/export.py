@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
+import onnxscript  # noqa: F401  # of which the exporter says only at the end that it lacks it
 import torch
 from torch import Tensor, nn
 

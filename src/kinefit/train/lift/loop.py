@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ from kinefit.train.lift.losses import judged, losses, total
 from kinefit.train.lift.networks import NAMES, Answers
 from kinefit.train.lift.registry import make_network
 from kinefit.train.lift.sequences import Sequences
-from kinefit.types import FloatArray, InvalidData
+from kinefit.types import FloatArray, InputError, InvalidData
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,24 @@ class Training:
 
 def train(
     folder: Path, data: Sequences, held_out: Sequences, how: Training,
-    disturbance: Disturbance | None = None, shares: FloatArray | None = None,
+    disturbance: Disturbance | None = None, shares: FloatArray | None = None, made_of: str = "",
     progress: Callable[[int, Mapping[str, float]], None] = lambda step, scores: None,
     until: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:  # fmt: skip
-    """Train, or go on; the scores of the averaged weights on the held-out clips.
+    """Train, or go on; the scores on the held-out clips of the averaged weights that were best.
 
-    shares: (S,) how often each clip is drawn, sum 1; None: all alike.
+    made_of: what identifies the data. shares: (S,) how often each clip is drawn, sum 1; None: all
+    alike.
     until: asked at every check whether to stop there, to go on another time.
     Raises InvalidData where the folder was begun with another configuration.
     """
     disturbance = disturbance or Disturbance()
     folder.mkdir(parents=True, exist_ok=True)
-    _same_config(folder / "config.json", {**asdict(how), "disturbance": asdict(disturbance)})
     torch.manual_seed(how.seed)
     network = make_network(how.model)
+    count = sum(p.numel() for p in network.parameters())
+    config = {**asdict(how), "disturbance": asdict(disturbance), "data": made_of}
+    _same_config(folder / "config.json", {**config, "parameters": count})
     work = _Work(network, how)
     if (folder / "checkpoint.pt").is_file():
         work.load(folder / "checkpoint.pt")
@@ -88,7 +92,7 @@ def train(
                 break
     if not (folder / "checkpoint.pt").is_file():
         work.save(folder / "checkpoint.pt")
-    return work.judge(fixed)
+    return judged(answers_of(work.kept(), fixed), fixed)
 
 
 def _batches(
@@ -132,7 +136,7 @@ class _Work:
         groups = [{"params": heavy, "weight_decay": how.decay}, {"params": plain}]
         self.adam = torch.optim.AdamW(groups, lr=how.rate, weight_decay=0.0)
         self.average = {n: v.detach().clone() for n, v in network.state_dict().items()}
-        self.best, self.since_best = math.inf, 0
+        self.best, self.since_best, self.best_average = math.inf, 0, self.average
 
     def learn(self, batch: Batch) -> dict[str, float]:
         how, step = self.how, self.step
@@ -161,41 +165,51 @@ class _Work:
     def judge(self, batch: Batch) -> dict[str, float]:
         answers = answers_of(self.averaged(), batch)
         scores = judged(answers, batch)
-        self.best, self.since_best = (
-            (scores["clean"], 0)
-            if scores["clean"] < self.best
-            else (self.best, self.since_best + 1)
-        )
+        self.since_best += 1
+        if scores["clean"] < self.best:
+            self.best, self.since_best = scores["clean"], 0
+            self.best_average = {name: value.clone() for name, value in self.average.items()}
         return scores
 
     def averaged(self) -> nn.Module:
+        """The running average of the weights."""
+        return self._with(self.average)
+
+    def kept(self) -> nn.Module:
+        """The average that was best on the held-out clips."""
+        return self._with(self.best_average)
+
+    def _with(self, weights: Mapping[str, Tensor]) -> nn.Module:
         network = make_network(self.how.model)
-        network.load_state_dict(self.average)
+        network.load_state_dict(weights)
         return network.eval()
 
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {
             "network": self.network.state_dict(), "adam": self.adam.state_dict(),
-            "average": self.average, "step": self.step, "best": self.best,
-            "since_best": self.since_best,
+            "average": self.average, "best_average": self.best_average,
+            "step": self.step, "best": self.best, "since_best": self.since_best,
         }  # fmt: skip
         with atomic_path(path) as partial:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (RuntimeError, OSError, pickle.UnpicklingError) as error:
+            raise InputError(path, f"cannot be read ({error})", "name another folder") from error
         self.network.load_state_dict(state["network"])
         self.adam.load_state_dict(state["adam"])
-        self.average = state["average"]
+        self.average, self.best_average = state["average"], state["best_average"]
         self.step, self.best = int(state["step"]), float(state["best"])
         self.since_best = int(state["since_best"])
 
 
-def averaged(folder: Path, how: Training) -> nn.Module:
-    """The averaged network of a folder's last checkpoint."""
+def trained(folder: Path, how: Training) -> nn.Module:
+    """The network of a folder's last checkpoint, with the weights that were best."""
     work = _Work(make_network(how.model), how)
     work.load(folder / "checkpoint.pt")
-    return work.averaged()
+    return work.kept()
 
 
 def answers_of(network: nn.Module, batch: Batch, together: int = 64) -> dict[str, FloatArray]:

@@ -89,7 +89,7 @@ def judged(answers: Mapping[str, FloatArray], batch: Batch) -> dict[str, float]:
     """Degrees and shares over all windows: `angle` mean of 14 fields, `clean` without frames in
     which sides are exchanged, `feet` of the two feet, `z_sign` share right by the away head (of
     limbs deeper than 0.1), `calibrated` squared error over what the spread says, mean of the
-    middle 95 %; `up` median; `shift` left over detected error."""
+    lowest 97.5 % (.91 where spreads are right); `up` median; `shift` left over detected error."""
     there = batch.there > 0.5
     known = (np.linalg.norm(batch.directions, axis=-1) > 0.5) & there[..., None]
     cosine = np.clip((answers["directions"] * batch.directions).sum(-1), -1, 1)

@@ -22,7 +22,7 @@ from kinefit.lift.inputs import POINTS, RATE_HZ
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.synth.pairs import read_pairs
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
-from kinefit.train.convert.rows import read_shard, shard_paths
+from kinefit.train.convert.rows import FIELDS, read_shard, shard_paths
 from kinefit.types import (
     BoolArray,
     Camera,
@@ -101,38 +101,43 @@ def _names() -> list[str]:
     return [field.name for field in fields(Sequences)]
 
 
+def holds_pairs(folder: Path) -> bool:
+    """Whether a folder is one of `kinefit synth pairs`."""
+    return any(folder.glob("pairs_*.npz"))
+
+
 def pack(folders: Sequence[Path]) -> Sequences:
-    """Clips of folders of `kinefit synth pairs --consecutive` or of `kinefit train convert`.
+    """Clips of folders of `kinefit synth pairs --consecutive`.
 
     Raises InputError as `read_pairs`, and for rows that are no frames of clips.
     """
-    parts: list[Sequences] = []
-    for folder in folders:
-        if any(folder.glob("pairs_*.npz")):
-            parts.append(_clips(folder, read_pairs(folder)))
-        else:
-            shards = map(read_shard, shard_paths(folder))
-            parts += [clip for shard in shards for clip in _converted(shard)]
-    return Sequences.joined(parts)
+    return Sequences.joined([_clips(folder, read_pairs(folder)) for folder in folders])
+
+
+def pack_converted(folder: Path) -> Sequences:
+    """Clips of a folder of `kinefit train convert`; raises InputError as `read_shard`."""
+    shards = map(read_shard, shard_paths(folder))
+    return Sequences.joined([clip for shard in shards for clip in _converted(shard)])
 
 
 def _converted(rows: Mapping[str, NDArray[Any]]) -> Iterator[Sequences]:
     """The clips of one camera's rows: of each person, the frames that follow one another."""
+    detected = bool(np.isfinite(rows["pose_2d"]).any())
     for person in np.unique(rows["person"]):
         mine = np.flatnonzero(rows["person"] == person)
         mine = mine[np.argsort(rows["frame"][mine])]
         step = np.diff(rows["frame"][mine])
         usual = np.median(step) if len(step) else 1
-        for part in np.split(mine, np.flatnonzero(step > usual) + 1):
-            yield _converted_clip({name: values[part] for name, values in rows.items()})
+        for part in np.split(mine, np.flatnonzero(step != usual) + 1):
+            own = {name: rows[name][part] for name in FIELDS}
+            yield _converted_clip(own, detected)
 
 
-def _converted_clip(rows: Mapping[str, NDArray[Any]]) -> Sequences:
-    """Points that COCO lacks are missing. Where no detector looked, the true points stand for what
-    it would have seen, and `Disturbance` for its errors."""
+def _converted_clip(rows: Mapping[str, NDArray[Any]], detected: bool) -> Sequences:
+    """Points that COCO lacks are missing. Where no detector looked at the camera's pictures, the
+    true points stand for what it would have seen, and `Disturbance` for its errors."""
     size = (int(rows["size"][0, 0]), int(rows["size"][0, 1]))
     lens = Camera("view", size, rows["K"][0], np.eye(3), np.zeros(3), rows["distortion"][0])
-    detected = np.isfinite(rows["pose_2d"]).any()
     seen = rows["pose_2d" if detected else "projected_2d"].astype(np.float64)
     score = rows["visibility"] if detected else np.nan_to_num(rows["true_visibility"], nan=1.0)
     xy, true = (_without_lens(lens, v.astype(np.float64)) for v in (seen, rows["projected_2d"]))

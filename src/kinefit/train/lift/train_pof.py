@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kinefit.train.lift.data import read_data
+from kinefit.pipeline.provenance import sha256_json
+from kinefit.train.lift.data import INPUTS, read_data
 from kinefit.train.lift.export import export
-from kinefit.train.lift.loop import Training, averaged, train
+from kinefit.train.lift.loop import Training, train, trained
 from kinefit.train.lift.registry import NETWORKS
 from kinefit.types import InputError
 
@@ -31,9 +32,16 @@ def train_pof(
     judged_on, _ = read_data(held_out)
     scores = train(
         out, clips, judged_on, how, shares=shares, progress=progress,
+        made_of=sha256_json([_inputs(data), len(clips), _inputs(held_out), len(judged_on)]),
         until=lambda: end is not None and time.monotonic() > end,
     )  # fmt: skip
     file = out / f"lift_{model.replace('-', '_')}.onnx"
     about = {name: f"{value:.4f}" for name, value in scores.items()}
-    export(averaged(out, how), file, {"model": model, **about})
+    export(trained(out, how), file, {"model": model, **about})
     return file
+
+
+def _inputs(folder: Path) -> str:
+    """What the clips of a folder were made from."""
+    file = folder / INPUTS
+    return file.read_text("utf-8") if file.is_file() else ""
