@@ -29,7 +29,7 @@ from kinefit.evaluate.pair_clips import BLAZE, Rows, clip_track, clips_of, sides
 from kinefit.evaluate.position_scores import columns, score_covariances
 from kinefit.evaluate.run_folder import at_times
 from kinefit.evaluate.truth_at_times import Clock, markers_at, nearest
-from kinefit.geometry.projection import undistort
+from kinefit.geometry.projection import without_lens
 from kinefit.lift import Lifter
 from kinefit.lift.inputs import LIMBS, POINTS
 from kinefit.metrics.points import (
@@ -43,7 +43,7 @@ from kinefit.metrics.statistics import mean_of, plain, roc_auc, summary
 from kinefit.skeletons.limbs import LIMBS as FIELDS
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
-from kinefit.types import BoolArray, Camera, FloatArray, PoseTrack
+from kinefit.types import BoolArray, FloatArray, PoseTrack
 
 Scores = dict[str, Any]
 
@@ -188,14 +188,6 @@ def score_lifted_track(
     said = Answers(*(values[both.kept] for values in said))
     shift = said.shift[:, columns(track.image.names, both.names)]
     return score_answers(said._replace(shift=shift), real)
-
-
-def without_lens(camera: Camera, xy: FloatArray) -> FloatArray:
-    """Pixels (..., 2) as the camera would have them without distortion; NaN where it has none."""
-    if not camera.distortion.any():
-        return xy
-    plane = undistort(camera, xy)
-    return np.asarray(plane @ camera.K[:2, :2].T + camera.K[:2, 2])
 
 
 def score_answers(said: Answers, true: AnswersTruth) -> Scores:

@@ -70,6 +70,14 @@ def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
     return np.stack([x[0], y[0]], axis=-1).reshape(xy.shape)
 
 
+def without_lens(camera: Camera, xy: FloatArray) -> FloatArray:
+    """Pixels (..., 2) as the camera would have them without distortion; NaN where it has none."""
+    if not camera.distortion.any():
+        return xy
+    plane = undistort(camera, xy.reshape(-1, 2)).reshape(xy.shape)
+    return np.asarray(plane @ camera.K[:2, :2].T + camera.K[:2, 2])
+
+
 def meeting(
     from_a: FloatArray,
     along_a: FloatArray,

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from kinefit.geometry.rotations import unit
 from kinefit.lift.inputs import (
@@ -172,7 +173,7 @@ class OnnxLifter:
         given = {name: np.asarray(getattr(inputs, name), np.float32) for name in _INPUTS}
         said = self._answers(given)
         if self.correct_signs and "away" in said:
-            away = logistic(said["away"])
+            away = expit(said["away"])
             said["directions"] = correct_depth_sign(said["directions"], away)
         for name, spread in (("directions", "concentration"), ("up", "up_concentration")):
             if name in said:
@@ -301,7 +302,7 @@ def _lifted(
 ) -> Lifted:
     """The answers at the frames' own times."""
     found: dict[str, FloatArray] = {
-        name: logistic(said[name]) for name in ("away", "contact", "swapped") if name in said
+        name: expit(said[name]) for name in ("away", "contact", "swapped") if name in said
     }
     if "up" in said:
         found["up"], found["up_sd"] = _spread(said["up"])
@@ -328,8 +329,3 @@ def _at(time: FloatArray, grid: FloatArray, values: FloatArray) -> FloatArray:
     flat = values.reshape(len(grid), -1)
     some = [np.interp(time, grid, column) for column in flat.T]
     return np.stack(some, axis=-1).reshape(len(time), *values.shape[1:])
-
-
-def logistic(x: FloatArray) -> FloatArray:
-    """1 / (1 + exp(-x))."""
-    return np.asarray(1 / (1 + np.exp(-x)))

@@ -17,7 +17,7 @@ from kinefit.types import BoolArray, FloatArray, IntArray, all_finite
 _ENDS = ends(POINTS, LIMBS)
 _TWINS = twins(LIMBS)
 # A limb across the body (hips) points the other way in a mirror: its ends are exchanged.
-_TURNED = np.array([POINTS.index(POINTS[a]) == MIRROR[b] for a, b in _ENDS])
+_TURNED = _ENDS[:, 0] == MIRROR[_ENDS[:, 1]]
 _LEGS = np.array([i for i, n in enumerate(POINTS) if n[1:] in ("Knee", "Ankle", "Heel", "BigToe")])
 _ARMS = np.array([i for i, n in enumerate(POINTS) if n[1:] in ("Elbow", "Wrist", "Pinky", "Index",
                                                                "Thumb")])  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.geometry.projection import undistort
+from kinefit.geometry.projection import without_lens
 from kinefit.io.atomic import atomic_path
 from kinefit.lift.inputs import POINTS, RATE_HZ
 from kinefit.skeletons import mirror_name, skeleton
@@ -140,7 +140,7 @@ def _converted_clip(rows: Mapping[str, NDArray[Any]], detected: bool) -> Sequenc
     lens = Camera("view", size, rows["K"][0], np.eye(3), np.zeros(3), rows["distortion"][0])
     seen = rows["pose_2d" if detected else "projected_2d"].astype(np.float64)
     score = rows["visibility"] if detected else np.nan_to_num(rows["true_visibility"], nan=1.0)
-    xy, true = (_without_lens(lens, v.astype(np.float64)) for v in (seen, rows["projected_2d"]))
+    xy, true = (without_lens(lens, v.astype(np.float64)) for v in (seen, rows["projected_2d"]))
     T, time = len(xy), rows["time_s"]
     found = np.concatenate([xy, score[..., None], rows["corrupted"]], axis=-1)
     return Sequences(
@@ -154,12 +154,6 @@ def _converted_clip(rows: Mapping[str, NDArray[Any]], detected: bool) -> Sequenc
         K=rows["K"][:1],
         rate=np.array([1 / np.median(np.diff(time)) if T > 1 else RATE_HZ]),
     )
-
-
-def _without_lens(camera: Camera, xy: FloatArray) -> FloatArray:
-    """(..., 2) pixels as a pinhole camera of the same K would see them."""
-    flat = undistort(camera, xy.reshape(-1, 2))
-    return np.asarray((flat @ camera.K[:2, :2].T + camera.K[:2, 2]).reshape(xy.shape))
 
 
 def _of_coco(values: FloatArray) -> FloatArray:
