@@ -2,7 +2,8 @@
 
 import pytest
 
-from kinefit.pipeline.config import read_config, run_config
+from kinefit.lift import MODELS
+from kinefit.pipeline.config import POF_MODEL, read_config, run_config
 from kinefit.types import InputError
 
 BODY = {"height": 1.78, "mass": 75}
@@ -50,3 +51,7 @@ def test_a_broken_file_is_an_input_error(tmp_path, text):
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=r"trial\.toml"):
         read_config(file)
+
+
+def test_the_network_by_default_is_one_that_comes_with_kinefit():
+    assert POF_MODEL in MODELS

@@ -54,7 +54,12 @@ def clip_track(rows: Rows, clip: IntArray) -> PoseTrack:
     width, height = rows["size"][clip[0]].tolist()
     score = np.nan_to_num(rows["score_33"][clip])
     image = Keypoints2D(timeline, BLAZE, rows["detected_33"][clip], score, (width, height))
-    return PoseTrack(image, Keypoints3D(timeline, BLAZE, rows["world_33"][clip], "camera"), (), "")
+    return PoseTrack(
+        image,
+        Keypoints3D(timeline, BLAZE, rows["world_33"][clip], "camera"),
+        (),
+        "BlazePose (pairs)",
+    )
 
 
 def sides_put_right(rows: Rows, clips: Sequence[IntArray]) -> dict[str, NDArray[Any]]:

@@ -122,9 +122,7 @@ def observe_camera(
             sigma = np.where(np.isnan(lifted.sigma), sigma, _LIFTED_SIGMA * lifted.sigma)
         start = _reconstructed(lifted, world, xy, sigma, subject_height_m)
     given = tilt_deg is not None or roll_deg is not None
-    guessed = np.radians(world.tilt_sd_deg)
-    if up is None:
-        guessed = max(guessed, _GUESSED_UP_SD)
+    least = 0.0 if up else _GUESSED_UP_SD
     found = Observations(
         track.image.timeline,
         CameraRig((camera,)),
@@ -137,7 +135,7 @@ def observe_camera(
         direction_sd=sd,
         contact_names=feet,
         contact=contact,
-        gravity_sd=_GIVEN_UP_SD if given else guessed,
+        gravity_sd=_GIVEN_UP_SD if given else max(np.radians(world.tilt_sd_deg), least),
         focal_sd=world.focal_sd,
         stature_m=subject_height_m,
     )

@@ -280,8 +280,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Write a PNG per joint group."""
 
     camera_pof: bool = False
-    """One camera: directions of limbs, contacts and gravity from a network (part orientation
-    fields), not from the detector's own 3D. No deviations of angles and markers are stated."""
+    """One camera: directions of limbs and gravity from a network (part orientation fields), not
+    from the detector's own 3D. No deviations of angles and markers are stated."""
     pof_model: str = Field(
         POF_MODEL,
         description="Which network: sequence, or an .onnx file of `kinefit train pof`.",

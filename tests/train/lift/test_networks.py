@@ -206,4 +206,6 @@ def test_edges_are_the_same_in_a_mirror() -> None:
 
 
 def test_signs_of_depth_weigh_what_their_authors_say() -> None:
-    assert SemGCNTemporal.loss_weights == {"away": 0.2}
+    parts = {"directions": torch.tensor(0.0), "away": torch.tensor(1.0)}
+    assert float(total(parts, SemGCNTemporal.loss_weights)) == pytest.approx(0.2)
+    assert float(total(parts)) == pytest.approx(WEIGHTS["away"])

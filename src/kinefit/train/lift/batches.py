@@ -238,13 +238,3 @@ def rolled(batch: Batch, angle: FloatArray) -> Batch:
         points=turn(batch.points, 0, 3), person=turn(batch.person, 1),
         directions=turn(batch.directions, 0), up=turn(batch.up, 0), shift=turn(batch.shift, 0),
     )  # fmt: skip
-
-
-def known_directions(batch: Batch) -> FloatArray:
-    """(B, T, L) 1 where the true direction is known."""
-    return np.asarray(np.linalg.norm(batch.directions, axis=-1) > 0.5, np.float32)
-
-
-def known_shifts(batch: Batch) -> BoolArray:
-    """(B, T, 27)."""
-    return np.asarray(all_finite(batch.shift))

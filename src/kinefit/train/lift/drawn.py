@@ -74,7 +74,7 @@ class Donors:
 
         Raises InputError where there is none of `FRAMES` frames.
         """
-        views = views_of(rendered, stature_m=None)
+        views = views_of(rendered)
         sample = Sample(views, np.asarray(rendered.detected, np.float64),
                         np.zeros(len(rendered.xy), np.int64))  # fmt: skip
         model = fit_detector_errors(sample)
@@ -127,15 +127,14 @@ class Donors:
         return np.asarray(picked[np.arange(len(mine)), gap.argmin(axis=1)])
 
 
-def views_of(data: Sequences, stature_m: float | None) -> Views:
+def views_of(data: Sequences) -> Views:
     """The frames as the error model sees them. stature: from the sum of leg and trunk."""
     K = np.repeat(data.K, data.lengths, axis=0)
     xyz = np.asarray(data.xyz, np.float64)
-    tall = _stature_of(xyz) if stature_m is None else np.full(len(xyz), stature_m)
     seen = np.full(xyz.shape[:2], Visibility.VISIBLE, np.uint8)
     hidden = self_hidden(xyz)
     seen[hidden] = Visibility.SELF_OCCLUDED
-    return views_at(np.asarray(data.xy, np.float64), xyz, seen, K, tall)
+    return views_at(np.asarray(data.xy, np.float64), xyz, seen, K, _stature_of(xyz))
 
 
 def views_at(
