@@ -65,9 +65,7 @@ def make_inputs(xy: FloatArray, score: FloatArray, own: FloatArray, K: FloatArra
     K: (3, 3), or (..., 3, 3) of each window.
     """
     ray, rotation, flat, size = seen_along_ray(xy, K)
-    own_size = _size(own)
-    middle = _nanmean(own[..., _TRUNK, :], -2)[..., None, :]
-    own = (own - middle) / own_size[..., None, None, None]
+    own = about_trunk(own) / person_size(own)[..., None, None, None]
     in_image, in_space = np.asarray(all_finite(flat)), np.asarray(all_finite(own))
     points = np.concatenate([
         np.where(in_image[..., None], flat, 0.0),
@@ -96,7 +94,7 @@ def seen_along_ray(
     turned = view @ np.swapaxes(rotation, -1, -2)
     with np.errstate(invalid="ignore"):
         flat = turned[..., :2] / np.where(turned[..., 2:] > _TINY, turned[..., 2:], np.nan)
-    size = _size(flat)
+    size = person_size(flat)
     return ray, rotation, flat / size[..., None, None, None], size
 
 
@@ -129,7 +127,12 @@ def _filled(ray: FloatArray) -> FloatArray:
     return rows.reshape(out.shape)
 
 
-def _size(points: FloatArray) -> FloatArray:
+def about_trunk(points: FloatArray) -> FloatArray:
+    """Points (..., 27, D) from the middle of shoulders and hips; NaN where those are unknown."""
+    return np.asarray(points - _nanmean(points[..., _TRUNK, :], -2)[..., None, :])
+
+
+def person_size(points: FloatArray) -> FloatArray:
     """(...) of windows (..., T, 27, D): see the module; 1 where nothing is known."""
     some = points[..., _SIZED, :]
     off = some - _nanmean(some, -2)[..., None, :]

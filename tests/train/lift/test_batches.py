@@ -230,9 +230,30 @@ def test_what_is_missing_is_zero_and_said_to_be(data: Sequences) -> None:
     assert not edge.points[edge.there == 0].any()
 
 
+def test_errors_times_nothing_are_the_truth_but_where_sides_are_exchanged(data: Sequences) -> None:
+    told = np.zeros(len(data.detected))
+    told[data.start[:-1] + 20] = 1
+    data = replace(data, swapped=told)
+    rows = data.start[:-1, None] + np.arange(WINDOW)
+    plain, free = _window(data), _window(data, replace(NONE, strength=(0, 0), own_strength=(0, 0)))
+    own_frames = told[rows] < 0.5
+    assert np.abs(free.shift[own_frames]).max() < 1e-5
+    np.testing.assert_allclose(free.shift[~own_frames], plain.shift[~own_frames], atol=1e-3)
+    start, end = ends(POINTS, LIMBS).T
+    own = free.points[..., end, 3:6] - free.points[..., start, 3:6]
+    own /= np.linalg.norm(own, axis=-1, keepdims=True)
+    # The detector's 3D is in the axes of the ray through the detected points; single precision.
+    np.testing.assert_allclose(own[own_frames], free.directions[own_frames], atol=0.02)
+    away = np.linalg.norm(own - free.directions, axis=-1)[~own_frames]
+    assert np.median(away) > 0.05
+    # Twice the errors lie twice as far off.
+    twice = _window(data, replace(NONE, strength=(2, 2)))
+    np.testing.assert_allclose(twice.shift[own_frames], 2 * plain.shift[own_frames], atol=0.01)
+
+
 @pytest.mark.parametrize("name", [f.name for f in fields(Disturbance)])
 def test_each_disturbance_does_something(data: Sequences, name: str) -> None:
-    strong = (0.5, 0.6) if name == "speed" else 1.0
+    strong = (0.5, 0.6) if isinstance(getattr(NONE, name), tuple) else 1.0
     how = replace(NONE, **{name: strong})
     count = len(data)
 

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, RATE_HZ, WINDOW, make_inputs, seen_along_ray
+from kinefit.lift.inputs import (
+    LIMBS,
+    MIRROR,
+    POINTS,
+    RATE_HZ,
+    WINDOW,
+    about_trunk,
+    make_inputs,
+    person_size,
+    seen_along_ray,
+)
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import ends, twins
 from kinefit.train.lift.sequences import Sequences
@@ -58,28 +68,37 @@ class Disturbance:
     the detector's 3D is missing altogether. few: only COCO's points. point: a point missing for a
     stretch. bias, white, drift: SD of noise of 2D points, person sizes: constant over the window,
     of each frame, slow. own_bias: the same of 3D points. peak: of a frame, a point far off.
+    strength, own_strength: range of what the detector's errors are multiplied by, in 2D and in 3D,
+    and bend: SD of the entries of a linear map of its 3D, one of each window. A network that is
+    only shown its errors on renders takes them for law, and real people are seen with others.
     """
 
     focal_sd: float = 0.17
     speed: tuple[float, float] = (0.6, 1.18)
     mirror: float = 0.5
-    roll_deg: float = 10.0
+    roll_deg: float = 15.0
     swap: float = 0.1
     legs: float = 0.06
     arms: float = 0.03
     lost: float = 0.1
     edge: float = 0.15
-    own: float = 0.04
+    own: float = 0.2
     few: float = 0.05
     point: float = 0.15
     bias: float = 0.01
     white: float = 0.004
     drift: float = 0.008
-    own_bias: float = 0.03
+    own_bias: float = 0.06
     peak: float = 0.002
+    strength: tuple[float, float] = (0.5, 1.5)
+    own_strength: tuple[float, float] = (0.3, 1.4)
+    bend: float = 0.08
 
 
-NONE = Disturbance(0, (1, 1), *[0] * 15)
+NONE = Disturbance(
+    0, (1, 1), 0, 0, 0, legs=0, arms=0, lost=0, edge=0, own=0, few=0, point=0, bias=0, white=0,
+    drift=0, own_bias=0, peak=0, strength=(1, 1), own_strength=(1, 1), bend=0,
+)  # fmt: skip
 
 
 def draw(data: Sequences, rng: np.random.Generator, clips: IntArray, how: Disturbance) -> Batch:
@@ -90,6 +109,12 @@ def draw(data: Sequences, rng: np.random.Generator, clips: IntArray, how: Distur
     spare = np.maximum(lengths - 1 - speed * (WINDOW - 1), 0)
     first = rng.uniform(0, 1, B) * spare
     return window(data, rng, clips, first, speed, how)
+
+
+def some_frames(batch: Batch, rng: np.random.Generator, count: int) -> Batch:
+    """`count` consecutive frames of each window, the same of all."""
+    first = int(rng.integers(batch.there.shape[1] - count + 1))
+    return Batch(*(values[:, first : first + count] for values in batch))
 
 
 def window(
@@ -116,6 +141,7 @@ def window(
     contact, swapped = data.contact[nearest], np.array(data.swapped[nearest], np.float64)
     K = np.array(data.K[clips], np.float64)
     detected[~there] = np.nan
+    _reweigh(rng, detected, xy, xyz, swapped, K, how)
     _disturb(rng, detected, swapped, how)
     assumed = K.copy()
     assumed[:, [0, 1], [0, 1]] *= np.exp(how.focal_sd * rng.normal(size=(len(clips), 1)))
@@ -192,6 +218,26 @@ def _disturb(
     detected[rng.random(B) < how.own, ..., 3:] = np.nan
     few = np.asarray(rng.random(B) < how.few)[:, None] & ~_COCO
     detected[np.broadcast_to(few[:, None], detected.shape[:3])] = np.nan
+
+
+def _reweigh(
+    rng: np.random.Generator, detected: FloatArray, xy: FloatArray, xyz: FloatArray,
+    swapped: FloatArray, K: FloatArray, how: Disturbance,
+) -> None:  # fmt: skip
+    """Changes the detector's errors in (B, T, 27, 6), but where it exchanged sides, in place."""
+    B = len(detected)
+    flat, deep = rng.uniform(*how.strength, B), rng.uniform(*how.own_strength, B)
+    map_ = np.eye(3) + how.bend * rng.normal(size=(B, 3, 3))
+    own = about_trunk(detected[..., 3:])
+    true = about_trunk(xyz @ np.swapaxes(seen_along_ray(detected[..., :2], K)[1], -1, -2))
+    # The truth in the detector's unit: it does not know how tall people are.
+    true *= (person_size(own) / person_size(true))[:, None, None, None]
+    some = np.isfinite(true) & (swapped < 0.5)[..., None, None]
+    own = np.where(some, true + deep[:, None, None, None] * (own - true), own)
+    detected[..., 3:] = own @ map_[:, None]
+    some = np.isfinite(xy) & (swapped < 0.5)[..., None, None]
+    less = xy + flat[:, None, None, None] * (detected[..., :2] - xy)
+    detected[..., :2] = np.where(some, less, detected[..., :2])
 
 
 def _person_px(detected: FloatArray) -> FloatArray:

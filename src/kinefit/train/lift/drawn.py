@@ -205,17 +205,29 @@ def _nearest_on(
     return along, np.asarray(gap)
 
 
+# Degrees, SD at most, that a joint is turned by: arms are held in every way, and little motion
+# capture shows it.
+_TURNED = {"Shoulder": 45.0, "Elbow": 40.0, "Hip": 25.0, "Knee": 25.0}
+_TURNED_ELSE = 12.0
+
+
 def varied(
     body: BodyModel, rng: np.random.Generator, rotations: FloatArray, times: FloatArray
 ) -> FloatArray:
-    """(T, B, 3, 3) with the anatomical joints but the root turned, within their limits: a part
-    that stays, SD up to 15 degrees, and one that drifts over seconds."""
+    """(T, B, 3, 3) with the anatomical joints but the root turned, within their limits, each limb
+    more or less: by what stays, and by half as much that drifts over seconds."""
     chain = _chain(body)
     free = chain.joint_index[1:]
-    stays = rng.uniform(0, np.radians(15)) * rng.normal(size=(len(free), 3))
+    named = {body.joint_names.index(joint): name for name, joint in body.anatomy.items()}
+    names = [named[joint] for joint in free]
+    most = np.radians([_TURNED.get(name[1:], _TURNED_ELSE) for name in names])
+    limb = [(name[0], name[1:] in ("Hip", "Knee", "Ankle")) for name in names]
+    strength = {one: rng.uniform(0, 1, 2) for one in sorted(set(limb))}
+    sd = most[:, None] * np.array([strength[one] for one in limb])
+    stays = sd[:, :1] * rng.normal(size=(len(free), 3))
     phase = rng.uniform(0, 2 * np.pi, (len(free), 3))
-    hertz = rng.uniform(0.1, 0.5, (len(free), 3))
-    drift = rng.uniform(0, np.radians(8)) * np.sin(2 * np.pi * hertz * times[:, None, None] + phase)
+    hertz = rng.uniform(0.1, 0.7, (len(free), 3))
+    drift = sd[:, 1:] / 2 * np.sin(2 * np.pi * hertz * times[:, None, None] + phase)
     out = rotations.copy()
     out[:, free] = out[:, free] @ so3.exp(stays + drift)
     out[:, chain.joint_index] = PriorJoints.of(chain).within(out[:, chain.joint_index])
@@ -237,18 +249,23 @@ def draw_take(
     options: PairOptions, cameras: int,
 ) -> Sequences:  # fmt: skip
     """One motion of one person, seen by `cameras` cameras: as many clips of FRAMES frames."""
-    shape, moving = moving_person(rng, options, body, library)
+    shape, moving = moving_person(
+        rng, options.model_copy(update={"treadmill": False}), body, library
+    )
     times = np.arange(FRAMES) / RATE_HZ
     rotations, translation = moving.at(times)
-    if rng.random() < 0.5:
+    other = rng.random() < 0.6
+    if other:
         rotations = varied(body, rng, rotations, times)
     points = body_points(body)
     fixed = body.fixed(shape)
     world = replace(points, body=fixed).keypoints_at(rotations, translation, np.zeros(0))
     feet = [points.keypoints.index(name) for name in FEET]
     stands = contacts(times, world[:, feet], standing_heights(body, shape)).astype(np.float64)
-    if options.treadmill:
+    if other:  # and then feet slide, hover and sink
         stands = np.full_like(stands, np.nan)
+    if options.treadmill:
+        world += (moving.in_place().at(times)[1] - translation)[:, None]
     tall = stature(body, shape)
     world = map_points(world, points.keypoints, _BLAZE)[:, _COLUMNS]
     parts = [

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from kinefit.io.atomic import atomic_path, write_json
-from kinefit.train.lift.batches import NONE, Batch, Disturbance, draw
+from kinefit.lift.inputs import WINDOW
+from kinefit.train.lift.batches import NONE, Batch, Disturbance, draw, some_frames
 from kinefit.train.lift.losses import judged, losses, total
 from kinefit.train.lift.networks import NAMES, Answers
 from kinefit.train.lift.registry import make_network
@@ -78,7 +79,8 @@ def train(
         work.load(folder / "checkpoint.pt")
     fixed = draw(held_out, np.random.default_rng(0), np.arange(len(held_out)), NONE)
     began, parts = time.monotonic(), dict[str, float]()
-    for batch in _batches(data, how, disturbance, shares, work.step):
+    frames: int = getattr(network, "learned_frames", WINDOW)
+    for batch in _batches(data, how, disturbance, shares, work.step, frames):
         if work.since_best >= how.patience:
             break
         parts = work.learn(batch)
@@ -96,13 +98,15 @@ def train(
 
 
 def _batches(
-    data: Sequences, how: Training, disturbance: Disturbance, shares: FloatArray | None, first: int
-) -> Iterator[Batch]:
+    data: Sequences, how: Training, disturbance: Disturbance, shares: FloatArray | None, first: int,
+    frames: int,
+) -> Iterator[Batch]:  # fmt: skip
     """Those of the steps from `first` on; a few are made ahead, while the network learns."""
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((how.seed, step))
-        return draw(data, rng, rng.choice(len(data), how.batch, p=shares), disturbance)
+        whole = draw(data, rng, rng.choice(len(data), how.batch, p=shares), disturbance)
+        return some_frames(whole, rng, frames)
 
     workers = max(1, (os.cpu_count() or 1) - 1)
     steps = iter(range(first, how.steps))

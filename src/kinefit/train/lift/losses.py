@@ -15,8 +15,8 @@ from kinefit.types import FloatArray
 
 # Of each part beside the directions' error (a chord: radians for small ones).
 WEIGHTS = {
-    "directions": 1.0, "velocity": 1.0, "spread": 0.02, "away": 0.05, "contact": 0.05, "up": 0.3,
-    "up_spread": 0.01, "shift": 0.5, "shift_spread": 0.02, "swapped": 0.03,
+    "directions": 1.0, "velocity": 1.0, "spread": 0.02, "away": 0.05, "contact": 0.3, "up": 0.3,
+    "up_spread": 0.01, "shift": 0.5, "shift_spread": 0.02, "swapped": 0.1,
 }  # fmt: skip
 
 

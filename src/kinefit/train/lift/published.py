@@ -131,6 +131,8 @@ class _Published(nn.Module):
 
     answers: ClassVar[tuple[str, ...]] = ("directions", "concentration", "away")
     limb_count: ClassVar[int] = _N
+    # Of a window, to learn from: a frame looks like its neighbours, and each costs as much.
+    learned_frames: ClassVar[int] = 9
 
 
 class LimbTransformer(_Published):
