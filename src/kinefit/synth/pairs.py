@@ -71,14 +71,16 @@ FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
 }
 
 
-def unit_torso(xyz: FloatArray) -> tuple[FloatArray, float]:
-    """(17, 3) points of coco17 from the mid-hip in torso lengths, and that length, metres."""
+def unit_torso(xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points (..., 17, 3) of coco17 from the mid-hip in torso lengths, and these (...), metres;
+    NaN where there is no torso."""
     hips, shoulders = (
-        xyz[[_COCO.points.index(side + what) for side in "LR"]].mean(axis=0)
+        xyz[..., [_COCO.points.index(side + what) for side in "LR"], :].mean(axis=-2)
         for what in ("Hip", "Shoulder")
     )
-    length = float(np.linalg.norm(shoulders - hips))
-    return (xyz - hips) / length, length
+    length = np.linalg.norm(shoulders - hips, axis=-1)
+    length = np.where(length > 0, length, np.nan)
+    return (xyz - hips[..., None, :]) / length[..., None, None], length
 
 
 def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:

@@ -10,27 +10,27 @@ import pytest
 
 from kinefit.io.arrays import save_npz
 from kinefit.synth import pairs
+from kinefit.synth.pairs import unit_torso
 from kinefit.train.convert.rows import (
     FIELDS,
     number_array,
     plain_name,
     read_shard,
     shard_paths,
-    unit_torso,
 )
 from kinefit.train.convert.videos import find_videos, nearest, shown
 from kinefit.types import InputError
 
-from .ring_scene import person_frames
+from .ring_scene import person_frames, unit_torso_of
 
 
-def test_the_torso_is_that_of_synthetic_pairs() -> None:
+def test_the_torso_of_many_is_that_of_each() -> None:
     people = person_frames(6)
     people[2, 11] = np.nan
     people[3, 4] = np.nan
     unit, length = unit_torso(people)
     for i, one in enumerate(people):
-        expected, torso = pairs.unit_torso(one)
+        expected, torso = unit_torso_of(one)
         np.testing.assert_allclose(unit[i], expected, atol=1e-15)
         np.testing.assert_allclose(length[i], torso)
 

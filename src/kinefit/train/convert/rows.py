@@ -23,13 +23,13 @@ from kinefit.geometry.projection import project, to_camera
 from kinefit.io.arrays import read_npz, save_npz
 from kinefit.pipeline.provenance import sha256_json
 from kinefit.skeletons import skeleton
+from kinefit.synth.pairs import unit_torso
 from kinefit.types import Camera, FloatArray, InputError, IntArray
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
 
 COCO = skeleton("coco17")
-_HIPS, _SHOULDERS = ([COCO.points.index(s + name) for s in "LR"] for name in ("Hip", "Shoulder"))
 
 # Name -> shape of a row, kind of dtype, meaning; 17 points of coco17, NaN where unknown. "Unit
 # torso": from the middle of the hips, in lengths of the torso (mid-hip to mid-shoulder).
@@ -143,17 +143,6 @@ class Conversion:
     def kept(self) -> int:
         """How many shards were there before."""
         return sum(shard.kept for shard in self.shards)
-
-
-def unit_torso(xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Points (N, 17, 3) from the mid-hip in torso lengths, and these (N,); NaN where there is none.
-
-    `kinefit.synth.pairs.unit_torso`, for many rows.
-    """
-    hips, shoulders = (xyz[:, at].mean(axis=1) for at in (_HIPS, _SHOULDERS))
-    length = np.linalg.norm(shoulders - hips, axis=-1)
-    length = np.where(length > 0, length, np.nan)
-    return (xyz - hips[:, None]) / length[:, None, None], length
 
 
 def make_rows(sequence: str, name: str, view: View) -> tuple[dict[str, NDArray[Any]], int]:

@@ -26,7 +26,7 @@ from kinefit.train.lift.sequences import Sequences, holds_pairs, pack, pack_conv
 from kinefit.types import FloatArray, InputError
 
 RENDERED, INPUTS = "rendered", "inputs.json"
-_TAKES, CAMERAS = 10, 20  # of a part: 19,200 frames, 24 MB; a camera costs a 20th of a motion
+_TAKES, CAMERAS = 20, 10  # of a part: 19,200 frames, 24 MB; motions cost as much as their views
 _SPARE_S = 0.2  # a motion is a little longer than its clip
 
 
