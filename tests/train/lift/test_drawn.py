@@ -103,8 +103,8 @@ def test_a_take_is_its_motion_in_several_views(donors: Donors) -> None:
     assert np.allclose(flat[..., :2] / flat[..., 2:], clips.xy[:FRAMES], rtol=1e-6)
 
 
-def test_contacts_are_known_of_motions_as_recorded_on_a_treadmill_too(donors: Donors) -> None:
-    """Where postures are varied, feet slide and hover: there is no telling."""
+def test_contacts_and_balance_are_known_of_motions_as_recorded(donors: Donors) -> None:
+    """On a treadmill, too. Where postures are varied, feet slide and hover: there is no telling."""
     rng, treadmill = np.random.default_rng, OPTIONS.model_copy(update={"treadmill": True})
     for seed in range(6):
         a, b = (
@@ -114,6 +114,7 @@ def test_contacts_are_known_of_motions_as_recorded_on_a_treadmill_too(donors: Do
         assert np.array_equal(a.contact, b.contact, equal_nan=True)
         known = np.isfinite(a.contact)
         assert known.all() or not known.any()
+        np.testing.assert_array_equal(np.isfinite(a.up).all(axis=1), known.all(axis=1))
         if known.all():
             assert a.contact.mean() > 0.5  # of a squat
             break

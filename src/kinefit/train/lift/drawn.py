@@ -262,8 +262,6 @@ def draw_take(
     world = replace(points, body=fixed).keypoints_at(rotations, translation, np.zeros(0))
     feet = [points.keypoints.index(name) for name in FEET]
     stands = contacts(times, world[:, feet], standing_heights(body, shape)).astype(np.float64)
-    if other:  # and then feet slide, hover and sink
-        stands = np.full_like(stands, np.nan)
     if options.treadmill:
         world += (moving.in_place().at(times)[1] - translation)[:, None]
     tall = stature(body, shape)
@@ -271,7 +269,11 @@ def draw_take(
     parts = [
         _seen(rng, donors, world, stands, tall, _camera(rng, world, tall)) for _ in range(cameras)
     ]
-    return Sequences.joined(parts)
+    clips = Sequences.joined(parts)
+    if other:  # feet then slide, hover and sink, and nobody keeps their balance
+        unknown = {n: np.full_like(getattr(clips, n), np.nan) for n in ("contact", "up")}
+        clips = replace(clips, **unknown)
+    return clips
 
 
 def _camera(

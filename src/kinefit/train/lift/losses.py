@@ -15,7 +15,7 @@ from kinefit.types import FloatArray
 
 # Of each part beside the directions' error (a chord: radians for small ones).
 WEIGHTS = {
-    "directions": 1.0, "velocity": 1.0, "spread": 0.02, "away": 0.05, "contact": 0.3, "up": 0.3,
+    "directions": 1.0, "velocity": 1.0, "spread": 0.02, "away": 0.05, "contact": 0.3, "up": 1.0,
     "up_spread": 0.01, "shift": 0.5, "shift_spread": 0.02, "swapped": 0.1,
 }  # fmt: skip
 
@@ -41,9 +41,10 @@ def losses(answers: Answers, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
             answers.away, (true[..., 2] > 0).to(true), reduction="none"), known),
     }  # fmt: skip
     up = batch["up"]
-    out["up"] = _mean((answers.up - up).pow(2).sum(-1).add(1e-8).sqrt(), there)
+    balanced = (up.pow(2).sum(-1) > 0.5) * there
+    out["up"] = _mean((answers.up - up).pow(2).sum(-1).add(1e-8).sqrt(), balanced)
     out["up_spread"] = _mean(
-        von_mises_fisher(answers.up.detach(), up, answers.up_concentration), there
+        von_mises_fisher(answers.up.detach(), up, answers.up_concentration), balanced
     )
     stands = batch["contact"]
     told = stands.isfinite()
@@ -99,7 +100,8 @@ def judged(answers: Mapping[str, FloatArray], batch: Batch) -> dict[str, float]:
     deep = known & (np.abs(batch.directions[..., 2]) > 0.1) & fields
     right = (answers["away"] > 0) == (batch.directions[..., 2] > 0)
     z = np.radians(angle) ** 2 * answers["concentration"] / 2
-    up = np.degrees(np.arccos(np.clip((answers["up"] * batch.up).sum(-1), -1, 1)))[there]
+    told = there & (np.linalg.norm(batch.up, axis=-1) > 0.5)
+    up = np.degrees(np.arccos(np.clip((answers["up"] * batch.up).sum(-1), -1, 1)))[told]
     seen = np.isfinite(batch.shift).all(-1) & there[..., None] & (batch.points[..., 6] > 0.5)
     before = np.linalg.norm(batch.shift, axis=-1)[seen]
     after = np.linalg.norm(answers["shift"] - batch.shift, axis=-1)[seen]

@@ -132,7 +132,7 @@ class _Published(nn.Module):
     answers: ClassVar[tuple[str, ...]] = ("directions", "concentration", "away")
     limb_count: ClassVar[int] = _N
     # Of a window, to learn from: a frame looks like its neighbours, and each costs as much.
-    learned_frames: ClassVar[int] = 9
+    learned_frames: ClassVar[int] = 3
 
 
 class LimbTransformer(_Published):

@@ -45,8 +45,9 @@ class Sequences:
 
     detected: (N, 27, 6) x, y in pixels, score, X, Y, Z of the detector's own 3D; NaN where missed.
     xy: (N, 27, 2) pixels, xyz: (N, 27, 3) metres, camera axes: the truth; NaN for points that it
-    lacks. up: (N, 3) camera axes. contact: (N, 4) 0 or 1, of `FEET`. swapped: (N,) 1 where arms,
-    legs or trunk are exchanged in the detection. start: (S + 1,). K: (S, 3, 3). rate: (S,) Hz.
+    lacks. up: (N, 3) camera axes. contact: (N, 4) 0 or 1, of `FEET`; both NaN where unknown.
+    swapped: (N,) 1 where arms, legs or trunk are exchanged in the detection. start: (S + 1,).
+    K: (S, 3, 3). rate: (S,) Hz.
     """
 
     detected: FloatArray
