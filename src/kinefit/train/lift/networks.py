@@ -84,13 +84,11 @@ class Sequence(nn.Module):
         )
         self.blocks = nn.ModuleList(_Block(width, heads, WINDOW // frames) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        sizes = [3 * _L, 2 * _L, _L, _L, 4, 3, 1, 2 * _J, _J, 1]
-        self.sizes = sizes
         self.context = nn.Linear(width, frames * width)
-        self.head = nn.Sequential(
-            nn.Linear(width + given, 2 * width), nn.GELU(), nn.Linear(2 * width, sum(sizes))
-        )
-        nn.init.normal_(self.head[2].weight, std=0.01)
+        self.sizes = [3 * _L, 2 * _L, _L, _L, 2 * _J, _J]
+        self.head = _head(width + given, 2 * width, sum(self.sizes))
+        self.rest_sizes = [4, 3, 1, 1]
+        self.rest = _head(width, width, sum(self.rest_sizes))
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
         known = torch.cat(
@@ -112,9 +110,9 @@ class Sequence(nn.Module):
         for block in self.blocks:
             x = block(x)
         context = self.context(self.norm(x)).reshape(B, T, -1)
-        d, trust, k, away, contact, up, up_k, shift, sigma, swapped = self.head(
-            torch.cat([context, given], -1)
-        ).split(self.sizes, -1)
+        found = self.head(torch.cat([context, given], -1))
+        d, trust, k, away, shift, sigma = found.split(self.sizes, -1)
+        contact, up, up_k, swapped = self.rest(context).split(self.rest_sizes, -1)
         d = d.unflatten(-1, (_L, 3))
         trust = 1 + trust.unflatten(-1, (_L, 2))
         directions = unit(trust[..., :1] * own * both + trust[..., 1:] * flat + d)
@@ -122,6 +120,12 @@ class Sequence(nn.Module):
             directions, concentration(k), away, contact, unit(up),
             concentration(up_k)[..., 0], shift.unflatten(-1, (_J, 2)), sigma, swapped[..., 0],
         )  # fmt: skip
+
+
+def _head(given: int, width: int, answers: int) -> nn.Sequential:
+    head = nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, answers))
+    nn.init.normal_(head[2].weight, std=0.01)
+    return head
 
 
 class _Block(nn.Module):
