@@ -141,6 +141,7 @@ def test_missing_frames_are_answered_from_their_neighbours(lifter: OnnxLifter) -
     assert off[40:46].mean() < 10
     assert off[:30].mean() < 1.5
     assert found.sd[40:46].mean() > whole.sd[40:46].mean()
+    assert (found.sd[42] > found.sd[40]).all()  # the further from a frame with a person
 
 
 def test_points_of_coco_without_depth_are_enough(lifter: OnnxLifter) -> None:

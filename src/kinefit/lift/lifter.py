@@ -44,7 +44,7 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-MODELS = ("sequence",)  # those that come with kinefit
+MODELS = ("sequence", "gcn", "semgcn")  # those that come with kinefit
 _STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
 _TOGETHER = 32  # windows per call of the network
 
@@ -102,7 +102,7 @@ class OnnxLifter:
         try:
             self._session = ort.InferenceSession(content, options)
         except Exception as error:  # onnxruntime's errors share no base
-            hint = f"give {' or '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
+            hint = f"give {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
             raise InputError(source, "is no network that can be run", hint) from error
         self._outputs = tuple(one.name for one in self._session.get_outputs())
         self._check()
@@ -163,7 +163,8 @@ class OnnxLifter:
             some, depth = (np.where(inside[..., None, None], v[at], np.nan) for v in (seen, own))
             inputs = make_inputs(some[..., :2], np.nan_to_num(some[..., 2]), depth, K)
             mean.add(rows, inside, self._in_camera(inputs))
-        return {name: _at(time, grid, values) for name, values in mean.values().items()}
+        said = _bridged(mean.values(), np.asarray(np.isfinite(seen[..., 0]).any(axis=1)))
+        return {name: _at(time, grid, values) for name, values in said.items()}
 
     def _in_camera(self, inputs: Inputs) -> dict[str, FloatArray]:
         """The answers to windows, in the camera's axes, and lengths as tangents of angles.
@@ -210,7 +211,9 @@ def load_lifter(model: str | Path = "sequence", correct_signs: bool = False) -> 
     """
     if str(model) in MODELS:
         return _shipped(str(model), correct_signs)
-    hint = f"give {' or '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
+    hint = f"give {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
+    if Path(model).suffix != ".onnx":
+        raise InputError(model, "is no network that kinefit has", hint)
     try:
         if Path(model).stat().st_size > _MOST_BYTES:
             raise InputError(model, "is larger than any lifter (128 MB)", hint)
@@ -272,6 +275,26 @@ class _Mean:
             name: total / self._weight.reshape(-1, *[1] * (total.ndim - 1))
             for name, total in self._sums.items()
         }
+
+
+_FORGOTTEN = 30.0  # frames: within which a direction is no longer what it was
+
+
+def _bridged(said: dict[str, FloatArray], found: BoolArray) -> dict[str, FloatArray]:
+    """Frames without a person are answered from the nearest with one on both sides, directions the
+    less surely the further these are. (A network's own answers to nothing are 56 degrees off.)"""
+    if found.all() or not found.any():
+        return said
+    frames = np.arange(len(found), dtype=np.float64)
+    known = frames[found]
+    out = {name: _at(frames, known, values[found]) for name, values in said.items()}
+    after = known[np.clip(np.searchsorted(known, frames), 0, len(known) - 1)]
+    before = known[np.clip(np.searchsorted(known, frames, "right") - 1, 0, len(known) - 1)]
+    away = np.minimum(np.abs(frames - after), np.abs(frames - before))
+    for name in {"directions", "up"} & set(out):
+        sure = np.exp(-away / _FORGOTTEN)
+        out[name] = out[name] * sure.reshape(-1, *[1] * (out[name].ndim - 1))
+    return out
 
 
 def _resultant_length(concentration: FloatArray) -> FloatArray:
