@@ -1,6 +1,7 @@
 """How far angles and markers are off, and whether stated deviations hold: synthetic scenes.
 
     python -m benchmarks.intervals errors SCENES RUNS OUT.npz  every view, rigs of 2 and 4
+    python -m benchmarks.intervals lifted SCENES RUNS OUT.npz  every view, with --camera-pof
     python -m benchmarks.intervals table OUT.npz OTHER.npz     the table of biomech/angles
 
 SCENES holds folders of `kinefit synth`, four cameras each; RUNS keeps the runs. What a run states
@@ -14,12 +15,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.api import process
-from kinefit.biomech.angles.intervals import KEYPOINTS, LABORATORY, Interval, kind_of, setup_of
+from kinefit.biomech.angles.intervals import (
+    KEYPOINTS,
+    LABORATORY,
+    Interval,
+    Setup,
+    kind_of,
+    setup_of,
+)
 from kinefit.biomech.markers import final_names
 from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
@@ -34,20 +43,23 @@ HOLDS = (0.90, 0.97)
 EVERY = 5  # frames of which one is taken for markers: neighbours err alike
 
 
-def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """(cameras, kind -> (N, 2) error and spread, degrees or metres) of every view and rig."""
+def errors_of(
+    scene: Path, work: Path, lifted: bool
+) -> Iterator[tuple[Setup, dict[str, np.ndarray]]]:
+    """(setup, kind -> (N, 2) error and spread, degrees or metres) of every view, and of rigs,
+    or with `lifted` of every view with a network for depth."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
     videos = [scene / f"{name}.mp4" for name in opened.truth.rig.names]
-    for chosen in [[v] for v in videos] + [videos[:2], videos]:
+    for chosen in [[v] for v in videos] + [videos[:2], videos] * (not lifted):
         options = {"height": person.stature_m, "mass": person.mass_kg, "export": ""}
+        options["camera_pof"] = lifted and len(chosen) == 1
         if len(chosen) > 1:
             options["calibration"] = scene / "calibration.toml"
         out = work / f"{scene.name}_{'_'.join(v.stem for v in chosen)}"
+        config = run_config(options)
         try:
-            process(
-                chosen if len(chosen) > 1 else chosen[0], out, run_config(options), until="angles"
-            )
+            process(chosen if len(chosen) > 1 else chosen[0], out, config, until="angles")
             run = read_run(out, opened)
         except KinefitError as error:
             print(f"{out.name}: {error}", file=sys.stderr)
@@ -67,7 +79,7 @@ def errors_of(scene: Path, work: Path) -> Iterator[tuple[int, dict[str, np.ndarr
             found[name] = np.stack([np.where(locked, np.nan, off), spread[name]], axis=1)
         found |= marker_errors(out, run, person, relative=len(chosen) == 1)
         print(f"{out.name}: {len(found)} angles and markers", flush=True)
-        yield len(chosen), found
+        yield setup_of(len(chosen), config.lifter), found
 
 
 def marker_errors(
@@ -96,13 +108,13 @@ def marker_errors(
     }
 
 
-def collect(scenes: Path, runs: Path, target: Path) -> None:
+def collect(scenes: Path, runs: Path, target: Path, lifted: bool = False) -> None:
     """Errors and spreads of all scenes, by setup and kind."""
     table: dict[str, list[np.ndarray]] = {}
     for scene in sorted(p for p in scenes.iterdir() if (p / "truth.npz").exists()):
-        for cameras, found in errors_of(scene, runs):
+        for setup, found in errors_of(scene, runs, lifted):
             for name, rows in found.items():
-                table.setdefault(f"{setup_of(cameras)} {kind_of(name)}", []).append(rows)
+                table.setdefault(f"{setup} {kind_of(name)}", []).append(rows)
     np.savez(target, **{name: np.concatenate(rows) for name, rows in table.items()})
 
 
@@ -141,4 +153,5 @@ def fitted(off: np.ndarray, spread: np.ndarray, factor: float) -> tuple[float, I
 
 
 if __name__ == "__main__":
-    {"errors": collect, "table": table}[sys.argv[1]](*map(Path, sys.argv[2:]))
+    jobs = {"errors": collect, "lifted": partial(collect, lifted=True), "table": table}
+    jobs[sys.argv[1]](*map(Path, sys.argv[2:]))

@@ -21,8 +21,8 @@ BODY = {"height": 1.78, "mass": 75}
         ({**BODY, "keypoints": "x.json"}, "reads the video"),
         ({**BODY, "colour": "red"}, "--colour"),
         ({**BODY, "joint_refinement": True}, "needs a trained network"),
-        ({**BODY, "pof_model": "mine.onnx"}, "need camera_pof"),
-        ({**BODY, "pof_signs": True}, "need camera_pof"),
+        ({**BODY, "camera_pof": False, "pof_model": "mine.onnx"}, "need camera_pof"),
+        ({**BODY, "camera_pof": False, "pof_signs": True}, "need camera_pof"),
         ({**BODY, "camera_pof": True, "calibration": "c.toml"}, "is for one camera"),
     ],
 )

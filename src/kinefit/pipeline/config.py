@@ -18,7 +18,7 @@ from kinefit.types import InputError, Subject
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
-POF_MODEL = "sequence"  # the one that comes with kinefit
+POF_MODEL = "sequence"
 Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
@@ -281,10 +281,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     camera_pof: bool = False
     """One camera: directions of limbs and gravity from a network (part orientation fields), not
-    from the detector's own 3D. No deviations of angles and markers are stated."""
+    from the detector's own 3D."""
     pof_model: str = Field(
         POF_MODEL,
-        description="Which network: sequence, or an .onnx file of `kinefit train pof`.",
+        description="Which network: sequence, gcn, semgcn, or an .onnx file of "
+        "`kinefit train pof`. Deviations of angles and markers are stated with sequence only.",
     )
     pof_signs: bool = False
     """Turn a limb round in depth where the network's answer for its sign contradicts its
@@ -299,10 +300,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if self.joint_refinement:
             raise ValueError("joint_refinement needs a trained network: there is none yet")
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
-        if self.camera_pof and self.calibration is not None:
-            raise ValueError("camera_pof is for one camera; several see depth themselves")
+        one += ["camera_pof"] * self.camera_pof
         if self.calibration is not None and one:
-            raise ValueError(f"{one[0]} is for one camera; the calibration has it already")
+            raise ValueError(f"{one[0]} is for one camera; several say it themselves")
         several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
         if self.calibration is None and several:
             raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
@@ -360,6 +360,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         return self.height
 
     @property
+    def lifter(self) -> str | None:
+        """The network for depth of one camera; None without one."""
+        return self.pof_model if self.camera_pof else None
+
+    @property
     def subject(self) -> Subject:
         """Height and mass as the type that the stages take; raises as `stature_m`."""
         return Subject(self.stature_m, self.mass or _MASS_INDEX * self.stature_m**2)
@@ -384,6 +389,11 @@ def checked(model: type[Model], values: Mapping[str, Any], source: str = "option
         raise InputError(source, reasons, hint) from error
 
 
+def is_network_file(pof_model: object) -> bool:
+    """Whether a value of `pof_model` is a file, and no name of a network that kinefit has."""
+    return isinstance(pof_model, str) and pof_model.endswith(".onnx")
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The table of a TOML file, names with dashes or underscores; paths relative to the file.
 
@@ -392,7 +402,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     values = {name.replace("-", "_"): value for name, value in read_toml(path).items()}
     files = ["video", "out", "keypoints", "detector_model", "calibration"]
-    if values.get("pof_model") != POF_MODEL:
+    if is_network_file(values.get("pof_model", "")):
         files.append("pof_model")
     for name in files:
         match values.get(name):

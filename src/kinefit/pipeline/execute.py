@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
-from kinefit.pipeline.config import POF_MODEL, RunConfig
+from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.plan import Stage, stages_of
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
@@ -278,15 +278,12 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-_NAMED = {"body": ("anny",), "pof_model": (POF_MODEL,)}  # options whose other values are files
-
-
 def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
     """Option -> JSON value; for a file or folder the hash of its content."""
     values = config.model_dump(mode="json", include=set(names))
     for name in names:
         value = getattr(config, name)
-        if name in _NAMED and value not in _NAMED[name]:
+        if (name == "body" and value != "anny") or (name == "pof_model" and is_network_file(value)):
             value = Path(value)
         if isinstance(value, Path):
             if not value.exists():

@@ -12,8 +12,7 @@ import numpy as np
 
 from kinefit.types import FloatArray, Markers
 
-Setup = Literal["one", "lifted", "two", "more"]
-
+Setup = Literal["one", "lifted", "other", "two", "more"]
 
 # What markers are called in the table: keypoints are the body's, the others stand for laboratory
 # markers, whose places on the skin are a convention that no picture shows.
@@ -27,11 +26,12 @@ class Interval(NamedTuple):
     constant: float
 
 
-def setup_of(cameras: int, lifted: bool = False) -> Setup:
-    """The row of the table for so many cameras. lifted: one camera with a network for depth, whose
-    errors are others: it has no intervals yet, so none are stated."""
+def setup_of(cameras: int, lifter: str | None = None) -> Setup:
+    """The rows of the table for so many cameras. lifter: the network for depth of one camera;
+    the table knows the errors of one such network, "sequence"."""
     if cameras == 1:
-        return "lifted" if lifted else "one"
+        named: dict[str | None, Setup] = {None: "one", "sequence": "lifted"}
+        return named.get(lifter, "other")
     return "two" if cameras == 2 else "more"
 
 

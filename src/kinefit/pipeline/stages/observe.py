@@ -102,14 +102,14 @@ def one_camera(context: Context) -> None:
         tilt_deg=config.tilt,
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
-        lifter=load_lifter(config.pof_model, config.pof_signs) if config.camera_pof else None,
+        lifter=None if config.lifter is None else load_lifter(config.lifter, config.pof_signs),
     )
     facts = camera.as_json()
     unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
     time = track.image.timeline.time
     save(context, found, time[None], {
         "detector": track.source,
-        "lifter": config.pof_model if config.camera_pof else None,
+        "lifter": config.lifter,
         "camera": facts,
         "findings": [one.to_json() for one in (*doubts_of(recorded), *unknown)],
         "notes": facts.pop("notes"),
