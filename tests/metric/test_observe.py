@@ -179,6 +179,8 @@ def test_what_the_user_gives_is_not_the_lifter_s_to_say(scene, studio):
     found, placed = observe(studio.film(scene), studio, lifter=says, tilt_deg=12, roll_deg=-7)
     assert (placed.tilt_deg, placed.roll_deg) == (pytest.approx(12), pytest.approx(-7))
     assert found.gravity_sd < np.radians(1)
+    # Directions stay as they were to gravity: here along it, downwards.
+    assert np.allclose(found.directions @ [0.0, 1.0, 0.0], -1.0)
 
 
 class Knows:
