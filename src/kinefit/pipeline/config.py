@@ -365,6 +365,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         return self.pof_model if self.camera_pof else None
 
     @property
+    def depth_from(self) -> str | None:
+        """`lifter`, told apart by all that its errors depend on."""
+        return f"{self.lifter}, signs turned" if self.lifter and self.pof_signs else self.lifter
+
+    @property
     def subject(self) -> Subject:
         """Height and mass as the type that the stages take; raises as `stature_m`."""
         return Subject(self.stature_m, self.mass or _MASS_INDEX * self.stature_m**2)

@@ -85,12 +85,12 @@ PLAN: tuple[Stage, ...] = (
     Stage(
         "markers", markers.markers, ("observe", "fit"),
         (*_BODY, "height", "mass", "markers", "max_gap", "cutoff_hz", "augmentation_cycles", "seed",
-         "estimate_missing", "force_complete", "camera_pof", "pof_model"),
+         "estimate_missing", "force_complete", "camera_pof", "pof_model", "pof_signs"),
         "initial and final markers, their uncertainty",
         when=_filmed,
     ),
     Stage(
-        "angles", angles.angles, ("markers",), ("camera_pof", "pof_model"),
+        "angles", angles.angles, ("markers",), ("camera_pof", "pof_model", "pof_signs"),
         "joint angles, OpenSim motion",
         when=lambda job: _filmed(job) and job.config.compute_all_joint_angles,
     ),

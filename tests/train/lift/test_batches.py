@@ -253,7 +253,7 @@ def test_errors_times_nothing_are_the_truth_but_where_sides_are_exchanged(data: 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Disturbance)])
 def test_each_disturbance_does_something(data: Sequences, name: str) -> None:
-    strong = (0.5, 0.6) if isinstance(getattr(NONE, name), tuple) else 1.0  # of degrees, too
+    strong = (0.5, 0.6) if isinstance(getattr(NONE, name), tuple) else 1.0
     how = replace(NONE, **{name: strong})
     count = len(data)
 

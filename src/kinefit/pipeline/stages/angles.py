@@ -25,7 +25,7 @@ def angles(context: Context) -> None:
     except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
         return
     spread = load_arrays(context.read_internal("angle_spread.npz"))
-    setup = setup_of(len(context.job.inputs), context.config.lifter)
+    setup = setup_of(len(context.job.inputs), context.config.depth_from)
     sd = deviations(angles.names, len(angles.timeline), setup, spread)
     angles = replace(angles, sd=sd)
     save_angles(context.internal("angles.npz"), angles)

@@ -79,16 +79,16 @@ class Sequence(nn.Module):
         self.register_buffer("first", torch.as_tensor(_ENDS[:, 0]), persistent=False)
         self.register_buffer("second", torch.as_tensor(_ENDS[:, 1]), persistent=False)
         given = _J * POINT_CHANNELS + PERSON_CHANNELS + _L * 6
-        self.embed = nn.Sequential(
-            nn.Linear(frames * given, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.embed = mlp(frames * given, 2 * width, width)
         self.blocks = nn.ModuleList(_Block(width, heads, WINDOW // frames) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.context = nn.Linear(width, frames * width)
         self.sizes = [3 * _L, 2 * _L, _L, _L, 2 * _J, _J]
-        self.head = _head(width + given, 2 * width, sum(self.sizes))
+        self.head = mlp(width + given, 2 * width, sum(self.sizes))
         self.rest_sizes = [4, 3, 1, 1]
-        self.rest = _head(width, width, sum(self.rest_sizes))
+        self.rest = mlp(width, width, sum(self.rest_sizes))
+        for last in (self.head[2], self.rest[2]):
+            nn.init.normal_(last.weight, std=0.01)
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
         known = torch.cat(
@@ -122,10 +122,8 @@ class Sequence(nn.Module):
         )  # fmt: skip
 
 
-def _head(given: int, width: int, answers: int) -> nn.Sequential:
-    head = nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, answers))
-    nn.init.normal_(head[2].weight, std=0.01)
-    return head
+def mlp(given: int, width: int, answers: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(given, width), nn.GELU(), nn.Linear(width, answers))
 
 
 class _Block(nn.Module):

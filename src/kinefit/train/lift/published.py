@@ -22,7 +22,7 @@ from kinefit.lift.inputs import LIMBS, POINTS
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS as FIELDS
 from kinefit.skeletons.limbs import Limb, ends, twins
-from kinefit.train.lift.networks import Answers, concentration, unit
+from kinefit.train.lift.networks import Answers, concentration, mlp, unit
 
 _COCO = skeleton("coco17").points
 _COLUMNS = [POINTS.index(name) for name in _COCO]
@@ -122,10 +122,6 @@ def _answers(raw: Tensor, away: Tensor | None = None) -> Answers:
     )
 
 
-def _head(width: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, out))
-
-
 class _Published(nn.Module):
     """What these networks have learned, which is all that their ONNX files answer."""
 
@@ -185,7 +181,7 @@ class GCN(_Published):
         self.encode = _Pose2D(width)
         self.layers = nn.ModuleList(_Plain(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.head = _head(width, 4)
+        self.head = mlp(width, width // 2, 4)
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
         x, _ = self.encode(points)
@@ -256,7 +252,7 @@ class SemGCN(_Published):
         super().__init__()
         self.encode = _Pose2D(width)
         self.stacks = _Stacks(width, layers)
-        self.head = _head(width, 4)
+        self.head = mlp(width, width // 2, 4)
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
         x, _ = self.encode(points)
@@ -280,7 +276,7 @@ class SemGCNTemporal(_Published):
         self.encode = _Pose2D(width)
         self.before = nn.Linear(4, width)
         self.stacks = _Stacks(width, layers)
-        self.head = _head(width, 4)
+        self.head = mlp(width, width // 2, 4)
         self.away = nn.Linear(width, 1)
 
     def forward(self, points: Tensor, person: Tensor) -> Answers:
