@@ -97,10 +97,10 @@ class BlazePoseDetector:
 
 
 class PictureDetector:
-    """Everybody in single pictures, whatever came before."""
+    """Everybody in single pictures, whatever came before; model: as of `Networks`."""
 
-    def __init__(self) -> None:
-        self._follower = Follower(Networks(), float("nan"), 1)
+    def __init__(self, model: bytes | None = None) -> None:
+        self._follower = Follower(Networks(model), float("nan"), 1)
 
     def __call__(self, rgb: Picture) -> list[Pose]:
         self._follower.state = State()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kinefit.body.anny import load_anny
 from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
-from kinefit.detect.blazepose import Pose
+from kinefit.detect.blazepose import Pose, weights
 from kinefit.detect.embedded import PictureDetector
 from kinefit.detect.follow import Follower, Networks
 from kinefit.geometry.projection import to_camera
@@ -221,7 +221,8 @@ class _Maker:
             else:
                 for view, seen in enumerate(filmed.renderer.render(frame, 1)[0]):
                     row = filmed.truth(frame, view, seen)
-                    yield row | _detected(_nearest(_pictures()(seen.picture), row["true_33"]))
+                    people = _pictures(self.options.network)(seen.picture)
+                    yield row | _detected(_nearest(people, row["true_33"]))
 
     def _clip_rows(self, filmed: _Filmed) -> Iterator[dict[str, Any]]:
         """All frames of a view, then those of the next."""
@@ -236,7 +237,7 @@ class _Maker:
                         rows.append(filmed.truth(frame, view, one))
                         yield VideoFrame(frame, frame / rate, one.picture)
 
-            found = Follower(Networks(), rate, 1).over(frames())
+            found = Follower(Networks(_model(self.options.network)), rate, 1).over(frames())
             for frame, (_, people) in enumerate(found):
                 poses = [one.pose for one in people]
                 yield rows[frame] | _detected(_nearest(poses, rows[frame]["true_33"]))
@@ -288,9 +289,13 @@ class _Filmed:
         }
 
 
+def _model(network: str) -> bytes | None:
+    return weights("pose_landmark_heavy") if network == "heavy" else None
+
+
 @cache
-def _pictures() -> PictureDetector:
-    return PictureDetector()
+def _pictures(network: str) -> PictureDetector:
+    return PictureDetector(_model(network))
 
 
 def _detected(found: Landmarks) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -105,6 +105,8 @@ class PairOptions(SynthOptions):
     """Rows, at least."""
     drawn: bool = False
     """Sample detections from the model of the detector's error, without rendering."""
+    network: Literal["full", "heavy"] = "full"
+    """The detector's landmark network."""
     consecutive: bool = False
     """Rows are all frames of each view, in which the detector follows people as in a video: their
     errors last as they really do. A shard is then one scene."""
