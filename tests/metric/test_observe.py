@@ -10,7 +10,7 @@ from kinefit.geometry.projection import to_camera
 from kinefit.geometry.rotations import unit
 from kinefit.lift import Lifted
 from kinefit.metric import limb_directions, observe_camera
-from kinefit.metric.observe import _DEPTHS, _LIFTED_SIGMA, _LIFTED_SPREAD, LIMBS
+from kinefit.metric.observe import _DEPTHS, _LIFTED_SIGMA, _LIFTED_SPREAD, LIMBS, _turned
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import InputError
 
@@ -179,8 +179,37 @@ def test_what_the_user_gives_is_not_the_lifter_s_to_say(scene, studio):
     found, placed = observe(studio.film(scene), studio, lifter=says, tilt_deg=12, roll_deg=-7)
     assert (placed.tilt_deg, placed.roll_deg) == (pytest.approx(12), pytest.approx(-7))
     assert found.gravity_sd < np.radians(1)
-    # Directions stay as they were to gravity: here along it, downwards.
-    assert np.allclose(found.directions @ [0.0, 1.0, 0.0], -1.0)
+
+
+def test_directions_are_pitched_by_half_of_what_their_gravity_is(scene, studio):
+    track, ahead = studio.film(scene), np.array([[[0.0, 0.0, 4.0]]])
+    level, pitched = np.array([0.0, -1.0, 0.0]), unit(np.array([0.1, -0.9, -0.4]))
+    lifted = Says().lift(track, scene.camera.K)
+    lifted = replace(lifted, directions=np.broadcast_to(-pitched, lifted.directions.shape))
+    turned = _turned(lifted, pitched, level, ahead).directions[0, 0]
+    angle = np.arcsin(pitched[2])
+    assert np.arctan2(turned[2], turned[1]) == pytest.approx(np.arctan2(-pitched[2], -pitched[1])
+                                                             + angle / 2)  # fmt: skip
+    assert turned[0] == pytest.approx(-pitched[0])  # a roll would show in the picture
+
+
+def test_edges_of_the_room_tell_what_balance_and_defaults_do_not(scene, studio):
+    camera = scene.camera
+    corner = np.stack(np.meshgrid([-2, -1, 1, 2], np.linspace(0.2, 2, 8), [-2, 0, 2]), axis=-1)
+    ends = corner.reshape(-1, 1, 1, 3) + np.stack([0 * np.eye(3), 0.8 * np.eye(3)], axis=1)
+    seen = (ends @ camera.R.T + camera.t) @ camera.K.T
+    edges = (seen[..., :2] / seen[..., 2:]).reshape(-1, 4)
+    track, given = studio.film(scene), {"focal_px": None}
+    without, _ = observe(track, studio, **given)
+    found, placed = observe(track, studio, edges=edges, **given)
+    assert placed.camera.K[0, 0] == pytest.approx(camera.K[0, 0], rel=0.01)
+    assert placed.camera.R[:, 1] @ camera.R[:, 1] > np.cos(np.radians(0.3))
+    assert found.gravity_sd < np.radians(1.5) < without.gravity_sd
+    assert found.focal_sd < 0.05 < without.focal_sd
+    assert any("read from edges" in note for note in placed.notes)
+    _, level = observe(track, studio, edges=edges, tilt_deg=3, roll_deg=2)
+    assert (level.tilt_deg, level.roll_deg) == (pytest.approx(3), pytest.approx(2))
+    assert not any("edges" in note for note in level.notes)
 
 
 class Knows:

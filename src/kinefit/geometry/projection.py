@@ -24,6 +24,11 @@ def focal_from_fov(fov_rad: float, image_size: tuple[int, int]) -> float:
     return float(max(image_size) / 2 / np.tan(fov_rad / 2))
 
 
+def fov_from_focal(focal_px: float, image_size: tuple[int, int]) -> float:
+    """Radians seen across the longer image side: the inverse of `focal_from_fov`."""
+    return float(2 * np.arctan(max(image_size) / 2 / focal_px))
+
+
 def intrinsics(focal_px: float, image_size: tuple[int, int]) -> FloatArray:
     """K (3, 3) of square pixels with the principal point at the image's centre.
 

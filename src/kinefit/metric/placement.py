@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from kinefit.geometry.align import rotation_between
-from kinefit.geometry.projection import focal_from_fov, intrinsics, rays
+from kinefit.geometry.projection import focal_from_fov, fov_from_focal, intrinsics, rays
 from kinefit.geometry.rotations import frame
 from kinefit.geometry.scale import body_scale
 from kinefit.metric.gravity import Up, estimate_up, floor_height
+from kinefit.metric.room import Room
 from kinefit.metric.root_depth import MIN_POINTS, fit_depth, smooth_depth
 from kinefit.types import (
     Camera,
@@ -97,12 +98,14 @@ def place_in_world(
     roll_deg: float | None = None,
     visibility_min: float = 0.3,
     up: Up | None = None,
+    room: Room | None = None,
 ) -> Placement:
     """Metric motion in the room from one camera that stands still.
 
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
     neither, DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in (-90, 90); estimated where None,
-    as `up`, camera axes, or where that is None from how the person balances.
+    as `up`, camera axes, or where that is None from how the person balances. room: may tell the
+    focal length where it is not given.
     visibility_min: points scored below it say nothing about camera, scale and floor. They are
     placed all the same, for later stages to judge by their score.
 
@@ -123,8 +126,10 @@ def place_in_world(
             "use the detector blazepose, which has 3D landmarks, or film with several cameras",
         )
     notes: list[str] = []
-    K, assumed = camera_intrinsics(track, focal_px, fov_deg)
+    K, assumed, focal_sd = camera_intrinsics(track, focal_px, fov_deg, room)
     notes += assumed
+    if room is not None and (tilt_deg is None or roll_deg is None):
+        notes.append("The camera's angles are read from upright edges of the surroundings.")
     view = rays(K, track.image.xy)
     weights = np.where(track.image.score >= visibility_min, track.image.score, 0.0)
     weights = np.where(all_finite(view) & all_finite(track.body.xyz), weights, 0.0)
@@ -145,7 +150,6 @@ def place_in_world(
     camera = _camera(track, subject, K, found, well_seen, xyz, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
-    focal_sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
     # The depth fit's standard deviation joined with shares of the distance.
     depth_sd = np.sqrt(depth_sd**2 + depth**2 * (focal_sd**2 + (scale.sd / metres) ** 2))
     tilt, roll = np.degrees(_tilt_roll(found.direction)).tolist()
@@ -164,15 +168,24 @@ def place_in_world(
 
 
 def camera_intrinsics(
-    track: PoseTrack, focal_px: float | None, fov_deg: float | None
-) -> tuple[FloatArray, list[str]]:
-    """K (3, 3) from what the user gave, or the default, and what was assumed.
+    track: PoseTrack, focal_px: float | None, fov_deg: float | None, room: Room | None = None
+) -> tuple[FloatArray, list[str], float]:
+    """K (3, 3) from what the user gave, what the room tells, or the default; what was assumed; and
+    the relative standard deviation of its focal length, 0 where that was given.
 
     Raises InputError where both are given, InvalidData where they are out of range.
     """
     notes: list[str] = []
+    if focal_px is None and fov_deg is None and room is not None and room.focal_px is not None:
+        fov = np.degrees(fov_from_focal(room.focal_px, track.image.image_size))
+        notes.append(
+            f"Focal length not given: a field of view of {fov:.1f} degrees across the longer image "
+            f"side is read from edges of the surroundings at right angles (SD {room.focal_sd:.0%})."
+        )
+        return intrinsics(room.focal_px, track.image.image_size), notes, room.focal_sd
     focal = _focal(track, focal_px, fov_deg, notes)
-    return intrinsics(focal, track.image.image_size), notes
+    sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
+    return intrinsics(focal, track.image.image_size), notes, sd
 
 
 def _focal(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kinefit.detect.depth import nearest_people, with_depth
+from kinefit.detect.edges import straight_edges
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
@@ -69,6 +70,7 @@ def rig_of(
     return calibration, *fit_rig_to_videos(calibration.rig.select(tuple(videos)), sizes)
 
 
+_STILLS, _STILLS_S = 7, 30.0  # pictures in which edges are looked for, and within what time
 _MUCH_DOUBT = 0.1  # of the frames
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _TILT_UNKNOWN = Finding(
@@ -103,6 +105,7 @@ def one_camera(context: Context) -> None:
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
         lifter=None if config.lifter is None else load_lifter(config.lifter, config.pof_signs),
+        edges=_edges_of(context, track),
     )
     facts = camera.as_json()
     unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
@@ -116,6 +119,25 @@ def one_camera(context: Context) -> None:
         "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
     })  # fmt: skip
+
+
+def _edges_of(context: Context, track: PoseTrack) -> FloatArray | None:
+    """Edges of what stands still in the video; None where the options say all that they tell."""
+    config, image = context.config, track.image
+    if not (None in (config.tilt, config.roll) or config.focal_px is None is config.fov):
+        return None
+    time = image.timeline.time
+    moments = time[0] + np.linspace(0, min(float(time[-1] - time[0]), _STILLS_S), _STILLS)
+    rows = np.abs(time - moments[:, None]).argmin(axis=1)
+    pictures, xy = [], []
+    for row, picture in zip(rows, context.clip.pictures_at(moments), strict=True):
+        if picture is not None:
+            pictures.append(picture)
+            xy.append(image.xy[row])
+    if not pictures:
+        return None
+    corners = np.fmin.reduce(xy, axis=1), np.fmax.reduce(xy, axis=1)
+    return straight_edges(pictures, np.concatenate(corners, axis=-1))
 
 
 def bundle(context: Context) -> None:
