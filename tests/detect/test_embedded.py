@@ -121,7 +121,7 @@ class TestPeople:
     def test_the_best_quality_is_another_result_and_says_so(
         self, clip: Path, whole: People
     ) -> None:
-        best = look(clip, best=True)
+        best = look(clip, heavy=True, thorough=True)
         assert "heavy" in best.source
         assert best.source != whole.source
         assert contents(best) != contents(whole)
@@ -191,7 +191,7 @@ BlazePoseDetector(threads=2, chunk=1).people(
     def test_checkpoints_of_something_else_are_not_used(
         self, clip: Path, whole: People, tmp_path: Path
     ) -> None:
-        look(clip, tmp_path, best=True)
+        look(clip, tmp_path, heavy=True, thorough=True)
         assert contents(look(clip, tmp_path)) == contents(whole)
         # Another video in its place; then the first one again, under another name.
         other, copy = tmp_path / "clip.mp4", tmp_path / "copy.mp4"

@@ -33,7 +33,7 @@ def test_the_fit_gets_the_network_s_directions(lifted: Path) -> None:
     # A deviation of its own for each limb and frame, unlike the detector's table.
     assert (np.ptp(found.direction_sd, axis=0) > 0).all()
     world = json.loads((lifted / ".kinefit" / "world.json").read_text())
-    assert world["lifter"] == "sequence"
+    assert world["lifter"] == "ensemble"
 
 
 def test_the_demo_s_camera_looks_down_and_is_rolled(lifted: Path) -> None:

@@ -21,21 +21,22 @@ def make_detector(
     *,
     model: Path | None = None,
     keypoints: Path | None = None,
-    best: bool = False,
+    heavy: bool = False,
+    thorough: bool = False,
     threads: int | None = None,
 ) -> Detector:
     """The detector of that name, checked as far as possible without running it.
 
     model: the network's file; None for what comes with the detector.
     keypoints: the file or folder to read, for the four kinds that read files.
-    best, threads: of `BlazePoseDetector`.
+    heavy, thorough, threads: of `BlazePoseDetector`.
 
     Raises InputError when a file is missing or not usable, MissingDependency without the package
     of a detector that does not come with kinefit.
     """
     match kind:
         case "blazepose":
-            return BlazePoseDetector(model, best, threads)
+            return BlazePoseDetector(model, heavy, thorough, threads)
         case "mediapipe":
             return MediaPipeDetector(model)
         case "rtmlib":

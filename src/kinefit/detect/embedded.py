@@ -33,14 +33,15 @@ class BlazePoseDetector:
     """33 landmarks of everybody, with bodies in metres.
 
     model: another landmark network (.tflite, or MediaPipe's .task); None for those that come with
-        kinefit. best: the "heavy" one of these, not the "full" one, and a search for the smallest
-        people. threads: None: one for each core; the result does not depend on it.
+        kinefit. heavy: the "heavy" one of these, not the "full" one. thorough: the smallest people
+        are searched, too. threads: None: one for each core; the result does not depend on it.
 
     Raises InputError when the model is not there or is none.
     """
 
     model: Path | None = None
-    best: bool = False
+    heavy: bool = False
+    thorough: bool = False
     threads: int | None = None
     chunk: int = CHUNK
 
@@ -54,8 +55,8 @@ class BlazePoseDetector:
 
     @property
     def source(self) -> str:
-        network = self.model.name if self.model else "heavy" if self.best else "full"
-        search = ", small people searched" if self.best else ""
+        network = self.model.name if self.model else "heavy" if self.heavy else "full"
+        search = ", small people searched" if self.thorough else ""
         return f"BlazePose ({network}) on LiteRT {version('ai-edge-litert')}{search}"
 
     def people(
@@ -65,7 +66,7 @@ class BlazePoseDetector:
         info = clip.probe()
         model = self._landmarks()
         work = _Work(checkpoint, self._key(clip, model) if checkpoint else "")
-        networks = Networks(model, self.best)
+        networks = Networks(model, self.thorough)
         follower = Follower(networks, info.rate_hz, self.threads or cores(), work.state)
         with ahead(clip.frames(skip=work.count)) as frames:
             # Of interlaced video fewer frames come than are skipped.
@@ -84,7 +85,7 @@ class BlazePoseDetector:
     def _landmarks(self) -> bytes | None:
         if self.model is not None:
             return read_model(self.model)
-        return weights("pose_landmark_heavy") if self.best else None
+        return weights("pose_landmark_heavy") if self.heavy else None
 
     def _key(self, clip: Clip, model: bytes | None) -> str:
         """All that the result depends on."""

@@ -4,4 +4,4 @@ from kinefit.lift.lifter import MODELS as MODELS
 from kinefit.lift.lifter import Lifted as Lifted
 from kinefit.lift.lifter import Lifter as Lifter
 from kinefit.lift.lifter import OnnxLifter as OnnxLifter
-from kinefit.lift.lifter import load_lifter as load_lifter
+from kinefit.lift.models import load_lifter as load_lifter

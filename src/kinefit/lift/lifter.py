@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
@@ -44,7 +42,8 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-MODELS = ("sequence", "gcn", "semgcn")  # those that come with kinefit
+NETWORKS = ("sequence", "gcn", "semgcn")  # those that come with kinefit
+MODELS = ("ensemble", *NETWORKS)
 _STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
 _TOGETHER = 32  # windows per call of the network
 
@@ -201,31 +200,6 @@ _OF_FRAMES: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 _TOGETHER_ONLY = (("directions", "concentration"), ("up", "up_concentration"),
                   ("shift", "log_sigma"))  # fmt: skip
-_MOST_BYTES = 2**27
-
-
-def load_lifter(model: str | Path = "sequence", correct_signs: bool = False) -> OnnxLifter:
-    """A network that kinefit ships, by name, or one's own file; see `OnnxLifter`.
-
-    Raises InputError for an unknown name, or a file that cannot be used.
-    """
-    if str(model) in MODELS:
-        return _shipped(str(model), correct_signs)
-    hint = f"give {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
-    if Path(model).suffix != ".onnx":
-        raise InputError(model, "is no network that kinefit has", hint)
-    try:
-        if Path(model).stat().st_size > _MOST_BYTES:
-            raise InputError(model, "is larger than any lifter (128 MB)", hint)
-        return OnnxLifter(Path(model).read_bytes(), model, correct_signs)
-    except OSError as error:
-        raise InputError(model, "cannot be read", hint) from error
-
-
-@cache
-def _shipped(model: str, correct_signs: bool) -> OnnxLifter:
-    file = files("kinefit") / "weights" / f"lift_{model.replace('-', '_')}.onnx"
-    return OnnxLifter(file.read_bytes(), model, correct_signs)
 
 
 def _named(

@@ -18,7 +18,7 @@ from kinefit.types import InputError, Subject
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
-POF_MODEL = "sequence"
+POF_MODEL = "ensemble"
 Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
@@ -230,9 +230,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     detector_model: Path | None = None
     """Model of the detector (blazepose: .tflite or .task; mediapipe: .task; rtmlib: .onnx or a
     folder)."""
-    quality: Literal["normal", "best"] = "normal"
-    """best: a larger network, and a search for people down to 60 pixels; up to eight times the
-    time. With several cameras points are a fifth nearer to the truth."""
+    quality: Literal["fast", "normal", "best"] = "normal"
+    """normal: the larger network for one camera. fast: the smaller one for that, too; detection
+    takes a third of the time, limbs are half a degree worse. best: the larger one for several
+    cameras, too (points are a fifth nearer to the truth), and a search for people down to 60
+    pixels; up to eight times the time."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
     save_mask: bool = False

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from kinefit.body.anny import load_anny
 from kinefit.body.contact import FEET
@@ -173,6 +174,7 @@ _maker: _Maker  # set in each worker
 
 def _open(options: PairOptions) -> None:
     global _maker
+    threadpool_limits(1)  # the workers are as many as the cores
     _maker = _Maker(options, motion_library(options.motion), load_anny())
 
 

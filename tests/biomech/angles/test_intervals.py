@@ -45,7 +45,7 @@ def test_sides_are_of_one_kind_and_more_than_two_cameras_of_one_setup():
     assert kind_of("pelvis_rot") == "pelvis_rot"
     assert [setup_of(n) for n in (1, 2, 3, 8)] == ["one", "two", "more", "more"]
     # Another network's errors are its own.
-    assert [setup_of(1, name) for name in ("sequence", "mine.onnx")] == ["lifted", "other"]
+    assert [setup_of(1, name) for name in ("ensemble", "mine.onnx")] == ["lifted", "other"]
 
 
 def test_the_committed_table_is_whole():

@@ -28,9 +28,9 @@ class Interval(NamedTuple):
 
 def setup_of(cameras: int, lifter: str | None = None) -> Setup:
     """The rows of the table for so many cameras. lifter: the network for depth of one camera;
-    the table knows the errors of one such network, "sequence"."""
+    the table knows the errors of "ensemble"."""
     if cameras == 1:
-        named: dict[str | None, Setup] = {None: "one", "sequence": "lifted"}
+        named: dict[str | None, Setup] = {None: "one", "ensemble": "lifted"}
         return named.get(lifter, "other")
     return "two" if cameras == 2 else "more"
 

@@ -95,7 +95,9 @@ def detector_of(
             hint = f"name them {', '.join(p.name for p in choices[:2])} or {choices[2].name}"
             raise InputError(keypoints, reason, hint)
         keypoints = found[0]
-    model, best = config.detector_model, config.quality == "best"
+    # With several cameras the heavy network costs as many times more, and buys less.
+    heavy = config.quality == "best" or (config.quality == "normal" and not several)
     return make_detector(
-        config.detector, model=model, keypoints=keypoints, best=best, threads=threads
-    )
+        config.detector, model=config.detector_model, keypoints=keypoints, heavy=heavy,
+        thorough=config.quality == "best", threads=threads,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kinefit.body.anny import load_anny
 from kinefit.io.atomic import write_json
@@ -123,6 +124,7 @@ _work: tuple[Drawing, Donors]  # set in each worker
 
 def _open(out: Path, drawing: Drawing) -> None:
     global _work
+    threadpool_limits(1)  # else threads of all workers wait for one another: eight times the time
     own = (out / RENDERED).is_dir()
     _work = drawing, Donors.of(Sequences.read(out / RENDERED)) if own else Donors.read()
 
