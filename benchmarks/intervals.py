@@ -1,6 +1,7 @@
 """How far angles and markers are off, and whether stated deviations hold: synthetic scenes.
 
-    python -m benchmarks.intervals errors SCENES RUNS OUT.npz  every view, rigs of 2 and 4
+    python -m benchmarks.intervals views SCENES RUNS OUT.npz   every view
+    python -m benchmarks.intervals rigs SCENES RUNS OUT.npz    rigs of 2 and 4
     python -m benchmarks.intervals lifted SCENES RUNS OUT.npz  every view, with --camera-pof
     python -m benchmarks.intervals table OUT.npz OTHER.npz     the table of biomech/angles
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +44,15 @@ EVERY = 5  # frames of which one is taken for markers: neighbours err alike
 
 
 def errors_of(
-    scene: Path, work: Path, lifted: bool
+    scene: Path, work: Path, which: str
 ) -> Iterator[tuple[Setup, dict[str, np.ndarray]]]:
-    """(setup, kind -> (N, 2) error and spread, degrees or metres) of every view, and of rigs,
-    or with `lifted` of every view with a network for depth."""
+    """(setup, kind -> (N, 2) error and spread, degrees or metres) of `which`: see the module."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
     videos = [scene / f"{name}.mp4" for name in opened.truth.rig.names]
-    for chosen in [[v] for v in videos] + [videos[:2], videos] * (not lifted):
+    for chosen in [videos[:2], videos] if which == "rigs" else [[v] for v in videos]:
         options = {"height": person.stature_m, "mass": person.mass_kg, "export": ""}
-        options["camera_pof"] = lifted and len(chosen) == 1
+        options["camera_pof"] = which == "lifted"
         if len(chosen) > 1:
             options["calibration"] = scene / "calibration.toml"
         out = work / f"{scene.name}_{'_'.join(v.stem for v in chosen)}"
@@ -108,11 +107,11 @@ def marker_errors(
     }
 
 
-def collect(scenes: Path, runs: Path, target: Path, lifted: bool = False) -> None:
+def collect(which: str, scenes: Path, runs: Path, target: Path) -> None:
     """Errors and spreads of all scenes, by setup and kind."""
     table: dict[str, list[np.ndarray]] = {}
     for scene in sorted(p for p in scenes.iterdir() if (p / "truth.npz").exists()):
-        for setup, found in errors_of(scene, runs, lifted):
+        for setup, found in errors_of(scene, runs, which):
             for name, rows in found.items():
                 table.setdefault(f"{setup} {kind_of(name)}", []).append(rows)
     np.savez(target, **{name: np.concatenate(rows) for name, rows in table.items()})
@@ -153,5 +152,7 @@ def fitted(off: np.ndarray, spread: np.ndarray, factor: float) -> tuple[float, I
 
 
 if __name__ == "__main__":
-    jobs = {"errors": collect, "lifted": partial(collect, lifted=True), "table": table}
-    jobs[sys.argv[1]](*map(Path, sys.argv[2:]))
+    if sys.argv[1] == "table":
+        table(*map(Path, sys.argv[2:]))
+    else:
+        collect(sys.argv[1], *map(Path, sys.argv[2:]))
