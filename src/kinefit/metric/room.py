@@ -23,6 +23,8 @@ _LEAST_LENGTH = 0.025  # of the longer side: shorter edges point anywhere
 _UPRIGHT = np.sin(np.radians(30.0))  # from where upright edges are expected, in the picture
 _FEWEST = 4  # upright edges
 _PAIRS, _MODES, _APART = 3000, 6, np.radians(2.0)
+# Upright edges (roots of their lengths) that may meet by chance. Of 55 rendered views with 1, 1.5,
+# 2: told in 63, 53, 45 %, and 95 % of these within 5.3, 2.8, 3.2 degrees.
 _CHANCE = 1.5
 _SIGMAS = 3.0  # from where up is expected: nobody is that far off balance
 _HEADINGS = np.radians(np.arange(0.0, 90.0))
@@ -73,8 +75,8 @@ def camera_of_room(
 
     Every vanishing point in which upright edges may meet and every focal length is weighed by the
     edges that it explains and by what was expected; what is returned is the mean, with the spread
-    among all of them. (Calibrated cameras in a room: tilt and roll 0.2-0.6 degrees off, focal
-    length within 3 %, in four of four views; rendered rooms: docs/measurements/monocular.md.)
+    among all of them. (Eight calibrated views of a room: 0.02-0.8 degrees and 0.8 % off: see
+    docs/measurements/monocular.md.)
     """
     half = max(size) / 2
     seen = _in_halves(edges, K[:2, 2], half)
@@ -103,8 +105,8 @@ def camera_of_room(
     step = np.gradient(ratios) if len(ratios) > 1 else np.ones(1)
     share = np.exp(odds - odds.max()) * step
     share /= share.sum()
-    # Few edges meet somewhere by chance.
-    if (share.sum(axis=1) @ (upright - 0.5 * (_angle(ups, up).min(axis=1) / up_sd) ** 2)) < _CHANCE:
+    evidence = upright - 0.5 * (_angle(ups, up).min(axis=1) / up_sd) ** 2
+    if share.sum(axis=1) @ evidence < _CHANCE:
         return None
     return _told(share, ups, ratios, K[0, 0])
 
