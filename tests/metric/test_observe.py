@@ -10,7 +10,7 @@ from kinefit.geometry.projection import to_camera
 from kinefit.geometry.rotations import unit
 from kinefit.lift import Lifted
 from kinefit.metric import limb_directions, observe_camera
-from kinefit.metric.observe import _FULL, _LIFTED_SIGMA, _LIFTED_SPREAD, LIMBS, _turned
+from kinefit.metric.observe import _DEPTHS, _LIFTED_SIGMA, _LIFTED_SPREAD, LIMBS, _turned
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import InputError
 
@@ -60,7 +60,7 @@ def test_a_flattened_body_gets_its_depth_back(scene, studio):
     found, _ = observe(studio.film(scene), studio, tilt_deg=12, roll_deg=-7)
     seen = found.directions @ found.rig.cameras[0].R.T
     for i, limb in enumerate(LIMBS):
-        slope, offset, sd = _FULL[limb[0][1:], limb[1][1:]]
+        slope, offset, sd = _DEPTHS[limb[0][1:], limb[1][1:]]
         z = ((truth[:, i] * ray).sum(axis=-1) - offset) / slope
         steep = np.abs(z) < 0.99
         undone = (seen[:, i] * ray).sum(axis=-1)
