@@ -64,7 +64,7 @@ def test_deviations_are_those_that_were_checked_with_this_network(
 def test_the_report_says_where_depth_is_from(lifted: Path) -> None:
     page = (lifted / "report.html").read_text("utf-8")
     assert "Depth from" in page
-    assert "network sequence" in page
+    assert "network ensemble" in page
 
 
 def test_a_network_that_is_not_there_is_an_input_error(demo_clip: Path, tmp_path: Path) -> None:
