@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.rotations import unit
-from kinefit.lift import Lifted, load_lifter
+from kinefit.lift import MODELS, Lifted, load_lifter
 from kinefit.lift.ensemble import Ensemble
 from kinefit.lift.inputs import LIMBS
 from kinefit.skeletons import skeleton
@@ -78,7 +78,15 @@ def test_the_order_of_members_changes_no_shared_direction(order: tuple[int, int]
     assert np.allclose(found.directions, unit(X / 0.01 + unit(X + 0.3 * Y) / 0.09))
 
 
-def test_all_networks_of_kinefit_together_are_near_each() -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_all_networks_that_come_with_kinefit_answer(name: str) -> None:
+    found = load_lifter(name).lift(track(own=False), K)
+    assert found.directions.shape[1] in (14, 16)
+    assert np.allclose(np.linalg.norm(found.directions, axis=-1), 1)
+    assert np.isfinite(found.sd).all()
+
+
+def test_what_is_not_a_direction_is_the_first_network_s() -> None:
     rng = np.random.default_rng(0)
     base = track()
     seen = base.image

@@ -42,7 +42,8 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-NETWORKS = ("sequence", "gcn", "semgcn")  # those that come with kinefit
+ENSEMBLE = ("sequence", "gcn", "semgcn")  # those that come with kinefit, and more
+NETWORKS = (*ENSEMBLE, "transformer", "semgcn-temporal")
 MODELS = ("ensemble", *NETWORKS)
 _STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
 _TOGETHER = 32  # windows per call of the network

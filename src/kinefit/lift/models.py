@@ -7,21 +7,21 @@ from importlib.resources import files
 from pathlib import Path
 
 from kinefit.lift.ensemble import Ensemble
-from kinefit.lift.lifter import MODELS, NETWORKS, Lifter, OnnxLifter
+from kinefit.lift.lifter import ENSEMBLE, MODELS, NETWORKS, Lifter, OnnxLifter
 from kinefit.types import InputError
 
 _MOST_BYTES = 2**27
 
 
 def load_lifter(model: str | Path = "ensemble", correct_signs: bool = False) -> Lifter:
-    """A network that kinefit ships, by name, all of them together, or one's own file.
+    """A network that kinefit ships, by name, three of them together, or one's own file.
 
     correct_signs: see `OnnxLifter`.
 
     Raises InputError for an unknown name, or a file that cannot be used.
     """
     if model == "ensemble":
-        return Ensemble([_shipped(name, correct_signs) for name in NETWORKS])
+        return Ensemble([_shipped(name, correct_signs) for name in ENSEMBLE])
     if str(model) in NETWORKS:
         return _shipped(str(model), correct_signs)
     hint = f"give {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"

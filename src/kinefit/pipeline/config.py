@@ -286,9 +286,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     from the detector's own 3D."""
     pof_model: str = Field(
         POF_MODEL,
-        description="Which network: ensemble (all together), sequence, gcn, semgcn, or an .onnx "
-        "file of `kinefit train pof`. Deviations of angles and markers are stated with ensemble "
-        "only.",
+        description="Which network: ensemble (sequence, gcn, semgcn together), one of these, "
+        "transformer, semgcn-temporal, or an .onnx file of `kinefit train pof`. Deviations of "
+        "angles and markers are stated with ensemble only.",
     )
     pof_signs: bool = False
     """Turn a limb round in depth where the network's answer for its sign contradicts its
