@@ -206,7 +206,7 @@ def test_edges_of_the_room_tell_what_balance_and_defaults_do_not(scene, studio):
     assert placed.camera.R[:, 1] @ camera.R[:, 1] > np.cos(np.radians(0.3))
     assert found.gravity_sd < np.radians(1.5) < without.gravity_sd
     assert found.focal_sd < 0.05 < without.focal_sd
-    assert any("read from edges" in note for note in placed.notes)
+    assert any("read from straight edges" in note for note in placed.notes)
     _, level = observe(track, studio, edges=edges, tilt_deg=3, roll_deg=2)
     assert (level.tilt_deg, level.roll_deg) == (pytest.approx(3), pytest.approx(2))
     assert not any("edges" in note for note in level.notes)

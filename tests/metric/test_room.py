@@ -80,6 +80,17 @@ def test_angles_and_focal_length_are_found_among_clutter(tilt: float, roll: floa
     assert 0.02 <= found.focal_sd < 0.06
 
 
+@pytest.mark.parametrize("focal", [0.58, 0.7, 1.4, 1.7])
+def test_lenses_far_from_what_is_assumed_are_found(focal: float) -> None:
+    """Up to three deviations: fields of view of 37 to 90 degrees."""
+    rng = np.random.default_rng(3)
+    R = turned(15, 3, 25)
+    found = asked(edges_of(R, rng), R[:, 1], focal=focal)
+    assert found is not None
+    assert degrees(found.up, R[:, 1]) < 0.5
+    assert found.focal_px is None or found.focal_px == pytest.approx(FOCAL, rel=0.03)
+
+
 def test_a_known_focal_length_stays(rng: np.random.Generator) -> None:
     R = turned(10, 3, 40)
     found = asked(edges_of(R, rng), R[:, 1], focal_sd=0.0)

@@ -11,7 +11,8 @@ from kinefit.io.video import Picture
 from kinefit.types import FloatArray
 
 _LONGER_SIDE = 1280  # pixels: more shows more edges, but no straighter ones
-_MARGIN = 0.012  # of the longer side: black bars end there, and they are no walls
+_MARGIN = 0.012  # of the longer side: pictures and black bars end there, and they are no walls
+_BLACK = 24  # of 255
 
 
 def straight_edges(pictures: Iterable[Picture], people: FloatArray) -> FloatArray:
@@ -34,11 +35,13 @@ def straight_edges(pictures: Iterable[Picture], people: FloatArray) -> FloatArra
     if found is None:
         return np.empty((0, 4))
     edges = found.reshape(-1, 4).astype(np.float64)
-    height, width = still.shape
-    margin = _MARGIN * max(height, width)
-    x, y = edges[:, 0::2], edges[:, 1::2]
-    beside = (x < margin).all(axis=1) | (x > width - 1 - margin).all(axis=1)
-    beside |= (y < margin).all(axis=1) | (y > height - 1 - margin).all(axis=1)
+    margin = _MARGIN * max(still.shape)
+    beside = np.zeros(len(edges), bool)
+    for axis in (0, 1):  # x, y
+        lit = np.flatnonzero(still.max(axis=axis) > _BLACK)
+        low, high = (lit[0], lit[-1]) if len(lit) else (0, 0)
+        at = edges[:, axis::2]
+        beside |= (at < low + margin).all(axis=1) | (at > high - margin).all(axis=1)
     edges = (edges[~beside] + 0.5) / scale - 0.5
     middle = edges.reshape(-1, 2, 2).mean(axis=1)[:, None]
     with np.errstate(invalid="ignore"):

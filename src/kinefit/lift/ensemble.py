@@ -16,12 +16,13 @@ _VARIANCE = 0.7
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The mean of the directions that `members` answer, weighted by their precision; all else is
-    the first one's. It is asked twice: without the detector's own 3D, too, which can mislead it.
+    """The mean of the directions that `members` answer, weighted by their precision, of limbs that
+    all know; all else is the first one's. It is asked twice: without the detector's own 3D, too,
+    which can mislead it.
 
     Degrees, 14 limbs, on held-out renders (uneven ground, soccer) and two real people in four
-    views: the first member alone 10.0, 10.3, 10.5, 15.1; asked twice 9.8, 10.2, 10.6, 12.9; with
-    two others that see single frames 9.7, 10.2, 10.6, 12.2.
+    views: the first member alone 10.1, 10.5, 10.5, 15.1; with two others that see single frames, as
+    shipped, 9.8, 10.4, 10.6, 12.2.
     """
 
     members: Sequence[Lifter]

@@ -42,7 +42,7 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-ENSEMBLE = ("sequence", "gcn", "semgcn")  # those that come with kinefit, and more
+ENSEMBLE = ("sequence", "gcn", "semgcn")  # its members
 NETWORKS = (*ENSEMBLE, "transformer", "semgcn-temporal")
 MODELS = ("ensemble", *NETWORKS)
 _STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
@@ -97,7 +97,7 @@ class OnnxLifter:
     def __init__(self, content: bytes, source: str | Path, correct_signs: bool = False) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = 1  # the same bytes on every machine; 0.03 to 0.11 ms a frame
+        options.intra_op_num_threads = 1  # the same bytes on every machine; 0.07 to 1.8 ms a frame
         self.name, self.correct_signs = str(source), correct_signs
         try:
             self._session = ort.InferenceSession(content, options)

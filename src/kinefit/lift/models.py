@@ -20,7 +20,7 @@ def load_lifter(model: str | Path = "ensemble", correct_signs: bool = False) -> 
 
     Raises InputError for an unknown name, or a file that cannot be used.
     """
-    if model == "ensemble":
+    if str(model) == "ensemble":
         return Ensemble([_shipped(name, correct_signs) for name in ENSEMBLE])
     if str(model) in NETWORKS:
         return _shipped(str(model), correct_signs)

@@ -31,7 +31,7 @@ from kinefit.types import (
 # videos, 59.9 for an iPhone X, 55 for an iPhone 6; webcams and action cameras 70 to 90.
 DEFAULT_FOV_DEG = 60.0
 # So a focal length that is assumed is uncertain by this part, 50 to 72 degrees, and with it every
-# distance. The picture itself does not tell: over factors of 0.6 to 1.8 the best fit of a body lay
+# distance. The person in it does not tell: over factors of 0.6 to 1.8 the best fit of a body lay
 # anywhere (five synthetic views: 0.6, 0.9, 1, 1.15, 1.8 of the true one).
 _FOCAL_SD = 0.17
 # How far a detector's body leans with all its landmarks, degrees: see `kinefit.fit.recipes.clip`.
@@ -103,9 +103,9 @@ def place_in_world(
     """Metric motion in the room from one camera that stands still.
 
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
-    neither, DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in (-90, 90); estimated where None,
-    as `up`, camera axes, or where that is None from how the person balances. room: may tell the
-    focal length where it is not given.
+    neither, what `room` tells, or DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in
+    (-90, 90); estimated where None, as `up`, camera axes, or where that is None from how the person
+    balances. room: see `kinefit.metric.room`; its `up` has to be given as `up`, too.
     visibility_min: points scored below it say nothing about camera, scale and floor. They are
     placed all the same, for later stages to judge by their score.
 
@@ -129,7 +129,11 @@ def place_in_world(
     K, assumed, focal_sd = camera_intrinsics(track, focal_px, fov_deg, room)
     notes += assumed
     if room is not None and (tilt_deg is None or roll_deg is None):
-        notes.append("The camera's angles are read from upright edges of the surroundings.")
+        which = "tilt and roll" if tilt_deg is roll_deg else "roll" if roll_deg is None else "tilt"
+        notes.append(
+            f"The camera's {which}: read from upright edges of the room (give or take "
+            f"{np.degrees(room.up_sd):.0f} degrees). If you know better, give --tilt and --roll."
+        )
     view = rays(K, track.image.xy)
     weights = np.where(track.image.score >= visibility_min, track.image.score, 0.0)
     weights = np.where(all_finite(view) & all_finite(track.body.xyz), weights, 0.0)
@@ -180,7 +184,8 @@ def camera_intrinsics(
         fov = np.degrees(fov_from_focal(room.focal_px, track.image.image_size))
         notes.append(
             f"Focal length not given: a field of view of {fov:.1f} degrees across the longer image "
-            f"side is read from edges of the surroundings at right angles (SD {room.focal_sd:.0%})."
+            "side is read from straight edges of the room that meet at right angles (give or take "
+            f"{room.focal_sd:.0%}). If you know better, give --fov or --focal-px."
         )
         return intrinsics(room.focal_px, track.image.image_size), notes, room.focal_sd
     focal = _focal(track, focal_px, fov_deg, notes)

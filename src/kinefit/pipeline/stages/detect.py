@@ -41,7 +41,7 @@ def detect(context: Context) -> None:
 
 def lend_depth(context: Context) -> None:
     """The embedded detector's 3D, for points of another program, which has none."""
-    detector = make_detector("blazepose", heavy=True)
+    detector = make_detector("blazepose", heavy=True)  # `quality` is of the detector blazepose
     people = detector.people(context.clip, progress=context.progress, checkpoint=context.partial)
     save_people(context.internal("depth.npz"), people)
 

@@ -124,7 +124,7 @@ def one_camera(context: Context) -> None:
 def _edges_of(context: Context, track: PoseTrack) -> FloatArray | None:
     """Edges of what stands still in the video; None where the options say all that they tell."""
     config, image = context.config, track.image
-    if not (None in (config.tilt, config.roll) or config.focal_px is None is config.fov):
+    if None not in (config.tilt, config.roll) and (config.focal_px or config.fov) is not None:
         return None
     time = image.timeline.time
     moments = time[0] + np.linspace(0, min(float(time[-1] - time[0]), _STILLS_S), _STILLS)
