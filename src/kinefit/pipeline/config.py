@@ -231,10 +231,10 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Model of the detector (blazepose: .tflite or .task; mediapipe: .task; rtmlib: .onnx or a
     folder)."""
     quality: Literal["fast", "normal", "best"] = "normal"
-    """normal: the larger network for one camera, the smaller one for several. fast: the smaller one for that, too; detection
-    takes 0.4 of the time, limbs are half a degree worse. best: the larger one for several
-    cameras, too (points are a fifth nearer to the truth), and a search for people down to 60
-    pixels; up to eight times the time."""
+    """normal: the larger network for one camera, the smaller one for several. fast: the smaller
+    one for one, too; detection takes 0.4 of the time, limbs are half a degree worse. best: the
+    larger one for several, too (points are a fifth nearer to the truth), and a search for people
+    down to 60 pixels; up to eight times the time."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
     save_mask: bool = False
