@@ -43,9 +43,7 @@ HOLDS = (0.90, 0.97)
 EVERY = 5  # frames of which one is taken for markers: neighbours err alike
 
 
-def errors_of(
-    scene: Path, work: Path, which: str
-) -> Iterator[tuple[Setup, dict[str, np.ndarray]]]:
+def errors_of(scene: Path, work: Path, which: str) -> Iterator[tuple[Setup, dict[str, np.ndarray]]]:
     """(setup, kind -> (N, 2) error and spread, degrees or metres) of `which`: see the module."""
     opened = read_scene(scene)
     person = opened.truth.people[0]
