@@ -104,12 +104,10 @@ def observe_camera(
         fov_deg=fov_deg, tilt_deg=tilt_deg, roll_deg=roll_deg, visibility_min=visibility_min,
     )  # fmt: skip
     room = None if edges is None else _room(edges, place())
-    lifted, up, own_up = None, None, None
+    lifted, up = None, None
     if lifter is not None:
         lifted = lifter.lift(track, camera_intrinsics(track, focal_px, fov_deg, room)[0])
-        up = own_up = _lifted_up(lifted, track)
-    if room is not None:
-        up = Up(room.up, room.up_sd)
+        up = _lifted_up(lifted, track)
     world = place(up=up, room=room)
     xy, sigma = _pixels(track, visibility_min)
     names = track.image.names
@@ -121,16 +119,16 @@ def observe_camera(
         local = world.keypoints.xyz @ camera.R.T + camera.t
         directions, sd = _directions(local, names, limbs)
     else:
-        if own_up is not None:
+        if up is not None:
             seen = start @ camera.R.T + camera.t
-            lifted = _turned(lifted, own_up.direction, camera.R[:, 1], seen)
+            lifted = _turned(lifted, up.direction, camera.R[:, 1], seen)
         limbs, directions, sd = _lifted_directions(lifted, track)
         if _is_learned(track) and lifted.shift is not None and lifted.sigma is not None:
             xy = xy + lifted.shift
             sigma = np.where(np.isnan(lifted.sigma), sigma, _LIFTED_SIGMA * lifted.sigma)
         start = _reconstructed(lifted, world, xy, sigma, subject_height_m)
     given = tilt_deg is not None or roll_deg is not None
-    least = 0.0 if up else _GUESSED_UP_SD
+    least = 0.0 if up or room else _GUESSED_UP_SD
     found = Observations(
         track.image.timeline,
         CameraRig((camera,)),

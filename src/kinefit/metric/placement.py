@@ -105,7 +105,7 @@ def place_in_world(
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
     neither, what `room` tells, or DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in
     (-90, 90); estimated where None, as `up`, camera axes, or where that is None from how the person
-    balances. room: see `kinefit.metric.room`; its `up` has to be given as `up`, too.
+    balances. room: what edges tell, before all of these but what is given.
     visibility_min: points scored below it say nothing about camera, scale and floor. They are
     placed all the same, for later stages to judge by their score.
 
@@ -128,12 +128,6 @@ def place_in_world(
     notes: list[str] = []
     K, assumed, focal_sd = camera_intrinsics(track, focal_px, fov_deg, room)
     notes += assumed
-    if room is not None and (tilt_deg is None or roll_deg is None):
-        which = "tilt and roll" if tilt_deg is roll_deg else "roll" if roll_deg is None else "tilt"
-        notes.append(
-            f"The camera's {which}: read from upright edges of the room (give or take "
-            f"{np.degrees(room.up_sd):.0f} degrees). If you know better, give --tilt and --roll."
-        )
     view = rays(K, track.image.xy)
     weights = np.where(track.image.score >= visibility_min, track.image.score, 0.0)
     weights = np.where(all_finite(view) & all_finite(track.body.xyz), weights, 0.0)
@@ -150,7 +144,7 @@ def place_in_world(
     depth = smooth_depth(timeline.time, metres * depth, depth_sd)
     xyz = _on_rays(metres * body, view, depth)
     well_seen = np.where((weights > 0)[..., None], xyz, np.nan)
-    found = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, up)
+    found = _up(tilt_deg, roll_deg, notes, well_seen, track, subject, up, room)
     camera = _camera(track, subject, K, found, well_seen, xyz, notes)
     if scale.chain != "shoulders to ankles":
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
@@ -238,6 +232,7 @@ def _up(
     track: PoseTrack,
     subject: Subject,
     lifted: Up | None,
+    room: Room | None,
 ) -> Up:
     """Up in camera axes: given, estimated, or one angle of each."""
     for name, angle in (("tilt", tilt_deg), ("roll", roll_deg)):
@@ -247,7 +242,14 @@ def _up(
         return Up(_up_of(np.radians(tilt_deg), np.radians(roll_deg)), 0.0)
     time = track.image.timeline.time
     up = lifted
-    if up is None:
+    if room is not None:
+        up = Up(room.up, room.up_sd)
+        which = "tilt and roll" if tilt_deg is roll_deg else "roll" if roll_deg is None else "tilt"
+        notes.append(
+            f"The camera's {which}: read from upright edges of the room (give or take "
+            f"{np.degrees(room.up_sd):.0f} degrees). If you know better, give --tilt and --roll."
+        )
+    elif up is None:
         balance = estimate_up(xyz, track.image.names, time, subject.height_m)
         up = replace(balance, sd=float(np.hypot(balance.sd, _LEAN_SD)))
     if up.note:

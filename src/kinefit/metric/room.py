@@ -53,12 +53,15 @@ class _Edges(NamedTuple):
     along: FloatArray
     weight: FloatArray
 
-    def support(self, points: FloatArray) -> FloatArray:
-        """(U, S) 0..1: how well each edge runs towards each of vanishing points (U, 3)."""
+    def sine(self, points: FloatArray) -> FloatArray:
+        """(U, S) of the angle between each edge and the way to each of vanishing points (U, 3)."""
         toward = points[:, None, :2] - points[:, None, 2:] * self.middle
         off = toward[..., 0] * self.along[:, 1] - toward[..., 1] * self.along[:, 0]
-        square = off**2 / np.maximum((toward**2).sum(axis=-1), 1e-12)
-        return np.asarray(np.exp(-0.5 * square / _SIGMA**2))
+        return np.asarray(off / np.maximum(np.linalg.norm(toward, axis=-1), 1e-6))
+
+    def support(self, points: FloatArray) -> FloatArray:
+        """(U, S) 0..1: how well each edge runs towards each of vanishing points (U, 3)."""
+        return np.asarray(np.exp(-0.5 * (self.sine(points) / _SIGMA) ** 2))
 
     def some(self, which: FloatArray | IntArray) -> _Edges:
         return _Edges(*(values[which] for values in self))
@@ -141,10 +144,8 @@ def _upright_points(
     edges: _Edges, focal: float, up: FloatArray, up_sd: float
 ) -> tuple[FloatArray, FloatArray] | None:
     """(M, 3) points in which upright edges may meet, and what they explain of these (M,)."""
-    expected = up * [focal, focal, 1.0]
-    toward = unit(expected[:2] - expected[2] * edges.middle)
-    off = toward[:, 0] * edges.along[:, 1] - toward[:, 1] * edges.along[:, 0]
-    own = edges.some(np.flatnonzero(np.abs(off) < _UPRIGHT))
+    expected = edges.sine((up * [focal, focal, 1.0])[None])[0]
+    own = edges.some(np.flatnonzero(np.abs(expected) < _UPRIGHT))
     if len(own.weight) < _FEWEST:
         return None
     one = np.ones((len(own.middle), 1))
