@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 
 from kinefit.body.anny import load_anny
-from kinefit.evaluate.pair_clips import clip_track, clips_of, sides_put_right
 from kinefit.fit.recipes.clip import ClipFit, fit_clip
 from kinefit.geometry.align import align
 from kinefit.geometry.rotations import unit
@@ -32,6 +31,7 @@ from kinefit.lift.inputs import LIMBS
 from kinefit.metric import limb_directions, observe_camera
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS as FIELDS
+from kinefit.synth.pair_clips import clip_track, clips_of, sides_put_right
 from kinefit.synth.pairs import read_pairs
 from kinefit.types import FloatArray, KinefitError, Observations, PoseTrack
 

@@ -12,10 +12,11 @@ from benchmarks.suite.skeleton_painter import SkeletonPainter
 from kinefit.body.anny import load_anny
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.run_folder import RunData, read_run, read_scene
-from kinefit.evaluate.truth_at_times import markers_at, nearest
+from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import Picture, frames
+from kinefit.lift.windows import nearest
 from kinefit.metrics.points import aligned_frames, point_errors
 from kinefit.metrics.statistics import mean_of
 from kinefit.skeletons import map_points, skeleton

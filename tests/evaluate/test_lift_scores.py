@@ -21,7 +21,6 @@ from kinefit.evaluate.lift_scores import (
     score_lifted_pairs,
     score_lifted_track,
 )
-from kinefit.evaluate.pair_clips import BLAZE, clips_of, sides_put_right
 from kinefit.evaluate.run_folder import at_times, read_scene
 from kinefit.evaluate.run_scores import score_limbs
 from kinefit.evaluate.score_tables import pof_notes, pof_tables
@@ -31,6 +30,7 @@ from kinefit.lift import Lifted
 from kinefit.lift.inputs import LIMBS, POINTS
 from kinefit.metrics.points import limb_directions
 from kinefit.skeletons import Skeleton
+from kinefit.synth.pair_clips import BLAZE, clips_of, sides_put_right
 from kinefit.synth.pairs import FIELDS
 from kinefit.synth.truth import SceneTruth, Visibility
 from kinefit.types import FloatArray, IntArray, PoseTrack, Timeline

@@ -7,19 +7,8 @@ import pytest
 
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
-from kinefit.lift.inputs import (
-    LIMBS,
-    MIRROR,
-    POINTS,
-    RATE_HZ,
-    WINDOW,
-    Inputs,
-    grid_times,
-    make_inputs,
-    resampled,
-    resampler,
-    windows,
-)
+from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, Inputs, make_inputs
+from kinefit.lift.windows import RATE_HZ, WINDOW, grid_times, resampled, resampler, windows
 from kinefit.types import FloatArray
 
 K = intrinsics(1400.0, (1080, 1920))

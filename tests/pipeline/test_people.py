@@ -364,7 +364,7 @@ def test_what_the_detector_found_is_kept_as_it_is(observed: Path, two_people_cli
     people = load_people(observed / ".kinefit" / "people_two.npz")
     assert people.frame.tolist() == list(range(24))
     assert min(len(p) for p in people.points) >= 2
-    fresh = BlazePoseDetector(threads=1).people(Clip(two_people_clip))
+    fresh = BlazePoseDetector(heavy=True, threads=1).people(Clip(two_people_clip))
     for one, other in zip(people.points, fresh.points, strict=True):
         np.testing.assert_array_equal(one, other)
     assert manifest(observed)["stages"]["two.detect"]["files"].keys() == {".kinefit/people_two.npz"}

@@ -24,6 +24,8 @@ convert = typer.Typer(
     "on; files of the same inputs, options and version are kept.",
 )
 train.add_typer(convert, name="convert")
+data = typer.Typer(no_args_is_help=True, help="Clips to train networks with.")
+train.add_typer(data, name="data")
 
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the files of rows.")]
 Processes = Annotated[
@@ -86,21 +88,24 @@ Pairs = Annotated[
 ]
 
 
-@train.command("pof-data")
+Parts = Annotated[int, typer.Option(min=0, help="Drawn beside these, without pictures.")]
+Motion = Annotated[
+    Path | None, typer.Option(help="Motion capture for these, as of `synth --motion`.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+
+
+@data.command("pof")
 def pof_data(
     out_folder: OutFolder,
     pairs: Pairs = None,
-    parts: Annotated[
-        int, typer.Option(min=0, help="Drawn beside the rendered: parts of 200 clips of 96 frames.")
-    ] = 0,
-    motion: Annotated[
-        Path | None, typer.Option(help="Motion capture for these, as of `synth --motion`.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    parts: Parts = 0,
+    motion: Motion = None,
+    seed: Seed = 0,
     processes: Processes = None,
 ) -> None:
-    """Clips to train lifters with: those of PAIRS, and any number drawn with the errors of these;
-    without PAIRS, with errors that kinefit brings along."""
+    """For lifters: the clips of PAIRS, and any number (a part is 200 clips of 96 frames) drawn with
+    the errors of these; without PAIRS, with errors that kinefit brings along."""
     from kinefit.train.lift.data import Drawing, make_data
 
     with stage_progress() as progress:
@@ -109,29 +114,53 @@ def pof_data(
     out.print(f"{out_folder}: ready", markup=False)
 
 
+@data.command("angles")
+def angle_data(
+    out_folder: OutFolder,
+    pairs: Pairs = None,
+    parts: Parts = 0,
+    motion: Motion = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+) -> None:
+    """For refiners: joint angles as a run gives them, and the true ones, of the clips of PAIRS and
+    of drawn ones (a part is a motion seen by two cameras)."""
+    from kinefit.train.lift.data import Drawing
+    from kinefit.train.refine.data import make_angle_data
+
+    with stage_progress() as progress:
+        drawing = Drawing(parts, seed, motion)
+        make_angle_data(out_folder, pairs or [], drawing, processes=processes, progress=progress)
+    out.print(f"{out_folder}: ready", markup=False)
+
+
+HeldOut = Annotated[
+    Path, typer.Option(help="The same of other subjects: judged, never learned from.")
+]
+Steps = Annotated[int, typer.Option(min=1, help="Of the optimiser.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0, help="Stop after these; the same command goes on.")
+]
+
+
 @train.command()
 def pof(
-    data: Annotated[Path, typer.Option(help="Folder of `train pof-data`.")],
-    held_out: Annotated[
-        Path, typer.Option(help="The same of other subjects: judged, never learned from.")
-    ],
+    data_folder: Annotated[Path, typer.Option("--data", help="Folder of `train data pof`.")],
+    held_out: HeldOut,
     out_folder: OutFolder,
     model: Annotated[
         str, typer.Option(help="sequence, transformer, gcn, semgcn or semgcn-temporal.")
     ] = "sequence",
-    steps: Annotated[int, typer.Option(min=1, help="Of the optimiser.")] = 12_000,
+    steps: Steps = 12_000,
     batch: Annotated[int, typer.Option(min=1, help="Windows of 81 frames a step.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after these; the same command goes on.")
-    ] = None,
+    seed: Seed = 0,
+    minutes: Minutes = None,
 ) -> None:
     """Train a network that lifts: checkpoints, metrics.jsonl, and an ONNX file at every stop."""
     try:
         from kinefit.train.lift.train_pof import train_pof
     except ModuleNotFoundError as error:
-        hint = "pip install torch onnx onnxscript"
-        raise InputError("train pof", f"{error.name} is not installed", hint) from error
+        raise _no_torch("train pof", error) from error
 
     def show(step: int, scores: Mapping[str, float]) -> None:
         told = ("clean", "feet", "z_sign", "up")
@@ -139,10 +168,48 @@ def pof(
         out.print(f"step {step}  {line}", markup=False)
 
     file = train_pof(
-        data, held_out, out_folder, model=model, steps=steps, batch=batch, seed=seed,
+        data_folder, held_out, out_folder, model=model, steps=steps, batch=batch, seed=seed,
         minutes=minutes, progress=show,
     )  # fmt: skip
     out.print(str(file), markup=False)
+
+
+@train.command()
+def refine(
+    data_folder: Annotated[Path, typer.Option("--data", help="Folder of `train data angles`.")],
+    held_out: HeldOut,
+    out_folder: OutFolder,
+    model: Annotated[str, typer.Option(help="joint or main.")] = "joint",
+    joint: Annotated[
+        Path | None, typer.Option(help="For main: the refiner whose answers it weighs.")
+    ] = None,
+    steps: Steps = 4_000,
+    batch: Annotated[int, typer.Option(min=2, help="Windows of 81 frames a step.")] = 48,
+    rate: Annotated[float, typer.Option(min=0, help="Highest, of the optimiser.")] = 1e-3,
+    seed: Seed = 0,
+    minutes: Minutes = None,
+) -> None:
+    """Train a network that refines joint angles: one run's (joint), or two runs' with and without a
+    network for depth (main)."""
+    try:
+        from kinefit.train.refine.train_refine import train_refine
+    except ModuleNotFoundError as error:
+        raise _no_torch("train refine", error) from error
+
+    def show(step: int, scores: Mapping[str, float]) -> None:
+        line = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        out.print(f"step {step}  {line}", markup=False)
+
+    file = train_refine(
+        data_folder, held_out, out_folder, model=model, joint=joint, steps=steps, batch=batch,
+        rate=rate, seed=seed, minutes=minutes, progress=show,
+    )  # fmt: skip
+    out.print(str(file), markup=False)
+
+
+def _no_torch(command: str, error: ModuleNotFoundError) -> InputError:
+    hint = "pip install torch onnx onnxscript"
+    return InputError(command, f"{error.name} is not installed", hint)
 
 
 def _names(text: str | None) -> list[str] | None:

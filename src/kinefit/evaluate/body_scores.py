@@ -9,8 +9,9 @@ import numpy as np
 
 from kinefit.body.model import BodyModel
 from kinefit.evaluate.position_scores import HIPS, columns, common_names, score_points
-from kinefit.evaluate.truth_at_times import Clock, WorldTransform, markers_at, nearest, poses_at
+from kinefit.evaluate.truth_at_times import Clock, WorldTransform, markers_at, poses_at
 from kinefit.geometry.projection import project, to_camera
+from kinefit.lift.windows import nearest
 from kinefit.metrics.points import aligned_frames, mask_iou, point_errors, reprojection
 from kinefit.metrics.statistics import summary
 from kinefit.render.mesh import rasterise

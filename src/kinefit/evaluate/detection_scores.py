@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.evaluate.position_scores import aligned, columns, common_names
-from kinefit.evaluate.truth_at_times import markers_at, nearest
+from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.geometry.align import align, rotation_between
+from kinefit.lift.windows import nearest
 from kinefit.metrics.points import (
     angles_between,
     correct_points,

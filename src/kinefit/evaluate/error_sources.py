@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.evaluate.detection_scores import beside_truth, in_camera, person_sizes
-from kinefit.evaluate.pair_clips import BLAZE, Rows, clips_of, places_in, places_of
 from kinefit.evaluate.position_scores import columns
 from kinefit.evaluate.truth_at_times import markers_at
 from kinefit.lift.inputs import LIMBS as FIELDS_AND_FEET
@@ -22,6 +21,7 @@ from kinefit.report.charts import Frame, level, nice_ticks, number
 from kinefit.report.drawing import Sheet
 from kinefit.report.plots import write_png
 from kinefit.skeletons.limbs import LIMBS
+from kinefit.synth.pair_clips import BLAZE, Rows, clips_of, places_in, places_of
 from kinefit.synth.truth import SceneTruth, Visibility
 from kinefit.types import BoolArray, FloatArray, IntArray, PoseTrack, TooFewPoints
 

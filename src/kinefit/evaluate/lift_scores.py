@@ -25,13 +25,13 @@ from kinefit.evaluate.detection_scores import (
     score_directions,
     swapped_rows,
 )
-from kinefit.evaluate.pair_clips import BLAZE, Rows, clip_track, clips_of, sides_put_right
 from kinefit.evaluate.position_scores import columns, score_covariances
 from kinefit.evaluate.run_folder import at_times
-from kinefit.evaluate.truth_at_times import Clock, markers_at, nearest
+from kinefit.evaluate.truth_at_times import Clock, markers_at
 from kinefit.geometry.projection import without_lens
 from kinefit.lift import Lifter
 from kinefit.lift.inputs import LIMBS, POINTS
+from kinefit.lift.windows import nearest
 from kinefit.metrics.points import (
     DEEP,
     angles_between,
@@ -41,6 +41,7 @@ from kinefit.metrics.points import (
 )
 from kinefit.metrics.statistics import mean_of, plain, roc_auc, summary
 from kinefit.skeletons.limbs import LIMBS as FIELDS
+from kinefit.synth.pair_clips import BLAZE, Rows, clip_track, clips_of, sides_put_right
 from kinefit.synth.truth import SceneTruth, ViewTruth, Visibility
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.types import BoolArray, FloatArray, PoseTrack

@@ -11,11 +11,12 @@ from kinefit.body.load import load_body
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.position_scores import aligned, columns, common_names, root_of
 from kinefit.evaluate.run_folder import read_reference
-from kinefit.evaluate.truth_at_times import SLACK_S, nearest
+from kinefit.evaluate.truth_at_times import SLACK_S
 from kinefit.io.arrays import read_npz
 from kinefit.io.body_npz import read_motion
 from kinefit.io.c3d import read_c3d
 from kinefit.io.trc import read_trc
+from kinefit.lift.windows import nearest
 from kinefit.metrics.points import acceleration_errors, centred, one_rigid, point_errors
 from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.multiview.bundle import read_bundle

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.biomech.angles import joint_angles
+from kinefit.lift.windows import nearest
 from kinefit.synth.motion_clip import Clip
 from kinefit.synth.truth import PersonTruth, ViewTruth, interpolated
 from kinefit.types import (
     FloatArray,
-    IntArray,
     JointAngles,
     Markers,
     Timeline,
@@ -76,14 +76,6 @@ class WorldTransform:
         """Points `xyz` (T, N, 3) of the scene at scene times (T,), in the result's world."""
         k = nearest(self.time, time)
         return np.asarray((xyz - self.t[k][:, None]) @ self.R[k])
-
-
-def nearest(at: FloatArray, time: FloatArray) -> IntArray:
-    """(T,) index of the one of `at` (K,), increasing, that is nearest to each of `time` (T,)."""
-    after = np.clip(np.searchsorted(at, time), 1, max(len(at) - 1, 1))
-    before = after - 1
-    last = np.minimum(after, len(at) - 1)
-    return np.where(np.abs(time - at[before]) <= np.abs(at[last] - time), before, last)
 
 
 def _within(person: PersonTruth, time: FloatArray) -> FloatArray:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import rays
@@ -22,7 +21,7 @@ from kinefit.geometry.rotations import unit
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.skeletons.limbs import LIMBS as FIELDS
 from kinefit.skeletons.limbs import Limb, limbs
-from kinefit.types import BoolArray, FloatArray, IntArray, all_finite
+from kinefit.types import FloatArray, all_finite
 
 _UNKNOWN = ("EyeInner", "EyeOuter", "Mouth")  # corners that no body model has: no truth to learn
 POINTS = tuple(n for n in skeleton("blazepose33").points if n[1:] not in _UNKNOWN)
@@ -30,8 +29,6 @@ MIRROR = np.array([POINTS.index(mirror_name(name)) for name in POINTS])
 _FEET = ("left foot", "right foot")
 LIMBS: tuple[Limb, ...] = (*FIELDS, *(limb for limb in limbs("foot") if limb.name in _FEET))
 """The 14 part orientation fields, and left and right foot from heel to toe."""
-RATE_HZ = 30.0
-WINDOW = 81  # frames: 2.7 seconds, two strides
 POINT_CHANNELS, PERSON_CHANNELS = 8, 4
 
 _SIZED = [POINTS.index(s + n) for n in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
@@ -143,54 +140,3 @@ def person_size(points: FloatArray) -> FloatArray:
     count = known.sum(axis=-1)
     middle = np.take_along_axis(ordered, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0]
     return np.asarray(np.sqrt(np.maximum(np.where(count > 0, middle, 1.0), _TINY**2)))
-
-
-def grid_times(time: FloatArray) -> FloatArray:
-    """(G,) seconds at `RATE_HZ`, from the first of `time` (T,) to the last or a little beyond."""
-    count = int(np.ceil((time[-1] - time[0]) * RATE_HZ - 1e-6)) + 1
-    return np.asarray(time[0] + np.arange(count) / RATE_HZ)
-
-
-def resampler(time: FloatArray, grid: FloatArray) -> sparse.csr_array:
-    """(G, T) non-negative weights: a tent about each moment of the grid, as wide as its step or
-    that of `time` there, whichever is longer; so higher rates are averaged, and lower ones
-    interpolated, also where frames come unevenly. Over more than 0.25 s nothing is interpolated.
-    """
-    half = np.full(len(grid), 1 / RATE_HZ)
-    if len(time) > 1:
-        after = np.clip(np.searchsorted(time, grid, "right"), 1, len(time) - 1)
-        half = np.clip(time[after] - time[after - 1], 1 / RATE_HZ, _LONGEST_STEP_S)
-    half = half * (1 + 1e-9)
-    low, high = np.searchsorted(time, grid - half), np.searchsorted(time, grid + half, "right")
-    count = high - low
-    row = np.repeat(np.arange(len(grid)), count)
-    column = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + low[row]
-    weight = np.maximum(1 - np.abs(time[column] - grid[row]) / half[row], 0)
-    return sparse.csr_array((weight, (row, column)), (len(grid), len(time)))
-
-
-_LONGEST_STEP_S = 0.25
-_LEAST_WEIGHT = 0.25  # of the frames' weights: what is seen only at the edge is not seen
-
-
-def resampled(weights: sparse.csr_array, values: FloatArray) -> FloatArray:
-    """(G, ...) means of what is known of values (T, ..., C): all C components of a point or none;
-    NaN where too little is."""
-    known: BoolArray = all_finite(values)
-    flat = np.where(known[..., None], values, 0.0).reshape(len(values), -1)
-    total = (weights @ flat).reshape(-1, *values.shape[1:])
-    share = (weights @ known.reshape(len(values), -1).astype(np.float64)).reshape(
-        -1, *known.shape[1:]
-    )
-    whole = np.asarray(weights.sum(axis=1)).reshape(-1, *[1] * (known.ndim - 1))
-    enough = share > np.maximum(_LEAST_WEIGHT * whole, _LEAST_WEIGHT**2)
-    return np.asarray(total / np.where(enough, share, np.nan)[..., None])
-
-
-def windows(count: int, stride: int) -> IntArray:
-    """(W, WINDOW) numbers of the frames of overlapping windows over `count`; those before the
-    first and after the last are outside of 0 .. count - 1."""
-    spare = max(count - WINDOW, 0)
-    starts = np.unique(np.append(np.arange(0, spare, stride), spare))
-    first = starts if count >= WINDOW else np.array([(count - WINDOW) // 2])
-    return np.asarray(first[:, None] + np.arange(WINDOW))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,23 +18,27 @@ from kinefit.lift.inputs import (
     PERSON_CHANNELS,
     POINT_CHANNELS,
     POINTS,
-    RATE_HZ,
-    WINDOW,
     Inputs,
-    grid_times,
     make_inputs,
-    resampled,
-    resampler,
-    windows,
 )
 from kinefit.lift.reconstruct import correct_depth_sign
+from kinefit.lift.windows import (
+    WINDOW,
+    WindowMean,
+    at_times,
+    blocks,
+    grid_times,
+    resampled,
+    resampler,
+    unbroken,
+    windows,
+)
 from kinefit.skeletons import map_points, skeleton
 from kinefit.skeletons.limbs import Limb
 from kinefit.types import (
     BoolArray,
     FloatArray,
     InputError,
-    IntArray,
     Keypoints2D,
     Keypoints3D,
     PoseTrack,
@@ -45,8 +49,6 @@ from kinefit.types import (
 ENSEMBLE = ("sequence", "gcn", "semgcn")  # its members
 NETWORKS = (*ENSEMBLE, "transformer", "semgcn-temporal")
 MODELS = ("ensemble", *NETWORKS)
-_STRIDE = 40  # frames from window to window: every frame is in two, and near the middle of one
-_TOGETHER = 32  # windows per call of the network
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +138,8 @@ class OnnxLifter:
             raise TooFewPoints("Lifting", found=0, needed=1)
         xy, score, own = _named(image, track.body)
         seen = np.concatenate([xy, score[..., None]], axis=-1)
-        # What lies further apart than a window is long has nothing to say to one another.
         time = image.timeline.time
-        cuts = np.flatnonzero(np.diff(time) > WINDOW / RATE_HZ) + 1
-        parts = [
-            self._part(time[rows], seen[rows], own[rows], K)
-            for rows in np.split(np.arange(len(time)), cuts)
-        ]
+        parts = [self._part(time[rows], seen[rows], own[rows], K) for rows in unbroken(time)]
         said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return _lifted(image.timeline, said, image.names, K)
 
@@ -156,15 +153,15 @@ class OnnxLifter:
         grid = grid_times(time)
         back = resampler(time, grid)
         seen, own = resampled(back, seen), resampled(back, own)
-        mean = _Mean(len(grid))
-        for rows in _blocks(windows(len(grid), _STRIDE)):
+        mean = WindowMean(len(grid))
+        for rows in blocks(windows(len(grid))):
             inside = np.asarray((rows >= 0) & (rows < len(grid)))
             at = np.clip(rows, 0, len(grid) - 1)
             some, depth = (np.where(inside[..., None, None], v[at], np.nan) for v in (seen, own))
             inputs = make_inputs(some[..., :2], np.nan_to_num(some[..., 2]), depth, K)
             mean.add(rows, inside, self._in_camera(inputs))
         said = _bridged(mean.values(), np.asarray(np.isfinite(seen[..., 0]).any(axis=1)))
-        return {name: _at(time, grid, values) for name, values in said.items()}
+        return {name: at_times(time, grid, values) for name, values in said.items()}
 
     def _in_camera(self, inputs: Inputs) -> dict[str, FloatArray]:
         """The answers to windows, in the camera's axes, and lengths as tangents of angles.
@@ -219,39 +216,6 @@ def _named(
     return found[..., :2], np.nan_to_num(found[..., 2]), own
 
 
-def _blocks(rows: IntArray) -> Iterator[IntArray]:
-    """Some windows at a time: what is held does not grow with the clip."""
-    for first in range(0, len(rows), _TOGETHER):
-        yield rows[first : first + _TOGETHER]
-
-
-class _Mean:
-    """Answers of overlapping windows, averaged for each of `count` frames: most counts the window
-    in whose middle the frame is."""
-
-    def __init__(self, count: int) -> None:
-        self._weight = np.zeros(count)
-        self._sums: dict[str, FloatArray] = {}
-
-    def add(self, rows: IntArray, inside: BoolArray, said: Mapping[str, FloatArray]) -> None:
-        """rows, inside: (W, WINDOW) frames, and whether they are any. said: (W, WINDOW, ...)."""
-        middle = (WINDOW - 1) / 2
-        weight = (1 + middle - np.abs(np.arange(WINDOW) - middle)) ** 2
-        each = np.broadcast_to(weight, rows.shape)[inside]
-        np.add.at(self._weight, rows[inside], each)
-        for name, values in said.items():
-            some = values[inside]
-            total = self._sums.setdefault(name, np.zeros((len(self._weight), *some.shape[1:])))
-            np.add.at(total, rows[inside], each.reshape(-1, *[1] * (some.ndim - 1)) * some)
-
-    def values(self) -> dict[str, FloatArray]:
-        """Name -> (count, ...)."""
-        return {
-            name: total / self._weight.reshape(-1, *[1] * (total.ndim - 1))
-            for name, total in self._sums.items()
-        }
-
-
 _FORGOTTEN = 30.0  # frames: within which a direction is no longer what it was
 
 
@@ -262,7 +226,7 @@ def _bridged(said: dict[str, FloatArray], found: BoolArray) -> dict[str, FloatAr
         return said
     frames = np.arange(len(found), dtype=np.float64)
     known = frames[found]
-    out = {name: _at(frames, known, values[found]) for name, values in said.items()}
+    out = {name: at_times(frames, known, values[found]) for name, values in said.items()}
     after = known[np.clip(np.searchsorted(known, frames), 0, len(known) - 1)]
     before = known[np.clip(np.searchsorted(known, frames, "right") - 1, 0, len(known) - 1)]
     away = np.minimum(np.abs(frames - after), np.abs(frames - before))
@@ -320,10 +284,3 @@ def _points_of(
         "shift": np.where(known[:, None], shift[:, at], 0.0),
         "sigma": np.where(known, _LAPLACE * scale[:, at], np.nan),
     }
-
-
-def _at(time: FloatArray, grid: FloatArray, values: FloatArray) -> FloatArray:
-    """(T, ...) values (G, ...) of the grid, between its moments."""
-    flat = values.reshape(len(grid), -1)
-    some = [np.interp(time, grid, column) for column in flat.T]
-    return np.stack(some, axis=-1).reshape(len(time), *values.shape[1:])

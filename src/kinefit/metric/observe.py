@@ -12,8 +12,8 @@ from kinefit.body.contact import FEET, point_speed, standing_probability
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.rotations import exp, unit
 from kinefit.lift import Lifted, Lifter
-from kinefit.lift.inputs import RATE_HZ
 from kinefit.lift.reconstruct import COCO, reconstruct
+from kinefit.lift.windows import RATE_HZ
 from kinefit.metric.gravity import Up
 from kinefit.metric.placement import Placement, camera_intrinsics, place_in_world
 from kinefit.metric.room import Room, camera_of_room

@@ -150,7 +150,7 @@ def place_in_world(
         notes.append(f"Scale from {scale.chain} only, because the rest was not seen.")
     # The depth fit's standard deviation joined with shares of the distance.
     depth_sd = np.sqrt(depth_sd**2 + depth**2 * (focal_sd**2 + (scale.sd / metres) ** 2))
-    tilt, roll = np.degrees(_tilt_roll(found.direction)).tolist()
+    tilt, roll = np.degrees(tilt_and_roll(found.direction)).tolist()
     return Placement(
         keypoints=Keypoints3D(timeline, names, (xyz - camera.t) @ camera.R, "world"),
         camera=camera,
@@ -254,7 +254,7 @@ def _up(
         up = replace(balance, sd=float(np.hypot(balance.sd, _LEAN_SD)))
     if up.note:
         notes.append(f"Camera taken as level where its angle was not given: {up.note}.")
-    tilt, roll = _tilt_roll(up.direction)
+    tilt, roll = tilt_and_roll(up.direction)
     tilt = tilt if tilt_deg is None else np.radians(tilt_deg)
     roll = roll if roll_deg is None else np.radians(roll_deg)
     return Up(_up_of(tilt, roll), up.sd)
@@ -268,7 +268,7 @@ def _up_of(tilt: float, roll: float) -> FloatArray:
     return np.asarray(level - np.array([0.0, 0.0, np.sin(tilt)]))
 
 
-def _tilt_roll(up: FloatArray) -> tuple[float, float]:
+def tilt_and_roll(up: FloatArray) -> tuple[float, float]:
     """Tilt and roll, radians: the inverse of `_up_of`."""
     return float(np.arcsin(np.clip(-up[2], -1, 1))), float(np.arctan2(-up[0], -up[1]))
 

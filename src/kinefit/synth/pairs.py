@@ -26,6 +26,7 @@ from kinefit.body.model import BodyModel
 from kinefit.detect.blazepose import Pose, weights
 from kinefit.detect.embedded import PictureDetector
 from kinefit.detect.follow import Follower, Networks
+from kinefit.fit.mesh_markers import laboratory_markers
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import read_npz
 from kinefit.io.atomic import atomic_path
@@ -59,6 +60,7 @@ FIELDS: Mapping[str, tuple[tuple[int, ...], str]] = {
     "true_33": ((33, 2), "pixels; NaN for points that the body lacks"),
     "xyz_33": ((33, 3), "metres, camera axes, from the camera"),
     "sight_33": ((33,), "codes of kinefit.synth.truth.Visibility"),
+    "markers_43": ((43, 3), "metres, camera axes: laboratory markers of the skeleton augmented43"),
     "K": ((3, 3), "intrinsics, pixels"),
     "size": ((2,), "width, height of the picture"),
     "stature_m": ((), "metres, standing"),
@@ -92,13 +94,14 @@ def read_pairs(folder: Path) -> dict[str, NDArray[Any]]:
     files = sorted(folder.glob("pairs_*.npz"))
     if not files:
         raise InputError(folder, "holds no pairs", "make them: kinefit synth pairs --out FOLDER")
-    parts = [_read_shard(file) for file in files]
+    parts = [read_pair_shard(file) for file in files]
     if len({str(part["key"]) for part in parts}) > 1:
         raise InputError(folder, "holds pairs of different options", "delete the older ones")
     return {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
 
 
-def _read_shard(file: Path) -> dict[str, NDArray[Any]]:
+def read_pair_shard(file: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of `FIELDS` in one file, and its `key`; InputError for a damaged one."""
     stored, hint = read_npz(file), "delete it, make it again"
     lacking = [name for name in (*FIELDS, "key") if name not in stored]
     if lacking:
@@ -247,23 +250,27 @@ class _Maker:
 
 @dataclass(frozen=True, eq=False)
 class _Filmed:
-    """A scene with its renderer. contact: (V, T, 4) where the subject's feet stand on the floor, at
-    the times of each view's frames."""
+    """A scene with its renderer. Of the subject, at the times of each view's frames: contact:
+    (V, T, 4) where the feet stand on the floor; markers: (V, T, 43, 3) metres, world."""
 
     scene: Scene
     renderer: SceneRenderer
     contact: BoolArray
+    markers: FloatArray
 
     @classmethod
     def of(cls, scene: Scene, body: BodyModel) -> _Filmed:
         renderer, options = SceneRenderer(scene, body), scene.options
         feet = [renderer.points.keypoints.index(name) for name in FEET]
-        standing = standing_heights(body, np.array(scene.people[0].shape))
-        found = []
+        shape = np.array(scene.people[0].shape)
+        standing = standing_heights(body, shape)
+        contact, markers = [], []
         for spec in scene.cameras:
             times = np.arange(options.frames) / options.rate + spec.offset_s
-            found.append(contacts(times, renderer.keypoints(times)[0][:, feet], standing))
-        return cls(scene, renderer, np.stack(found))
+            contact.append(contacts(times, renderer.keypoints(times)[0][:, feet], standing))
+            moves = scene.moving[0].at(times)
+            markers.append(laboratory_markers(body).posed_vertices(*moves, shape))
+        return cls(scene, renderer, np.stack(contact), np.stack(markers))
 
     def truth(self, frame: int, view: int, filmed: RenderedFrame) -> dict[str, Any]:
         """The fields of a row that need no detector."""
@@ -280,6 +287,7 @@ class _Filmed:
             "true_33": map_points(filmed.xy[0], names, _BLAZE),
             "xyz_33": map_points(xyz, names, _BLAZE),
             "sight_33": np.nan_to_num(seen).astype(np.uint8),
+            "markers_43": to_camera(filmed.camera, self.markers[view, frame]),
             "camera_R": filmed.camera.R,
             "K": filmed.camera.K,
             "size": np.array(filmed.camera.size),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kinefit.geometry import rotations as so3
-from kinefit.lift.inputs import MIRROR, POINTS, RATE_HZ
+from kinefit.lift.inputs import MIRROR, POINTS
+from kinefit.lift.windows import RATE_HZ
 from kinefit.train.lift.sequences import Sequences
 from kinefit.types import FloatArray
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinefit.geometry import rotations as so3
-from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, WINDOW, make_inputs
+from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, make_inputs
+from kinefit.lift.windows import WINDOW
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import ends
 from kinefit.train.lift.batches import (

@@ -12,7 +12,8 @@ import pytest
 from kinefit.body.anny import load_anny
 from kinefit.fit.priors import PriorJoints
 from kinefit.fit.priors.weights import read_safetensors
-from kinefit.lift.inputs import LIMBS, POINTS, RATE_HZ
+from kinefit.lift.inputs import LIMBS, POINTS
+from kinefit.lift.windows import RATE_HZ
 from kinefit.pipeline.config import checked
 from kinefit.skeletons.limbs import ends
 from kinefit.synth.detector_errors import detector_errors
@@ -53,7 +54,10 @@ def donors() -> Donors:
 
 
 def take(donors: Donors, seed: int) -> Sequences:
-    return draw_take(BODY, motion_library(None), donors, np.random.default_rng(seed), OPTIONS, 3)
+    rng = np.random.default_rng(seed)
+    return draw_take(BODY, motion_library(None), donors, rng, OPTIONS, 3).clips
+        BODY, motion_library(None), donors, np.random.default_rng(seed), OPTIONS, 3
+    ).clips
 
 
 def test_an_arm_behind_the_trunk_is_hidden_and_one_before_it_is_not() -> None:
@@ -108,7 +112,7 @@ def test_contacts_and_balance_are_known_of_motions_as_recorded(donors: Donors) -
     rng, treadmill = np.random.default_rng, OPTIONS.model_copy(update={"treadmill": True})
     for seed in range(6):
         a, b = (
-            draw_take(BODY, motion_library(None), donors, rng(seed), options, 1)
+            draw_take(BODY, motion_library(None), donors, rng(seed), options, 1).clips
             for options in (OPTIONS, treadmill)
         )
         assert np.array_equal(a.contact, b.contact, equal_nan=True)

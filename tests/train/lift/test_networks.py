@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from kinefit.lift.inputs import LIMBS, PERSON_CHANNELS, POINT_CHANNELS, POINTS, WINDOW  # noqa: E402
+from kinefit.lift.inputs import LIMBS, PERSON_CHANNELS, POINT_CHANNELS, POINTS  # noqa: E402
+from kinefit.lift.windows import WINDOW  # noqa: E402
 from kinefit.skeletons import skeleton  # noqa: E402
 from kinefit.skeletons.limbs import LIMBS as FIELDS  # noqa: E402
 from kinefit.skeletons.limbs import twins  # noqa: E402

@@ -16,8 +16,10 @@ from kinefit.synth.pairs import FIELDS
 from kinefit.train.lift.batches import NONE, draw
 from kinefit.train.lift.sequences import (
     Sequences,
-    _converted,
+    converted_clip,
+    holds_detections,
     pack,
+    parts,
     sides_put_right,
     swapped,
 )
@@ -111,7 +113,7 @@ def test_damaged_files_are_refused(data: Sequences, tmp_path: Path, name: str) -
         with pytest.raises(InputError, match="cannot be read"):
             Sequences.read(tmp_path)
     file.unlink()
-    with pytest.raises(InputError, match="pof-data"):
+    with pytest.raises(InputError, match="data pof"):
         Sequences.read(tmp_path)
 
 
@@ -179,7 +181,7 @@ def _converted_rows(detected: bool) -> dict[str, NDArray[Any]]:
 def test_rows_of_other_data_sets_become_clips(detected: bool) -> None:
     """Of each person, cut where frames are missing; pixels without the lens, at the true rate."""
     rows = _converted_rows(detected)
-    found = Sequences.joined(list(_converted(rows)))
+    found = Sequences.joined([converted_clip(part, holds_detections(rows)) for part in parts(rows)])
     assert found.lengths.tolist() == [6, 3, 2]
     assert np.allclose(found.rate, 30)
     names = skeleton("coco17").points

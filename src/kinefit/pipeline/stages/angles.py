@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.pipeline.artifacts import load_arrays, load_markers, save_angles
 from kinefit.pipeline.context import Context
 from kinefit.report.plots import plot_all
-from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
+from kinefit.types import FloatArray, JointAngles, Markers, MissingMarkers, TooFewPoints
 
 FOLDER = "joint_angles"
 
@@ -25,11 +26,17 @@ def angles(context: Context) -> None:
     except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
         return
     spread = load_arrays(context.read_internal("angle_spread.npz"))
-    setup = setup_of(len(context.job.inputs), context.config.depth_from)
-    sd = deviations(angles.names, len(angles.timeline), setup, spread)
-    angles = replace(angles, sd=sd)
+    angles = with_deviations(angles, spread, len(context.job.inputs), context.config.depth_from)
     save_angles(context.internal("angles.npz"), angles)
     write_joint_angles(angles, markers, context.staging / FOLDER, context.job.stem)
+
+
+def with_deviations(
+    angles: JointAngles, spread: Mapping[str, FloatArray], cameras: int, lifter: str | None
+) -> JointAngles:
+    """With the deviations that are stated of that `spread`, degrees, from so many cameras."""
+    setup = setup_of(cameras, lifter)
+    return replace(angles, sd=deviations(angles.names, len(angles.timeline), setup, spread))
 
 
 def figures(context: Context) -> None:

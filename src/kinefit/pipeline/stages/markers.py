@@ -18,6 +18,7 @@ from kinefit.io.c3d import MAX_FRAMES, write_c3d
 from kinefit.io.tables import write_uncertainty_csv
 from kinefit.io.trc import write_trc
 from kinefit.pipeline.artifacts import load_arrays, load_markers, save_arrays, save_markers
+from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
 from kinefit.types import BoolArray, FloatArray, Markers, true_runs
 
@@ -31,14 +32,14 @@ def markers(context: Context) -> None:
     config = context.config
     keypoints = load_markers(context.read_internal("keypoints.npz"))
     if not config.estimate_missing:
-        keypoints = _without_guesses(keypoints)
+        keypoints = without_guesses(keypoints)
     initial = standard_markers(keypoints)
-    smooth = butterworth(fill_gaps(initial, config.max_gap), config.cutoff_hz)
     spread: dict[str, FloatArray] = {}
     if config.markers == "mesh":
-        final = _with_mesh_markers(context, smooth)
+        final = _with_mesh_markers(context, _smooth(initial, config))
     else:
-        final, spread = _augmented(context, smooth, keypoints)
+        draws = load_arrays(context.read_internal("draws.npz"))["draws"]
+        final, spread = augmented(keypoints, draws, config)
     save_arrays(context.internal("angle_spread.npz"), spread)
     if final.sd is not None:
         save_arrays(context.internal("marker_spread.npz"), {"spread": final.sd})
@@ -56,14 +57,15 @@ def markers(context: Context) -> None:
         write_c3d(context.new("_final.c3d"), even)
 
 
-def _augmented(
-    context: Context, smooth: Markers, keypoints: Markers
+def augmented(
+    keypoints: Markers, draws: FloatArray, config: RunConfig
 ) -> tuple[Markers, dict[str, FloatArray]]:
-    """With the LSTM augmenter's 43; and the spread of joint angles, degrees, over bodies as
-    probable as the fitted one.
+    """Low-passed and with the LSTM augmenter's 43; and the spread of joint angles, degrees, over
+    bodies as probable as the fitted one.
+
+    draws: (D, T, K, 3) metres, by how much these move the keypoints.
     """
-    config = context.config
-    draws = load_arrays(context.read_internal("draws.npz"))["draws"]
+    smooth = _smooth(standard_markers(keypoints), config)
     spread = AngleSpread(smooth.timeline, final_names())
     final = augment(
         smooth,
@@ -74,6 +76,10 @@ def _augmented(
         on_pass=spread.add,
     )
     return final, spread.sd
+
+
+def _smooth(initial: Markers, config: RunConfig) -> Markers:
+    return butterworth(fill_gaps(initial, config.max_gap), config.cutoff_hz)
 
 
 def _with_mesh_markers(context: Context, smooth: Markers) -> Markers:
@@ -96,7 +102,7 @@ def _of_initial(keypoints: Markers, draws: FloatArray) -> FloatArray:
     return np.stack([there - here for there in moved])
 
 
-def _without_guesses(keypoints: Markers) -> Markers:
+def without_guesses(keypoints: Markers) -> Markers:
     """Keypoints unseen for longer than `_LONGEST_UNSEEN_S`, or never seen, are missing."""
     xyz = keypoints.xyz.copy()
     for j in range(len(keypoints.names)):

@@ -12,13 +12,12 @@ from kinefit.lift.inputs import (
     LIMBS,
     MIRROR,
     POINTS,
-    RATE_HZ,
-    WINDOW,
     about_trunk,
     make_inputs,
     person_size,
     seen_along_ray,
 )
+from kinefit.lift.windows import RATE_HZ, WINDOW
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import ends, twins
 from kinefit.train.lift.sequences import Sequences

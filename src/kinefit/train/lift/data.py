@@ -1,10 +1,10 @@
-"""Training data of lifters: `kinefit train pof-data`."""
+"""Training data of lifters: `kinefit train data pof`."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from kinefit.body.anny import load_anny
+from kinefit.body.model import BodyModel
 from kinefit.io.atomic import write_json
-from kinefit.lift.inputs import RATE_HZ
+from kinefit.lift.windows import RATE_HZ
 from kinefit.pipeline.config import checked
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import sha256_path
+from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene_options import PairOptions
-from kinefit.train.lift.drawn import FRAMES, Donors, draw_take
+from kinefit.train.lift.drawn import FRAMES, Donors, Take, draw_take
 from kinefit.train.lift.sequences import Sequences, holds_pairs, pack, pack_converted
 from kinefit.types import FloatArray, InputError
 
@@ -108,7 +110,7 @@ def read_data(folder: Path, made_share: float = 0.3) -> tuple[Sequences, FloatAr
     drawn = sorted(folder.glob("drawn_*"))
     made, drawn = ([part for part in parts if _is_whole(part)] for parts in (made, drawn))
     if not (made or drawn):
-        raise InputError(folder, "holds no clips", "make them: kinefit train pof-data")
+        raise InputError(folder, "holds no clips", "make them: kinefit train data pof")
     some = [Sequences.read(part) for part in made]
     whole = Sequences.joined([*some, *map(Sequences.read, drawn)])
     share = whole.lengths.astype(np.float64)
@@ -135,9 +137,15 @@ def _make_part(number: int, folder: Path) -> None:
     takes = []
     for take in range(_TAKES):
         rng = np.random.default_rng((drawing.seed, number, take))
-        seconds, treadmill = FRAMES / RATE_HZ + _SPARE_S, bool(rng.random() < 0.3)
-        options = checked(
-            PairOptions, {"seconds": seconds, "treadmill": treadmill, "children": 0.08}
-        )
-        takes.append(draw_take(body, library, donors, rng, options, CAMERAS))
+        takes.append(take_of(rng, body, library, donors, CAMERAS).clips)
     Sequences.joined(takes).write(folder)
+
+
+def take_of(
+    rng: np.random.Generator, body: BodyModel, library: Mapping[str, Clip], donors: Donors,
+    cameras: int,
+) -> Take:  # fmt: skip
+    """A motion of the kinds that lifters and refiners learn from."""
+    seconds, treadmill = FRAMES / RATE_HZ + _SPARE_S, bool(rng.random() < 0.3)
+    options = checked(PairOptions, {"seconds": seconds, "treadmill": treadmill, "children": 0.08})
+    return draw_take(body, library, donors, rng, options, cameras)

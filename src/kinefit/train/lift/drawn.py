@@ -19,13 +19,15 @@ from safetensors.numpy import save
 
 from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
+from kinefit.fit.mesh_markers import laboratory_markers
 from kinefit.fit.priors import PriorJoints
 from kinefit.fit.priors.weights import read_weights
 from kinefit.fit.solver.chain import Chain
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
 from kinefit.io.atomic import atomic_path
-from kinefit.lift.inputs import POINTS, RATE_HZ
+from kinefit.lift.inputs import POINTS
+from kinefit.lift.windows import RATE_HZ
 from kinefit.skeletons import map_points, skeleton
 from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import looking
@@ -44,7 +46,7 @@ from kinefit.synth.motion_clip import Clip
 from kinefit.synth.placing import contacts, standing_heights
 from kinefit.synth.scene import moving_person
 from kinefit.synth.scene_options import PairOptions
-from kinefit.synth.subjects import stature
+from kinefit.synth.subjects import mass, stature
 from kinefit.synth.truth import Visibility
 from kinefit.train.lift.sequences import Sequences, swapped
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
@@ -244,11 +246,26 @@ def _chain(body: BodyModel) -> Chain:
     return _chains[body.name]
 
 
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One motion of one person before several cameras. clips: one each, FRAMES long. markers:
+    (C, FRAMES, 43, 3) metres, camera axes, of the skeleton augmented43. R: (C, FRAMES, 3, 3) world
+    to camera. stature_m, mass_kg: of the person. balanced: feet stand as they did when it was
+    recorded, and the person keeps their balance; postures were not varied."""
+
+    clips: Sequences
+    markers: FloatArray
+    R: FloatArray
+    stature_m: float
+    mass_kg: float
+    balanced: bool
+
+
 def draw_take(
     body: BodyModel, library: Mapping[str, Clip], donors: Donors, rng: np.random.Generator,
     options: PairOptions, cameras: int,
-) -> Sequences:  # fmt: skip
-    """One motion of one person, seen by `cameras` cameras: as many clips of FRAMES frames."""
+) -> Take:  # fmt: skip
+    """One motion of one person, seen by `cameras` cameras."""
     shape, moving = moving_person(
         rng, options.model_copy(update={"treadmill": False}), body, library
     )
@@ -262,18 +279,23 @@ def draw_take(
     world = replace(points, body=fixed).keypoints_at(rotations, translation, np.zeros(0))
     feet = [points.keypoints.index(name) for name in FEET]
     stands = contacts(times, world[:, feet], standing_heights(body, shape)).astype(np.float64)
+    markers = laboratory_markers(body).posed_vertices(rotations, translation, shape)
     if options.treadmill:
-        world += (moving.in_place().at(times)[1] - translation)[:, None]
+        still = (moving.in_place().at(times)[1] - translation)[:, None]
+        world, markers = world + still, markers + still
     tall = stature(body, shape)
     world = map_points(world, points.keypoints, _BLAZE)[:, _COLUMNS]
-    parts = [
-        _seen(rng, donors, world, stands, tall, _camera(rng, world, tall)) for _ in range(cameras)
-    ]
+    views, parts = [], []
+    for _ in range(cameras):
+        views.append(_camera(rng, world, tall))
+        parts.append(_seen(rng, donors, world, stands, tall, views[-1]))
     clips = Sequences.joined(parts)
     if other:  # feet then slide, hover and sink, and nobody keeps their balance
         unknown = {n: np.full_like(getattr(clips, n), np.nan) for n in ("contact", "up")}
         clips = replace(clips, **unknown)
-    return clips
+    filmed = [markers @ np.swapaxes(R, -1, -2) + t[:, None] for _, R, t in views]
+    R = np.stack([view[1] for view in views])
+    return Take(clips, np.stack(filmed), R, tall, mass(body, shape), not other)
 
 
 _LEVEL = 0.5  # of the cameras

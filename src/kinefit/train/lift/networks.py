@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinefit.lift.inputs import LIMBS, PERSON_CHANNELS, POINT_CHANNELS, POINTS, WINDOW
+from kinefit.lift.inputs import LIMBS, PERSON_CHANNELS, POINT_CHANNELS, POINTS
+from kinefit.lift.windows import WINDOW
 from kinefit.skeletons import skeleton
 from kinefit.skeletons.limbs import LIMBS as FIELDS
 from kinefit.skeletons.limbs import ends

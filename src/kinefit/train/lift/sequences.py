@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from kinefit.geometry.projection import without_lens
 from kinefit.io.atomic import atomic_path
-from kinefit.lift.inputs import POINTS, RATE_HZ
+from kinefit.lift.inputs import POINTS
+from kinefit.lift.windows import RATE_HZ
 from kinefit.skeletons import mirror_name, skeleton
 from kinefit.synth.pairs import read_pairs
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
@@ -76,7 +77,7 @@ class Sequences:
             try:
                 arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                hint = "make it: kinefit train pof-data"
+                hint = "make it: kinefit train data pof"
                 raise InputError(file, f"cannot be read ({error})", hint) from error
         return cls(**arrays)
 
@@ -118,23 +119,28 @@ def pack(folders: Sequence[Path]) -> Sequences:
 def pack_converted(folder: Path) -> Sequences:
     """Clips of a folder of `kinefit train convert`; raises InputError as `read_shard`."""
     shards = map(read_shard, shard_paths(folder))
-    return Sequences.joined([clip for shard in shards for clip in _converted(shard)])
+    return Sequences.joined(
+        [converted_clip(rows, holds_detections(shard)) for shard in shards for rows in parts(shard)]
+    )
 
 
-def _converted(rows: Mapping[str, NDArray[Any]]) -> Iterator[Sequences]:
-    """The clips of one camera's rows: of each person, the frames that follow one another."""
-    detected = bool(np.isfinite(rows["pose_2d"]).any())
+def holds_detections(rows: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a detector looked at the pictures of a camera's rows."""
+    return bool(np.isfinite(rows["pose_2d"]).any())
+
+
+def parts(rows: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Of one camera's rows: of each person, those of frames that follow one another."""
     for person in np.unique(rows["person"]):
         mine = np.flatnonzero(rows["person"] == person)
         mine = mine[np.argsort(rows["frame"][mine])]
         step = np.diff(rows["frame"][mine])
         usual = np.median(step) if len(step) else 1
         for part in np.split(mine, np.flatnonzero(step != usual) + 1):
-            own = {name: rows[name][part] for name in FIELDS}
-            yield _converted_clip(own, detected)
+            yield {name: rows[name][part] for name in FIELDS}
 
 
-def _converted_clip(rows: Mapping[str, NDArray[Any]], detected: bool) -> Sequences:
+def converted_clip(rows: Mapping[str, NDArray[Any]], detected: bool) -> Sequences:
     """Points that COCO lacks are missing. Where no detector looked at the camera's pictures, the
     true points stand for what it would have seen, and `Disturbance` for its errors."""
     size = (int(rows["size"][0, 0]), int(rows["size"][0, 1]))

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kinefit.pipeline.provenance import sha256_json
+from kinefit.train.lift.batches import Disturbance
 from kinefit.train.lift.data import INPUTS, read_data
 from kinefit.train.lift.export import export
-from kinefit.train.lift.loop import Training, train, trained
+from kinefit.train.lift.loop import Lifting
 from kinefit.train.lift.registry import NETWORKS
+from kinefit.train.loop import Training, train, trained
 from kinefit.types import InputError
 
 
@@ -30,14 +32,15 @@ def train_pof(
     how = Training(model=model, steps=steps, batch=batch, seed=seed)
     clips, shares = read_data(data)
     judged_on, _ = read_data(held_out)
+    task = Lifting(model, clips, judged_on, Disturbance(), shares)
     scores = train(
-        out, clips, judged_on, how, shares=shares, progress=progress,
+        out, task, how, progress=progress,
         made_of=sha256_json([_inputs(data), len(clips), _inputs(held_out), len(judged_on)]),
         until=lambda: end is not None and time.monotonic() > end,
     )  # fmt: skip
     file = out / f"lift_{model.replace('-', '_')}.onnx"
     about = {name: f"{value:.4f}" for name, value in scores.items()}
-    export(trained(out, how), file, {"model": model, **about})
+    export(trained(out, task, how), file, {"model": model, **about})
     return file
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.evaluate.detection_scores import COCO
-from kinefit.evaluate.position_scores import columns
 from kinefit.skeletons import skeleton
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.types import FloatArray, IntArray, Keypoints2D, Keypoints3D, PoseTrack, Timeline
@@ -17,7 +15,7 @@ from kinefit.types import FloatArray, IntArray, Keypoints2D, Keypoints3D, PoseTr
 Rows = Mapping[str, NDArray[Any]]
 
 BLAZE = skeleton("blazepose33").points
-_COCO = columns(BLAZE, COCO)
+_COCO = [BLAZE.index(name) for name in skeleton("coco17").points]
 _LONGEST_STEP_S = 0.1  # more between two rows, and they are no neighbours in a video
 
 

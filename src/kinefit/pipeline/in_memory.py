@@ -1,0 +1,42 @@
+"""The plan from observations to joint angles for one clip, without a folder."""
+
+from __future__ import annotations
+
+from kinefit.biomech.angles import joint_angles
+from kinefit.body.load import load_body
+from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.stages.angles import with_deviations
+from kinefit.pipeline.stages.body import keypoints_of
+from kinefit.pipeline.stages.markers import augmented, without_guesses
+from kinefit.types import FloatArray, JointAngles, Markers, Observations
+
+
+def final_markers(
+    observations: Observations, config: RunConfig
+) -> tuple[ClipFit, Markers, Markers, dict[str, FloatArray]]:
+    """The fit, its keypoints, the 65 markers, and the spread of joint angles over probable bodies.
+
+    Raises as the stages fit and markers do.
+    """
+    body = load_body(config.body, config.gender, child=config.child)
+    options = ClipOptions(head=config.head, hold_feet=config.hold_feet)
+    found = fit_clip(body, observations, options)
+    keypoints = keypoints_of(found, observations)
+    used = keypoints if config.estimate_missing else without_guesses(keypoints)
+    return found, keypoints, *augmented(used, found.draws_m, config)
+
+
+def angles_of(
+    observations: Observations, config: RunConfig, lifter: str | None
+) -> tuple[JointAngles, Markers, ClipFit]:
+    """What `kinefit run` would write of the angles, with deviations; the keypoints that the joints
+    lie between, and the fit.
+
+    lifter: with which `observations` were made; deviations depend on it.
+
+    Raises as the stages fit, markers and angles do.
+    """
+    found, keypoints, markers, spread = final_markers(observations, config)
+    cameras = max(len(found.rig.cameras), 1)
+    return with_deviations(joint_angles(markers), spread, cameras, lifter), keypoints, found
