@@ -22,14 +22,16 @@ from kinefit.pipeline.config import run_config
 
 from ..pipeline.rig_clip import tube_clip
 
-BODY = ["--height", "1.68"]
+BODY = ["--height", "1.68", "--quality", "fast"]
 
 
 @pytest.fixture(scope="module")
 def commands(demo_clip, tmp_path_factory) -> dict[str, list[str]]:
     """Command -> its arguments but for --out, on the same person where it can be."""
     folder = tmp_path_factory.mktemp("inputs")
-    process(demo_clip, folder / "run", run_config({"height": 1.68, "overlay": False}))
+    process(
+        demo_clip, folder / "run", run_config({"height": 1.68, "overlay": False, "quality": "fast"})
+    )
     markers = folder / "lab.trc"
     markers.write_bytes((folder / "run" / "clip_final.trc").read_bytes())
     picture = folder / "photo.png"

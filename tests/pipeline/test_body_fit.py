@@ -21,13 +21,14 @@ from kinefit.pipeline.config import FitOptions, MarkerFileOptions, checked, run_
 from kinefit.types import InputError, Markers, Timeline
 
 HEIGHT = 1.68
+QUICK = {"height": HEIGHT, "quality": "fast"}
 
 
 @pytest.fixture(scope="module")
 def fitted(demo_clip, tmp_path_factory):
     """A body through 40 frames of the demo's camera 1."""
     out = tmp_path_factory.mktemp("fit") / "out"
-    result = fit(demo_clip, out, run_config({"height": HEIGHT, "gender": "male"}))
+    result = fit(demo_clip, out, run_config({**QUICK, "gender": "male"}))
     return out, result
 
 
@@ -78,7 +79,7 @@ def test_run_after_fit_uses_the_fit_and_fit_after_run_takes_nothing_away(
     out = tmp_path / "out"
     shutil.copytree(fitted[0], out)
     stamps = {p: p.stat().st_mtime_ns for p in out.glob("clip_*")}
-    config = run_config({"height": HEIGHT, "gender": "male"})
+    config = run_config({**QUICK, "gender": "male"})
     process(demo_clip, out, config)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "run.json"}
@@ -90,7 +91,7 @@ def test_run_after_fit_uses_the_fit_and_fit_after_run_takes_nothing_away(
 def test_another_option_is_another_result(fitted, demo_clip, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(fitted[0], out)
-    fit(demo_clip, out, run_config({"height": HEIGHT, "gender": "female", "export": ""}))
+    fit(demo_clip, out, run_config({**QUICK, "gender": "female", "export": ""}))
     assert report_of(out)["shape"]["gender"] > 0.5 > report_of(fitted[0])["shape"]["gender"]
     stages = json.loads((out / "run.json").read_text("utf-8"))["stages"]
     assert {name for name, stage in stages.items() if stage["stale"]} == {
@@ -140,7 +141,7 @@ def test_options_are_checked():
 def test_a_body_that_is_not_there_is_refused(fitted, demo_clip):
     body = str(Path("nowhere") / "smpl.pkl")
     with pytest.raises(InputError, match="no such body"):
-        fit(demo_clip, fitted[0], run_config({"height": HEIGHT, "body": body}))
+        fit(demo_clip, fitted[0], run_config({**QUICK, "body": body}))
 
 
 def test_a_marker_file_gets_a_body(fitted, tmp_path):

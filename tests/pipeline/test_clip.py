@@ -27,7 +27,7 @@ from kinefit.types import InputError
 
 from ..evaluate.scenes import FRAMES, RATE, scene, write_scene
 
-SUBJECT = {"height": 1.68, "mass": 70.0}
+SUBJECT = {"height": 1.68, "mass": 70.0, "quality": "fast"}
 
 
 def config(**options: object) -> RunConfig:

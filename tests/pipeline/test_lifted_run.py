@@ -16,7 +16,8 @@ from kinefit.lift.inputs import LIMBS
 from kinefit.pipeline.config import run_config
 from kinefit.types import InputError
 
-OPTIONS = {"height": 1.68, "mass": 70.0, "overlay": False, "export": "", "camera_pof": True}
+OPTIONS = {"height": 1.68, "mass": 70.0, "overlay": False, "export": "", "camera_pof": True,
+           "quality": "fast"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from kinefit.types import FloatArray, InputError, PoseTrack, Timeline
 
 
 def config(**changes) -> RunConfig:
-    options = {"height": 1.7, "mass": 65.0, "overlay": False, "export": ""}
+    options = {"height": 1.7, "mass": 65.0, "overlay": False, "export": "", "quality": "fast"}
     return run_config({**options, **changes})
 
 
@@ -228,6 +228,7 @@ class TestChoosing:
     def test_the_command_line(self, out: Path, two_people_clip: Path) -> None:
         arguments = ["run", str(two_people_clip), "--out", str(out), "--height", "1.7"]
         arguments += ["--mass", "65", "--no-overlay", "--export", "", "--until", "observe"]
+        arguments += ["--quality", "fast"]
         done = CliRunner().invoke(app, [*arguments, "--person", "2"])
         assert done.exit_code == 0, done.output
         assert [p["chosen"] for p in json.loads(
@@ -364,7 +365,7 @@ def test_what_the_detector_found_is_kept_as_it_is(observed: Path, two_people_cli
     people = load_people(observed / ".kinefit" / "people_two.npz")
     assert people.frame.tolist() == list(range(24))
     assert min(len(p) for p in people.points) >= 2
-    fresh = BlazePoseDetector(heavy=True, threads=1).people(Clip(two_people_clip))
+    fresh = BlazePoseDetector(threads=1).people(Clip(two_people_clip))
     for one, other in zip(people.points, fresh.points, strict=True):
         np.testing.assert_array_equal(one, other)
     assert manifest(observed)["stages"]["two.detect"]["files"].keys() == {".kinefit/people_two.npz"}

@@ -26,8 +26,9 @@ from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
 
-OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
-ARGUMENTS = ["--height", "1.68", "--mass", "70", "--plot-all-joint-angles"]
+# The quick network, but for the walk: what is tested here does not hang on it.
+OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True, "quality": "fast"}
+ARGUMENTS = ["--height", "1.68", "--mass", "70", "--plot-all-joint-angles", "--quality", "fast"]
 STAGES = (
     *("detect", "observe", "fit", "markers", "angles", "figures", "export glb", "export bvh"),
     *("overlay", "report"),

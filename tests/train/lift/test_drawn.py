@@ -56,8 +56,6 @@ def donors() -> Donors:
 def take(donors: Donors, seed: int) -> Sequences:
     rng = np.random.default_rng(seed)
     return draw_take(BODY, motion_library(None), donors, rng, OPTIONS, 3).clips
-        BODY, motion_library(None), donors, np.random.default_rng(seed), OPTIONS, 3
-    ).clips
 
 
 def test_an_arm_behind_the_trunk_is_hidden_and_one_before_it_is_not() -> None:
