@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kinefit.evaluate.run_scores import score_run as evaluate_run
     from kinefit.pipeline.image_fit import fit_pictures
     from kinefit.pipeline.marker_fit import fit_marker_file
+    from kinefit.pipeline.refine_file import refine_file
     from kinefit.pipeline.rig_fit import fit_bundle_frames as fit_frames
     from kinefit.synth.detector_error_fit import fit_file as fit_detector_errors
     from kinefit.synth.make import make_scenes
@@ -44,7 +45,7 @@ __all__ = [
     "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
     "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
-    "process",
+    "process", "refine_file",
 ]  # fmt: skip
 
 # Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
@@ -58,6 +59,7 @@ _ELSEWHERE = {
     "fit_frames": "pipeline.rig_fit.fit_bundle_frames",
     "fit_marker_file": "pipeline.marker_fit.fit_marker_file",
     "fit_pictures": "pipeline.image_fit.fit_pictures",
+    "refine_file": "pipeline.refine_file.refine_file",
     "make_pairs": "synth.pairs.make_pairs",
     "make_scenes": "synth.make.make_scenes",
 }

@@ -136,6 +136,37 @@ def angles(
 
 
 @app.command()
+def refine(
+    source: Annotated[
+        Path, typer.Argument(help="A table of `kinefit angles`, or a run's folder (one camera).")
+    ],
+    out_folder: OutFolder = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Your own network, an .onnx of `kinefit train refine`.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also a page that shows before and after.")
+    ] = False,
+    markers: Annotated[
+        Path | None, typer.Option(help="TRC file of a table, for the skeletons on the page.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Of the run, for the page's pictures.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="A table of the true angles, to compare with.")
+    ] = None,
+) -> None:
+    """Joint angles corrected by a network that has seen how those of one camera err."""
+    from kinefit.api import refine_file
+
+    folder = out_folder or source.with_name(f"{source.stem}_refined")
+    files, said = refine_file(
+        source, folder, model=model, compare=compare, markers=markers, video=video, truth=truth
+    )
+    show_warnings(said)
+    show_files(files)
+
+
+@app.command()
 def augment(
     file: Annotated[Path, typer.Argument(help="TRC file with the initial markers.")],
     height: Annotated[float, typer.Option(help="Stature in metres.")],

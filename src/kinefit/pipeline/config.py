@@ -294,14 +294,16 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Turn a limb round in depth where the network's answer for its sign contradicts its
     direction."""
     joint_refinement: bool = False
-    """Experimental learned refinement: none comes with this version."""
+    """One camera: correct the joint angles with a network that has seen how they err."""
+    main_refiner: bool = False
+    """One camera: run the fit a second time with the network for depth, and weigh the joint angles
+    of both and their corrections."""
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if (self.pof_model != POF_MODEL or self.pof_signs) and not self.camera_pof:
             raise ValueError("pof_model and pof_signs need camera_pof")
-        if self.joint_refinement:
-            raise ValueError("joint_refinement needs a trained network: there is none yet")
+        self._check_refinement()
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         one += ["camera_pof"] * self.camera_pof
         if self.calibration is not None and one:
@@ -334,6 +336,19 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
             raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
         return self
+
+    def _check_refinement(self) -> None:
+        chosen = [n for n in ("joint_refinement", "main_refiner") if getattr(self, n)]
+        if len(chosen) > 1:
+            raise ValueError("give joint_refinement or main_refiner, not both: it is part of it")
+        if chosen and self.calibration is not None:
+            raise ValueError(f"{chosen[0]} knows how one camera errs, not several")
+        if chosen and not self.compute_all_joint_angles:
+            raise ValueError(f"{chosen[0]} needs compute_all_joint_angles")
+        if chosen and self.markers == "mesh":
+            raise ValueError(f"{chosen[0]} knows the angles of the augmenter's markers")
+        if self.main_refiner and self.camera_pof:
+            raise ValueError("main_refiner makes a run with camera_pof itself: leave that out")
 
     @property
     def offset_s(self) -> dict[str, float]:

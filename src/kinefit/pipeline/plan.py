@@ -47,6 +47,8 @@ _WHO = (*CLIP_OPTIONS, "person", "person_at", "box")
 _RIG = (*ViewOptions.model_fields, "person_at", "box", *CLIP_OPTIONS, "sync", "offsets",
         "trajectory", "max_unseen", "lab_frame")  # fmt: skip
 _BODY = ("body", "gender", "child")
+_MARKERS = ("height", "mass", "max_gap", "cutoff_hz", "augmentation_cycles", "seed",
+            "estimate_missing")  # fmt: skip
 
 PLAN: tuple[Stage, ...] = (
     Stage(
@@ -60,7 +62,7 @@ PLAN: tuple[Stage, ...] = (
     Stage(
         "observe", observe.one_camera, ("detect", "depth"),
         (*_WHO, "height", "visibility_min", "repair_side_swaps", "focal_px", "fov", "tilt", "roll",
-         "camera_pof", "pof_model", "pof_signs"),
+         "camera_pof", "pof_model", "pof_signs", "main_refiner"),
         "raw landmarks",
         when=lambda job: job.kind == "video",
     ),
@@ -84,13 +86,17 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "markers", markers.markers, ("observe", "fit"),
-        (*_BODY, "height", "mass", "markers", "max_gap", "cutoff_hz", "augmentation_cycles", "seed",
-         "estimate_missing", "force_complete", "camera_pof", "pof_model", "pof_signs"),
+        (*_BODY, *_MARKERS, "markers", "force_complete", "camera_pof", "pof_model", "pof_signs"),
         "initial and final markers, their uncertainty",
         when=_filmed,
     ),
     Stage(
-        "angles", angles.angles, ("markers",), ("camera_pof", "pof_model", "pof_signs"),
+        "lifted", angles.lifted, ("observe",), (*_BODY, "head", "hold_feet", *_MARKERS), "",
+        when=lambda job: job.kind == "video" and job.config.main_refiner,
+    ),
+    Stage(
+        "angles", angles.angles, ("fit", "markers", "lifted"),
+        ("camera_pof", "pof_model", "pof_signs", "joint_refinement", "main_refiner"),
         "joint angles, OpenSim motion",
         when=lambda job: _filmed(job) and job.config.compute_all_joint_angles,
     ),

@@ -112,9 +112,9 @@ def write_report(path: str | Path, data: ReportData) -> None:
 def report_html(data: ReportData) -> str:
     """The page. Text of the user is escaped, and the page's own policy allows no script, no
     style but its own and no request."""
-    environment = _environment()
-    assert environment.loader is not None
-    style, _, _ = environment.loader.get_source(environment, "report.css")
+    templates = environment()
+    assert templates.loader is not None
+    style, _, _ = templates.loader.get_source(templates, "report.css")
     digest = hashlib.sha256(style.encode()).digest()
     quality, angles = data.quality, data.angles
     joints = (
@@ -125,7 +125,7 @@ def report_html(data: ReportData) -> str:
             for joint in joints_of(angles.names)
         ]
     )
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         data=data,
         verdict=verdict(data.findings),
         serious=[f for level in ("refusal", "caution") for f in data.findings if f.level == level],
@@ -133,7 +133,9 @@ def report_html(data: ReportData) -> str:
         style=Markup(style),  # noqa: S704 (the package's own file)
         style_hash=base64.b64encode(digest).decode(),
         film=None if data.film is None else _film(data.film),
-        people=[(one, "" if one.picture is None else _jpeg(one.picture)) for one in data.people],
+        people=[
+            (one, "" if one.picture is None else jpeg_address(one.picture)) for one in data.people
+        ],
         frames=None if quality is None or not quality.views else _frames_figure(quality),
         joints=joints,
         legend=[] if data.angles is None else _legend(data.angles),
@@ -145,13 +147,20 @@ def report_html(data: ReportData) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this package, with its filters."""
     found = Environment(
         loader=PackageLoader("kinefit.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     found.filters["cell"] = _cell
+    found.filters["safe_json"] = _safe_json
     return found
+
+
+def _safe_json(text: str) -> Markup:
+    """JSON for a script element: nothing in it can end the element."""
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704
 
 
 def _svg(sheet: Sheet, label: str) -> Markup:
@@ -188,12 +197,13 @@ def _film(path: Path) -> _Film:
     whole = (frame for frame in frames(path) if frame.rgb is not None)
     if path.stat().st_size > _MOST_VIDEO_BYTES:
         wanted = {int(info.n_frames * (i + 0.5) / _STILLS) for i in range(_STILLS)}
-        stills = [(_jpeg(f.rgb), f"{f.time:.2f} s") for f in whole if f.index in wanted]
+        stills = [(jpeg_address(f.rgb), f"{f.time:.2f} s") for f in whole if f.index in wanted]
         return _Film(stills=stills, wide=wide, link=path.name)
-    return _Film(_inline("video/mp4", path.read_bytes()), _jpeg(next(whole).rgb), wide=wide)
+    return _Film(_inline("video/mp4", path.read_bytes()), jpeg_address(next(whole).rgb), wide=wide)
 
 
-def _jpeg(rgb: Picture | None) -> str:
+def jpeg_address(rgb: Picture | None) -> str:
+    """A picture as an address that holds it."""
     assert rgb is not None
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     return _inline("image/jpeg", jpeg.tobytes())

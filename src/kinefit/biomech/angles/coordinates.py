@@ -25,15 +25,13 @@ from importlib.resources import files
 
 import numpy as np
 
-from kinefit.biomech.angles.groups import GROUPS, SWING, group_names, joint_of
+from kinefit.biomech.angles.groups import GROUPS, group_names, joint_of, joint_rotation
 from kinefit.biomech.angles.landmarks import Landmarks
 from kinefit.biomech.angles.segments import SEGMENTS
 from kinefit.geometry.rotations import (
-    compose,
     continuous,
     decompose,
     frame,
-    from_swing_twist,
     two_axis_angles,
     unit,
     unwrap,
@@ -89,16 +87,10 @@ def to_opensim(angles: JointAngles, markers: Markers | None = None) -> MotTable:
 def _body_rotation(angles: JointAngles, group: str) -> FloatArray:
     """(T, 3, 3) of the distal body in the proximal one, right or mirrored left side."""
     joint, _ = joint_of(group)
-    reading, signs = joint.readings[0]
-    read = np.column_stack([angles.column(f"{group}_{name}") for name in reading.names])
-    rotation = _rebuild(np.radians(read) * signs, swing=reading is SWING)
+    rotation = joint_rotation(angles, group)
     if joint.proximal is not None:
         rotation = _segment_in_body(joint.proximal) @ rotation
     return np.asarray(rotation @ _segment_in_body(joint.distal).T)
-
-
-def _rebuild(raw: FloatArray, *, swing: bool) -> FloatArray:
-    return from_swing_twist(raw[:, [1, 2, 0]]) if swing else compose(raw, "ZXY")
 
 
 def _coordinates(joint: str, rotation: FloatArray) -> FloatArray:

@@ -41,9 +41,11 @@ import numpy as np
 from kinefit.biomech.angles.landmarks import Landmarks
 from kinefit.biomech.angles.segments import SEGMENTS, segment_frame
 from kinefit.geometry.rotations import (
+    compose,
     continuous,
     continuous_swing_twist,
     decompose,
+    from_swing_twist,
     singularity_distance,
     swing_twist,
 )
@@ -156,6 +158,15 @@ def group_names(group: str) -> tuple[str, ...]:
     """The angle names of a group: three, and three more for a shoulder."""
     joint, _ = joint_of(group)
     return tuple(f"{group}_{name}" for reading, _ in joint.readings for name in reading.names)
+
+
+def joint_rotation(angles: JointAngles, group: str) -> FloatArray:
+    """(T, 3, 3) of a group's distal segment in its proximal one (the world for the pelvis), from
+    the first three of its angles; of the mirrored person for the left, as `landmarks.Landmarks`."""
+    reading, signs = joint_of(group)[0].readings[0]
+    read = np.column_stack([angles.column(f"{group}_{name}") for name in reading.names])
+    raw = np.radians(read) * signs
+    return from_swing_twist(raw[:, [1, 2, 0]]) if reading is SWING else compose(raw, "ZXY")
 
 
 def missing_landmarks(markers: Markers) -> dict[str, tuple[str, ...]]:

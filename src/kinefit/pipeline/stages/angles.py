@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
 from kinefit.biomech.angles.intervals import deviations, setup_of
+from kinefit.biomech.refine import JointRefiner, MainRefiner
+from kinefit.biomech.refine.table import difference, seen_of
+from kinefit.io.atomic import write_json
 from kinefit.io.mot import write_mot
+from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv, write_angles_csv
-from kinefit.pipeline.artifacts import load_arrays, load_markers, save_angles
+from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, save_angles
+from kinefit.pipeline.config import POF_MODEL
 from kinefit.pipeline.context import Context
 from kinefit.report.plots import plot_all
 from kinefit.types import FloatArray, JointAngles, Markers, MissingMarkers, TooFewPoints
@@ -27,8 +34,36 @@ def angles(context: Context) -> None:
         return
     spread = load_arrays(context.read_internal("angle_spread.npz"))
     angles = with_deviations(angles, spread, len(context.job.inputs), context.config.depth_from)
+    if context.config.joint_refinement or context.config.main_refiner:
+        angles = _refined(context, angles)
     save_angles(context.internal("angles.npz"), angles)
     write_joint_angles(angles, markers, context.staging / FOLDER, context.job.stem)
+
+
+def lifted(context: Context) -> None:
+    """Joint angles of the same person in the same frames, with a network for depth."""
+    from kinefit.pipeline.in_memory import angles_of  # which is made of stages
+
+    observations = load_observations(context.read_internal("observations_lifted.npz"))
+    found, _, _ = angles_of(observations, context.config, POF_MODEL)
+    save_angles(context.internal("angles_lifted.npz"), found)
+
+
+def _refined(context: Context, angles: JointAngles) -> JointAngles:
+    """Corrected by a network; what they were is written beside the result."""
+    seen = seen_of(load_markers(context.read_internal("keypoints.npz")))
+    if context.config.main_refiner:
+        other = load_angles(context.read_internal("angles_lifted.npz"))
+        found = MainRefiner().refine(angles, other, seen)
+    else:
+        found = JointRefiner().refine(angles, seen)
+    moved = np.abs(difference(found.degrees, angles.degrees))
+    network = "main" if context.config.main_refiner else "joint"
+    facts = {"network": network, "moved_deg": float(np.nanmean(moved))}
+    write_json(context.internal("refinement.json"), facts)
+    path = context.staging / FOLDER / f"{context.job.stem}_angles_unrefined.csv"
+    write_angles_csv(path, angles)
+    return found
 
 
 def with_deviations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from kinefit.multiview.observe import RigOptions, clock_offsets, observe_rig
 from kinefit.multiview.people import Recorded, find_in_rig, find_in_view
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
-from kinefit.pipeline.config import RunConfig, ViewOptions
+from kinefit.pipeline.config import POF_MODEL, RunConfig, ViewOptions
 from kinefit.pipeline.context import INTERNAL, Context, Job
 from kinefit.pipeline.store import Folder
 from kinefit.quality.verdict import frames_words
@@ -96,7 +97,8 @@ def one_camera(context: Context) -> None:
         if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
             depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
-    found, camera = observe_camera(
+    observe = partial(
+        observe_camera,
         track,
         config.stature_m,
         focal_px=config.focal_px,
@@ -104,9 +106,13 @@ def one_camera(context: Context) -> None:
         tilt_deg=config.tilt,
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
-        lifter=None if config.lifter is None else load_lifter(config.lifter, config.pof_signs),
         edges=_edges_of(context, track),
     )
+    lifter = None if config.lifter is None else load_lifter(config.lifter, config.pof_signs)
+    found, camera = observe(lifter=lifter)
+    if config.main_refiner:
+        lifted, _ = observe(lifter=load_lifter(POF_MODEL))
+        save_observations(context.internal("observations_lifted.npz"), lifted)
     facts = camera.as_json()
     unknown = [_TILT_UNKNOWN] if camera.tilt_sd_deg > _TILT_UNKNOWN_DEG else []
     time = track.image.timeline.time

@@ -1,0 +1,211 @@
+"""`kinefit refine`: joint angles of a table, or of a run's folder, corrected by a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kinefit.biomech.angles import GROUPS, group_names, to_opensim
+from kinefit.biomech.refine import JointRefiner
+from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turned_skeleton
+from kinefit.biomech.refine.table import ANGLES, difference, seen_of
+from kinefit.geometry.projection import project
+from kinefit.io.calibration import read_calibration
+from kinefit.io.mot import write_mot
+from kinefit.io.tables import read_angles_csv, write_angles_csv
+from kinefit.io.trc import read_trc
+from kinefit.io.video import Clip, Picture
+from kinefit.lift.windows import nearest
+from kinefit.pipeline.artifacts import load_markers
+from kinefit.pipeline.context import INTERNAL
+from kinefit.pipeline.execute import run_job
+from kinefit.report.comparison import Comparison, write_comparison
+from kinefit.report.page import Cell, Table
+from kinefit.types import (
+    Camera,
+    FloatArray,
+    InputError,
+    JointAngles,
+    KinefitError,
+    Markers,
+    TooFewPoints,
+)
+
+_MOST_SHOWN = 90  # frames on a page
+_STILL_PX = 480  # longer side of a picture
+_SAME_S = 0.02  # a truth further away in time is none
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """angles: to be refined. markers: in their posture; camera: that saw them; seen: see
+    `JointRefiner.refine`; each None where unknown. stem: how names of files begin."""
+
+    angles: JointAngles
+    stem: str
+    inputs: Mapping[str, Path]
+    markers: Markers | None = None
+    camera: Camera | None = None
+    seen: FloatArray | None = None
+
+
+def refine_file(
+    source: Path, out: Path, *, model: Path | None = None, compare: bool = False,
+    markers: Path | None = None, video: Path | None = None, truth: Path | None = None,
+) -> tuple[list[Path], list[str]]:  # fmt: skip
+    """Refined angles as `<stem>_refined.csv` and `.mot` in `out`; the files, and what to know.
+
+    source: a table of joint angles, or the folder of a run with one camera. model: an ONNX file of
+    `kinefit train refine`. compare: also a page that shows both. markers: a TRC file in the posture
+    of a table, for the skeletons on it; a run has its own. video: of the run, for its pictures.
+    truth: a table of what the angles really were.
+
+    Raises InputError for files that cannot be read, and for what a page needs and is not there.
+    """
+    given = _of_run(source) if source.is_dir() else _of_table(source, markers)
+    if compare and given.markers is None:
+        raise InputError("--compare", "there are no markers", "give --markers, or a run's folder")
+    if video is not None and given.camera is None:
+        raise InputError("--video", "the camera is not known", "give the run's folder")
+    extra = {"video": video, "truth": truth, "model": model}
+    inputs = dict(given.inputs) | {n: path for n, path in extra.items() if path is not None}
+    real = None if truth is None else _at_times(read_angles_csv(truth), given.angles)
+    after = JointRefiner(model).refine(given.angles, given.seen)
+
+    def write(folder: Path, _: Path) -> None:
+        write_angles_csv(folder / f"{given.stem}_refined.csv", after)
+        try:
+            motion = to_opensim(after, given.markers).largest_complete()
+            write_mot(folder / f"{given.stem}_refined.mot", motion, given.stem)
+        except TooFewPoints:
+            pass
+        if compare:
+            page = folder / f"{given.stem}_comparison.html"
+            write_comparison(page, _comparison(given, after, real, video))
+
+    record, _ = run_job(out, "refine", inputs, {"compare": compare}, write, stem=given.stem)
+    return [out / name for name in record.files], _words(given.angles, after, real)
+
+
+def _of_table(file: Path, markers: Path | None) -> _Given:
+    angles = read_angles_csv(file)
+    if not set(ANGLES) & set(angles.names):
+        raise InputError(file, "holds none of kinefit's joint angles", "make it: kinefit angles")
+    stem = file.stem.removesuffix("_angles_all")
+    if markers is None:
+        return _Given(angles, stem, {"angles": file})
+    held = read_trc(markers)
+    if len(held.timeline) != len(angles.timeline):
+        raise InputError(markers, f"has other frames than {file.name}", "give the markers of it")
+    return _Given(angles, stem, {"angles": file, "markers": markers}, held)
+
+
+def _of_run(folder: Path) -> _Given:
+    """Raises InputError for the folder of anything but a finished run of one camera."""
+    hint = "give the --out folder of kinefit run, of one camera"
+    try:
+        inputs = json.loads((folder / "run.json").read_text("utf-8"))["inputs"]
+        stem = Path(inputs[0]["name"]).stem
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(folder, "is no finished run", hint) from error
+    tables = [folder / "joint_angles" / f"{stem}_angles_{kind}.csv"
+              for kind in ("unrefined", "all")]  # fmt: skip
+    table = next((file for file in tables if file.is_file()), None)
+    if len(inputs) != 1 or table is None:
+        raise InputError(folder, "holds no joint angles of one camera", hint)
+    try:
+        keypoints = load_markers(folder / INTERNAL / "keypoints.npz")
+        rig = read_calibration(folder / INTERNAL / "fitted_cameras.toml").rig
+    except KinefitError as error:
+        raise InputError(folder, f"is incomplete ({error})", hint) from error
+    trc = folder / f"{stem}_final.trc"
+    return _Given(
+        read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_trc(trc),
+        rig.cameras[0], seen_of(keypoints),
+    )  # fmt: skip
+
+
+def _at_times(real: JointAngles, angles: JointAngles) -> JointAngles:
+    """The truth at the frames of `angles`, in their columns; NaN where it has none."""
+    time = angles.timeline.time
+    rows = nearest(real.timeline.time, time)
+    there = np.abs(real.timeline.time[rows] - time) <= _SAME_S
+    degrees = np.full(angles.degrees.shape, np.nan)
+    for i, name in enumerate(angles.names):
+        if name in real.names:
+            degrees[:, i] = np.where(there, real.column(name)[rows], np.nan)
+    return replace(angles, degrees=degrees, sd=None, gimbal=np.zeros(degrees.shape, bool))
+
+
+def _mean(values: FloatArray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _off(a: JointAngles, b: JointAngles, group: str) -> FloatArray:
+    """(T, 3) absolute differences of the three angles of a group."""
+    names = [name for name in group_names(group)[:3] if name in a.names]
+    columns = [difference(a.column(name), b.column(name)) for name in names]
+    return np.abs(np.column_stack(columns)) if columns else np.full((len(a.timeline), 3), np.nan)
+
+
+def _words(before: JointAngles, after: JointAngles, real: JointAngles | None) -> list[str]:
+    moved = np.concatenate([_off(after, before, group) for group in GROUPS], axis=1)
+    said = [f"The angles were moved by {_mean(moved):.1f} degrees on average. That is no accuracy: "
+            "whether they are nearer to the truth, only a comparison with it can say."]  # fmt: skip
+    if real is not None:
+        errors = [_mean(np.concatenate([_off(one, real, group) for group in GROUPS], axis=1))
+                  for one in (before, after)]  # fmt: skip
+        said = [f"Mean absolute error: {errors[0]:.1f} degrees before, {errors[1]:.1f} after."]
+    return said
+
+
+def _comparison(
+    given: _Given, after: JointAngles, real: JointAngles | None, video: Path | None
+) -> Comparison:
+    """At most `_MOST_SHOWN` of the frames."""
+    assert given.markers is not None
+    angles, markers = given.angles, given.markers
+    tables = {"before": angles, "after": after} | ({} if real is None else {"truth": real})
+    count = len(angles.timeline)
+    rows = np.unique(np.linspace(0, count - 1, min(count, _MOST_SHOWN)).round().astype(int))
+    whole = {name: turned_skeleton(markers, angles, one) for name, one in tables.items()}
+    skeletons = {name: xyz[rows] for name, xyz in whole.items()}
+    moved = {group: _off(after, angles, group).max(axis=1)[rows] for group in GROUPS}
+    stills: list[Picture] = []
+    in_image: dict[str, FloatArray] = {}
+    if video is not None and given.camera is not None:
+        stills, scale = _stills(video, angles.timeline.time[rows])
+        in_image = {n: scale * project(given.camera, xyz) for n, xyz in skeletons.items()}
+    return Comparison(
+        given.stem, POINTS, BONES, angles.timeline.time[rows], skeletons,
+        np.column_stack([moved[joint_of_point(name)] for name in POINTS]), stills, in_image,
+        [_table(angles, after, real)], _words(angles, after, real),
+    )  # fmt: skip
+
+
+def _stills(video: Path, moments: FloatArray) -> tuple[list[Picture], float]:
+    """Pictures at these seconds, made small, and by how much; a damaged one is black."""
+    wide, high = Clip(video).probe().size
+    scale = min(1.0, _STILL_PX / max(wide, high))
+    size = (round(wide * scale), round(high * scale))
+    black = np.zeros((size[1], size[0], 3), np.uint8)
+    found = Clip(video).pictures_at(moments, size)
+    return [black if picture is None else picture for picture in found], scale
+
+
+def _table(before: JointAngles, after: JointAngles, real: JointAngles | None) -> Table:
+    heads = ["Joint", "Moved, mean", "Moved, most"]
+    heads += [] if real is None else ["Error before", "Error after"]
+    rows: list[Sequence[Cell]] = []
+    for group in GROUPS:
+        moved = _off(after, before, group)
+        most = float(np.nanmax(moved)) if np.isfinite(moved).any() else float("nan")
+        cells: list[Cell] = [_mean(moved), most]
+        if real is not None:
+            cells += [_mean(_off(before, real, group)), _mean(_off(after, real, group))]
+        rows.append((group.replace("_r", ", right").replace("_l", ", left").capitalize(), *cells))
+    return Table("What was changed", heads, rows, "Degrees, means over the joint's three angles.")
