@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from kinefit.biomech.angles import joint_angles
+from kinefit.biomech.filter import butterworth
 from kinefit.body.load import load_body
+from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.stages.angles import with_deviations
 from kinefit.pipeline.stages.body import keypoints_of
 from kinefit.pipeline.stages.markers import augmented, without_guesses
-from kinefit.types import FloatArray, JointAngles, Markers, Observations
+from kinefit.types import BodyMotion, FloatArray, JointAngles, Markers, Observations
 
 
 def final_markers(
@@ -25,6 +27,12 @@ def final_markers(
     keypoints = keypoints_of(found, observations)
     used = keypoints if config.estimate_missing else without_guesses(keypoints)
     return found, keypoints, *augmented(used, found.draws_m, config)
+
+
+def body_angles(motion: BodyMotion, config: RunConfig) -> JointAngles:
+    """Joint angles of the markers that a laboratory would stick onto the fitted body."""
+    body = load_body(config.body, config.gender, child=config.child)
+    return joint_angles(butterworth(mesh_markers(body, motion), config.cutoff_hz))
 
 
 def angles_of(

@@ -96,7 +96,8 @@ PLAN: tuple[Stage, ...] = (
     ),
     Stage(
         "angles", angles.angles, ("fit", "markers", "lifted"),
-        ("camera_pof", "pof_model", "pof_signs", "joint_refinement", "main_refiner"),
+        ("camera_pof", "pof_model", "pof_signs", "joint_refinement", "main_refiner",
+         *_BODY, "cutoff_hz"),
         "joint angles, OpenSim motion",
         when=lambda job: _filmed(job) and job.config.compute_all_joint_angles,
     ),

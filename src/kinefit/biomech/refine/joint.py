@@ -15,6 +15,8 @@ from kinefit.biomech.angles import GROUPS
 from kinefit.biomech.refine.table import (
     CHANNELS,
     FUSED_CHANNELS,
+    OFFSETS,
+    REFINED,
     make_fused_inputs,
     make_inputs,
     near_turning,
@@ -90,35 +92,44 @@ class MainRefiner:
     joint: JointRefiner = JointRefiner()
 
     def refine(
-        self, angles: JointAngles, lifted: JointAngles, visibility: FloatArray | None = None
-    ) -> JointAngles:
-        """`angles` with what is made of all four.
+        self, angles: JointAngles, lifted: JointAngles, body: JointAngles,
+        visibility: FloatArray | None = None,
+    ) -> JointAngles:  # fmt: skip
+        """`angles` with what is made of all of `SOURCES`.
 
-        lifted: of the same frames, with a network for depth, in the same world. visibility: see
-        `JointRefiner.refine`.
+        lifted, body: of the same frames in the same world, with a network for depth, and of markers
+        on the fitted body. visibility: see `JointRefiner.refine`.
 
         Raises InvalidData for tables of other frames, and a visibility of another shape.
         """
-        if len(lifted.timeline) != len(angles.timeline):
-            raise InvalidData("The two tables of joint angles have different frames.")
+        tables = (angles, lifted, body)
+        if len({len(table.timeline) for table in tables}) > 1:
+            raise InvalidData("The tables of joint angles have different frames.")
         seen = _visibility(visibility, angles)
-        both = [values_of(angles), values_of(lifted)]
-        values, sd = [v for v, _ in both], [s for _, s in both]
+        values, sd = (list(part) for part in zip(*map(values_of, tables), strict=True))
+        values[2] = values[2] + OFFSETS
         return _refined(angles, values, sd, seen, self._corrections)
 
     def _corrections(
         self, values: Sequence[FloatArray], sd: Sequence[FloatArray], seen: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        tables, spreads = list(values), list(sd)
-        for table, spread in zip(values, sd, strict=True):
-            correction, left = self.joint.answers(make_inputs(table, spread, seen))
-            tables.append(table + correction)
-            spreads.append(left)
-        return self._network.answers(make_fused_inputs(tables, spreads, seen))
+        return self._network.answers(fused_inputs(self.joint, values, sd, seen))
 
     @cached_property
     def _network(self) -> _Network:
         return _Network(self.weights, "refine_main", FUSED_CHANNELS)
+
+
+def fused_inputs(
+    joint: JointRefiner, values: Sequence[FloatArray], sd: Sequence[FloatArray], seen: FloatArray
+) -> FloatArray:
+    """What the main network sees of windows of the first three of `SOURCES` (B, WINDOW, 12, 3)."""
+    tables, spreads = list(values), list(sd)
+    for table, spread in zip(values[:2], sd[:2], strict=True):
+        correction, left = joint.answers(make_inputs(table, spread, seen))
+        tables.append(table + np.where(REFINED, correction, 0.0))
+        spreads.append(left)
+    return make_fused_inputs(tables, spreads, seen)
 
 
 _Corrections = Callable[
@@ -146,7 +157,7 @@ def _refined(
         parts.append(_of_part(angles.timeline.time[rows], some, spreads, seen[rows], ask))
     correction, left = (np.concatenate(both) for both in zip(*parts, strict=True))
     known = np.isfinite(values[0]).all(axis=-1, keepdims=True)
-    change = known & ~near_turning(values[0])
+    change = known & ~near_turning(values[0]) & REFINED
     out = values[0] + np.where(change, correction, 0.0)
     return with_values(angles, out, np.where(change, left, sd[0]))
 

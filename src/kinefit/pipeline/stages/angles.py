@@ -13,6 +13,7 @@ from kinefit.biomech.angles.intervals import deviations, setup_of
 from kinefit.biomech.refine import JointRefiner, MainRefiner
 from kinefit.biomech.refine.table import difference, seen_of
 from kinefit.io.atomic import write_json
+from kinefit.io.body_npz import read_motion
 from kinefit.io.mot import write_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv, write_angles_csv
@@ -51,10 +52,13 @@ def lifted(context: Context) -> None:
 
 def _refined(context: Context, angles: JointAngles) -> JointAngles:
     """Corrected by a network; what they were is written beside the result."""
+    from kinefit.pipeline.in_memory import body_angles
+
     seen = seen_of(load_markers(context.read_internal("keypoints.npz")))
     if context.config.main_refiner:
         other = load_angles(context.read_internal("angles_lifted.npz"))
-        found = MainRefiner().refine(angles, other, seen)
+        body = body_angles(read_motion(context.read_user("_body.npz")), context.config)
+        found = MainRefiner().refine(angles, other, body, seen)
     else:
         found = JointRefiner().refine(angles, seen)
     moved = np.abs(difference(found.degrees, angles.degrees))

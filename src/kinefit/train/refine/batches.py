@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS
-from kinefit.biomech.refine.table import difference, mirrored, near_turning, twins
+from kinefit.biomech.refine.table import OFFSETS, REFINED, difference, mirrored, near_turning, twins
 from kinefit.lift.windows import WINDOW
 from kinefit.train.refine.clips import AngleClips
 from kinefit.types import BoolArray, FloatArray, IntArray
@@ -19,17 +19,16 @@ _SIDED = np.array([i for i, g in enumerate(GROUPS) if g[-2:] in ("_r", "_l")])
 
 @dataclass(eq=False)
 class Windows:
-    """B windows: the arrays of `AngleClips` that are of frames, (B, T, 12, 3), (B, T, 12)."""
+    """B windows: arrays of `AngleClips`, (B, T, 12, 3), (B, T, 12). true, body: as the augmenter's
+    markers would say it."""
 
     given: FloatArray
     given_sd: FloatArray
     lifted: FloatArray
     lifted_sd: FloatArray
+    body: FloatArray
     true: FloatArray
     seen: FloatArray
-
-    def tables(self) -> tuple[FloatArray, FloatArray]:
-        return self.given, self.lifted
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class Disturbance:
 
 NONE = Disturbance((1, 1), (1, 1), 0, 0, 0, 0, 0, 0, 0)
 _EXACT_DEG = 2.0
+_TABLES = ("given", "lifted", "body", "true")
 
 
 def draw(data: AngleClips, rng: np.random.Generator, clips: IntArray, how: Disturbance) -> Windows:
@@ -69,16 +69,20 @@ def draw(data: AngleClips, rng: np.random.Generator, clips: IntArray, how: Distu
     there = (np.rint(at) <= last) & ~_edges(rng, B, how.edge)
     rows = data.start[clips][:, None] + np.minimum(np.rint(at).astype(np.int64), last)
     found = Windows(**{f.name: np.array(getattr(data, f.name)[rows]) for f in fields(Windows)})
-    for name in ("given", "lifted", "true"):
+    for name in _TABLES:
         getattr(found, name)[~there] = np.nan
+    found.true += OFFSETS
+    found.body += OFFSETS
     _disturb(rng, found, how)
     return found
 
 
 def target_of(window: Windows, given: FloatArray) -> FloatArray:
-    """(B, T, 12, 3) degrees from `given` to the truth; NaN where unknown or near a turn."""
+    """(B, T, 12, 3) degrees from `given` to the truth; NaN where unknown, near a turn, or not to be
+    refined."""
     off = difference(window.true, given)
-    return np.where(near_turning(given) | near_turning(window.true), np.nan, off)
+    unlearned = near_turning(given) | near_turning(window.true) | ~REFINED
+    return np.where(unlearned, np.nan, off)
 
 
 def with_mirrored(window: Windows) -> Windows:
@@ -87,7 +91,7 @@ def with_mirrored(window: Windows) -> Windows:
     for field in fields(Windows):
         values = getattr(window, field.name)
         other = twins(values, field.name == "seen")
-        if field.name in ("given", "lifted", "true"):
+        if field.name in _TABLES:
             other = mirrored(values)
         out[field.name] = np.concatenate([values, other])
     return Windows(**out)
@@ -110,7 +114,7 @@ def _stretch(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> Bool
 
 
 def _disturb(rng: np.random.Generator, window: Windows, how: Disturbance) -> None:
-    """Changes the two tables and their deviations in place, alike where errors are common."""
+    """Changes the tables and their deviations in place, alike where errors are common."""
     B = len(window.true)
     strength = rng.uniform(*how.strength, (B, 1, 1, 1))
     bias = how.bias * rng.normal(size=(B, 1, _J, 3))
@@ -121,7 +125,8 @@ def _disturb(rng: np.random.Generator, window: Windows, how: Disturbance) -> Non
     legs = rng.random(B) < 0.5
     missing = _stretch(rng, (B, _J), how.missing).transpose(0, 2, 1)
     no_sd = rng.random(B) < how.no_sd
-    for table, sd in ((window.given, window.given_sd), (window.lifted, window.lifted_sd)):
+    spreads = window.given_sd, window.lifted_sd, np.zeros_like(window.given_sd)
+    for table, sd in zip((window.given, window.lifted, window.body), spreads, strict=True):
         error = difference(table, window.true)
         known = np.isfinite(error)
         table[...] = np.where(known, window.true + strength * error + bias, table)

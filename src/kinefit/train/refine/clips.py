@@ -23,15 +23,17 @@ class AngleClips:
     where unknown.
 
     given, lifted: of runs without and with a network for depth; given_sd, lifted_sd: the deviations
-    that they state. true: NaN, too, where the angles are near a singularity. seen: (N, 12) share of
-    each joint's keypoints that were seen. swapped: (N,) 1 where the detector exchanged left and
-    right. length: (S,) frames. kind: (S,) index in `KINDS`.
+    that they state. body: of markers on the body of the first. true: of those on the true body;
+    NaN, too, near a singularity. seen: (N, 12) share of each joint's keypoints that were seen.
+    swapped: (N,) 1 where the detector exchanged left and right. length: (S,) frames. kind: (S,)
+    index in `KINDS`.
     """
 
     given: FloatArray
     given_sd: FloatArray
     lifted: FloatArray
     lifted_sd: FloatArray
+    body: FloatArray
     true: FloatArray
     seen: FloatArray
     swapped: FloatArray
@@ -83,7 +85,7 @@ class AngleClips:
 KINDS = ("rendered", "drawn", "converted")
 _J = len(GROUPS)
 _OF_FRAMES: Mapping[str, tuple[int, ...]] = {
-    **dict.fromkeys(("given", "given_sd", "lifted", "lifted_sd", "true"), (_J, 3)),
+    **dict.fromkeys(("given", "given_sd", "lifted", "lifted_sd", "body", "true"), (_J, 3)),
     "seen": (_J,), "swapped": (),
 }  # fmt: skip
 _NAMES = tuple(field.name for field in fields(AngleClips))

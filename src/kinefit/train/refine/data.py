@@ -23,7 +23,7 @@ from kinefit.metric import observe_camera
 from kinefit.metric.placement import tilt_and_roll
 from kinefit.pipeline.config import run_config
 from kinefit.pipeline.context import Progress
-from kinefit.pipeline.in_memory import angles_of
+from kinefit.pipeline.in_memory import angles_of, body_angles
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.pairs import read_pair_shard
@@ -181,6 +181,7 @@ def angle_clip(filmed: Filmed, rng: np.random.Generator, kind: str) -> AngleClip
         columns[name], columns[f"{name}_sd"] = (v[rows] for v in values_of(found))
     return AngleClips(
         **columns,
+        body=values_of(body_angles(fit.motion, config))[0][rows],
         true=_truth(filmed.angles(fit.rig.cameras[0].R), angles)[rows],
         seen=seen_of(keypoints)[rows],
         swapped=filmed.swapped[rows],

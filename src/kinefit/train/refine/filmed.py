@@ -63,7 +63,7 @@ class Filmed:
         heading = np.arctan2(off[0, 2] - off[2, 0], off[0, 0] + off[2, 2])
         c, s = np.cos(heading), np.sin(heading)
         turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-        world = np.einsum("ij,tkj,tnk->tni", turn, np.swapaxes(self.R, -1, -2), self.markers)
+        world = np.einsum("ij,tjk,tnk->tni", turn, np.swapaxes(self.R, -1, -2), self.markers)
         return joint_angles(Markers(self.track.image.timeline, LABORATORY, world))
 
 

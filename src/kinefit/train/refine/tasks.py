@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinefit.biomech.refine.joint import JointRefiner
+from kinefit.biomech.refine.joint import JointRefiner, fused_inputs
 from kinefit.biomech.refine.table import (
     MIRROR_SIGNS,
     TWIN,
-    make_fused_inputs,
     make_inputs,
 )
 from kinefit.train.refine.batches import NONE, Disturbance, Windows, draw, target_of, with_mirrored
@@ -108,12 +107,10 @@ class Fusing(Refining):
         return self._inputs(with_mirrored(draw(self.data, rng, clips, self.disturbance)))
 
     def _inputs(self, window: Windows) -> dict[str, Any]:
-        tables, spreads = list(window.tables()), [window.given_sd, window.lifted_sd]
-        for table, sd in zip(window.tables(), tuple(spreads), strict=True):
-            correction, left = self.joint.answers(make_inputs(table, sd, window.seen))
-            tables.append(table + correction)
-            spreads.append(left)
-        inputs = make_fused_inputs(tables, spreads, window.seen)
+        none = np.full_like(window.given_sd, np.nan)
+        tables = window.given, window.lifted, window.body
+        spreads = window.given_sd, window.lifted_sd, none
+        inputs = fused_inputs(self.joint, tables, spreads, window.seen)
         return {
             "inputs": inputs.astype(np.float32),
             **_known(target_of(window, window.given)),
