@@ -11,22 +11,7 @@ from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.stages.angles import with_deviations
 from kinefit.pipeline.stages.body import keypoints_of
 from kinefit.pipeline.stages.markers import augmented, without_guesses
-from kinefit.types import BodyMotion, FloatArray, JointAngles, Markers, Observations
-
-
-def final_markers(
-    observations: Observations, config: RunConfig
-) -> tuple[ClipFit, Markers, Markers, dict[str, FloatArray]]:
-    """The fit, its keypoints, the 65 markers, and the spread of joint angles over probable bodies.
-
-    Raises as the stages fit and markers do.
-    """
-    body = load_body(config.body, config.gender, child=config.child)
-    options = ClipOptions(head=config.head, hold_feet=config.hold_feet)
-    found = fit_clip(body, observations, options)
-    keypoints = keypoints_of(found, observations)
-    used = keypoints if config.estimate_missing else without_guesses(keypoints)
-    return found, keypoints, *augmented(used, found.draws_m, config)
+from kinefit.types import BodyMotion, JointAngles, Markers, Observations
 
 
 def body_angles(motion: BodyMotion, config: RunConfig) -> JointAngles:
@@ -45,6 +30,11 @@ def angles_of(
 
     Raises as the stages fit, markers and angles do.
     """
-    found, keypoints, markers, spread = final_markers(observations, config)
+    body = load_body(config.body, config.gender, child=config.child)
+    options = ClipOptions(head=config.head, hold_feet=config.hold_feet)
+    found = fit_clip(body, observations, options)
+    keypoints = keypoints_of(found, observations)
+    used = keypoints if config.estimate_missing else without_guesses(keypoints)
+    markers, spread = augmented(used, found.draws_m, config)
     cameras = max(len(found.rig.cameras), 1)
     return with_deviations(joint_angles(markers), spread, cameras, lifter), keypoints, found

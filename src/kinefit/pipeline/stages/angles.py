@@ -46,7 +46,10 @@ def lifted(context: Context) -> None:
     from kinefit.pipeline.in_memory import angles_of  # which is made of stages
 
     observations = load_observations(context.read_internal("observations_lifted.npz"))
-    found, _, _ = angles_of(observations, context.config, POF_MODEL)
+    try:
+        found, _, _ = angles_of(observations, context.config, POF_MODEL)
+    except MissingMarkers:  # as in the stage angles, which then makes nothing of it either
+        return
     save_angles(context.internal("angles_lifted.npz"), found)
 
 

@@ -112,7 +112,7 @@ def _data(
         markers=written.final,
         several_cameras=job.kind != "video",
         people=_people(context, written.world),
-        assumed=[*time_notes(written.clips), *written.world["notes"]],
+        assumed=[*time_notes(written.clips), *written.world["notes"], *_refinement(context)],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
             *_triangulation_table(written.world.get("cameras", [])),
@@ -121,6 +121,18 @@ def _data(
         parameters=job.config.model_dump(mode="json", include=set(OPTIONS)),
         versions=versions(),
     )
+
+
+def _refinement(context: Context) -> list[str]:
+    """What was done to the joint angles, where a network corrected them."""
+    if not context.has_internal("refinement.json"):
+        return []
+    facts = json.loads(context.read_internal("refinement.json").read_text("utf-8"))
+    return [
+        f"Joint angles were corrected by a network ({facts['network']}): moved by "
+        f"{facts['moved_deg']:.1f} degrees on average. The body and the markers are as they were "
+        "fitted; the angles before are in the table whose name ends in _unrefined."
+    ]
 
 
 _MOST_PEOPLE = 8  # that the page shows

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from kinefit.biomech.angles import joint_angles
 from kinefit.body.anny import load_anny
+from kinefit.fit.mesh_markers import mesh_markers
+from kinefit.fit.recipes.clip import fit_clip
 from kinefit.lift.inputs import POINTS
-from kinefit.pipeline.config import run_config
-from kinefit.pipeline.in_memory import final_markers
 from kinefit.skeletons import skeleton
 from kinefit.synth.pair_clips import clip_track, clips_of
 from kinefit.synth.subjects import stature
@@ -36,7 +36,6 @@ _BLAZE = skeleton("blazepose33").points
 _COLUMNS = [_BLAZE.index(name) for name in POINTS]
 _POINT_SD_M = 0.01  # of points that a data set calls true
 _FEWEST = 30  # frames of a clip that is worth a fit
-_ANY_STATURE_M = 1.7  # the augmenter's, which turns with the true one
 _MASS_INDEX = 22.0  # kg per square metre of a person whose mass is not known
 
 
@@ -103,12 +102,11 @@ def _track(detected: FloatArray, K: FloatArray, rate_hz: float) -> PoseTrack:
 
 
 def of_converted(rows: Mapping[str, NDArray[Any]]) -> Iterator[Filmed]:
-    """Clips of a shard of `kinefit train convert --videos`. Their true angles are those of the body
-    that fits their true points, through the same augmenter: what kinefit would say had it seen
-    them all. Feet are not among the points, and ankles are unknown."""
+    """Clips of a shard of `kinefit train convert --videos`. Their true angles are those of markers
+    on the body that fits their true points. Feet are not among these, and ankles are unknown."""
     for part in parts(rows):
         clip, R = converted_clip(part, detected=True), part["camera_R"].astype(np.float64)
-        found = np.isfinite(clip.detected[..., 3]).any(axis=1)
+        found = np.isfinite(clip.detected[..., [0, 3]]).all(axis=-1).any(axis=1)
         if found.sum() < _FEWEST or len(part["frame"]) < _FEWEST:
             continue
         rate = float(clip.rate[0])
@@ -133,11 +131,10 @@ def _fitted(timeline: Timeline, xyz: FloatArray) -> tuple[FloatArray, float]:
     seen = Observations(
         timeline, CameraRig(()), names, np.empty((*none.shape, 2)), none, xyz, covariance
     )
-    config = run_config({"height": _ANY_STATURE_M, "estimate_missing": True, "export": ""})
-    found, _, final, _ = final_markers(seen, config)
-    markers = final.select(LABORATORY).xyz.copy()
+    motion = fit_clip(body, seen).motion
+    markers = mesh_markers(body, motion).select(LABORATORY).xyz.copy()
     markers[:, [i for i, name in enumerate(LABORATORY) if _of_foot(name)]] = np.nan
-    return markers, stature(body, found.motion.shape)
+    return markers, stature(body, motion.shape)
 
 
 def _of_foot(name: str) -> bool:
