@@ -29,6 +29,7 @@ from kinefit.types import (
     Observations,
     PoseTrack,
     Timeline,
+    all_finite,
 )
 
 LABORATORY = skeleton("augmented43").points
@@ -106,8 +107,7 @@ def of_converted(rows: Mapping[str, NDArray[Any]]) -> Iterator[Filmed]:
     on the body that fits their true points. Feet are not among these, and ankles are unknown."""
     for part in parts(rows):
         clip, R = converted_clip(part, detected=True), part["camera_R"].astype(np.float64)
-        found = np.isfinite(clip.detected[..., [0, 3]]).all(axis=-1).any(axis=1)
-        if found.sum() < _FEWEST or len(part["frame"]) < _FEWEST:
+        if all_finite(clip.detected).any(axis=1).sum() < _FEWEST:
             continue
         rate = float(clip.rate[0])
         markers, tall = _fitted(Timeline.regular(len(R), rate), _to_world(R, part["xyz"]))
