@@ -1,12 +1,12 @@
 """What refiners of joint angles are worth: errors before and after on clips with known truth.
 
     python -m benchmarks.refine HELD [--joint FILE] [--main FILE]
-    python -m benchmarks.refine poses MOTION.npz     what they do to poses that bodies can, and cannot
+    python -m benchmarks.refine poses MOTION.npz    poses that bodies take, and that none does
 
-HELD: a folder of `kinefit train data angles`, of subjects that nothing was trained on. Degrees: mean
-absolute error of the 32 angles that are refined, against the truth as the augmenter's markers would
-say it (`kinefit.biomech.refine.table.OFFSETS`); "constant" takes only the mean error of HELD itself
-away, which no user can, and is what a refiner that learned nothing but constants could reach.
+HELD: a folder of `kinefit train data angles`, of subjects that nothing was trained on. Degrees:
+mean absolute error of the 32 angles that are refined, against the truth as the augmenter's markers
+would say it (`kinefit.biomech.refine.table.OFFSETS`); "constant" takes the mean error of HELD
+itself away, which no user can: what a refiner that learned nothing but constants could reach.
 """
 
 from __future__ import annotations
@@ -57,10 +57,8 @@ def refined(
     seconds = dict.fromkeys(found, 0.0)
     for i in range(len(data)):
         rows = slice(data.start[i], data.start[i + 1])
-        given, lifted = (
-            table(getattr(data, n)[rows], getattr(data, f"{n}_sd")[rows])
-            for n in ("given", "lifted")
-        )
+        given = table(data.given[rows], data.given_sd[rows])
+        lifted = table(data.lifted[rows], data.lifted_sd[rows])
         body, seen = table(data.body[rows], None), data.seen[rows]
         for name in found:
             began = time.process_time()
