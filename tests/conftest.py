@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from kinefit.api import demo_views
+# The workers are as many as the cores: their threads would wait for one another. Said before
+# anything loads NumPy.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+from kinefit.api import demo_views  # noqa: E402
 
 
 @pytest.fixture(scope="session")

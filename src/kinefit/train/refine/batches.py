@@ -46,7 +46,7 @@ class Disturbance:
     speed: tuple[float, float] = (0.7, 1.18)
     strength: tuple[float, float] = (0.6, 1.4)
     bias: float = 2.0
-    far: float = 0.25
+    far: float = 0.5
     swap: float = 0.08
     exact: float = 0.12
     no_sd: float = 0.15

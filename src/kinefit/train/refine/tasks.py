@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ WEIGHTS = {"likelihood": 1.0, "reconstruction": 1.0, "symmetry": 0.1, "size": 0.
 _DEGREES = 10.0
 _TOGETHER = 64
 INSIDE = 1.96
+_FAR_WEIGHT = 0.2  # in what is judged: of windows in which angles are far off
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Refining:
     data: AngleClips
     held_out: AngleClips
     disturbance: Disturbance = field(default_factory=Disturbance)
-    judged_by = "after"
+    judged_by = "judged"
 
     def network(self) -> nn.Module:
         return JointNetwork()
@@ -71,8 +72,10 @@ class Refining:
         return {**parts, "total": total}
 
     def judge(self, network: nn.Module) -> dict[str, float]:
-        said = answers_of(network, self._fixed["inputs"])
-        return scores(said, self._fixed["target"], self._fixed["known"])
+        found = [scores(answers_of(network, one["inputs"]), one["target"], one["known"])
+                 for one in (self._fixed, self._far)]  # fmt: skip
+        far = {f"far_{name}": found[1][name] for name in ("before", "after")}
+        return {**found[0], **far, "judged": found[0]["after"] + _FAR_WEIGHT * far["far_after"]}
 
     def _inputs(self, window: Windows) -> dict[str, Any]:
         return {
@@ -86,8 +89,15 @@ class Refining:
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
+        return self._drawn(NONE)
+
+    @cached_property
+    def _far(self) -> dict[str, Any]:
+        return self._drawn(replace(NONE, far=1.0))
+
+    def _drawn(self, how: Disturbance) -> dict[str, Any]:
         rng, clips = np.random.default_rng(0), np.arange(len(self.held_out))
-        return self._inputs(draw(self.held_out, rng, clips, NONE))
+        return self._inputs(draw(self.held_out, rng, clips, how))
 
 
 @dataclass(frozen=True, eq=False)

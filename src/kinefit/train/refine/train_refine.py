@@ -40,15 +40,7 @@ def train_refine(
         task: Refining = Refining(clips, judged_on)
     else:
         task = Fusing(clips, judged_on, joint=JointRefiner(joint))
-    how = Training(
-        model=model,
-        steps=steps,
-        batch=batch,
-        rate=rate,
-        seed=seed,
-        check=_CHECK,
-        patience=_PATIENCE,
-    )
+    how = Training(model, steps, batch, rate, _WARM_UP, seed=seed, check=_CHECK, patience=_PATIENCE)
     scores = train(
         out, task, how, progress=progress,
         made_of=sha256_json([clips.fingerprint(), judged_on.fingerprint()]),
@@ -63,4 +55,5 @@ def train_refine(
     return file
 
 
+_WARM_UP = 100
 _CHECK, _PATIENCE = 200, 10  # steps; a check takes as long as some twenty of them
