@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from kinefit.api import demo_views  # noqa: E402
+from kinefit.api import demo_views
 
 
 @pytest.fixture(scope="session")
