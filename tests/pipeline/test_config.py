@@ -20,7 +20,6 @@ BODY = {"height": 1.78, "mass": 75}
         ({**BODY, "detector": "openpose"}, "needs keypoints"),
         ({**BODY, "keypoints": "x.json"}, "reads the video"),
         ({**BODY, "colour": "red"}, "--colour"),
-        ({**BODY, "joint_refinement": True}, "needs a trained network"),
         ({**BODY, "camera_pof": False, "pof_model": "mine.onnx"}, "need camera_pof"),
         ({**BODY, "camera_pof": False, "pof_signs": True}, "need camera_pof"),
         ({**BODY, "camera_pof": True, "calibration": "c.toml"}, "is for one camera"),

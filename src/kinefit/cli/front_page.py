@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "run": "Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
+    "refine": "Joint angles corrected by a network that has seen how those of one camera err.",
     "augment": "Add the 43 LSTM markers to a TRC file, of this or another program.",
     "version": "Print the version.",
     "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",
@@ -26,7 +27,7 @@ COMMANDS: dict[str, str] = {
     "fit": "Fit a body: Anny, or one from your own files.",
     "export": "Fitted motion and bodies for other programs.",
     "synth": "Render video of people with known ground truth, and training data from it.",
-    "train": "Train networks that lift; training data from data sets of your own.",
+    "train": "Train networks that lift or refine; training data from data sets of your own.",
 }
 
 

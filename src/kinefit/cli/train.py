@@ -1,4 +1,4 @@
-"""`kinefit train`: networks that lift, and what they are trained on."""
+"""`kinefit train`: networks that lift or refine, and what they are trained on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from kinefit.train.convert.rows import Conversion
 
 train = typer.Typer(
-    no_args_is_help=True, help="Train networks that lift; training data from data sets of your own."
+    no_args_is_help=True,
+    help="Train networks that lift or refine; training data from data sets of your own.",
 )
 convert = typer.Typer(
     no_args_is_help=True,

@@ -63,6 +63,14 @@ def read_needed(
     return arrays
 
 
+def is_of_key(path: Path, key: str) -> bool:
+    """Whether a `.npz` file is there whose array "key" says so: of the same inputs and code."""
+    try:
+        return str(read_npz(path, only=("key",))["key"]) == key
+    except (InputError, KeyError):
+        return False
+
+
 def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
     with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:

@@ -28,7 +28,7 @@ from kinefit.detect.embedded import PictureDetector
 from kinefit.detect.follow import Follower, Networks
 from kinefit.fit.mesh_markers import laboratory_markers
 from kinefit.geometry.projection import to_camera
-from kinefit.io.arrays import read_npz
+from kinefit.io.arrays import is_of_key, read_npz
 from kinefit.io.atomic import atomic_path
 from kinefit.io.video import VideoFrame
 from kinefit.pipeline.context import Progress
@@ -129,13 +129,6 @@ class Shard:
     path: Path
     key: str
 
-    def is_done(self) -> bool:
-        """Whether the file is there, made by the same options and code."""
-        try:
-            return str(read_npz(self.path, only=("key",))["key"]) == self.key
-        except (InputError, KeyError):
-            return False
-
 
 def make_pairs(
     out: Path,
@@ -156,7 +149,7 @@ def make_pairs(
     key = sha256_json({**chosen, "code": code_version()})
     count = -(-options.count // (options.views * options.frames if options.consecutive else _ROWS))
     shards = [Shard(i, out / f"pairs_{i:05d}.npz", key) for i in range(count)]
-    missing = [shard for shard in shards if not shard.is_done()]
+    missing = [shard for shard in shards if not is_of_key(shard.path, shard.key)]
     done = count - len(missing)
     progress("shards", done, count)
     for _ in _made(missing, options, processes or os.cpu_count() or 1):

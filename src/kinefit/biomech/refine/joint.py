@@ -51,7 +51,7 @@ class JointRefiner:
     Raises InputError for a file that is no such network.
     """
 
-    weights: Path | None = None
+    weights: str | Path | None = None
 
     def refine(self, angles: JointAngles, visibility: FloatArray | None = None) -> JointAngles:
         """The same table with corrected angles, and the deviations that the network states.
@@ -88,7 +88,7 @@ class MainRefiner:
     weights: as of `JointRefiner`. joint: the refiner that it was trained with.
     """
 
-    weights: Path | None = None
+    weights: str | Path | None = None
     joint: JointRefiner = JointRefiner()
 
     def refine(
@@ -184,9 +184,9 @@ def _of_part(
 class _Network:
     """An ONNX file: `inputs` (B, WINDOW, 12, C) to `correction` and `log_sd` (B, WINDOW, 12, 3)."""
 
-    def __init__(self, weights: Path | None, shipped: str, channels: int) -> None:
+    def __init__(self, weights: str | Path | None, shipped: str, channels: int) -> None:
         source = files("kinefit") / "weights" / f"{shipped}.onnx"
-        content = source.read_bytes() if weights is None else read_bytes(weights, _MOST_BYTES)
+        content = source.read_bytes() if weights is None else read_bytes(Path(weights), _MOST_BYTES)
         name = shipped if weights is None else weights
         options = ort.SessionOptions()
         options.log_severity_level = 3

@@ -125,7 +125,7 @@ def window(
     """Windows that begin at frames `first` (B,) of clips and take `speed` (B,) frames a step."""
     at = first[:, None] + speed[:, None] * np.arange(WINDOW)
     last = data.lengths[clips][:, None] - 1
-    there = (at <= last + _ROUNDING) & ~_edges(rng, len(clips), how.edge)
+    there = (at <= last + _ROUNDING) & ~edges(rng, len(clips), how.edge)
     at = np.clip(at, 0, last)
     low = np.floor(at).astype(np.int64)
     share = at - low
@@ -173,7 +173,7 @@ def _stretch(rng: np.random.Generator, B: int, p: float, low: int, high: int) ->
     return np.asarray(run & (rng.random(B) < p)[:, None])
 
 
-def _edges(rng: np.random.Generator, B: int, p: float) -> BoolArray:
+def edges(rng: np.random.Generator, B: int, p: float) -> BoolArray:
     """(B, T) True at one end of a window, up to half of it, with probability p."""
     beyond = rng.integers(1, WINDOW // 2, B)
     t = np.arange(WINDOW)

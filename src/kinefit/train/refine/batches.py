@@ -9,6 +9,7 @@ import numpy as np
 from kinefit.biomech.angles import GROUPS
 from kinefit.biomech.refine.table import OFFSETS, REFINED, difference, mirrored, near_turning, twins
 from kinefit.lift.windows import WINDOW
+from kinefit.train.lift.batches import edges
 from kinefit.train.refine.clips import AngleClips
 from kinefit.types import BoolArray, FloatArray, IntArray
 
@@ -66,7 +67,7 @@ def draw(data: AngleClips, rng: np.random.Generator, clips: IntArray, how: Distu
     spare = np.maximum(data.length[clips] - 1 - speed * (WINDOW - 1), 0)
     at = (rng.random(B) * spare)[:, None] + speed[:, None] * np.arange(WINDOW)
     last = data.length[clips][:, None] - 1
-    there = (np.rint(at) <= last) & ~_edges(rng, B, how.edge)
+    there = (np.rint(at) <= last) & ~edges(rng, B, how.edge)
     rows = data.start[clips][:, None] + np.minimum(np.rint(at).astype(np.int64), last)
     found = Windows(**{f.name: np.array(getattr(data, f.name)[rows]) for f in fields(Windows)})
     for name in _TABLES:
@@ -95,14 +96,6 @@ def with_mirrored(window: Windows) -> Windows:
             other = mirrored(values)
         out[field.name] = np.concatenate([values, other])
     return Windows(**out)
-
-
-def _edges(rng: np.random.Generator, B: int, p: float) -> BoolArray:
-    """(B, T) True at one end of a window, up to half of it, with probability p."""
-    beyond, late = rng.integers(1, WINDOW // 2, B)[:, None], rng.random(B)[:, None] < 0.5
-    t = np.arange(WINDOW)
-    run = np.where(late, t >= WINDOW - beyond, t < beyond)
-    return np.asarray(run & (rng.random(B) < p)[:, None])
 
 
 def _stretch(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> BoolArray:

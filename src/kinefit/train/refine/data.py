@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from kinefit.biomech.refine.table import ANGLES, seen_of, values_of
 from kinefit.body.anny import load_anny
-from kinefit.io.arrays import read_npz
+from kinefit.io.arrays import is_of_key
 from kinefit.io.atomic import atomic_path
 from kinefit.lift import load_lifter
 from kinefit.lift.windows import grid_times, nearest
@@ -53,12 +53,6 @@ class Shard:
     number: int
     key: str
 
-    def is_done(self) -> bool:
-        try:
-            return str(read_npz(self.path, only=("key",))["key"]) == self.key
-        except (InputError, KeyError):
-            return False
-
 
 def make_angle_data(
     out: Path, folders: Sequence[Path], drawing: Drawing, *, processes: int | None = None,
@@ -76,7 +70,7 @@ def make_angle_data(
     rendered = [folder for folder in folders if holds_pairs(folder)]
     shards = list(_shards(out, folders, drawing))
     out.mkdir(parents=True, exist_ok=True)
-    missing = [shard for shard in shards if not shard.is_done()]
+    missing = [shard for shard in shards if not is_of_key(shard.path, shard.key)]
     done = len(shards) - len(missing)
     progress("clips", done, len(shards))
     if not missing:
