@@ -98,7 +98,8 @@ def test_the_page_shows_both_skeletons_on_the_video_and_the_truth(refined: Path)
     inside = np.array(data["inImage"]["before"], float)
     assert (inside > -50).all()
     assert "Mean absolute error: 2.0 degrees before" in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
 
 
 def test_the_command_of_a_table_needs_markers_for_a_page(plain: Path, tmp_path: Path) -> None:
