@@ -17,6 +17,7 @@ from kinefit.biomech.refine.table import (
     FUSED_CHANNELS,
     OFFSETS,
     REFINED,
+    STATED,
     make_fused_inputs,
     make_inputs,
     near_turning,
@@ -159,7 +160,7 @@ def _refined(
     known = np.isfinite(values[0]).all(axis=-1, keepdims=True)
     change = known & ~near_turning(values[0]) & REFINED
     out = values[0] + np.where(change, correction, 0.0)
-    return with_values(angles, out, np.where(change, left, sd[0]))
+    return with_values(angles, out, np.where(change, np.where(STATED, left, np.nan), sd[0]))
 
 
 def _of_part(
