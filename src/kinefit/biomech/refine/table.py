@@ -59,8 +59,8 @@ OFFSETS = np.array([_OFFSETS[group.partition("_")[0]] for group in GROUPS])
 # forearm's turn is unknown, and the augmenter's is 28 to 38 degrees from it.
 REFINED = np.array([[True, not g.startswith("elbow"), not g.startswith("elbow")] for g in GROUPS])
 """(12, 3) which angles are refined."""
-# On clips that nothing was trained or stopped by, 91 to 97 % of the errors of every kind of angle lie
-# within 1.96 of the deviations that the networks state, but for bending and side bending of the
+# On clips that nothing was trained or stopped by, 91 to 97 % of the errors of each kind of angle
+# lie within 1.96 of the deviations that the networks state, but for bending and side bending of the
 # trunk (99.6 and 86 %), and abduction of the knee (98).
 _UNSTATED = {"knee_r_abd", "knee_l_abd", "trunk_flex", "trunk_abd"}
 STATED = np.array([name not in _UNSTATED for name in ANGLES]).reshape(-1, 3)
