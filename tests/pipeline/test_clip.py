@@ -146,7 +146,7 @@ def test_points_of_a_file_are_those_of_the_part(
         for i in range(40)
     ]
     (tmp_path / "points.json").write_text(json.dumps(rows))
-    options = {"detector": "coco", "keypoints": tmp_path / "points.json"}
+    options = {"detector": "coco", "keypoints": tmp_path / "points.json", "quality": "normal"}
     part = {"start": 0.2, "end": 0.6, "every": 3}
     process(demo_clip, tmp_path / "out", config(**options, **part), until="detect")
     people = load_people(tmp_path / "out" / ".kinefit" / "people_clip.npz")

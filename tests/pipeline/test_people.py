@@ -419,4 +419,4 @@ def test_who_cannot_be_fitted_is_told_and_the_others_are_fitted(
 )
 def test_options_that_would_be_ignored_are_refused(options: dict, word: str) -> None:
     with pytest.raises(InputError, match=word):
-        config(**options)
+        config(**options, quality="normal")

@@ -251,9 +251,12 @@ def test_stated_deviations_of_markers_are_calibrated(finished):
         assert written == pytest.approx(final.sd[0, k, 0], abs=1e-6)
 
 
-def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, tmp_path):
+def test_points_of_another_program_use_the_embedded_depth(demo_clip, tmp_path):
     """COCO keypoints made from the detector's own: what they say of the person is the same."""
-    track = load_track(finished / ".kinefit" / "track_clip.npz")
+    # Depth is lent by the larger network.
+    plain = {**OPTIONS, "plot_all_joint_angles": False, "quality": "normal"}
+    process(demo_clip, tmp_path / "own", run_config(plain), until="fit")
+    track = load_track(tmp_path / "own" / ".kinefit" / "track_clip.npz")
     pick = [track.image.names.index(n) for n in skeleton("coco17").points]
     rows = [
         {
@@ -270,10 +273,9 @@ def test_points_of_another_program_use_the_embedded_depth(finished, demo_clip, t
         )
     ]
     (tmp_path / "points.json").write_text(json.dumps(rows))
-    options = {**OPTIONS, "plot_all_joint_angles": False}
-    options |= {"detector": "coco", "keypoints": tmp_path / "points.json"}
+    options = plain | {"detector": "coco", "keypoints": tmp_path / "points.json"}
     process(demo_clip, tmp_path / "out", run_config(options), until="fit")
-    folders = (finished / ".kinefit", tmp_path / "out" / ".kinefit")
+    folders = (tmp_path / "own" / ".kinefit", tmp_path / "out" / ".kinefit")
     own, lent = (load_observations(folder / "observations.npz") for folder in folders)
     at = [lent.names.index(name) for name in own.names]  # COCO has no feet: lent too
     np.testing.assert_array_equal(lent.xy[:, :, at], own.xy)
