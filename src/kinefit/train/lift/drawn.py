@@ -250,8 +250,8 @@ def _chain(body: BodyModel) -> Chain:
 class Take:
     """One motion of one person before several cameras. clips: one each, FRAMES long. markers:
     (C, FRAMES, 43, 3) metres, camera axes, of the skeleton augmented43. R: (C, FRAMES, 3, 3) world
-    to camera. stature_m, mass_kg: of the person. balanced: feet stand as they did when it was
-    recorded, and the person keeps their balance; postures were not varied."""
+    to camera. stature_m, mass_kg: of the person. balanced: how the person moves tells the
+    vertical: postures were not varied, and nothing moves the floor."""
 
     clips: Sequences
     markers: FloatArray
@@ -295,7 +295,8 @@ def draw_take(
         clips = replace(clips, **unknown)
     filmed = [markers @ np.swapaxes(R, -1, -2) + t[:, None] for _, R, t in views]
     R = np.stack([view[1] for view in views])
-    return Take(clips, np.stack(filmed), R, tall, mass(body, shape), not other)
+    return Take(clips, np.stack(filmed), R, tall, mass(body, shape),
+                not (other or options.treadmill))  # fmt: skip
 
 
 _LEVEL = 0.5  # of the cameras

@@ -77,6 +77,7 @@ def of_pairs(rows: Mapping[str, NDArray[Any]]) -> Iterator[Filmed]:
             clip_track(rows, clip), rows["K"][first].astype(np.float64),
             rows["camera_R"][clip].astype(np.float64), rows["markers_43"][clip].astype(np.float64),
             tall, _MASS_INDEX * tall**2, swapped(xy, true).astype(np.float64),
+            bool(np.isfinite(rows["contact"][clip]).all()),  # unknown on a treadmill
         )  # fmt: skip
 
 
