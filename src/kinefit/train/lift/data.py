@@ -55,7 +55,7 @@ def make_data(
     """
     if not (folders or drawing.parts):
         raise InputError("PAIRS", "there are none, and no parts", "give folders, --parts, or both")
-    _same_inputs(out, folders, drawing)
+    same_inputs(out, folders, drawing)
     rendered = [folder for folder in folders if holds_pairs(folder)]
     if rendered:
         _write_once(out / RENDERED, lambda: pack(rendered))
@@ -84,7 +84,7 @@ def _write_once(folder: Path, make: Callable[[], Sequences]) -> None:
         make().write(folder)
 
 
-def _same_inputs(out: Path, folders: Sequence[Path], drawing: Drawing) -> None:
+def same_inputs(out: Path, folders: Sequence[Path], drawing: Drawing) -> None:
     """Writes down what the clips of `out` are made from; InputError where it was something else."""
     motion = None if drawing.motion is None else sha256_path(drawing.motion)
     made_of = {

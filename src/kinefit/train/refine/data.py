@@ -29,7 +29,7 @@ from kinefit.synth.motion_library import motion_library
 from kinefit.synth.pairs import read_pair_shard
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
 from kinefit.train.convert.rows import read_shard, shard_paths
-from kinefit.train.lift.data import Drawing, take_of
+from kinefit.train.lift.data import Drawing, same_inputs, take_of
 from kinefit.train.lift.drawn import Donors
 from kinefit.train.lift.sequences import holds_detections, holds_pairs, pack
 from kinefit.train.refine.clips import KINDS, AngleClips
@@ -64,13 +64,14 @@ def make_angle_data(
     without any those that kinefit brings along. Each goes through the run twice, with and without a
     network for depth. What is there already is kept; `parts` of `drawing` are takes of two views.
 
-    Raises InputError where nothing is asked for, or a folder holds something else.
+    Raises InputError where nothing is asked for, a folder holds something else, or `out` clips of
+    other inputs.
     """
     if not (folders or drawing.parts):
         raise InputError("PAIRS", "there are none, and no parts", "give folders, --parts, or both")
     rendered = [folder for folder in folders if holds_pairs(folder)]
     shards = list(_shards(out, folders, drawing))
-    out.mkdir(parents=True, exist_ok=True)
+    same_inputs(out, folders, drawing)
     missing = [shard for shard in shards if not is_of_key(shard.path, shard.key)]
     done = len(shards) - len(missing)
     progress("clips", done, len(shards))
