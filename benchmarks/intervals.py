@@ -32,6 +32,7 @@ from kinefit.biomech.angles.intervals import (
 from kinefit.biomech.markers import final_names
 from kinefit.evaluate.run_folder import RunData, read_run, read_scene
 from kinefit.evaluate.truth_at_times import angles_at, markers_at
+from kinefit.geometry.rotations import difference_deg
 from kinefit.pipeline.artifacts import load_arrays
 from kinefit.pipeline.config import run_config
 from kinefit.synth.truth import PersonTruth
@@ -72,7 +73,7 @@ def errors_of(scene: Path, work: Path, which: str) -> Iterator[tuple[Setup, dict
                 run.angles.gimbal[:, run.angles.names.index(name)]
                 | true.gimbal[:, true.names.index(name)]
             )
-            off = (run.angles.column(name) - true.column(name) + 180) % 360 - 180
+            off = difference_deg(run.angles.column(name), true.column(name))
             found[name] = np.stack([np.where(locked, np.nan, off), spread[name]], axis=1)
         found |= marker_errors(out, run, person, relative=len(chosen) == 1)
         print(f"{out.name}: {len(found)} angles and markers", flush=True)

@@ -25,11 +25,11 @@ from kinefit.biomech.refine.table import (
     ANGLES,
     OFFSETS,
     REFINED,
-    difference,
     heading_last,
     near_turning,
     values_of,
 )
+from kinefit.geometry.rotations import difference_deg
 from kinefit.lift.windows import RATE_HZ
 from kinefit.synth.motion_library import motion_library
 from kinefit.train.refine.clips import KINDS, AngleClips
@@ -78,7 +78,7 @@ def refined(
 
 def errors(values: FloatArray, true: FloatArray) -> FloatArray:
     """(N, 12, 3) absolute degrees; NaN for what is not refined."""
-    off = np.abs(difference(values, true))
+    off = np.abs(difference_deg(values, true))
     return np.where(REFINED & ~near_turning(values) & ~near_turning(true), off, np.nan)
 
 
@@ -99,7 +99,7 @@ def judge(data: AngleClips, answers: Mapping[str, tuple[FloatArray, FloatArray]]
     sets = [(KINDS[k], kind == k) for k in np.unique(kind)]
     print(f"{'':28s}  mean  " + "  ".join(f"{joint[:5]:>5s}" for joint in JOINTS))
     for name, rows in sets:
-        shift = np.nanmean(difference(data.given, true)[rows], axis=0)
+        shift = np.nanmean(difference_deg(data.given, true)[rows], axis=0)
         tables = {"given": data.given, "lifted": data.lifted, "body": data.body + OFFSETS,
                   "constant": data.given - shift}  # fmt: skip
         tables |= {name: values for name, (values, _) in answers.items()}
@@ -109,7 +109,7 @@ def judge(data: AngleClips, answers: Mapping[str, tuple[FloatArray, FloatArray]]
     exchanged = (data.swapped > 0.5)[:, None, None] & np.isfinite(before)
     for which, (values, sd) in answers.items():
         after = errors(values, true)
-        moved = np.abs(difference(values, data.given))[np.isfinite(before)]
+        moved = np.abs(difference_deg(values, data.given))[np.isfinite(before)]
         inside = np.nanmean(np.where(np.isfinite(after), after < INSIDE * sd, np.nan))
         print(
             f"{which}: moved {moved.mean():.2f} on average; errors of 20 to 70 degrees "
@@ -138,7 +138,7 @@ def poses(motion: Path, joint: JointRefiner) -> None:
             wrong[:, angles.names.index(name)] = value
             given = JointAngles(angles.timeline, angles.names, wrong, sd=np.full(wrong.shape, 8.0))
             after = joint.refine(given)
-            by.append(difference(after.column(name), given.column(name)))
+            by.append(difference_deg(after.column(name), given.column(name)))
         print(f"{name} {value:6.1f}: moved by {np.median(np.concatenate(by)):+.1f}")
     for sd in (2.0, 8.0):
         moved: dict[str, list[FloatArray]] = {"usual": [], "extreme": []}
@@ -146,7 +146,7 @@ def poses(motion: Path, joint: JointRefiner) -> None:
             given = JointAngles(
                 angles.timeline, angles.names, angles.degrees, sd=np.full(angles.degrees.shape, sd)
             )
-            off = np.abs(difference(joint.refine(given).degrees, given.degrees))
+            off = np.abs(difference_deg(joint.refine(given).degrees, given.degrees))
             deep = [angles.column(f"{g}_{s}_flex") for g in ("hip", "knee") for s in "rl"]
             wide = [np.abs(angles.column(f"hip_{s}_abd")) for s in "rl"]
             extreme = (np.max(deep, axis=0) > 110) | (np.max(wide, axis=0) > 45)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from kinefit.api import process, refine_file
-from kinefit.biomech.refine.table import difference
 from kinefit.cli.commands import app
+from kinefit.geometry.rotations import difference_deg
 from kinefit.io.mot import read_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.pipeline.config import run_config
@@ -42,7 +44,7 @@ def test_the_angles_before_are_those_of_a_plain_run(plain: Path, fused: Path) ->
     assert np.array_equal(before.degrees, without.degrees, equal_nan=True)
     after = read_angles_csv(fused / TABLE)
     assert after.names == before.names
-    moved = np.abs(difference(after.degrees, before.degrees))
+    moved = np.abs(difference_deg(after.degrees, before.degrees))
     assert 0.1 < np.nanmean(moved) < 10
     assert not (plain / BEFORE).exists()
 
@@ -82,8 +84,23 @@ def test_a_run_with_the_option_says_what_the_command_says(
     process(demo_clip, tmp_path, run_config({**OPTIONS, "joint_refinement": True}))
     one, other = read_angles_csv(tmp_path / TABLE), read_angles_csv(refined / "clip_refined.csv")
     # Tables are rounded to a ten thousandth of a degree before the command reads them.
-    assert np.nanmax(np.abs(difference(one.degrees, other.degrees))) < 0.02
+    assert np.nanmax(np.abs(difference_deg(one.degrees, other.degrees))) < 0.02
     assert one.sd is not None
+
+
+def test_what_an_earlier_run_left_is_not_taken_for_this_one_s(
+    plain: Path, demo_clip: Path, tmp_path: Path
+) -> None:
+    """The table before refinement stays where it is when a run is made again without."""
+    out = Path(shutil.copytree(plain, tmp_path / "out"))
+    process(demo_clip, out, run_config({**OPTIONS, "joint_refinement": True}), until="angles")
+    process(demo_clip, out, run_config({**OPTIONS, "cutoff_hz": 4}), until="angles")
+    assert (out / BEFORE).exists()
+    refine_file(out, tmp_path / "refined")
+    inputs = json.loads(
+        (tmp_path / "refined" / ".kinefit" / "stages" / "clip.refine.json").read_text()
+    )
+    assert inputs["about"]["inputs"]["angles"] == sha256((out / TABLE).read_bytes()).hexdigest()
 
 
 def test_the_page_shows_both_skeletons_on_the_video_and_the_truth(refined: Path) -> None:
@@ -121,7 +138,7 @@ def test_the_command_of_a_table_needs_markers_for_a_page(plain: Path, tmp_path: 
 
 def test_what_is_no_run_or_table_is_refused(tmp_path: Path, plain: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no finished run"):
+    with pytest.raises(InputError, match="finished run of one camera"):
         refine_file(tmp_path / "empty", tmp_path / "out")
     other = tmp_path / "other.csv"
     other.write_text("frame,time_s,weight_deg\n0,0,1\n1,0.1,2\n", "utf-8")

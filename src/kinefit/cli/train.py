@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,12 +107,9 @@ def pof_data(
 ) -> None:
     """For lifters: the clips of PAIRS, and any number (a part is 200 clips of 96 frames) drawn with
     the errors of these; without PAIRS, with errors that kinefit brings along."""
-    from kinefit.train.lift.data import Drawing, make_data
+    from kinefit.train.lift.data import make_data
 
-    with stage_progress() as progress:
-        drawing = Drawing(parts, seed, motion)
-        make_data(out_folder, pairs or [], drawing, processes=processes, progress=progress)
-    out.print(f"{out_folder}: ready", markup=False)
+    _make(make_data, out_folder, pairs, parts, motion, seed, processes)
 
 
 @data.command("angles")
@@ -126,13 +123,21 @@ def angle_data(
 ) -> None:
     """For refiners: joint angles as a run gives them, and the true ones, of the clips of PAIRS and
     of drawn ones (a part is a motion seen by two cameras)."""
-    from kinefit.train.lift.data import Drawing
     from kinefit.train.refine.data import make_angle_data
+
+    _make(make_angle_data, out_folder, pairs, parts, motion, seed, processes)
+
+
+def _make(
+    make: Callable[..., None], folder: Path, pairs: list[Path] | None, parts: int,
+    motion: Path | None, seed: int, processes: int | None,
+) -> None:  # fmt: skip
+    from kinefit.train.lift.data import Drawing
 
     with stage_progress() as progress:
         drawing = Drawing(parts, seed, motion)
-        make_angle_data(out_folder, pairs or [], drawing, processes=processes, progress=progress)
-    out.print(f"{out_folder}: ready", markup=False)
+        make(folder, pairs or [], drawing, processes=processes, progress=progress)
+    out.print(f"{folder}: ready", markup=False)
 
 
 HeldOut = Annotated[

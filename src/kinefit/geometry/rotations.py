@@ -201,6 +201,11 @@ def wrap(angle: FloatArray) -> FloatArray:
     return np.asarray(angle - 2 * np.pi * np.round(np.asarray(angle) / (2 * np.pi)))
 
 
+def difference_deg(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Degrees from b to a, the shorter way around: in [-180, 180)."""
+    return np.asarray((a - b + 180) % 360 - 180)
+
+
 def swing_twist(rotation: FloatArray) -> FloatArray:
     """(..., 3) swing about X, twist about Y, swing about Z: R = exp(swing) Ry(twist).
 

@@ -1,14 +1,14 @@
-"""The plan from observations to joint angles for one clip, without a folder."""
+"""From observations to joint angles without a folder, as the stages do it."""
 
 from __future__ import annotations
 
 from kinefit.biomech.angles import joint_angles
+from kinefit.biomech.angles.intervals import with_deviations
 from kinefit.biomech.filter import butterworth
 from kinefit.body.load import load_body
 from kinefit.fit.mesh_markers import mesh_markers
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.stages.angles import with_deviations
 from kinefit.pipeline.stages.body import keypoints_of
 from kinefit.pipeline.stages.markers import augmented, without_guesses
 from kinefit.types import BodyMotion, JointAngles, Markers, Observations
@@ -36,5 +36,5 @@ def angles_of(
     keypoints = keypoints_of(found, observations)
     used = keypoints if config.estimate_missing else without_guesses(keypoints)
     markers, spread = augmented(used, found.draws_m, config)
-    cameras = max(len(found.rig.cameras), 1)
-    return with_deviations(joint_angles(markers), spread, cameras, lifter), keypoints, found
+    angles = with_deviations(joint_angles(markers), spread, len(found.rig.cameras), lifter)
+    return angles, keypoints, found

@@ -12,8 +12,9 @@ import numpy as np
 from kinefit.biomech.angles import GROUPS, group_names, to_opensim
 from kinefit.biomech.refine import JointRefiner
 from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turned_skeleton
-from kinefit.biomech.refine.table import ANGLES, difference, seen_of
+from kinefit.biomech.refine.table import ANGLES, seen_of
 from kinefit.geometry.projection import project
+from kinefit.geometry.rotations import difference_deg
 from kinefit.io.calibration import read_calibration
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
@@ -32,6 +33,7 @@ from kinefit.types import (
     JointAngles,
     KinefitError,
     Markers,
+    MissingMarkers,
     TooFewPoints,
 )
 
@@ -81,7 +83,7 @@ def refine_file(
         try:
             motion = to_opensim(after, given.markers).largest_complete()
             write_mot(folder / f"{given.stem}_refined.mot", motion, given.stem)
-        except TooFewPoints:
+        except (TooFewPoints, MissingMarkers):  # no whole joint, or no frame with all
             pass
         if compare:
             page = folder / f"{given.stem}_comparison.html"
@@ -108,15 +110,18 @@ def _of_run(folder: Path) -> _Given:
     """Raises InputError for the folder of anything but a finished run of one camera."""
     hint = "give the --out folder of kinefit run, of one camera"
     try:
-        inputs = json.loads((folder / "run.json").read_text("utf-8"))["inputs"]
-        stem = Path(inputs[0]["name"]).stem
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(folder, "is no finished run", hint) from error
-    tables = [folder / "joint_angles" / f"{stem}_angles_{kind}.csv"
-              for kind in ("unrefined", "all")]  # fmt: skip
-    table = next((file for file in tables if file.is_file()), None)
-    if len(inputs) != 1 or table is None:
-        raise InputError(folder, "holds no joint angles of one camera", hint)
+        told = json.loads((folder / "run.json").read_text("utf-8"))
+        (one,) = told["inputs"]
+        stem = Path(one["name"]).stem
+        made = told["stages"][f"{stem}.angles"]
+        tables = [f"joint_angles/{stem}_angles_{kind}.csv" for kind in ("unrefined", "all")]
+        table = folder / next(name for name in tables if name in made["files"])
+        stale = bool(made["stale"])
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        reason = "holds no joint angles of a finished run of one camera"
+        raise InputError(folder, reason, hint) from error
+    if stale:
+        raise InputError(folder, "its joint angles are of an earlier fit", "make that run again")
     try:
         keypoints = load_markers(folder / INTERNAL / "keypoints.npz")
         rig = read_calibration(folder / INTERNAL / "fitted_cameras.toml").rig
@@ -148,7 +153,7 @@ def _mean(values: FloatArray) -> float:
 def _off(a: JointAngles, b: JointAngles, group: str) -> FloatArray:
     """(T, 3) absolute differences of the three angles of a group."""
     names = [name for name in group_names(group)[:3] if name in a.names]
-    columns = [difference(a.column(name), b.column(name)) for name in names]
+    columns = [difference_deg(a.column(name), b.column(name)) for name in names]
     return np.abs(np.column_stack(columns)) if columns else np.full((len(a.timeline), 3), np.nan)
 
 

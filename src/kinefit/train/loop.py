@@ -114,6 +114,12 @@ def train(
     return task.judge(work.kept())
 
 
+def after_minutes(minutes: float | None) -> Callable[[], bool]:
+    """Whether so many have passed since now; None: never."""
+    end = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    return lambda: time.monotonic() > end
+
+
 def trained(folder: Path, task: Task, how: Training) -> nn.Module:
     """The network of a folder's last checkpoint, with the weights that were best."""
     work = _Work(task, how)

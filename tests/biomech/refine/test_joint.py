@@ -11,7 +11,8 @@ import pytest
 from kinefit.biomech.angles import GROUPS, joint_angles
 from kinefit.biomech.refine import JointRefiner, MainRefiner
 from kinefit.biomech.refine.joint import _Network
-from kinefit.biomech.refine.table import CHANNELS, difference, make_inputs, values_of
+from kinefit.biomech.refine.table import CHANNELS, make_inputs, values_of
+from kinefit.geometry.rotations import difference_deg
 from kinefit.types import FloatArray, InputError, InvalidData, JointAngles, Markers, Timeline
 
 from .conftest import Person
@@ -21,7 +22,7 @@ REFINER = JointRefiner()
 
 def _moved(before: JointAngles, after: JointAngles, name: str) -> FloatArray:
     """(T,) degrees, signed."""
-    return difference(after.column(name), before.column(name))
+    return difference_deg(after.column(name), before.column(name))
 
 
 def test_it_says_how_uncertain_the_result_is(walker: Person) -> None:
@@ -61,7 +62,7 @@ def test_a_video_of_twice_the_rate_gives_the_same(walker: Person) -> None:
     slow = joint_angles(half)
     a, b = REFINER.refine(walker.angles), REFINER.refine(slow)
     # The fast one ends a frame later, so that the windows of its end lie otherwise.
-    off = np.abs(difference(a.degrees[::2], b.degrees))
+    off = np.abs(difference_deg(a.degrees[::2], b.degrees))
     off = off[:, np.isfinite(off).all(axis=0)]
     assert np.median(off) < 0.2
     assert np.percentile(off[:60], 99) < 1.5
@@ -77,7 +78,7 @@ def test_a_long_clip_is_refined_as_its_parts_are(walker: Person) -> None:
         twice.timeline.frame, twice.timeline.time + 1000 * (np.arange(4 * count) >= 2 * count)
     ))  # fmt: skip
     whole, cut = (REFINER.refine(angles).degrees for angles in (twice, apart))
-    assert np.abs(difference(whole[:count], cut[:count])).max() < 1e-6
+    assert np.abs(difference_deg(whole[:count], cut[:count])).max() < 1e-6
     assert np.isfinite(cut).all()
 
 
@@ -89,7 +90,7 @@ def test_mirror_images_are_refined_alike(walker: Person) -> None:
     image = with_values(walker.angles, mirrored(values), sd)
     a = values_of(REFINER.refine(walker.angles))[0]
     b = mirrored(values_of(REFINER.refine(image))[0])
-    off = np.abs(difference(a, b))
+    off = np.abs(difference_deg(a, b))
     assert np.median(off) < 1
     assert np.percentile(off, 95) < 4
 
@@ -148,7 +149,7 @@ def test_three_tables_that_agree_stay_about_where_one_alone_would(walker: Person
     main = MainRefiner()
     after = main.refine(walker.angles, walker.angles, walker.angles)
     assert np.isfinite(after.degrees).all()
-    assert np.nanmean(np.abs(difference(after.degrees, walker.angles.degrees))) < 10
+    assert np.nanmean(np.abs(difference_deg(after.degrees, walker.angles.degrees))) < 10
     short = replace(
         walker.angles, timeline=Timeline.regular(10, 60.0), degrees=walker.angles.degrees[:10],
         gimbal=walker.angles.gimbal[:10],

@@ -14,7 +14,6 @@ from kinefit.biomech.refine.table import (
     MIRROR_SIGNS,
     OFFSETS,
     TWIN,
-    difference,
     heading_first,
     heading_last,
     make_inputs,
@@ -25,7 +24,7 @@ from kinefit.biomech.refine.table import (
     values_of,
     with_values,
 )
-from kinefit.geometry.rotations import compose
+from kinefit.geometry.rotations import compose, difference_deg
 from kinefit.skeletons import mirror_name
 from kinefit.types import Markers
 
@@ -40,15 +39,15 @@ def test_the_way_back_is_the_way_there(walker: Person) -> None:
     assert values.shape == sd.shape == (len(walker.angles.timeline), 12, 3)
     again = with_values(walker.angles, values, sd)
     # 1e-9 degrees: rounding of a few rotations.
-    assert np.abs(difference(again.degrees, walker.angles.degrees)).max() < 1e-9
+    assert np.abs(difference_deg(again.degrees, walker.angles.degrees)).max() < 1e-9
 
 
 def test_tilt_and_list_do_not_depend_on_where_a_person_faces(walker: Person) -> None:
     turn = compose(np.array([0.0, 1.1, 0.0]), "XYZ")
     turned = joint_angles(replace(walker.markers, xyz=walker.markers.xyz @ turn.T))
     before, after = values_of(walker.angles)[0], values_of(turned)[0]
-    off = difference(after, before)
-    off[:, PELVIS, 2] = difference(off[:, PELVIS, 2], np.full(len(off), np.degrees(1.1)))
+    off = difference_deg(after, before)
+    off[:, PELVIS, 2] = difference_deg(off[:, PELVIS, 2], np.full(len(off), np.degrees(1.1)))
     assert np.abs(off).max() < 1e-9
     # As they are in files, about axes of the world, they do.
     assert np.abs(turned.column("pelvis_flex") - walker.angles.column("pelvis_flex")).max() > 3
@@ -60,8 +59,8 @@ def test_a_mirror_of_the_angles_is_the_angles_of_the_mirror(walker: Person) -> N
     at = [markers.names.index(_other(name)) for name in markers.names]
     image = Markers(markers.timeline, markers.names, markers.xyz[:, at] * [-1, 1, 1])
     seen, told = values_of(joint_angles(image))[0], mirrored(values_of(walker.angles)[0])
-    assert np.abs(difference(seen, told)).max() < 1e-9
-    assert np.abs(difference(mirrored(told), values_of(walker.angles)[0])).max() < 1e-9
+    assert np.abs(difference_deg(seen, told)).max() < 1e-9
+    assert np.abs(difference_deg(mirrored(told), values_of(walker.angles)[0])).max() < 1e-9
 
 
 def _other(name: str) -> str:
@@ -77,13 +76,13 @@ def _other(name: str) -> str:
 def test_corrections_are_mirrored_as_angles_are() -> None:
     rng = np.random.default_rng(0)
     values, change = rng.uniform(-40, 40, (2, 12, 3))
-    both = difference(mirrored(values + change), mirrored(values))
+    both = difference_deg(mirrored(values + change), mirrored(values))
     assert np.allclose(both, change[TWIN] * MIRROR_SIGNS)
 
 
 def test_heading_may_come_first_or_last() -> None:
     values = np.random.default_rng(1).uniform(-60, 60, (50, 12, 3))
-    assert np.abs(difference(heading_last(heading_first(values)), values)).max() < 1e-9
+    assert np.abs(difference_deg(heading_last(heading_first(values)), values)).max() < 1e-9
 
 
 def test_joints_are_as_far_apart_as_along_the_body() -> None:

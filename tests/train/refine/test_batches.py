@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.angles import GROUPS
-from kinefit.biomech.refine.table import MIRROR_SIGNS, OFFSETS, REFINED, TWIN, difference
+from kinefit.biomech.refine.table import MIRROR_SIGNS, OFFSETS, REFINED, TWIN
+from kinefit.geometry.rotations import difference_deg
 from kinefit.lift.windows import WINDOW
 from kinefit.train.refine.batches import (
     NONE,
@@ -35,7 +36,7 @@ def test_undisturbed_the_target_is_the_error() -> None:
     assert target.shape == (4, WINDOW, 12, 3)
     assert np.isnan(target[..., ~REFINED]).all()
     assert np.nanmean(target) == pytest.approx(-6, abs=0.1)  # of 3,000 times noise of 0.5
-    assert np.nanmean(difference(window.true, window.body)) == pytest.approx(-6, abs=0.1)
+    assert np.nanmean(difference_deg(window.true, window.body)) == pytest.approx(-6, abs=0.1)
 
 
 def test_the_truth_is_said_as_the_augmenter_s_markers_would() -> None:
@@ -56,18 +57,18 @@ def test_a_short_clip_is_unknown_where_it_ends() -> None:
 
 def test_exact_angles_are_nearly_true_and_say_so() -> None:
     window = drawn(replace(NONE, exact=1.0))
-    off = np.abs(difference(window.given, window.true))
+    off = np.abs(difference_deg(window.given, window.true))
     assert np.median(off) < 2.5
     assert window.given_sd.max() < 4
 
 
 def test_far_angles_are_far_in_all_tables_and_not_in_the_truth() -> None:
     plain, window = drawn(NONE), drawn(replace(NONE, far=1.0))
-    moved = np.abs(difference(window.given, plain.given))
+    moved = np.abs(difference_deg(window.given, plain.given))
     assert np.array_equal(window.true, plain.true)
     assert moved.max() > 15
     assert moved.max() <= 70
-    other = np.abs(difference(window.lifted, plain.lifted))
+    other = np.abs(difference_deg(window.lifted, plain.lifted))
     assert np.allclose(moved, other)
     joints = (moved.max(axis=(1, 3)) > 1).sum(axis=1)
     assert (joints < 8).all()
@@ -98,7 +99,7 @@ def test_missing_joints_are_missing_and_unseen() -> None:
 
 def test_errors_are_made_larger_and_smaller() -> None:
     window = drawn(replace(NONE, strength=(2.0, 2.0)))
-    off = difference(window.given, window.true)
+    off = difference_deg(window.given, window.true)
     assert off.mean() == pytest.approx(12, abs=0.2)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.angles import joint_angles
-from kinefit.biomech.refine.table import difference, values_of
+from kinefit.biomech.refine.table import values_of
 from kinefit.body.anny import load_anny
 from kinefit.geometry import rotations as so3
+from kinefit.geometry.rotations import difference_deg
 from kinefit.lift.inputs import POINTS
 from kinefit.pipeline.config import checked
 from kinefit.skeletons import map_points, skeleton
@@ -43,7 +44,7 @@ def test_the_truth_is_the_same_from_every_side(filmed: list[Filmed]) -> None:
     """But for heading, which is counted from the camera; however much that looks up or down."""
     assert len(filmed) == 2
     first, second = (values_of(one.angles(one.R[0]))[0] for one in filmed)
-    off = np.abs(difference(first, second))
+    off = np.abs(difference_deg(first, second))
     off[:, 0, 2] = 0
     assert off.max() < 1e-6  # rounding
 
@@ -56,8 +57,8 @@ def test_the_truth_is_that_of_the_world_s_markers(filmed: list[Filmed]) -> None:
     heading = so3.exp(np.array([0.0, 0.7, 0.0]))
     for lean in (np.zeros(3), np.radians([5.0, 0, 0])):
         run = one.R[0] @ heading @ so3.exp(lean)
-        off = difference(values_of(one.angles(run))[0], real)
-        off[:, 0, 2] = difference(off[:, 0, 2], np.full(len(off), -np.degrees(0.7)))
+        off = difference_deg(values_of(one.angles(run))[0], real)
+        off[:, 0, 2] = difference_deg(off[:, 0, 2], np.full(len(off), -np.degrees(0.7)))
         assert np.abs(off).max() < 0.5  # what the lean turns the heading by
 
 
@@ -65,7 +66,7 @@ def test_a_run_of_a_clip_is_near_the_truth_and_says_how_near(filmed: list[Filmed
     clip = angle_clip(filmed[0], np.random.default_rng(0), "drawn")
     assert clip.length.tolist() == [FRAMES]
     for table in (clip.given, clip.lifted, clip.body):
-        off = np.abs(difference(table, clip.true))[:, :8, 0]  # flexions, without the arms
+        off = np.abs(difference_deg(table, clip.true))[:, :8, 0]  # flexions, without the arms
         assert np.nanmedian(off) < 20
     assert np.isfinite(clip.given_sd).any()
     assert (clip.seen <= 1).all()
@@ -92,7 +93,7 @@ def test_a_data_set_s_truth_is_the_body_that_fits_its_points(take: Take) -> None
     told = values_of(found.angles(R[0]))[0]
     world = np.einsum("tji,tnj->tni", R, take.markers[0][some])
     real = values_of(joint_angles(Markers(Timeline.regular(40, 30), LABORATORY, world)))[0]
-    knees = np.abs(difference(told, real))[:, 3:5, 0]
+    knees = np.abs(difference_deg(told, real))[:, 3:5, 0]
     assert np.median(knees) < 8  # degrees: without feet, through the augmenter
     assert np.isnan(told[:, 5:7]).all()  # ankles
     unseen = {**rows, "pose_2d": np.full_like(rows["pose_2d"], np.nan)}

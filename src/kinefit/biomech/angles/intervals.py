@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kinefit.types import FloatArray, Markers
+from kinefit.types import FloatArray, JointAngles, Markers
 
 Setup = Literal["one", "lifted", "other", "two", "more"]
 
@@ -59,6 +60,14 @@ def deviations(
         if found is not None:
             sd[:, i] = found
     return sd if np.isfinite(sd).any() else None
+
+
+def with_deviations(
+    angles: JointAngles, spread: Mapping[str, FloatArray], cameras: int, lifter: str | None
+) -> JointAngles:
+    """With the deviations that are stated of that `spread`, degrees, from so many cameras."""
+    setup = setup_of(cameras, lifter)
+    return replace(angles, sd=deviations(angles.names, len(angles.timeline), setup, spread))
 
 
 def marker_deviations(markers: Markers, setup: Setup) -> FloatArray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kinefit.biomech.angles.groups import joint_angles
+from kinefit.geometry.rotations import difference_deg
 from kinefit.types import FloatArray, JointAngles, Markers, MissingMarkers, Timeline
 
 
@@ -31,7 +32,7 @@ class AngleSpread:
             self._first = angles
             self._total = np.zeros_like(angles.degrees)
             self._squares = np.zeros_like(angles.degrees)
-        off = (angles.degrees - self._first.degrees + 180) % 360 - 180
+        off = difference_deg(angles.degrees, self._first.degrees)
         self._total += off
         self._squares += off**2
         self._count += 1

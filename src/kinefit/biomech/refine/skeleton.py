@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kinefit.biomech.angles.groups import JOINTS, joint_rotation
@@ -44,7 +46,9 @@ def turned_skeleton(markers: Markers, before: JointAngles, after: JointAngles) -
     Raises InvalidData for angles that lack a group, MissingMarkers for markers that lack a landmark
     or point.
     """
-    turns = {side: _turns(markers, before, after, side) for side in "rl"}
+    right = _turns(markers, before, after, "r", {"pelvis": _change(before, after, "pelvis")})
+    middle = {joint: right[joint] for joint in ("pelvis", "trunk")}
+    turns = {"r": right, "l": _turns(markers, before, after, "l", middle)}
     points = markers.select(POINTS).xyz
     at = dict(zip(POINTS, np.moveaxis(points, 1, 0), strict=True))
     out = {"Hip": at["Hip"]}
@@ -56,36 +60,25 @@ def turned_skeleton(markers: Markers, before: JointAngles, after: JointAngles) -
 
 
 def _turns(
-    markers: Markers, before: JointAngles, after: JointAngles, side: str
-) -> dict[str, FloatArray]:
+    markers: Markers, before: JointAngles, after: JointAngles, side: str,
+    known: Mapping[str, FloatArray],
+) -> dict[str, FloatArray]:  # fmt: skip
     """Joint -> (T, 3, 3), world, what turns its distal segment from one posture to the other.
 
-    A segment's frame is F_p R, R in that of the proximal one, F_p: it is turned by
-    D_p F_p R' R^T F_p^T, D_p what turns the proximal one.
+    known: what is not to be read from this side. A segment's frame is F_p R, R in that of the
+    proximal one, F_p: it is turned by D_p F_p R' R^T F_p^T, D_p what turns the proximal one.
     """
-    landmarks = Landmarks(markers, side)
+    landmarks, found = Landmarks(markers, side), dict(known)
     flip = _MIRROR if side == "l" else np.eye(3)
-    found = {"pelvis": _change(before, after, "pelvis")}
     for joint, carrier in _CARRIED_BY.items():
-        group = joint if joint == "trunk" else f"{joint}_{side}"
-        if joint == "trunk" and side == "l":
-            turn = _turns_of_trunk(markers, before, after, found["pelvis"])
-        else:
-            proximal = JOINTS[joint].proximal
-            assert proximal is not None
-            frame = flip @ segment_frame(landmarks, proximal)
-            change = _change(before, after, group)
-            turn = found[carrier] @ frame @ change @ np.swapaxes(frame, -1, -2)
-        found[joint] = turn
+        if joint in found:
+            continue
+        proximal = JOINTS[joint].proximal
+        assert proximal is not None
+        frame = flip @ segment_frame(landmarks, proximal)
+        change = _change(before, after, joint if joint == "trunk" else f"{joint}_{side}")
+        found[joint] = found[carrier] @ frame @ change @ np.swapaxes(frame, -1, -2)
     return found
-
-
-def _turns_of_trunk(
-    markers: Markers, before: JointAngles, after: JointAngles, pelvis: FloatArray
-) -> FloatArray:
-    """The trunk's, which is read from the right."""
-    frame = segment_frame(Landmarks(markers), "pelvis")
-    return np.asarray(pelvis @ frame @ _change(before, after, "trunk") @ np.swapaxes(frame, -1, -2))
 
 
 def _change(before: JointAngles, after: JointAngles, group: str) -> FloatArray:

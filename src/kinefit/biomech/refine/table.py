@@ -14,7 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from kinefit.biomech.angles.groups import GROUPS, ISB_SHOULDER, SWING, group_names, joint_of
-from kinefit.geometry.rotations import compose, continuous, decompose, from_swing_twist
+from kinefit.geometry.rotations import (
+    compose,
+    continuous,
+    decompose,
+    difference_deg,
+    from_swing_twist,
+)
 from kinefit.types import BoolArray, FloatArray, JointAngles, Markers
 
 ANGLES = tuple(name for group in GROUPS for name in group_names(group)[:3])
@@ -174,16 +180,11 @@ def make_fused_inputs(
     deviations; where one is unknown the first stands for it."""
     first = tables[0]
     known = [np.isfinite(table).all(axis=-1, keepdims=True) for table in tables]
-    off = [np.where(k, difference(t, first), 0.0) for t, k in zip(tables, known, strict=True)]
+    off = [np.where(k, difference_deg(t, first), 0.0) for t, k in zip(tables, known, strict=True)]
     inputs = [make_inputs(tables[i], spreads[i], seen) for i in range(_TABLES)]
     refined = [np.nan_to_num(spread) for spread in spreads[_TABLES:]]
     scaled = [np.nan_to_num(part) / _SD_SCALE for part in (*refined, *off[1:])]
     return np.asarray(np.concatenate([*inputs, *scaled], axis=-1))
-
-
-def difference(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Degrees from b to a, the shorter way around."""
-    return np.asarray((a - b + 180) % 360 - 180)
 
 
 def near_turning(values: FloatArray) -> BoolArray:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
-from kinefit.biomech.angles.intervals import deviations, setup_of
+from kinefit.biomech.angles.intervals import with_deviations
 from kinefit.biomech.refine import JointRefiner, MainRefiner
-from kinefit.biomech.refine.table import difference, seen_of
+from kinefit.biomech.refine.table import seen_of
+from kinefit.geometry.rotations import difference_deg
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import read_motion
 from kinefit.io.mot import write_mot
@@ -20,8 +19,9 @@ from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, save_angles
 from kinefit.pipeline.config import POF_MODEL
 from kinefit.pipeline.context import Context
+from kinefit.pipeline.in_memory import angles_of, body_angles
 from kinefit.report.plots import plot_all
-from kinefit.types import FloatArray, JointAngles, Markers, MissingMarkers, TooFewPoints
+from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
 
 FOLDER = "joint_angles"
 
@@ -43,8 +43,6 @@ def angles(context: Context) -> None:
 
 def lifted(context: Context) -> None:
     """Joint angles of the same person in the same frames, with a network for depth."""
-    from kinefit.pipeline.in_memory import angles_of  # which is made of stages
-
     observations = load_observations(context.read_internal("observations_lifted.npz"))
     try:
         found, _, _ = angles_of(observations, context.config, POF_MODEL)
@@ -55,8 +53,6 @@ def lifted(context: Context) -> None:
 
 def _refined(context: Context, angles: JointAngles) -> JointAngles:
     """Corrected by a network; what they were is written beside the result."""
-    from kinefit.pipeline.in_memory import body_angles
-
     seen = seen_of(load_markers(context.read_internal("keypoints.npz")))
     if context.config.main_refiner:
         other = load_angles(context.read_internal("angles_lifted.npz"))
@@ -64,21 +60,13 @@ def _refined(context: Context, angles: JointAngles) -> JointAngles:
         found = MainRefiner().refine(angles, other, body, seen)
     else:
         found = JointRefiner().refine(angles, seen)
-    moved = np.abs(difference(found.degrees, angles.degrees))
+    moved = np.abs(difference_deg(found.degrees, angles.degrees))
     network = "main" if context.config.main_refiner else "joint"
     facts = {"network": network, "moved_deg": float(np.nanmean(moved))}
     write_json(context.internal("refinement.json"), facts)
     path = context.staging / FOLDER / f"{context.job.stem}_angles_unrefined.csv"
     write_angles_csv(path, angles)
     return found
-
-
-def with_deviations(
-    angles: JointAngles, spread: Mapping[str, FloatArray], cameras: int, lifter: str | None
-) -> JointAngles:
-    """With the deviations that are stated of that `spread`, degrees, from so many cameras."""
-    setup = setup_of(cameras, lifter)
-    return replace(angles, sd=deviations(angles.names, len(angles.timeline), setup, spread))
 
 
 def figures(context: Context) -> None:

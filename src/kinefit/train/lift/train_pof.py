@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from kinefit.train.lift.data import INPUTS, read_data
 from kinefit.train.lift.export import export
 from kinefit.train.lift.loop import Lifting
 from kinefit.train.lift.registry import NETWORKS
-from kinefit.train.loop import Training, train, trained
+from kinefit.train.loop import Training, after_minutes, train, trained
 from kinefit.types import InputError
 
 
@@ -28,7 +27,7 @@ def train_pof(
     if model not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise InputError("--model", f"there is no model {model!r}", f"choose of {known}")
-    end = None if minutes is None else time.monotonic() + 60 * minutes
+    until = after_minutes(minutes)
     how = Training(model=model, steps=steps, batch=batch, seed=seed)
     clips, shares = read_data(data)
     judged_on, _ = read_data(held_out)
@@ -36,7 +35,7 @@ def train_pof(
     scores = train(
         out, task, how, progress=progress,
         made_of=sha256_json([_inputs(data), len(clips), _inputs(held_out), len(judged_on)]),
-        until=lambda: end is not None and time.monotonic() > end,
+        until=until,
     )  # fmt: skip
     file = out / f"lift_{model.replace('-', '_')}.onnx"
     about = {name: f"{value:.4f}" for name, value in scores.items()}

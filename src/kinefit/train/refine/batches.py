@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS
-from kinefit.biomech.refine.table import OFFSETS, REFINED, difference, mirrored, near_turning, twins
+from kinefit.biomech.refine.table import OFFSETS, REFINED, mirrored, near_turning, twins
+from kinefit.geometry.rotations import difference_deg
 from kinefit.lift.windows import WINDOW
 from kinefit.train.lift.batches import edges
 from kinefit.train.refine.clips import AngleClips
@@ -81,7 +82,7 @@ def draw(data: AngleClips, rng: np.random.Generator, clips: IntArray, how: Distu
 def target_of(window: Windows, given: FloatArray) -> FloatArray:
     """(B, T, 12, 3) degrees from `given` to the truth; NaN where unknown, near a turn, or not to be
     refined."""
-    off = difference(window.true, given)
+    off = difference_deg(window.true, given)
     unlearned = near_turning(given) | near_turning(window.true) | ~REFINED
     return np.where(unlearned, np.nan, off)
 
@@ -120,7 +121,7 @@ def _disturb(rng: np.random.Generator, window: Windows, how: Disturbance) -> Non
     no_sd = rng.random(B) < how.no_sd
     spreads = window.given_sd, window.lifted_sd, np.zeros_like(window.given_sd)
     for table, sd in zip((window.given, window.lifted, window.body), spreads, strict=True):
-        error = difference(table, window.true)
+        error = difference_deg(table, window.true)
         known = np.isfinite(error)
         table[...] = np.where(known, window.true + strength * error + bias, table)
         table[...] = np.where(exact & known, window.true + exact_bias, table) + far

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from kinefit.biomech.refine.table import CHANNELS, FUSED_CHANNELS
 from kinefit.lift.windows import WINDOW
 from kinefit.pipeline.provenance import sha256_json
 from kinefit.train.export import export
-from kinefit.train.loop import Training, train, trained
+from kinefit.train.loop import Training, after_minutes, train, trained
 from kinefit.train.refine.data import read_angle_data
 from kinefit.train.refine.tasks import Fusing, Refining
 from kinefit.types import InputError
@@ -34,7 +33,7 @@ def train_refine(
     if model not in _MODELS:
         known = ", ".join(_MODELS)
         raise InputError("--model", f"there is no model {model!r}", f"choose of {known}")
-    end = None if minutes is None else time.monotonic() + 60 * minutes
+    until = after_minutes(minutes)
     clips, judged_on = read_angle_data(data), read_angle_data(held_out)
     if model == "joint":
         task: Refining = Refining(clips, judged_on)
@@ -44,7 +43,7 @@ def train_refine(
     scores = train(
         out, task, how, progress=progress,
         made_of=sha256_json([clips.fingerprint(), judged_on.fingerprint()]),
-        until=lambda: end is not None and time.monotonic() > end,
+        until=until,
     )  # fmt: skip
     file = out / f"refine_{model}.onnx"
     about = {"model": model, **{name: f"{value:.4f}" for name, value in scores.items()}}
