@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS
+from kinefit.biomech.angles.intervals import kind_of
 from kinefit.biomech.refine import JointRefiner, MainRefiner
 from kinefit.biomech.refine.table import (
     ANGLES,
@@ -34,11 +35,12 @@ from kinefit.lift.windows import RATE_HZ
 from kinefit.synth.motion_library import motion_library
 from kinefit.train.refine.clips import KINDS, AngleClips
 from kinefit.train.refine.data import read_angle_data
-from kinefit.types import FloatArray, JointAngles, Timeline
+from kinefit.types import BoolArray, FloatArray, JointAngles, Timeline
 
 JOINTS = tuple(dict.fromkeys(group.partition("_")[0] for group in GROUPS))
 LARGE = (20.0, 70.0)  # degrees: errors of their own line
 INSIDE = 1.96
+HOLDS = (0.90, 0.97)
 
 
 def table(values: FloatArray, sd: FloatArray | None) -> JointAngles:
@@ -105,21 +107,34 @@ def judge(data: AngleClips, answers: Mapping[str, tuple[FloatArray, FloatArray]]
         tables |= {name: values for name, (values, _) in answers.items()}
         for which, values in tables.items():
             print(f"{name:10s} {which:16s}  {by_joint(errors(values, true)[rows])}")
+    for name, rows in sets:
+        for which, answer in answers.items():
+            parts = (v[rows] for v in (before, true, *answer))
+            _judge_more(f"{name} {which}", data, rows, *parts)
+
+
+def _judge_more(
+    name: str, data: AngleClips, rows: BoolArray, before: FloatArray, true: FloatArray,
+    values: FloatArray, sd: FloatArray,
+) -> None:  # fmt: skip
+    """What is moved, large errors, exchanged sides, and whether stated deviations hold."""
+    after = errors(values, true)
+    moved = np.abs(difference_deg(values, data.given[rows]))[np.isfinite(before)]
     large = (before > LARGE[0]) & (before < LARGE[1])
-    exchanged = (data.swapped > 0.5)[:, None, None] & np.isfinite(before)
-    for which, (values, sd) in answers.items():
-        after = errors(values, true)
-        moved = np.abs(difference_deg(values, data.given))[np.isfinite(before)]
-        inside = np.nanmean(np.where(np.isfinite(after), after < INSIDE * sd, np.nan))
-        print(
-            f"{which}: moved {moved.mean():.2f} on average; errors of 20 to 70 degrees "
-            f"{before[large].mean():.1f} -> {after[large].mean():.1f}; frames with sides exchanged "
-            f"{np.nanmean(before[exchanged]):.1f} -> {np.nanmean(after[exchanged]):.1f}; "
-            f"{100 * inside:.1f} % within 1.96 deviations"
-        )
-        share = np.nanmean(np.where(np.isfinite(after), after < INSIDE * sd, np.nan), axis=0)
-        low = [f"{n} {100 * s:.0f}" for n, s in zip(ANGLES, share.ravel(), strict=True) if s < 0.9]
-        print(f"  fewer than 90 %: {', '.join(low) or 'none'}")
+    exchanged = (data.swapped[rows] > 0.5)[:, None, None] & np.isfinite(before)
+    inside = np.where(np.isfinite(after) & np.isfinite(sd), after < INSIDE * sd, np.nan)
+    changes = [
+        f"{what} {before[some].mean():.1f} -> {np.nanmean(after[some]):.1f}"
+        for what, some in (("errors of 20 to 70 degrees", large), ("sides exchanged", exchanged))
+        if some.any()
+    ]
+    share = 100 * np.nanmean(inside)
+    print(f"{name}: moved {moved.mean():.2f}; {'; '.join(changes)}; {share:.1f} % inside")
+    for kind in dict.fromkeys(map(kind_of, ANGLES)):
+        at = [i for i, angle in enumerate(ANGLES) if kind_of(angle) == kind]
+        held = inside.reshape(len(inside), -1)[:, at]
+        if np.isfinite(held).any() and not HOLDS[0] <= np.nanmean(held) <= HOLDS[1]:
+            print(f"  {kind}: {100 * np.nanmean(held):.1f} %")
 
 
 WRONG = (
@@ -147,6 +162,7 @@ def poses(motion: Path, joint: JointRefiner) -> None:
                 angles.timeline, angles.names, angles.degrees, sd=np.full(angles.degrees.shape, sd)
             )
             off = np.abs(difference_deg(joint.refine(given).degrees, given.degrees))
+            off = off[:, REFINED.ravel()]
             deep = [angles.column(f"{g}_{s}_flex") for g in ("hip", "knee") for s in "rl"]
             wide = [np.abs(angles.column(f"hip_{s}_abd")) for s in "rl"]
             extreme = (np.max(deep, axis=0) > 110) | (np.max(wide, axis=0) > 45)
@@ -155,8 +171,9 @@ def poses(motion: Path, joint: JointRefiner) -> None:
         for kind, parts in moved.items():
             every = np.concatenate(parts)
             every = every[np.isfinite(every)]
+            count, most = len(every) // REFINED.sum(), np.percentile(every, 95)
             print(f"true poses, {kind}, said to be known to {sd:g}: moved {every.mean():.2f} "
-                  f"(95 %: {np.percentile(every, 95):.1f}), {len(every) // 32} frames")  # fmt: skip
+                  f"(95 %: {most:.1f}), {count} frames")  # fmt: skip
 
 
 def _true_motions(motion: Path) -> list[tuple[str, JointAngles]]:

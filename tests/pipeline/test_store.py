@@ -251,3 +251,25 @@ def test_what_is_taken_over_replaces_no_file_of_somebody_else(out, tmp_path):
         with pytest.raises(InputError, match="is not kinefit's"):
             folder.adopt(lender, "one", "kone".ljust(64, "0"))
     assert (out / "a.txt").read_text() == "mine"
+
+
+def test_a_file_that_a_stage_leaves_out_and_makes_again_is_still_its_own(tmp_path: Path) -> None:
+    """As with an option that is turned off and on: it stays meanwhile, and is then replaced."""
+
+    def make(key: str, *names: str) -> Folder:
+        with open_folder(tmp_path) as folder:
+            staged = folder.staging("s", key)
+            for name in names:
+                (staged / name).write_text(key, "utf-8")
+            folder.commit("s", key, 0.0, {}, {})
+        return folder
+
+    for key, names, held in (("1", "ab", "1"), ("2", "a", "1"), ("3", "ab", "3")):
+        folder = make(key, *names)
+        assert (tmp_path / "b").read_text("utf-8") == held
+        assert set(folder.records["s"].left) == set("ab") - set(names)
+    make("4", "a")
+    (tmp_path / "b").write_text("mine", "utf-8")
+    make("5", "a", "b")
+    assert (tmp_path / "b.edited").read_text("utf-8") == "mine"
+    assert (tmp_path / "b").read_text("utf-8") == "5"

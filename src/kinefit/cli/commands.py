@@ -158,7 +158,9 @@ def refine(
     """Joint angles corrected by a network that has seen how those of one camera err."""
     from kinefit.api import refine_file
 
-    folder = out_folder or source.with_name(f"{source.stem}_refined")
+    whole = source.resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    folder = out_folder or whole.with_name(f"{name}_refined")
     files, said = refine_file(
         source, folder, model=model, compare=compare, markers=markers, video=video, truth=truth
     )

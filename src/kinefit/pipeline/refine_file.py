@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kinefit.biomech.angles import GROUPS, group_names, to_opensim
+from kinefit.biomech.angles import GROUPS, to_opensim
 from kinefit.biomech.refine import JointRefiner
 from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turned_skeleton
-from kinefit.biomech.refine.table import ANGLES, seen_of
+from kinefit.biomech.refine.table import ANGLES, HEADING, REFINED, seen_of, values_of
 from kinefit.geometry.projection import project
 from kinefit.geometry.rotations import difference_deg
 from kinefit.io.calibration import read_calibration
@@ -24,6 +24,7 @@ from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
 from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.execute import run_job
+from kinefit.pipeline.provenance import sha256_path
 from kinefit.report.comparison import Comparison, write_comparison
 from kinefit.report.page import Cell, Table
 from kinefit.types import (
@@ -45,7 +46,8 @@ _SAME_S = 0.02  # a truth further away in time is none
 @dataclass(frozen=True, eq=False)
 class _Given:
     """angles: to be refined. markers: in their posture; camera: that saw them; seen: see
-    `JointRefiner.refine`; each None where unknown. stem: how names of files begin."""
+    `JointRefiner.refine`; each None where unknown. stem: how names of files begin. sha256, slowmo:
+    of the run's video, and how many times slower than life it plays."""
 
     angles: JointAngles
     stem: str
@@ -53,6 +55,8 @@ class _Given:
     markers: Markers | None = None
     camera: Camera | None = None
     seen: FloatArray | None = None
+    sha256: str = ""
+    slowmo: float = 1.0
 
 
 def refine_file(
@@ -64,7 +68,7 @@ def refine_file(
     source: a table of joint angles, or the folder of a run with one camera. model: an ONNX file of
     `kinefit train refine`. compare: also a page that shows both. markers: a TRC file in the posture
     of a table, for the skeletons on it; a run has its own. video: of the run, for its pictures.
-    truth: a table of what the angles really were.
+    truth: a table of what the angles really were, by markers where the augmenter has its own.
 
     Raises InputError for files that cannot be read, and for what a page needs and is not there.
     """
@@ -73,6 +77,8 @@ def refine_file(
         raise InputError("--compare", "there are no markers", "give --markers, or a run's folder")
     if video is not None and given.camera is None:
         raise InputError("--video", "the camera is not known", "give the run's folder")
+    if video is not None and sha256_path(video) != given.sha256:
+        raise InputError(video, "is not the video of this run", "give the one that was run")
     extra = {"video": video, "truth": truth, "model": model}
     inputs = dict(given.inputs) | {n: path for n, path in extra.items() if path is not None}
     real = None if truth is None else _at_times(read_angles_csv(truth), given.angles)
@@ -117,6 +123,7 @@ def _of_run(folder: Path) -> _Given:
         tables = [f"joint_angles/{stem}_angles_{kind}.csv" for kind in ("unrefined", "all")]
         table = folder / next(name for name in tables if name in made["files"])
         stale = bool(made["stale"])
+        sha256, slowmo = str(one["sha256"]), float(one["part"]["slowmo"])
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         reason = "holds no joint angles of a finished run of one camera"
         raise InputError(folder, reason, hint) from error
@@ -130,7 +137,7 @@ def _of_run(folder: Path) -> _Given:
     trc = folder / f"{stem}_final.trc"
     return _Given(
         read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_trc(trc),
-        rig.cameras[0], seen_of(keypoints),
+        rig.cameras[0], seen_of(keypoints), sha256, slowmo,
     )  # fmt: skip
 
 
@@ -146,26 +153,31 @@ def _at_times(real: JointAngles, angles: JointAngles) -> JointAngles:
     return replace(angles, degrees=degrees, sd=None, gimbal=np.zeros(degrees.shape, bool))
 
 
+def _moved(a: JointAngles, b: JointAngles) -> FloatArray:
+    """(T, 12, 3) absolute degrees between two tables, of what is refined."""
+    off = np.abs(difference_deg(values_of(a)[0], values_of(b)[0]))
+    return np.where(REFINED, off, np.nan)
+
+
+def _errors(a: JointAngles, real: JointAngles) -> FloatArray:
+    """The same from the truth; without heading, which each world counts from axes of its own."""
+    off = _moved(a, real)
+    off[:, HEADING[0], HEADING[1]] = np.nan
+    return off
+
+
 def _mean(values: FloatArray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _off(a: JointAngles, b: JointAngles, group: str) -> FloatArray:
-    """(T, 3) absolute differences of the three angles of a group."""
-    names = [name for name in group_names(group)[:3] if name in a.names]
-    columns = [difference_deg(a.column(name), b.column(name)) for name in names]
-    return np.abs(np.column_stack(columns)) if columns else np.full((len(a.timeline), 3), np.nan)
-
-
 def _words(before: JointAngles, after: JointAngles, real: JointAngles | None) -> list[str]:
-    moved = np.concatenate([_off(after, before, group) for group in GROUPS], axis=1)
-    said = [f"The angles were moved by {_mean(moved):.1f} degrees on average. That is no accuracy: "
-            "whether they are nearer to the truth, only a comparison with it can say."]  # fmt: skip
     if real is not None:
-        errors = [_mean(np.concatenate([_off(one, real, group) for group in GROUPS], axis=1))
-                  for one in (before, after)]  # fmt: skip
-        said = [f"Mean absolute error: {errors[0]:.1f} degrees before, {errors[1]:.1f} after."]
-    return said
+        errors = [_mean(_errors(one, real)) for one in (before, after)]
+        return [f"Mean absolute error: {errors[0]:.1f} degrees before, {errors[1]:.1f} after "
+                "(without heading, and what is not refined)."]  # fmt: skip
+    return [f"The angles were moved by {_mean(_moved(after, before)):.1f} degrees on average. That "
+            "is no accuracy: whether they are nearer to the truth, only a comparison with it can "
+            "say."]  # fmt: skip
 
 
 def _comparison(
@@ -179,38 +191,40 @@ def _comparison(
     rows = np.unique(np.linspace(0, count - 1, min(count, _MOST_SHOWN)).round().astype(int))
     whole = {name: turned_skeleton(markers, angles, one) for name, one in tables.items()}
     skeletons = {name: xyz[rows] for name, xyz in whole.items()}
-    moved = {group: _off(after, angles, group).max(axis=1)[rows] for group in GROUPS}
+    moved = np.nan_to_num(_moved(after, angles), nan=-1.0).max(axis=2)[rows]
+    moved[moved < 0] = np.nan  # of joints of which nothing is known
     stills: list[Picture] = []
     in_image: dict[str, FloatArray] = {}
     if video is not None and given.camera is not None:
-        stills, scale = _stills(video, angles.timeline.time[rows])
+        clip = Clip(video, slowmo=given.slowmo)
+        stills, scale = _stills(clip, angles.timeline.time[rows])
         in_image = {n: scale * project(given.camera, xyz) for n, xyz in skeletons.items()}
     return Comparison(
         given.stem, POINTS, BONES, angles.timeline.time[rows], skeletons,
-        np.column_stack([moved[joint_of_point(name)] for name in POINTS]), stills, in_image,
+        moved[:, [GROUPS.index(joint_of_point(name)) for name in POINTS]], stills, in_image,
         [_table(angles, after, real)], _words(angles, after, real),
     )  # fmt: skip
 
 
-def _stills(video: Path, moments: FloatArray) -> tuple[list[Picture], float]:
+def _stills(clip: Clip, moments: FloatArray) -> tuple[list[Picture], float]:
     """Pictures at these seconds, made small, and by how much; a damaged one is black."""
-    wide, high = Clip(video).probe().size
+    wide, high = clip.probe().size
     scale = min(1.0, _STILL_PX / max(wide, high))
     size = (round(wide * scale), round(high * scale))
     black = np.zeros((size[1], size[0], 3), np.uint8)
-    found = Clip(video).pictures_at(moments, size)
+    found = clip.pictures_at(moments, size)
     return [black if picture is None else picture for picture in found], scale
 
 
 def _table(before: JointAngles, after: JointAngles, real: JointAngles | None) -> Table:
     heads = ["Joint", "Moved, mean", "Moved, most"]
     heads += [] if real is None else ["Error before", "Error after"]
+    moved = _moved(after, before)
+    errors = [] if real is None else [_errors(before, real), _errors(after, real)]
     rows: list[Sequence[Cell]] = []
-    for group in GROUPS:
-        moved = _off(after, before, group)
-        most = float(np.nanmax(moved)) if np.isfinite(moved).any() else float("nan")
-        cells: list[Cell] = [_mean(moved), most]
-        if real is not None:
-            cells += [_mean(_off(before, real, group)), _mean(_off(after, real, group))]
+    for j, group in enumerate(GROUPS):
+        known = moved[:, j][np.isfinite(moved[:, j])]
+        cells: list[Cell] = [_mean(known), float(known.max()) if known.size else float("nan")]
+        cells += [_mean(error[:, j]) for error in errors]
         rows.append((group.replace("_r", ", right").replace("_l", ", left").capitalize(), *cells))
     return Table("What was changed", heads, rows, "Degrees, means over the joint's three angles.")

@@ -49,6 +49,8 @@ def files_of(folder: Folder) -> list[tuple[str, str]]:
         for record in folder.records.values()
         for name in record.files
     }
+    left = [name for record in folder.records.values() for name in record.left]
+    stale |= {name: True for name in left if folder.file(name).is_file()}
     return words_about(stale | {"run.json": False})
 
 

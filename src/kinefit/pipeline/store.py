@@ -33,7 +33,8 @@ class Record:
 
     stage: its name, unique in the folder. key: hash of everything that the result depends on.
     files: name relative to the folder -> SHA-256. after: id of each stage that was read -> hash
-    of its files then. about: inputs and options, for people. seconds: of work.
+    of its files then. about: inputs and options, for people. seconds: of work. left: the same as
+    files, of what earlier results of the stage had and this one has not, and which lies there yet.
     """
 
     stage: str
@@ -42,6 +43,12 @@ class Record:
     files: dict[str, str]
     after: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_files(self) -> dict[str, str]:
+        """Every file of the folder that the stage wrote."""
+        return {**self.left, **self.files}
 
     @property
     def digest(self) -> str:
@@ -141,7 +148,7 @@ class Folder:
         paths = sorted(p for p in staged.rglob("*") if p.is_file())
         files = {p.relative_to(staged).as_posix(): sha256_file(p) for p in paths}
         earlier = self.records.get(stage)
-        owner = {name: r.stage for r in self.records.values() for name in r.files}
+        owner = {name: r.stage for r in self.records.values() for name in r.all_files}
         for name in files:
             target = self.file(name)
             if target.exists() and owner.get(name, "") != stage:
@@ -149,7 +156,9 @@ class Folder:
                 raise InputError(target, by, "choose another --out, or move that file away")
         if earlier is not None:
             self._keep_edited(earlier, files)
-        record = Record(stage, key, round(seconds, 3), files, dict(after), dict(about))
+        before = {} if earlier is None else earlier.all_files
+        left = {n: digest for n, digest in before.items() if n not in files}
+        record = Record(stage, key, round(seconds, 3), files, dict(after), dict(about), left)
         write_json(self._internal("stages") / f"{stage}.json", asdict(record))
         self.records[stage] = record
         self._move(staged, record)
@@ -171,9 +180,9 @@ class Folder:
 
     def _keep_edited(self, earlier: Record, files: Mapping[str, str]) -> None:
         """Copy away what the user changed since it was written, before it is made again."""
-        for name in files.keys() & earlier.files.keys():
+        for name in files.keys() & earlier.all_files.keys():
             target = self.file(name)
-            as_written = (earlier.files[name], files[name])
+            as_written = (earlier.all_files[name], files[name])
             if not target.is_file() or sha256_file(target) in as_written:
                 continue
             edited = (f"{target.stem}.edited{n}{target.suffix}" for n in chain([""], count(2)))
@@ -202,14 +211,16 @@ class Folder:
 
     def _foreign(self) -> list[str]:
         """Entries of the folder that no record lists."""
-        known = {PurePosixPath(name).parts[0] for r in self.records.values() for name in r.files}
+        known = {
+            PurePosixPath(name).parts[0] for r in self.records.values() for name in r.all_files
+        }
         known |= {INTERNAL, "run.json"} if self.records else {INTERNAL}
         return sorted(e.name for e in self.path.iterdir() if e.name not in known)
 
     def _remove_all(self) -> None:
         """Remove every file that a record lists, but for those that the user has changed."""
         for record in self.records.values():
-            for name, digest in record.files.items():
+            for name, digest in record.all_files.items():
                 file = self.file(name)
                 if file.is_file() and sha256_file(file) == digest:
                     file.unlink()
@@ -289,9 +300,10 @@ def _read_record(path: Path) -> Record | None:
         after = {str(k): str(v) for k, v in value["after"].items()}
         stage, key, seconds = str(value["stage"]), str(value["key"]), float(value["seconds"])
         about = dict(value["about"])
+        left = {str(k): str(v) for k, v in value.get("left", {}).items()}
     except (TypeError, KeyError, AttributeError, ValueError):
         return None
-    names = [PurePosixPath(name) for name in files]
+    names = [PurePosixPath(name) for name in (*files, *left)]
     if stage != path.stem or any(n.is_absolute() or ".." in n.parts or not n.parts for n in names):
         return None  # forged: it would reach outside the folder
-    return Record(stage, key, seconds, files, after, about)
+    return Record(stage, key, seconds, files, after, about, left)

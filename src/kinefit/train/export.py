@@ -47,7 +47,7 @@ _SMALL = 1024  # numbers: fewer stay as they are
 
 def _halve(graph: onnx.GraphProto) -> None:
     """Stores matrices in half precision, which is half the file; they are single again as soon as
-    it is read. Directions change by 0.01 degrees."""
+    it is read. Answers change by 0.01 degrees."""
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)

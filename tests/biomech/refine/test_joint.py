@@ -48,6 +48,33 @@ def test_the_unknown_stays_unknown_and_the_forearm_as_it_was(walker: Person) -> 
         assert np.allclose(after.column(name), gaps.column(name), equal_nan=True, atol=1e-9)
 
 
+def test_what_is_known_of_a_joint_stays_where_the_rest_is_not(walker: Person) -> None:
+    degrees = walker.angles.degrees.copy()
+    names = walker.angles.names
+    degrees[20:40, names.index("pelvis_abd")] = np.nan
+    degrees[:, names.index("shoulder_r_rot")] = np.nan
+    part = replace(walker.angles, degrees=degrees)
+    after = REFINER.refine(part)
+    for name in ("pelvis_flex", "pelvis_rot"):
+        assert np.array_equal(after.column(name)[20:40], part.column(name)[20:40])
+    for name in ("shoulder_r_flex", "shoulder_r_elev", "shoulder_r_plane"):
+        assert np.array_equal(after.column(name), part.column(name))
+
+
+def test_columns_of_others_stay_and_angles_stay_in_their_turn(walker: Person) -> None:
+    heading = walker.angles.names.index("pelvis_rot")
+    degrees = walker.angles.degrees.copy()
+    degrees[:, heading] += 360
+    more = JointAngles(
+        walker.angles.timeline, (*walker.angles.names, "wrist"),
+        np.column_stack([degrees, np.full(len(degrees), 7.0)]),
+    )  # fmt: skip
+    after = REFINER.refine(more)
+    assert np.array_equal(after.column("wrist"), more.column("wrist"))
+    plain = REFINER.refine(walker.angles).column("pelvis_rot")
+    assert np.allclose(after.column("pelvis_rot") - 360, plain, atol=1e-3)
+
+
 def test_both_readings_of_a_shoulder_tell_of_one_rotation(walker: Person) -> None:
     after = REFINER.refine(walker.angles)
     elevation = np.hypot(after.column("shoulder_r_flex"), after.column("shoulder_r_abd"))
@@ -87,7 +114,8 @@ def test_mirror_images_are_refined_alike(walker: Person) -> None:
     from kinefit.biomech.refine.table import mirrored, with_values
 
     values, sd = values_of(walker.angles)
-    image = with_values(walker.angles, mirrored(values), sd)
+    every = np.ones(values.shape[:2], bool)
+    image = with_values(walker.angles, mirrored(values), sd, every)
     a = values_of(REFINER.refine(walker.angles))[0]
     b = mirrored(values_of(REFINER.refine(image))[0])
     off = np.abs(difference_deg(a, b))

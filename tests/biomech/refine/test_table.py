@@ -37,7 +37,8 @@ def test_the_way_back_is_the_way_there(walker: Person) -> None:
     """Also for the columns that follow from others, which are read anew."""
     values, sd = values_of(walker.angles)
     assert values.shape == sd.shape == (len(walker.angles.timeline), 12, 3)
-    again = with_values(walker.angles, values, sd)
+    every = np.ones(values.shape[:2], bool)
+    again = with_values(walker.angles, values, sd, every)
     # 1e-9 degrees: rounding of a few rotations.
     assert np.abs(difference_deg(again.degrees, walker.angles.degrees)).max() < 1e-9
 

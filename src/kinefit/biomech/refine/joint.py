@@ -160,7 +160,8 @@ def _refined(
     known = np.isfinite(values[0]).all(axis=-1, keepdims=True)
     change = known & ~near_turning(values[0]) & REFINED
     out = values[0] + np.where(change, correction, 0.0)
-    return with_values(angles, out, np.where(change, np.where(STATED, left, np.nan), sd[0]))
+    spread = np.where(change, np.where(STATED, left, np.nan), sd[0])
+    return with_values(angles, out, spread, change.any(axis=-1))
 
 
 def _of_part(

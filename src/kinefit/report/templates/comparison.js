@@ -9,8 +9,9 @@ const LOOKS = {
 };
 let turn = 0.5, tilt = 0.15, timer = 0;
 
-// Green for no change, over yellow, to red at 15 degrees.
-const colorOf = (moved) => `hsl(${120 * (1 - Math.min(moved ?? 0, 15) / 15)} 80% 42%)`;
+// Green for no change, over yellow, to red at 15 degrees; grey for what is not known.
+const colorOf = (moved) =>
+  moved === null ? "#8a8f98" : `hsl(${120 * (1 - Math.min(moved, 15) / 15)} 80% 42%)`;
 
 function draw(context, points, look, moved) {
   context.strokeStyle = look.color;

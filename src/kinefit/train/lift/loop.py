@@ -35,6 +35,9 @@ class Lifting:
     shares: FloatArray | None = None
     judged_by = "clean"
 
+    def __post_init__(self) -> None:
+        _ = self._frames  # not in a thread: it makes a network
+
     def network(self) -> nn.Module:
         return make_network(self.model)
 

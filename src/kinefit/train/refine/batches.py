@@ -38,11 +38,11 @@ class Disturbance:
     """What is done to windows, each a probability but where said; `NONE` for evaluation.
 
     speed: range of re-timing. strength: range of what errors are multiplied by. bias: SD in
-    degrees of what is added to each angle for the whole window. far: of one to three joints, an
-    angle moved by 15 to 70 degrees for a stretch. swap: a stretch with left and right exchanged, of
-    the legs or all. exact: the truth but for 2 degrees, and deviations to match, as several cameras
-    give it. no_sd: without deviations. missing: of each joint, for a stretch. edge: a window that
-    begins or ends beyond the clip.
+    degrees of what is added to each angle for the whole window. far: of one to three joints on
+    average, an angle moved by 15 to 70 degrees for a stretch. swap: a stretch with left and right
+    exchanged, of the legs or all. exact: the truth but for 2 degrees, and deviations to match, as
+    several cameras give it. no_sd: without deviations. missing: of each joint, for a stretch. edge:
+    a window that begins or ends beyond the clip.
     """
 
     speed: tuple[float, float] = (0.7, 1.18)

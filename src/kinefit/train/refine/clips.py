@@ -74,7 +74,7 @@ class AngleClips:
 
     def fingerprint(self) -> str:
         """What tells these clips from others."""
-        return hashlib.sha256(self.given.tobytes() + self.true.tobytes()).hexdigest()
+        return hashlib.sha256(b"".join(v.tobytes() for v in self.arrays().values())).hexdigest()
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Single precision, by name."""

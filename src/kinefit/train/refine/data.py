@@ -21,7 +21,7 @@ from kinefit.lift import load_lifter
 from kinefit.lift.windows import grid_times, nearest
 from kinefit.metric import observe_camera
 from kinefit.metric.placement import tilt_and_roll
-from kinefit.pipeline.config import run_config
+from kinefit.pipeline.config import POF_MODEL, run_config
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.in_memory import angles_of, body_angles
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path
@@ -163,7 +163,7 @@ def angle_clip(filmed: Filmed, rng: np.random.Generator, kind: str) -> AngleClip
     )
     track = undo_side_swaps(filmed.track, find_side_swaps(filmed.track))
     tables = {}
-    for name, model in (("given", None), ("lifted", "ensemble")):
+    for name, model in (("given", None), ("lifted", POF_MODEL)):
         lifter = None if model is None else load_lifter(model)
         observed, _ = observe_camera(
             track, height, focal_px=focal_px, tilt_deg=tilt, roll_deg=roll, lifter=lifter

@@ -92,8 +92,6 @@ class _Block(nn.Module):
 class JointNetwork(nn.Module):
     """Corrections of the angles of one run."""
 
-    channels = CHANNELS
-
     def __init__(self) -> None:
         super().__init__()
         self.trunk = Trunk(CHANNELS, 6, layers=4)
@@ -108,8 +106,6 @@ class MainNetwork(nn.Module):
     last channels of the input are their differences from the first, in tens of degrees. (Mean error
     on held-out renders after 500 steps, 7.23 before: 6.46; of gates alone 6.60.)"""
 
-    channels = FUSED_CHANNELS
-
     def __init__(self) -> None:
         super().__init__()
         self.trunk = Trunk(FUSED_CHANNELS, 3 * len(SOURCES) + 6, layers=2)
@@ -120,6 +116,3 @@ class MainNetwork(nn.Module):
         off = x[..., -3 * (len(SOURCES) - 1) :].unflatten(-1, (len(SOURCES) - 1, 3))
         fused = (gate[..., 1:, :] * off).sum(-2) + found[..., -6:-3]
         return Refined(_DEGREES * fused, _USUAL_SD + found[..., -3:])
-
-
-NETWORKS = {"joint": JointNetwork, "main": MainNetwork}

@@ -11,12 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinefit.biomech.angles import GROUPS
 from kinefit.biomech.refine.joint import JointRefiner, fused_inputs
 from kinefit.biomech.refine.table import (
+    CHANNELS,
     MIRROR_SIGNS,
     TWIN,
     make_inputs,
 )
+from kinefit.lift.windows import WINDOW
+from kinefit.pipeline.provenance import sha256_json
 from kinefit.train.refine.batches import NONE, Disturbance, Windows, draw, target_of, with_mirrored
 from kinefit.train.refine.clips import AngleClips
 from kinefit.train.refine.networks import JointNetwork, MainNetwork, Refined
@@ -111,6 +115,10 @@ class Fusing(Refining):
 
     def network(self) -> nn.Module:
         return MainNetwork()
+
+    def about(self) -> Mapping[str, Any]:
+        probe, _ = self.joint.answers(np.ones((1, WINDOW, len(GROUPS), CHANNELS)))
+        return {**super().about(), "joint": sha256_json(np.round(probe, 3).tolist())}
 
     def batch(self, rng: np.random.Generator, count: int) -> dict[str, Any]:
         clips = rng.choice(len(self.data), count // 2, p=self._shares)

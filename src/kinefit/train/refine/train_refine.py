@@ -48,9 +48,7 @@ def train_refine(
     file = out / f"refine_{model}.onnx"
     about = {"model": model, **{name: f"{value:.4f}" for name, value in scores.items()}}
     inputs = {"inputs": (WINDOW, len(clips.given[0]), _MODELS[model])}
-    export(
-        trained(out, task, how), file, inputs, ("correction", "log_sd"), {"model": model, **about}
-    )
+    export(trained(out, task, how), file, inputs, ("correction", "log_sd"), about)
     return file
 
 
