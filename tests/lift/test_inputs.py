@@ -8,7 +8,15 @@ import pytest
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import intrinsics
 from kinefit.lift.inputs import LIMBS, MIRROR, POINTS, Inputs, make_inputs
-from kinefit.lift.windows import RATE_HZ, WINDOW, grid_times, resampled, resampler, windows
+from kinefit.lift.windows import (
+    RATE_HZ,
+    WINDOW,
+    grid_times,
+    resampled,
+    resampler,
+    unbroken,
+    windows,
+)
 from kinefit.types import FloatArray
 
 K = intrinsics(1400.0, (1080, 1920))
@@ -129,3 +137,10 @@ def test_every_frame_is_in_a_window(count: int) -> None:
     if count >= WINDOW:
         assert rows.min() == 0
         assert rows.max() == count - 1
+
+
+def test_what_lies_further_apart_than_a_window_is_asked_for_apart() -> None:
+    long = WINDOW / RATE_HZ
+    time = np.array([0.0, 0.1, 0.1 + long, 0.2 + 3 * long, 0.3 + 3 * long])
+    assert [rows.tolist() for rows in unbroken(time)] == [[0, 1, 2], [3, 4]]
+    assert [rows.tolist() for rows in unbroken(time[:1])] == [[0]]
