@@ -19,7 +19,7 @@ from kinefit.skeletons.limbs import ends
 from kinefit.synth.detector_errors import detector_errors
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene_options import PairOptions
-from kinefit.train.lift.data import RENDERED, Drawing, _same_inputs, make_data, read_data
+from kinefit.train.lift.data import RENDERED, Drawing, make_data, read_data, same_inputs
 from kinefit.train.lift.drawn import FRAMES, Donors, _camera, _chain, draw_take, self_hidden, varied
 from kinefit.train.lift.sequences import Sequences
 from kinefit.types import FloatArray, InputError
@@ -190,10 +190,10 @@ def test_drawn_clips_alone_are_enough(donors: Donors, tmp_path: Path) -> None:
 
 def test_other_inputs_are_not_mixed_with_what_is_there(tmp_path: Path) -> None:
     """A folder is of one seed, motion and set of rows."""
-    _same_inputs(tmp_path, [], Drawing(1, 5, None))
-    _same_inputs(tmp_path, [], Drawing(9, 5, None))  # more parts of the same
+    same_inputs(tmp_path, [], Drawing(1, 5, None))
+    same_inputs(tmp_path, [], Drawing(9, 5, None))  # more parts of the same
     with pytest.raises(InputError, match="other inputs"):
-        _same_inputs(tmp_path, [], Drawing(1, 6, None))
+        same_inputs(tmp_path, [], Drawing(1, 6, None))
 
 
 def test_clips_that_are_too_short_give_no_errors(donors: Donors) -> None:
