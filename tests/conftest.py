@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,22 @@ from kinefit.api import demo_views
 def demo_videos() -> Path:
     """Folder of the real four-camera demo: cam01.mp4 to cam04.mp4, Calib.qca.txt."""
     return demo_views()[1].parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real browser without a window: Chromium of the system, driven by Playwright."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    options = ["--no-sandbox", "--no-first-run", "--disable-background-networking",
+               "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
+               "--autoplay-policy=no-user-gesture-required"]  # fmt: skip
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=program, args=options)
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kinefit.pipeline.marker_fit import fit_marker_file
     from kinefit.pipeline.refine_file import refine_file
     from kinefit.pipeline.rig_fit import fit_bundle_frames as fit_frames
+    from kinefit.pipeline.view import view
     from kinefit.synth.detector_error_fit import fit_file as fit_detector_errors
     from kinefit.synth.make import make_scenes
     from kinefit.synth.pairs import make_pairs
@@ -45,7 +46,7 @@ __all__ = [
     "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
     "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
-    "process", "refine_file",
+    "process", "refine_file", "view",
 ]  # fmt: skip
 
 # Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
@@ -62,6 +63,7 @@ _ELSEWHERE = {
     "refine_file": "pipeline.refine_file.refine_file",
     "make_pairs": "synth.pairs.make_pairs",
     "make_scenes": "synth.make.make_scenes",
+    "view": "pipeline.view.view",
 }
 
 

@@ -71,8 +71,8 @@ def test_nothing_disappears_and_nothing_changes(commands, tmp_path, backwards):
         lost = before.keys() - after.keys()
         changed = {n for n in before.keys() & after.keys() if before[n] != after[n]}
         assert not lost, (done, name)
-        # What describes the whole folder follows it; so does the page of the one recording.
-        assert changed <= {"run.json", "report.html"}, (done, name)
+        # What describes the whole folder follows it; so do the pages of the one recording.
+        assert changed <= {"run.json", "report.html", "viewer.html"}, (done, name)
         before = after
         done.append(name)
 

@@ -42,7 +42,7 @@ def test_a_person_gets_a_body(fitted):
     assert person.reason == ""
     names = {path.name for path in person.files}
     files = {f"person_body.{kind}" for kind in ("json", "npz", "obj", "png")}
-    assert names == files | {"person_body_report.html"}
+    assert names == files | {"person_body_report.html", "person_body_viewer.html"}
     page = (out / "person_body_report.html").read_text("utf-8")
     assert "One picture does not show depth." in page
     assert "data:image/png;base64," in page
@@ -126,7 +126,7 @@ def test_everybody_in_a_picture_has_files_of_their_own(everyone):
     _, results = everyone
     assert [r.reason for r in results] == ["", "", ""]
     stems = ["group_person1", "group_person2", "person"]  # one person needs no number
-    ends = (".json", ".npz", ".obj", ".png", "_report.html")
+    ends = (".json", ".npz", ".obj", ".png", "_viewer.html", "_report.html")
     for result, stem in zip(results, stems, strict=True):
         assert [f.name for f in result.files] == [f"{stem}_body{end}" for end in ends]
         assert all(f.is_file() for f in result.files)

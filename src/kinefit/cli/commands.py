@@ -169,6 +169,35 @@ def refine(
 
 
 @app.command()
+def view(
+    folders: Annotated[
+        list[Path], typer.Argument(help="The --out folders of one run, or of several.")
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page of several, or a copy; viewer.html otherwise."),
+    ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Several runs in one space, not side by side.")
+    ] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only name the page.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Open results in the browser: video, space and curves under one clock.
+
+    Several folders are shown side by side and play together, from their first frames on.
+    """
+    import webbrowser
+
+    from kinefit.api import view as view_folders
+
+    page = view_folders(folders, out_file, together=together, overwrite=overwrite)
+    show_files([page])
+    if not no_open and not webbrowser.open(page.resolve().as_uri()):
+        err.print("No browser was found. Next: open the page by hand.", markup=False)
+
+
+@app.command()
 def augment(
     file: Annotated[Path, typer.Argument(help="TRC file with the initial markers.")],
     height: Annotated[float, typer.Option(help="Stature in metres.")],

@@ -37,19 +37,27 @@ def export_glb(
     Raises InvalidData when the motion is another body's, InputError as `write_glb`.
     """
     _check(body, motion)
+    mesh = skinned_mesh(body, motion.shape, influences)
+    write_glb(path, mesh, motion)
+    written = replace(body, skin_joints=mesh.skin_joints, skin_weights=mesh.skin_weights)
+    return _glb_notes(body, written, motion)
+
+
+def skinned_mesh(
+    body: BodyModel, shape: FloatArray, influences: Literal[4, 8] | None = None
+) -> SkinnedMesh:
+    """The body at rest as `kinefit.io.gltf` takes it; influences: as in `export_glb`."""
     joints, weights = strongest_influences(body.skin_joints, body.skin_weights, influences)
-    mesh = SkinnedMesh(
+    return SkinnedMesh(
         name=body.name,
-        vertices=body.rest_vertices(motion.shape),
+        vertices=body.rest_vertices(shape),
         faces=body.faces,
         joint_names=body.joint_names,
         parents=body.parents,
-        joints=body.rest_joints(motion.shape),
+        joints=body.rest_joints(shape),
         skin_joints=joints,
         skin_weights=weights,
     )
-    write_glb(path, mesh, motion)
-    return _glb_notes(body, replace(body, skin_joints=joints, skin_weights=weights), motion)
 
 
 def export_bvh(

@@ -22,14 +22,16 @@ from kinefit.io.atomic import atomic_path
 from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidData
 from kinefit.types.arrays import check_names
 
-_COMPONENTS = {"<f4": 5126, "<u4": 5125, "<u2": 5123}  # 3.6.2.2
+_COMPONENTS = {"<f4": 5126, "<u4": 5125, "<u2": 5123, "|u1": 5121}  # 3.6.2.2
 _VERTICES, _INDICES = 34962, 34963  # 3.6.1.2: what a GPU does with a part of the buffer
 _PER_SET = 4  # 3.7.3.3: joints per vertex in one pair JOINTS_n, WEIGHTS_n
 _MAX_BYTES = 2**32 - 1  # 4.4.2: the length is one unsigned 32-bit number
 # A quaternion's vector part below this is nothing but rounding in single precision: the
 # rotation is under 2e-7 radians, less than half a micrometre at the far end of a body.
 _AT_REST = 1e-7
-_GREY = {"baseColorFactor": [0.72, 0.72, 0.74, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
+_DULL = {"metallicFactor": 0.0, "roughnessFactor": 0.8}
+_GREY = _DULL | {"baseColorFactor": [0.72, 0.72, 0.74, 1.0]}
+_GAMMA = 2.2  # colours of vertices are linear (3.9.2), those of screens about so
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ class SkinnedMesh:
     name: of the body. vertices: (V, 3) metres. faces: (F, 3) vertex indices, counter-clockwise
     from outside. joint_names: B names, parents first. parents: (B,) index of the parent, root -1.
     joints: (B, 3) metres, at rest. skin_joints, skin_weights: (V, W) joints that each vertex
-    follows, and their shares: not negative, of sum one.
+    follows, and their shares: not negative, of sum one. colors: (V, 3) RGB in 0..1, as screens show
+    them; None: grey.
 
     Raises InvalidData where shapes, indices or shares are not so.
     """
@@ -52,6 +55,7 @@ class SkinnedMesh:
     joints: FloatArray
     skin_joints: IntArray
     skin_weights: FloatArray
+    colors: FloatArray | None = None
 
     def __post_init__(self) -> None:
         V, B = len(self.vertices), len(check_names("SkinnedMesh", self.joint_names))
@@ -75,7 +79,15 @@ class SkinnedMesh:
 
 
 def write_glb(path: str | Path, mesh: SkinnedMesh, motion: BodyMotion) -> None:
-    """Write `mesh` moving as `motion` does; single precision, 1e-6 of a body's size.
+    """Write `glb_bytes`, atomically. Errors are its own."""
+    path = Path(path)
+    content = glb_bytes(mesh, motion, path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def glb_bytes(mesh: SkinnedMesh, motion: BodyMotion, path: str | Path = "glTF") -> bytes:
+    """A file of `mesh` moving as `motion` does; single precision, 1e-6 of a body's size.
 
     Keyframes are the motion's frames at their own times, counted in seconds from the start of
     its timeline (the file's `extras` hold frame and time of that start). Frames without a pose
@@ -86,8 +98,8 @@ def write_glb(path: str | Path, mesh: SkinnedMesh, motion: BodyMotion) -> None:
     Viewers must know one set and may know more (3.7.3.3): those that read one only and make it
     sum to one, as three.js does, show `strongest_influences(..., 4)`.
 
-    Raises InputError for other joints than the motion's, for a motion without a pose, or one
-    that single precision or the format's 4 GiB cannot hold.
+    Raises InputError, naming `path`, for other joints than the motion's, for a motion without a
+    pose, or one that single precision or the format's 4 GiB cannot hold.
     """
     path = Path(path)
     if motion.joint_names != mesh.joint_names:
@@ -98,14 +110,16 @@ def write_glb(path: str | Path, mesh: SkinnedMesh, motion: BodyMotion) -> None:
         "scene": 0,
         "scenes": [{"nodes": [0, len(mesh.parents)]}],
         "nodes": _nodes(mesh),
-        "materials": [{"name": "body", "pbrMetallicRoughness": _GREY}],
+        "materials": [
+            {"name": "body", "pbrMetallicRoughness": _GREY if mesh.colors is None else _DULL}
+        ],
         "meshes": [_mesh(file, mesh)],
         "skins": [_skin(file, mesh)],
         "animations": [_animation(path, file, mesh, motion)],
         "accessors": file.accessors,
         "bufferViews": file.views,
     }
-    _write(path, document | {"buffers": [{"byteLength": file.size}]}, file)
+    return _whole(path, document | {"buffers": [{"byteLength": file.size}]}, file)
 
 
 def strongest_influences(
@@ -149,6 +163,8 @@ class _Binary:
             "bufferView": len(self.views) - 1, "componentType": _COMPONENTS[array.dtype.str],
             "count": len(array), "type": kind,
         }  # fmt: skip
+        if array.dtype == np.uint8:
+            accessor["normalized"] = True  # 255 is one (3.6.2.2)
         if bounds:
             accessor |= {"min": rows.min(axis=0).tolist(), "max": rows.max(axis=0).tolist()}
         self.accessors.append(accessor)
@@ -175,6 +191,10 @@ def _mesh(file: _Binary, mesh: SkinnedMesh) -> dict[str, Any]:
         "POSITION": file.add(vertices, "VEC3", target=_VERTICES, bounds=True),
         "NORMAL": file.add(normals, "VEC3", target=_VERTICES),
     }
+    if mesh.colors is not None:
+        shades = np.column_stack([mesh.colors**_GAMMA, np.ones(len(vertices))])
+        stored = np.round(255 * shades).astype(np.uint8)
+        attributes["COLOR_0"] = file.add(stored, "VEC4", target=_VERTICES)
     joints, weights = _influence_sets(mesh)
     for n in range(joints.shape[1]):
         attributes[f"JOINTS_{n}"] = file.add(joints[:, n], "VEC4", target=_VERTICES)
@@ -251,17 +271,14 @@ def _continuous(quaternions: FloatArray) -> FloatArray:
     return np.concatenate([quaternions[:1], np.where(odd[..., None], -1, 1) * quaternions[1:]])
 
 
-def _write(path: Path, document: dict[str, Any], file: _Binary) -> None:
+def _whole(path: Path, document: dict[str, Any], file: _Binary) -> bytes:
     """Header, chunk of JSON, chunk of numbers (4.4)."""
     text = _padded(json.dumps(document, allow_nan=False, separators=(",", ":")).encode(), b" ")
     total = 12 + 8 + len(text) + 8 + file.size
     if total > _MAX_BYTES:
         raise InputError(path, "the motion takes more than 4 GiB", "split it")
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        stream.write(struct.pack("<4sII", b"glTF", 2, total))
-        stream.write(struct.pack("<I4s", len(text), b"JSON") + text)
-        stream.write(struct.pack("<I4s", file.size, b"BIN\0"))
-        stream.writelines(file.parts)
+    heads = (struct.pack("<4sII", b"glTF", 2, total), struct.pack("<I4s", len(text), b"JSON"))
+    return b"".join([*heads, text, struct.pack("<I4s", file.size, b"BIN\0"), *file.parts])
 
 
 def _padded(content: bytes, filler: bytes) -> bytes:

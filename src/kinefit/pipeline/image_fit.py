@@ -30,10 +30,13 @@ from kinefit.pipeline.context import Progress
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
+from kinefit.pipeline.stages.scene import figure_of
 from kinefit.pipeline.store import check_folder
 from kinefit.quality.verdict import marker_words, picture_findings
 from kinefit.render.body_overlay import write_body_picture
-from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
+from kinefit.report.page import ReportData, body_table, write_report
+from kinefit.report.parts import Cell, Table
+from kinefit.report.scene import Scene, pack_scene
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import InputError, Keypoints2D, NobodyFound, Timeline
 
@@ -172,10 +175,11 @@ def _points(
 def _write(
     folder: Path, one: _Person, everybody: bool, fit: ImageFit, i: int, reason: str
 ) -> PictureResult:
-    """`<stem>_body.json`, and with a pose `.npz`, `.obj`, `.png` and `_report.html`."""
+    """`<stem>_body.json`, and with a pose `.npz`, `.obj`, `.png` and the pages."""
     body, report, picture = fit.body, _report(one, fit, i, reason), one.picture
     stem = folder / f"{one.stem(everybody)}_body"
-    ends = (".json",) if reason else (".json", ".npz", ".obj", ".png", "_report.html")
+    pages = ("_viewer.html", "_report.html")
+    ends = (".json",) if reason else (".json", ".npz", ".obj", ".png", *pages)
     files = tuple(stem.with_name(f"{stem.name}{end}") for end in ends)
     write_json(files[0], report)
     if not reason:
@@ -186,7 +190,7 @@ def _write(
         photo = next(iter(frames(picture))).rgb
         assert photo is not None  # it was decoded for the detector
         write_body_picture(files[3], photo, fit.view(i), body, vertices)
-        _write_page(files[4], one, fit, i, report)
+        _write_page(files[5], one, fit, i, report)
     return PictureResult(picture, reason, report, files)
 
 
@@ -210,6 +214,15 @@ def _write_page(path: Path, one: _Person, fit: ImageFit, i: int, report: Mapping
             ("Distance from the points", f"{report['mean_residual_px']:.1f} px, {off_cm:.1f} cm"),
         ],
         film=path.with_name(f"{stem}.png"),
+        scene=pack_scene(
+            Scene(
+                one.picture.stem,
+                motion.timeline,
+                [figure_of(fit.body, motion)],
+                cameras=[camera],
+                floor=False,
+            )
+        ),
         tables=[
             body_table(stature, bone_lengths(fit.body, motion.shape)),
             Table("Points", ("Point", "Distance, px"), rows, folded=True),

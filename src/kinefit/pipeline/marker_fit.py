@@ -21,9 +21,12 @@ from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
+from kinefit.pipeline.stages.scene import PURPLE, figure_of, points_of
 from kinefit.pipeline.store import check_folder
 from kinefit.quality.verdict import marker_fit_findings
-from kinefit.report.page import Cell, ReportData, Table, body_table, write_report
+from kinefit.report.page import ReportData, body_table, write_report
+from kinefit.report.parts import Cell, Table
+from kinefit.report.scene import Scene, pack_scene
 from kinefit.types import Finding
 
 
@@ -57,7 +60,9 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
                  for n in export_as(folder / stem, kind, body, fit.motion)[1]]  # fmt: skip
         table = folder / f"{stem}.json"
         write_json(table, {"markers_file": file.name, **report, "notes": notes})
-        _write_page(folder, stem, file, json.loads(table.read_text("utf-8")), options)
+        points = points_of("Markers", markers, color=PURPLE)
+        shown = Scene(file.stem, markers.timeline, [figure_of(body, fit.motion)], [points])
+        _write_page(folder, stem, file, json.loads(table.read_text("utf-8")), options, shown)
 
     inputs = {"markers": file} | ({} if options.body == "anny" else {"body": Path(options.body)})
     chosen = options.model_dump(mode="json")
@@ -68,8 +73,9 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
 
 
 def _write_page(
-    folder: Path, stem: str, file: Path, report: Mapping[str, Any], options: MarkerFileOptions
-) -> None:
+    folder: Path, stem: str, file: Path, report: Mapping[str, Any], options: MarkerFileOptions,
+    shown: Scene,
+) -> None:  # fmt: skip
     rows: list[list[Cell]] = [
         [name, one["rms_mm"], one["offset_mm"]] for name, one in report["markers"].items()
     ]
@@ -81,6 +87,7 @@ def _write_page(
         kind="a body through markers",
         findings=list(marker_fit_findings(report, options.height)),
         facts=[("Markers", file.name), ("Length", f"{report['frames']} frames"), ("RMS", rms)],
+        scene=pack_scene(shown),
         several_cameras=True,
         assumed=report["notes"],
         tables=[body_table(report["stature_m"], report["bones_m"]), table],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kinefit.pipeline.config import ViewOptions
 from kinefit.pipeline.context import CLIP_OPTIONS, Context, Job
-from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report
+from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report, scene
 from kinefit.types import InputError
 
 Work = Callable[[Context], None]
@@ -117,11 +117,12 @@ PLAN: tuple[Stage, ...] = (
         "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
+    Stage("scene", scene.scene, ("observe", "fit", "markers"), scene.OPTIONS),
     Stage(
         "report", report.report,
-        ("detect", "observe", "fit", "markers", "angles", "figures", "overlay",
+        ("detect", "observe", "fit", "markers", "angles", "figures", "overlay", "scene",
          *(f"export {kind}" for kind in export.KINDS)),
-        report.OPTIONS, "the report", of_folder=True,
+        report.OPTIONS, "the report and the viewer", of_folder=True,
     ),
 )  # fmt: skip
 

@@ -54,8 +54,9 @@ def code_version(module: str = "kinefit.api") -> str:
     """Hex SHA-256 over the source of `module` and of all of kinefit that it imports, and data.
 
     Imports are found by name in the source, those inside functions too; every file of another
-    kind in the folders of these modules and their `models` counts, and all weights. With the
-    versions of the libraries, it is what a stage's result depends on besides inputs and options.
+    kind in the folders of these modules, their `models` and `templates` counts, and all weights.
+    With the versions of the libraries, it is what a stage's result depends on besides inputs and
+    options.
     """
     root = Path(str(files("kinefit")))
     reached, waiting = set[Path](), [_source_of(root, module)]
@@ -68,7 +69,8 @@ def code_version(module: str = "kinefit.api") -> str:
     data = {
         file
         for folder in {path.parent for path in reached} | {root / "weights"}
-        for file in (*folder.glob("*"), *folder.glob("models/*"))
+        for pattern in ("*", "models/*", "templates/*")
+        for file in folder.glob(pattern)
         if file.is_file() and file.suffix not in (".py", ".pyc", ".md")
     }
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())

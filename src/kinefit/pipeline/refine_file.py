@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -13,33 +14,40 @@ from kinefit.biomech.angles import GROUPS, to_opensim
 from kinefit.biomech.refine import JointRefiner
 from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turned_skeleton
 from kinefit.biomech.refine.table import ANGLES, HEADING, REFINED, seen_of, values_of
-from kinefit.geometry.projection import project
 from kinefit.geometry.rotations import difference_deg
 from kinefit.io.calibration import read_calibration
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.io.trc import read_trc
-from kinefit.io.video import Clip, Picture
+from kinefit.io.video import Clip
 from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
 from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import sha256_path
-from kinefit.report.comparison import Comparison, write_comparison
-from kinefit.report.page import Cell, Table
+from kinefit.render.tiles import Tiles, film_frames
+from kinefit.report.parts import Cell, Table
+from kinefit.report.scene import Points, Scene, pack_scene
+from kinefit.report.viewer import Recording, write_viewer
 from kinefit.types import (
     Camera,
+    CameraRig,
     FloatArray,
     InputError,
     JointAngles,
     KinefitError,
     Markers,
     MissingMarkers,
+    Timeline,
     TooFewPoints,
 )
 
-_MOST_SHOWN = 90  # frames on a page
-_STILL_PX = 480  # longer side of a picture
+_RED_DEG = 15.0  # by so much and more a joint was moved that is red
+_COLORS = {"Before": "#d55e00", "After": "#0072b2", "Truth": "#8a8f98"}
+_KEY = (
+    "Orange: before. Blue: after; its joints by how far their angles were moved, from green (not) "
+    f"to red ({_RED_DEG:.0f} degrees or more). Grey: the truth, where it was given."
+)
 _SAME_S = 0.02  # a truth further away in time is none
 
 
@@ -92,8 +100,7 @@ def refine_file(
         except (TooFewPoints, MissingMarkers):  # no whole joint, or no frame with all
             pass
         if compare:
-            page = folder / f"{given.stem}_comparison.html"
-            write_comparison(page, _comparison(given, after, real, video))
+            _write_comparison(folder / f"{given.stem}_comparison.html", given, after, real, video)
 
     record, _ = run_job(out, "refine", inputs, {"compare": compare}, write, stem=given.stem)
     return [out / name for name in record.files], _words(given.angles, after, real)
@@ -180,40 +187,42 @@ def _words(before: JointAngles, after: JointAngles, real: JointAngles | None) ->
             "say."]  # fmt: skip
 
 
-def _comparison(
-    given: _Given, after: JointAngles, real: JointAngles | None, video: Path | None
-) -> Comparison:
-    """At most `_MOST_SHOWN` of the frames."""
+def _write_comparison(
+    page: Path, given: _Given, after: JointAngles, real: JointAngles | None, video: Path | None
+) -> None:
+    """The viewer with the skeletons before and after, and what was changed by how much."""
     assert given.markers is not None
     angles, markers = given.angles, given.markers
-    tables = {"before": angles, "after": after} | ({} if real is None else {"truth": real})
-    count = len(angles.timeline)
-    rows = np.unique(np.linspace(0, count - 1, min(count, _MOST_SHOWN)).round().astype(int))
-    whole = {name: turned_skeleton(markers, angles, one) for name, one in tables.items()}
-    skeletons = {name: xyz[rows] for name, xyz in whole.items()}
-    moved = np.nan_to_num(_moved(after, angles), nan=-1.0).max(axis=2)[rows]
+    tables = {"Before": angles, "After": after} | ({} if real is None else {"Truth": real})
+    moved = np.nan_to_num(_moved(after, angles), nan=-1.0).max(axis=2)
     moved[moved < 0] = np.nan  # of joints of which nothing is known
-    stills: list[Picture] = []
-    in_image: dict[str, FloatArray] = {}
-    if video is not None and given.camera is not None:
-        clip = Clip(video, slowmo=given.slowmo)
-        stills, scale = _stills(clip, angles.timeline.time[rows])
-        in_image = {n: scale * project(given.camera, xyz) for n, xyz in skeletons.items()}
-    return Comparison(
-        given.stem, POINTS, BONES, angles.timeline.time[rows], skeletons,
-        moved[:, [GROUPS.index(joint_of_point(name)) for name in POINTS]], stills, in_image,
-        [_table(angles, after, real)], _words(angles, after, real),
-    )  # fmt: skip
+    heat = np.clip(moved / _RED_DEG, 0, 1)[:, [GROUPS.index(joint_of_point(n)) for n in POINTS]]
+    points = [
+        Points(name, POINTS, turned_skeleton(markers, angles, one), BONES, _COLORS[name],
+               heat=heat if name == "After" else None)
+        for name, one in tables.items()
+    ]  # fmt: skip
+    cameras = [] if given.camera is None else [given.camera]
+    scene = Scene(given.stem, angles.timeline, (), points, cameras, slowmo=given.slowmo)
+    with TemporaryDirectory() as room:
+        film = None
+        if video is not None:
+            film = Path(room) / "film.mp4"
+            _write_film(film, given, Clip(video, slowmo=given.slowmo))
+        shown = Recording(given.stem, [pack_scene(scene)], film, after)
+        words = [*_words(angles, after, real), _KEY]
+        write_viewer(page, [shown], title=f"{given.stem}, joint angles refined", notes=words,
+                     tables=[_table(angles, after, real)])  # fmt: skip
 
 
-def _stills(clip: Clip, moments: FloatArray) -> tuple[list[Picture], float]:
-    """Pictures at these seconds, made small, and by how much; a damaged one is black."""
-    wide, high = clip.probe().size
-    scale = min(1.0, _STILL_PX / max(wide, high))
-    size = (round(wide * scale), round(high * scale))
-    black = np.zeros((size[1], size[0], 3), np.uint8)
-    found = clip.pictures_at(moments, size)
-    return [black if picture is None else picture for picture in found], scale
+def _write_film(path: Path, given: _Given, clip: Clip) -> None:
+    """The video as the page shows it: what browsers play, at a size for it."""
+    assert given.camera is not None
+    clock = given.angles.timeline
+    rows = film_frames(clock, clip.slowmo)
+    shown = Timeline(clock.frame[rows], clock.time[rows])
+    tiles = Tiles.of(CameraRig((given.camera,)))
+    tiles.write(path, [clip], shown.time[None], shown, lambda *_: None, lambda *_: None)
 
 
 def _table(before: JointAngles, after: JointAngles, real: JointAngles | None) -> Table:

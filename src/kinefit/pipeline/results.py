@@ -9,6 +9,7 @@ from kinefit.pipeline.store import Folder
 # End of the name -> words.
 _ABOUT = {
     "report.html": "the report: open it in a browser",
+    "viewer.html": "the viewer: video, space and curves together; open it in a browser",
     "_final.trc": "all markers, filtered and augmented (metres, Y up)",
     "_final.c3d": "the same markers for motion-capture software",
     "_final_uncertainty.csv": "per marker: measured or estimated, and its standard deviation",

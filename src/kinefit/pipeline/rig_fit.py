@@ -38,8 +38,11 @@ from kinefit.pipeline.provenance import code_version, versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.rig_files import frame_output
 from kinefit.pipeline.stages.export import export_as
+from kinefit.pipeline.stages.scene import figure_of, points_of
 from kinefit.quality.verdict import frame_fit_findings
-from kinefit.report.page import Cell, ReportData, Table, write_report
+from kinefit.report.page import ReportData, write_report
+from kinefit.report.parts import Cell, Table
+from kinefit.report.scene import Scene, pack_scene
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError, InvalidData, Markers, Timeline, TooFewPoints
 
@@ -165,9 +168,19 @@ class _Job:
         notes = self._write_motion(out / self.stem, found)
         report = self._report(found, rig, [*self.notes, *notes])
         write_json(out / f"{self.stem}.json", report)
-        self._write_page(out, report)
+        self._write_page(out, report, self._scene(found))
 
-    def _write_page(self, out: Path, report: Mapping[str, Any]) -> None:
+    def _scene(self, found: SequenceFit) -> Scene:
+        """The points on the body, and the body where the clip is one."""
+        targets = found.work.targets
+        points = points_of("Points", Markers(targets.timeline, targets.names, found.points))
+        try:
+            figures = [figure_of(self.body, found.motion)]
+        except InvalidData:  # frames of several shapes, or no pose at all
+            figures = []
+        return Scene(self.bundle.stem, targets.timeline, figures, [points])
+
+    def _write_page(self, out: Path, report: Mapping[str, Any], shown: Scene) -> None:
         counts: list[list[Cell]] = [[k.capitalize(), n] for k, n in report["status"].items()]
         data = ReportData(
             title=self.bundle.stem,
@@ -178,6 +191,7 @@ class _Job:
                 ("Length", f"{report['frames']} frames"),
                 ("Body", report["body"]),
             ],
+            scene=pack_scene(shown),
             several_cameras=True,
             assumed=report["notes"],
             tables=[Table("Poses", ("Kind", "Frames"), counts, digits=0)],

@@ -30,6 +30,11 @@ from kinefit.skeletons import mirror_name
 from kinefit.types import BoolArray, Finding, IntArray, Level
 
 Verdict = Literal["good", "caution", "unusable"]
+VERDICT_WORDS: dict[Verdict, str] = {
+    "good": "Good: nothing suspicious was found",
+    "caution": "Use with caution",
+    "unusable": "Not usable",
+}
 
 # A fault in fewer frames than this, each stretch shorter than a blink, is smoothed over by the
 # fit and the filter: information. More of it limits what the numbers can be used for.

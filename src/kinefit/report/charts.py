@@ -54,6 +54,13 @@ class Frame:
         low, high = self.y
         return self.bottom - (np.clip(y, low, high) - low) / (high - low) * self.height
 
+    def axis(self, unit: str, bottom: float | None = None) -> dict[str, str | float]:
+        """Of `Sheet`: values across are of this unit; bottom: of the chart, if not of the frame."""
+        down = self.bottom if bottom is None else bottom
+        edges = {"left": self.left, "right": self.right, "top": self.top, "bottom": down}
+        values = {"from": self.x[0], "to": self.x[1]}
+        return {"axis": unit} | {name: round(value, 6) for name, value in (edges | values).items()}
+
     def points(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """(N, 2) sheet coordinates."""
         return np.stack([self.across(x), self.down(y)], axis=-1)
@@ -125,6 +132,7 @@ def angle_panel(
     span = (times[0], times[-1] if len(times) > 1 else times[0] + 1.0) if len(times) else (0.0, 1.0)
     across, along = (float(span[0]), float(span[1])), limits or angle_range(angles, columns)
     frame = Frame(left + 46, top + 18, width - 54, inner_height, across, along)
+    sheet.axis = frame.axis("time")
     sheet.text(frame.left, top + 11, title or words.name.capitalize(), size=11.5, bold=True)
     sheet.text(frame.right, top + 11, words.directions, size=9.5, anchor="end", color=QUIET)
     lines = curves(angles, columns)
@@ -227,6 +235,7 @@ def frame_chart(
             begin, end = frame.across(x[first] - 0.5), frame.across(x[stop - 1] + 0.5)
             sheet.box(begin, y + 2, max(end - begin, 1.0), 12, ALERT)
     bottom = top + chart + 22 * len(rows)
+    sheet.axis = frame.axis("frame", bottom)
     for value in nice_ticks(*ends, most=6):
         x_px = frame.across(value)
         sheet.text(x_px, bottom + 12, number(value), size=10, anchor="middle", color=QUIET)

@@ -44,11 +44,17 @@ class Text:
 
 @dataclass
 class Sheet:
-    """A drawing of `width` x `height` CSS pixels, x right, y down; later shapes lie on top."""
+    """A drawing of `width` x `height` CSS pixels, x right, y down; later shapes lie on top.
+
+    axis: what the viewer needs to draw the present moment into the chart: "axis" ("time" or
+    "frame"), the "left", "right", "top" and "bottom" edges of the chart, and the values "from" and
+    "to" at the first two.
+    """
 
     width: float
     height: float
     shapes: list[Line | Area | Text] = field(default_factory=list)
+    axis: dict[str, str | float] = field(default_factory=dict)
 
     def line(
         self, points: FloatArray, color: str = INK, width: float = 1.0, opacity: float = 1.0
@@ -82,7 +88,8 @@ class Sheet:
         """
         body = "".join(_svg(shape) for shape in self.shapes)
         said = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
-        return f'<svg viewBox="0 0 {self.width:g} {self.height:g}" {said}>{body}</svg>'
+        data = "".join(f' data-{name}="{value}"' for name, value in self.axis.items())
+        return f'<svg viewBox="0 0 {self.width:g} {self.height:g}" {said}{data}>{body}</svg>'
 
 
 def strokes(points: FloatArray) -> Iterator[FloatArray]:

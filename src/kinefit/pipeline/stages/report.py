@@ -26,11 +26,13 @@ from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
 from kinefit.pipeline.results import words_about
+from kinefit.pipeline.stages.scene import SCENE
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
 from kinefit.quality.quantities import Quality, View
 from kinefit.quality.verdict import find, frames_words, say, verdict
-from kinefit.report.page import Cell, ReportData, Someone, Table, body_table, write_report
+from kinefit.report.page import ReportData, Someone, body_table, write_report
+from kinefit.report.parts import Cell, Table
 from kinefit.types import (
     BoolArray,
     CameraRig,
@@ -50,7 +52,7 @@ _KINDS = {"video": "one camera", "bundle": "triangulated points"}
 
 
 def report(context: Context) -> None:
-    """`report.html`, and the verdict for run.json."""
+    """`report.html`, `viewer.html`, and the verdict for run.json."""
     written = _Written.read(context)
     quality = assess(
         written.final, initial=written.initial, angles=written.angles, views=written.views,
@@ -107,6 +109,7 @@ def _data(
         findings=findings,
         facts=facts,
         film=context.read(overlay) if overlay in context.readable else None,
+        scene=context.read_internal(SCENE).read_bytes(),
         quality=quality,
         angles=written.angles,
         markers=written.final,

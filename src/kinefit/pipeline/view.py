@@ -1,0 +1,103 @@
+"""`kinefit view`: results in the browser, one alone or several under one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kinefit.io.tables import read_angles_csv
+from kinefit.pipeline.context import INTERNAL
+from kinefit.pipeline.execute import read_manifest
+from kinefit.pipeline.stages.scene import SCENE
+from kinefit.report.viewer import Recording, write_viewer
+from kinefit.types import Finding, InputError, InvalidData
+
+_GZIP = b"\x1f\x8b"
+
+
+def view(
+    folders: Sequence[Path], out: Path | None = None, *, together: bool = False,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """The page that shows results: a folder's own, or a new one at `out` (`viewer.html`).
+
+    folders: of runs, or of all people of a recording (`--people all`), who stand in one space.
+    together: the same for several folders; else they are shown side by side, under one clock that
+    begins with the first frame of each.
+
+    Raises InputError for a folder without a scene, and for an `out` that is there already unless
+    `overwrite`.
+    """
+    own = _pages(folders[0]) if out is None and len(folders) == 1 else []
+    if len(own) == 1:
+        return own[0]
+    if own:
+        names = ", ".join(page.name for page in own)
+        raise InputError(folders[0], f"holds several viewers: {names}", "open the one you want")
+    people = [_people(folder) for folder in folders]
+    page = Path("viewer.html") if out is None else out
+    if page.exists() and not overwrite:
+        hint = "give another name with --out, or --overwrite"
+        raise InputError(page, "is there already", hint)
+    groups = [[one for group in people for one in group]] if together else people
+    recordings = [_recording(group) for group in groups]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_viewer(page, recordings, title=" · ".join(one.title for one in recordings))
+    return page
+
+
+def _pages(folder: Path) -> list[Path]:
+    found = [_existing(folder, page.name) for page in sorted(folder.glob("*viewer.html"))]
+    return [page for page in found if page is not None]
+
+
+def _people(folder: Path) -> list[Path]:
+    """The folder, or those of the people in it."""
+    if not folder.is_dir():
+        raise InputError(folder, "there is no such folder", "give the --out folder of a run")
+    if _existing(folder, f"{INTERNAL}/{SCENE}") is not None:
+        return [folder]
+    found = sorted(folder.glob("person_*"), key=lambda one: (len(one.name), one.name))
+    found = [one for one in found if _existing(one, f"{INTERNAL}/{SCENE}") is not None]
+    if not found:
+        reason = "holds no result that can be shown"
+        raise InputError(folder, reason, "give the --out folder of a finished run of this version")
+    return found
+
+
+def _recording(folders: Sequence[Path]) -> Recording:
+    """Film, curves and verdict are the first one's; curves only where it is alone."""
+    first, alone = folders[0], len(folders) == 1
+    films = sorted(first.glob("*_overlay.mp4"))
+    tables = sorted(first.glob("joint_angles/*_angles_all.csv"))
+    whole = first if alone or first.parent != folders[-1].parent else first.parent
+    return Recording(
+        title=whole.resolve().name,
+        scenes=[_scene(folder) for folder in folders],
+        film=films[0] if films else None,
+        angles=read_angles_csv(tables[0]) if tables and alone else None,
+        findings=_findings(first) if alone else None,
+    )
+
+
+def _findings(folder: Path) -> list[Finding] | None:
+    """Those of run.json; None where it has none that can be read."""
+    try:
+        return [Finding.from_json(one) for one in read_manifest(folder)["findings"]]
+    except (KeyError, TypeError, InvalidData):
+        return None
+
+
+def _scene(folder: Path) -> bytes:
+    path = _existing(folder, f"{INTERNAL}/{SCENE}")
+    content = b"" if path is None else path.read_bytes()
+    if not content.startswith(_GZIP):
+        raise InputError(folder, f"{SCENE} is no scene", "run the command again")
+    return content
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    """A file of the folder that no link leads out of it to."""
+    path = folder / name
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path if inside and path.is_file() else None
