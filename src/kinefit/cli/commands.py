@@ -31,6 +31,7 @@ from kinefit.cli.fit import fit
 from kinefit.cli.front_page import new_app
 from kinefit.cli.synth import synth
 from kinefit.cli.train import train
+from kinefit.cli.web import web
 from kinefit.pipeline.config import RunConfig, read_config, run_config
 from kinefit.types import InputError, Subject
 
@@ -195,6 +196,9 @@ def view(
     show_files([page])
     if not no_open and not webbrowser.open(page.resolve().as_uri()):
         err.print("No browser was found. Next: open the page by hand.", markup=False)
+
+
+app.command()(web)
 
 
 @app.command()

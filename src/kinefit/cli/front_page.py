@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
     "refine": "Joint angles corrected by a network that has seen how those of one camera err.",
     "view": "Open results in the browser: video, space and curves under one clock.",
+    "web": "A web site for projects, uploads, runs and results, on this machine or for others.",
     "augment": "Add the 43 LSTM markers to a TRC file, of this or another program.",
     "version": "Print the version.",
     "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",

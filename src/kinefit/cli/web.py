@@ -1,0 +1,39 @@
+"""`kinefit web`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinefit.cli.console import err
+
+
+def web(
+    folder: Annotated[
+        Path, typer.Option(help="Where uploads, results and the database lie.")
+    ] = Path("kinefit_web"),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; on any but this machine's, people log in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=0, help="Runs that are computed at once.")] = 1,
+    names: Annotated[
+        str, typer.Option(help="Names under which the site is asked for, with commas.")
+    ] = "",
+    add_user: Annotated[
+        str | None, typer.Option(help="Make a user who may log in (asks for a password), and end.")
+    ] = None,
+) -> None:
+    """A web site for projects, uploads, runs and results, on this machine or for others."""
+    from kinefit.web import server
+
+    server.prepare(folder, host=host, names=names)
+    if add_user is not None:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        server.add_user(add_user, password)
+        err.print(f"{add_user} may log in.", markup=False)
+        return
+    err.print(f"http://{host}:{port}  (Ctrl-C ends it; files in {folder})", markup=False)
+    server.serve(host, port, workers)

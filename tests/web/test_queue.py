@@ -1,0 +1,217 @@
+"""The queue: one worker per job, dead workers, retries, cancelling. And real runs through it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.test_uploads import send
+
+
+@pytest.fixture
+def job(trial: Any) -> Any:
+    from kinefit.web import queue
+
+    return queue.submit(trial)
+
+
+def fresh(job: Any) -> Any:
+    job.refresh_from_db()
+    return job
+
+
+def expire(job: Any) -> None:
+    """As if its worker had died."""
+    from django.utils import timezone
+
+    type(job).objects.filter(pk=job.pk).update(lease=timezone.now() - timedelta(seconds=1))
+
+
+def test_a_job_has_one_worker(job: Any) -> None:
+    from kinefit.web import queue
+
+    assert queue.claim("a").pk == job.pk
+    assert queue.claim("b") is None
+    assert (fresh(job).worker, job.tries) == ("a", 1)
+
+
+def test_many_workers_at_once_take_each_job_once(trial: Any) -> None:
+    from django.db import connection
+
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    for _ in range(12):
+        Job.objects.create(trial=trial)
+    taken: list[int] = []
+
+    def work(name: str) -> None:
+        while (found := queue.claim(name)) is not None:
+            taken.append(found.pk)
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(taken) == sorted(Job.objects.values_list("pk", flat=True))
+
+
+def test_a_dead_worker_s_job_is_another_s_and_three_deaths_are_a_failure(job: Any) -> None:
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    for n in range(3):
+        held = queue.claim(f"w{n}")
+        assert held is not None
+        expire(job)
+    assert queue.claim("w3") is None
+    assert fresh(job).state == Job.FAILED
+    assert "died 3 times" in job.message
+
+
+def test_who_has_lost_a_job_changes_nothing(job: Any) -> None:
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    first = queue.claim("a")
+    expire(job)
+    second = queue.claim("b")
+    assert not queue.beat(first, {"stage": "fit", "done": 1, "total": 2})
+    queue.finish(first, Job.DONE, verdict="good")
+    assert (fresh(job).state, job.worker, job.stage) == (Job.RUNNING, "b", "")
+    assert queue.beat(second, {"stage": "fit", "done": 1, "total": 2})
+    assert fresh(job).since is not None
+
+
+def test_what_waits_is_cancelled_at_once_what_runs_when_its_worker_hears(job: Any) -> None:
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    queue.cancel(job)
+    assert fresh(job).state == Job.CANCELLED
+    again = queue.submit(job.trial)
+    held = queue.claim("a")
+    queue.cancel(again)
+    assert fresh(again).state == Job.RUNNING
+    assert not queue.wanted(held)
+    expire(again)  # and its worker dies before it hears
+    assert queue.claim("b") is None
+    assert fresh(again).state == Job.CANCELLED
+
+
+def _child(folder: Path, body: str) -> None:
+    """In place of `kinefit.web.child`."""
+    (folder / "child.py").write_text(body)
+
+
+@pytest.fixture
+def stand_in(trial: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets a test say what the child does; the machinery around it is the real one."""
+    import subprocess
+
+    from kinefit.web import worker
+
+    real = subprocess.Popen
+    trial.folder.mkdir(parents=True)
+
+    def popen(command: list[str], **how: Any) -> Any:
+        return real([sys.executable, str(trial.folder / "child.py"), command[-1]], **how)
+
+    monkeypatch.setattr(worker.subprocess, "Popen", popen)
+    return lambda body: _child(trial.folder, body)
+
+
+OUTCOME = "import sys, json, pathlib; p = pathlib.Path(sys.argv[1]);"
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "tries", "said"),
+    [
+        (OUTCOME + "(p/'outcome.json').write_text(json.dumps({'verdict': 'good'}))", "done", 1, ""),
+        (OUTCOME + "(p/'outcome.json').write_text(json.dumps({'error': 'no person'}))", "failed", 1,
+         "no person"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", 3, "died 3 times"),
+        ("raise SystemExit(7)", "failed", 3, "died 3 times"),
+        ("import os, pathlib, sys; (pathlib.Path(sys.argv[1])/'outcome.json').write_text('{');"
+         "os._exit(0)", "failed", 3, "died"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_a_job(
+    job: Any, stand_in: Any, body: str, state: str, tries: int, said: str
+) -> None:
+    from kinefit.web import worker
+
+    stand_in(body)
+    worker.work(threading.Event(), once=True)
+    assert (fresh(job).state, job.tries) == (state, tries)
+    assert said in job.message
+
+
+def test_a_running_job_is_cancelled_with_all_that_it_started(
+    job: Any, stand_in: Any, tmp_path: Path
+) -> None:
+    from kinefit.web import queue, worker
+
+    note = tmp_path / "alive"
+    stand_in(
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', \"import time\\nwhile True: "
+        f"open('{note}','w').write(str(time.time())); time.sleep(0.1)\"])\n"
+        "time.sleep(600)"
+    )
+    thread = threading.Thread(target=worker.work, args=(threading.Event(), True))
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not note.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    queue.cancel(job)
+    thread.join(30)
+    assert fresh(job).state == "cancelled"
+    time.sleep(0.5)
+    before = note.read_text()
+    time.sleep(0.6)
+    assert note.read_text() == before  # nobody writes it any more
+
+
+def test_a_real_run_and_a_second_one_with_another_option(
+    client: Any, trial: Any, demo_clip: Path
+) -> None:
+    from kinefit.web import worker
+
+    send(client, trial, "walk.mp4", demo_clip.read_bytes())
+    options = {"quality": "fast", "export": "", "markers": "lstm", "people": "one"}
+    answer = client.post(f"/trials/{trial.pk}", options)
+    assert answer.status_code == 302, answer.content.decode()
+    worker.work(threading.Event(), once=True)
+    job = trial.job
+    assert (job.state, job.verdict) in {("done", word) for word in ("good", "caution", "unusable")}
+    page = client.get(f"/trials/{trial.pk}").content.decode()
+    assert "report.html" in page
+    assert f"Verdict: {job.verdict}" in page
+    assert (trial.results / "viewer.html").is_file()
+    pair = client.get(f"/compare?trial={trial.pk}&trial={trial.pk}").content.decode()
+    assert pair.count('class="scene"') == 2
+    # Another file would be another recording.
+    from tests.web.test_uploads import create
+
+    assert create(client, trial, "other.mp4", 5).status_code == 409
+
+
+def test_a_form_says_what_is_wrong(client: Any, trial: Any, demo_clip: Path) -> None:
+    page = client.post(f"/trials/{trial.pk}", {}).content.decode()
+    assert "There is no video yet." in page
+    send(client, trial, "walk.mp4", demo_clip.read_bytes())
+    page = client.post(f"/trials/{trial.pk}", {"start": "5", "end": "2"}).content.decode()
+    assert "is not after start" in page
+    send(client, trial, "walk2.mp4", demo_clip.read_bytes())
+    page = client.post(f"/trials/{trial.pk}", {}).content.decode()
+    assert "need the calibration" in page
+    assert trial.job is None
