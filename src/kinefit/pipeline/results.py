@@ -17,6 +17,7 @@ _ABOUT = {
     "_angles_unrefined.csv": "the joint angles before the network corrected them",
     "_refined.csv": "the corrected joint angles in one table (degrees)",
     "_comparison.html": "before and after: open it in a browser",
+    "_opencap.json": "the model in motion for OpenCap's viewers",
     ".mot": "the angles as OpenSim coordinates",
     "_overlay.mp4": "the video with the body drawn on it",
     "_body.npz": "the motion of the body: shape, joint rotations, translation",

@@ -49,6 +49,36 @@ def refused(tmp_path: Path, markers: Markers, options: Options = SIMPLE) -> str:
     return str(error.value)
 
 
+def test_opencap_s_viewers_get_what_opensim_computes(done: tuple[Path, IkResult]) -> None:
+    """Poses of the .mot in the scaled model, as OpenSim itself has them."""
+    told = json.loads((done[0] / "walk_ik_opencap.json").read_text("utf-8"))
+    opensim = load_opensim()
+    model = opensim.Model(str(done[0] / "walk_scaled.osim"))
+    state = model.initSystem()
+    motion = read_mot(done[0] / "walk_ik.mot")
+    assert np.allclose(told["time"], motion.timeline.time, atol=1e-4)
+    row = len(motion.timeline) // 2
+    for name in motion.names:
+        coordinate = model.getCoordinateSet().get(name)
+        value = float(motion.column(name)[row])
+        value = np.radians(value) if coordinate.getMotionType() == 1 else value
+        coordinate.setValue(state, value, False)
+    model.assemble(state)
+    assert {"pelvis", "femur_r", "tibia_l", "torso"} <= told["bodies"].keys()
+    for name in ("pelvis", "femur_r", "tibia_l", "torso"):
+        body, shown = model.getBodySet().get(name), told["bodies"][name]
+        there = body.getTransformInGround(state)
+        turn = opensim.Rotation()
+        turn.setRotationToBodyFixedXYZ(opensim.Vec3(*shown["rotation"][row]))
+        # The .mot has degrees to six decimals, the JSON radians to five.
+        assert np.allclose(shown["translation"][row], there.T().to_numpy(), atol=2e-4), name
+        for r in range(3):
+            for c in range(3):
+                assert abs(turn.get(r, c) - there.R().get(r, c)) < 2e-4, name
+        assert all(mesh.endswith(".vtp") for mesh in shown["attachedGeometries"])
+    assert told["bodies"]["femur_r"]["attachedGeometries"]
+
+
 def test_angles_of_a_known_person_are_found(augmented: Any, done: tuple[Path, IkResult]) -> None:
     motion = read_mot(done[0] / "walk_ik.mot")
     assert motion.in_degrees
@@ -273,7 +303,7 @@ def test_opensim_reads_the_motion_that_was_found(tmp_path: Path, augmented: Any,
     gives moments of a size that people have."""
     markers = study(augmented.markers)
     result = run(tmp_path, markers, Options(PERSON, name))
-    osim, mot, errors, _ = result.files
+    osim, mot, errors, *_ = result.files
     model, poses = poses_in_opensim(osim, mot)
     rows = list(csv.DictReader(errors.open()))
     state = model.initSystem()

@@ -17,6 +17,7 @@ from kinefit.biomech.opensim.observability import (
     is_optional,
     undetermined,
 )
+from kinefit.biomech.opensim.opencap import write_opencap_json
 from kinefit.biomech.opensim.results import summarise, write_errors
 from kinefit.biomech.opensim.scaling import Sizes, fit_sizes
 from kinefit.biomech.opensim.sets import (
@@ -363,7 +364,9 @@ def _write(
     result = summarise(errors, mot)
     summary = _provenance(job, options, sizes, kept) | result | {"warnings": warnings}
     write_json(summary_file, summary)
-    return IkResult([osim, mot, errors, summary_file], summary, warnings)
+    shown = out / f"{stem}_ik_opencap.json"
+    write_opencap_json(shown, job.model, job.markers.timeline.time[kept], solution.q[kept])
+    return IkResult([osim, mot, errors, summary_file, shown], summary, warnings)
 
 
 def _motion(job: _Job, solution: Solution, kept: BoolArray) -> MotTable:

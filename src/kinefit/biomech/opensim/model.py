@@ -264,6 +264,28 @@ class BodyModel:
             found[base.getName()] = (frame.getPositionInGround(self._state).to_numpy(), axes)
         return found
 
+    def frames(self, q: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Body -> (3,) radians, its turn in ground as rotations about its own X, Y and Z in that
+        order, and (3,) metres, its origin."""
+        self._pose(q)
+        found = {}
+        for body in _items(self._osim.getBodySet()):
+            there = body.getTransformInGround(self._state)
+            turn = there.R().convertRotationToBodyFixedXYZ()
+            found[body.getName()] = (turn.to_numpy(), there.T().to_numpy())
+        return found
+
+    def meshes(self) -> dict[str, tuple[list[str], list[float]]]:
+        """Body -> files of the meshes that are drawn for it, and their (x, y, z) scale."""
+        opensim, found = load_opensim(), {}
+        for body in _items(self._osim.getBodySet()):
+            count = body.getPropertyByName("attached_geometry").size()
+            shown = [opensim.Mesh.safeDownCast(body.get_attached_geometry(i)) for i in range(count)]
+            shown = [mesh for mesh in shown if mesh is not None]
+            scale = shown[0].get_scale_factors().to_numpy().tolist() if shown else [1.0, 1.0, 1.0]
+            found[body.getName()] = ([mesh.getGeometryFilename() for mesh in shown], scale)
+        return found
+
     def scale(self, factors: Mapping[str, Sequence[float]]) -> None:
         """Multiply the size of the named bodies by (x, y, z) factors, markers with them."""
         scale_model(self._osim, factors, None)
