@@ -15,6 +15,7 @@ from kinefit.quality.assessment import assess
 from kinefit.quality.quantities import View
 from kinefit.quality.verdict import find
 from kinefit.render.body_overlay import write_picture
+from kinefit.report import page as pages
 from kinefit.report import parts
 from kinefit.report.page import (
     ReportData,
@@ -24,6 +25,7 @@ from kinefit.report.page import (
     write_report,
 )
 from kinefit.report.parts import Table
+from kinefit.report.scene import Scene, pack_scene
 from kinefit.types import Finding, Keypoints2D, Markers, Timeline
 
 NASTY = '<script>alert("1")</script>&"\'${title}'
@@ -289,3 +291,18 @@ def test_percentages_do_not_round_away_the_rest():
 
 def test_numbers_in_cells_have_a_true_minus_and_zero_has_none():
     assert [parts.cell(v, 0) for v in (-12.3, -0.4, np.nan, None)] == ["−12", "0", "–", "–"]
+
+
+def test_a_heavy_scene_has_a_page_of_its_own(data, tmp_path, monkeypatch):
+    scene = pack_scene(Scene("walk", TIMELINE))
+    write_report(tmp_path / "walk_report.html", replace(data, scene=scene))
+    html = (tmp_path / "walk_report.html").read_text("utf-8")
+    assert 'class="scene"' in html
+    assert 'href="walk_viewer.html"' in html
+    assert "<script>" in html
+    assert 'href="walk_report.html"' in (tmp_path / "walk_viewer.html").read_text("utf-8")
+    monkeypatch.setattr(pages, "_MOST_SCENE_BYTES", 10)
+    html = report_html(replace(data, scene=scene), "walk_viewer.html")
+    assert 'class="scene"' not in html
+    assert "<script>" not in html
+    assert 'href="walk_viewer.html"' in html

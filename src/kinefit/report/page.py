@@ -123,8 +123,9 @@ def report_html(data: ReportData, viewer: str = "viewer.html") -> str:
     policy allows no request, no style but its own and no script but the viewer's.
     """
     quality, angles = data.quality, data.angles
-    scripts = [] if data.scene is None else player_scripts()
     recording = recording_of(data)
+    inside = recording if len(data.scene or b"") <= _MOST_SCENE_BYTES else None
+    scripts = [] if inside is None else player_scripts()
     return environment().get_template("report.html").render(
         data=data,
         verdict=verdict(data.findings),
@@ -135,7 +136,8 @@ def report_html(data: ReportData, viewer: str = "viewer.html") -> str:
         policy=policy(scripts),
         scripts=scripts,
         viewer=viewer,
-        stages=[] if recording is None else [stage(recording)],
+        stages=[] if inside is None else [stage(inside)],
+        beside=recording is not None and inside is None,
         film=None if data.film is None else film(data.film),
         people=[
             (one, "" if one.picture is None else jpeg_address(one.picture)) for one in data.people
@@ -148,6 +150,9 @@ def report_html(data: ReportData, viewer: str = "viewer.html") -> str:
         path=None if data.markers is None else _path_figure(data.markers),
         tables=[*([] if quality is None else _quality_tables(quality)), *data.tables],
     )  # fmt: skip
+
+
+_MOST_SCENE_BYTES = 10_000_000  # in a report; a larger one (5,000 frames and more) has its own page
 
 
 def recording_of(data: ReportData) -> Recording | None:

@@ -1,0 +1,80 @@
+"""`kinefit view`: which page is shown, and of what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kinefit.cli.commands import app
+from kinefit.pipeline.view import view
+from kinefit.report.scene import Points, Scene, pack_scene
+from kinefit.types import InputError, Timeline
+from tests.report.scene_reader import scenes_of
+
+
+def result(folder: Path, title: str = "walk") -> Path:
+    """What is left of a finished run."""
+    points = Points("Skeleton", ("Hip",), np.zeros((3, 1, 3)))
+    (folder / ".kinefit").mkdir(parents=True)
+    scene = Scene(title, Timeline.regular(3, 60.0), points=[points])
+    (folder / ".kinefit" / "scene.bin").write_bytes(pack_scene(scene))
+    return folder
+
+
+def test_one_result_has_its_own_page(tmp_path: Path) -> None:
+    run = result(tmp_path / "run")
+    (run / "viewer.html").write_text("own")
+    assert view([run]) == run / "viewer.html"
+    done = CliRunner().invoke(app, ["view", str(run), "--no-open"])
+    assert done.exit_code == 0
+    assert done.output.strip().endswith("viewer.html")
+
+
+def test_several_are_shown_side_by_side_or_together(tmp_path: Path) -> None:
+    runs = [result(tmp_path / name, name) for name in ("a", "b")]
+    page = view(runs, tmp_path / "two.html").read_text("utf-8")
+    assert [one["title"] for one in scenes_of(page)] == ["a", "b"]
+    assert page.count('<div class="stage alone">') == 2
+    page = view(runs, tmp_path / "one.html", together=True).read_text("utf-8")
+    assert page.count('<div class="stage alone">') == 1
+    assert len(scenes_of(page)) == 2
+
+
+def test_all_people_of_a_recording_stand_in_one_space(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        result(tmp_path / "party" / f"person_{number}", str(number))
+    page = view([tmp_path / "party"], tmp_path / "page.html").read_text("utf-8")
+    assert page.count('<div class="stage alone">') == 1
+    assert [one["title"] for one in scenes_of(page)] == ["1", "2", "10"]
+
+
+def test_a_page_that_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
+    runs = [result(tmp_path / name) for name in ("a", "b")]
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        view(runs, page)
+    assert page.read_text() == "mine"
+    assert view(runs, page, overwrite=True).read_text() != "mine"
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(InputError, match="folder"):
+            view([folder], tmp_path / "page.html")
+    run = result(tmp_path / "run")
+    (run / ".kinefit" / "scene.bin").write_bytes(b"<script>alert(1)</script>")
+    with pytest.raises(InputError, match="no scene"):
+        view([run], tmp_path / "page.html")
+
+
+def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
+    other = result(tmp_path / "other")
+    forged = tmp_path / "forged"
+    forged.mkdir()
+    (forged / ".kinefit").symlink_to(other / ".kinefit")
+    with pytest.raises(InputError):
+        view([forged], tmp_path / "page.html")
