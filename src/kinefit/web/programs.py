@@ -7,7 +7,7 @@ uploaded as on the pages, by tus, to `/trials/ID/uploads`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -33,8 +33,12 @@ def bearer(request: HttpRequest) -> Any:
 api = NinjaAPI(title="kinefit", version="1", auth=bearer, docs_url=None, urls_namespace="api")
 
 
+# PostgreSQL takes no NUL in a text.
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]+$")]
+
+
 class ProjectIn(Schema):
-    name: str = Field(min_length=1, max_length=120)
+    name: Name
 
 
 class ProjectOut(Schema):
@@ -43,10 +47,10 @@ class ProjectOut(Schema):
 
 
 class SubjectIn(Schema):
-    name: str = Field(min_length=1, max_length=120)
+    name: Name
     height_m: float = Field(ge=0.5, le=2.5)
     mass_kg: float | None = Field(None, ge=5, le=400)
-    consent: str = Field("", max_length=2000)
+    consent: str = Field("", max_length=2000, pattern=r"^[^\x00]*$")
 
 
 class SubjectOut(SubjectIn):
@@ -55,7 +59,7 @@ class SubjectOut(SubjectIn):
 
 class TrialIn(Schema):
     subject: int
-    name: str = Field(min_length=1, max_length=120)
+    name: Name
 
 
 class TrialOut(Schema):

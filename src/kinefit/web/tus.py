@@ -119,7 +119,7 @@ def _metadata(header: str) -> dict[str, str]:
     for pair in header.split(","):
         name, _, value = pair.strip().partition(" ")
         try:
-            found[name] = base64.b64decode(value, validate=True).decode()
+            found[name] = base64.b64decode(value, validate=True).decode().replace("\0", "")
         except (binascii.Error, UnicodeDecodeError):
             continue
     return found

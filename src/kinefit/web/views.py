@@ -41,6 +41,11 @@ def _given(request: HttpRequest) -> Any:
     return request.POST if request.method == "POST" else None
 
 
+def _name(request: HttpRequest) -> str:
+    """A name as it was typed; PostgreSQL takes no NUL."""
+    return request.POST.get("name", "").replace("\0", "").strip()[:120]
+
+
 def projects(request: HttpRequest) -> HttpResponse:
     form = ProjectForm(_given(request))
     if request.method == "POST" and form.is_valid():
@@ -66,7 +71,7 @@ def project(request: HttpRequest, number: int) -> HttpResponse:
 def new_trial(request: HttpRequest, number: int) -> HttpResponse:
     shown = own_project(request, number)
     subject = get_object_or_404(shown.subjects, pk=request.POST.get("subject") or 0)
-    name = request.POST.get("name", "").strip()[:120] or "Trial"
+    name = _name(request) or "Trial"
     return redirect("trial", Trial.objects.create(project=shown, subject=subject, name=name).pk)
 
 
@@ -210,7 +215,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         Token.objects.filter(owner=user_of(request), pk=request.POST["delete"]).delete()
     elif request.method == "POST":
         fresh = secrets.token_urlsafe(32)
-        name = request.POST.get("name", "").strip()[:120] or "token"
+        name = _name(request) or "token"
         Token.objects.create(owner=user_of(request), name=name, sha256=digest(fresh))
     found = Token.objects.filter(owner=user_of(request)).order_by("-created")
     return render(request, "web/tokens.html", {"tokens": found, "fresh": fresh})
