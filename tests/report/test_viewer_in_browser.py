@@ -222,3 +222,10 @@ def test_all_of_it_fits_a_telephone(opened: Any, tmp_path: Path) -> None:
     page = opened(recording(tmp_path))
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_axe_finds_no_barrier(opened: Any, tmp_path: Path) -> None:
+    """Deque's checks of WCAG: contrast, names, order of headings, landmarks."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(opened(recording(tmp_path))).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
