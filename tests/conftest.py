@@ -26,9 +26,12 @@ def demo_videos() -> Path:
     return demo_views()[1].parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real browser without a window: Chromium of the system, driven by Playwright."""
+    """A real browser without a window: Chromium of the system, driven by Playwright.
+
+    Of a module: while Playwright runs, Django believes itself in an event loop and refuses.
+    """
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if program is None:
         pytest.skip("there is no Chromium: apt-get install chromium")

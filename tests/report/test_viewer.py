@@ -52,7 +52,7 @@ def test_what_is_packed_is_what_is_read(scene: Scene) -> None:
     assert figure["glb"].tobytes() == scene.figures[0].glb
     assert figure["posed"].astype(bool).tolist() == scene.figures[0].posed.tolist()
     assert told["frame"].tolist() == TIMELINE.frame.tolist()
-    assert np.allclose(told["time"], TIMELINE.time, atol=1e-6)
+    assert np.allclose(told["start"] + told["time"], TIMELINE.time, atol=1e-6)
     assert np.allclose(camera["centre"], scene.cameras[0].centre)
     assert told["slowmo"] == 4
 

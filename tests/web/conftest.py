@@ -25,7 +25,10 @@ VIDEO = "clip.mp4"
 def django_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Django is configured once per process."""
     folder = tmp_path_factory.mktemp("site")
-    server.prepare(folder, host="127.0.0.1", names="testserver")
+    server.prepare(folder, host="127.0.0.1")
+    from django.conf import settings
+
+    settings.ALLOWED_HOSTS.append("testserver")
     return folder
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +178,69 @@ def test_a_deleted_trial_leaves_nothing(client: Any, trial: Any) -> None:
 
 def test_other_names_of_the_host_are_refused(client: Any) -> None:
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "accounts", "wanted"),
+    [
+        ("127.0.0.1", "", False, "0"),
+        ("localhost", "", False, "0"),
+        ("::1", "", False, "0"),
+        ("127.0.0.1", "", True, "1"),
+        ("127.0.0.1", "lab.example.org", False, "1"),  # a proxy on this machine
+        ("0.0.0.0", "", False, "1"),
+        ("192.168.1.5", "", False, "1"),
+        ("lab.example.org", "", False, "1"),
+    ],
+)
+def test_people_log_in_wherever_others_can_ask(
+    tmp_path: Path, host: str, names: str, accounts: bool, wanted: str
+) -> None:
+    program = (
+        "import os; from kinefit.web import server; from pathlib import Path;"
+        f"server.prepare(Path({str(tmp_path)!r}), host={host!r}, names={names!r},"
+        f"accounts={accounts}); print(os.environ['KINEFIT_WEB_ACCOUNTS'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == wanted, done.stderr
+
+
+def test_bodies_are_bounded_before_anybody_reads_them(running: Any) -> None:
+    """Announced sizes are refused; a body without one is cut off."""
+
+    def ask(head: str, body: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", running.port), 10) as one:
+            one.sendall(f"POST /login HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode())
+            try:
+                one.sendall(body)
+                return one.recv(4096)
+            except OSError:  # it hung up
+                return b""
+
+    assert b" 413 " in ask("Content-Length: 50000000", b"")
+    assert b" 413 " not in ask("Content-Length: 10", b"a=b&c=d&ee")
+    chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"
+    answer = ask("Transfer-Encoding: chunked", chunk * 8)
+    assert b" 200 " not in answer
+
+
+def test_values_that_are_none_are_not_found(client: Any, trial: Any) -> None:
+    assert client.get("/compare?trial=abc").status_code == 404
+    assert client.get("/compare").status_code == 404
+    assert client.post("/programs", {"delete": "abc"}).status_code == 404
+    wrong = {"name": "x", "subject": "abc"}
+    assert client.post(f"/projects/{trial.project.pk}/trials", wrong).status_code == 404
+
+
+def test_a_user_who_was_shut_out_has_no_token_either(client: Any) -> None:
+    import re
+
+    from django.contrib.auth import get_user_model
+
+    page = client.post("/programs", {"name": "script"}).content.decode()
+    found = re.search(r'id="token">([^<]+)<', page)
+    assert found is not None
+    headers = {"Authorization": f"Bearer {found[1]}"}
+    assert client.get("/api/projects", headers=headers).status_code == 200
+    get_user_model().objects.update(is_active=False)
+    assert client.get("/api/projects", headers=headers).status_code == 401

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.web.conftest import new_trial
 from tests.web.test_uploads import send
 
 
@@ -19,6 +20,79 @@ def job(trial: Any) -> Any:
     from kinefit.web import queue
 
     return queue.submit(trial)
+
+
+def test_a_trial_has_one_job_at_a_time(trial: Any) -> None:
+    from django.db import connection
+
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    found: list[int] = []
+
+    def ask() -> None:
+        found.append(queue.submit(trial).pk)
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 8
+    assert len(set(found)) == 1 == Job.objects.count()
+
+
+def test_a_site_that_is_stopped_often_loses_no_job(job: Any) -> None:
+    from kinefit.web import queue
+    from kinefit.web.models import Job
+
+    for n in range(5):
+        held = queue.claim(f"w{n}")
+        assert held is not None
+        queue.release(held)
+    assert (fresh(job).state, job.tries) == (Job.QUEUED, 0)
+
+
+def test_files_of_a_trial_do_not_change_while_it_runs(client: Any, trial: Any) -> None:
+    from kinefit.web import queue
+    from tests.web.test_uploads import create, patch
+
+    address = create(client, trial, "a.mp4", 10)["Location"]
+    job = queue.submit(trial)
+    assert patch(client, address, 0, b"12345").status_code == 409
+    assert client.delete(address).status_code == 409
+    assert create(client, trial, "b.mp4", 10).status_code == 409
+    queue.cancel(job)  # before anything was made of it
+    assert patch(client, address, 0, b"12345").status_code == 204
+
+
+def test_only_files_that_were_looked_at_go_into_a_run(
+    client: Any, trial: Any, demo_clip: Path
+) -> None:
+    """A look that was interrupted is made again when the end of the file comes again."""
+    from kinefit.web.models import Upload
+    from kinefit.web.worker import _task
+    from tests.web.test_uploads import patch
+
+    upload = send(client, trial, "walk.mp4", demo_clip.read_bytes())
+    assert _task(trial)["videos"] == ["walk.mp4"]
+    Upload.objects.update(checked=False)
+    assert _task(trial)["videos"] == []
+    assert "There is no video yet" in client.post(f"/trials/{trial.pk}", {}).content.decode()
+    assert patch(client, f"/uploads/{upload.pk}", upload.size, b"").status_code == 204
+    assert _task(trial)["videos"] == ["walk.mp4"]
+
+
+def test_a_calibration_is_read_when_it_comes(client: Any, trial: Any) -> None:
+    from tests.web.test_uploads import create
+
+    wrong = send(client, trial, "rig.toml", b"[nothing]\n", "calibration")
+    assert wrong.checked
+    assert "rig.toml" in wrong.problem
+    assert create(client, trial, "other.toml", 5, "calibration").status_code == 409
+    assert client.delete(f"/uploads/{wrong.pk}").status_code == 204
+    assert create(client, trial, "other.toml", 5, "calibration").status_code == 201
 
 
 def fresh(job: Any) -> Any:
@@ -41,14 +115,14 @@ def test_a_job_has_one_worker(job: Any) -> None:
     assert (fresh(job).worker, job.tries) == ("a", 1)
 
 
-def test_many_workers_at_once_take_each_job_once(trial: Any) -> None:
+def test_many_workers_at_once_take_each_job_once(site: Any) -> None:
     from django.db import connection
 
     from kinefit.web import queue
     from kinefit.web.models import Job
 
     for _ in range(12):
-        Job.objects.create(trial=trial)
+        Job.objects.create(trial=new_trial("local"))
     taken: list[int] = []
 
     def work(name: str) -> None:
@@ -74,7 +148,7 @@ def test_a_dead_worker_s_job_is_another_s_and_three_deaths_are_a_failure(job: An
         expire(job)
     assert queue.claim("w3") is None
     assert fresh(job).state == Job.FAILED
-    assert "died 3 times" in job.message
+    assert "3 tries" in job.message
 
 
 def test_who_has_lost_a_job_changes_nothing(job: Any) -> None:
@@ -123,7 +197,7 @@ def stand_in(trial: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     trial.folder.mkdir(parents=True)
 
     def popen(command: list[str], **how: Any) -> Any:
-        return real([sys.executable, str(trial.folder / "child.py"), command[-1]], **how)
+        return real([sys.executable, str(trial.folder / "child.py"), command[-2]], **how)
 
     monkeypatch.setattr(worker.subprocess, "Popen", popen)
     return lambda body: _child(trial.folder, body)
@@ -138,10 +212,10 @@ OUTCOME = "import sys, json, pathlib; p = pathlib.Path(sys.argv[1]);"
         (OUTCOME + "(p/'outcome.json').write_text(json.dumps({'verdict': 'good'}))", "done", 1, ""),
         (OUTCOME + "(p/'outcome.json').write_text(json.dumps({'error': 'no person'}))", "failed", 1,
          "no person"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", 3, "died 3 times"),
-        ("raise SystemExit(7)", "failed", 3, "died 3 times"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", 3, "want of memory"),
+        ("raise SystemExit(7)", "failed", 3, "code 7"),
         ("import os, pathlib, sys; (pathlib.Path(sys.argv[1])/'outcome.json').write_text('{');"
-         "os._exit(0)", "failed", 3, "died"),
+         "os._exit(0)", "failed", 3, "code 0"),
     ],
 )  # fmt: skip
 def test_what_becomes_of_a_job(
@@ -199,6 +273,7 @@ def test_a_real_run_and_a_second_one_with_another_option(
     assert (trial.results / "viewer.html").is_file()
     pair = client.get(f"/compare?trial={trial.pk}&trial={trial.pk}").content.decode()
     assert pair.count('class="scene"') == 2
+    assert "<title>Walk · Walk</title>" in pair
     # Another file would be another recording.
     from tests.web.test_uploads import create
 

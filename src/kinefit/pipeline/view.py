@@ -34,13 +34,13 @@ def view(
     if own:
         names = ", ".join(page.name for page in own)
         raise InputError(folders[0], f"holds several viewers: {names}", "open the one you want")
-    people = [_people(folder) for folder in folders]
+    people = [people_of(folder) for folder in folders]
     page = Path("viewer.html") if out is None else out
     if page.exists() and not overwrite:
         hint = "give another name with --out, or --overwrite"
         raise InputError(page, "is there already", hint)
     groups = [[one for group in people for one in group]] if together else people
-    recordings = [_recording(group) for group in groups]
+    recordings = [recording_of(group) for group in groups]
     page.parent.mkdir(parents=True, exist_ok=True)
     write_viewer(page, recordings, title=" · ".join(one.title for one in recordings))
     return page
@@ -51,8 +51,11 @@ def _pages(folder: Path) -> list[Path]:
     return [page for page in found if page is not None]
 
 
-def _people(folder: Path) -> list[Path]:
-    """The folder, or those of the people in it."""
+def people_of(folder: Path) -> list[Path]:
+    """The folder of a result, or those of the people in it.
+
+    Raises InputError for a folder without a scene.
+    """
     if not folder.is_dir():
         raise InputError(folder, "there is no such folder", "give the --out folder of a run")
     if _existing(folder, f"{INTERNAL}/{SCENE}") is not None:
@@ -65,7 +68,7 @@ def _people(folder: Path) -> list[Path]:
     return found
 
 
-def _recording(folders: Sequence[Path]) -> Recording:
+def recording_of(folders: Sequence[Path]) -> Recording:
     """Film, curves and verdict are the first one's; curves only where it is alone."""
     first, alone = folders[0], len(folders) == 1
     films = sorted(first.glob("*_overlay.mp4"))

@@ -87,10 +87,11 @@ class Film:
     link: str = ""
 
 
-def film(path: Path, beside: Path | None = None) -> Film:
+def film(path: Path, beside: Path | None = None, at: str = "") -> Film:
     """A picture, a video, or stills of one that would make the page too heavy.
 
-    beside: the folder of the page: such a video is read from where it lies instead.
+    beside: the folder of the page: such a video is read from where it lies instead; or from the
+    address `at`.
     """
     if path.suffix.lower() != ".mp4":
         kind = path.suffix.lower().removeprefix(".").replace("jpg", "jpeg")
@@ -101,6 +102,8 @@ def film(path: Path, beside: Path | None = None) -> Film:
     address = ""
     if path.stat().st_size <= _MOST_VIDEO_BYTES:
         address = _inline("video/mp4", path.read_bytes())
+    elif at:
+        address = at
     elif beside is not None:
         address = quote(Path(os.path.relpath(path, beside)).as_posix())
     if address:

@@ -95,7 +95,9 @@ def pack_scene(scene: Scene) -> bytes:
     header = {
         "title": scene.title,
         "frame": pack.add(scene.timeline.frame.astype("<i4")),
-        "time": pack.add(scene.timeline.time.astype("<f4")),
+        # Single precision is enough from the first frame on.
+        "start": float(scene.timeline.time[0]) if len(scene.timeline) else 0.0,
+        "time": pack.add((scene.timeline.time - scene.timeline.time[:1]).astype("<f4")),
         "figures": [
             {"label": f.label, "glb": pack.add(np.frombuffer(f.glb, np.uint8)),
              "posed": pack.add(f.posed.astype(np.uint8))}

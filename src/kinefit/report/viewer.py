@@ -41,6 +41,7 @@ class Recording:
 
     title: its heading. scenes: packed by `kinefit.report.scene.pack_scene`; several, of people in
     one recording, are shown in one space. film: a video of it.
+    film_address: where the page finds a film that is too large for it; else beside it.
     angles: joint angles. quality: what the frames are worth. findings: of the report; None where
     nothing was judged.
     """
@@ -51,6 +52,7 @@ class Recording:
     angles: JointAngles | None = None
     quality: Quality | None = None
     findings: Sequence[Finding] | None = None
+    film_address: str = ""
 
 
 def write_viewer(
@@ -106,7 +108,7 @@ def stage(one: Recording, beside: Path | None = None) -> Mapping[str, Any]:
     beside: the folder of the page, from which a film that is too large for it is read; None: such
     a film is left out.
     """
-    shown = None if one.film is None else film(one.film, beside)
+    shown = None if one.film is None else film(one.film, beside, one.film_address)
     return {
         "title": one.title,
         "film": "" if shown is None else shown.video,

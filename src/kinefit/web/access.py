@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -45,8 +46,11 @@ def limited(most: int, seconds: int) -> Callable[[View], View]:
             if request.method == "POST":
                 who = f"{request.META.get('REMOTE_ADDR')}.{getattr(request.user, 'pk', '')}"
                 key = f"limit.{getattr(view, '__name__', 'view')}.{who}"
-                cache.add(key, 0, seconds)
-                if cache.incr(key) > most:
+                count = 1
+                if not cache.add(key, 1, seconds):
+                    with suppress(ValueError):  # it has just run out
+                        count = cache.incr(key)
+                if count > most:
                     return HttpResponse(
                         "Too many requests. Next: wait a minute.", status=429,
                         headers={"Retry-After": str(seconds)},

@@ -1,4 +1,4 @@
-"""A job at work, in a process of its own: `python -m kinefit.web.child FOLDER`.
+"""A job at work, in a process of its own: `python -m kinefit.web.child FOLDER PARENT`.
 
 FOLDER/job.json says what to do; FOLDER/progress.json how far it is, and FOLDER/outcome.json what
 came of it. The process ends when its parent does, so that nobody works on a job that another
@@ -21,15 +21,15 @@ from kinefit.types import KinefitError
 _EVERY_S = 0.3  # seconds between two notes of progress
 
 
-def main(folder: Path) -> None:
-    """Do it."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+def main(folder: Path, parent: int) -> None:
+    """Do it. parent: number of the worker's process."""
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     task = json.loads((folder / "job.json").read_text("utf-8"))
     try:
         verdict = _run(folder, task)
         write_json(folder / "outcome.json", {"verdict": verdict})
     except KinefitError as error:
-        write_json(folder / "outcome.json", {"error": str(error)})
+        write_json(folder / "outcome.json", {"error": str(error).replace(f"{folder}/", "")})
 
 
 def _run(folder: Path, task: dict[str, object]) -> str:
@@ -64,4 +64,4 @@ def _end_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -89,10 +89,9 @@ def _sent(request: HttpRequest, file: BinaryIO, kind: str) -> StreamingHttpRespo
     size = file.seek(0, 2)
     start, end, status = 0, size, 200
     asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
-    if asked and int(asked[1]) < size:
+    if asked and int(asked[1]) < size and int(asked[2] or size) >= int(asked[1]):
         start, status = int(asked[1]), 206
         end = min(int(asked[2]) + 1, size) if asked[2] else size
-        end = max(end, start)
     response = StreamingHttpResponse(_blocks(file, start, end), content_type=kind, status=status)
     response.headers["Content-Length"] = str(end - start)
     response.headers["Accept-Ranges"] = "bytes"
@@ -105,4 +104,7 @@ async def _blocks(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
     with file:
         file.seek(start)
         while (left := end - file.tell()) > 0:
-            yield await asyncio.to_thread(file.read, min(_BLOCK, left))
+            block = await asyncio.to_thread(file.read, min(_BLOCK, left))
+            if not block:  # it was cut while it was sent
+                return
+            yield block

@@ -1,7 +1,8 @@
 """What users upload: names made harmless, and content looked at by a child with limits.
 
 `python -m kinefit.web.intake FILE PICTURE` prints facts of a video as JSON and writes its first
-picture; it may use so much memory and time and no more, because decoders read hostile files.
+picture, or reads a calibration; it may use so much memory and time and no more, because decoders
+read hostile files.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +35,31 @@ def stored_name(name: str, kind: str, taken: set[str]) -> str:
             f"Files that end in {end or 'nothing'} are not read. Next: one of {known}."
         )
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:60] or kind
-    count, found = 1, plain + end
-    while found in taken:
+    stems = {Path(one).stem.lower() for one in taken}  # cameras are told by them
+    count, free = 1, plain
+    while free.lower() in stems:
         count += 1
-        found = f"{plain}_{count}{end}"
-    return found
+        free = f"{plain}_{count}"
+    return free + end
 
 
-def look_at(video: Path, picture: Path) -> tuple[str, dict[str, Any]]:
-    """(why it cannot be used or "", facts) of a video; its first picture is written."""
-    command = [sys.executable, "-m", "kinefit.web.intake", str(video), str(picture)]
+_AT_ONCE = threading.Semaphore(2)  # looks, each of which may take so much memory
+
+
+def look_at(file: Path) -> tuple[str, dict[str, Any]]:
+    """(why it cannot be used or "", facts) of a file; the first picture of a video is written
+    beside it (`picture_of`)."""
+    command = [sys.executable, "-m", "kinefit.web.intake", str(file), str(picture_of(file))]
+    with _AT_ONCE:
+        return _look(command)
+
+
+def picture_of(video: Path) -> Path:
+    """Where the first picture of a video lies."""
+    return video.with_suffix(".jpg")
+
+
+def _look(command: list[str]) -> tuple[str, dict[str, Any]]:
     try:
         done = subprocess.run(  # noqa: S603 (our own)
             command, stdout=subprocess.PIPE, timeout=_SECONDS, stdin=subprocess.DEVNULL
@@ -53,27 +70,38 @@ def look_at(video: Path, picture: Path) -> tuple[str, dict[str, Any]]:
     except subprocess.TimeoutExpired:
         return "Reading it takes too long. Next: save it anew with another program.", {}
     except ValueError:
-        return "It cannot be read as a video. Next: save it anew with another program.", {}
+        return "It cannot be read. Next: save it anew with another program.", {}
     return str(told.pop("problem", "")), told
 
 
-def _main(video: Path, picture: Path) -> dict[str, Any]:
+def _main(file: Path, picture: Path) -> dict[str, Any]:
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    from kinefit.types import KinefitError
+
+    try:
+        return _video(file, picture) if file.suffix in VIDEO_ENDS else _calibration(file)
+    except KinefitError as error:
+        return {"problem": str(error).replace(str(file), file.name)}
+
+
+def _calibration(file: Path) -> dict[str, Any]:
+    from kinefit.io.calibration import read_calibration
+
+    return {"cameras": [camera.name for camera in read_calibration(file).rig]}
+
+
+def _video(video: Path, picture: Path) -> dict[str, Any]:
     import cv2
     import numpy as np
 
     from kinefit.io.video import frames, probe
     from kinefit.render.body_overlay import write_picture
-    from kinefit.types import KinefitError
 
-    try:
-        info = probe(video)
-        first = next((frame.rgb for frame in frames(video) if frame.rgb is not None), None)
-    except KinefitError as error:
-        return {"problem": str(error).replace(str(video), video.name)}
+    info = probe(video)
+    first = next((frame.rgb for frame in frames(video) if frame.rgb is not None), None)
     if first is None:
         return {"problem": "None of its pictures can be decoded. Next: save it anew."}
     scale = min(1.0, _PICTURE_PX / max(first.shape[:2]))

@@ -26,7 +26,9 @@ def who(get_response: Handler) -> Handler:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         token = None
         if scheme.lower() == "bearer":
-            found = Token.objects.filter(sha256=digest(key)).select_related("owner")
+            found = Token.objects.filter(sha256=digest(key), owner__is_active=True).select_related(
+                "owner"
+            )
             token = found.first()
         request.token = token  # type: ignore[attr-defined]
         if token is not None:

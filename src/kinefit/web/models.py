@@ -54,6 +54,17 @@ class Trial(models.Model):
         return self.folder / "results"
 
     @property
+    def locked(self) -> bool:
+        """Whether its files may not change: something was made of them, or is being made."""
+        active = self.jobs.filter(state__in=Job.ACTIVE).exists()
+        return active or (self.results / "run.json").exists()
+
+    def usable(self, kind: str) -> list[Upload]:
+        """Files of a kind that were looked at and found good."""
+        found = self.uploads.filter(kind=kind, checked=True, problem="")
+        return list(found.order_by("stored"))
+
+    @property
     def job(self) -> Job | None:
         """The latest."""
         return self.jobs.order_by("-id").first()
@@ -104,7 +115,8 @@ class Job(models.Model):
     """
 
     QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
-    STATES = (QUEUED, RUNNING, DONE, FAILED, CANCELLED)
+    ACTIVE = (QUEUED, RUNNING)
+    STATES = (*ACTIVE, DONE, FAILED, CANCELLED)
 
     trial = models.ForeignKey(Trial, models.CASCADE, related_name="jobs")
     state = models.CharField(
@@ -124,9 +136,18 @@ class Job(models.Model):
     started = models.DateTimeField(null=True)
     finished = models.DateTimeField(null=True)
 
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["trial"],
+                condition=models.Q(state__in=["queued", "running"]),
+                name="one_job_at_a_time",
+            ),
+        )
+
     @property
     def over(self) -> bool:
-        return self.state not in (self.QUEUED, self.RUNNING)
+        return self.state not in self.ACTIVE
 
 
 class Token(models.Model):

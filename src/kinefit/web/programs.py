@@ -16,12 +16,12 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError
 from pydantic import Field
 
-from kinefit.pipeline.config import run_config
+from kinefit.pipeline.config import is_network_file, run_config
 from kinefit.types import InputError
 from kinefit.web import queue
 from kinefit.web.access import own_project, own_trial, user_of
 from kinefit.web.files import listed, result_file
-from kinefit.web.models import Project, Subject, Trial
+from kinefit.web.models import Job, Project, Subject, Trial
 from kinefit.web.views import state_of
 
 
@@ -117,11 +117,13 @@ def new_trial(request: HttpRequest, number: int, data: TrialIn) -> Any:
 def start(request: HttpRequest, key: UUID, data: Options) -> Any:
     """Put it into the queue. Refused options are told with 422."""
     found = own_trial(request, key)
-    videos = [u for u in found.uploads.filter(kind="video") if u.complete and not u.problem]
+    videos = found.usable("video")
     if not videos:
         raise HttpError(409, "There is no video that can be used.")
-    files = {"calibration", "keypoints", "detector_model", "body"} & data.options.keys()
-    if files or "/" in str(data.options.get("pof_model", "")):
+    if found.jobs.filter(state__in=Job.ACTIVE).exists():
+        raise HttpError(409, "It is running already.")
+    named = {"calibration", "keypoints", "detector_model", "body"} & data.options.keys()
+    if named or is_network_file(str(data.options.get("pof_model", ""))):
         raise HttpError(422, "Options that name files of the server are not taken.")
     try:
         stand_in = {"calibration": "calibration"} if len(videos) > 1 else {}

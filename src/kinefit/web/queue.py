@@ -1,8 +1,8 @@
 """The queue: jobs in the database, each held by a worker for as long as it keeps saying so.
 
 A worker that dies leaves its job RUNNING with a lease that ends; the next worker takes it then. A
-job is a plan in a folder, so a second try goes on where the first one was. Every change is one
-UPDATE that names the state it expects, so that of two workers one gets a job, on SQLite as on
+job is a plan in a folder, so a second try goes on where the first one was. A change is one UPDATE
+that names the state it expects, so that of two workers one gets a job, on SQLite as on
 PostgreSQL. (django-tasks with its database backend was tried: it has neither leases, retries,
 cancelling nor progress, so that this table would have stood beside it; RQ adds a Redis server.)
 """
@@ -13,16 +13,21 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from kinefit.web.models import Job, Trial
 
 
 def submit(trial: Trial) -> Job:
-    """A new job, or the one that is not over."""
-    job = trial.job
-    return Job.objects.create(trial=trial) if job is None or job.over else job
+    """A new job, or the one that is not over: the database takes no second one."""
+    try:
+        with transaction.atomic():
+            return Job.objects.create(trial=trial)
+    except IntegrityError:
+        return Job.objects.get(trial=trial, state__in=Job.ACTIVE)
 
 
 def claim(worker: str) -> Job | None:
@@ -30,20 +35,21 @@ def claim(worker: str) -> Job | None:
 
     A job that was begun `TRIES` times, and whose process died each time, is failed.
     """
-    now = timezone.now()
-    free = Q(state=Job.QUEUED) | Q(state=Job.RUNNING, lease__lt=now)
+    free = Q(state=Job.QUEUED) | Q(state=Job.RUNNING, lease__lt=Now())
     for job in Job.objects.filter(free).order_by("id")[:20]:
         mine = Job.objects.filter(pk=job.pk, state=job.state, lease=job.lease)
         if job.cancel:
             _end(mine, Job.CANCELLED, message="Cancelled.")
         elif job.tries >= settings.TRIES:
-            reason = f"The computation died {job.tries} times, probably for want of memory. Next: "
-            _end(mine, Job.FAILED, message=reason + "a shorter part of the video.")
-        elif mine.update(state=Job.RUNNING, worker=worker, lease=_lease(), tries=job.tries + 1,
-                         started=job.started or now):  # fmt: skip
+            _end(mine, Job.FAILED, message=f"{job.message or _VANISHED} ({job.tries} tries.)")
+        elif mine.update(state=Job.RUNNING, worker=worker, lease=_lease(), tries=F("tries") + 1,
+                         started=job.started or timezone.now()):  # fmt: skip
             job.refresh_from_db()
             return job
     return None
+
+
+_VANISHED = "The worker died. Next: try again, or ask whoever runs this site."
 
 
 def beat(job: Job, progress: dict[str, Any] | None = None) -> bool:
@@ -55,9 +61,11 @@ def beat(job: Job, progress: dict[str, Any] | None = None) -> bool:
     return bool(_held(job).update(lease=_lease(), **changes))
 
 
-def release(job: Job) -> None:
-    """Back into the queue, for another try."""
-    _held(job).update(state=Job.QUEUED, lease=None, worker="")
+def release(job: Job, reason: str = "") -> None:
+    """Back into the queue, for another try. reason: why this one failed; "": it was no try, the
+    worker was told to end."""
+    changes: dict[str, Any] = {"message": reason} if reason else {"tries": F("tries") - 1}
+    _held(job).update(state=Job.QUEUED, lease=None, worker="", **changes)
 
 
 def finish(job: Job, state: str, *, verdict: str = "", message: str = "") -> None:
@@ -87,4 +95,5 @@ def _end(jobs: QuerySet[Job], state: str, **changes: Any) -> int:
 
 
 def _lease() -> Any:
-    return timezone.now() + timedelta(seconds=settings.LEASE_S)
+    """By the database's clock: workers' own may differ."""
+    return Now() + timedelta(seconds=settings.LEASE_S)

@@ -11,31 +11,39 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from kinefit.types import InputError
 
 _MISSING = "install it with: pip install kinefit[web]"
 
 
-def prepare(folder: Path, *, host: str, names: str = "", accounts: bool | None = None) -> None:
+def prepare(
+    folder: Path, *, host: str, names: str = "", accounts: bool = False, tls: bool = False
+) -> None:
     """Django, ready to be used in this process and its children; the database up to date.
 
-    accounts: None: people log in unless only this machine can ask. Raises InputError without the
-    packages of the site.
+    names: under which others ask for the site, by a proxy or without. accounts: people log in;
+    they do anyway where others than this machine can ask. tls: a proxy speaks TLS for the site.
+    Raises InputError without the packages of the site, and on Windows.
     """
+    if os.name != "posix":
+        hint = "use it on Linux or macOS, or in WSL; all other commands work here"
+        raise InputError("kinefit web", "needs limits that Windows does not have", hint)
     for package in ("django", "ninja", "uvicorn", "dj_database_url"):
         if find_spec(package) is None:
             raise InputError("kinefit web", f"needs the package {package}", _MISSING)
-    local = _is_local(host)
-    asked = [name for name in names.split(",") if name]
-    hosts = [host, "localhost", "127.0.0.1", "[::1]", *asked] if local or asked else ["*"]
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    alone = _is_local(host) and not asked
+    hosts = [host, "localhost", "127.0.0.1", "[::1]", *asked] if alone or asked else ["*"]
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "kinefit.web.settings",
         "KINEFIT_WEB_FOLDER": str(folder.resolve()),
         "KINEFIT_WEB_HOSTS": ",".join(hosts),
-        "KINEFIT_WEB_ACCOUNTS": "1" if (not local if accounts is None else accounts) else "0",
+        "KINEFIT_WEB_ACCOUNTS": "1" if accounts or not alone else "0",
+        "KINEFIT_WEB_TLS": "1" if tls else "0",
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     import django
 
     django.setup()
@@ -72,8 +80,38 @@ def serve(host: str, port: int, workers: int) -> None:
     with _workers(workers):
         from django.core.asgi import get_asgi_application
 
-        uvicorn.run(get_asgi_application(), host=host, port=port, log_level="warning",
+        uvicorn.run(Bounded(get_asgi_application()), host=host, port=port, log_level="warning",
                     timeout_graceful_shutdown=2, lifespan="off")  # fmt: skip
+
+
+class Bounded:
+    """An ASGI application whose requests have bodies of a bounded size: a part of a file for
+    uploads, a megabyte for all else. Django would put the whole of any body on the disk before it
+    asks who sends it.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Refuse what is announced as too large, and end the connection of what proves to be."""
+        from django.conf import settings
+
+        upload = str(scope.get("path", "")).startswith("/uploads/")
+        most, got = settings.PART_BYTES if upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 0
+        told = dict(scope.get("headers", [])).get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > most:
+            await send({"type": "http.response.start", "status": 413, "headers": []})
+            await send({"type": "http.response.body", "body": b"The request is too large."})
+            return
+
+        async def bounded() -> Any:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if got > most else message
+
+        await self.inner(scope, bounded, send)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 KINEFIT_WEB_FOLDER: where uploads, results and the embedded database lie. KINEFIT_WEB_HOSTS: names
 under which the site may be asked for, with commas. KINEFIT_WEB_ACCOUNTS: "1" where people must log
-in. DATABASE_URL: another database, e.g. postgres://user@host/name.
+in. KINEFIT_WEB_TLS: "1" behind a proxy that speaks TLS and says so (X-Forwarded-Proto).
+DATABASE_URL: another database, e.g. postgres://user@host/name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kinefit.io.atomic import atomic_path
 
 FOLDER = Path(os.environ.get("KINEFIT_WEB_FOLDER", "kinefit_web")).resolve()
 ACCOUNTS = os.environ.get("KINEFIT_WEB_ACCOUNTS") == "1"
+TLS = os.environ.get("KINEFIT_WEB_TLS") == "1"
 
 
 def _secret() -> str:
@@ -27,10 +29,10 @@ def _secret() -> str:
         return secrets.token_urlsafe(50)
     path = FOLDER / "secret"
     if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        FOLDER.mkdir(parents=True, exist_ok=True, mode=0o700)
         with atomic_path(path) as temporary:
+            temporary.touch(mode=0o600)
             temporary.write_text(secrets.token_urlsafe(50))
-            temporary.chmod(0o600)
     return path.read_text()
 
 
@@ -90,6 +92,16 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = TLS
+if TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if host != "*"]
+CACHES = {  # of the limits; the least used are thrown out beyond so many
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 X_FRAME_OPTIONS = "SAMEORIGIN"  # a result is shown inside the page of its trial
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # of forms; videos come in parts of their own

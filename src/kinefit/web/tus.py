@@ -15,12 +15,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from kinefit.web.access import limited, own_trial, own_upload
-from kinefit.web.intake import MOST_CALIBRATION_BYTES, look_at, stored_name
+from kinefit.web.intake import MOST_CALIBRATION_BYTES, look_at, picture_of, stored_name
 from kinefit.web.models import Upload
 
 _BLOCK = 2**20
 _HEADERS = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}
 _MOST_FILES = 20  # of a trial
+_LOCKED = "This trial was run, or is running. Next: make a new one."
+_NO_ROOM = "The disk of the server is full."
 _RESERVE = 2**30  # bytes of the disk that uploads leave free
 
 
@@ -44,13 +46,15 @@ def create(request: HttpRequest, key: Any) -> HttpResponse:
         most = min(most, MOST_CALIBRATION_BYTES)
     if not 0 < size <= most:
         return _answer(413, f"A {kind} has 1 to {most} bytes, this one {size}.")
-    if trial.job is not None:
-        return _answer(409, "This trial was run already. Next: make a new one.")
+    if trial.locked:
+        return _answer(409, _LOCKED)
+    if kind == "calibration" and trial.uploads.filter(kind=kind).exists():
+        return _answer(409, "There is a calibration already. Next: remove it first.")
     taken = set(trial.uploads.values_list("stored", flat=True))
     if len(taken) >= _MOST_FILES:
         return _answer(409, f"A trial has at most {_MOST_FILES} files.")
-    if shutil.disk_usage(settings.FOLDER).free < size + _RESERVE:
-        return _answer(507, "The disk of the server is full.")
+    if _full(size):
+        return _answer(507, _NO_ROOM)
     try:
         stored = stored_name(name, kind, taken)
         upload = Upload.objects.create(
@@ -72,22 +76,27 @@ def upload(request: HttpRequest, key: Any) -> HttpResponse:
     if request.method == "HEAD":
         return _answer(200, Upload_Offset=found.offset, Upload_Length=found.size)
     if request.method == "DELETE":
-        if found.trial.job is not None:
-            return _answer(409, "This trial was run already.")
-        found.path.unlink(missing_ok=True)
+        if found.trial.locked:
+            return _answer(409, _LOCKED)
+        for path in (found.path, picture_of(found.path)):
+            path.unlink(missing_ok=True)
         found.delete()
         return _answer(204)
     return _more(request, found)
 
 
 def _more(request: HttpRequest, found: Upload) -> HttpResponse:
-    if request.content_type != "application/offset+octet-stream":
+    if request.content_type not in ("", "application/offset+octet-stream"):
         return _answer(415, "Parts are application/offset+octet-stream.")
     offset = request.headers.get("Upload-Offset", "")
     if offset != str(found.offset):
         return _answer(
             409, "Upload-Offset is not where this file ends.", Upload_Offset=found.offset
         )
+    if found.trial.locked:
+        return _answer(409, _LOCKED)
+    if _full(settings.PART_BYTES):
+        return _answer(507, _NO_ROOM)
     start = end = found.offset
     with found.path.open("r+b") as file:
         file.seek(start)
@@ -98,19 +107,21 @@ def _more(request: HttpRequest, found: Upload) -> HttpResponse:
             file.write(block)
     # Of two parts that came at once only one counts; both wrote the same place.
     if not Upload.objects.filter(pk=found.pk, offset=start).update(offset=end):
-        return _answer(409, "Another part came first.")
-    if end == found.size:
-        _check(found)
+        return _answer(409, "Another part came first.", Upload_Offset=end)
+    if end == found.size and not found.checked:
+        _check(found)  # also where the first look was interrupted
     return _answer(204, Upload_Offset=end)
 
 
 def _check(found: Upload) -> None:
     """Look at a whole file."""
-    problem: str = ""
-    facts: dict[str, Any] = {}
-    if found.kind == "video":
-        problem, facts = look_at(found.path, found.path.with_suffix(".jpg"))
+    problem, facts = look_at(found.path)
     Upload.objects.filter(pk=found.pk).update(problem=problem, facts=facts, checked=True)
+
+
+def _full(more: int) -> bool:
+    """Whether the disk has no room for so many bytes and a reserve."""
+    return shutil.disk_usage(settings.FOLDER).free < more + _RESERVE
 
 
 def _metadata(header: str) -> dict[str, str]:

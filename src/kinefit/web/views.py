@@ -8,23 +8,28 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
-from kinefit.api import view
+from kinefit.pipeline.view import people_of, recording_of
+from kinefit.report.viewer import Recording, write_viewer
 from kinefit.types import InputError
 from kinefit.web import queue
 from kinefit.web.access import limited, own_project, own_trial, own_upload, user_of
 from kinefit.web.files import inside, listed, result_file, shown, zipped
 from kinefit.web.forms import OptionsForm, ProjectForm, SubjectForm
+from kinefit.web.intake import picture_of
 from kinefit.web.middleware import digest
 from kinefit.web.models import Job, Project, Token, Trial
 
@@ -44,6 +49,13 @@ def _given(request: HttpRequest) -> Any:
 def _name(request: HttpRequest) -> str:
     """A name as it was typed; PostgreSQL takes no NUL."""
     return request.POST.get("name", "").replace("\0", "").strip()[:120]
+
+
+def _number(text: str | None) -> int:
+    """A key as a form has it; 404 for what is none."""
+    if text is None or not text.isdecimal() or len(text) > 18:
+        raise Http404
+    return int(text)
 
 
 def projects(request: HttpRequest) -> HttpResponse:
@@ -70,7 +82,7 @@ def project(request: HttpRequest, number: int) -> HttpResponse:
 @require_POST
 def new_trial(request: HttpRequest, number: int) -> HttpResponse:
     shown = own_project(request, number)
-    subject = get_object_or_404(shown.subjects, pk=request.POST.get("subject") or 0)
+    subject = get_object_or_404(shown.subjects, pk=_number(request.POST.get("subject")))
     name = _name(request) or "Trial"
     return redirect("trial", Trial.objects.create(project=shown, subject=subject, name=name).pk)
 
@@ -79,16 +91,17 @@ def trial(request: HttpRequest, key: Any) -> HttpResponse:
     """A trial before, during and after its run."""
     shown = own_trial(request, key)
     job, uploads = shown.job, shown.uploads.order_by("kind", "stored")
-    videos = [u for u in uploads if u.kind == "video" and u.checked and not u.problem]
+    videos = shown.usable("video")
     several = len(videos) > 1
     form = OptionsForm(_given(request), initial=shown.options, several_cameras=several)
     if request.method == "POST" and (job is None or job.over) and form.is_valid():
         if not videos:
             form.add_error(None, "There is no video yet. Next: choose a file.")
-        elif several and not any(u.kind == "calibration" and u.complete for u in uploads):
+        elif several and not shown.usable("calibration"):
             form.add_error(None, "Several videos need the calibration of their cameras.")
         else:
-            shown.options = form.options
+            others = {k: v for k, v in shown.options.items() if k not in form.fields}
+            shown.options = others | form.options
             shown.save()
             queue.submit(shown)
             return redirect("trial", shown.pk)
@@ -112,8 +125,9 @@ def cancel(request: HttpRequest, key: Any) -> HttpResponse:
 def delete(request: HttpRequest, key: Any) -> HttpResponse:
     """A trial with all its files, for good."""
     shown = own_trial(request, key)
-    if shown.job is not None and not shown.job.over:
-        queue.cancel(shown.job)
+    active = shown.jobs.filter(state__in=Job.ACTIVE).first()
+    if active is not None:
+        queue.cancel(active)
         return redirect("trial", shown.pk)
     folder, number = shown.folder, shown.project.pk
     shown.delete()
@@ -124,7 +138,7 @@ def delete(request: HttpRequest, key: Any) -> HttpResponse:
 @require_POST
 def delete_project(request: HttpRequest, number: int) -> HttpResponse:
     shown = own_project(request, number)
-    busy = Job.objects.filter(trial__project=shown, state__in=(Job.QUEUED, Job.RUNNING))
+    busy = Job.objects.filter(trial__project=shown, state__in=Job.ACTIVE)
     if busy.exists():
         for job in busy:
             queue.cancel(job)
@@ -154,23 +168,40 @@ def log(request: HttpRequest, key: Any) -> HttpResponse:
 
 def first_picture(request: HttpRequest, key: Any) -> StreamingHttpResponse:
     """Of a video, to point at a person."""
-    path = own_upload(request, key).path.with_suffix(".jpg")
+    path = picture_of(own_upload(request, key).path)
     return shown(request, inside(path.parent, path.name))
 
 
 def compare(request: HttpRequest) -> HttpResponse:
     """Several results in one viewer."""
-    chosen = [own_trial(request, key) for key in request.GET.getlist("trial")[:4]]
+    try:
+        keys = [UUID(key) for key in request.GET.getlist("trial")[:4]]
+    except ValueError as error:
+        raise Http404 from error
+    chosen = [own_trial(request, key) for key in keys]
     if not chosen:
         raise Http404
+    title = " · ".join(one.name for one in chosen)
     with tempfile.TemporaryDirectory() as room:
+        page = Path(room) / "viewer.html"
         try:
-            page = view([one.results for one in chosen], Path(room) / "viewer.html")
-            response = HttpResponse(page.read_text("utf-8"))
+            write_viewer(page, [_recording(one) for one in chosen], title=title)
         except InputError as error:
-            return HttpResponse(str(error), status=409, content_type="text/plain")
+            text = str(error).replace(str(settings.FOLDER), "")
+            return HttpResponse(text, status=409, content_type="text/plain")
+        response = HttpResponse(page.read_text("utf-8"))
     response.own_policy = True  # type: ignore[attr-defined]
     return response
+
+
+def _recording(shown: Trial) -> Recording:
+    """A trial's result under the trial's name; a large film comes from its address here."""
+    found = recording_of(people_of(shown.results))
+    address = ""
+    if found.film is not None:
+        name = found.film.resolve().relative_to(shown.results.resolve()).as_posix()
+        address = reverse("result", args=[shown.pk, name])
+    return replace(found, title=shown.name, film_address=address)
 
 
 async def events(request: HttpRequest, key: Any) -> StreamingHttpResponse:
@@ -212,7 +243,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     """Keys to the API: shown once, then only their names."""
     fresh = ""
     if request.method == "POST" and "delete" in request.POST:
-        Token.objects.filter(owner=user_of(request), pk=request.POST["delete"]).delete()
+        Token.objects.filter(owner=user_of(request), pk=_number(request.POST["delete"])).delete()
     elif request.method == "POST":
         fresh = secrets.token_urlsafe(32)
         name = _name(request) or "token"

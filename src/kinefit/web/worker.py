@@ -25,21 +25,26 @@ _GRACE_S = 5.0  # for a child that is asked to end
 
 
 def work(stop: threading.Event, once: bool = False) -> None:
-    """Do jobs until `stop` is set; once: until there is none."""
-    from django.db import close_old_connections
+    """Do jobs until `stop` is set; once: until there is none. A database that does not answer is
+    asked again."""
+    from django.db import DatabaseError, close_old_connections
 
     from kinefit.web import queue
 
     name = f"{socket.gethostname()}:{os.getpid()}"
     while not stop.is_set():
         close_old_connections()
-        job = queue.claim(name)
-        if job is not None:
-            do(job, stop)
-        elif once:
+        try:
+            job = queue.claim(name)
+            if job is not None:
+                do(job, stop)
+                continue
+        except DatabaseError as error:
+            sys.stderr.write(f"{name}: {error}\n")
+            stop.wait(_BEAT_S)
+        if once:
             return
-        else:
-            stop.wait(_LOOK_S * 2)
+        stop.wait(_LOOK_S * 2)
 
 
 def do(job: Any, stop: threading.Event) -> None:
@@ -53,7 +58,7 @@ def do(job: Any, stop: threading.Event) -> None:
     write_json(folder / "job.json", _task(job.trial))
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 (our own)
-            [sys.executable, "-m", "kinefit.web.child", str(folder)],
+            [sys.executable, "-m", "kinefit.web.child", str(folder), str(os.getpid())],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     try:
@@ -63,12 +68,20 @@ def do(job: Any, stop: threading.Event) -> None:
     outcome = _read(folder / "outcome.json")
     if ended == "cancelled":
         queue.finish(job, Job.CANCELLED, message="Cancelled. What was finished stays.")
-    elif ended == "stopped" or (ended == "over" and not outcome):
-        queue.release(job)  # another try; `claim` counts them
+    elif ended == "stopped":
+        queue.release(job)
+    elif ended == "over" and not outcome:
+        queue.release(job, _death(child.returncode))
     elif ended == "over" and "error" in outcome:
         queue.finish(job, Job.FAILED, message=outcome["error"])
     elif ended == "over":
         queue.finish(job, Job.DONE, verdict=outcome["verdict"])
+
+
+def _death(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "The computation was killed, probably for want of memory. Next: a shorter part."
+    return f"The computation ended by itself (code {code}). Next: see the log."
 
 
 def _watch(job: Any, child: subprocess.Popen[bytes], folder: Path, stop: threading.Event) -> str:
@@ -106,12 +119,14 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def _task(trial: Any) -> dict[str, Any]:
-    usable = [u for u in trial.uploads.filter(problem="").order_by("stored") if u.complete]
-    stored = {k: [u.stored for u in usable if u.kind == k] for k in ("video", "calibration")}
-    subject = {"height": trial.subject.height_m, "mass": trial.subject.mass_kg}
-    options = {k: v for k, v in subject.items() if v is not None} | trial.options
-    calibration = stored["calibration"][0] if stored["calibration"] else None
-    return {"videos": stored["video"], "calibration": calibration, "options": options}
+    subject = trial.subject
+    known = {"height": subject.height_m, "mass": subject.mass_kg, "gender": subject.sex}
+    calibration = trial.usable("calibration")
+    return {
+        "videos": [one.stored for one in trial.usable("video")],
+        "calibration": calibration[0].stored if calibration else None,
+        "options": {k: v for k, v in known.items() if v} | trial.options,
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,16 +15,16 @@ class Curve {
       const box = svg.getBoundingClientRect();
       const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
       const value = this.from + ((x - this.left) / (this.right - this.left)) * (this.to - this.from);
-      const { time, frame } = stage.first;
-      goTo((svg.dataset.axis === "frame" ? time[frameAt(frame, value)] : value) - time[0]);
+      const { time, frame, start } = stage.first;
+      goTo(svg.dataset.axis === "frame" ? time[frameAt(frame, value)] : value - start);
     };
     svg.addEventListener("pointerdown", go);
     svg.addEventListener("pointermove", (event) => { if (event.buttons) go(event); });
   }
 
   show() {
-    const { frame, time, frameNow } = this.stage.first;
-    const value = (this.svg.dataset.axis === "frame" ? frame : time)[frameNow];
+    const { frame, time, start, frameNow } = this.stage.first;
+    const value = this.svg.dataset.axis === "frame" ? frame[frameNow] : start + time[frameNow];
     const x = this.left + ((value - this.from) / (this.to - this.from)) * (this.right - this.left);
     this.line.setAttribute("x1", x);
     this.line.setAttribute("x2", x);
@@ -35,7 +35,7 @@ class Curve {
 
 class Player {
   constructor(root, stages) {
-    Object.assign(this, { root, stages, seconds: 0, playing: false, speed: 1, repeat: true, dirty: true });
+    Object.assign(this, { root, stages, seconds: 0, playing: false, speed: 1, dirty: true });
     this.length = Math.max(...stages.map((stage) => stage.length));
     this.leading = stages.find((stage) => stage.length === this.length);
     this.longest = this.leading.longest; // its frames are counted
@@ -50,8 +50,8 @@ class Player {
       video.controls = false;
       video.addEventListener("click", () => this.toggle());
       video.addEventListener("seeked", () => { this.dirty = true; });
-      // A film that cannot be played leaves the space and the curves.
-      video.addEventListener("error", () => { video.hidden = true; if (video === this.lead) this.lead = null; });
+      video.addEventListener("error", () => this.without(video));
+      if (video.error) this.without(video);
     }
     this.controls();
     for (const stage of stages) this.turning(stage);
@@ -59,6 +59,12 @@ class Player {
     const beat = (now) => { this.beat(now); requestAnimationFrame(beat); };
     requestAnimationFrame(beat);
     this.goTo(0);
+  }
+
+  /* A film that cannot be played leaves the space and the curves. */
+  without(video) {
+    video.hidden = true;
+    if (video === this.lead) this.lead = null;
   }
 
   controls() {
@@ -176,17 +182,19 @@ class Player {
   }
 
   key(event) {
-    if (event.target.closest("input, select, button, summary, a") || event.ctrlKey || event.metaKey || event.altKey) return;
+    // In a report they scroll the page, unless the player has the focus.
+    const here = this.root.contains(event.target) || (event.target === document.body && this.root.closest("main.viewing"));
+    if (!here || event.target.closest("input, select, button, summary, a") || event.ctrlKey || event.metaKey || event.altKey) return;
     const actions = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), Home: () => this.goTo(0), End: () => this.goTo(this.length) };
     if (!actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
   }
 
-  /* Seconds of the film `stage` shows at a moment; half a frame later than it begins. */
+  /* Seconds of the film at a moment; a little later, or rounding may give the picture before. */
   filmTime(stage, seconds) { return stage.slowmo * seconds + 0.004; }
 
-  goToFrame(frame) { this.goTo(this.longest.time[frame] - this.longest.time[0]); }
+  goToFrame(frame) { this.goTo(this.longest.time[frame]); }
 
   step(by) {
     this.pause();
@@ -194,8 +202,11 @@ class Player {
     this.goToFrame(Math.min(Math.max(this.longest.frameNow + by, 0), last));
   }
 
+  /* While nothing plays a moment is one of the frames, the same for film and space. */
   goTo(seconds, films = true) {
+    const { time } = this.longest;
     this.seconds = Math.min(Math.max(seconds, 0), this.length);
+    if (!this.playing) this.seconds = time[frameAt(time, this.seconds)];
     if (films) for (const stage of this.stages) if (stage.video) stage.video.currentTime = this.filmTime(stage, Math.min(this.seconds, stage.length));
     this.show();
   }
@@ -205,11 +216,12 @@ class Player {
     for (const curve of this.curves) curve.show();
     const { longest } = this, frame = longest.frameNow;
     this.slider.value = String(frame);
-    by(this.root, ".when").textContent = `${longest.time[frame].toFixed(2)} s, frame ${longest.frame[frame]}`;
+    by(this.root, ".when").textContent = `${(longest.start + longest.time[frame]).toFixed(2)} s, frame ${longest.frame[frame]}`;
     this.dirty = true;
   }
 
-  rate() { for (const { video, slowmo } of this.stages) if (video) video.playbackRate = Math.min(Math.max(this.speed * slowmo, 0.0625), 16); }
+  /* At speed 1 the film plays as it was saved: slow motion slowly. */
+  rate() { for (const { video, slowmo } of this.stages) if (video) video.playbackRate = Math.min(Math.max(this.speed * slowmo / this.leading.slowmo, 0.0625), 16); }
 
   toggle() { if (this.playing) this.pause(); else this.play(); }
 
@@ -218,7 +230,9 @@ class Player {
     this.playing = true;
     this.last = null;
     this.rate();
-    for (const { video } of this.stages) if (video) video.play().catch(() => { if (video === this.lead) this.lead = null; });
+    for (const { video } of this.stages) {
+      if (video) video.play().catch((error) => { if (error.name === "NotSupportedError") this.without(video); });
+    }
     by(this.root, ".play").textContent = "Pause";
   }
 
@@ -227,17 +241,17 @@ class Player {
     this.playing = false;
     for (const { video } of this.stages) if (video) video.pause();
     by(this.root, ".play").textContent = "Play";
-    if (this.lead) this.goTo(this.lead.currentTime / this.leading.slowmo); // what it stopped at
+    this.goTo(this.lead ? this.shownTime(this.lead) / this.leading.slowmo : this.seconds);
   }
 
   /* Once per picture of the screen: the film is the clock where there is one. */
   beat(now) {
     if (this.playing) {
-      const film = this.lead && !this.lead.hidden ? this.lead : null;
+      const film = this.lead && !this.lead.ended ? this.lead : null; // one that ends early leaves the rest
       if (film) this.seconds = Math.min(this.shownTime(film) / this.leading.slowmo, this.length);
-      else if (this.last !== null) this.seconds += ((now - this.last) / 1000) * this.speed;
+      else if (this.last !== null) this.seconds += ((now - this.last) / 1000) * this.speed / this.leading.slowmo;
       this.last = now;
-      if (this.seconds >= this.length || (film && film.ended)) this.ended();
+      if (this.seconds >= this.length) this.ended();
       else this.show();
       this.together();
     }
@@ -270,10 +284,9 @@ class Player {
 
   ended() {
     if (this.recorder) { this.recorder.stop(); return; }
-    const again = this.repeat;
     this.pause();
-    this.goTo(again ? 0 : this.length);
-    if (again) this.play();
+    this.goTo(0);
+    this.play();
   }
 
   /* ---- pictures and clips: film and space side by side ---- */
@@ -317,6 +330,11 @@ class Player {
     if (this.recorder) { this.recorder.stop(); return; }
     const parts = [];
     const button = by(this.root, "[data-do=clip]");
+    if (!window.MediaRecorder || !MediaRecorder.isTypeSupported("video/webm")) {
+      button.disabled = true;
+      button.textContent = "No clips in this browser";
+      return;
+    }
     this.recorder = new MediaRecorder(this.compose().captureStream(30), { mimeType: "video/webm" });
     this.recorder.ondataavailable = ({ data }) => parts.push(data);
     this.recorder.onstop = () => {

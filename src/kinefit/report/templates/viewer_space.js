@@ -189,7 +189,7 @@ class Take {
     this.follow(this.points.find((one) => one.names.includes(this.pathOf)), this.pathOf);
   }
 
-  get length() { return this.time[this.time.length - 1] - this.time[0]; }
+  get length() { return this.time[this.time.length - 1]; }
   get main() { return this.points[0]; }
 
   /* Into the world of another result of the same recording, by a camera that both know. */
@@ -217,7 +217,7 @@ class Take {
   }
 
   show(seconds) { // since the first frame
-    const shown = Math.min(seconds, this.length), frame = frameAt(this.time, this.time[0] + shown);
+    const shown = Math.min(seconds, this.length), frame = frameAt(this.time, shown);
     this.frameNow = frame;
     for (const one of this.points) if (one.group.visible) one.show(frame);
     for (const one of this.figures) one.show(frame, shown);

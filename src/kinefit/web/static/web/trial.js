@@ -32,15 +32,23 @@ async function send(file, kind, tell) {
   let address = localStorage.getItem(memory(file)), offset = address ? await offsetOf(address) : null;
   if (offset === null) { address = await create(file, kind); offset = 0; }
   const part = Number(uploader.dataset.part);
-  for (let failures = 0; offset < file.size;) {
+  // Once also for a file that is whole: it may not have been looked at.
+  for (let failures = 0, whole = false; !whole;) {
     tell(offset / file.size);
     try {
       const answer = await fetch(address, {
         method: "PATCH", body: file.slice(offset, offset + part),
         headers: headers({ "Upload-Offset": String(offset), "Content-Type": "application/offset+octet-stream" }),
       });
-      if (answer.status === 204) { offset = Number(answer.headers.get("Upload-Offset")); failures = 0; continue; }
-      if (answer.status !== 409 && answer.status < 500) throw Object.assign(new Error(await answer.text()), { final: true });
+      if (answer.status === 204) {
+        offset = Number(answer.headers.get("Upload-Offset"));
+        whole = offset === file.size;
+        failures = 0;
+        continue;
+      }
+      const text = await answer.text();
+      const again = (answer.status === 409 && answer.headers.has("Upload-Offset")) || [500, 502, 503, 504].includes(answer.status);
+      if (!again || ++failures > 12) throw Object.assign(new Error(text || "The server does not take it."), { final: true });
     } catch (error) {
       if (error.final || ++failures > 12) throw error;
     }
