@@ -116,7 +116,7 @@ def _option(path: Path, column: str) -> str:
 def _draft(path: Path, where: str, row: Mapping[str, Any]) -> Draft:
     values = beside(path, row)
     name, given = values.pop(_NAME, None), values.pop(_VIDEO, None)
-    if given is None:
+    if not given:
         raise InputError(where, "names no video", "fill in the column `video`")
     videos = tuple(_videos(given if isinstance(given, list) else [given]))
     if name is not None:
