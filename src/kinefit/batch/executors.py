@@ -18,6 +18,7 @@ from kinefit.detect.embedded import cores
 from kinefit.types import InputError, MissingDependency
 
 Done = Generator[tuple[Order, Record], None, None]
+CONNECT = "20s"  # for a scheduler to answer
 TRIAL_BYTES = 2 * 2**30  # memory that one trial is reckoned with
 
 
@@ -81,7 +82,7 @@ class Dask:
         """As `Executor.run`; what a worker has begun when the caller stops, it finishes."""
         dask = _distributed()
         try:
-            client = dask.Client(self.scheduler, timeout="20s", set_as_default=False)
+            client = dask.Client(self.scheduler, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             hint = "start `dask scheduler` and its workers, and give the address that it prints"
             reason = f"no Dask scheduler answers there ({error})"
@@ -91,7 +92,9 @@ class Dask:
             futures = client.map(work, orders, pure=False)
             waiting = dict(zip(futures, orders, strict=True))
             try:
-                finished = dask.as_completed(futures, with_results=True, raise_errors=False)
+                finished = dask.as_completed(
+                    futures, loop=client.loop, with_results=True, raise_errors=False
+                )
                 for future, found in finished:
                     order = waiting.pop(future)
                     future.release()
