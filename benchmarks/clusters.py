@@ -136,6 +136,10 @@ class DaskCluster:
             time.sleep(0.05)
         self.address = found[1]
         self.workers = [self.add(i) for i in range(2)]
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=MOST_S)
 
     def add(self, number: int) -> subprocess.Popen[bytes]:
         words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", f"w{number}")

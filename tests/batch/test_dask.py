@@ -18,11 +18,10 @@ from kinefit.batch.executors import Dask
 from kinefit.batch.run import run_batch
 from kinefit.types import InputError, MissingDependency
 
-distributed = pytest.importorskip("distributed")
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
+    pytest.importorskip("distributed")
     found = DaskCluster(tmp_path)
     yield found
     found.close()

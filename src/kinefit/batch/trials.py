@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kinefit.io.calibration import read_calibration
 from kinefit.pipeline.config import FILES, RunConfig, is_network_file, run_config
 from kinefit.pipeline.context import INTERNAL, RIG_STEM
 from kinefit.types import InputError
@@ -181,6 +180,8 @@ class _Search:
         return self._cameras[path]
 
     def _read(self, path: Path) -> frozenset[str]:
+        from kinefit.io.calibration import read_calibration  # brings SciPy: only where it is needed
+
         how = {n: self._defaults[n] for n in ("units", "invert_extrinsics") if n in self._defaults}
         return frozenset(read_calibration(path, **how).rig.names)
 
