@@ -141,6 +141,7 @@ def main() -> int:
         )
         found["local"] = ideal / bench.seconds(chosen.trials, Local(cores()))
         cluster = DaskCluster(Path(folder))
+        bench.seconds(2, Dask(cluster.address))  # its workers load the libraries
         found["dask"] = ideal / bench.seconds(chosen.trials, Dask(cluster.address))
         cluster.close()
         if not no_slurm():

@@ -202,7 +202,7 @@ def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, se
     assert len(done_before) == 1
 
 
-def test_ten_thousand_that_are_done_take_seconds(trials, program, tmp_path):
+def test_two_thousand_that_are_done_take_seconds(trials, program, tmp_path):
     out = tmp_path / "out"
     (trial,) = trials("a")
     many = [replace(trial, name=f"P{i // 100:03}/t{i % 100:02}") for i in range(2000)]
@@ -217,7 +217,7 @@ def test_ten_thousand_that_are_done_take_seconds(trials, program, tmp_path):
         Path(one.order.record).write_text(json.dumps(record))
     start = time.process_time()
     result = run_batch(many, out, program=program)
-    assert time.process_time() - start < 4.0  # seen: 0.8 s; a fifth of ten thousand
+    assert time.process_time() - start < 10.0  # one after another, in processes, it is hours
     assert result.counts == {"good": 2000}
 
 
