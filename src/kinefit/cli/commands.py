@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from kinefit import __version__
+from kinefit.cli.batch import batch
 from kinefit.cli.cameras import calibration, triangulate
 from kinefit.cli.console import (
     OutFolder,
@@ -79,6 +80,9 @@ def run(
     settings = run_config(values, source=str(config or "options"))
     name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
     _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
+
+
+app.command()(batch)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 # page and the one of the real commands equal.
 COMMANDS: dict[str, str] = {
     "run": "Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.",
+    "batch": "Many trials: a folder or a table of them, here or on a cluster, and a summary.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
     "refine": "Joint angles corrected by a network that has seen how those of one camera err.",

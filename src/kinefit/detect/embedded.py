@@ -115,7 +115,9 @@ def mask_network(model: Path | None) -> LandmarkNetwork:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: those it has, or the number in KINEFIT_CORES."""
+    if (share := os.environ.get("KINEFIT_CORES", "")).isdigit():
+        return max(1, int(share))
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

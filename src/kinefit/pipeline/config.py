@@ -19,6 +19,7 @@ from kinefit.types import InputError, Subject
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 POF_MODEL = "ensemble"
+FILES = ("keypoints", "detector_model", "calibration")  # options that name a file or folder
 Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
@@ -423,8 +424,16 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises InputError when the file is missing or is not TOML. Names and values are checked by
     `run_config`, together with the command line's.
     """
-    values = {name.replace("-", "_"): value for name, value in read_toml(path).items()}
-    files = ["video", "out", "keypoints", "detector_model", "calibration"]
+    return beside(path, read_toml(path))
+
+
+def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the file `path` has them: names with underscores, files relative to its folder.
+
+    Raises InputError for a file's name that is no text.
+    """
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    files = ["video", "out", *FILES]
     if is_network_file(values.get("pof_model", "")):
         files.append("pof_model")
     for name in files:

@@ -1,0 +1,121 @@
+"""What is sent to where a trial is done, and what comes back: both are plain JSON values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kinefit.batch.trials import OWN, Trial, option_files
+from kinefit.io.atomic import write_json
+from kinefit.pipeline.provenance import sha256_json
+
+Status = Literal["good", "caution", "unusable", "failed"]
+STATUSES: tuple[Status, ...] = ("failed", "unusable", "caution", "good")  # worst first
+
+
+@dataclass(frozen=True)
+class Order:
+    """One trial to do.
+
+    name, videos, options: of the trial; paths are absolute. out: its results folder. record: the
+    file for what came of it. key: hash of what that depends on. ours: whether the folder is of
+    the same trial, so that results of an earlier video may be replaced.
+    """
+
+    name: str
+    videos: tuple[str, ...]
+    options: Mapping[str, Any]
+    out: str
+    record: str
+    key: str
+    ours: bool = False
+
+    @property
+    def manifest(self) -> Path:
+        """The run.json of its results."""
+        return Path(self.out) / "run.json"
+
+    def to_json(self) -> str:
+        """In one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        """The order that `to_json` gave."""
+        value = json.loads(text)
+        return cls(**{**value, "videos": tuple(value["videos"])})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of a trial, as it is kept beside the results.
+
+    status: the worst verdict of its people, or "failed"; then reason says why, and settled is
+    whether another try could say nothing else (the input was refused). seconds: by the clock;
+    cpu_s: of processors; memory_mb: the most that one process had. tries: how often it was begun.
+    manifest: size and time of its run.json, once the folder is the trial's. results: for each
+    person what `kinefit.batch.trial` reads from it.
+    """
+
+    key: str
+    status: Status
+    reason: str = ""
+    settled: bool = True
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    memory_mb: float = 0.0
+    tries: int = 1
+    manifest: Sequence[int] = ()
+    results: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    def write(self, path: str | Path) -> None:
+        """Atomically."""
+        write_json(path, asdict(self))
+
+
+def failure(order: Order, reason: str, *, settled: bool = False) -> Record:
+    """The record of a trial without a result."""
+    manifest = stamp(order.manifest) if order.ours else []
+    return Record(order.key, "failed", reason, settled, manifest=manifest)
+
+
+def read_record(path: str | Path) -> Record | None:
+    """None where there is none, or what is there is none (then the trial is simply done again)."""
+    try:
+        value = json.loads(Path(path).read_text("utf-8"))
+        record = Record(**value)
+        return record if record.status in STATUSES and isinstance(record.results, list) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def order_for(trial: Trial, root: Path, code: str) -> Order:
+    """The order for a trial of the batch in the folder `root`, by code of this version."""
+    files = option_files(trial.config)
+    options = trial.config.model_dump(mode="json", exclude_defaults=True)
+    known = {n: _identity(files[n]) if n in files else value for n, value in options.items()}
+    videos = [_identity(video) for video in trial.videos]
+    key = sha256_json({"code": code, "options": known, "videos": videos})
+    record = root / OWN / "records" / f"{trial.name}.json"
+    out, names = str(root / trial.name), tuple(map(str, trial.videos))
+    return Order(trial.name, names, options, out, str(record), key)
+
+
+def _identity(path: Path) -> list[Any]:
+    """Name, size and time of a file; of every file below a folder. A file that is moved, with its
+    time, stays the same."""
+    if path.is_dir():
+        return [path.name, [_identity(inside) for inside in sorted(path.iterdir())]]
+    return [path.name, *stamp(path)]
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change in nanoseconds; [] where there is no such file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return []
+    return [state.st_size, state.st_mtime_ns]

@@ -1,0 +1,233 @@
+"""The machinery of a batch, with a stand-in for the work: what is done, again, and never twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kinefit.batch.attempt import attempt
+from kinefit.batch.executors import Local
+from kinefit.batch.order import order_for
+from kinefit.batch.run import plan, run_batch, words
+from kinefit.pipeline.config import run_config
+from kinefit.types import Cancelled, InputError
+
+
+def begun(out: Path, name: str) -> int:
+    """How often a trial was begun."""
+    file = out / ".kinefit_batch" / "records" / f"{name}.begun"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody asked about does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
+
+
+def states(trials, out) -> dict[str, str]:
+    return {one.trial.name: one.state for one in plan(trials, out)}
+
+
+def test_a_second_call_does_only_what_is_new_or_changed(trials, program, tmp_path):
+    out = tmp_path / "out"
+    first = trials("a", "B/a", "refused")
+    result = run_batch(first, out, program=program)
+    assert result.counts == {"good": 2, "failed": 1}
+    assert result.failed == 1
+    assert set(states(first, out).values()) == {"done", "refused"}
+    run_batch(first, out, program=program)
+    assert [begun(out, trial.name) for trial in first] == [1, 1, 1]
+    more = trials("new")
+    run_batch(more, out, program=program)
+    assert [begun(out, trial.name) for trial in more] == [1, 1, 1, 1]
+    (out / "new" / "run.json").unlink()
+    assert states(more, out)["new"] == "changed"
+
+
+def test_another_option_or_video_does_the_trial_again(trials, program, tmp_path):
+    out = tmp_path / "out"
+    one, two = trials("one", "two")
+    run_batch([one, two], out, program=program)
+    taller = replace(one, config=run_config({"height": 1.8}))
+    assert states([taller, two], out) == {"one": "changed", "two": "done"}
+    os.utime(two.videos[0], (1, 1))
+    assert states([one, two], out) == {"one": "done", "two": "changed"}
+    moved = tmp_path / "moved.mp4"
+    one.videos[0].rename(moved)
+    assert states([one], out) == {"one": "missing"}
+    (tmp_path / "elsewhere").mkdir()
+    same = moved.rename(tmp_path / "elsewhere" / "one.mp4")
+    assert states([replace(one, videos=(same,))], out) == {"one": "done"}
+
+
+def test_refused_trials_are_tried_again_when_asked(trials, program, tmp_path):
+    out = tmp_path / "out"
+    found = trials("refused")
+    for again, times in ((False, 1), (False, 1), (True, 2)):
+        run_batch(found, out, again=again, program=program)
+        assert begun(out, "refused") == times
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("dies", "its process was ended by SIGKILL (the memory was full, or somebody ended it): "
+         "... last words"),
+        ("exits", "its process ended with exit code 3"),
+        ("silent", "it left no result"),
+    ],
+)  # fmt: skip
+def test_a_child_that_dies_is_tried_again_and_then_a_row(trials, program, tmp_path, name, reason):
+    out = tmp_path / "out"
+    found = trials(name, "good one")
+    result = run_batch(found, out, retries=2, program=program)
+    assert result.records[name].reason == reason
+    assert result.records[name].tries == begun(out, name) == 3
+    assert result.records["good one"].status == "good"
+    assert states(found, out)[name] == "failed before"
+    table = (out / "trials.csv").read_text()
+    assert f"{name},,failed" in table
+    assert "good one,,good" in table
+
+
+def test_a_child_that_dies_once_loses_nothing(trials, program, tmp_path):
+    result = run_batch(trials("stumbles"), tmp_path / "out", program=program)
+    assert result.records["stumbles"].status == "good"
+    assert result.records["stumbles"].tries == 2
+
+
+def test_a_video_that_is_gone_is_a_row(trials, program, tmp_path):
+    found = trials("here", "gone")
+    next(t for t in found if t.name == "gone").videos[0].unlink()
+    result = run_batch(found, tmp_path / "out", program=program)
+    assert "there is no such file" in result.records["gone"].reason
+    assert result.records["here"].status == "good"
+    assert begun(tmp_path / "out", "gone") == 0
+    assert run_batch(trials("gone"), tmp_path / "out", program=program).failed == 0
+
+
+def test_a_damaged_record_is_done_again(trials, program, tmp_path):
+    out = tmp_path / "out"
+    found = trials("a")
+    run_batch(found, out, program=program)
+    for text in ("", "{}", "[1]", '{"key": 1, "status": "x"}'):
+        (out / ".kinefit_batch/records/a.json").write_text(text)
+        assert states(found, out) == {"a": "new"}
+
+
+def test_trials_are_done_side_by_side_and_share_the_cores(trials, program, tmp_path, monkeypatch):
+    monkeypatch.setenv("KINEFIT_CORES", "6")
+    start = time.perf_counter()
+    names = [f"slow {i}" for i in range(4)]
+    run_batch(trials(*names), tmp_path / "out", Local(4), program=program)
+    assert time.perf_counter() - start < 6.0  # one after another: 8 s and more
+    file = tmp_path / "out/.kinefit_batch/records/slow 0.begun"
+    assert file.read_text().split()[1] == "1"
+    run_batch(trials("alone")[:1], tmp_path / "other", Local(4), program=program)
+    file = tmp_path / "other/.kinefit_batch/records/alone.begun"
+    assert file.read_text().split()[1] == "6"
+
+
+def test_shards_together_are_the_batch(trials, program, tmp_path):
+    out = tmp_path / "out"
+    found = trials(*"abcdefg")
+    parts = [run_batch(found, out, part=f"{i}/3", program=program) for i in (1, 2, 3)]
+    assert [part.files for part in parts] == [(), (), ()]
+    assert sorted(name for part in parts for name in part.records) == list("abcdefg")
+    whole = run_batch(found, out, program=program)
+    assert whole.counts == {"good": 7}
+    assert {begun(out, name) for name in "abcdefg"} == {1}
+    assert (out / "batch.html").exists()
+
+
+def test_a_stop_ends_the_child(trials, program, tmp_path):
+    (trial,) = trials("slow")
+    order = order_for(trial, tmp_path / "out", "code")
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Cancelled):
+        attempt(order, program=program, stop=stop)
+    pid = int((tmp_path / "out/.kinefit_batch/records/slow.begun").read_text().split()[0])
+    assert not alive(pid)
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from kinefit.batch.executors import Local
+from kinefit.batch.run import run_batch
+from kinefit.batch.table import read_trials
+source, out, program = json.loads(sys.argv[1])
+run_batch(read_trials(Path(source), {"height": 1.7}), Path(out), Local(1), program=program,
+          tell=lambda *said: print("done", flush=True))
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, sent):
+    found = trials("a", "slow b", "slow c")
+    arguments = json.dumps([str(tmp_path / "videos"), str(tmp_path / "out"), list(program)])
+    batch = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert batch.stdout is not None
+    batch.stdout.readline()  # the first is done
+    records = tmp_path / "out/.kinefit_batch/records"
+    while len(list(records.glob("*.begun"))) < 2:
+        time.sleep(0.01)
+    started = time.time()
+    batch.send_signal(sent)
+    batch.wait(10)
+    assert time.time() - started < 2.0
+    time.sleep(0.5)
+    for file in records.glob("*.begun"):
+        assert not alive(int(file.read_text().split()[0]))
+    before = {t.name: begun(tmp_path / "out", t.name) for t in found}
+    result = run_batch(found, tmp_path / "out", program=program)
+    assert result.counts == {"good": 3}
+    done_before = [name for name, n in before.items() if begun(tmp_path / "out", name) == n]
+    assert len(done_before) == 1
+
+
+def test_two_thousand_that_are_done_take_seconds(trials, program, tmp_path):
+    out = tmp_path / "out"
+    (trial,) = trials("a")
+    many = [replace(trial, name=f"P{i // 100:03}/t{i % 100:02}") for i in range(2000)]
+    planned = plan(many, out)
+    for one in planned:
+        one.order.manifest.parent.mkdir(parents=True)
+        one.order.manifest.write_text("{}")
+        state = one.order.manifest.stat()
+        record = {"key": one.order.key, "status": "good", "results": []}
+        record["manifest"] = [state.st_size, state.st_mtime_ns]
+        Path(one.order.record).parent.mkdir(parents=True, exist_ok=True)
+        Path(one.order.record).write_text(json.dumps(record))
+    start = time.process_time()
+    result = run_batch(many, out, program=program)
+    assert time.process_time() - start < 10.0  # one after another, in processes, it is hours
+    assert result.counts == {"good": 2000}
+
+
+def test_a_dry_run_touches_nothing(trials, tmp_path):
+    lines = words(plan(trials("a", "B/a"), tmp_path / "out"))
+    assert lines == ["new            a  (a.mp4)", "new            B/a  (a.mp4)"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_one_trial_is_refused(trials, tmp_path):
+    (tmp_path / "out" / ".kinefit").mkdir(parents=True)
+    with pytest.raises(InputError, match="results folder of one trial"):
+        plan(trials("a"), tmp_path / "out")

@@ -1,0 +1,90 @@
+"""An array of jobs on a real SLURM of one node, from the system's packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.clusters import is_through, no_slurm, submitted, told, waited_for
+from benchmarks.clusters import slurm as one_node
+from kinefit.batch.run import run_batch
+from kinefit.batch.slurm import MOST_TASKS, write_slurm
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[dict[str, str]]:
+    """The environment in which sbatch finds the cluster."""
+    if why := no_slurm():
+        pytest.skip(why)
+    with one_node() as environment:
+        yield environment
+
+
+def command(tmp_path: Path) -> list[str]:
+    script = Path(__file__).with_name("stand_in_batch.py")
+    return [sys.executable, str(script), str(tmp_path / "videos"), str(tmp_path / "out")]
+
+
+def begun(out: Path, name: str) -> list[str]:
+    file = out / ".kinefit_batch" / "records" / f"{name}.begun"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_an_array_does_every_trial_once(slurm, trials, program, tmp_path):
+    names = ["a", "refused", "B/c d", "dies", "e"]
+    found, out = trials(*names), tmp_path / "out"
+    script = tmp_path / "job one.sh"
+    assert write_slurm(script, command(tmp_path), len(found), out, here=tmp_path) == 5
+    job = submitted(slurm, script)
+    waited_for(lambda: is_through(slurm, job))
+    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 2, 1]
+    assert {begun(out, name)[0].split()[1] for name in names} == {"1"}  # cores
+    assert not (out / "trials.csv").exists()
+    result = run_batch(found, out, retries=0, program=program)
+    assert result.counts == {"good": 3, "failed": 2}
+    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 3, 1]
+    assert len(list((out / ".kinefit_batch/slurm").glob("*.txt"))) == 5
+
+
+def test_a_task_that_is_killed_loses_no_other_trial(slurm, trials, program, tmp_path):
+    found, out = trials("a", "slow b", "slow c", "d"), tmp_path / "out"
+    script = tmp_path / "job.sh"
+    write_slurm(script, command(tmp_path), 2, out, here=tmp_path)  # two trials for each task
+    job = submitted(slurm, script)
+    waited_for(lambda: bool(begun(out, "slow b") or begun(out, "slow c")))
+    # The parts are a and slow b, d and slow c.
+    told(slurm, "scancel", "--signal=KILL", f"{job}_{2 if begun(out, 'slow c') else 1}")
+    waited_for(lambda: is_through(slurm, job))
+    result = run_batch(found, out, program=program)
+    assert result.counts == {"good": 4}
+    assert [len(begun(out, name)) for name in ("a", "d")] == [1, 1]
+    assert sorted(len(begun(out, name)) for name in ("slow b", "slow c")) == [1, 2]
+
+
+def test_a_huge_batch_stays_within_the_array(tmp_path):
+    script = tmp_path / "job.sh"
+    assert write_slurm(script, ["kinefit", "batch", "a b"], 10_000, tmp_path) == MOST_TASKS
+    text = script.read_text()
+    assert "\nexec kinefit batch 'a b' --workers 1 --shard \"$SLURM_ARRAY_TASK_ID/1000\"" in text
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+
+
+def test_the_command_writes_itself_into_the_script(trials, tmp_path):
+    trials("a", "b")
+    job, out = tmp_path / "job.sh", tmp_path / "out"
+    written = subprocess.run(
+        [sys.executable, "-m", "kinefit.cli", "batch", "videos", "--height", "1.7", "--write-slurm",
+         str(job), "--out", str(out), "--quality=fast"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "2 trials, 2 tasks" in written.stderr
+    line = job.read_text().splitlines()[-1]
+    assert line.endswith(
+        f"-m kinefit.cli batch videos --height 1.7 --out {out} --quality=fast --workers 1 "
+        '--shard "$SLURM_ARRAY_TASK_ID/2"'
+    )
+    assert f'#SBATCH --chdir="{tmp_path}"' in job.read_text()
