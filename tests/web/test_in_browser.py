@@ -131,8 +131,8 @@ def test_a_page_that_was_left_in_the_middle_goes_on(
     assert sent == [0, part, 2 * part]
 
 
-def test_a_run_is_cancelled(page: Any, demo_videos: Path) -> None:
-    upload(page, demo_videos / "cam01.mp4")
+def test_a_run_is_cancelled(page: Any, demo_clip: Path) -> None:
+    upload(page, demo_clip)
     page.locator("#options button", has_text="Run").click()
     page.wait_for_selector("#progress")
     page.wait_for_timeout(1500)
@@ -141,11 +141,9 @@ def test_a_run_is_cancelled(page: Any, demo_videos: Path) -> None:
     assert page.locator("#options button", has_text="Run again").count() == 1
 
 
-def test_a_worker_is_killed_and_the_run_goes_on(
-    page: Any, running: Site, demo_videos: Path
-) -> None:
-    upload(page, demo_videos / "cam01.mp4")
-    start(page)
+def test_a_worker_is_killed_and_the_run_goes_on(page: Any, running: Site, demo_clip: Path) -> None:
+    upload(page, demo_clip)
+    page.locator("#options button", has_text="Run").click()
     page.wait_for_selector("#stage:has-text('detect')", timeout=60_000)
     workers = running.workers()
     assert len(workers) == 2
