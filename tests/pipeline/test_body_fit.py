@@ -40,7 +40,7 @@ def test_all_files_are_there(fitted):
     out, result = fitted
     names = {name for name, _ in result.files}
     assert names == {f"clip_body.{kind}" for kind in ("npz", "trc", "json", "glb", "bvh")} | {
-        *("clip_overlay.mp4", "clip_raw_landmarks.csv", "report.html", "run.json")
+        *("clip_overlay.mp4", "clip_raw_landmarks.csv", "report.html", "viewer.html", "run.json")
     }
     assert all((out / name).stat().st_size > 0 for name in names)
     assert len(list(frames(out / "clip_overlay.mp4"))) == 20  # of 60 a second, 30 are shown

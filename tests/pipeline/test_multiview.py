@@ -29,7 +29,7 @@ CAMERAS = tuple(f"cam0{i}" for i in (1, 2, 3, 4))
 STAGES = (
     *(f"detect {camera}" for camera in CAMERAS),
     *("observe", "fit", "markers", "angles", "export glb", "export bvh"),
-    *("overlay", "report"),
+    *("overlay", "scene", "report"),
 )
 LIMBS = [
     (side + a, side + b)

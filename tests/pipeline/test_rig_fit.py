@@ -75,7 +75,7 @@ def test_a_clip_of_mhr_is_fitted(rig_of_mhr: tuple[Clip, Path, FramesResult]) ->
     # The cameras' poses, a tenth of a radian off per joint, pull by a millimetre.
     assert off(clip, out, NAMES).max() < 0.002
     assert {p.name for p in out.iterdir() if p.is_file()} == {
-        *("run.json", "walk_frames_report.html"),
+        *("run.json", "walk_frames_report.html", "walk_frames_viewer.html"),
         *(f"walk_frames.{kind}" for kind in ("npz", "trc", "json", "glb", "bvh")),
     }
     assert json.loads((out / "walk_frames.json").read_text("utf-8")) == result.report

@@ -120,13 +120,39 @@ def _children(parent: int, name: str) -> list[int]:
     return found
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with two workers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    site = Site(tmp_path / "web", port, 2)
+    site = Site(tmp_path_factory.mktemp("running") / "web", port, 2)
     site.wait()
     yield site
     site.stop()
+
+
+@pytest.fixture
+def page(browser: Any, running: Site) -> Iterator[Any]:
+    """A trial that was just made; an error of a script fails the test."""
+    errors: list[str] = []
+    context = browser.new_context(viewport={"width": 1100, "height": 900})
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(running.address)
+    page.fill("#id_name", "Gait")
+    page.click("text=Make it")
+    page.fill("#id_name", "P01")
+    page.fill("#id_height_m", "1.68")
+    page.fill("#id_mass_kg", "70")
+    page.click("text=Add")
+    page.fill("#trial_name", "Walk")
+    page.click("text=Make it")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def upload(page: Any, video: Path) -> None:
+    page.set_input_files("#videos", str(video))
+    page.wait_for_selector("#first", timeout=60_000)

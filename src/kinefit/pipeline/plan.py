@@ -117,7 +117,9 @@ PLAN: tuple[Stage, ...] = (
         "the video with the body on it",
         when=lambda job: _filmed(job) and job.config.overlay,
     ),
-    Stage("scene", scene.scene, ("observe", "fit", "markers"), scene.OPTIONS),
+    Stage(
+        "scene", scene.scene, ("observe", "fit", "markers"), scene.OPTIONS, of_folder=True,
+    ),
     Stage(
         "report", report.report,
         ("detect", "observe", "fit", "markers", "angles", "figures", "overlay", "scene",
