@@ -436,6 +436,8 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     files = ["video", "out", *FILES]
     if is_network_file(values.get("pof_model", "")):
         files.append("pof_model")
+    if values.get("body", "anny") != "anny":
+        files.append("body")
     for name in files:
         match values.get(name):
             case None if name not in values:
