@@ -347,6 +347,15 @@ def test_a_repaired_video_replaces_what_a_failure_left(trials, tmp_path, monkeyp
         assert bool(record.manifest) is finished
 
 
+def test_what_a_child_left_that_died_is_ours(trials, tmp_path):
+    found, out = trials("a"), tmp_path / "out"
+    manifest = str(out / "a" / "run.json")
+    dies = f"import pathlib; pathlib.Path({manifest!r}).write_text('{{}}'); 1 / 0"
+    (out / "a").mkdir(parents=True)
+    run_batch(found, out, program=[sys.executable, "-c", dies])
+    assert ours(found, out) == [True]
+
+
 def test_results_of_the_user_are_not_replaced(trials, tmp_path, monkeypatch):
     found, out = trials("a"), tmp_path / "out"
     with open_folder(out / "a") as folder:
