@@ -27,7 +27,7 @@ from benchmarks.clusters import DaskCluster, is_through, no_slurm, slurm, submit
 from kinefit.api import demo_video
 from kinefit.batch.attempt import PROGRAM
 from kinefit.batch.executors import Dask, Executor, Local
-from kinefit.batch.run import run_batch
+from kinefit.batch.run import plan, run_batch
 from kinefit.batch.slurm import write_slurm
 from kinefit.batch.table import read_trials
 from kinefit.batch.trials import Trial
@@ -50,16 +50,7 @@ record.parent.mkdir(parents=True, exist_ok=True)
 value = {"key": order["key"], "status": "good", "results": []}
 record.write_text(json.dumps(value | {"manifest": [state.st_size, state.st_mtime_ns]}))
 """
-SHARD = """
-import sys
-from pathlib import Path
-from benchmarks.batch import PROGRAMS, QUICK
-from kinefit.batch.executors import Local
-from kinefit.batch.run import run_batch
-from kinefit.batch.table import read_trials
-kind, source, out, _, workers, _, part = sys.argv[1:]
-run_batch(read_trials(Path(source), QUICK), Path(out), Local(1), part=part, program=PROGRAMS[kind])
-"""
+SHARD = "from benchmarks.batch import do_part; do_part()"
 PROGRAMS: dict[str, Sequence[str]] = {"waits": (sys.executable, "-c", WAITS), "video": PROGRAM}
 
 
@@ -97,6 +88,8 @@ class Bench:
             job = submitted(environment, script)
             while not is_through(environment, job):
                 time.sleep(0.1)
+            left = [one.trial.name for one in plan(trials, out) if one.state != "done"]
+            assert not left, f"the array has not done {left}"
             return run_batch(trials, out, program=self.program)
 
         return self._timed(count, work)
@@ -111,6 +104,13 @@ class Bench:
         print(f"  {count} trials: {seconds:.1f} s, {used / count / 1e6:.2f} MB each", flush=True)
         shutil.rmtree(out)
         return seconds
+
+
+def do_part() -> None:
+    """A task of the array: kind, source, out, then what the script adds."""
+    kind, source, out, _, _, _, part = sys.argv[1:]
+    trials = read_trials(Path(source), QUICK)
+    run_batch(trials, Path(out), Local(1), part=part, program=PROGRAMS[kind])
 
 
 def _cut(video: Path, target: Path, count: int = 20) -> None:

@@ -106,3 +106,13 @@ def test_without_dask_it_says_how_to_get_it(trials, program, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependency, match=r"pip install kinefit\[dask\]"):
         run_batch(trials("a"), tmp_path / "out", Dask("tcp://127.0.0.1:9"), program=program)
+
+
+def test_a_cluster_without_workers_is_told(cluster, trials, program, tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "WORKERS_S", 1)
+    for worker in cluster.workers:
+        worker.kill()
+        worker.wait()
+    time.sleep(1.0)  # for the scheduler to notice
+    with pytest.raises(InputError, match="no worker has come"):
+        run_batch(trials("a"), tmp_path / "out", Dask(cluster.address), program=program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -14,12 +15,20 @@ from pathlib import Path
 
 import pytest
 
+from kinefit.api import RunResult
+from kinefit.batch import attempt as attempts
+from kinefit.batch import trial as child
 from kinefit.batch.attempt import attempt
 from kinefit.batch.executors import Local
-from kinefit.batch.order import order_for
+from kinefit.batch.order import Record, order_for, read_record
 from kinefit.batch.run import plan, run_batch, words
+from kinefit.batch.summary import write_summary
+from kinefit.cli.batch import _name_of
 from kinefit.pipeline.config import run_config
+from kinefit.pipeline.provenance import sha256_path
+from kinefit.pipeline.store import open_folder
 from kinefit.types import Cancelled, InputError
+from kinefit.types.finding import Finding
 
 
 def begun(out: Path, name: str) -> int:
@@ -119,13 +128,38 @@ def test_a_video_that_is_gone_is_a_row(trials, program, tmp_path):
     assert run_batch(trials("gone"), tmp_path / "out", program=program).failed == 0
 
 
+def test_a_video_that_is_away_for_a_while_loses_no_record(trials, program, tmp_path):
+    out = tmp_path / "out"
+    found = trials("a")
+    run_batch(found, out, program=program)
+    video = found[0].videos[0]
+    away = video.rename(tmp_path / "away.mp4")
+    assert run_batch(found, out, program=program).failed == 1
+    assert "there is no such file" in (out / "trials.csv").read_text()
+    away.rename(video)
+    assert states(found, out) == {"a": "done"}
+
+
 def test_a_damaged_record_is_done_again(trials, program, tmp_path):
     out = tmp_path / "out"
     found = trials("a")
     run_batch(found, out, program=program)
+    file = out / ".kinefit_batch/records/a.json"
+    whole = json.loads(file.read_text())
+    (person,) = whole["results"]
     for text in ("", "{}", "[1]", '{"key": 1, "status": "x"}'):
-        (out / ".kinefit_batch/records/a.json").write_text(text)
+        file.write_text(text)
         assert states(found, out) == {"a": "new"}
+    for damage in (
+        {"status": ["good"]}, {"seconds": "x"}, {"cpu_s": None}, {"manifest": 3}, {"reason": 3},
+        {"tries": "1"}, {"results": 3}, {"results": [3]}, {"results": [{}]},
+        {"results": [{**person, "frames": None}]}, {"results": [{**person, "cautions": [1]}]},
+        {"results": [{**person, "angles": [{"name": 1}]}]},
+        {"results": [{**person, "verdict": ["good"]}]},
+    ):  # fmt: skip
+        file.write_text(json.dumps({**whole, **damage}))
+        assert states(found, out) == {"a": "new"}, damage
+        assert run_batch(found, out, program=program).counts == {"good": 1}
 
 
 def test_trials_are_done_side_by_side_and_share_the_cores(trials, program, tmp_path, monkeypatch):
@@ -231,3 +265,173 @@ def test_the_folder_of_one_trial_is_refused(trials, tmp_path):
     (tmp_path / "out" / ".kinefit").mkdir(parents=True)
     with pytest.raises(InputError, match="results folder of one trial"):
         plan(trials("a"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "measures.parquet", "batch.html"])
+def test_no_file_of_the_user_is_overwritten(trials, program, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(InputError, match="the summary goes there"):
+        run_batch(trials("a"), out, program=program)
+    assert [file.name for file in out.iterdir()] == [name]
+    assert (out / name).read_text() == "mine"
+
+
+def test_the_table_itself_is_not_overwritten(trials, program, tmp_path):
+    found, out = trials("a"), tmp_path / "out"
+    run_batch(found, out, program=program)
+    table = out / "trials.csv"
+    for source in (table, tmp_path / "videos" / ".." / "out" / "trials.csv"):
+        with pytest.raises(InputError, match="would be overwritten"):
+            run_batch(found, out, source=source, program=program)
+
+
+def test_a_folder_belongs_to_one_source(trials, program, tmp_path, monkeypatch):
+    found, out, videos = trials("a"), tmp_path / "out", tmp_path / "videos"
+    run_batch(found, out, source=videos, program=program)
+    monkeypatch.chdir(tmp_path)
+    assert run_batch(found, out, source=Path("videos"), program=program).counts == {"good": 1}
+    before = (out / "trials.csv").read_text()
+    with pytest.raises(InputError, match=r"holds the batch of .*videos\. Next: give another --out"):
+        run_batch(found, out, source=tmp_path / "other" / "videos", program=program)
+    with pytest.raises(InputError, match="is the folder of the videos"):
+        run_batch(found, videos, source=videos, program=program)
+    assert (out / "trials.csv").read_text() == before
+    assert not (videos / ".kinefit_batch").exists()
+
+
+def test_results_are_called_after_the_source(tmp_path):
+    (tmp_path / "P1.5").mkdir()
+    assert _name_of(tmp_path / "P1.5") == "P1.5"
+    assert _name_of(tmp_path / "P1.5.csv") == "P1.5"
+
+
+def ours(trials, out) -> list[bool]:
+    return [one.order.ours for one in plan(trials, out)]
+
+
+def test_results_that_another_command_wrote_are_not_ours(trials, program, tmp_path):
+    found, out = trials("a"), tmp_path / "out"
+    run_batch(found, out, program=program)
+    assert ours(found, out) == [True]
+    (out / "a" / "run.json").write_text('{"of": "another command"}')
+    assert ours(found, out) == [False]
+    (out / "a" / "run.json").unlink()
+    assert ours(found, out) == [False]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_repaired_video_replaces_what_a_failure_left(trials, tmp_path, monkeypatch, finished):
+    """The child fails after it has made the folder its own, with and without a stage done."""
+
+    def claimed(videos, out, config, *, overwrite):
+        with open_folder(out) as folder:
+            inputs = {video.name: sha256_path(video) for video in videos}
+            folder.claim("a", inputs, overwrite=overwrite)
+            if finished:
+                (folder.staging("a.detect", "k") / "points.csv").write_text("x")
+                folder.commit("a.detect", "k", 0.0, {}, {})
+                (out / "run.json").write_text(json.dumps(inputs))
+            folder.claimed = False  # as after the death of its process
+        raise InputError(videos[0], "nobody is in it", "film somebody")
+
+    monkeypatch.setattr(child, "process", claimed)
+    found, out = trials("a"), tmp_path / "out"
+    for content in (b"broken", b"repaired", b"again"):
+        found[0].videos[0].write_bytes(content)
+        (one,) = plan(found, out)
+        record = child.do(one.order)
+        record.write(one.order.record)
+        assert "nobody is in it" in record.reason
+        assert bool(record.manifest) is finished
+
+
+def test_what_a_child_left_that_died_is_ours(trials, tmp_path):
+    found, out = trials("a"), tmp_path / "out"
+    manifest = str(out / "a" / "run.json")
+    dies = f"import pathlib; pathlib.Path({manifest!r}).write_text('{{}}'); 1 / 0"
+    (out / "a").mkdir(parents=True)
+    run_batch(found, out, program=[sys.executable, "-c", dies])
+    assert ours(found, out) == [True]
+
+
+def test_results_of_the_user_are_not_replaced(trials, tmp_path, monkeypatch):
+    found, out = trials("a"), tmp_path / "out"
+    with open_folder(out / "a") as folder:
+        folder.claim("a", {"a.mp4": "of another video"}, overwrite=False)
+        (folder.staging("a.detect", "k") / "points.csv").write_text("x")
+        folder.commit("a.detect", "k", 0.0, {}, {})
+    given = []
+    monkeypatch.setattr(child, "process", lambda *_, overwrite: given.append(overwrite))
+    child.do(plan(found, out)[0].order)
+    assert given == [False]
+
+
+def test_a_program_that_cannot_be_started_is_a_row(trials, tmp_path):
+    result = run_batch(trials("a", "b"), tmp_path / "out", program=["/nowhere/at/all"])
+    assert result.counts == {"failed": 2}
+    assert "FileNotFoundError" in result.records["a"].reason
+
+
+def test_a_record_that_cannot_be_written_is_a_row(trials, program, tmp_path):
+    out = tmp_path / "out"
+    (out / ".kinefit_batch/records").mkdir(parents=True)
+    (out / ".kinefit_batch/records/B").write_text("no folder")
+    result = run_batch(trials("B/a", "c"), out, program=program)
+    assert result.counts == {"good": 1, "failed": 1}
+    assert result.records["B/a"].status == "failed"
+    assert "B/a,,failed" in (out / "trials.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["x" * 251, "ä" * 125])
+def test_a_name_may_be_as_long_as_a_file_s(trials, program, tmp_path, name):
+    found, out = trials(name), tmp_path / "out"
+    assert run_batch(found, out, program=program).counts == {"good": 1}
+    assert states(found, out) == {name: "done"}
+
+
+def test_a_stdin_that_is_gone_is_no_error(trials, program, tmp_path, monkeypatch):
+    class Gone(subprocess.Popen):
+        def __init__(self, *words, **how):
+            super().__init__(*words, **how)
+            self.stdin.close()
+            self.stdin = self
+
+        def write(self, *text):
+            raise OSError(22, "Invalid argument")
+
+        close = flush = write
+
+    monkeypatch.setattr(attempts.subprocess, "Popen", lambda *w, **h: Gone(*w, **h))
+    (trial,) = trials("a")
+    order = order_for(trial, tmp_path / "out", "code")
+    left = attempt(order, retries=0, program=[sys.executable, "-c", "import sys; sys.exit(3)"])
+    assert left.reason == "its process ended with exit code 3"
+
+
+def test_each_person_has_a_reason_of_their_own(trials, tmp_path):
+    (trial,) = trials("a")
+    order, said = order_for(trial, tmp_path / "out", "code"), []
+    for number, why in enumerate(("too far away", "", "hidden"), start=1):
+        verdict = "unusable" if why else "good"
+        findings = (Finding("refusal", why),) if why else ()
+        said.append(RunResult(Path(order.out) / f"person_{number}", verdict, findings, ()))
+    child._record(order, said).write(order.record)
+    record = read_record(order.record)
+    assert record is not None
+    write_summary(tmp_path / "out", [trial], {"a": record})
+    lines = (tmp_path / "out/trials.csv").read_text().splitlines()
+    assert [line.split(",")[1:4] for line in lines[1:]] == [
+        ["1", "unusable", "too far away"], ["2", "good", ""], ["3", "unusable", "hidden"],
+    ]  # fmt: skip
+
+
+def test_no_cell_is_a_formula(trials, tmp_path):
+    found = trials("=1+1", "-a", "b")
+    reasons = {"=1+1": "@x", "-a": "\tx", "b": "1 = 1"}
+    records = {name: Record("k", "failed", reason) for name, reason in reasons.items()}
+    write_summary(tmp_path / "out", found, records)
+    with (tmp_path / "out/trials.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["trial"]: row["reason"] for row in csv.DictReader(stream)}
+    assert rows == {"'-a": "'\tx", "'=1+1": "'@x", "b": "1 = 1"}

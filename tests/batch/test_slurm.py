@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import batch as benchmark
 from benchmarks.clusters import is_through, no_slurm, submitted, told, waited_for
 from benchmarks.clusters import slurm as one_node
 from kinefit.batch.run import run_batch
 from kinefit.batch.slurm import MOST_TASKS, write_slurm
+from kinefit.types import InputError
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,40 @@ def test_the_command_writes_itself_into_the_script(trials, tmp_path):
         '--shard "$SLURM_ARRAY_TASK_ID/2"'
     )
     assert f'#SBATCH --chdir="{tmp_path}"' in job.read_text()
+
+
+def test_the_directives_come_first(tmp_path):
+    """sbatch reads none of them behind any other line."""
+    script = tmp_path / "job.sh"
+    write_slurm(script, ["kinefit", "batch", "a"], 3, tmp_path)
+    directives = [i for i, line in enumerate(script.read_text().splitlines()) if "#SBATCH" in line]
+    assert directives == list(range(1, 10))
+
+
+@pytest.mark.parametrize("place", ["command", "path", "out"])
+def test_line_breaks_are_refused(tmp_path, place):
+    where = {"command": "a", "path": "job.sh", "out": "out", place: "a\nb"}
+    with pytest.raises(InputError, match="line break"):
+        write_slurm(tmp_path / where["path"], [where["command"]], 3, tmp_path / where["out"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_file_but_its_own_is_overwritten(tmp_path):
+    script, out = tmp_path / "job.sh", tmp_path / "out"
+    script.write_text("#!/bin/bash\necho mine\n")
+    with pytest.raises(InputError, match="no script of kinefit"):
+        write_slurm(script, ["a"], 3, out)
+    assert script.read_text() == "#!/bin/bash\necho mine\n"
+    assert not out.exists()
+    script.unlink()
+    write_slurm(script, ["a"], 3, out)
+    write_slurm(script, ["b"], 4, out)
+    assert "--array=1-4" in script.read_text()
+
+
+def test_the_benchmark_notices_an_array_that_did_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_cut", lambda video, target: target.write_bytes(b"x"))
+    monkeypatch.setattr(benchmark, "submitted", lambda environment, script: "1")
+    monkeypatch.setattr(benchmark, "is_through", lambda environment, job: True)
+    with pytest.raises(AssertionError, match="the array has not done"):
+        benchmark.Bench(tmp_path, "waits").array(1, {})

@@ -247,3 +247,37 @@ def test_shards_hold_every_trial_exactly_once(tmp_path, parts):
 def test_what_is_no_part_is_refused(tmp_path, part):
     with pytest.raises(InputError, match="--shard"):
         shard(read_trials(files(tmp_path, "a.mp4"), ALL), part)
+
+
+@pytest.mark.parametrize("root", [".data", "results"])
+def test_the_folder_that_was_named_is_never_passed_over(tmp_path, root):
+    files(tmp_path / root, "a.mp4", ".kinefit_batch/x")
+    assert names(tmp_path / root) == ["a"]
+
+
+@pytest.mark.parametrize("space", ["\u202f", "\u3000", "\xa0", "\u2028"])
+def test_any_space_may_be_in_a_name(tmp_path, space):
+    assert names(files(tmp_path, f"a{space}b.mp4")) == [f"a{space}b"]
+
+
+@pytest.mark.parametrize("bad", ["\n", "\x1b", "\x7f", "\x85", "\udcff"])
+def test_control_characters_and_broken_text_are_refused(tmp_path, bad):
+    with pytest.raises(InputError, match="cannot be the name"):
+        names(files(tmp_path, f"a{bad}b.mp4"))
+
+
+@pytest.mark.parametrize("given", ["P1/*.mp4", "{}/P1/*.mp4"])
+def test_the_table_s_folder_is_no_pattern(tmp_path, given):
+    root = files(tmp_path / "lab [1]", "P1/a.mp4", "P1/b.mp4")
+    text = f"video,name\n{given.format(root)},both\n"
+    (trial,) = read_trials(table(root, text), ALL)
+    assert trial.videos == (root / "P1/a.mp4", root / "P1/b.mp4")
+
+
+def test_a_body_counts_from_the_table_s_folder(tmp_path):
+    files(tmp_path, "bodies/SMPLX.npz", "a.mp4", "b.mp4")
+    one, two = read_trials(table(tmp_path, "video,body\na.mp4,bodies/SMPLX.npz\nb.mp4,anny\n"), ALL)
+    assert one.config.body == str(tmp_path / "bodies/SMPLX.npz")
+    assert two.config.body == "anny"
+    (one,) = read_trials(table(tmp_path, "video,camera_pof,pof_model\na.mp4,1,n.onnx\n"), ALL)
+    assert one.config.pof_model == str(tmp_path / "n.onnx")

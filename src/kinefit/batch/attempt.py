@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 from typing import IO
 
-from kinefit.batch.order import Order, Record, failure, read_record
+from kinefit.batch.order import Order, Record, failure, owned, read_record, stamp
 from kinefit.pipeline.context import CancelToken
 from kinefit.types import Cancelled
 
@@ -38,11 +38,23 @@ def attempt(
     cores: that the child may use. retries: how often it is begun again after the child died or
     ran into an error that is not the input's. program: what the child is; it is given the order
     as a line of JSON on its stdin, which is closed when it shall end. stop: asked ten times a
-    second; then the child is ended and Cancelled raised.
+    second; then the child is ended and Cancelled raised. Any other error is the trial's.
     """
-    start = time.perf_counter()
+    try:
+        return _attempt(order, cores, retries, program, stop)
+    except Cancelled:
+        raise
+    except Exception as error:
+        return failure(order, f"{type(error).__name__}: {error}").try_write(order.record)
+
+
+def _attempt(
+    order: Order, cores: int, retries: int, program: Sequence[str], stop: CancelToken | None
+) -> Record:
+    start, before = time.perf_counter(), stamp(order.manifest)
     for tries in count(1):
         died = _child(order, cores, program, stop)
+        order = owned(order, before)
         left = None if died else read_record(order.record)
         if left is None or left.key != order.key:
             left = failure(order, died or "it left no result")
@@ -65,14 +77,14 @@ def _child(
         )  # fmt: skip
         assert child.stdin is not None
         try:
-            with suppress(BrokenPipeError):
+            with suppress(OSError):  # it has gone already: its exit code says more
                 child.stdin.write(order.to_json() + "\n")
                 child.stdin.flush()
             _wait(child, stop)
         finally:
             child.kill()
             child.wait()
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 child.stdin.close()
         return _cause(child.returncode, said) if child.returncode else ""
 

@@ -19,6 +19,7 @@ from kinefit.types import InputError, MissingDependency
 
 Done = Generator[tuple[Order, Record], None, None]
 CONNECT = "20s"  # for a scheduler to answer
+WORKERS_S = 60  # for the first worker to come
 TRIAL_BYTES = 2 * 2**30  # memory that one trial is reckoned with
 
 
@@ -88,6 +89,7 @@ class Dask:
             reason = f"no Dask scheduler answers there ({error})"
             raise InputError(self.scheduler, reason, hint) from error
         with client:
+            _wait_for_worker(client, self.scheduler)
             work = partial(_on_worker, how)
             futures = client.map(work, orders, pure=False)
             waiting = dict(zip(futures, orders, strict=True))
@@ -111,6 +113,14 @@ def _distributed() -> Any:
         raise MissingDependency("distributed", "a Dask cluster", how) from error
 
 
+def _wait_for_worker(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_S)
+    except TimeoutError as error:
+        reason = f"no worker has come to this scheduler in {WORKERS_S} s"
+        raise InputError(scheduler, reason, f"start `dask worker {scheduler}`") from error
+
+
 def _on_worker(how: dict[str, Any], order: Order) -> Record:
     share = os.environ.get("KINEFIT_CORES", "1")
     return attempt(order, cores=int(share) if share.isdigit() else 1, **how)
@@ -120,6 +130,4 @@ def _lost(order: Order, error: Any) -> Record:
     """The record of a trial that no worker brought back."""
     error = error[1] if isinstance(error, tuple) else error
     reason = f"its worker was lost ({type(error).__name__}: {error})"
-    record = failure(order, reason)
-    record.write(order.record)
-    return record
+    return failure(order, reason).try_write(order.record)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from kinefit.batch.trials import OWN, Trial, option_files
 from kinefit.io.atomic import write_json
@@ -14,6 +18,7 @@ from kinefit.pipeline.provenance import sha256_json
 
 Status = Literal["good", "caution", "unusable", "failed"]
 STATUSES: tuple[Status, ...] = ("failed", "unusable", "caution", "good")  # worst first
+_LONGEST = 200  # bytes of a name that a file may have for its own
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class Order:
     """One trial to do.
 
     name, videos, options: of the trial; paths are absolute. out: its results folder. record: the
-    file for what came of it. key: hash of what that depends on. ours: whether the folder is of
-    the same trial, so that results of an earlier video may be replaced.
+    file for what came of it. key: hash of what that depends on. ours: whether the folder holds
+    what this trial left there, so that results of an earlier video may be replaced.
     """
 
     name: str
@@ -49,6 +54,29 @@ class Order:
         return cls(**{**value, "videos": tuple(value["videos"])})
 
 
+class Angle(TypedDict):
+    """A joint angle of one person, as run.json has it."""
+
+    name: str
+    present_pct: float | None
+    gimbal_pct: float | None
+    low: float | None
+    high: float | None
+
+
+class Result(TypedDict):
+    """What the batch's tables say of one person."""
+
+    folder: str
+    verdict: str
+    reason: NotRequired[str]
+    frames: int
+    cautions: list[str]
+    files: list[str]
+    speed_m_s: float | None
+    angles: list[Angle]
+
+
 @dataclass(frozen=True)
 class Record:
     """What came of a trial, as it is kept beside the results.
@@ -69,11 +97,20 @@ class Record:
     memory_mb: float = 0.0
     tries: int = 1
     manifest: Sequence[int] = ()
-    results: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    results: Sequence[Result] = field(default_factory=tuple)
 
     def write(self, path: str | Path) -> None:
         """Atomically."""
         write_json(path, asdict(self))
+
+    def try_write(self, path: str | Path) -> Record:
+        """Write it where that can be done; itself."""
+        with suppress(Exception):
+            self.write(path)
+        return self
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def failure(order: Order, reason: str, *, settled: bool = False) -> Record:
@@ -85,11 +122,14 @@ def failure(order: Order, reason: str, *, settled: bool = False) -> Record:
 def read_record(path: str | Path) -> Record | None:
     """None where there is none, or what is there is none (then the trial is simply done again)."""
     try:
-        value = json.loads(Path(path).read_text("utf-8"))
-        record = Record(**value)
-        return record if record.status in STATUSES and isinstance(record.results, list) else None
-    except (OSError, ValueError, TypeError):
+        return _RECORD.validate_json(Path(path).read_bytes(), strict=True)
+    except (OSError, ValueError):
         return None
+
+
+def owned(order: Order, before: Sequence[int]) -> Order:
+    """The order; `ours` where its run.json is another one than `before`, when it was begun."""
+    return replace(order, ours=order.ours or stamp(order.manifest) != list(before))
 
 
 def order_for(trial: Trial, root: Path, code: str) -> Order:
@@ -99,7 +139,8 @@ def order_for(trial: Trial, root: Path, code: str) -> Order:
     known = {n: _identity(files[n]) if n in files else value for n, value in options.items()}
     videos = [_identity(video) for video in trial.videos]
     key = sha256_json({"code": code, "options": known, "videos": videos})
-    record = root / OWN / "records" / f"{trial.name}.json"
+    short = len(trial.name.encode()) <= _LONGEST
+    record = root / OWN / "records" / f"{trial.name if short else sha256_json(trial.name)}.json"
     out, names = str(root / trial.name), tuple(map(str, trial.videos))
     return Order(trial.name, names, options, out, str(record), key)
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
-from kinefit.batch.order import STATUSES, Record
+from kinefit.batch.order import STATUSES, Record, Result
 from kinefit.batch.trials import Trial
 from kinefit.io.atomic import atomic_path, write_text
 from kinefit.report.batch_page import BatchRow, write_batch_page
@@ -23,6 +22,7 @@ TRIALS = (
 MEASURES = ("trial", "person", "status", "angle", "joint", "side", "motion", "min_deg", "max_deg",
             "range_deg", "present_pct", "gimbal_pct")  # fmt: skip
 _SIDES = {"r": "right", "l": "left"}
+_FORMULA = ("=", "+", "-", "@", "\t")  # how one begins
 _NOT_YET = "not done yet"
 
 
@@ -53,7 +53,7 @@ def write_summary(
     return tuple(files), tuple(notes)
 
 
-def _results(record: Record | None) -> Sequence[Mapping[str, Any]]:
+def _results(record: Record | None) -> Sequence[Result]:
     return record.results if record is not None else ()
 
 
@@ -66,7 +66,7 @@ def _trial_rows(trial: Trial, record: Record | None) -> Iterator[tuple[Cell, ...
     spent = (record.seconds, record.cpu_s, record.memory_mb, record.tries)
     for person, one in _people(record):
         yield (
-            trial.name, person, one["verdict"] or record.status, _reason(one, record),
+            trial.name, person, one["verdict"] or record.status, one.get("reason", ""),
             " ".join(one["cautions"]), one["frames"], one["speed_m_s"],
             *known, *spent, _folder(trial, one),
         )  # fmt: skip
@@ -74,17 +74,13 @@ def _trial_rows(trial: Trial, record: Record | None) -> Iterator[tuple[Cell, ...
         yield (trial.name, None, "failed", record.reason, *[None] * 3, *known, *spent, None)
 
 
-def _reason(one: Mapping[str, Any], record: Record) -> str:
-    return record.reason if one["verdict"] == "unusable" else ""
-
-
-def _people(record: Record | None) -> list[tuple[int | None, Mapping[str, Any]]]:
+def _people(record: Record | None) -> list[tuple[int | None, Result]]:
     """(number, result); the number is None where there is one."""
     found = _results(record)
     return [(i if len(found) > 1 else None, one) for i, one in enumerate(found, start=1)]
 
 
-def _folder(trial: Trial, one: Mapping[str, Any]) -> str:
+def _folder(trial: Trial, one: Result) -> str:
     """The results folder below the batch's."""
     inside = str(one["folder"])
     return trial.name if inside == "." else f"{trial.name}/{inside}"
@@ -109,8 +105,13 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def _plain(cell: Cell) -> Cell:
+    """A text that a spreadsheet would take for a formula, behind an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -152,7 +153,7 @@ def _page_rows(trial: Trial, record: Record | None) -> Iterator[BatchRow]:
         name = trial.name if person is None else f"{trial.name}, person {person}"
         folder = _folder(trial, one)
         links = [(file.removesuffix(".html"), f"{folder}/{file}") for file in one["files"]]
-        words = _reason(one, record) or " ".join(one["cautions"])
+        words = one.get("reason") or " ".join(one["cautions"])
         status = one["verdict"] if one["verdict"] in STATUSES else record.status
         yield BatchRow(name, status, words, one["frames"], record.seconds, links)
     if not _results(record):

@@ -118,7 +118,7 @@ def _draft(path: Path, where: str, row: Mapping[str, Any]) -> Draft:
     name, given = values.pop(_NAME, None), values.pop(_VIDEO, None)
     if not given:
         raise InputError(where, "names no video", "fill in the column `video`")
-    videos = tuple(_videos(given if isinstance(given, list) else [given]))
+    videos = tuple(_videos(path.parent, given if isinstance(given, list) else [given]))
     if name is not None:
         return Draft(str(name), "", videos, values, where)
     video = _below(path.parent, videos[0])
@@ -129,14 +129,19 @@ def _draft(path: Path, where: str, row: Mapping[str, Any]) -> Draft:
     return Draft(short, f"{folder}/{RIG_STEM}", videos, values, where)
 
 
-def _videos(given: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are; of a folder its videos, of a pattern what fits (itself where nothing)."""
+def _videos(folder: Path, given: Iterable[Path]) -> Iterator[Path]:
+    """Files as they are; of a folder its videos, of a pattern what fits (itself where nothing).
+
+    In the name of the table's folder, `[`, `*` and `?` mean themselves.
+    """
     for path in given:
         found: Iterable[Path] = ()
         if path.is_dir():
             found = videos_in(path)
-        elif not path.exists() and glob.has_magic(str(path)):
-            found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        elif not path.exists():
+            inside = path.relative_to(folder) if path.is_relative_to(folder) else path
+            pattern = Path(glob.escape(str(folder))) / inside
+            found = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
         yield from (Path(os.path.abspath(one)) for one in (list(found) or [path]))
 
 

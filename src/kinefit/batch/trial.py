@@ -6,6 +6,7 @@ ends with the one that started it, however that ends: then its stdin is closed.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -19,8 +20,9 @@ from typing import Any
 from filelock import Timeout
 
 from kinefit.api import RunResult, everybody, process
-from kinefit.batch.order import STATUSES, Order, Record, Status, failure, stamp
+from kinefit.batch.order import STATUSES, Order, Record, Result, Status, failure, owned, stamp
 from kinefit.pipeline.config import run_config
+from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.execute import read_manifest
 from kinefit.pipeline.provenance import sha256_path
 from kinefit.types import KinefitError
@@ -41,51 +43,57 @@ def _follow() -> None:
 
 def do(order: Order) -> Record:
     """The trial's record; what goes wrong is in it."""
+    before = stamp(order.manifest)
     try:
         record = _record(order, _process(order))
     except KinefitError as error:
         locked = isinstance(error.__cause__, Timeout)  # by another process, for now
+        order = order if locked else owned(order, before)
         record = failure(order, str(error), settled=not locked)
     except Exception as error:  # of any library: it is this trial's, and the others go on
-        record = failure(order, f"{type(error).__name__}: {error}")
+        record = failure(owned(order, before), f"{type(error).__name__}: {error}")
     return replace(record, **_spent())
 
 
 def _record(order: Order, results: Sequence[RunResult]) -> Record:
     status = min((_status(one.verdict) for one in results), key=STATUSES.index)
-    refusals = (str(f) for one in results for f in one.findings if f.level == "refusal")
     rows = [_facts(order, one) for one in results]
-    manifest = stamp(order.manifest)
-    return Record(order.key, status, next(refusals, ""), manifest=manifest, results=rows)
+    reason = next((row["reason"] for row in rows if row["reason"]), "")
+    return Record(order.key, status, reason, manifest=stamp(order.manifest), results=rows)
 
 
 def _process(order: Order) -> list[RunResult]:
     config, out = run_config(order.options, order.name), Path(order.out)
     videos = [Path(video) for video in order.videos]
-    replaced = order.ours and _other_input(out, videos)
+    finished = any((out / INTERNAL / "stages").glob("*.json"))
+    replaced = (order.ours or not finished) and _other_input(out, videos)
     if config.people == "all":
         return everybody(videos, out, config, overwrite=replaced)
     return [process(videos, out, config, overwrite=replaced)]
 
 
 def _other_input(out: Path, videos: Sequence[Path]) -> bool:
-    """Whether the results in the folder are of other videos."""
-    made_of = {one.get("file"): one.get("sha256") for one in read_manifest(out).get("inputs", ())}
-    return bool(made_of) and made_of != {video.name: sha256_path(video) for video in videos}
+    """Whether the folder was begun with other videos."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # it was not begun, or is damaged
+        begun = json.loads((out / INTERNAL / "input.json").read_text("utf-8"))["inputs"]
+        return bool(begun != {video.name: sha256_path(video) for video in videos})
+    return False
 
 
 def _status(verdict: str) -> Status:
     return next((one for one in STATUSES if one == verdict), "unusable")
 
 
-def _facts(order: Order, result: RunResult) -> dict[str, Any]:
+def _facts(order: Order, result: RunResult) -> Result:
     """What the batch's tables say of one person, from run.json: the folder, below the trial's;
-    frames; the findings that limit the numbers; of each angle lowest and highest value."""
+    why it was refused; frames; the findings that limit the numbers; of each angle lowest and
+    highest value."""
     quality = read_manifest(result.folder).get("quality", {})
     gait = quality.get("gait") or {}
     return {
         "folder": os.path.relpath(result.folder, order.out),
         "verdict": result.verdict,
+        "reason": next((str(f) for f in result.findings if f.level == "refusal"), ""),
         "frames": len(quality.get("frames", {}).get("frame", ())),
         "cautions": [f.what for f in result.findings if f.level == "caution"],
         "files": [name for name, _ in result.files if name in ("report.html", "viewer.html")],

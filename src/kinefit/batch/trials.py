@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import category
 
 from kinefit.pipeline.config import FILES, RunConfig, is_network_file, run_config
 from kinefit.pipeline.context import INTERNAL, RIG_STEM
@@ -86,7 +87,8 @@ def named(drafts: Sequence[Draft], defaults: Mapping[str, Any]) -> list[Trial]:
 def _check_name(name: str, where: str) -> None:
     parts = name.split("/")
     bad = any(part in ("", ".", "..") or part.startswith(".kinefit") for part in parts)
-    if bad or "\\" in name or not name.isprintable() or name.casefold() in RESERVED:
+    bad = bad or any(one == "\\" or category(one) in ("Cc", "Cs") for one in name)
+    if bad or name.casefold() in RESERVED:
         reason = f"{name!r} cannot be the name of a results folder"
         raise InputError(where, reason, "give it a plain `name`, e.g. walk_01, in a table")
 
@@ -113,8 +115,8 @@ def find_trials(folder: Path, defaults: Mapping[str, Any]) -> list[Trial]:
 
     A calibration is a file beside the videos, in a folder above up to `folder`, or in a folder
     `calibration` of one of these, that names at least two of them; or the one in `defaults`.
-    Hidden files, linked folders and results of kinefit are passed over. Raises InputError as
-    `named`, and where there is no video.
+    Hidden files, linked folders and results of kinefit below it are passed over. Raises InputError
+    as `named`, and where there is no video.
     """
     drafts = list(_Search(folder, defaults).drafts())
     if not drafts:
@@ -135,8 +137,6 @@ class _Search:
         for at, folders, files in os.walk(self._root):
             here = Path(at)
             folders[:] = sorted(name for name in folders if not _is_ours(here / name))
-            if here == self._root and _is_ours(here):
-                continue
             videos = [here / name for name in sorted(files) if _is_video(here / name)]
             calibration = self._calibration(here, videos) if len(videos) > 1 else None
             if calibration is not None:

@@ -56,26 +56,32 @@ def batch(
     all trials that the table says nothing else of. Exit code 1 when a trial failed.
     """
     from kinefit.batch.executors import Dask, Local
-    from kinefit.batch.run import plan, run_batch, words
+    from kinefit.batch.run import check_out, plan, run_batch, words
     from kinefit.batch.slurm import write_slurm as write_script
     from kinefit.batch.table import read_trials
     from kinefit.batch.trials import shard as part_of
 
     trials = read_trials(source, options)
-    folder = out_folder or Path("kinefit_output") / source.resolve().stem
+    folder = out_folder or Path("kinefit_output") / _name_of(source)
     if dry_run:
         chosen = part_of(trials, shard) if shard else trials
-        for line in words(plan(chosen, folder, again=again)):
+        for line in words(plan(chosen, folder, source=source, again=again)):
             out.print(line, markup=False)
         return
     if write_slurm is not None:
+        check_out(folder, source)
         tasks = write_script(write_slurm, _own_command(), len(trials), folder)
         err.print(f"{len(trials)} trials, {tasks} tasks. Next: sbatch {write_slurm}", markup=False)
         show_files([write_slurm])
         return
     where = Local(workers) if scheduler is None else Dask(scheduler)
     how: dict[str, Any] = {"part": shard, "retries": retries, "again": again, "tell": _tell}
-    _show(run_batch(trials, folder, where, **how))
+    _show(run_batch(trials, folder, where, source=source, **how))
+
+
+def _name_of(source: Path) -> str:
+    """Of the folder, or of the table without its ending."""
+    return source.resolve().name if source.is_dir() else source.resolve().stem
 
 
 def _own_command() -> list[str]:

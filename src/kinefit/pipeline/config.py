@@ -433,9 +433,14 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises InputError for a file's name that is no text.
     """
     values = {name.replace("-", "_"): value for name, value in values.items()}
-    files = ["video", "out", *FILES]
-    if is_network_file(values.get("pof_model", "")):
-        files.append("pof_model")
+    files, texts = ["video", "out", *FILES], []
+    if values.get("body") != "anny":
+        texts.append("body")
+    if is_network_file(values.get("pof_model")):
+        texts.append("pof_model")
+    for name in texts:
+        if isinstance(file := values.get(name), str):
+            values[name] = str(path.parent / file)
     for name in files:
         match values.get(name):
             case None if name not in values:
