@@ -212,7 +212,7 @@ run_batch(read_trials(Path(source), {"height": 1.7}), Path(out), Local(1), progr
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, sent):
-    found = trials("a", "slow b", "slow c")
+    found = trials("a", "slowest b", "slowest c")
     arguments = json.dumps([str(tmp_path / "videos"), str(tmp_path / "out"), list(program)])
     batch = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
