@@ -30,7 +30,7 @@ def main() -> None:
         sys.exit(3)
     if "silent" in name:
         return
-    time.sleep(8.0 if "slowest" in name else 2.0 if "slow" in name else 0.0)
+    time.sleep(5.0 if "slowest" in name else 2.0 if "slow" in name else 0.0)
     out = Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").write_text("{}")
