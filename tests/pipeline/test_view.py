@@ -78,3 +78,13 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
     (forged / ".kinefit").symlink_to(other / ".kinefit")
     with pytest.raises(InputError):
         view([forged], tmp_path / "page.html")
+
+
+def test_a_film_behind_a_link_is_not_shown(tmp_path: Path) -> None:
+    """What lies elsewhere on the disk does not get into a page that is passed on."""
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes(b"not a film")
+    run = result(tmp_path / "run")
+    (run / "walk_overlay.mp4").symlink_to(secret)
+    page = view([run], tmp_path / "page.html").read_text("utf-8")
+    assert "<video" not in page

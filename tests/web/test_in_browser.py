@@ -17,14 +17,18 @@ def addresses(page: Any, running: Site) -> list[str]:
     return ["/", project, "/programs", page.url.removeprefix(running.address)]
 
 
+def three_parts(folder: Path, video: Path) -> Path:
+    """The video with a box at its end that players pass over: 17 MB, which needs three parts."""
+    free = 17 * 2**20 - video.stat().st_size
+    big = folder / "big.mp4"
+    big.write_bytes(video.read_bytes() + free.to_bytes(4, "big") + b"free" + bytes(free - 8))
+    return big
+
+
 def test_an_upload_that_breaks_in_the_middle_goes_on(
     page: Any, running: Site, tmp_path: Path, demo_clip: Path
 ) -> None:
-    # A video that needs three parts: what follows its end is no part of it.
-    big = tmp_path / "big.mp4"
-    size = 17 * 2**20
-    free = size - demo_clip.stat().st_size
-    big.write_bytes(demo_clip.read_bytes() + free.to_bytes(4, "big") + b"free" + bytes(free - 8))
+    big = three_parts(tmp_path, demo_clip)
     sent: list[int] = []
 
     def cut(route: Any) -> None:
@@ -44,10 +48,7 @@ def test_an_upload_that_breaks_in_the_middle_goes_on(
 def test_a_page_that_was_left_in_the_middle_goes_on(
     page: Any, running: Site, tmp_path: Path, demo_clip: Path
 ) -> None:
-    big = tmp_path / "big.mp4"
-    size = 17 * 2**20
-    free = size - demo_clip.stat().st_size
-    big.write_bytes(demo_clip.read_bytes() + free.to_bytes(4, "big") + b"free" + bytes(free - 8))
+    big = three_parts(tmp_path, demo_clip)
     state = {"broken": True}
     sent: list[int] = []
 

@@ -28,7 +28,7 @@ def view(
     Raises InputError for a folder without a scene, and for an `out` that is there already unless
     `overwrite`.
     """
-    own = _pages(folders[0]) if out is None and len(folders) == 1 else []
+    own = _matching(folders[0], "*viewer.html") if out is None and len(folders) == 1 else []
     if len(own) == 1:
         return own[0]
     if own:
@@ -44,11 +44,6 @@ def view(
     page.parent.mkdir(parents=True, exist_ok=True)
     write_viewer(page, recordings, title=" · ".join(one.title for one in recordings))
     return page
-
-
-def _pages(folder: Path) -> list[Path]:
-    found = [_existing(folder, page.name) for page in sorted(folder.glob("*viewer.html"))]
-    return [page for page in found if page is not None]
 
 
 def people_of(folder: Path) -> list[Path]:
@@ -71,8 +66,8 @@ def people_of(folder: Path) -> list[Path]:
 def recording_of(folders: Sequence[Path]) -> Recording:
     """Film, curves and verdict are the first one's; curves only where it is alone."""
     first, alone = folders[0], len(folders) == 1
-    films = sorted(first.glob("*_overlay.mp4"))
-    tables = sorted(first.glob("joint_angles/*_angles_all.csv"))
+    films = _matching(first, "*_overlay.mp4")
+    tables = _matching(first, "joint_angles/*_angles_all.csv")
     whole = first if alone or first.parent != folders[-1].parent else first.parent
     return Recording(
         title=whole.resolve().name,
@@ -99,8 +94,13 @@ def _scene(folder: Path) -> bytes:
     return content
 
 
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    found = (_existing(folder, str(path.relative_to(folder))) for path in folder.glob(pattern))
+    return sorted(path for path in found if path is not None)
+
+
 def _existing(folder: Path, name: str) -> Path | None:
-    """A file of the folder that no link leads out of it to."""
+    """A file of the folder; None also where a link leads out of it."""
     path = folder / name
     inside = path.resolve().is_relative_to(folder.resolve())
     return path if inside and path.is_file() else None

@@ -23,7 +23,8 @@ GARMENTS = {
     "bare": ("#cfc8c0", ("Neck", "LElbow", "RElbow")),
 }
 # Taubin 1995 (Proc SIGGRAPH, 351-358): a step that shrinks and one that swells, so that the mesh
-# becomes smooth and stays as wide. 30 rounds leave Anny's chest and hips within 4 mm.
+# becomes smooth and stays as wide. 30 rounds move Anny's
+# clothed skin by 3 mm (median; 12 at the 99th percentile).
 _SHRINK, _SWELL, _ROUNDS = 0.5, -0.53, 30
 
 

@@ -152,7 +152,7 @@ def report_html(data: ReportData, viewer: str = "viewer.html") -> str:
     )  # fmt: skip
 
 
-_MOST_SCENE_BYTES = 10_000_000  # in a report; a larger one (5,000 frames and more) has its own page
+_MOST_SCENE_BYTES = 10_000_000  # in a report; a larger one has its own page only
 
 
 def recording_of(data: ReportData) -> Recording | None:

@@ -52,10 +52,9 @@ class Figure:
 class Scene:
     """T frames of one recording.
 
-    title: of the recording. path_of: the point whose way is drawn at first. cameras: that
-    recorded. standing: name of a point of the first set -> (T,) probability that it stands on the
-    floor. floor: whether it is known to be at height 0. slowmo: how many times slower than life the
-    film beside the scene plays.
+    title: of the recording. cameras: that recorded. standing: name of a point of the first set ->
+    (T,) probability that it stands on the floor. floor: whether it is known to be at height 0.
+    slowmo: how many times slower than life the film beside the scene plays.
     """
 
     title: str
@@ -64,7 +63,6 @@ class Scene:
     points: Sequence[Points] = ()
     cameras: Sequence[Camera] = ()
     standing: Mapping[str, FloatArray] = field(default_factory=dict)
-    path_of: str = "Hip"
     floor: bool = True
     slowmo: float = 1.0
 
@@ -110,7 +108,6 @@ def pack_scene(scene: Scene) -> bytes:
             for c in scene.cameras
         ],
         "standing": {name: pack.rounded(value) for name, value in scene.standing.items()},
-        "pathOf": scene.path_of,
         "floor": scene.floor,
         "slowmo": scene.slowmo,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """The viewer: film, space and curves of a result under one clock, as a page for a browser.
 
 three.js draws the space. Its bundle comes with the package trimesh (MIT), whose own viewer uses it:
-all of three.js (release 140) and its reader of glTF, 0.6 MB. Tried: viser (its client plays a scene
+all of three.js (release 140) and its reader of glTF, 0.7 MB. Tried: viser (its client plays a scene
 by a clock of its own, which a film cannot drive), k3d (2.6 MB, its meshes are not skinned: every
 frame's vertices would be in the page), meshcat (three.js of 2021, no glTF reader, not kept up).
 """

@@ -102,10 +102,6 @@ class Upload(models.Model):
     def path(self) -> Path:
         return self.trial.folder / "inputs" / self.stored
 
-    @property
-    def complete(self) -> bool:
-        return self.offset == self.size
-
 
 class Job(models.Model):
     """A run of a trial, waiting, at work or over. `kinefit.web.queue` is how it changes.

@@ -24,7 +24,7 @@ from kinefit.types import BodyMotion, Markers, Observations, Timeline, all_finit
 
 OPTIONS = ("body", "gender", "child", *CLIP_OPTIONS)
 SCENE = "scene.bin"
-_MOST_POSES = 10_000  # of a page: 10 MB at most; of longer recordings every second, or fewer
+_MOST_POSES = 10_000  # of a page: 17 MB before packing; of longer recordings every second, or fewer
 _BONES = ("long", "girdle", "trunk", "foot")
 _QUIET, PURPLE = "#8a94a0", "#7a3e9d"  # of what came before; of markers
 

@@ -186,7 +186,7 @@ class Take {
       this.layers.Contact.add(ring);
       return [name, ring];
     });
-    this.follow(this.points.find((one) => one.names.includes(this.pathOf)), this.pathOf);
+    this.follow(this.points.find((one) => one.names.includes("Hip")), "Hip");
   }
 
   get length() { return this.time[this.time.length - 1]; }
