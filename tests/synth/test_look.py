@@ -58,7 +58,7 @@ def test_every_triangle_has_a_part_and_every_part_occurs() -> None:
     assert figure.part.shape == (len(figure.faces),)
     everything = {SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS}
     assert set(np.unique(figure.part)) == everything
-    assert figure.palette.shape == (len(everything), 3)
+    assert figure.palette.shape == (len(everything) + 1, 3)  # there is headwear, too
     assert np.isfinite(figure.offset).all()
 
 
@@ -117,6 +117,14 @@ def test_the_head_is_above_the_neck_and_holds_the_face() -> None:
     eyes, lips = (middle[np.isin(figure.part, p)].mean(axis=0) for p in ((EYES, IRIS), (LIPS,)))
     assert eyes[1] > lips[1] + 0.03
     assert lips[2] > middle[head, 2].mean()
+
+
+def test_the_layer_of_hair_is_of_the_head_also_on_the_neck() -> None:
+    figure = dressed(hair_low=-2.0)
+    np.testing.assert_array_equal(figure.hair, figure.part == HAIR)
+    assert figure.head[figure.hair].all()
+    assert count(figure, HAIR, "neck") > 0
+    assert not dressed(hair_low=9.0).hair.any()
 
 
 def test_hair_covers_the_head_from_the_brow_back_or_there_is_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.synth.truth import PROP, LabelRuns, encode, person_label
+from kinefit.synth.truth import BACKGROUND, PROP, LabelRuns, PersonPart, encode, person_label
 from kinefit.types import InvalidData
 
 SIZE = (7, 5)
@@ -25,12 +25,21 @@ def test_pictures_come_back_as_they_were() -> None:
         np.testing.assert_array_equal(runs.labels(k), frame)
 
 
-def test_a_person_is_body_and_head() -> None:
-    frame = np.array([[0, 1, 2], [3, 4, 255]], np.uint8)
-    runs = LabelRuns.of((3, 2), [encode(frame)])
-    assert (person_label(0), person_label(0, head=True), person_label(1)) == (1, 2, 3)
-    np.testing.assert_array_equal(runs.person(0, 0), [[False, True, True], [False, False, False]])
-    np.testing.assert_array_equal(runs.head(0, 1), [[False, False, False], [False, True, False]])
+def test_a_person_is_body_head_and_hair() -> None:
+    frame = np.array([[0, 1, 2, 129], [3, 4, 130, 255]], np.uint8)
+    runs = LabelRuns.of((4, 2), [encode(frame)])
+    first = person_label(0), person_label(0, "head"), person_label(0, "hair")
+    assert (*first, person_label(1), person_label(1, "hair")) == (1, 2, 129, 3, 130)
+    np.testing.assert_array_equal(runs.person(0, 0), [[0, 1, 1, 1], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(runs.head(0, 1), [[0, 0, 0, 0], [0, 1, 1, 0]])
+    np.testing.assert_array_equal(runs.hair(0, 1), [[0, 0, 0, 0], [0, 0, 1, 0]])
+
+
+def test_labels_of_people_differ() -> None:
+    parts: tuple[PersonPart, ...] = ("body", "head", "hair")
+    used = [person_label(p, part) for p in range(63) for part in parts]
+    assert len({*used, BACKGROUND, PROP}) == 63 * 3 + 2
+    assert max(used) < PROP
 
 
 def test_runs_that_do_not_fill_a_picture_are_refused() -> None:

@@ -41,6 +41,7 @@ def figure(count: int = 1, bright: float = BRIGHT, offset: float = 0.0) -> Figur
         rest=np.zeros((3 * count, 3), np.float32),
         offset=np.full(3 * count, offset),
         head=np.zeros(count, bool),
+        hair=np.zeros(count, bool),
         joint=np.zeros(count, np.int64),
     )
 

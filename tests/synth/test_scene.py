@@ -19,7 +19,9 @@ from kinefit.synth.motion_clip import Clip
 from kinefit.synth.motion_library import motion_library
 from kinefit.synth.scene import Scene, sample_scene
 from kinefit.synth.scene_options import SynthOptions
+from kinefit.synth.scene_renderer import SceneRenderer
 from kinefit.synth.subjects import ADULT_STATURE, CHILD_STATURE, stature
+from kinefit.synth.truth import LabelRuns
 from kinefit.types import InputError
 
 SMALL: Mapping[str, Any] = {"views": 2, "seconds": 0.4, "rate": 25, "width": 96, "height": 128}
@@ -225,3 +227,47 @@ def test_json_holds_plain_values_and_no_paths(full: Scene) -> None:
     assert set(values["cameras"]) == {"cam01", "cam02", "cam03"}
     assert str(Path.cwd()) not in text(full)
     assert str(Path.home()) + "/" not in text(full)
+
+
+# ---- hair and skirts ----
+
+
+def test_hair_and_skirts_change_nothing_else() -> None:
+    worn = scene(hair="hood", skirts=1.0, people=2)
+    without = scene(people=2)
+    one, two = worn.to_json(), without.to_json()
+    changed = {"hairdo", "headwear", "hair_m", "hair_low", "legs", "skirt_flare_m",
+               "bottom", "bottom_pattern"}  # fmt: skip
+    for a, b in zip(one.pop("people"), two.pop("people"), strict=True):
+        looks = a.pop("look"), b.pop("look")
+        assert {k for k in looks[0] if looks[0][k] != looks[1][k]} <= changed
+        assert a == b
+        assert looks[0]["hairdo"]["style"] == "hood"
+        assert looks[1]["skirt_flare_m"] is None
+    del one["options"], two["options"]
+    assert json.dumps(one) == json.dumps(two)
+
+
+def test_pictures_have_hair_and_truth_is_of_the_bare_body() -> None:
+    worn, without = (
+        SceneRenderer(scene(clip="walk", **options), load_anny())
+        for options in ({"hair": "curly", "skirts": 1.0}, {})
+    )
+    for one, two in zip(worn.render(1, 1)[0], without.render(1, 1)[0], strict=True):
+        np.testing.assert_array_equal(one.xy, two.xy)
+        assert (one.picture != two.picture).any()
+        masks = [LabelRuns.of((96, 128), [frame.runs]) for frame in (one, two)]
+        assert masks[0].head(0, 0).sum() > 1.2 * masks[1].head(0, 0).sum()
+        assert masks[0].hair(0, 0).any()
+    times = np.array([0.1, 0.3])
+    for points in zip(worn.keypoints(times), without.keypoints(times), strict=True):
+        np.testing.assert_array_equal(*points)
+    assert worn.statures == without.statures
+    # What sees no picture sees the same hair.
+    passed = worn.visibility_pass(1)[0]
+    np.testing.assert_array_equal(passed.visibility, worn.render(1, 1)[0][0].visibility)
+
+
+def test_unknown_styles_are_refused() -> None:
+    with pytest.raises(ValueError, match="hair"):
+        SynthOptions(hair="mohawk")  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from kinefit.synth.truth import (
     read_truth,
     write_truth,
 )
-from kinefit.types import BodyMotion, InputError, Keypoints3D, Markers, Timeline
+from kinefit.types import BodyMotion, InputError, InvalidData, Keypoints3D, Markers, Timeline
 
 SIZE = (64, 48)
 
@@ -95,6 +95,22 @@ def test_what_was_written_comes_back(truth: SceneTruth, tmp_path: Path) -> None:
         np.testing.assert_array_equal(a.masks.labels(3), b.masks.labels(3))
         assert a.camera.name == b.camera.name
         np.testing.assert_array_equal(a.at(2).R, b.at(2).R)
+
+
+def test_files_from_before_hair_had_labels_are_read_and_say_so(
+    truth: SceneTruth, tmp_path: Path
+) -> None:
+    path = tmp_path / "truth.npz"
+    write_truth(path, truth)
+    assert not read_truth(path).views[0].masks.hair(0, 0).any()
+    with np.load(path) as stored:
+        np.savez(path, **{**stored, "format": np.array("kinefit truth 1")})
+    masks = read_truth(path).views[0].masks
+    np.testing.assert_array_equal(masks.head(0, 0), truth.views[0].masks.head(0, 0))
+    with pytest.raises(InvalidData, match="make the scene again"):
+        masks.hair(0, 0)
+    write_truth(tmp_path / "again.npz", read_truth(path))
+    assert not read_truth(tmp_path / "again.npz").views[0].masks.tells_hair
 
 
 def test_the_same_truth_gives_the_same_bytes(truth: SceneTruth, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import undistort
-from kinefit.synth.look import Color, linear, noise_picture, sample_reflectance
+from kinefit.synth.look import Color, linear, sample_reflectance
+from kinefit.synth.noise import noise_picture
 from kinefit.types import Camera, FloatArray, InputError
 
 Light3 = NDArray[np.float32]  # (H, W, 3) linear light

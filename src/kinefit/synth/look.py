@@ -6,23 +6,25 @@ rest, and patterns of cloth are functions of the position. Colours are reflectan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from kinefit.body.model import BodyModel
+from kinefit.synth.hair import Hairdo, hair_pieces
+from kinefit.synth.noise import smooth_noise
+from kinefit.synth.pieces import Piece, main_joints
+from kinefit.synth.scene_options import HAIR_STYLES, HairChoice, HairStyle
+from kinefit.synth.skirt import inside_skirt, skirt
 from kinefit.types import BoolArray, FloatArray, IntArray
 
 Color = tuple[float, float, float]
 PatternKind = Literal["plain", "stripes", "bars", "checks", "blotches"]
 
 # Part of a triangle; the order of `Look.palette`.
-SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS = range(10)
+SKIN, TOP, BOTTOM, SHOES, HAIR, LIPS, EYES, IRIS, SOLES, BROWS, HEADWEAR = range(11)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Pattern:
     color: Color
 
 
+_LAYER = Hairdo()
+
+
 @dataclass(frozen=True)
 class Look:
     """One person's appearance.
@@ -42,6 +47,8 @@ class Look:
     knee, 2 at wrist or ankle. hem: where the top ends, metres above the hips. loose_m: largest
     distance of clothes from the skin. hair_m: thickness of the hair; hair_low: how far down it
     reaches, in heights of the brow above the eyes (-0.6 short, -2 to the shoulders, 9: none).
+    hairdo: hair and headwear on that layer. skirt_flare_m: of a skirt, whose length is `legs`: how
+    much wider than the legs it ends; None: trousers.
     """
 
     skin: Color
@@ -59,13 +66,16 @@ class Look:
     loose_m: float
     hair_m: float
     hair_low: float
+    hairdo: Hairdo = _LAYER
+    headwear: Color = (0.0, 0.0, 0.0)
+    skirt_flare_m: float | None = None
 
     @property
     def palette(self) -> FloatArray:
-        """(10, 3) reflectance of each part."""
+        """(11, 3) reflectance of each part."""
         white, rubber = (0.75, 0.73, 0.7), (0.6, 0.6, 0.58)
         parts = (self.skin, self.top, self.bottom, self.shoes, self.hair, self.lips)
-        return np.array([*parts, white, self.iris, rubber, self.hair])
+        return np.array([*parts, white, self.iris, rubber, self.hair, self.headwear])
 
 
 # sRGB; skins after the range of the Monk scale, hairs from black to grey.
@@ -118,6 +128,39 @@ def _pattern(rng: np.random.Generator, chance: float) -> Pattern:
     return Pattern(kind, float(scale), sample_reflectance(rng))
 
 
+_WORN: tuple[HairStyle, ...] = HAIR_STYLES[1:]  # of "any"
+# Height to which the layer of hair on the skin reaches; all under a cap or hood is short.
+_LAYER_LOW: dict[HairStyle, float] = {"bald": 9.0, "long": -2.0, "curly": -0.9}
+_LAYER_MOST_M = 0.01  # under pieces, which are thicker
+
+
+def sample_worn(rng: np.random.Generator, look: Look, style: HairChoice, skirts: float) -> Look:
+    """`look` with hair or headwear of that style, and in a long skirt with the chance `skirts`.
+
+    "layer" leaves the hair as it is. A skirt reaches below the calves or to the ankles; every third
+    is a dress, of one cloth with the top.
+    """
+    chosen = _WORN[int(rng.integers(len(_WORN)))] if style == "any" else style
+    size, back = float(rng.random()), float(rng.uniform(20, 100))
+    headwear = sample_reflectance(rng)
+    hooded = chosen == "hood" and rng.random() < 0.6
+    wears, dressed = rng.random() < skirts, rng.random() < 1 / 3
+    length, flare = float(rng.uniform(1.3, 1.9)), float(rng.uniform(0.02, 0.15))
+    if chosen != "layer":
+        look = replace(
+            look,
+            hairdo=Hairdo(chosen, size, back),
+            headwear=look.top if hooded else headwear,
+            hair_low=_LAYER_LOW.get(chosen, -0.6),
+            hair_m=look.hair_m if chosen == "short" else min(look.hair_m, _LAYER_MOST_M),
+        )
+    if wears:
+        look = replace(look, legs=length, skirt_flare_m=flare)
+        if dressed:
+            look = replace(look, bottom=look.top, bottom_pattern=look.top_pattern)
+    return look
+
+
 def linear(srgb: FloatArray) -> FloatArray:
     """Reflectance of sRGB values 0..255 (IEC 61966-2-1)."""
     c = np.asarray(srgb, np.float64) / 255
@@ -132,10 +175,11 @@ def _color(rgb: FloatArray) -> Color:
 class Figure:
     """A body with its appearance, ready to be rendered.
 
-    faces: (F, 3). part: (F,) of each (`SKIN`, `TOP`, ...). palette: (10, 3). patterns: of
-    the parts that have one. rest: (V, 3) metres, each vertex of the body at rest.
-    offset: (V,) metres of clothes and hair along its normal. head: (F,) whether it is of the head.
-    joint: (F,) the joint that moves it most.
+    faces: (F, 3), of the body and then of the pieces, whose vertices follow the body's. part: (F,)
+    of each (`SKIN`, `TOP`, ...). palette: (11, 3). patterns: of the parts that have one.
+    rest: (V, 3) metres, each vertex at rest. offset: (V,) metres of clothes and hair along its
+    normal. head: (F,) whether it is of the head, with hair and headwear. hair: (F,) whether it is
+    these. joint: (F,) the joint that moves it most. pieces: hair, headwear and skirt.
     """
 
     faces: IntArray
@@ -145,14 +189,16 @@ class Figure:
     rest: FloatArray
     offset: FloatArray
     head: BoolArray
+    hair: BoolArray
     joint: IntArray
+    pieces: tuple[Piece, ...] = ()
 
 
 def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
     """The body of that shape in these clothes; it must have Anny's joints."""
     rest = np.asarray(body.rest_vertices(shape), np.float64)
     joints = body.rest_joints(shape)
-    owner = body.skin_joints[np.arange(len(rest)), body.skin_weights.argmax(axis=1)]
+    owner = main_joints(body.skin_joints, body.skin_weights)
     area = _Areas(body, rest, joints, owner)
     vertex_part = area.clothes(look)
     middle = rest[body.faces].mean(axis=1)
@@ -164,15 +210,50 @@ def dress(body: BodyModel, shape: FloatArray, look: Look) -> Figure:
     offset = np.where(worn, look.loose_m * folds, 0.0)
     offset[vertex_part == HAIR] = look.hair_m
     offset[np.isin(vertex_part, (SHOES, SOLES))] = 0.004
-    return Figure(
+    hair = part == HAIR
+    bare = Figure(
         faces=body.faces,
         part=part,
         palette=look.palette,
         patterns={TOP: look.top_pattern, BOTTOM: look.bottom_pattern},
         rest=rest.astype(np.float32),
         offset=_smoothed(body.faces, offset),
-        head=_among(body, joint, ("head", "eye.")),
+        head=hair | _among(body, joint, ("head", "eye.")),
+        hair=hair,
         joint=joint,
+    )
+    pieces = hair_pieces(body, shape, look.hairdo, HAIR, HEADWEAR)
+    if look.skirt_flare_m is None:
+        return _wearing(bare, body, pieces)
+    # What lies well inside cannot come through it, and need not be drawn.
+    inside = (part == BOTTOM) & inside_skirt(middle, joints, body, look.hem, look.legs)
+    cloth = skirt(body, shape, look.hem, look.legs, look.skirt_flare_m, BOTTOM)
+    return _wearing(_only(bare, ~inside), body, (*pieces, cloth))
+
+
+def _only(figure: Figure, kept: BoolArray) -> Figure:
+    """Without some triangles; kept: (F,)."""
+    per_face = ("faces", "part", "head", "hair", "joint")
+    return replace(figure, **{name: getattr(figure, name)[kept] for name in per_face})
+
+
+def _wearing(figure: Figure, body: BodyModel, pieces: tuple[Piece, ...]) -> Figure:
+    """`figure` of the body with the pieces after it."""
+    counts = [len(figure.rest), *(len(piece.rest) for piece in pieces)]
+    starts = np.cumsum(counts)[:-1]
+    moved = [piece.faces + start for piece, start in zip(pieces, starts, strict=True)]
+    parts = [np.full(len(piece.faces), piece.part, np.uint8) for piece in pieces]
+    on_head = [piece.on_head for piece in pieces]
+    return replace(
+        figure,
+        faces=np.concatenate([figure.faces, *moved]),
+        part=np.concatenate([figure.part, *parts]),
+        rest=np.concatenate([figure.rest, *(p.rest.astype(np.float32) for p in pieces)]),
+        offset=np.concatenate([figure.offset, np.zeros(sum(counts[1:]))]),
+        head=np.concatenate([figure.head, *on_head]),
+        hair=np.concatenate([figure.hair, *on_head]),
+        joint=np.concatenate([figure.joint, *(piece.face_joints(body) for piece in pieces)]),
+        pieces=pieces,
     )
 
 
@@ -256,32 +337,3 @@ def _share(at: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """(N,) position of each point's projection on the line from a (0) to b (1)."""
     d = b - a
     return np.asarray(((at - a) * d).sum(axis=1) / (d * d).sum(axis=1))
-
-
-_SIDE = 32
-
-
-@cache
-def _lattice() -> NDArray[np.float32]:
-    """(32, 32, 32) values 0..1 that repeat without a seam."""
-    return np.random.default_rng(0).random((_SIDE, _SIDE, _SIDE)).astype(np.float32)
-
-
-def smooth_noise(at: NDArray[np.floating]) -> FloatArray:
-    """(N,) 0..1 at positions (N, 3), in units of the correlation length."""
-    return np.asarray(map_coordinates(_lattice(), at.T, order=1, mode="grid-wrap"), np.float64)
-
-
-def noise_picture(
-    rng: np.random.Generator, size: tuple[int, int], coarsest: int
-) -> NDArray[np.float32]:
-    """(height, width) 0..1: octaves of noise, from `coarsest` cells across to pixels."""
-    width, height = size
-    total, weight = np.zeros((height, width), np.float32), 0.0
-    cells, share = coarsest, 1.0
-    while cells < width:
-        grid = rng.random((max(2, cells * height // width), cells)).astype(np.float32)
-        total += share * cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC)
-        weight += share
-        cells, share = cells * 2, share * 0.6
-    return np.asarray(np.clip(total / weight, 0, 1), np.float32)

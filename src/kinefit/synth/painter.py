@@ -21,7 +21,8 @@ from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, to_camera
 from kinefit.render.mesh import Visible, rasterise
 from kinefit.synth.backdrop import Backdrop, Room
-from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance, smooth_noise
+from kinefit.synth.look import Color, Figure, Pattern, sample_reflectance
+from kinefit.synth.noise import smooth_noise
 from kinefit.types import Camera, FloatArray, IntArray
 
 PropKind = Literal["box", "post", "table"]

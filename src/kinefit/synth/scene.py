@@ -25,7 +25,7 @@ from kinefit.synth.cameras import (
 )
 from kinefit.synth.keyframes import motion_names as built_in_names
 from kinefit.synth.keyframes import seat_height
-from kinefit.synth.look import Look, sample_look, sample_reflectance
+from kinefit.synth.look import Look, sample_look, sample_reflectance, sample_worn
 from kinefit.synth.motion_clip import Clip, MovingBody, hip_height, part
 from kinefit.synth.painter import Light, Prop, sample_light, sample_prop
 from kinefit.synth.placing import placed
@@ -134,6 +134,8 @@ def sample_scene(
     or the folder of backgrounds holds no image.
     """
     rng = np.random.default_rng((options.seed, number))
+    # Of their own, so that hair and skirts change nothing else in a scene.
+    worn = rng.spawn(options.people)
     chosen = _chosen(library, options.clip)
     people, moving, around = [], [], []
     points = body_points(body)
@@ -142,7 +144,7 @@ def sample_scene(
         shape = sample_shape(body, rng, child=bool(rng.random() < options.children))
         motion = _sample_motion(rng, options, chosen)
         place = _sample_place(rng, p)
-        look = sample_look(rng)
+        look = sample_worn(worn[p], sample_look(rng), options.hair, options.skirts)
         moving.append(_moving_body(motion, library, body, shape, place, options))
         seat = _seat(rng, motion, moving[-1], hip_height(body, shape))
         people.append(PersonSpec(tuple(shape.tolist()), look, motion, place, seat))

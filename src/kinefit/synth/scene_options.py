@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,10 @@ from kinefit.pipeline.config import Options
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0)]
+
+HairStyle = Literal["layer", "bald", "short", "long", "bun", "ponytail", "curly", "cap", "hood"]
+HairChoice = Literal[HairStyle, "any"]
+HAIR_STYLES: tuple[HairStyle, ...] = get_args(HairStyle)
 
 
 class SynthOptions(Options):
@@ -33,6 +37,10 @@ class SynthOptions(Options):
     """The first is the subject."""
     children: Share = 0.15
     """Chance that a person is a child of 5 to 14 years."""
+    hair: HairChoice = "layer"
+    """Hair or headwear of all people (layer: thin hair close to the skin; any: the others)."""
+    skirts: Share = 0.0
+    """Chance that a person wears a long skirt or dress, from below the knee to the ankle."""
     motion: Path | None = Field(
         None,
         description="Motion capture beside kinefit's own motions: a .bvh, .amc (with its .asf) or "

@@ -16,6 +16,7 @@ from kinefit.synth.body_points import body_points
 from kinefit.synth.cameras import apply_sensor, moved
 from kinefit.synth.look import dress
 from kinefit.synth.painter import PROPS_FROM, Painter, Shot
+from kinefit.synth.pieces import with_pieces
 from kinefit.synth.scene import Scene
 from kinefit.synth.subjects import stature
 from kinefit.synth.truth import PROP, Labels, Visibility, encode, person_label
@@ -54,6 +55,11 @@ class SceneRenderer:
         self._bodies = [body.fixed(shape) for shape in shapes]
         self._points = [replace(self.points, body=fixed) for fixed in self._bodies]
         self._figures = [dress(body, np.array(p.shape), p.look) for p in scene.people]
+        # The points are the bare body's, so only what is drawn has hair and skirts.
+        self._drawn = [
+            with_pieces(fixed, figure.pieces)
+            for fixed, figure in zip(self._bodies, self._figures, strict=True)
+        ]
         self._inside = [self.points.depth_below_skin(shape) for shape in shapes]
 
     def render(self, first: int, count: int) -> list[list[RenderedFrame]]:
@@ -112,18 +118,20 @@ class SceneRenderer:
         ]
 
     def _meshes(self, times: FloatArray) -> list[FloatArray]:
-        """(N, V, 3) of each person at `times` (N,)."""
+        """(N, V, 3) of each person at `times` (N,), with hair and skirts."""
         return [
             body.posed_vertices(*moving.at(times), np.zeros(0))
-            for moving, body in zip(self.scene.moving, self._bodies, strict=True)
+            for moving, body in zip(self.scene.moving, self._drawn, strict=True)
         ]
 
     def _labels(self, shot: Shot) -> Labels:
         labels = np.zeros(shot.surface.shape, np.uint8)
         for p, figure in enumerate(self._figures):
             mine = shot.surface == p
-            head = figure.head[shot.face[mine]]
-            labels[mine] = np.where(head, person_label(p, head=True), person_label(p))
+            face = shot.face[mine]
+            parts = [figure.hair[face], figure.head[face]]
+            codes = [person_label(p, "hair"), person_label(p, "head")]
+            labels[mine] = np.select(parts, codes, person_label(p))
         labels[shot.surface >= PROPS_FROM] = PROP
         return labels
 

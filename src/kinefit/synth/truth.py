@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +67,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 Labels = NDArray[np.uint8]
 
 BACKGROUND, PROP = 0, 255
-_PER_PERSON = 2  # body and head
+PersonPart = Literal["body", "head", "hair"]
+_HAIR = 129  # label of the first person's hair
 
 
-def person_label(person: int, head: bool = False) -> int:
-    """Label of a person's pixels; persons are counted from 0, at most 127."""
-    return 1 + _PER_PERSON * person + int(head)
+def person_label(person: int, part: PersonPart = "body") -> int:
+    """Label of a person's pixels; persons are counted from 0, at most 63.
+
+    head: its skin. hair: with what is worn on the head. Body and head have the labels of files
+    from before hair had its own.
+    """
+    return _HAIR + person if part == "hair" else 1 + 2 * person + (part == "head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +86,14 @@ class LabelRuns:
 
     size: (width, height) pixels. first: (T + 1,) where the runs of each frame begin in the other
     two. label: (N,) uint8. length: (N,) pixels, uint32; those of a frame fill the image.
+    tells_hair: whether hair has labels of its own; in older files it is part of the head.
     """
 
     size: tuple[int, int]
     first: IntArray
     label: Labels
     length: NDArray[np.uint32]
+    tells_hair: bool = True
 
     def __post_init__(self) -> None:
         pixels = self.size[0] * self.size[1]
@@ -119,12 +126,23 @@ class LabelRuns:
 
     def person(self, frame: int, person: int) -> BoolArray:
         """(height, width) True where the person is visible, head included."""
-        whole = (person_label(person), person_label(person, head=True))
-        return np.isin(self.labels(frame), whole)
+        return self._of(frame, person, "body", "head", "hair")
 
     def head(self, frame: int, person: int) -> BoolArray:
-        """(height, width) True where the person's head is visible."""
-        return np.asarray(self.labels(frame) == person_label(person, head=True))
+        """(height, width) True where the person's head is visible, hair and headwear included."""
+        return self._of(frame, person, "head", "hair")
+
+    def hair(self, frame: int, person: int) -> BoolArray:
+        """(height, width) True where the person's hair or headwear is visible.
+
+        Raises InvalidData for labels that do not tell it from the head.
+        """
+        if not self.tells_hair:
+            raise InvalidData("These labels do not tell hair from the head: make the scene again.")
+        return self._of(frame, person, "hair")
+
+    def _of(self, frame: int, person: int, *parts: PersonPart) -> BoolArray:
+        return np.isin(self.labels(frame), [person_label(person, part) for part in parts])
 
 
 def encode(labels: Labels) -> tuple[Labels, NDArray[np.uint32]]:
@@ -134,7 +152,8 @@ def encode(labels: Labels) -> tuple[Labels, NDArray[np.uint32]]:
     return flat[start], np.diff(start, append=len(flat)).astype(np.uint32)
 
 
-FORMAT = "kinefit truth 1"
+FORMAT = "kinefit truth 2"
+_WITHOUT_HAIR = "kinefit truth 1"  # labels of hair were the head's
 
 
 class Visibility(IntEnum):
@@ -231,8 +250,9 @@ class SceneTruth:
 def write_truth(path: Path, truth: SceneTruth) -> None:
     """Write `truth.npz`, atomically; equal truth gives equal bytes."""
     first = truth.people[0]
+    tells_hair = all(view.masks.tells_hair for view in truth.views)
     arrays: dict[str, Any] = {
-        "format": np.array(FORMAT),
+        "format": np.array(FORMAT if tells_hair else _WITHOUT_HAIR),
         "frame": first.points.timeline.frame,
         "time": first.points.timeline.time,
         "point_names": np.array(first.points.names),
@@ -286,7 +306,7 @@ def read_truth(path: Path) -> SceneTruth:
     """
     file = path / TRUTH if path.is_dir() else path
     stored = read_npz(file)
-    if str(stored.get("format", "")) != FORMAT:
+    if str(stored.get("format", "")) not in (FORMAT, _WITHOUT_HAIR):
         raise InputError(file, "is no truth file of a synthetic scene", "make one: kinefit synth")
     try:
         people = tuple(_person(stored, p) for p in range(int(stored["people"])))
@@ -329,6 +349,8 @@ def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
     own = _own(stored, f"{name}_")
     width, height = (int(n) for n in own["size"])
     R, t = own["R"], own["t"]
+    runs = own["mask_first"], own["mask_label"], own["mask_length"]
+    tells_hair = str(stored["format"]) != _WITHOUT_HAIR
     return ViewTruth(
         camera=Camera(name, (width, height), own["K"], R[0], t[0], own["distortion"]),
         R=R,
@@ -337,7 +359,7 @@ def _view(stored: dict[str, NDArray[Any]], name: str) -> ViewTruth:
         time=own["time"],
         xy=own["xy"],
         visibility=own["sight"],
-        masks=LabelRuns((width, height), own["mask_first"], own["mask_label"], own["mask_length"]),
+        masks=LabelRuns((width, height), *runs, tells_hair=tells_hair),
     )
 
 
