@@ -10,6 +10,7 @@ import numpy as np
 from kinefit.types.arrays import (
     BoolArray,
     FloatArray,
+    IntArray,
     all_finite,
     check_names,
     freeze,
@@ -122,6 +123,14 @@ class Observations:
             tuple(self.contact_names[i] for i in feet), self.contact[:, feet],
             self.gravity_sd, self.focal_sd, self.stature_m,
         )  # fmt: skip
+
+    def at(self, rows: IntArray) -> Observations:
+        """Only these frames (N,), in increasing order."""
+        time = Timeline(self.timeline.frame[rows], self.timeline.time[rows])
+        by_frame = ("xy", "sigma", "xyz", "covariance", "directions", "direction_sd", "contact")
+        parts = {name: getattr(self, name) for name in by_frame}
+        some = {name: values[rows] for name, values in parts.items() if values is not None}
+        return replace(self, timeline=time, **some)
 
     def moved(self, Q: FloatArray, shift: FloatArray) -> Observations:
         """The same in another world: x_new = Q @ x_old + shift, Q (3, 3) a rotation, metres."""

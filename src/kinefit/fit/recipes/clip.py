@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from kinefit.body.clothes import with_clothes
 from kinefit.body.contact import FEET, Contacts, at_rest, find_contacts
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors.limits import AngleMagnitude, Limits
@@ -25,6 +26,7 @@ from kinefit.fit.recipes.ground import find_ground
 from kinefit.fit.recipes.image_start import FACE
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
+from kinefit.fit.recipes.silhouette import Outlines, SilhouetteOptions, Skin, fit_outlines
 from kinefit.fit.solver.chain import Chain, PointSum
 from kinefit.fit.solver.minimise import Options, information
 from kinefit.fit.solver.state import State, Variables
@@ -86,6 +88,7 @@ class ClipOptions:
     hold_feet, contact_m, floor_m: whether feet that stand are held, and how firmly in the plane of
     the floor and on it (shoes, and a vertical that one camera only guesses).
     max_gap_s: frames without evidence are bridged if they are no longer than this.
+    silhouette: how masks are used, where there are some.
     """
 
     head: bool = True
@@ -105,6 +108,7 @@ class ClipOptions:
     floor_m: float = 0.01
     seen_contact_m: float = 0.03
     max_gap_s: float = 0.5
+    silhouette: SilhouetteOptions = field(default_factory=SilhouetteOptions)
     window: int = 400
     overlap: int = 40
 
@@ -152,8 +156,13 @@ class ClipFit:
         return self.state.posed(self.chain).points[:, : len(self.names)]
 
 
-def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = None) -> ClipFit:
-    """One body through the clip; see the module.
+def fit_clip(
+    body: BodyModel,
+    data: Observations,
+    options: ClipOptions | None = None,
+    outlines: Outlines | None = None,
+) -> ClipFit:
+    """One body through the clip; see the module. outlines: masks of some frames, for girths.
 
     Raises TooFewPoints when no frame, or no keypoint that the body has, is seen.
     """
@@ -165,6 +174,8 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
     keyframes = _keyframes(data.timeline, seen, options)
     shaped = work.problem.fit_shape(work.start(), keyframes)
+    if outlines is not None and outlines.usable:
+        shaped = _with_girths(work, shaped, outlines)
     start = _between(shaped, data.timeline.time, keyframes)
     missing = seen < _FEWEST
     missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
@@ -201,6 +212,22 @@ def fit_clip(body: BodyModel, data: Observations, options: ClipOptions | None = 
         steps=steps,
         converged=converged,
     )
+
+
+def _with_girths(work: _Work, shaped: State, outlines: Outlines) -> State:
+    """The same poses with the shape and the offsets that outlines show, too."""
+    body, options, row = work.chain.body, work.options, outlines.row
+    skin = Skin.of(body, options.silhouette.skip)
+    dressed = with_clothes(body, skin.vertex, skin.names)
+    data = work.data.at(row)
+    inner = _Work.of(clip_chain(dressed, data.names, data.limbs, skin.names), data, options)
+    others = Objective(inner.evidence, inner.poses, inner.shapes, offset_spread=options.offset_m)
+    posed, _, _ = work.posed(shaped, None, _ROUGH)
+    found = fit_outlines(
+        skin, inner.chain, others, posed.at(row), data.rig, outlines, work.problem.offsets,
+        options.silhouette, _BRIEF,
+    )  # fmt: skip
+    return replace(shaped, shape=found.shape, offset=found.offset)
 
 
 def _on_the_ground(
@@ -249,15 +276,20 @@ def _balance_up(work: _Work, state: State, known: IntArray) -> tuple[FloatArray,
 
 
 def clip_chain(
-    body: BodyModel, names: Sequence[str], limbs: Sequence[tuple[str, str]] = ()
+    body: BodyModel,
+    names: Sequence[str],
+    limbs: Sequence[tuple[str, str]] = (),
+    more: Sequence[str] = (),
 ) -> Chain:
-    """The body's anatomical joints, the keypoints `names`, and `limbs` as differences of these."""
+    """The body's anatomical joints, the keypoints `names`, `limbs` as differences of these, and
+    `more` keypoints after them."""
     points: dict[str, PointSum] = {name: {name: 1.0} for name in names}
     for foot in FEET:
         if foot in body.regressors:
             points.setdefault(foot, {foot: 1.0})
     for a, b in limbs:
         points[f"{a}>{b}"] = {b: 1.0, a: -1.0}
+    points |= {name: {name: 1.0} for name in more}
     return Chain.of(body, list(body.anatomy.values()), points)
 
 
