@@ -266,7 +266,7 @@ def test_a_knee_does_not_bend_back() -> None:
     motion = replace(made.motion, rotations=rotations)
     _, joints = body.pose(rotations, motion.translation, body.rest_joints(motion.shape))
     data = _in_space(made, body.regress(body.motion_vertices(motion), joints, NAMES), 0.1)
-    names, free = violations(body, fit_clip(body, data, ClipOptions(joint_limits=False)).motion)
+    names, free = violations(body, fit_clip(body, data, ClipOptions(joint_limits="none")).motion)
     _, held = violations(body, fit_clip(body, data).motion)
     knee = names.index("LKnee")
     assert free[:, knee].min() > 15

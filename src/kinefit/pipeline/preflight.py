@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
+from kinefit.body.model import BodyModel
+from kinefit.fit.priors.variational import PoseAutoencoder
 from kinefit.io.video import VideoInfo
-from kinefit.pipeline.config import RunConfig, ViewOptions
+from kinefit.pipeline.config import FIT_TERMS, RunConfig, ViewOptions, presets
 from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
 
 # What a fit to triangulated points can be asked for; the rest is for videos.
-_OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export"}
+_OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export", "preset",
+               *FIT_TERMS}  # fmt: skip
 
 
 def check_job(job: Job) -> None:
     """Raise what a stage would; InputError and its kin."""
     if job.config.body != "anny":
-        load_body(job.config.body, job.config.gender, child=job.config.child)
+        body = load_body(job.config.body, job.config.gender, child=job.config.child)
+        _check_prior(job.config, body)
     if job.kind == "bundle":
-        if videos_only := job.config.model_fields_set - _OF_BUNDLES:
+        chosen = job.config.model_fields_set - set(presets().get(str(job.config.preset), ()))
+        if videos_only := chosen - _OF_BUNDLES:
             flag = f"--{sorted(videos_only)[0].replace('_', '-')}"
             raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
         return
@@ -46,6 +51,14 @@ def check_views(options: ViewOptions, cameras: int) -> None:
     if options.min_views > cameras:
         reason = f"{options.min_views} views cannot agree where {cameras} cameras film"
         raise InputError("--min-views", reason, f"give {cameras} or less")
+
+
+def _check_prior(config: RunConfig, body: BodyModel) -> None:
+    if config.pose_prior != "variational":
+        return
+    if missing := [name for name in PoseAutoencoder.load().names if name not in body.anatomy]:
+        reason = f"body {body.name} has no anatomical joint {', '.join(missing)}"
+        raise InputError("--pose-prior variational", reason, "take mixture, or another body")
 
 
 def _check_one(config: RunConfig, info: VideoInfo) -> None:
