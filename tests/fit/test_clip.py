@@ -159,9 +159,10 @@ def test_one_frame_is_a_clip() -> None:
     assert _error_mm(fit, made.points).max() < 5.0
 
 
-def test_a_body_without_heels_has_no_contacts() -> None:
+@pytest.mark.parametrize("cameras", [1, 4])
+def test_a_body_without_heels_has_no_contacts(cameras: int) -> None:
     """An SMPL file of another topology has joints, and no skin to put a heel on."""
-    made = clip(frames=20)
+    made = clip(frames=20, cameras=cameras)
     bare = {n: r for n, r in made.body.regressors.items() if isinstance(r, str)}
     fit = fit_clip(replace(made.body, regressors=bare), made.data)
     assert fit.contacts.names == ()

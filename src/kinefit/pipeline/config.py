@@ -443,8 +443,8 @@ FIT_TERMS = tuple(FitTerms.model_fields)
 
 def _changed_terms(config: FitTerms) -> list[str]:
     """Names of the terms that are not the usual ones."""
-    usual = FitTerms()
-    return [name for name in FIT_TERMS if getattr(config, name) != getattr(usual, name)]
+    usual = FitTerms.model_fields
+    return [name for name in FIT_TERMS if getattr(config, name) != usual[name].default]
 
 
 @cache

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
-from kinefit.body.model import BodyModel
-from kinefit.fit.priors.variational import PoseAutoencoder
 from kinefit.io.video import VideoInfo
 from kinefit.pipeline.config import FIT_TERMS, RunConfig, ViewOptions, presets
 from kinefit.pipeline.context import Job, clip_of
@@ -21,8 +19,7 @@ _OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export
 def check_job(job: Job) -> None:
     """Raise what a stage would; InputError and its kin."""
     if job.config.body != "anny":
-        body = load_body(job.config.body, job.config.gender, child=job.config.child)
-        _check_prior(job.config, body)
+        load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
         chosen = job.config.model_fields_set - set(presets().get(str(job.config.preset), ()))
         if videos_only := chosen - _OF_BUNDLES:
@@ -51,14 +48,6 @@ def check_views(options: ViewOptions, cameras: int) -> None:
     if options.min_views > cameras:
         reason = f"{options.min_views} views cannot agree where {cameras} cameras film"
         raise InputError("--min-views", reason, f"give {cameras} or less")
-
-
-def _check_prior(config: RunConfig, body: BodyModel) -> None:
-    if config.pose_prior != "variational":
-        return
-    if missing := [name for name in PoseAutoencoder.load().names if name not in body.anatomy]:
-        reason = f"body {body.name} has no anatomical joint {', '.join(missing)}"
-        raise InputError("--pose-prior variational", reason, "take mixture, or another body")
 
 
 def _check_one(config: RunConfig, info: VideoInfo) -> None:

@@ -20,7 +20,12 @@ from threadpoolctl import threadpool_limits
 from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.fit.solver.normal import Normal
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective, PointTerm
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    PointTerm,
+    VertexAcceleration,
+)
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, TooFewPoints
 
 # Poses whose derivatives are held at once: 25 keypoints with 75 columns are 45 kB a pose, and
@@ -137,7 +142,9 @@ class _Problem:
         for part in _chunks(len(state)):
             piece = state.at(part)
             total[part] = self._frame_cost(piece, piece.posed(self.chain), rows[part])
-        for term in (*self.objective.times, *self.objective.vertices):
+        moving: tuple[ConstantVelocity | VertexAcceleration, ...]
+        moving = (*self.objective.times, *self.objective.vertices)
+        for term in moving:
             each = (term.residual(state) ** 2).sum(axis=(1, 2)) / 2
             total[: len(each)] += each  # by the first pose it touches
         return total, self._shared_cost(state)

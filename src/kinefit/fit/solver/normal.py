@@ -126,9 +126,8 @@ class _Band:
         blocks[...] = frame
         for r in range(1, reach + 1):
             block = near[r - 1]
-            steps = (item * N * rows, item, item * one)
-            if not whole:
-                steps = (steps[0], item * 3 * rows, *steps[1:])
+            between = () if whole else (item * 3 * rows,)  # blocks of three
+            steps = (item * N * rows, *between, item, item * one)
             view = as_strided(band[r * N :], block.shape, steps)
             view[...] = np.swapaxes(block, -1, -2)
         stored = band[: T * N * rows].reshape(T * N, rows).T

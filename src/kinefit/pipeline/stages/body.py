@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,8 +39,10 @@ def fit(context: Context) -> None:
 
 def clip_options(config: RunConfig) -> ClipOptions:
     """What the user chose of how a clip is fitted."""
-    kind = config.pose_prior
     usual = ClipOptions()
+    kind: Literal["mixture", "variational"] | None = None
+    if config.pose_prior != "auto" and config.pose_prior != "none":
+        kind = config.pose_prior
     return replace(
         usual,
         head=config.head,
@@ -51,8 +53,8 @@ def clip_options(config: RunConfig) -> ClipOptions:
         vertex_acceleration_m_s2=config.vertex_acceleration,
         joint_limits=config.joint_limits,
         pose_regularization_rad=config.pose_regularization_rad,
-        pose_prior=0.0 if kind == "none" else usual.pose_prior,
-        pose_prior_kind=None if kind in ("auto", "none") else kind,
+        pose_prior=0.0 if config.pose_prior == "none" else usual.pose_prior,
+        pose_prior_kind=kind,
         interpenetration_m=SOFT_M if config.interpenetration else 0.0,
     )
 
