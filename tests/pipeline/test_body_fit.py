@@ -197,7 +197,7 @@ def test_a_preset_reaches_the_fit_of_any_body(demo_clip, tmp_path, body):
     manifest = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
     assert manifest["parameters"]["preset"] == "refine-smpl"
     options = manifest["stages"]["clip.fit"]["options"]
-    told = {"loss": "huber", "joint_limits": "euler", "pose_prior": "mixture"}
+    told = {"loss": "huber", "joint_limits": "euler", "vertex_acceleration": 20.0}
     assert {name: options[name] for name in told} == told
     assert manifest["stages"]["clip.observe"]["options"]["visibility_min"] == 0.2
     report = report_of(tmp_path / "out")

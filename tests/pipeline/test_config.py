@@ -1,5 +1,7 @@
 """Options are checked once, wherever they come from."""
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -89,6 +91,16 @@ def test_options_of_the_fit_are_the_fits():
     for name, value in changed.items():
         assert clip_options(run_config({name: value})) != ClipOptions(), name
     assert clip_options(run_config({"pose_prior": "none"})).pose_prior == 0
+
+
+def test_the_manual_tells_every_term_with_its_default():
+    text = (Path(__file__).parents[2] / "docs" / "body.md").read_text("utf-8")
+    section = text.partition("## What a clip's fit weighs")[2].partition("**`--preset")[0]
+    told = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]+) \|", section, re.M))
+    usual = {name: RunConfig.model_fields[name].default for name in FIT_TERMS}
+    words = {n: "off" if v is False else f"{v:g}" if isinstance(v, float) else v
+             for n, v in usual.items()}  # fmt: skip
+    assert {name.replace("-", "_"): value for name, value in told.items()} == words
 
 
 @pytest.mark.parametrize("option", ["preset", "loss"])

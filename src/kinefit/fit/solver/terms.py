@@ -92,9 +92,9 @@ class Objective:
     poses: tuple[PoseTerm, ...] = ()
     shapes: tuple[ShapeTerm, ...] = ()
     times: tuple[ConstantVelocity, ...] = ()
-    vertices: tuple[VertexAcceleration, ...] = ()
     offset_spread: float | None = None
     shared_weight: float = 1.0
+    vertices: tuple[VertexAcceleration, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
