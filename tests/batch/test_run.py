@@ -187,6 +187,15 @@ def test_shards_together_are_the_batch(trials, program, tmp_path):
     assert (out / "batch.html").exists()
 
 
+def test_a_given_default_stands_before_the_preset_in_the_child_too(trials, tmp_path):
+    (trial,) = trials("a")
+    given = {"height": 1.8, "preset": "refine-smpl", "loss": "cauchy"}  # the default, but given
+    order = order_for(replace(trial, config=run_config(given)), tmp_path / "out", "code")
+    again = run_config(order.options)
+    assert again.loss == "cauchy"
+    assert again.joint_limits == "euler"
+
+
 def test_a_stop_ends_the_child(trials, program, tmp_path):
     (trial,) = trials("slow")
     order = order_for(trial, tmp_path / "out", "code")

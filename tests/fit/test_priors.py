@@ -18,6 +18,7 @@ from kinefit.fit.priors import (
     AngleMagnitude,
     Bending,
     Capsules,
+    EulerLimits,
     Interpenetration,
     Limits,
     LumbarRhythm,
@@ -100,6 +101,8 @@ def _capsules() -> Interpenetration:
 
 TERMS: dict[str, Callable[[], PoseTerm]] = {
     "limits": lambda: Limits.of(_chain()),
+    "some limits": lambda: Limits.of(_chain(), ["LElbow", "RKnee"]),
+    "euler limits": lambda: EulerLimits.of(_chain()),
     "bending": lambda: Bending.of(_chain()),
     "magnitude": lambda: AngleMagnitude.of(_chain(), 0.5, {"LKnee": 2.0}, axial=0.3),
     "lumbar": lambda: LumbarRhythm.of(_chain()),

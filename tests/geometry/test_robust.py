@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinefit.geometry.robust import L2, Cauchy, GemanMcClure, Huber, Kernel
+from kinefit.geometry.robust import (
+    L2,
+    Cauchy,
+    GemanMcClure,
+    Huber,
+    Kernel,
+    KernelName,
+    LogHuber,
+    kernel_of,
+)
 
-KERNELS = [L2(), Huber(1.5), GemanMcClure(3.0), Cauchy(2.0)]
+KERNELS = [L2(), Huber(1.5), GemanMcClure(3.0), Cauchy(2.0), LogHuber(2.0, 1.5)]
 S = np.concatenate([[0.0], np.geomspace(1e-8, 1e8, 200)])
 
 
@@ -43,7 +52,16 @@ def test_values_worked_by_hand() -> None:
     np.testing.assert_allclose(Huber(2.0).weight(s), [1, 1, 0.2])
     np.testing.assert_allclose(GemanMcClure(2.0).rho(s), [4 / 5, 2, 400 / 104])
     np.testing.assert_allclose(Cauchy(2.0).rho(s), 4 * np.log([1.25, 2, 26]))
+    np.testing.assert_allclose(LogHuber(3.0, 2.0).rho(s), 9 * np.log([10 / 9, 13 / 9, 45 / 9]))
     np.testing.assert_allclose(L2().rho(s), s)
+
+
+@pytest.mark.parametrize(
+    ("name", "far"), [("cauchy", 9 * np.log(10001)), ("huber", 2 * 3 * 300 - 9),
+                      ("log-huber", 9 * np.log(1 + (2 * 3 * 300 - 9) / 9))],
+)  # fmt: skip
+def test_kernels_by_name_let_go_at_the_scale(name: KernelName, far: float) -> None:
+    assert kernel_of(name, 3.0).rho(np.array([300.0**2])) == pytest.approx(far)
 
 
 def test_an_outlier_costs_at_most_the_scale_squared() -> None:

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from kinefit.geometry.hip_centre import hip_joint_centres
 from kinefit.geometry.rotations import (
+    cardan_jacobian,
     compose,
     continuous,
     continuous_swing_twist,
@@ -35,6 +36,25 @@ EXACT = 1e-13
 @pytest.fixture
 def rotations() -> FloatArray:
     return Rotation.random(500, random_state=1).as_matrix().reshape(50, 10, 3, 3)
+
+
+@pytest.mark.parametrize("sequence", ["XYZ", "YZX", "ZXY", "XZY", "YXZ", "ZYX"])
+def test_slopes_of_cardan_angles(rotations: FloatArray, sequence: str) -> None:
+    """Central differences; within 3 degrees of the singularity their own error has no bound."""
+    angles = decompose(rotations, sequence)
+    slopes = cardan_jacobian(angles, sequence)
+    step = 1e-6
+    columns = [
+        wrap(decompose(rotations @ exp(step * d), sequence)
+             - decompose(rotations @ exp(-step * d), sequence)) / (2 * step)
+        for d in np.eye(3)
+    ]  # fmt: skip
+    regular = singularity_distance(angles, sequence) > 0.05
+    assert regular.mean() > 0.9
+    # Rounding of 1e-16 over the step, and the third derivative's 1 / 0.05^3 times its square.
+    np.testing.assert_allclose(slopes[regular], np.stack(columns, axis=-1)[regular], atol=1e-6)
+    there = np.array([0.3, np.pi / 2, 0.2])
+    assert np.abs(cardan_jacobian(there, sequence)).max() <= 200  # finite where they have none
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)

@@ -182,3 +182,31 @@ def test_options_of_videos_are_refused_for_a_bundle(tmp_path):
     result = CliRunner().invoke(app, ["fit", "multiview", "points.npz", "--mass", "70"])
     assert result.exit_code == 2
     assert "--mass" in result.output
+
+
+@pytest.mark.parametrize("body", ["anny", "smpl"])
+def test_a_preset_reaches_the_fit_of_any_body(demo_clip, tmp_path, body):
+    """A body of SMPL's 24 joints and file is as good as Anny; run.json tells the options."""
+    arguments = ["--preset", "refine-smpl", "--loss", "huber", "--height", HEIGHT, "--quality",
+                 "fast", "--no-overlay", "--export", "", "--out", tmp_path / "out"]  # fmt: skip
+    if body == "smpl":
+        export_smpl_body(tmp_path / "smpl.npz", 10)
+        arguments += ["--body", tmp_path / "smpl.npz"]
+    result = CliRunner().invoke(app, ["fit", "video", *map(str, [demo_clip, *arguments])])
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert manifest["parameters"]["preset"] == "refine-smpl"
+    options = manifest["stages"]["clip.fit"]["options"]
+    told = {"loss": "huber", "joint_limits": "euler", "vertex_acceleration": 20.0}
+    assert {name: options[name] for name in told} == told
+    assert manifest["stages"]["clip.observe"]["options"]["visibility_min"] == 0.2
+    report = report_of(tmp_path / "out")
+    assert report["frames_without_pose"] == []
+    assert report["reprojection_px"]["mean"] < 8
+
+
+def test_a_preset_is_for_points_too_as_far_as_it_is_of_the_body(tmp_path):
+    points = tmp_path / "points.npz"
+    np.savez(points, a=np.zeros(3))
+    with pytest.raises(InputError, match=r"points\.npz"):  # and not of an option
+        fit(points, tmp_path / "out", run_config({"preset": "refine-smpl"}))

@@ -1,9 +1,23 @@
 """Options are checked once, wherever they come from."""
 
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
+from kinefit.biomech.angles.intervals import setup_of
+from kinefit.fit.recipes.clip import ClipOptions
 from kinefit.lift import MODELS
-from kinefit.pipeline.config import POF_MODEL, read_config, run_config
+from kinefit.pipeline.config import (
+    FIT_TERMS,
+    POF_MODEL,
+    RunConfig,
+    presets,
+    read_config,
+    run_config,
+)
+from kinefit.pipeline.stages.body import clip_options
 from kinefit.types import InputError
 
 BODY = {"height": 1.78, "mass": 75}
@@ -23,6 +37,7 @@ BODY = {"height": 1.78, "mass": 75}
         ({**BODY, "camera_pof": False, "pof_model": "mine.onnx"}, "need camera_pof"),
         ({**BODY, "camera_pof": False, "pof_signs": True}, "need camera_pof"),
         ({**BODY, "camera_pof": True, "calibration": "c.toml"}, "is for one camera"),
+        ({**BODY, "preset": "refine-smpl", "joint_refinement": True}, "usual fit"),
     ],
 )
 def test_a_refusal_names_the_option(values, named):
@@ -42,6 +57,58 @@ def test_toml_takes_dashes_and_paths_relative_to_itself(tmp_path):
     values = read_config(file)
     assert values.pop("video") == tmp_path / "walk.mp4"
     assert run_config(values).visibility_min == 0.1
+
+
+def test_presets_are_those_that_can_be_chosen():
+    told = RunConfig.model_fields["preset"].annotation
+    assert set(presets()) == {name for one in get_args(told) for name in get_args(one)}
+
+
+def test_a_preset_is_its_options_and_what_is_given_stands_before_it():
+    config = run_config({"height": 1.7, "preset": "refine-smpl", "loss": "cauchy"})
+    assert config.loss == "cauchy"  # the default, and given
+    for name, value in presets()["refine-smpl"].items():
+        assert getattr(config, name) == (value if name != "loss" else "cauchy")
+    with pytest.raises(InputError, match="--preset"):
+        run_config({"preset": "refine"})
+
+
+def test_a_preset_in_a_file_gives_way_to_the_command_line(tmp_path):
+    file = tmp_path / "trial.toml"
+    file.write_text('height = 1.7\npreset = "refine-smpl"\n')
+    config = run_config(read_config(file) | {"visibility_min": 0.5})
+    assert config.visibility_min == 0.5
+    assert config.joint_limits == "euler"
+
+
+def test_options_of_the_fit_are_the_fits():
+    """Each flag of the fit's terms changes what the fit is told, and their defaults are its own."""
+    assert clip_options(run_config({})) == ClipOptions()
+    changed = {"face_weight": 0.5, "loss": "huber", "outlier_sd": 2.0, "vertex_acceleration": 9.0,
+               "joint_limits": "none", "pose_regularization_rad": 1.0, "pose_prior": "variational",
+               "interpenetration": True}  # fmt: skip
+    assert changed.keys() == set(FIT_TERMS)
+    for name, value in changed.items():
+        assert clip_options(run_config({name: value})) != ClipOptions(), name
+    assert clip_options(run_config({"pose_prior": "none"})).pose_prior == 0
+
+
+def test_the_manual_tells_every_term_with_its_default():
+    text = (Path(__file__).parents[2] / "docs" / "body.md").read_text("utf-8")
+    section = text.partition("## What a clip's fit weighs")[2].partition("**`--preset")[0]
+    told = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]+) \|", section, re.M))
+    usual = {name: RunConfig.model_fields[name].default for name in FIT_TERMS}
+    words = {n: "off" if v is False else f"{v:g}" if isinstance(v, float) else v
+             for n, v in usual.items()}  # fmt: skip
+    assert {name.replace("-", "_"): value for name, value in told.items()} == words
+
+
+@pytest.mark.parametrize("option", ["preset", "loss"])
+def test_errors_of_another_fit_are_not_those_that_were_calibrated(option):
+    assert run_config({}).error_source is None
+    assert run_config({"camera_pof": True}).error_source == "ensemble"
+    config = run_config({option: {"preset": "refine-smpl", "loss": "huber"}[option]})
+    assert setup_of(1, config.error_source) == setup_of(4, config.error_source) == "other"
 
 
 @pytest.mark.parametrize("text", ["height = ", "\x00", b"\xff\xfe"])

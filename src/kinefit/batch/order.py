@@ -135,7 +135,9 @@ def owned(order: Order, before: Sequence[int]) -> Order:
 def order_for(trial: Trial, root: Path, code: str) -> Order:
     """The order for a trial of the batch in the folder `root`, by code of this version."""
     files = option_files(trial.config)
-    options = trial.config.model_dump(mode="json", exclude_defaults=True)
+    # A preset's values are there; it would again stand before a given value that is the default.
+    plain = trial.config.model_copy(update={"preset": None})
+    options = plain.model_dump(mode="json", exclude_defaults=True)
     known = {n: _identity(files[n]) if n in files else value for n, value in options.items()}
     videos = [_identity(video) for video in trial.videos]
     key = sha256_json({"code": code, "options": known, "videos": videos})

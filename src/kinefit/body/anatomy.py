@@ -78,6 +78,15 @@ class Anatomy:
             distal=frames[:, 1],
         )
 
+    @classmethod
+    def t_pose(cls, names: Sequence[str]) -> Anatomy:
+        """Frames of `names` in SMPL's rest pose: arms level to the sides, palms down, legs
+        straight; for any body's anatomical rotations (`local`). Joints are in this order."""
+        arm = _turned(_TRUNK, np.array([-1.0, 0, 0]))
+        side = _SideFrames(arm, arm, arm @ _TO_PALM, _TRUNK, _TRUNK, _TRUNK)
+        frames = np.array([side.pair(name) for name in names]).reshape(-1, 2, 3, 3)
+        return cls(tuple(names), np.arange(len(names)), frames[:, 0], frames[:, 1])
+
     def rotations(self, local: FloatArray) -> FloatArray:
         """(..., J, 3, 3) anatomical rotations of these joints' local ones, of that shape."""
         return np.asarray(np.swapaxes(self.proximal, -1, -2) @ local @ self.distal)

@@ -8,6 +8,7 @@ weight rho'(s), in 0..1 (Holland & Welsch 1977, Commun Stat A6(9):813). Any shap
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, assert_never
 
 import numpy as np
 
@@ -65,4 +66,33 @@ class Cauchy:
         return np.asarray(1 / (1 + s / self.sigma**2))
 
 
-Kernel = L2 | Huber | GemanMcClure | Cauchy
+@dataclass(frozen=True)
+class LogHuber:
+    """sigma^2 log(1 + h / sigma^2) with Huber's h: beyond `delta` half the slope of Cauchy's."""
+
+    sigma: float
+    delta: float
+
+    def rho(self, s: FloatArray) -> FloatArray:
+        return Cauchy(self.sigma).rho(Huber(self.delta).rho(s))
+
+    def weight(self, s: FloatArray) -> FloatArray:
+        huber = Huber(self.delta)
+        return np.asarray(Cauchy(self.sigma).weight(huber.rho(s)) * huber.weight(s))
+
+
+Kernel = L2 | Huber | GemanMcClure | Cauchy | LogHuber
+KernelName = Literal["cauchy", "huber", "log-huber"]
+
+
+def kernel_of(name: KernelName, scale: float) -> Kernel:
+    """One of the kernels of a fit's evidence, which lets go of residuals beyond `scale`."""
+    match name:
+        case "cauchy":
+            return Cauchy(scale)
+        case "huber":
+            return Huber(scale)
+        case "log-huber":
+            return LogHuber(scale, scale)
+        case _:
+            assert_never(name)

@@ -112,6 +112,23 @@ def decompose(rotation: FloatArray, sequence: str) -> FloatArray:
     return np.stack([first, middle, np.arctan2(along, across)], axis=-1)
 
 
+def cardan_jacobian(angles: FloatArray, sequence: str) -> FloatArray:
+    """(..., 3, 3) derivative of `decompose` by d in R exp(d), at its `angles` (..., 3).
+
+    sequence: of three different axes i, j, k. Before the last turn the increment is d' = A_k d,
+    and d' = a' (cos b e_i + s sin b e_k) + b' e_j + c' e_k (s the sequence's parity). Within 0.6
+    degrees of the singularity, where a' has no bound, that of its edge.
+    """
+    i, j, k = (_AXES[letter] for letter in sequence)
+    last = np.zeros(angles.shape)
+    last[..., k] = angles[..., 2]
+    moved = exp(last)
+    cosine = np.maximum(np.cos(angles[..., 1]), 0.01)[..., None]
+    first = moved[..., i, :] / cosine
+    third = moved[..., k, :] - _parity(i, j) * np.sin(angles[..., 1])[..., None] * first
+    return np.stack([first, moved[..., j, :], third], axis=-2)
+
+
 def singularity_distance(angles: FloatArray, sequence: str) -> FloatArray:
     """(...,) how far the middle angle is from where the first and third axes coincide."""
     middle = angles[..., 1]

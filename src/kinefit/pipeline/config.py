@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
+from kinefit.geometry.robust import KernelName
 from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.tracking.choose import Pointer
@@ -172,7 +176,34 @@ class MarkerFileOptions(MotionChoice):
     """Stature in metres, if known."""
 
 
-class FitOptions(MotionChoice):
+class FitTerms(Options):
+    """What the fit of a clip weighs; meaning and evidence: `kinefit.fit.recipes.clip.ClipOptions`.
+
+    With other values than these no deviation of angles and markers is stated.
+    """
+
+    face_weight: float = Field(0.3, gt=0, le=1)
+    """How much landmarks of the face count against others."""
+    loss: KernelName = "cauchy"
+    """How a landmark's distance counts: cauchy (logarithm of its square), huber, or log-huber
+    (logarithm of Huber's)."""
+    outlier_sd: Positive = 3.0
+    """Standard deviations from which a landmark's pull falls off."""
+    vertex_acceleration: float = Field(0.0, ge=0)
+    """Smooth the skin, not the joints: one standard deviation of its vertices' accelerations,
+    m/s^2; 0: smooth the joints."""
+    joint_limits: Literal["anatomy", "euler", "none"] = "anatomy"
+    """Ranges of healthy adults, or of Euler angles in SMPL's rest pose, or none."""
+    pose_regularization_rad: Positive = 1.5
+    """One standard deviation of joint angles from standing upright, radians."""
+    pose_prior: Literal["auto", "mixture", "variational", "none"] = "auto"
+    """What poses people take: a Gaussian mixture or a variational autoencoder; auto: the mixture
+    with one camera, none with several."""
+    interpenetration: bool = False
+    """Keep limbs outside one another."""
+
+
+class FitOptions(MotionChoice, FitTerms):
     """How a body is fitted to a clip: flags of `kinefit fit video` and `multiview`."""
 
     child: bool = False
@@ -205,6 +236,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     Constructed through `run_config`, which turns a refused value into an InputError.
     """
 
+    preset: Literal["refine-smpl"] | None = None
+    """Options that belong together, where none is given: those of a script for SMPL bodies."""
     height: float | None = Field(None, ge=0.5, le=2.5)
     """Stature of the subject in metres; sets the scale of everything."""
     mass: Annotated[float, Field(ge=5, le=400)] | None = Field(
@@ -300,6 +333,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """One camera: run the fit a second time with the network for depth, and weigh the joint angles
     of both and their corrections."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return presets().get(str(values.get("preset")), {}) | values
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if (self.pof_model != POF_MODEL or self.pof_signs) and not self.camera_pof:
@@ -350,6 +388,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
             raise ValueError(f"{chosen[0]} knows the angles of the augmenter's markers")
         if self.main_refiner and self.camera_pof:
             raise ValueError("main_refiner makes a run with camera_pof itself: leave that out")
+        if chosen and (terms := _changed_terms(self)):
+            reason = f"knows how the usual fit errs, not one with another {terms[0]}"
+            raise ValueError(f"{chosen[0]} {reason}")
 
     @property
     def offset_s(self) -> dict[str, float]:
@@ -384,14 +425,36 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         return self.pof_model if self.camera_pof else None
 
     @property
-    def depth_from(self) -> str | None:
-        """`lifter`, told apart by all that its errors depend on."""
-        return f"{self.lifter}, signs turned" if self.lifter and self.pof_signs else self.lifter
+    def error_source(self) -> str | None:
+        """What the errors of angles and markers depend on beside the cameras; None in a usual run,
+        `lifter` in a usual run with a network for depth."""
+        told = [self.lifter] if self.lifter else []
+        told += ["signs turned"] * (self.lifter is not None and self.pof_signs)
+        return ", ".join((*told, *_changed_terms(self))) or None
 
     @property
     def subject(self) -> Subject:
         """Height and mass as the type that the stages take; raises as `stature_m`."""
         return Subject(self.stature_m, self.mass or _MASS_INDEX * self.stature_m**2)
+
+
+FIT_TERMS = tuple(FitTerms.model_fields)
+
+
+def _changed_terms(config: FitTerms) -> list[str]:
+    """Names of the terms that are not the usual ones."""
+    usual = FitTerms.model_fields
+    return [name for name in FIT_TERMS if getattr(config, name) != usual[name].default]
+
+
+@cache
+def presets() -> dict[str, dict[str, Any]]:
+    """Name -> the options of `presets.toml`, as RunConfig calls them."""
+    text = (files("kinefit.pipeline") / "presets.toml").read_text("utf-8")
+    return {
+        name: {option.replace("-", "_"): value for option, value in table.items()}
+        for name, table in tomllib.loads(text).items()
+    }
 
 
 # kg/m^2: about the mean of the people whom the augmenter was trained on (1.70 m, 67 kg: 23).
@@ -433,7 +496,7 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises InputError for a file's name that is no text.
     """
     values = {name.replace("-", "_"): value for name, value in values.items()}
-    files, texts = ["video", "out", *FILES], []
+    paths, texts = ["video", "out", *FILES], []
     if values.get("body") != "anny":
         texts.append("body")
     if is_network_file(values.get("pof_model")):
@@ -441,7 +504,7 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     for name in texts:
         if isinstance(file := values.get(name), str):
             values[name] = str(path.parent / file)
-    for name in files:
+    for name in paths:
         match values.get(name):
             case None if name not in values:
                 continue

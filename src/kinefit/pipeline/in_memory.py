@@ -7,9 +7,9 @@ from kinefit.biomech.angles.intervals import with_deviations
 from kinefit.biomech.filter import butterworth
 from kinefit.body.load import load_body
 from kinefit.fit.mesh_markers import mesh_markers
-from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.recipes.clip import ClipFit, fit_clip
 from kinefit.pipeline.config import RunConfig
-from kinefit.pipeline.stages.body import keypoints_of
+from kinefit.pipeline.stages.body import clip_options, keypoints_of
 from kinefit.pipeline.stages.markers import augmented, without_guesses
 from kinefit.types import BodyMotion, JointAngles, Markers, Observations
 
@@ -31,8 +31,7 @@ def angles_of(
     Raises as the stages fit, markers and angles do.
     """
     body = load_body(config.body, config.gender, child=config.child)
-    options = ClipOptions(head=config.head, hold_feet=config.hold_feet)
-    found = fit_clip(body, observations, options)
+    found = fit_clip(body, observations, clip_options(config))
     keypoints = keypoints_of(found, observations)
     used = keypoints if config.estimate_missing else without_guesses(keypoints)
     markers, spread = augmented(used, found.draws_m, config)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kinefit.pipeline.config import ViewOptions
+from kinefit.pipeline.config import FIT_TERMS, ViewOptions
 from kinefit.pipeline.context import CLIP_OPTIONS, Context, Job
 from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report, scene
 from kinefit.types import InputError
@@ -47,6 +47,7 @@ _WHO = (*CLIP_OPTIONS, "person", "person_at", "box")
 _RIG = (*ViewOptions.model_fields, "person_at", "box", *CLIP_OPTIONS, "sync", "offsets",
         "trajectory", "max_unseen", "lab_frame")  # fmt: skip
 _BODY = ("body", "gender", "child")
+_FIT = ("head", "hold_feet", *FIT_TERMS)
 _MARKERS = ("height", "mass", "max_gap", "cutoff_hz", "augmentation_cycles", "seed",
             "estimate_missing")  # fmt: skip
 
@@ -81,23 +82,24 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: _filmed(job) and job.config.save_mask, per_camera=True,
     ),
     Stage(
-        "fit", body.fit, ("observe",), (*_BODY, "head", "hold_feet"),
+        "fit", body.fit, ("observe",), (*_BODY, *_FIT),
         "the body's motion, its keypoints, how well it fits",
     ),
     Stage(
         "markers", markers.markers, ("observe", "fit"),
-        (*_BODY, *_MARKERS, "markers", "force_complete", "camera_pof", "pof_model", "pof_signs"),
+        (*_BODY, *_MARKERS, "markers", "force_complete", "camera_pof", "pof_model", "pof_signs",
+         *FIT_TERMS),
         "initial and final markers, their uncertainty",
         when=_filmed,
     ),
     Stage(
-        "lifted", angles.lifted, ("observe",), (*_BODY, "head", "hold_feet", *_MARKERS), "",
+        "lifted", angles.lifted, ("observe",), (*_BODY, *_FIT, *_MARKERS), "",
         when=lambda job: job.kind == "video" and job.config.main_refiner,
     ),
     Stage(
         "angles", angles.angles, ("fit", "markers", "lifted"),
         ("camera_pof", "pof_model", "pof_signs", "joint_refinement", "main_refiner",
-         *_BODY, "cutoff_hz"),
+         *_BODY, "cutoff_hz", *FIT_TERMS),
         "joint angles, OpenSim motion",
         when=lambda job: _filmed(job) and job.config.compute_all_joint_angles,
     ),

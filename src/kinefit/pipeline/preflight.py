@@ -5,14 +5,15 @@ from __future__ import annotations
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
 from kinefit.io.video import VideoInfo
-from kinefit.pipeline.config import RunConfig, ViewOptions
+from kinefit.pipeline.config import FIT_TERMS, RunConfig, ViewOptions, presets
 from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
 
 # What a fit to triangulated points can be asked for; the rest is for videos.
-_OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export"}
+_OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export", "preset",
+               *FIT_TERMS}  # fmt: skip
 
 
 def check_job(job: Job) -> None:
@@ -20,7 +21,8 @@ def check_job(job: Job) -> None:
     if job.config.body != "anny":
         load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
-        if videos_only := job.config.model_fields_set - _OF_BUNDLES:
+        chosen = job.config.model_fields_set - set(presets().get(str(job.config.preset), ()))
+        if videos_only := chosen - _OF_BUNDLES:
             flag = f"--{sorted(videos_only)[0].replace('_', '-')}"
             raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
         return

@@ -27,13 +27,13 @@ class Interval(NamedTuple):
     constant: float
 
 
-def setup_of(cameras: int, lifter: str | None = None) -> Setup:
-    """The rows of the table for so many cameras. lifter: the network for depth of one camera;
-    the table knows the errors of "ensemble"."""
-    if cameras == 1:
-        named: dict[str | None, Setup] = {None: "one", "ensemble": "lifted"}
-        return named.get(lifter, "other")
-    return "two" if cameras == 2 else "more"
+def setup_of(cameras: int, source: str | None = None) -> Setup:
+    """The rows of the table for so many cameras. source: what else errors depend on, the network
+    for depth of one camera or what a fit has unusual; the table knows those of "ensemble"."""
+    if source is None:
+        few: dict[int, Setup] = {1: "one", 2: "two"}
+        return few.get(cameras, "more")
+    return "lifted" if cameras == 1 and source == "ensemble" else "other"
 
 
 def kind_of(angle: str) -> str:
@@ -63,10 +63,10 @@ def deviations(
 
 
 def with_deviations(
-    angles: JointAngles, spread: Mapping[str, FloatArray], cameras: int, lifter: str | None
+    angles: JointAngles, spread: Mapping[str, FloatArray], cameras: int, source: str | None
 ) -> JointAngles:
-    """With the deviations that are stated of that `spread`, degrees, from so many cameras."""
-    setup = setup_of(cameras, lifter)
+    """With the deviations that are stated of that `spread`, degrees; see `setup_of`."""
+    setup = setup_of(cameras, source)
     return replace(angles, sd=deviations(angles.names, len(angles.timeline), setup, spread))
 
 

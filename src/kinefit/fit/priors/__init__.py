@@ -2,6 +2,7 @@
 
 from kinefit.fit.priors.capsules import Capsules as Capsules
 from kinefit.fit.priors.capsules import Interpenetration as Interpenetration
+from kinefit.fit.priors.euler_limits import EulerLimits as EulerLimits
 from kinefit.fit.priors.joints import PriorJoints as PriorJoints
 from kinefit.fit.priors.limits import AngleMagnitude as AngleMagnitude
 from kinefit.fit.priors.limits import Bending as Bending

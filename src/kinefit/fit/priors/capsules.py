@@ -21,7 +21,7 @@ from kinefit.types import BoolArray, FloatArray, IntArray
 from kinefit.types.arrays import freeze
 
 _LEAST_VERTICES = 12  # of a bone that gets a capsule
-_SOFT_M = 0.01  # skin gives: a seated thigh, an arm along the side
+SOFT_M = 0.01  # metres: skin gives: a seated thigh, an arm along the side
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +193,8 @@ class Interpenetration:
 
     capsules: Capsules
     shape: FloatArray
-    sigma: float = _SOFT_M
-    slack: float = _SOFT_M
+    sigma: float = SOFT_M
+    slack: float = SOFT_M
     kernel: Kernel = field(default_factory=L2)
     _ends: FloatArray = field(init=False)
     _radius: FloatArray = field(init=False)

@@ -5,7 +5,7 @@ Angles are those of `kinefit.body.anatomy.Ranges`, so these terms mean the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -32,9 +32,9 @@ class Limits:
     kernel: Kernel = field(default_factory=L2)
 
     @classmethod
-    def of(cls, chain: Chain) -> Self:
-        """For every anatomical joint of the chain."""
-        return cls(PriorJoints.of(chain))
+    def of(cls, chain: Chain, names: Sequence[str] | None = None) -> Self:
+        """For `names`, or for every anatomical joint of the chain."""
+        return cls(PriorJoints.of(chain, names))
 
     @property
     def joint(self) -> IntArray:

@@ -19,7 +19,14 @@ import numpy as np
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import ConstantVelocity, Objective, PointTerm, PoseTerm, ShapeTerm
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    PointTerm,
+    PoseTerm,
+    ShapeTerm,
+    VertexAcceleration,
+)
 from kinefit.types import FloatArray, IntArray
 
 
@@ -29,20 +36,28 @@ class Smoothness:
 
     m_s2, rad_s2: one standard deviation, of the translation and of each joint, at 60 frames per
     second. time: (N,) seconds of the poses. joined: (N - 1,) 1 where two neighbours belong
-    together, 0 across a cut or a pause.
+    together, 0 across a cut or a pause. skin_m_s2: the same of the body's vertices; above zero it
+    stands for both others.
     """
 
     m_s2: float
     rad_s2: float
     time: FloatArray
     joined: FloatArray
+    skin_m_s2: float = 0.0
 
-    def term(self, part: slice, joints: int) -> ConstantVelocity:
+    def added(self, objective: Objective, chain: Chain, part: slice) -> Objective:
+        """With the term of the poses `part` of the sequence."""
         time = self.time[part]
-        sigma = np.append(self.m_s2, np.full(joints, self.rad_s2))
+        joined = self.joined[part][: len(time) - 1]
         # A sum over frames stands for an integral over time: at twice the rate, each counts half.
-        share = np.sqrt(np.median(np.diff(time)) * 60) if len(time) > 1 else 1.0
-        return ConstantVelocity(time, sigma / share, self.joined[part][: len(time) - 1])
+        share = float(np.sqrt(np.median(np.diff(time)) * 60)) if len(time) > 1 else 1.0
+        if self.skin_m_s2 > 0:
+            skin = VertexAcceleration.chain_of(chain)
+            vertices = VertexAcceleration(skin, time, self.skin_m_s2 / share, joined)
+            return replace(objective, vertices=(vertices,))
+        sigma = np.append(self.m_s2, np.full(len(chain.joint_names), self.rad_s2))
+        return replace(objective, times=(ConstantVelocity(time, sigma / share, joined),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +115,9 @@ class SequenceProblem:
             rows = self.rows[part]
             if not any(term.weight[rows].any() for term in self.points):
                 continue
-            times = (self.smoothness.term(part, len(variables.joints)),) if self.smoothness else ()
-            objective = Objective(points, self.poses, times=times)
+            objective = Objective(points, self.poses)
+            if self.smoothness:
+                objective = self.smoothness.added(objective, self.chain, part)
             found = minimise(objective, variables, state.at(part), self.pose_steps, rows)
             inside = slice(keep.start - part.start, keep.stop - part.start)
             state = state.with_rows(keep, found.state.at(inside))

@@ -20,7 +20,12 @@ from threadpoolctl import threadpool_limits
 from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.fit.solver.normal import Normal
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective, PointTerm
+from kinefit.fit.solver.terms import (
+    ConstantVelocity,
+    Objective,
+    PointTerm,
+    VertexAcceleration,
+)
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, TooFewPoints
 
 # Poses whose derivatives are held at once: 25 keypoints with 75 columns are 45 kB a pose, and
@@ -79,8 +84,8 @@ def minimise(
     """
     options = options or Options()
     rows = np.arange(len(start)) if rows is None else rows
-    _check(objective, start, rows)
-    alone = not objective.times and not variables.shared_size
+    _check(objective, variables, start, rows)
+    alone = not (objective.times or objective.vertices or variables.shared_size)
     problem = _Problem(objective, variables)
     solve = _solve_each if alone else _solve_whole
     # On two cores, threads of OpenBLAS that wait for one another cost more than they bring in
@@ -105,14 +110,16 @@ def information(
     time are left out. rows: as in `minimise`.
     """
     rows = np.arange(len(state)) if rows is None else rows
-    alone = replace(objective, times=())
+    alone = replace(objective, times=(), vertices=())
     return _Problem(alone, variables).normal(state, rows).frame
 
 
-def _check(objective: Objective, start: State, rows: IntArray) -> None:
+def _check(objective: Objective, variables: Variables, start: State, rows: IntArray) -> None:
     for name in ("rotations", "translation", "shape", "offset"):
         if not np.isfinite(getattr(start, name)).all():
             raise InvalidData(f"The start of a fit has a {name} that is not finite.")
+    if objective.vertices and (variables.shape != "fixed" or variables.offsets):
+        raise InvalidData("Vertices' accelerations are for poses; shape and offsets are fixed.")
     if objective.points and not any(term.weight[rows].any() for term in objective.points):
         raise TooFewPoints("Fitting a body", found=0, needed=1)
     for term in objective.points:
@@ -135,7 +142,9 @@ class _Problem:
         for part in _chunks(len(state)):
             piece = state.at(part)
             total[part] = self._frame_cost(piece, piece.posed(self.chain), rows[part])
-        for term in self.objective.times:
+        moving: tuple[ConstantVelocity | VertexAcceleration, ...]
+        moving = (*self.objective.times, *self.objective.vertices)
+        for term in moving:
             each = (term.residual(state) ** 2).sum(axis=(1, 2)) / 2
             total[: len(each)] += each  # by the first pose it touches
         return total, self._shared_cost(state)
@@ -185,7 +194,7 @@ class _Problem:
             self._add_poses(piece, rows[part], basis, H[part], g[part])
             if v.shape == "each":
                 self._add_shapes_each(piece, H[part], g[part])
-        near = self._add_times(state, H, g)
+        near = self._add_vertices(state, H, g, self._add_times(state, H, g))
         self._add_shared(state, shared, shared_g)
         normal = Normal(H, g, near, shared, shared_g, cross)
         return normal.without(*v.held(state, g, shared_g))
@@ -308,6 +317,31 @@ class _Problem:
             H[:, 3 * b : 3 * b + 3, 3 * b : 3 * b + 3] += blocks[:, b]
         return near
 
+    def _add_vertices(
+        self, state: State, H: FloatArray, g: FloatArray, near: tuple[FloatArray, ...]
+    ) -> tuple[FloatArray, ...]:
+        """With the vertices' terms `near` is of whole poses; as it is without."""
+        v, T = self.variables, len(state)
+        for term in self.objective.vertices:
+            if term.reach >= T:
+                continue
+            whole = [_widened(near[r - 1] if near else None, T - r, v) for r in (1, 2)]
+            r, c = term.residual(state), term.coefficients
+            n = len(r)
+            J = term.point_jacobian(state)[..., v.columns].reshape(T, -1, v.frame_size)
+            J_t = np.swapaxes(J, -1, -2)
+            share = [np.zeros(T - k) for k in range(3)]  # of the products of poses k apart
+            for a in range(3):
+                pull = (J_t[a : a + n] @ r.reshape(n, -1, 1))[..., 0]
+                g[a : a + n] += c[:, a, None] * pull
+                for b in range(a, 3):
+                    share[b - a][a : a + n] += c[:, a] * c[:, b]
+            H += share[0][:, None, None] * (J_t @ J)
+            for k in (1, 2):
+                whole[k - 1] += share[k][:, None, None] * (J_t[:-k] @ J[k:])
+            near = tuple(whole)
+        return near
+
     def _add_shared(self, state: State, shared: FloatArray, shared_g: FloatArray) -> None:
         v, weight = self.variables, self.objective.shared_weight
         if v.shape == "shared":
@@ -321,6 +355,16 @@ class _Problem:
             at = np.arange(len(shared_g) - 3 * len(v.offsets), len(shared_g))
             shared[at, at] += weight
             shared_g[at] += weight * state.offset[list(v.offsets)].ravel()
+
+
+def _widened(near: FloatArray | None, count: int, variables: Variables) -> FloatArray:
+    """(count, N, N) from blocks of three (count, B, 3, 3), or none, or what is whole already."""
+    if near is not None and near.ndim == 3:
+        return near
+    out = np.zeros((count, variables.frame_size, variables.frame_size))
+    for b in range(0 if near is None else near.shape[1]):
+        out[:, 3 * b : 3 * b + 3, 3 * b : 3 * b + 3] = near[:, b]  # type: ignore[index]
+    return out
 
 
 def _per_point(

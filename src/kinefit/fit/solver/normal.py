@@ -17,7 +17,7 @@ class Normal:
 
     frame: (T, N, N), gradient: (T, N). Neighbours: near[r - 1] (T - r, B, 3, 3) couples block b of
     pose t (rows) with block b of pose t + r (columns); blocks of three, in the order of the
-    frame's variables, and only these: joints are not coupled with others across time.
+    frame's variables. Or all (T - r, N, N) where points couple joints with others across time.
     shared: (S, S), shared_gradient: (S,). cross: (T, N, S).
     """
 
@@ -80,6 +80,9 @@ class Normal:
         """By how much the quadratic model falls along a step: -(g dx + dx H dx / 2)."""
         curved = np.einsum("ti,tij,tj->", frame, self.frame, frame, optimize=True)
         for r, block in enumerate(self.near, start=1):
+            if block.ndim == 3:
+                curved += 2 * np.einsum("ti,tij,tj->", frame[:-r], block, frame[r:], optimize=True)
+                continue
             B = block.shape[1]
             split = frame[:, : 3 * B].reshape(len(frame), B, 3)
             curved += 2 * np.einsum("tbi,tbij,tbj->", split[:-r], block, split[r:], optimize=True)
@@ -110,8 +113,9 @@ class _Band:
     def factor(cls, frame: FloatArray, near: tuple[FloatArray, ...]) -> _Band | None:
         T, N, _ = frame.shape
         reach = min(len(near), T - 1)
+        whole = bool(reach) and near[0].ndim == 3
         # A block of three couples entries at most two apart from its own place.
-        width = (N - 1) if not reach else max(N - 1, reach * N + 2)
+        width = (N - 1) if not reach else reach * N + (N - 1 if whole else 2)
         # In Fortran order entry (i, j) of the matrix is at i + j (rows - 1): blocks are strided
         # views. Entries above the diagonal land in the previous column's last rows, which are
         # there for that and are not read.
@@ -122,15 +126,12 @@ class _Band:
         blocks[...] = frame
         for r in range(1, reach + 1):
             block = near[r - 1]
-            B = block.shape[1]
-            view = as_strided(
-                band[r * N :],
-                (T - r, B, 3, 3),
-                (item * N * rows, item * 3 * rows, item, item * one),
-            )
+            between = () if whole else (item * 3 * rows,)  # blocks of three
+            steps = (item * N * rows, *between, item, item * one)
+            view = as_strided(band[r * N :], block.shape, steps)
             view[...] = np.swapaxes(block, -1, -2)
-        whole = band[: T * N * rows].reshape(T * N, rows).T
-        factored, info = lapack.dpbtrf(whole[: width + 1], lower=1, overwrite_ab=0)
+        stored = band[: T * N * rows].reshape(T * N, rows).T
+        factored, info = lapack.dpbtrf(stored[: width + 1], lower=1, overwrite_ab=0)
         return cls(factored) if info == 0 else None
 
     def solve(self, right: FloatArray) -> FloatArray:

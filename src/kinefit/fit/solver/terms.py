@@ -1,11 +1,12 @@
 """What a fit minimises: terms with a residual and its derivative.
 
-A term is one of four kinds, by what it depends on:
+A term is one of five kinds, by what it depends on:
 
-    PointTerm         keypoints of the chain, one per residual    derivative by the keypoint
-    PoseTerm          local rotations of one pose                 derivative by their increments
-    ShapeTerm         shape                                       derivative by it
-    ConstantVelocity  three poses in a row                        derivative by their increments
+    PointTerm           keypoints of the chain, one per residual   derivative by the keypoint
+    PoseTerm            local rotations of one pose                derivative by their increments
+    ShapeTerm           shape                                      derivative by it
+    ConstantVelocity    three poses in a row                       derivative by their increments
+    VertexAcceleration  points of the skin in three poses          the chain's, of each pose
 
 Residuals have the shape (T, M, d): M residuals of d components per pose. A robust kernel sees
 the squared length over the last axis. Missing data has weight zero and residual zero.
@@ -13,12 +14,13 @@ the squared length over the last axis. Missing data has weight zero and residual
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from kinefit.body.model import BodyModel
+from kinefit.fit.solver.chain import Chain, Posed
 from kinefit.fit.solver.state import State
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.lie import log_jacobian
@@ -92,6 +94,7 @@ class Objective:
     times: tuple[ConstantVelocity, ...] = ()
     offset_spread: float | None = None
     shared_weight: float = 1.0
+    vertices: tuple[VertexAcceleration, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,6 +361,66 @@ class ConstantVelocity:
 
     def _factor(self) -> FloatArray:
         """(T - 2, 1 + F)."""
+        return np.asarray(_per_change(self.time, self.joined)[:, None] / self.sigma)
+
+
+def _per_change(time: FloatArray, joined: FloatArray) -> FloatArray:
+    """(T - 2,) from changes of velocity to accelerations, 1 / s; 0 across a cut."""
+    step = np.diff(time)
+    return np.asarray(2 * joined[:-1] * joined[1:] / (step[:-1] + step[1:]))
+
+
+_SURFACE = 40  # vertices that stand for all
+
+
+@dataclass(frozen=True, eq=False)
+class VertexAcceleration:
+    """Accelerations of the skin: of vertices spread evenly over it, over their deviation.
+
+    A script for SMPL bodies (docs/body.md) sums the distance that each vertex goes from frame to
+    frame, and so holds back whoever walks; here steady motion costs nothing. In joints' angles
+    this is a joint's acceleration times its lever together with its ancestors': a wrist that makes
+    up for a shaking elbow halves the cost, where `ConstantVelocity` counts both.
+
+    chain: carries the vertices, by the joints that vary. time: (T,) seconds. sigma: m/s^2.
+    joined: (T - 1,) 1 where two neighbours belong together, 0 across a cut.
+    """
+
+    chain: Chain
+    time: FloatArray
+    sigma: float
+    joined: FloatArray
+    reach: int = 2
+
+    @classmethod
+    def chain_of(cls, chain: Chain) -> Chain:
+        """The same joints with the vertices as points: each the farthest from those before it."""
+        rest = chain.body.rest_vertices(chain.shape.neutral)
+        chosen = [int(rest[:, 1].argmax())]
+        distance = so3.norm(rest - rest[chosen[0]])
+        while len(chosen) < min(_SURFACE, len(rest)):
+            chosen.append(int(distance.argmax()))
+            distance = np.minimum(distance, so3.norm(rest - rest[chosen[-1]]))
+        sources = {f"vertex {v}": (np.array([v]), np.ones(1)) for v in chosen}
+        body = replace(chain.body, regressors={**chain.body.regressors, **sources})
+        return Chain.of(body, chain.joint_names, {name: {name: 1.0} for name in sources})
+
+    def residual(self, state: State) -> FloatArray:
+        """(T - 2, M, 3)."""
+        x = self._posed(state).points
+        c = self.coefficients[..., None, None]
+        return np.asarray(c[:, 0] * x[:-2] + c[:, 1] * x[1:-1] + c[:, 2] * x[2:])
+
+    def point_jacobian(self, state: State) -> FloatArray:
+        """(T, M, 3, 3 + 3F) metres by the increments of each pose; see `coefficients`."""
+        return self._posed(state).jacobian
+
+    @property
+    def coefficients(self) -> FloatArray:
+        """(T - 2, 3) of the places in three poses in a row, per metre: the second difference."""
         step = np.diff(self.time)
-        joined = self.joined[:-1] * self.joined[1:]
-        return np.asarray(2 * (joined / (step[:-1] + step[1:]))[:, None] / self.sigma)
+        by = np.stack([1 / step[:-1], -1 / step[:-1] - 1 / step[1:], 1 / step[1:]], axis=-1)
+        return np.asarray(by * _per_change(self.time, self.joined)[:, None] / self.sigma)
+
+    def _posed(self, state: State) -> Posed:
+        return replace(state, offset=np.zeros((len(self.chain.point_names), 3))).posed(self.chain)

@@ -34,7 +34,7 @@ def angles(context: Context) -> None:
     except MissingMarkers:  # hips or legs out of the picture: the rest is worth having
         return
     spread = load_arrays(context.read_internal("angle_spread.npz"))
-    angles = with_deviations(angles, spread, len(context.job.inputs), context.config.depth_from)
+    angles = with_deviations(angles, spread, len(context.job.inputs), context.config.error_source)
     if context.config.joint_refinement or context.config.main_refiner:
         angles = _refined(context, angles)
     save_angles(context.internal("angles.npz"), angles)

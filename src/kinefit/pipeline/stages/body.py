@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from kinefit.body.anatomy import violations
 from kinefit.body.load import load_body
 from kinefit.body.model import BodyModel
 from kinefit.fit.fit_report import clip_report
+from kinefit.fit.priors.capsules import SOFT_M
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
@@ -18,6 +20,7 @@ from kinefit.io.calibration import write_calibration
 from kinefit.io.observations import load_observations
 from kinefit.io.trc import write_trc
 from kinefit.pipeline.artifacts import save_arrays, save_markers
+from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
 from kinefit.types import BodyMotion, BoolArray, FloatArray, Markers, Observations, all_finite
 
@@ -27,11 +30,33 @@ def fit(context: Context) -> None:
     config = context.config
     observations = load_observations(context.read_internal("observations.npz"))
     body = load_body(config.body, config.gender, child=config.child)
-    found = fit_clip(body, observations, ClipOptions(head=config.head, hold_feet=config.hold_feet))
+    found = fit_clip(body, observations, clip_options(config))
     save_markers(context.internal("keypoints.npz"), keypoints_of(found, observations))
     save_arrays(context.internal("draws.npz"), {"draws": found.draws_m.astype(np.float32)})
     write_calibration(context.internal("fitted_cameras.toml"), found.rig, layout="caliscope")
     write_fit(context.new("_body"), body, found)
+
+
+def clip_options(config: RunConfig) -> ClipOptions:
+    """What the user chose of how a clip is fitted."""
+    usual = ClipOptions()
+    kind: Literal["mixture", "variational"] | None = None
+    if config.pose_prior != "auto" and config.pose_prior != "none":
+        kind = config.pose_prior
+    return replace(
+        usual,
+        head=config.head,
+        hold_feet=config.hold_feet,
+        face_weight=config.face_weight,
+        loss=config.loss,
+        outlier_sd=config.outlier_sd,
+        vertex_acceleration_m_s2=config.vertex_acceleration,
+        joint_limits=config.joint_limits,
+        pose_regularization_rad=config.pose_regularization_rad,
+        pose_prior=0.0 if config.pose_prior == "none" else usual.pose_prior,
+        pose_prior_kind=kind,
+        interpenetration_m=SOFT_M if config.interpenetration else 0.0,
+    )
 
 
 def write_fit(stem: Path, body: BodyModel, found: ClipFit) -> None:

@@ -43,7 +43,7 @@ def markers(context: Context) -> None:
     save_arrays(context.internal("angle_spread.npz"), spread)
     if final.sd is not None:
         save_arrays(context.internal("marker_spread.npz"), {"spread": final.sd})
-    setup = setup_of(len(context.job.inputs), context.config.depth_from)
+    setup = setup_of(len(context.job.inputs), context.config.error_source)
     initial, final = (replace(m, sd=marker_deviations(m, setup)) for m in (initial, final))
     if config.force_complete:
         final = force_complete(final)
