@@ -23,8 +23,8 @@ from kinefit.types.finding import Level as Level
 from kinefit.types.keypoints import Keypoints2D as Keypoints2D
 from kinefit.types.keypoints import Keypoints3D as Keypoints3D
 from kinefit.types.keypoints import PoseTrack as PoseTrack
-from kinefit.types.masks import PersonMasks as PersonMasks
 from kinefit.types.markers import Markers as Markers
+from kinefit.types.masks import PersonMasks as PersonMasks
 from kinefit.types.observations import Observations as Observations
 from kinefit.types.subject import Subject as Subject
 from kinefit.types.timeline import Timeline as Timeline

@@ -19,6 +19,7 @@ from kinefit.detect.blazepose import LiteRTNetwork, region, sample_window
 from kinefit.detect.embedded import mask_network
 from kinefit.detect.masks.frame_mask import (
     DAMAGED,
+    NOT_FOUND,
     SIDE,
     FrameMask,
     Grey,
@@ -33,8 +34,6 @@ from kinefit.detect.protocol import Progress
 from kinefit.io.text import read_bytes
 from kinefit.io.video import Clip, Picture, VideoFrame
 from kinefit.types import FloatArray, InputError, IntArray, Keypoints2D, PersonMasks
-
-NOT_FOUND = "the person was not found in this frame"
 
 _MAX_MODEL_BYTES = 2**27
 # (height, width) of the picture that MediaPipe's two selfie segmenters take and of their mask.
@@ -141,9 +140,7 @@ def segment(
             yield _masked(one, place_of.get(one.index), segmenter)
 
 
-def _chosen(
-    clip: Clip, frames: Sequence[int] | IntArray
-) -> Generator[VideoFrame, None, None]:
+def _chosen(clip: Clip, frames: Sequence[int] | IntArray) -> Generator[VideoFrame, None, None]:
     timeline = clip.timeline()
     wanted = np.asarray(frames, np.int64)
     if unknown := set(wanted.tolist()) - set(timeline.frame.tolist()):
@@ -168,4 +165,3 @@ def _masked(one: VideoFrame, place: FloatArray | None, segmenter: Segmenter) -> 
 
 def _as_grey(mask: NDArray[np.float32]) -> Grey:
     return np.asarray(np.round(255 * np.clip(np.nan_to_num(mask), 0, 1)).astype(np.uint8))
-

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kinefit.detect.masks.frame_mask import FrameMask
 
 # A neighbour counts as much as the frame itself where its picture, carried over, is the same, and
-# e times less at this difference (grey levels): .5 or 2 for its weight, or 15 levels, are no better.
+# e times less at this difference (grey levels): half or twice the weight, or 15, are no better.
 _SAME_LEVELS = 8.0
 
 
@@ -41,7 +41,9 @@ def _mean(now: FrameMask, beside: list[FrameMask]) -> FrameMask:
     total, weight = now.grey.astype(np.float32), np.ones(now.grey.shape, np.float32)
     for one in beside:
         at = _pixels(len(now.grey)) + _flow().calc(now.picture, one.picture, None)
-        picture = cv2.remap(one.picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        picture = cv2.remap(
+            one.picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         off = cv2.absdiff(picture, now.picture).astype(np.float32) / np.float32(_SAME_LEVELS)
         share = np.exp(-off * off)
         total += share * cv2.remap(one.grey, at, None, cv2.INTER_LINEAR)

@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.detect.masks.frame_mask import WHITE, FrameMask, inside_picture
+from kinefit.detect.masks.frame_mask import SURE, WHITE, FrameMask, inside_picture
 from kinefit.skeletons.limbs import limbs, limbs_among
 from kinefit.types import BoolArray, FloatArray, Keypoints2D
 
 _LOOK = 64  # pixels of the side at which masks are looked at: of an adult, about 4 cm each
-_SURE = 0.5  # of a keypoint; what is hidden or guessed says nothing about a mask
 _NEAR = 2.0  # of these pixels: how far outside of its mask a keypoint may be
 _FAR = 8.0  # the same: how far from the body hair, clothes and what is held may reach
 _AROUND = 15  # the area is compared with its median over so many frames before and after
@@ -145,7 +144,7 @@ class Judge:
         if self._points is None or row is None:
             return np.nan, np.nan
         xy, score = self._points.xy[row], self._points.score[row]
-        sure = (np.nan_to_num(score) >= _SURE) & np.isfinite(xy).all(axis=1)
+        sure = (np.nan_to_num(score) >= SURE) & np.isfinite(xy).all(axis=1)
         width, height = self.size
         sure &= (xy >= 0).all(axis=1) & (xy[:, 0] < width) & (xy[:, 1] < height)
         if not sure.any():
