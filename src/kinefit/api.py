@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
@@ -14,13 +15,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
 from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
-from kinefit.pipeline.plan import MARKERS_AND_ANGLES, stages_of
+from kinefit.pipeline.plan import MARKERS_AND_ANGLES, WITHOUT_BODY, stages_of
 from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
 from kinefit.pipeline.store import open_folder
+from kinefit.quality.verdict import frames_words
 from kinefit.types import Finding, InputError, Markers, Subject
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ __all__ = [
     "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
     "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
-    "process", "refine_file", "view",
+    "person_masks", "process", "refine_file", "view",
 ]  # fmt: skip
 
 # Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
@@ -147,6 +151,54 @@ def fit(
     return _done(job, out, without=MARKERS_AND_ANGLES, overwrite=overwrite)
 
 
+@dataclass(frozen=True)
+class MaskResult:
+    """files: what was written. cameras: name -> what its `_masks.json` says."""
+
+    files: tuple[Path, ...]
+    cameras: dict[str, dict[str, Any]]
+
+    def doubts(self, camera: str) -> list[str]:
+        """Each reason for which masks of a camera are doubtful, and in which frames."""
+        frames: dict[str, list[int]] = {}
+        for one in self.cameras[camera]["doubtful"]:
+            frames.setdefault(one["reason"], []).append(one["frame"])
+        return [f"{reason} ({frames_words(_runs(found))})" for reason, found in frames.items()]
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of whole numbers, which increase."""
+    ends = np.flatnonzero(np.diff(numbers) > 1)
+    runs = np.split(np.asarray(numbers), ends + 1)
+    return [(int(run[0]), int(run[-1])) for run in runs]
+
+
+def person_masks(
+    videos: Path | Sequence[Path],
+    out: Path,
+    config: RunConfig,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+    cancel: CancelToken | None = None,
+) -> MaskResult:
+    """The plan up to the masks of one person, in every camera; no height is needed.
+
+    `config.masks` or `config.segmenter` say where they come from; else from the detector's own
+    network. Otherwise as `process`; `kinefit.io.masks.read_masks` reads the result.
+    """
+    _one_person(config)
+    chosen = config.model_copy(update={"save_mask": True})
+    job = _job(videos, chosen, progress, cancel, body=False)
+    if job.kind == "bundle":
+        raise InputError(job.source, "it is no video", "give the video, or those of all cameras")
+    folder = run_plan(job, out, until="masks", without=WITHOUT_BODY, overwrite=overwrite)
+    ends = ("_masks.npz", "_masks.json", "_mask.mp4")
+    files = tuple(folder.file(f"{camera}{end}") for camera in job.inputs for end in ends)
+    told = {c: json.loads(folder.file(f"{c}_masks.json").read_text("utf-8")) for c in job.inputs}
+    return MaskResult(files, told)
+
+
 def _one_person(config: RunConfig) -> None:
     if config.people == "all":
         raise InputError("people", "this gives one result", "call kinefit.api.everybody")
@@ -197,6 +249,8 @@ def _job(
     config: RunConfig,
     progress: Progress,
     cancel: CancelToken | None,
+    *,
+    body: bool = True,
 ) -> Job:
     """What the plan is run for; InputError for input that it would refuse later."""
     files = [sources] if isinstance(sources, Path) else list(sources)
@@ -207,7 +261,7 @@ def _job(
         job = Job("bundle", first.stem, {"bundle": first}, *how)
     else:
         job = Job("video", first.stem, {first.stem: first}, *how)
-    check_job(job)
+    check_job(job, body=body)
     return job
 
 

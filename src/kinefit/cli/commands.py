@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from kinefit import __version__
@@ -121,6 +122,39 @@ def _process(
             results = [process(videos, folder, settings, progress=progress, **how)]
     for result in results:
         show_result(result)
+
+
+@app.command()
+@with_options(RunConfig)
+def masks(
+    videos: Annotated[
+        list[Path], typer.Argument(help="The video, or those of several cameras (--calibration).")
+    ],
+    out_folder: OutFolder = None,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """Masks of one person in every frame of a video, and how far each can be trusted.
+
+    The plan of `kinefit run` up to the masks, in the same folder, without a body: no --height is
+    needed, and what either found in the video is used by the other. Masks come from the detector's
+    own network, from --segmenter FILE, or from --masks FILE|FOLDER.
+    """
+    from kinefit.api import person_masks
+
+    name = "multiview" if len(videos) > 1 else videos[0].stem
+    folder = out_folder or Path("kinefit_output") / name
+    with stage_progress() as progress:
+        result = person_masks(videos, folder, run_config(options), overwrite=overwrite,
+                              progress=progress)  # fmt: skip
+    table = Table("camera", "frames", "usable", "mean confidence", "doubtful")
+    for camera, found in result.cameras.items():
+        numbers = found["frames"], found["usable"], found["mean_confidence"]
+        table.add_row(escape(camera), *map(str, numbers), str(len(found["doubtful"])))
+    out.print(table)
+    for camera in result.cameras:
+        show_warnings(f"{camera}: {text}" for text in result.doubts(camera))
+    show_files(result.files)
 
 
 @app.command()

@@ -120,7 +120,7 @@ def read_model(path: Path) -> bytes:
     return content
 
 
-class _Network:
+class LiteRTNetwork:
     """A LiteRT interpreter on one thread: its results do not depend on how many there are."""
 
     def __init__(self, content: bytes) -> None:
@@ -154,7 +154,7 @@ class PersonNetwork:
     """
 
     def __init__(self) -> None:
-        self._net = _Network(weights("pose_detection"))
+        self._net = LiteRTNetwork(weights("pose_detection"))
 
     def __call__(
         self, rgb: Picture, square: FloatArray | None = None
@@ -168,7 +168,7 @@ class PersonNetwork:
             side = max(width, height)
             square = np.array([(width - side) / 2, (height - side) / 2, side])
         scale = float(square[2]) / _FIND
-        window = _drawn(rgb, np.array([[scale, 0, square[0]], [0, scale, square[1]]]), _FIND,
+        window = sample_window(rgb, np.array([[scale, 0, square[0]], [0, scale, square[1]]]), _FIND,
                         cv2.BORDER_CONSTANT)  # fmt: skip
         raw, logit = self._net.run(window / np.float32(127.5) - 1, (2254, 12), (2254, 1))
         score = _sigmoid(logit[:, 0])
@@ -189,7 +189,7 @@ class LandmarkNetwork:
 
     def __init__(self, content: bytes | None = None, masks: bool = False) -> None:
         own = weights("pose_landmark_full") if content is None else content
-        self._net = _Network(own if masks else without_output(own, (1, *_MASK)))
+        self._net = LiteRTNetwork(own if masks else without_output(own, (1, *_MASK)))
         self._said = (*_SAID, _MASK) if masks else _SAID
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
@@ -201,7 +201,7 @@ class LandmarkNetwork:
         into = region(place)
         if mirrored:
             into = into @ np.array([[-1.0, 0, _LOOK], [0, 1, 0], [0, 0, 1]])
-        picture = _drawn(rgb, into, _LOOK, cv2.BORDER_REPLICATE) / np.float32(255)
+        picture = sample_window(rgb, into, _LOOK, cv2.BORDER_REPLICATE) / np.float32(255)
         marks, sure, heat, body, *masks = self._net.run(picture, *self._said)
         marks, body = np.float64(marks).reshape(39, 5), np.float64(body).reshape(39, 3)
         xy = _refined(marks[:, :2] / _LOOK, heat) * _LOOK @ into[:, :2].T + into[:, 2]
@@ -238,7 +238,7 @@ def region(place: FloatArray) -> FloatArray:
     return np.column_stack([turn, place[:2] - turn.sum(axis=1) * (_LOOK / 2)])
 
 
-def _drawn(rgb: Picture, into: FloatArray, side: int, border: int) -> NDArray[np.float32]:
+def sample_window(rgb: Picture, into: FloatArray, side: int, border: int) -> NDArray[np.float32]:
     """(side, side, 3) 0..255: the picture at `into` @ (u, v, 1) for each pixel (u, v)."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     out = cv2.warpAffine(rgb, into, (side, side), flags=flags, borderMode=border)

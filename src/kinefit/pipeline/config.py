@@ -23,7 +23,13 @@ from kinefit.types import InputError, Subject
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 POF_MODEL = "ensemble"
-FILES = ("keypoints", "detector_model", "calibration")  # options that name a file or folder
+FILES = (
+    "keypoints",
+    "detector_model",
+    "calibration",
+    "masks",
+    "segmenter",
+)  # options that name a file or folder
 Detector = Literal["blazepose", "mediapipe", "rtmlib", "openpose", "mmpose", "alphapose", "coco"]
 
 
@@ -272,7 +278,14 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
     save_mask: bool = False
-    """Also write the person mask as a video."""
+    """Also write the person's masks, as a video and as arrays."""
+    masks: Path | None = None
+    """Your own masks of the video instead: a folder of PNG files, a video, or COCO's run lengths
+    (.json); of several cameras a folder with these, named as the cameras."""
+    segmenter: Path | None = None
+    """MediaPipe's selfie segmenter (.tflite) for the masks, not the detector's own network."""
+    smooth_mask: bool = True
+    """Smooth masks of networks over time, by optical flow."""
     overlay: bool = True
     """Write the video with the skeleton drawn on it."""
 
@@ -354,9 +367,10 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         who += ["people all"] if self.people == "all" else []
         if who and self.detector == "mediapipe":
             raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
-        for name in ("quality", "save_mask"):
-            if self.detector != "blazepose" and getattr(self, name) not in (False, "normal"):
-                raise ValueError(f"{name} is of the detector blazepose")
+        if self.detector != "blazepose" and self.quality != "normal":
+            raise ValueError("quality is of the detector blazepose")
+        if self.masks is not None and self.segmenter is not None:
+            raise ValueError("give masks or segmenter, not both")
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"end ({self.end:g} s) is not after start ({self.start:g} s)")
         if self.slowmo is not None and self.fps_real is not None:
@@ -410,6 +424,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
                 raise InputError("--offsets", reason, "give e.g. cam2=0.033")
             found[name] = value
         return found
+
+    @property
+    def wants_masks(self) -> bool:
+        """Whether masks of the person are written."""
+        return self.save_mask or self.masks is not None or self.segmenter is not None
 
     @property
     def stature_m(self) -> float:

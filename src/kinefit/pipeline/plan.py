@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 from kinefit.pipeline.config import FIT_TERMS, ViewOptions
 from kinefit.pipeline.context import CLIP_OPTIONS, Context, Job
-from kinefit.pipeline.stages import angles, body, detect, export, markers, observe, report, scene
+from kinefit.pipeline.stages import (
+    angles,
+    body,
+    detect,
+    export,
+    markers,
+    masks,
+    observe,
+    report,
+    scene,
+)
 from kinefit.types import InputError
 
 Work = Callable[[Context], None]
@@ -78,8 +88,14 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: job.kind == "bundle",
     ),
     Stage(
-        "masks", detect.masks, ("observe",), (*CLIP_OPTIONS, "detector_model"), "person masks",
-        when=lambda job: _filmed(job) and job.config.save_mask, per_camera=True,
+        "person", observe.person, ("detect",), tuple(dict.fromkeys((*_WHO, *_RIG))), "",
+        when=lambda job: _filmed(job) and job.config.wants_masks,
+    ),
+    Stage(
+        "masks", masks.masks, ("person",),
+        (*CLIP_OPTIONS, "detector", "detector_model", "masks", "segmenter", "smooth_mask"),
+        "person masks and what each is worth",
+        when=lambda job: _filmed(job) and job.config.wants_masks, per_camera=True,
     ),
     Stage(
         "fit", body.fit, ("observe",), (*_BODY, *_FIT),
@@ -131,6 +147,7 @@ PLAN: tuple[Stage, ...] = (
 )  # fmt: skip
 
 MARKERS_AND_ANGLES = ("markers", "angles", "figures")
+WITHOUT_BODY = ("depth", "observe")  # what comes before the masks and is not needed for them
 
 
 def stages_of(job: Job, *, until: str | None = None, without: Sequence[str] = ()) -> list[Stage]:

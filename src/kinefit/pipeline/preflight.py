@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
+from kinefit.detect.masks.network import SelfieSegmenter
 from kinefit.io.video import VideoInfo
 from kinefit.pipeline.config import FIT_TERMS, RunConfig, ViewOptions, presets
 from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
+from kinefit.pipeline.stages.masks import files_of_camera
 from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
 
@@ -16,8 +18,11 @@ _OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export
                *FIT_TERMS}  # fmt: skip
 
 
-def check_job(job: Job) -> None:
-    """Raise what a stage would; InputError and its kin."""
+def check_job(job: Job, *, body: bool = True) -> None:
+    """Raise what a stage would; InputError and its kin.
+
+    body: whether one is fitted, for which the person's height must be known.
+    """
     if job.config.body != "anny":
         load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
@@ -32,7 +37,8 @@ def check_job(job: Job) -> None:
             hint = "give a video of a second or more, and with --start, --end and --every as much"
             raise InputError(info.path, "one frame is not a motion", hint)
     check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
-    _ = job.config.subject
+    if body:
+        _ = job.config.subject
     if job.kind == "rig":
         _check_rig(job)
     else:
@@ -41,6 +47,10 @@ def check_job(job: Job) -> None:
         pointer.camera_of(list(job.inputs))
     for camera in job.inputs:
         detector_of(camera, job.config, several=job.kind == "rig")
+        if job.config.masks is not None:
+            files_of_camera(job.config.masks, camera)
+    if job.config.segmenter is not None:
+        SelfieSegmenter(job.config.segmenter)
 
 
 def check_views(options: ViewOptions, cameras: int) -> None:

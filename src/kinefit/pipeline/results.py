@@ -34,7 +34,9 @@ _ABOUT = {
     "_raw_landmarks.csv": "what the detector saw: pixels, visibility, its own 3D",
     "_triangulated.npz": "every point with its evidence: views used, errors, covariance",
     "_cameras.toml": "the cameras, in the world of the triangulated points",
-    "_mask.mp4": "the person mask",
+    "_mask.mp4": "the person's masks as a video",
+    "_masks.npz": "the person's masks, frame by frame",
+    "_masks.json": "which masks can be trusted, and why others cannot",
     "run.json": "provenance: hashes, versions, options, seconds and files of every stage",
 }
 _FOLDERS = {

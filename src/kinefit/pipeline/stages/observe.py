@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from kinefit.detect.depth import nearest_people, with_depth
 from kinefit.detect.edges import straight_edges
+from kinefit.detect.masks.frame_mask import places_of
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
@@ -80,6 +82,21 @@ _TILT_UNKNOWN = Finding(
     meaning="The angles of pelvis and trunk in the room may be 30 degrees off.",
     action="Give --tilt and --roll.",
 )
+
+
+def person(context: Context) -> None:
+    """Who is meant, and where they are: for the masks, which need no more than that."""
+    name = context.job.stem
+    if context.job.kind == "rig":
+        recorded = _in_rig(context)[0]
+    else:
+        view = view_of(context, name, f"people_{name}.npz")
+        recorded = find_in_view(name, view, context.config.person, context.config.pointer)
+    for camera, track in recorded.tracks().items():
+        save_track(context.internal(f"who_{camera}.npz"), track)
+        place = recorded.views[camera].places(recorded.chosen.places[camera])
+        known = places_of(track.image) if place is None else place
+        save_arrays(context.internal(f"where_{camera}.npz"), {"place": known})
 
 
 def one_camera(context: Context) -> None:
@@ -181,7 +198,6 @@ def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[st
         max_unseen_s=config.max_unseen,
         keep_axes=config.lab_frame,
         up_known=calibration.up is not None,
-        stature_m=config.stature_m,
     )
     views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
     # Clocks first by who is the subject of each view: identity needs to know what is simultaneous.
@@ -194,6 +210,7 @@ def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[st
 def rig(context: Context) -> None:
     """One clock, one person, sides put right, points in space, a motion with constant bones."""
     recorded, calibration, cameras, doubts, options = _in_rig(context)
+    options = replace(options, stature_m=context.config.stature_m)
     tracks = _record(context, recorded)
     seen = observe_rig({name: track.image for name, track in tracks.items()}, cameras, options)
     save_bundle(context.new("_triangulated.npz"), seen.points, seen.rig)
