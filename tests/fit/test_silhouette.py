@@ -14,7 +14,13 @@ from kinefit.body.clothes import REGIONS, with_clothes
 from kinefit.body.girths import girths
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
-from kinefit.fit.recipes.silhouette import Outlines, SilhouetteOptions, Skin, signed_distance
+from kinefit.fit.recipes.silhouette import (
+    MaskedView,
+    Outlines,
+    SilhouetteOptions,
+    Skin,
+    signed_distance,
+)
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, project_rig, to_camera
 from kinefit.render.mesh import rasterise
@@ -49,7 +55,7 @@ class Dressed:
 
     @property
     def outlines(self) -> Outlines:
-        return Outlines.of(np.arange(FRAMES), self.data.rig, self.masks)
+        return outlines_of(self.data, self.masks)
 
     def fit(self, outlines: Outlines | None, options: ClipOptions | None = None) -> ClipFit:
         return fit_clip(self.body, self.data, options, outlines)
@@ -123,6 +129,11 @@ def _drawn(camera: Camera, body: BodyModel, mesh: FloatArray) -> BoolArray:
     return out
 
 
+def outlines_of(data: Observations, masks: tuple[PersonMasks, ...]) -> Outlines:
+    row = np.arange(FRAMES)
+    return Outlines.of(row, data.rig, [MaskedView(m, row) for m in masks])
+
+
 def test_masks_give_the_girths_that_keypoints_do_not() -> None:
     clip = made()
     without, with_masks = clip.off_cm(clip.fit(None)), clip.off_cm(clip.fit(clip.outlines))
@@ -149,7 +160,7 @@ def test_a_lens_changes_nothing() -> None:
 def test_masks_that_are_not_to_be_used_change_nothing() -> None:
     clip = made()
     sure = tuple(replace(m, confidence=np.zeros(FRAMES)) for m in clip.masks)
-    outlines = Outlines.of(np.arange(FRAMES), clip.data.rig, sure)
+    outlines = outlines_of(clip.data, sure)
     assert np.array_equal(clip.fit(outlines).motion.shape, clip.fit(None).motion.shape)
 
 
@@ -157,7 +168,7 @@ def test_masks_that_are_not_to_be_used_change_nothing() -> None:
 def test_empty_and_full_masks_change_nothing(level: int) -> None:
     clip = made()
     flat = tuple(replace(m, grey=np.full_like(m.grey, level)) for m in clip.masks)
-    found = clip.fit(Outlines.of(np.arange(FRAMES), clip.data.rig, flat))
+    found = clip.fit(outlines_of(clip.data, flat))
     # No edge is within reach: what is left is one more solve of the same objective.
     assert abs(clip.off_cm(found)["waist"] - clip.off_cm(clip.fit(None))["waist"]) < 0.5
 

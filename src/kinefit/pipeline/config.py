@@ -218,6 +218,8 @@ class FitOptions(MotionChoice, FitTerms):
     """Use the landmarks of the face (hair deceives them)."""
     hold_feet: bool = True
     """Hold heels and toes that stand on the floor."""
+    silhouettes: bool = False
+    """Girths from masks of the person: chest, waist, hip and thigh, which landmarks do not show."""
 
 
 class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):

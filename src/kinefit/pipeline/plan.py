@@ -19,6 +19,7 @@ from kinefit.pipeline.stages import (
     markers,
     masks,
     observe,
+    outlines,
     report,
     scene,
 )
@@ -98,7 +99,12 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: _filmed(job) and job.config.wants_masks, per_camera=True,
     ),
     Stage(
-        "fit", body.fit, ("observe",), (*_BODY, *_FIT),
+        "outlines", outlines.outlines, ("observe", "masks"),
+        (*CLIP_OPTIONS, "detector", "detector_model"), "",
+        when=lambda job: _filmed(job) and job.config.silhouettes, per_camera=True,
+    ),
+    Stage(
+        "fit", body.fit, ("observe", "outlines"), (*_BODY, *_FIT),
         "the body's motion, its keypoints, how well it fits",
     ),
     Stage(

@@ -30,7 +30,15 @@ from kinefit.fit.solver.terms import Objective
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, undistort
 from kinefit.geometry.robust import Cauchy
-from kinefit.types import BoolArray, Camera, CameraRig, FloatArray, IntArray, PersonMasks
+from kinefit.types import (
+    BoolArray,
+    Camera,
+    CameraRig,
+    FloatArray,
+    IntArray,
+    Observations,
+    PersonMasks,
+)
 
 _LEFT_OUT = ("Neck", "LWrist", "RWrist", "LAnkle", "RAnkle")  # and what is beyond
 _NEAR = 0.1  # metres: no camera films a person from nearer
@@ -50,10 +58,23 @@ class SilhouetteOptions:
     outside_m: float = 0.01
     inside_m: float = 0.03
     reach_m: float = 0.08
-    each_counts: float = 12.0
+    each_counts: float = 60.0
     outlier_sd: float = 3.0
     rounds: int = 3
-    skip: int = 3
+    skip: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedView:
+    """One camera's masks in the frames of `Outlines`.
+
+    index: (N,) which mask is that of each frame; -1 where there is none. ignored: (M, S, S) True
+    where an edge of each of the M masks says nothing of the body: heads.
+    """
+
+    masks: PersonMasks
+    index: IntArray
+    ignored: BoolArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +93,9 @@ class Outlines:
     ignored: BoolArray
 
     @classmethod
-    def of(
-        cls,
-        row: IntArray,
-        rig: CameraRig,
-        masks: Sequence[PersonMasks],
-        ignored: Sequence[BoolArray | None] | None = None,
-    ) -> Outlines:
-        """One `PersonMasks` of N frames per camera, and of each (N, S, S) what to ignore there."""
-        hidden = ignored or [None] * len(masks)
-        parts = [_one_camera(*one) for one in zip(rig, masks, hidden, strict=True)]
+    def of(cls, row: IntArray, rig: CameraRig, views: Sequence[MaskedView]) -> Outlines:
+        """One `MaskedView` of N frames per camera."""
+        parts = [_one_camera(camera, view) for camera, view in zip(rig, views, strict=True)]
         distance, to_mask, weight, off = (np.stack(p, axis=1) for p in zip(*parts, strict=True))
         return cls(row, distance, to_mask, weight, off)
 
@@ -91,17 +105,19 @@ class Outlines:
 
 
 def _one_camera(
-    camera: Camera, masks: PersonMasks, ignored: BoolArray | None
+    camera: Camera, view: MaskedView
 ) -> tuple[NDArray[np.float32], FloatArray, FloatArray, BoolArray]:
     """Distances (N, S, S), `to_mask` (N, 2, 3), weights (N,) and what to ignore (N, S, S)."""
-    n, side = len(masks), masks.grey.shape[-1]
-    distance = np.zeros((n, side, side), np.float32)
-    to_mask, off = np.zeros((n, 2, 3)), np.ones((n, side, side), bool)
-    for k in np.flatnonzero(masks.usable):
-        into, grey = masks.into[k], masks.grey[k]
-        hidden = (
-            np.zeros((side, side), np.uint8) if ignored is None else ignored[k].astype(np.uint8)
-        )
+    masks, n, side = view.masks, len(view.index), view.masks.grey.shape[-1]
+    weight = (
+        np.where(view.index >= 0, masks.confidence[view.index], 0.0) if len(masks) else np.zeros(n)
+    )
+    distance, off = np.zeros((n, side, side), np.float32), np.ones((n, side, side), bool)
+    to_mask = np.zeros((n, 2, 3))
+    for k in np.flatnonzero(weight > 0):
+        m = view.index[k]
+        into, grey = masks.into[m], masks.grey[m]
+        hidden = np.zeros_like(grey) if view.ignored is None else np.uint8(view.ignored[m])
         to_plane = _to_plane(camera, into, side)
         pixels = _grid(side) @ into[:, :2].T + into[:, 2]
         if camera.distortion.any():
@@ -114,7 +130,7 @@ def _one_camera(
         to_mask[k] = cv2.invertAffineTransform(to_plane)
         inside = (pixels >= _BORDER_PX) & (pixels <= np.array(masks.size) - 1 - _BORDER_PX)
         off[k] = (hidden > 0) | ~inside.all(axis=-1)
-    return distance, to_mask, masks.confidence, off
+    return distance, to_mask, weight, off
 
 
 def _grid(side: int) -> FloatArray:
@@ -218,19 +234,28 @@ class Skin:
         way = (outward[:, :2] - plane * outward[:, 2:]) @ to_mask[:, :2].T
         way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
         probe = uv[self.vertex] + _PROBE * way
-        return rim & ~_at(self._covered(uv, side), probe, True), uv[self.vertex]
+        return rim & ~_at(self._covered(uv, side), probe / 2 - 0.25, True), uv[self.vertex]
 
     def _covered(self, uv: FloatArray, side: int) -> BoolArray:
-        """(S, S) where the body is in a mask: vertices, middles of edges and of triangles, closed
-        (triangles are about as large as these pixels)."""
-        a, b, c = (uv[corner] for corner in self.body.faces.T)
-        spots = np.concatenate([uv, (a + b) / 2, (b + c) / 2, (c + a) / 2, (a + b + c) / 3])
-        at = np.round(spots).astype(np.int64)
-        at = at[((at >= 0) & (at < side)).all(axis=1)]
-        out = np.zeros((side, side), np.uint8)
+        """(S/2, S/2) where the body is in a mask: vertices and middles of triangles, closed (a
+        triangle is about as large as one of these pixels)."""
+        middle = (
+            uv[self.body.faces[:, 0]] + uv[self.body.faces[:, 1]] + uv[self.body.faces[:, 2]]
+        ) / 3
+        at = np.concatenate([uv, middle]).astype(np.int64) // 2
+        half = side // 2
+        at = at[((at >= 0) & (at < half)).all(axis=1)]
+        out = np.zeros((half, half), np.uint8)
         out[at[:, 1], at[:, 0]] = 1
-        closed = cv2.morphologyEx(out, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-        return np.asarray(closed > 0)
+        return np.asarray(cv2.morphologyEx(out, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
+
+
+def outline_rows(data: Observations, most: int = 12) -> IntArray:
+    """(N,) the frames of which masks are asked: those with most keypoints, spread over the clip."""
+    seen = data.seen.any(axis=1).sum(axis=1)
+    good = np.flatnonzero(seen >= 0.8 * np.median(seen[seen > 0])) if seen.any() else np.arange(0)
+    picked = np.linspace(0, len(good) - 1, min(len(good), most))
+    return np.asarray(good[np.round(picked).astype(np.int64)])
 
 
 def _at(picture: BoolArray, uv: FloatArray, beyond: bool) -> BoolArray:

@@ -22,6 +22,7 @@ from kinefit.io.trc import write_trc
 from kinefit.pipeline.artifacts import save_arrays, save_markers
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
+from kinefit.pipeline.stages.outlines import read_outlines
 from kinefit.types import BodyMotion, BoolArray, FloatArray, Markers, Observations, all_finite
 
 
@@ -30,7 +31,8 @@ def fit(context: Context) -> None:
     config = context.config
     observations = load_observations(context.read_internal("observations.npz"))
     body = load_body(config.body, config.gender, child=config.child)
-    found = fit_clip(body, observations, clip_options(config))
+    outlines = read_outlines(context, observations)
+    found = fit_clip(body, observations, clip_options(config), outlines)
     save_markers(context.internal("keypoints.npz"), keypoints_of(found, observations))
     save_arrays(context.internal("draws.npz"), {"draws": found.draws_m.astype(np.float32)})
     write_calibration(context.internal("fitted_cameras.toml"), found.rig, layout="caliscope")
