@@ -387,6 +387,13 @@ def test_a_record_that_cannot_be_written_is_a_row(trials, program, tmp_path):
     assert "B/a,,failed" in (out / "trials.csv").read_text()
 
 
+def test_records_of_trials_are_no_folders_of_others(trials, program, tmp_path):
+    names = ("a", "a.json/b", "A.JSON/c")
+    found, out = trials(*names), tmp_path / "out"
+    assert run_batch(found, out, program=program).counts == {"good": 3}
+    assert states(found, out) == dict.fromkeys(names, "done")
+
+
 @pytest.mark.parametrize("name", ["x" * 251, "ä" * 125])
 def test_a_name_may_be_as_long_as_a_file_s(trials, program, tmp_path, name):
     found, out = trials(name), tmp_path / "out"

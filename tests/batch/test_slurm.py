@@ -12,7 +12,7 @@ import pytest
 from benchmarks import batch as benchmark
 from benchmarks.clusters import is_through, no_slurm, submitted, told, waited_for
 from benchmarks.clusters import slurm as one_node
-from kinefit.batch.run import run_batch
+from kinefit.batch.run import check_out, run_batch
 from kinefit.batch.slurm import MOST_TASKS, write_slurm
 from kinefit.types import InputError
 
@@ -89,6 +89,8 @@ def test_the_command_writes_itself_into_the_script(trials, tmp_path):
         '--shard "$SLURM_ARRAY_TASK_ID/2"'
     )
     assert f'#SBATCH --chdir="{tmp_path}"' in job.read_text()
+    with pytest.raises(InputError, match="holds the batch of"):  # before any task has begun
+        check_out(out, tmp_path / "other videos")
 
 
 def test_the_directives_come_first(tmp_path):
