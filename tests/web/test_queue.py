@@ -309,3 +309,18 @@ def test_a_form_says_what_is_wrong(client: Any, trial: Any, looks: list[str]) ->
     page = client.post(f"/trials/{trial.pk}", {}).content.decode()
     assert "need the calibration" in page
     assert trial.job is None
+
+
+def test_every_threshold_of_several_cameras_is_in_the_form(site: Any) -> None:
+    from dataclasses import fields
+
+    from kinefit.multiview.triangulation_options import TriangulationOptions
+    from kinefit.web.forms import OptionsForm
+
+    names = {field.name for field in fields(TriangulationOptions)} - {"score_min"}
+    defaults = {name: one.initial for name, one in OptionsForm().fields.items()}
+    assert names <= set(defaults)
+    assert defaults["visibility_min"] == 0.3  # which is score_min
+    form = OptionsForm({**defaults, "inlier_thresh": "12.5", "adaptive": ""})
+    assert form.is_valid(), form.errors
+    assert form.options == {"inlier_thresh": 12.5, "adaptive": False}
