@@ -19,7 +19,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from kinefit.api import demo_views
 
-
 # Folders whose files take longest: whole runs, clusters, browsers, training. Begun last (as pytest-
 # xdist would, which begins with the files of most tests), one would be waited for alone.
 LONG = ("batch", "web", "pipeline", "train", "benchmarks", "cli", "report")

@@ -25,6 +25,7 @@ from kinefit.pipeline.artifacts import load_arrays, load_markers, load_track
 from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
+from tests.report.scene_reader import read_scene
 
 # The quick network, but for the walk: what is tested here does not hang on it.
 OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True, "quality": "fast"}
@@ -236,6 +237,15 @@ def test_deviations_are_stated_where_they_were_seen_to_hold(finished):
     sd = angles.sd[:, angles.names.index("hip_r_abd")]
     assert np.isfinite(sd).all()
     assert (sd > 1).all()
+
+
+def test_the_viewer_turns_ellipsoids_as_the_draws_lie(finished):
+    skeleton, *_ = read_scene((finished / ".kinefit" / "scene.bin").read_bytes())["points"]
+    assert skeleton["label"] == "Skeleton"
+    draws = np.load(finished / ".kinefit" / "draws.npz")["draws"]
+    for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        wanted = np.corrcoef(draws[:, 20, 5, i], draws[:, 20, 5, j])[0, 1]
+        assert abs(skeleton["correlation"][20, 5, k] - wanted) < 1e-4  # 16 bits
 
 
 def test_stated_deviations_of_markers_are_calibrated(finished):

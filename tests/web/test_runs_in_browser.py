@@ -70,8 +70,8 @@ def test_a_worker_is_killed_and_the_run_goes_on(page: Any, running: Site, demo_c
         os.kill(worker, signal.SIGKILL)
     assert page.locator(".outcome").count() == 0
     with closing(sqlite3.connect(running.folder / "kinefit.sqlite3", timeout=20)) as database:
-        changed = database.execute("UPDATE web_job SET lease = ? WHERE state = 'running'", [LONG_AGO])
-        assert changed.rowcount == 1  # nobody has it, as fifteen seconds from now
+        expire = "UPDATE web_job SET lease = ? WHERE state = 'running'"
+        assert database.execute(expire, [LONG_AGO]).rowcount == 1  # as it is 15 s from now
         database.commit()
     page.wait_for_selector(".outcome", timeout=240_000)
     assert "Verdict" in page.inner_text(".outcome")

@@ -45,6 +45,14 @@ class Player {
       const stage = stages[Number((svg.closest("[data-stage]") || { dataset: { stage: 0 } }).dataset.stage)];
       return new Curve(svg, stage, (seconds) => { this.pause(); this.goTo(seconds); });
     });
+    for (const button of all(document, "button.frame")) { // in the words of the findings
+      button.disabled = false;
+      button.addEventListener("click", () => {
+        this.pause();
+        this.goToFrame(frameAt(this.longest.frame, Number(button.dataset.frame)));
+        root.scrollIntoView({ block: "nearest" });
+      });
+    }
     for (const { video } of stages) {
       if (!video) continue;
       video.controls = false;
