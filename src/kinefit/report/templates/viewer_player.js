@@ -110,9 +110,10 @@ class Player {
   layerChoices(box) {
     const layers = new Map(); // label -> [shown at first, what to do]
     const figures = this.stages.flatMap((stage) => stage.figures);
-    for (const label of new Set(figures.map((one) => one.label))) {
+    const bodies = [...new Set(figures.map((one) => one.label))]; // of several kinds the last, which was asked for
+    for (const label of bodies) {
       const set = (on) => figures.filter((one) => one.label === label).forEach((one) => { one.group.visible = on; });
-      layers.set(label, [true, set]);
+      layers.set(label, [label === bodies[bodies.length - 1], set]);
     }
     const sets = this.stages.flatMap((stage) => stage.points);
     for (const label of new Set(sets.map((one) => one.label))) {
