@@ -104,7 +104,7 @@ def _before(observed: Observations) -> Points:
 def _covariance(draws_file: Path) -> FloatArray:
     """(T, K, 3, 3) square metres, of the keypoints' draws, whose mean is 0."""
     draws = load_arrays(draws_file)["draws"]
-    return np.einsum("dtki,dtkj->tkij", draws, draws) / len(draws)
+    return np.asarray(np.einsum("dtki,dtkj->tkij", draws, draws) / len(draws), np.float64)
 
 
 def _spread(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
