@@ -63,7 +63,8 @@ def test_a_run_is_cancelled(page: Any, demo_clip: Path) -> None:
 def test_a_worker_is_killed_and_the_run_goes_on(page: Any, running: Site, demo_clip: Path) -> None:
     upload(page, demo_clip)
     start(page)
-    page.wait_for_selector("#stage:has-text('detect')", timeout=60_000)
+    at_work = page.locator("#stage", has_text=re.compile("detect|observe|fit|markers"))
+    at_work.wait_for(timeout=60_000)
     workers = running.workers()
     assert len(workers) == 2
     for worker in workers:
