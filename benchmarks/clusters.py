@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -135,15 +136,26 @@ class DaskCluster:
         while not (found := re.search(r"Scheduler at:\s+(tcp://\S+)", self._log.read_text())):
             time.sleep(0.05)
         self.address = found[1]
-        self.workers = [self.add(i) for i in range(2)]
+        self._number = count()
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.fill()
+
+    def fill(self) -> None:
+        """Start workers for those that have ended; wait until two are there."""
         from distributed import Client
 
+        self.workers = [one for one in self.workers if one.poll() is None]
+        while len(self.workers) < 2:
+            self.add()
         with Client(self.address, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=MOST_S)
 
-    def add(self, number: int) -> subprocess.Popen[bytes]:
-        words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", f"w{number}")
-        return self._start("worker", self.address, *words, log=self._folder / f"w{number}.txt")
+    def add(self) -> None:
+        """Start one more."""
+        name = f"w{next(self._number)}"
+        words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name)
+        log = self._folder / f"{name}.txt"
+        self.workers.append(self._start("worker", self.address, *words, log=log))
 
     def _start(self, kind: str, *words: str, log: Path) -> subprocess.Popen[bytes]:
         local = ("--local-directory", str(self._folder)) if kind == "worker" else ()

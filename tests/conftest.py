@@ -19,6 +19,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from kinefit.api import demo_views
 
+# Folders whose files take longest: whole runs, clusters, browsers, training. Begun last (as pytest-
+# xdist would, which begins with the files of most tests), one would be waited for alone.
+LONG = ("batch", "web", "pipeline", "train", "benchmarks", "cli", "report")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first."""
+    folders = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(folders).parts[0]
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def demo_videos() -> Path:

@@ -1,6 +1,7 @@
 """Stands in for `kinefit.batch.trial` where the machinery is tested: what it does, the name says.
 
-A number of tries is kept in a file beside the record.
+A number of tries is kept in a file beside the record. "hangs" takes a minute, "slow" STAND_IN_S
+seconds, or one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def main() -> None:
         sys.exit(3)
     if "silent" in name:
         return
-    time.sleep(5.0 if "slowest" in name else 2.0 if "slow" in name else 0.0)
+    if "hangs" in name:
+        time.sleep(60)
+    if "slow" in name:
+        time.sleep(float(os.environ.get("STAND_IN_S", "1")))
     out = Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").write_text("{}")

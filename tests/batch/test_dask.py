@@ -12,19 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.clusters import DaskCluster
+from benchmarks.clusters import DaskCluster, waited_for
 from kinefit.batch import executors
 from kinefit.batch.executors import Dask
 from kinefit.batch.run import run_batch
 from kinefit.types import InputError, MissingDependency
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
+@pytest.fixture(scope="module")
+def one_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     pytest.importorskip("distributed")
-    found = DaskCluster(tmp_path)
+    found = DaskCluster(tmp_path_factory.mktemp("dask"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def cluster(one_cluster: DaskCluster) -> DaskCluster:
+    """With two workers, whatever the tests before have done to it."""
+    one_cluster.fill()
+    return one_cluster
 
 
 def begun(out: Path, name: str) -> list[str]:
@@ -64,29 +71,27 @@ def test_a_trial_whose_workers_all_die_is_a_row(cluster, trials, program, tmp_pa
     stop = threading.Event()
 
     def kill() -> None:
-        number = 2
         while not stop.wait(0.1):
             running = [w for w in cluster.workers if w.poll() is None]
-            lines = begun(out, "slow")
+            lines = begun(out, "hangs")
             for line in lines:
                 parent = parent_of(int(line.split()[0]))
                 for worker in running:
                     if worker.pid == parent:
                         worker.kill()
                         worker.wait()
-                        cluster.workers.append(cluster.add(number))
-                        number += 1
+                        cluster.add()
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     try:
-        result = run_batch(trials("slow"), out, Dask(cluster.address), program=program)
+        result = run_batch(trials("hangs"), out, Dask(cluster.address), program=program)
     finally:
         stop.set()
         thread.join()
-    assert result.records["slow"].status == "failed"
-    assert "its worker was lost (KilledWorker" in result.records["slow"].reason
-    assert len(begun(out, "slow")) == 4
+    assert result.records["hangs"].status == "failed"
+    assert "its worker was lost (KilledWorker" in result.records["hangs"].reason
+    assert len(begun(out, "hangs")) == 4
 
 
 def parent_of(pid: int) -> int:
@@ -109,10 +114,13 @@ def test_without_dask_it_says_how_to_get_it(trials, program, tmp_path, monkeypat
 
 
 def test_a_cluster_without_workers_is_told(cluster, trials, program, tmp_path, monkeypatch):
+    from distributed import Client
+
     monkeypatch.setattr(executors, "WORKERS_S", 1)
     for worker in cluster.workers:
         worker.kill()
         worker.wait()
-    time.sleep(1.0)  # for the scheduler to notice
+    with Client(cluster.address, set_as_default=False) as client:
+        waited_for(lambda: not client.scheduler_info()["workers"])
     with pytest.raises(InputError, match="no worker has come"):
         run_batch(trials("a"), tmp_path / "out", Dask(cluster.address), program=program)

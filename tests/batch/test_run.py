@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,6 +164,7 @@ def test_a_damaged_record_is_done_again(trials, program, tmp_path):
 
 def test_trials_are_done_side_by_side_and_share_the_cores(trials, program, tmp_path, monkeypatch):
     monkeypatch.setenv("KINEFIT_CORES", "6")
+    monkeypatch.setenv("STAND_IN_S", "2")
     start = time.perf_counter()
     names = [f"slow {i}" for i in range(4)]
     run_batch(trials(*names), tmp_path / "out", Local(4), program=program)
@@ -197,13 +198,13 @@ def test_a_given_default_stands_before_the_preset_in_the_child_too(trials, tmp_p
 
 
 def test_a_stop_ends_the_child(trials, program, tmp_path):
-    (trial,) = trials("slow")
+    (trial,) = trials("hangs")
     order = order_for(trial, tmp_path / "out", "code")
-    stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+    file = tmp_path / "out/.kinefit_batch/records/hangs.begun"
+    stop = SimpleNamespace(is_set=lambda: file.exists() and bool(file.read_text()))
     with pytest.raises(Cancelled):
         attempt(order, program=program, stop=stop)
-    pid = int((tmp_path / "out/.kinefit_batch/records/slow.begun").read_text().split()[0])
+    pid = int(file.read_text().split()[0])
     assert not alive(pid)
 
 
@@ -220,8 +221,9 @@ run_batch(read_trials(Path(source), {"height": 1.7}), Path(out), Local(1), progr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, sent):
-    found = trials("a", "slowest b", "slowest c")
+def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, monkeypatch, sent):
+    found = trials("the largest", "slow b", "slow c")  # and so the first
+    monkeypatch.setenv("STAND_IN_S", "60")
     arguments = json.dumps([str(tmp_path / "videos"), str(tmp_path / "out"), list(program)])
     batch = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -233,9 +235,12 @@ def test_children_end_with_a_batch_that_is_stopped(trials, program, tmp_path, se
         time.sleep(0.01)
     batch.send_signal(sent)
     batch.wait(30)
-    time.sleep(0.5)
-    for file in records.glob("*.begun"):
-        assert not alive(int(file.read_text().split()[0]))
+    children = [int(file.read_text().split()[0]) for file in records.glob("*.begun")]
+    deadline = time.monotonic() + 5  # seen: 0.1 s
+    while any(map(alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    monkeypatch.setenv("STAND_IN_S", "0")
     before = {t.name: begun(tmp_path / "out", t.name) for t in found}
     result = run_batch(found, tmp_path / "out", program=program)
     assert result.counts == {"good": 3}
@@ -389,6 +394,13 @@ def test_a_record_that_cannot_be_written_is_a_row(trials, program, tmp_path):
     assert result.counts == {"good": 1, "failed": 1}
     assert result.records["B/a"].status == "failed"
     assert "B/a,,failed" in (out / "trials.csv").read_text()
+
+
+def test_records_of_trials_are_no_folders_of_others(trials, program, tmp_path):
+    names = ("a", "a.json/b", "A.JSON/c")
+    found, out = trials(*names), tmp_path / "out"
+    assert run_batch(found, out, program=program).counts == {"good": 3}
+    assert states(found, out) == dict.fromkeys(names, "done")
 
 
 @pytest.mark.parametrize("name", ["x" * 251, "ä" * 125])

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import batch as benchmark
 from benchmarks.clusters import is_through, no_slurm, submitted, told, waited_for
 from benchmarks.clusters import slurm as one_node
-from kinefit.batch.run import run_batch
+from kinefit.batch.run import check_out, run_batch
 from kinefit.batch.slurm import MOST_TASKS, write_slurm
 from kinefit.types import InputError
 
@@ -37,34 +37,33 @@ def begun(out: Path, name: str) -> list[str]:
 
 
 def test_an_array_does_every_trial_once(slurm, trials, program, tmp_path):
-    names = ["a", "refused", "B/c d", "dies", "e"]
+    names = ["a", "refused", "B/c d", "dies"]
     found, out = trials(*names), tmp_path / "out"
     script = tmp_path / "job one.sh"
-    assert write_slurm(script, command(tmp_path), len(found), out, here=tmp_path) == 5
+    assert write_slurm(script, command(tmp_path), len(found), out, here=tmp_path) == 4
     job = submitted(slurm, script)
     waited_for(lambda: is_through(slurm, job))
-    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 2, 1]
+    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 2]
     assert {begun(out, name)[0].split()[1] for name in names} == {"1"}  # cores
     assert not (out / "trials.csv").exists()
     result = run_batch(found, out, retries=0, program=program)
-    assert result.counts == {"good": 3, "failed": 2}
-    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 3, 1]
-    assert len(list((out / ".kinefit_batch/slurm").glob("*.txt"))) == 5
+    assert result.counts == {"good": 2, "failed": 2}
+    assert [len(begun(out, name)) for name in names] == [1, 1, 1, 3]
+    assert len(list((out / ".kinefit_batch/slurm").glob("*.txt"))) == 4
 
 
 def test_a_task_that_is_killed_loses_no_other_trial(slurm, trials, program, tmp_path):
-    found, out = trials("a", "slow b", "slow c", "d"), tmp_path / "out"
+    found, out = trials("a", "b", "c", "slow d"), tmp_path / "out"
     script = tmp_path / "job.sh"
     write_slurm(script, command(tmp_path), 2, out, here=tmp_path)  # two trials for each task
-    job = submitted(slurm, script)
-    waited_for(lambda: bool(begun(out, "slow b") or begun(out, "slow c")))
-    # The parts are a and slow b, d and slow c.
-    told(slurm, "scancel", "--signal=KILL", f"{job}_{2 if begun(out, 'slow c') else 1}")
+    job = submitted(slurm | {"STAND_IN_S": "60"}, script)
+    waited_for(lambda: bool(begun(out, "slow d")))
+    told(slurm, "scancel", "--signal=KILL", f"{job}_2")  # b and, before it, slow d
     waited_for(lambda: is_through(slurm, job))
+    assert [len(begun(out, name)) for name in ("a", "b", "c")] == [1, 0, 1]
     result = run_batch(found, out, program=program)
     assert result.counts == {"good": 4}
-    assert [len(begun(out, name)) for name in ("a", "d")] == [1, 1]
-    assert sorted(len(begun(out, name)) for name in ("slow b", "slow c")) == [1, 2]
+    assert [len(begun(out, name)) for name in ("a", "b", "c", "slow d")] == [1, 1, 1, 2]
 
 
 def test_a_huge_batch_stays_within_the_array(tmp_path):
@@ -90,6 +89,8 @@ def test_the_command_writes_itself_into_the_script(trials, tmp_path):
         '--shard "$SLURM_ARRAY_TASK_ID/2"'
     )
     assert f'#SBATCH --chdir="{tmp_path}"' in job.read_text()
+    with pytest.raises(InputError, match="holds the batch of"):  # before any task has begun
+        check_out(out, tmp_path / "other videos")
 
 
 def test_the_directives_come_first(tmp_path):

@@ -29,18 +29,17 @@ BODY = ["--height", "1.68", "--quality", "fast"]
 def commands(demo_clip, tmp_path_factory) -> dict[str, list[str]]:
     """Command -> its arguments but for --out, on the same person where it can be."""
     folder = tmp_path_factory.mktemp("inputs")
-    process(
-        demo_clip, folder / "run", run_config({"height": 1.68, "overlay": False, "quality": "fast"})
-    )
+    options = {"height": 1.68, "overlay": False, "quality": "fast", "export": "", "end": 0.4}
+    process(demo_clip, folder / "run", run_config(options), until="markers")
     markers = folder / "lab.trc"
     markers.write_bytes((folder / "run" / "clip_final.trc").read_bytes())
     picture = folder / "photo.png"
     cv2.imwrite(str(picture), np.ascontiguousarray(next(frames(demo_clip)).rgb[..., ::-1]))
     tubes = tube_clip(tmp_path_factory.mktemp("tubes"))
-    quick = ["--export", "bvh"]
+    quick, part = ["--export", "bvh"], ["--end", "0.4", "--no-overlay"]
     found = {
-        "run": ["run", str(demo_clip), *BODY, *quick, "--no-overlay"],
-        "fit video": ["fit", "video", str(demo_clip), *BODY, "--export", "glb", "--no-overlay"],
+        "run": ["run", str(demo_clip), *BODY, *quick, *part],
+        "fit video": ["fit", "video", str(demo_clip), *BODY, "--export", "glb", *part],
         "fit markers": ["fit", "markers", str(markers), *quick],
         "fit image": ["fit", "image", str(picture)],
         "fit frames": [*tubes.arguments(*quick)],

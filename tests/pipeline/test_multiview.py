@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from itertools import combinations
 
@@ -163,8 +164,9 @@ def test_the_report_names_the_cameras(finished, manifest):
     page = (finished[0] / "report.html").read_text("utf-8")
     legs = np.isin(np.arange(100), manifest["world"]["side_swaps"]["legs in cam02"])
     swaps = frames_words([[a, b - 1] for a, b in true_runs(legs)]).capitalize()
+    words = re.sub(r"</?button[^>]*>", "", page)  # frames are buttons
     for text in ("cam01", "cam04", "Points used", swaps, "Thigh"):
-        assert text in page
+        assert text in words
 
 
 def test_the_scale_agrees_with_the_given_height(manifest):
@@ -309,9 +311,11 @@ def people_of_demo(tmp_path, out):
 def test_keypoint_files_of_several_persons(finished, tmp_path):
     root = people_of_demo(tmp_path, finished[0])
     out = tmp_path / "out"
-    process(demo_views()[0], out, config(detector="openpose", keypoints=root, overlay=False))
+    options = {"detector": "openpose", "keypoints": root, "end": 0.5}
+    process(demo_views()[0], out, config(**options), until="observe")
     mine = load_triangulation(out / "multiview_triangulated.npz")
     theirs = load_triangulation(finished[0] / "multiview_triangulated.npz")
-    knee = [p.refined[:, p.names.index("LKnee")] for p in (mine, theirs)]
+    assert len(mine.timeline) == 30
+    knee = [p.refined[:30, p.names.index("LKnee")] for p in (mine, theirs)]
     # Scores of another rounding: the same points to a centimetre.
     assert np.nanmedian(np.linalg.norm(knee[0] - knee[1], axis=-1)) < 0.01

@@ -25,6 +25,7 @@ from kinefit.pipeline.artifacts import load_arrays, load_markers, load_track
 from kinefit.pipeline.config import run_config
 from kinefit.skeletons import skeleton
 from kinefit.types import InputError
+from tests.report.scene_reader import read_scene
 
 # The quick network, but for the walk: what is tested here does not hang on it.
 OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True, "quality": "fast"}
@@ -133,23 +134,25 @@ def test_a_second_run_in_the_same_folder_touches_nothing(finished, demo_clip):
     assert changed <= {"input.json", ".kinefit"}
 
 
-# All stages go through the same store: the first, one in the middle with many files, the last.
-@pytest.mark.parametrize("stage", ["detect", "angles", "report"])
-def test_a_killed_run_goes_on_to_the_same_result(stage, finished, demo_clip, tmp_path):
-    """Kill -9 as soon as the stage before is recorded, that is, at work on `stage`."""
+def test_a_run_that_is_killed_again_and_again_comes_to_the_same_result(
+    finished, demo_clip, tmp_path
+):
+    """Kill -9 as soon as the stage before is recorded, that is, at work on a stage. All stages go
+    through the same store: the first, one in the middle with many files, the last."""
     out = tmp_path / "out"
-    records = out / ".kinefit" / "stages"
-    before = STAGES[STAGES.index(stage) - 1]
-    awaited = out / ".kinefit/input.json" if stage == "detect" else records / f"clip.{before}.json"
-    process = subprocess.Popen(
-        command(demo_clip, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None and not awaited.exists():
-        time.sleep(0.002)
-    if stage == "detect":
-        time.sleep(1.0)  # into the first frames
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    for stage in ("detect", "angles", "report"):
+        before = f"stages/clip.{STAGES[STAGES.index(stage) - 1]}.json"
+        awaited = out / ".kinefit" / ("input.json" if stage == "detect" else before)
+        process = subprocess.Popen(
+            command(demo_clip, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not awaited.exists():
+            time.sleep(0.002)
+        if stage == "detect":
+            time.sleep(1.0)  # into the first frames
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, stage
+        assert not (out / f".kinefit/stages/clip.{stage}.json").exists()
     done = subprocess.run(command(demo_clip, out), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert contents(out) == contents(finished)
@@ -238,6 +241,15 @@ def test_deviations_are_stated_where_they_were_seen_to_hold(finished):
     assert (sd > 1).all()
 
 
+def test_the_viewer_turns_ellipsoids_as_the_draws_lie(finished):
+    skeleton, *_ = read_scene((finished / ".kinefit" / "scene.bin").read_bytes())["points"]
+    assert skeleton["label"] == "Skeleton"
+    draws = np.load(finished / ".kinefit" / "draws.npz")["draws"]
+    for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        wanted = np.corrcoef(draws[:, 20, 5, i], draws[:, 20, 5, j])[0, 1]
+        assert abs(skeleton["correlation"][20, 5, k] - wanted) < 1e-4  # 16 bits
+
+
 def test_stated_deviations_of_markers_are_calibrated(finished):
     """What is written is the spread with the table's factor and constant, not the spread."""
     final = load_markers(finished / ".kinefit" / "final.npz")
@@ -256,7 +268,7 @@ def test_points_of_another_program_use_the_embedded_depth(demo_clip, tmp_path):
     """COCO keypoints made from the detector's own: what they say of the person is the same."""
     # Depth is lent by the larger network.
     plain = {**OPTIONS, "plot_all_joint_angles": False, "quality": "normal"}
-    process(demo_clip, tmp_path / "own", run_config(plain), until="fit")
+    process(demo_clip, tmp_path / "own", run_config(plain), until="observe")
     track = load_track(tmp_path / "own" / ".kinefit" / "track_clip.npz")
     pick = [track.image.names.index(n) for n in skeleton("coco17").points]
     rows = [
@@ -275,7 +287,7 @@ def test_points_of_another_program_use_the_embedded_depth(demo_clip, tmp_path):
     ]
     (tmp_path / "points.json").write_text(json.dumps(rows))
     options = plain | {"detector": "coco", "keypoints": tmp_path / "points.json"}
-    process(demo_clip, tmp_path / "out", run_config(options), until="fit")
+    process(demo_clip, tmp_path / "out", run_config(options), until="observe")
     folders = (tmp_path / "own" / ".kinefit", tmp_path / "out" / ".kinefit")
     own, lent = (load_observations(folder / "observations.npz") for folder in folders)
     at = [lent.names.index(name) for name in own.names]  # COCO has no feet: lent too
@@ -297,6 +309,7 @@ def test_an_upside_down_video_is_not_called_good(demo_clip, tmp_path):
     with VideoWriter(path, (540, 960), rate_hz=60.0) as writer:
         for frame in frames(demo_clip):
             writer.add(cv2.rotate(frame.rgb, cv2.ROTATE_180), frame.time)
-    result = process(path, tmp_path / "out", run_config({"height": 1.68, "mass": 70.0}))
+    options = {"height": 1.68, "mass": 70.0, "quality": "fast", "overlay": False, "export": ""}
+    result = process(path, tmp_path / "out", run_config(options))
     # Turned by gravity, the body stands on its head or beyond its joints' limits: no use of it.
     assert result.verdict != "good", result.findings

@@ -295,14 +295,24 @@ def test_numbers_in_cells_have_a_true_minus_and_zero_has_none():
 
 def test_a_heavy_scene_has_a_page_of_its_own(data, tmp_path, monkeypatch):
     scene = pack_scene(Scene("walk", TIMELINE))
+    findings = [
+        Finding("caution", "Gaps.", "Frames 20-49."),
+        Finding("information", "x", "Frame 7."),
+    ]
+    data = replace(data, findings=findings)
     write_report(tmp_path / "walk_report.html", replace(data, scene=scene))
     html = (tmp_path / "walk_report.html").read_text("utf-8")
     assert 'class="scene"' in html
     assert 'href="walk_viewer.html"' in html
     assert "<script>" in html
+    assert re.findall(r'data-frame="(\d+)" disabled>([^<]*)<', html) == [
+        ("20", "20-49"),
+        ("7", "7"),
+    ]
     assert 'href="walk_report.html"' in (tmp_path / "walk_viewer.html").read_text("utf-8")
     monkeypatch.setattr(pages, "_MOST_SCENE_BYTES", 10)
     html = report_html(replace(data, scene=scene), "walk_viewer.html")
     assert 'class="scene"' not in html
+    assert 'class="frame"' not in html
     assert "<script>" not in html
     assert 'href="walk_viewer.html"' in html

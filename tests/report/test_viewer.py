@@ -14,6 +14,7 @@ import pytest
 
 from kinefit.body.load import load_body
 from kinefit.io.video import VideoWriter
+from kinefit.pipeline.stages.scene import _covariance, _spread
 from kinefit.render.mannequin import mannequin
 from kinefit.report import parts
 from kinefit.report.scene import Figure, Points, Scene, pack_scene
@@ -57,6 +58,50 @@ def test_what_is_packed_is_what_is_read(scene: Scene) -> None:
     assert told["slowmo"] == 4
 
 
+def test_ellipsoids_are_read_back_as_their_covariance(scene: Scene) -> None:
+    """Lengths and directions of the axes, of covariances whose axes lie anyhow."""
+    rng = np.random.default_rng(4)
+    axes = np.linalg.qr(rng.standard_normal((10, 3, 3, 3)))[0]
+    lengths = np.sort(rng.uniform(0.005, 0.05, (10, 3, 3)))
+    covariance = np.einsum("tpik,tpk,tpjk->tpij", axes, lengths**2, axes)
+    sd, correlation = _spread(covariance)
+    points = replace(scene.points[0], sd=sd, correlation=correlation)
+    (told,) = read_scene(pack_scene(replace(scene, points=[points])))["points"]
+    whole = np.broadcast_to(np.eye(3), (10, 3, 3, 3)).copy()
+    for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        whole[..., i, j] = whole[..., j, i] = told["correlation"][..., k]
+    again = whole * told["sd"][..., :, None] * told["sd"][..., None, :]
+    values, vectors = np.linalg.eigh(again)
+    assert np.abs(np.sqrt(values) - lengths).max() < 2e-5  # whole numbers of 1/32767
+    longest = np.abs(np.einsum("tpi,tpi->tp", vectors[..., 2], axes[..., 2]))
+    clear = lengths[..., 2] > 1.1 * lengths[..., 1]
+    assert clear.sum() > 15
+    assert longest[clear].min() > 0.999
+    assert np.abs(np.eye(3)[2] @ vectors[..., 2, None])[clear].min() < 0.9  # not the world's
+
+
+def test_covariances_of_draws_are_numpy_s(tmp_path: Path) -> None:
+    half = np.random.default_rng(6).normal(0, 0.01, (16, 2, 1, 3)) @ np.diag([1, 2, 3])
+    draws = np.concatenate([half, -half])
+    np.savez(tmp_path / "draws.npz", draws=draws)
+    found = _covariance(tmp_path / "draws.npz")
+    for t in range(2):
+        assert np.allclose(found[t, 0], np.cov(draws[:, t, 0].T, bias=True), rtol=1e-9)
+    still = _spread(np.zeros((1, 1, 3, 3)))
+    assert (still[0] == 0).all()
+    assert np.isnan(still[1]).all()
+
+
+def test_frames_in_a_text_become_buttons_and_nothing_else_does() -> None:
+    text = "Frames 3-4, 9 (<b>, point 7). 12 frames; frame 30 and 2 more."
+    found = str(parts.linked(text))
+    assert re.findall(r'data-frame="(\d+)" disabled>([^<]*)<', found) == [
+        ("3", "3-4"), ("9", "9"), ("30", "30"),
+    ]  # fmt: skip
+    assert unescape(re.sub(r"</?button[^>]*>", "", found)) == text
+    assert "<b>" not in found
+
+
 def test_equal_scenes_give_equal_bytes(scene: Scene) -> None:
     assert pack_scene(scene) == pack_scene(scene)
     assert pack_scene(scene) != pack_scene(replace(scene, slowmo=1.0))
@@ -73,6 +118,7 @@ def test_a_scene_of_nothing_but_gaps_can_be_packed(scene: Scene) -> None:
     [
         ({"xyz": np.zeros((9, 3, 3))}, "xyz has shape"),
         ({"sd": np.zeros((10, 3))}, "sd has shape"),
+        ({"correlation": np.zeros((10, 3))}, "correlation has shape"),
         ({"heat": np.zeros((10, 3, 3))}, "heat has shape"),
         ({"bones": [("Hip", "Tail")]}, "'Tail'"),
     ],

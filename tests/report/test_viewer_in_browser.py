@@ -16,9 +16,10 @@ from kinefit.body.load import load_body
 from kinefit.export.motion_files import skinned_mesh
 from kinefit.io.gltf import glb_bytes
 from kinefit.io.video import VideoWriter
+from kinefit.pipeline.stages.scene import _spread
 from kinefit.report.scene import Figure, Points, Scene, pack_scene
 from kinefit.report.viewer import Recording, write_viewer
-from kinefit.types import BodyMotion, JointAngles, Timeline
+from kinefit.types import BodyMotion, Finding, JointAngles, Timeline
 
 COUNT, RATE = 40, 20.0
 STEP = 6  # grey levels from one frame of the film to the next
@@ -227,6 +228,38 @@ def test_what_is_shown_can_be_chosen_and_saved(opened: Any, tmp_path: Path) -> N
     )
     page.mouse.click(box["x"] + where[0], box["y"] + where[1])
     assert page.inner_text(".picked").startswith("Hip: x 0.000 ± 0.039")
+
+
+def test_ellipsoids_lie_as_their_covariances(opened: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    covariance = np.array([a @ a.T for a in rng.normal(0, 0.02, (6, 3, 3))]).reshape(2, 3, 3, 3)
+    sd, correlation = _spread(covariance)
+    xyz = rng.uniform(-1, 1, (2, 3, 3))
+    points = Points("All", ("a", "b", "c"), xyz, sd=sd, correlation=correlation)
+    scene = Scene("walk", Timeline.regular(2, 20.0), points=[points])
+    page = opened(Recording("walk", [pack_scene(scene)]))
+    for k in range(2):
+        page.evaluate(f"{PLAYER}.goToFrame({k})")
+        clouds = f"{PLAYER}.stages[0].points[0].clouds.instanceMatrix.array"
+        matrices = np.reshape(page.evaluate(f"[...{clouds}]"), (3, 4, 4)).transpose(0, 2, 1)
+        roots = matrices[:, :3, :3] / 1.96
+        # The smallest covariance is 1e-5 m^2; whole numbers stand for 1/32767 of the largest sd.
+        assert np.abs(roots @ roots.transpose(0, 2, 1) - covariance[k]).max() < 1e-7
+        assert np.abs(matrices[:, :3, 3] - xyz[k]).max() < 1e-4
+
+
+def test_frames_in_findings_lead_there(opened: Any, tmp_path: Path) -> None:
+    findings = [Finding("caution", "Jumps.", "Frames 112, 120-125 (left knee 3).")]
+    page = opened(replace(recording(tmp_path), findings=findings))
+    assert page.locator(".said.caution").last.inner_text() == (
+        "Jumps. Frames 112, 120-125 (left knee 3)."
+    )
+    page.click(".said .frame >> text=112")
+    assert frame(page) == 12
+    page.keyboard.press("Tab")  # to the next one
+    page.keyboard.press("Enter")
+    assert frame(page) == 20
+    assert page.locator(".frame").count() == 2
 
 
 def test_a_clip_is_recorded(opened: Any, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def django_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from django.conf import settings
 
     settings.ALLOWED_HOSTS.append("testserver")
+    # The real one takes 0.3 s for each password, so that nobody tries many.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return folder
 
 
@@ -120,9 +122,9 @@ def _children(parent: int, name: str) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with two workers."""
+    """A site with two workers, which tests share: each makes a project of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

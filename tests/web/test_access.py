@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +194,10 @@ def test_other_names_of_the_host_are_refused(client: Any) -> None:
 def test_people_log_in_wherever_others_can_ask(
     tmp_path: Path, host: str, names: str, accounts: bool, wanted: str
 ) -> None:
-    program = (
-        "import os; from kinefit.web import server; from pathlib import Path;"
-        f"server.prepare(Path({str(tmp_path)!r}), host={host!r}, names={names!r},"
-        f"accounts={accounts}); print(os.environ['KINEFIT_WEB_ACCOUNTS'])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == wanted, done.stderr
+    from kinefit.web import server
+
+    told = server.environment(tmp_path, host, names, accounts, tls=False)
+    assert told["KINEFIT_WEB_ACCOUNTS"] == wanted
 
 
 def test_bodies_are_bounded_before_anybody_reads_them(running: Any) -> None:

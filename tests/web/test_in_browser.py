@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,25 @@ def test_a_page_that_was_left_in_the_middle_goes_on(
     upload(page, big)
     part = 8 * 2**20
     assert sent == [0, part, 2 * part]
+
+
+def test_the_person_is_pointed_at_in_the_picture_of_any_camera(
+    page: Any, tmp_path: Path, demo_clip: Path
+) -> None:
+    videos = [tmp_path / f"cam{i}.mp4" for i in (1, 2)]
+    for video in videos:
+        shutil.copy(demo_clip, video)
+    page.set_input_files("#videos", [str(video) for video in videos])
+    page.wait_for_selector("#camera", timeout=60_000)
+    pictures = []
+    for name in ("cam1", "cam2"):
+        page.select_option("#camera", f"{name}.mp4")
+        assert page.locator("#mark").is_hidden()
+        page.locator("#first").click(position={"x": 90, "y": 180})
+        assert re.fullmatch(rf"{name}:\d+,\d+", page.input_value("#id_person_at"))
+        pictures.append(page.locator("#first").get_attribute("src"))
+    assert len(set(pictures)) == 2
+    assert page.locator("#first").evaluate("picture => picture.naturalWidth") == 540
 
 
 def test_it_can_be_used_by_keyboard_and_on_a_telephone(page: Any, running: Site) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from tests.web.conftest import new_trial
 from tests.web.test_uploads import send
@@ -67,20 +68,36 @@ def test_files_of_a_trial_do_not_change_while_it_runs(client: Any, trial: Any) -
     assert patch(client, address, 0, b"12345").status_code == 204
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were looked at: at once, and each is a good one."""
+    from kinefit.web import tus
+
+    found: list[str] = []
+
+    def look_at(file: Path) -> tuple[str, dict[str, Any]]:
+        found.append(file.name)
+        return "", {"size": [540, 960], "frames": 40, "rate_hz": 60.0}
+
+    monkeypatch.setattr(tus, "look_at", look_at)
+    return found
+
+
 def test_only_files_that_were_looked_at_go_into_a_run(
-    client: Any, trial: Any, demo_clip: Path
+    client: Any, trial: Any, looks: list[str]
 ) -> None:
     """A look that was interrupted is made again when the end of the file comes again."""
     from kinefit.web.models import Upload
     from kinefit.web.worker import _task
     from tests.web.test_uploads import patch
 
-    upload = send(client, trial, "walk.mp4", demo_clip.read_bytes())
+    upload = send(client, trial, "walk.mp4", b"a video")
     assert _task(trial)["videos"] == ["walk.mp4"]
     Upload.objects.update(checked=False)
     assert _task(trial)["videos"] == []
     assert "There is no video yet" in client.post(f"/trials/{trial.pk}", {}).content.decode()
     assert patch(client, f"/uploads/{upload.pk}", upload.size, b"").status_code == 204
+    assert looks == ["walk.mp4", "walk.mp4"]
     assert _task(trial)["videos"] == ["walk.mp4"]
 
 
@@ -102,8 +119,6 @@ def fresh(job: Any) -> Any:
 
 def expire(job: Any) -> None:
     """As if its worker had died."""
-    from django.utils import timezone
-
     type(job).objects.filter(pk=job.pk).update(lease=timezone.now() - timedelta(seconds=1))
 
 
@@ -138,14 +153,18 @@ def test_many_workers_at_once_take_each_job_once(site: Any) -> None:
     assert sorted(taken) == sorted(Job.objects.values_list("pk", flat=True))
 
 
-def test_a_dead_worker_s_job_is_another_s_and_three_deaths_are_a_failure(job: Any) -> None:
+def test_a_dead_worker_s_job_is_another_s_and_three_deaths_are_a_failure(
+    site: Any, job: Any
+) -> None:
     from kinefit.web import queue
     from kinefit.web.models import Job
 
+    site.LEASE_S = 0.5
     for n in range(3):
         held = queue.claim(f"w{n}")
         assert held is not None
-        expire(job)
+        assert held.lease > timezone.now()
+        time.sleep(0.6)
     assert queue.claim("w3") is None
     assert fresh(job).state == Job.FAILED
     assert "3 tries" in job.message
@@ -280,13 +299,28 @@ def test_a_real_run_and_a_second_one_with_another_option(
     assert create(client, trial, "other.mp4", 5).status_code == 409
 
 
-def test_a_form_says_what_is_wrong(client: Any, trial: Any, demo_clip: Path) -> None:
+def test_a_form_says_what_is_wrong(client: Any, trial: Any, looks: list[str]) -> None:
     page = client.post(f"/trials/{trial.pk}", {}).content.decode()
     assert "There is no video yet." in page
-    send(client, trial, "walk.mp4", demo_clip.read_bytes())
+    send(client, trial, "walk.mp4", b"a video")
     page = client.post(f"/trials/{trial.pk}", {"start": "5", "end": "2"}).content.decode()
     assert "is not after start" in page
-    send(client, trial, "walk2.mp4", demo_clip.read_bytes())
+    send(client, trial, "walk2.mp4", b"another one")
     page = client.post(f"/trials/{trial.pk}", {}).content.decode()
     assert "need the calibration" in page
     assert trial.job is None
+
+
+def test_every_threshold_of_several_cameras_is_in_the_form(site: Any) -> None:
+    from dataclasses import fields
+
+    from kinefit.multiview.triangulation_options import TriangulationOptions
+    from kinefit.web.forms import OptionsForm
+
+    names = {field.name for field in fields(TriangulationOptions)} - {"score_min"}
+    defaults = {name: one.initial for name, one in OptionsForm().fields.items()}
+    assert names <= set(defaults)
+    assert defaults["visibility_min"] == 0.3  # which is score_min
+    form = OptionsForm({**defaults, "inlier_thresh": "12.5", "adaptive": ""})
+    assert form.is_valid(), form.errors
+    assert form.options == {"inlier_thresh": 12.5, "adaptive": False}

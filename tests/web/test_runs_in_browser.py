@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tests.web.conftest import Site, upload
+
+LONG_AGO = "2000-01-01 00:00:00"
 
 
 def start(page: Any) -> None:
@@ -58,12 +62,18 @@ def test_a_run_is_cancelled(page: Any, demo_clip: Path) -> None:
 
 def test_a_worker_is_killed_and_the_run_goes_on(page: Any, running: Site, demo_clip: Path) -> None:
     upload(page, demo_clip)
-    page.locator("#options button", has_text="Run").click()
-    page.wait_for_selector("#stage:has-text('detect')", timeout=60_000)
+    start(page)
+    at_work = page.locator("#stage", has_text=re.compile("detect|observe|fit|markers"))
+    at_work.wait_for(timeout=60_000)
     workers = running.workers()
     assert len(workers) == 2
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
+    assert page.locator(".outcome").count() == 0
+    with closing(sqlite3.connect(running.folder / "kinefit.sqlite3", timeout=20)) as database:
+        expire = "UPDATE web_job SET lease = ? WHERE state = 'running'"
+        assert database.execute(expire, [LONG_AGO]).rowcount == 1  # as it is 15 s from now
+        database.commit()
     page.wait_for_selector(".outcome", timeout=240_000)
     assert "Verdict" in page.inner_text(".outcome")
     assert set(running.workers()).isdisjoint(workers)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NotRequired
 
 from pydantic import TypeAdapter
@@ -19,6 +19,7 @@ from kinefit.pipeline.provenance import sha256_json
 Status = Literal["good", "caution", "unusable", "failed"]
 STATUSES: tuple[Status, ...] = ("failed", "unusable", "caution", "good")  # worst first
 _LONGEST = 200  # bytes of a name that a file may have for its own
+_END = ".json"  # of records
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,17 @@ def order_for(trial: Trial, root: Path, code: str) -> Order:
     known = {n: _identity(files[n]) if n in files else value for n, value in options.items()}
     videos = [_identity(video) for video in trial.videos]
     key = sha256_json({"code": code, "options": known, "videos": videos})
-    short = len(trial.name.encode()) <= _LONGEST
-    record = root / OWN / "records" / f"{trial.name if short else sha256_json(trial.name)}.json"
+    record = root / OWN / "records" / f"{_record_stem(trial.name)}{_END}"
     out, names = str(root / trial.name), tuple(map(str, trial.videos))
     return Order(trial.name, names, options, out, str(record), key)
+
+
+def _record_stem(name: str) -> str:
+    """The trial's name; of one that no file can have, or whose folder could be the record of
+    another trial, its hash."""
+    folders = PurePosixPath(name.casefold()).parent.parts
+    usable = len(name.encode()) <= _LONGEST and not any(one.endswith(_END) for one in folders)
+    return name if usable else sha256_json(name)
 
 
 def _identity(path: Path) -> list[Any]:

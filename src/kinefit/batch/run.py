@@ -94,6 +94,14 @@ def check_out(out: Path, source: Path | None = None) -> None:
             raise InputError(out / name, "is there already, and the summary goes there", hint)
 
 
+def claim(out: Path, source: Path | None = None) -> None:
+    """Make `out` the folder of the batch of a source. Raises InputError as `check_out`."""
+    check_out(out, source)
+    write_text(out / OWN / "README.txt", "Records of `kinefit batch`. It reads them again.\n")
+    if source is not None:
+        write_text(out / OWN / _SOURCE, json.dumps(str(source.resolve())) + "\n")
+
+
 def _check_source(out: Path, source: Path, hint: str) -> None:
     if source == out.resolve():
         raise InputError(out, "is the folder of the videos", hint)
@@ -144,9 +152,7 @@ def run_batch(
     """
     chosen = shard(trials, part) if part else trials
     planned = plan(chosen, out, source=source, again=again)
-    write_text(out / OWN / "README.txt", "Records of `kinefit batch`. It reads them again.\n")
-    if source is not None:
-        write_text(out / OWN / _SOURCE, json.dumps(str(source.resolve())) + "\n")
+    claim(out, source)
     came = {one.trial.name: _missing(one) for one in planned if one.state == "missing"}
     todo = {one.trial.name: one for one in planned if one.state in TODO}
     ordered = [todo[trial.name].order for trial in largest_first([p.trial for p in todo.values()])]

@@ -56,7 +56,7 @@ def batch(
     all trials that the table says nothing else of. Exit code 1 when a trial failed.
     """
     from kinefit.batch.executors import Dask, Local
-    from kinefit.batch.run import check_out, plan, run_batch, words
+    from kinefit.batch.run import check_out, claim, plan, run_batch, words
     from kinefit.batch.slurm import write_slurm as write_script
     from kinefit.batch.table import read_trials
     from kinefit.batch.trials import shard as part_of
@@ -69,8 +69,9 @@ def batch(
             out.print(line, markup=False)
         return
     if write_slurm is not None:
-        check_out(folder, source)
+        check_out(folder, source)  # before the script is written
         tasks = write_script(write_slurm, _own_command(), len(trials), folder)
+        claim(folder, source)
         err.print(f"{len(trials)} trials, {tasks} tasks. Next: sbatch {write_slurm}", markup=False)
         show_files([write_slurm])
         return

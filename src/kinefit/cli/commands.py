@@ -219,6 +219,10 @@ def view(
     together: Annotated[
         bool, typer.Option("--together", help="Several runs in one space, not side by side.")
     ] = False,
+    fitted_shape: Annotated[
+        bool,
+        typer.Option("--fitted-shape", help="The fitted body's own shape instead of a mannequin."),
+    ] = False,
     no_open: Annotated[bool, typer.Option("--no-open", help="Only name the page.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -230,7 +234,9 @@ def view(
 
     from kinefit.api import view as view_folders
 
-    page = view_folders(folders, out_file, together=together, overwrite=overwrite)
+    page = view_folders(
+        folders, out_file, together=together, fitted_shape=fitted_shape, overwrite=overwrite
+    )
     show_files([page])
     if not no_open and not webbrowser.open(page.resolve().as_uri()):
         err.print("No browser was found. Next: open the page by hand.", markup=False)

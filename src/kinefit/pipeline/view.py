@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kinefit.io.body_npz import read_motion
+from kinefit.io.calibration import read_calibration
 from kinefit.io.tables import read_angles_csv
 from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.execute import read_manifest
 from kinefit.pipeline.stages.scene import SCENE
+from kinefit.report.scene import Figure, Scene, pack_scene
 from kinefit.report.viewer import Recording, write_viewer
-from kinefit.types import Finding, InputError, InvalidData
+from kinefit.types import Finding, InputError, InvalidData, all_finite
 
 _GZIP = b"\x1f\x8b"
 
 
 def view(
     folders: Sequence[Path], out: Path | None = None, *, together: bool = False,
-    overwrite: bool = False,
+    fitted_shape: bool = False, overwrite: bool = False,
 ) -> Path:  # fmt: skip
     """The page that shows results: a folder's own, or a new one at `out` (`viewer.html`).
 
     folders: of runs, or of all people of a recording (`--people all`), who stand in one space.
     together: the same for several folders; else they are shown side by side, under one clock that
-    begins with the first frame of each.
+    begins with the first frame of each. fitted_shape: bodies as they were fitted, in place of
+    mannequins, which can be chosen instead.
 
-    Raises InputError for a folder without a scene, and for an `out` that is there already unless
-    `overwrite`.
+    Raises InputError for a folder without a scene, or without a fitted shape where it is wanted,
+    and for an `out` that is there already unless `overwrite`.
     """
-    own = _matching(folders[0], "*viewer.html") if out is None and len(folders) == 1 else []
+    alone = out is None and len(folders) == 1 and not fitted_shape
+    own = _matching(folders[0], "*viewer.html") if alone else []
     if len(own) == 1:
         return own[0]
     if own:
@@ -40,7 +45,7 @@ def view(
         hint = "give another name with --out, or --overwrite"
         raise InputError(page, "is there already", hint)
     groups = [[one for group in people for one in group]] if together else people
-    recordings = [recording_of(group) for group in groups]
+    recordings = [recording_of(group, fitted_shape) for group in groups]
     page.parent.mkdir(parents=True, exist_ok=True)
     write_viewer(page, recordings, title=" · ".join(one.title for one in recordings))
     return page
@@ -63,7 +68,7 @@ def people_of(folder: Path) -> list[Path]:
     return found
 
 
-def recording_of(folders: Sequence[Path]) -> Recording:
+def recording_of(folders: Sequence[Path], fitted_shape: bool = False) -> Recording:
     """Film, curves and verdict are the first one's; curves only where it is alone."""
     first, alone = folders[0], len(folders) == 1
     films = _matching(first, "*_overlay.mp4")
@@ -71,7 +76,10 @@ def recording_of(folders: Sequence[Path]) -> Recording:
     whole = first if alone or first.parent != folders[-1].parent else first.parent
     return Recording(
         title=whole.resolve().name,
-        scenes=[_scene(folder) for folder in folders],
+        scenes=[
+            *map(_scene, folders),
+            *(_fitted(folder) for folder in folders if fitted_shape),
+        ],
         film=films[0] if films else None,
         angles=read_angles_csv(tables[0]) if tables and alone else None,
         findings=_findings(first) if alone else None,
@@ -92,6 +100,19 @@ def _scene(folder: Path) -> bytes:
     if not content.startswith(_GZIP):
         raise InputError(folder, f"{SCENE} is no scene", "run the command again")
     return content
+
+
+def _fitted(folder: Path) -> bytes:
+    """A scene of the fitted shape alone, in the world of the folder's own."""
+    meshes, motions = _matching(folder, "*_body.glb"), _matching(folder, "*_body.npz")
+    if not meshes or not motions:
+        hint = "run the command again with --export glb"
+        raise InputError(folder, "holds no *_body.glb, which has the fitted shape", hint)
+    motion = read_motion(motions[0])
+    cameras = _existing(folder, f"{INTERNAL}/fitted_cameras.toml")
+    body = Figure("Fitted shape", meshes[0].read_bytes(), all_finite(motion.translation))
+    rig = () if cameras is None else read_calibration(cameras).rig.cameras
+    return pack_scene(Scene("Fitted shape", motion.timeline, [body], cameras=rig))
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:

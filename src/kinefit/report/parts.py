@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kinefit.io.video import Picture, frames, probe
 from kinefit.quality.quantities import Quality
@@ -25,6 +26,8 @@ from kinefit.types import JointAngles
 
 _MOST_VIDEO_BYTES = 20_000_000  # of embedded video; browsers get slow far above it
 _STILLS = 4
+_FRAME = Markup('<button type="button" class="frame" data-frame="{}" disabled>{}</button>')
+_FRAMES = re.compile(r"\b[Ff]rames? (\d+(?:-\d+)?(?:, \d+(?:-\d+)?)*)")  # as `frames_words` says
 
 Cell = str | float | None
 
@@ -53,6 +56,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     found.filters["cell"] = cell
+    found.filters["linked"] = linked
     found.filters["safe_json"] = _safe_json
     return found
 
@@ -60,6 +64,19 @@ def environment() -> Environment:
 def _safe_json(text: str) -> Markup:
     """JSON for a script element: nothing in it can end the element."""
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704
+
+
+def linked(text: str) -> Markup:
+    """A text in which each stretch of "frames 41-42, 44" is a button, which the player enables and
+    goes to its first frame for."""
+    found, end = Markup(""), 0
+    for listed in _FRAMES.finditer(text):
+        found += escape(text[end : listed.start(1)])
+        for part in re.split(r"(\d+(?:-\d+)?)", listed[1]):
+            first = part.partition("-")[0]
+            found += _FRAME.format(first, part) if first.isdigit() else escape(part)
+        end = listed.end(1)
+    return found + escape(text[end:])
 
 
 def svg(sheet: Sheet, label: str) -> Markup:

@@ -24,7 +24,9 @@ class Points:
 
     label: what the viewer calls it. names: P. xyz: (T, P, 3) metres, world, Y up; NaN where
     missing. bones: pairs of names. color: "#rrggbb". sd: (T, P, 3) metres, one standard deviation
-    per axis. heat: (T, P) in 0..1, shown from green to red instead of the colour. shown: at first.
+    per axis. correlation: (T, P, 3) of the errors along x and y, x and z, y and z; None or NaN:
+    taken as 0. heat: (T, P) in 0..1, shown from green to red instead of the colour. shown: at
+    first.
     """
 
     label: str
@@ -33,6 +35,7 @@ class Points:
     bones: Sequence[tuple[str, str]] = ()
     color: str = "#0072b2"
     sd: FloatArray | None = None
+    correlation: FloatArray | None = None
     heat: FloatArray | None = None
     shown: bool = True
 
@@ -70,8 +73,8 @@ class Scene:
         T = len(self.timeline)
         for one in self.points:
             shape = (T, len(one.names), 3)
-            parts = {"xyz": one.xyz, "sd": one.sd, "heat": one.heat}
-            for name, values in parts.items():
+            for name in ("xyz", "sd", "correlation", "heat"):
+                values = getattr(one, name)
                 wanted = shape[:2] if name == "heat" else shape
                 if values is not None and values.shape != wanted:
                     raise InvalidData(f"Points.{name} has shape {values.shape}, expected {wanted}.")
@@ -127,6 +130,7 @@ def _points(pack: _Pack, one: Points) -> dict[str, Any]:
         "shown": one.shown,
         "xyz": pack.rounded(one.xyz),
         "sd": None if one.sd is None else pack.rounded(one.sd),
+        "correlation": None if one.correlation is None else pack.rounded(one.correlation),
         "heat": None if one.heat is None else pack.rounded(one.heat),
     }
 

@@ -13,8 +13,13 @@ from kinefit.web.models import Project, Subject
 GROUPS: dict[str, tuple[str, ...]] = {
     "Part of the video": ("start", "end", "every", "slowmo", "fps_real"),
     "People": ("person_at", "person", "people"),
-    "Camera": ("focal_px", "fov", "tilt", "roll", "sync", "offsets", "units", "world_up",
-               "lab_frame", "invert_extrinsics"),
+    "One camera": ("focal_px", "fov", "tilt", "roll"),
+    "Several cameras": ("sync", "offsets", "units", "world_up", "lab_frame", "invert_extrinsics",
+                        "trajectory", "max_unseen"),
+    "Several cameras: points in space": (
+        "inlier_thresh", "adaptive", "min_views", "min_angle_deg", "max_pairs", "score_type",
+        "huber_delta", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps",
+        "robust_lm", "robust_lm_delta"),
     "Detection and depth": ("quality", "visibility_min", "repair_side_swaps", "camera_pof"),
     "Body and markers": ("child", "head", "hold_feet", "markers", "estimate_missing",
                          "force_complete", "max_gap", "cutoff_hz"),

@@ -33,16 +33,7 @@ def prepare(
     for package in ("django", "ninja", "uvicorn", "dj_database_url"):
         if find_spec(package) is None:
             raise InputError("kinefit web", f"needs the package {package}", _MISSING)
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    alone = _is_local(host) and not asked
-    hosts = [host, "localhost", "127.0.0.1", "[::1]", *asked] if alone or asked else ["*"]
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "kinefit.web.settings",
-        "KINEFIT_WEB_FOLDER": str(folder.resolve()),
-        "KINEFIT_WEB_HOSTS": ",".join(hosts),
-        "KINEFIT_WEB_ACCOUNTS": "1" if accounts or not alone else "0",
-        "KINEFIT_WEB_TLS": "1" if tls else "0",
-    }
+    os.environ |= environment(folder, host, names, accounts, tls)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     import django
 
@@ -50,6 +41,20 @@ def prepare(
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False)
+
+
+def environment(folder: Path, host: str, names: str, accounts: bool, tls: bool) -> dict[str, str]:
+    """What `kinefit.web.settings` reads, of the arguments of `prepare`."""
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    alone = _is_local(host) and not asked
+    hosts = [host, "localhost", "127.0.0.1", "[::1]", *asked] if alone or asked else ["*"]
+    return {
+        "DJANGO_SETTINGS_MODULE": "kinefit.web.settings",
+        "KINEFIT_WEB_FOLDER": str(folder.resolve()),
+        "KINEFIT_WEB_HOSTS": ",".join(hosts),
+        "KINEFIT_WEB_ACCOUNTS": "1" if accounts or not alone else "0",
+        "KINEFIT_WEB_TLS": "1" if tls else "0",
+    }
 
 
 def add_user(name: str, password: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,13 +15,13 @@ from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
 from kinefit.io.gltf import glb_bytes
 from kinefit.io.observations import load_observations
-from kinefit.pipeline.artifacts import load_markers
+from kinefit.pipeline.artifacts import load_arrays, load_markers
 from kinefit.pipeline.context import CLIP_OPTIONS, Context
 from kinefit.render.mannequin import mannequin
 from kinefit.render.tiles import playing_slowmo
 from kinefit.report.scene import Figure, Points, Scene, pack_scene
 from kinefit.skeletons.limbs import limbs
-from kinefit.types import BodyMotion, Markers, Observations, Timeline, all_finite
+from kinefit.types import BodyMotion, FloatArray, Markers, Observations, Timeline, all_finite
 
 OPTIONS = ("body", "gender", "child", *CLIP_OPTIONS)
 SCENE = "scene.bin"
@@ -36,7 +37,11 @@ def scene(context: Context) -> None:
     motion = read_motion(context.read_user("_body.npz"))
     observed = load_observations(context.read_internal("observations.npz"))
     keypoints = load_markers(context.read_internal("keypoints.npz"))
-    points = [points_of("Skeleton", keypoints, shown=False)]
+    skeleton = points_of("Skeleton", keypoints, shown=False)
+    if context.has_internal("draws.npz"):
+        _, correlation = _spread(_covariance(context.read_internal("draws.npz")))
+        skeleton = replace(skeleton, correlation=correlation)
+    points = [skeleton]
     if context.has_internal("final.npz"):
         final = load_markers(context.read_internal("final.npz"))
         points.append(points_of("Markers", final, but=keypoints.names, color=PURPLE, shown=False))
@@ -86,14 +91,30 @@ def points_of(
 
 
 def _before(observed: Observations) -> Points:
-    """What the fit began with: points as they were triangulated, with what their covariance says
-    of each axis, or as one camera's detector has them."""
-    sd, label = None, "Before the fit"
+    """What the fit began with: points as they were triangulated, with their covariance, or as one
+    camera's detector has them."""
+    sd, correlation, label = None, None, "Before the fit"
     if observed.covariance is not None:
         label = "Triangulated"
-        sd = np.sqrt(np.diagonal(observed.covariance, axis1=-2, axis2=-1))
+        sd, correlation = _spread(observed.covariance)
     names = observed.names
-    return Points(label, names, observed.xyz, _bones(names), _QUIET, sd, shown=False)
+    return Points(label, names, observed.xyz, _bones(names), _QUIET, sd, correlation, shown=False)
+
+
+def _covariance(draws_file: Path) -> FloatArray:
+    """(T, K, 3, 3) square metres, of the keypoints' draws, whose mean is 0."""
+    draws = load_arrays(draws_file)["draws"]
+    return np.asarray(np.einsum("dtki,dtkj->tkij", draws, draws) / len(draws), np.float64)
+
+
+def _spread(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`sd` and `correlation` of `Points`, of (T, P, 3, 3) square metres; what has no spread has
+    no correlation."""
+    sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = covariance / (sd[..., :, None] * sd[..., None, :])
+    pairs = np.stack([whole[..., 0, 1], whole[..., 0, 2], whole[..., 1, 2]], axis=-1)
+    return sd, np.where(np.isfinite(pairs), np.clip(pairs, -1, 1), np.nan)
 
 
 def _bones(names: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -45,6 +45,14 @@ class Player {
       const stage = stages[Number((svg.closest("[data-stage]") || { dataset: { stage: 0 } }).dataset.stage)];
       return new Curve(svg, stage, (seconds) => { this.pause(); this.goTo(seconds); });
     });
+    for (const button of all(document, "button.frame")) { // in the words of the findings
+      button.disabled = false;
+      button.addEventListener("click", () => {
+        this.pause();
+        this.goToFrame(frameAt(this.longest.frame, Number(button.dataset.frame)));
+        root.scrollIntoView({ block: "nearest" });
+      });
+    }
     for (const { video } of stages) {
       if (!video) continue;
       video.controls = false;
@@ -102,9 +110,10 @@ class Player {
   layerChoices(box) {
     const layers = new Map(); // label -> [shown at first, what to do]
     const figures = this.stages.flatMap((stage) => stage.figures);
-    for (const label of new Set(figures.map((one) => one.label))) {
+    const bodies = [...new Set(figures.map((one) => one.label))]; // of several kinds the last, which was asked for
+    for (const label of bodies) {
       const set = (on) => figures.filter((one) => one.label === label).forEach((one) => { one.group.visible = on; });
-      layers.set(label, [true, set]);
+      layers.set(label, [label === bodies[bodies.length - 1], set]);
     }
     const sets = this.stages.flatMap((stage) => stage.points);
     for (const label of new Set(sets.map((one) => one.label))) {

@@ -1,7 +1,7 @@
 "use strict";
 /* What stands in the space of a recording, at a moment. Needs three.js (THREE). */
 const { Vector3, Color } = THREE;
-const REACH = 1.96; // standard deviations: an ellipsoid holds 95 % along each axis
+const REACH = 1.96; // standard deviations: an ellipsoid holds 95 % in each direction
 const MISSING = -32768;
 const by = (root, name) => root.querySelector(name);
 const all = (root, name) => [...root.querySelectorAll(name)];
@@ -52,6 +52,21 @@ function instances(geometry, color, count, opacity = 1) {
   return mesh;
 }
 
+/* A unit ball becomes the points that deviate by `reach` in every direction: the ball times any root
+   of the covariance, here Cholesky's. correlation: of x and y, x and z, y and z. */
+function ellipsoid(matrix, place, reach, correlation) {
+  const [xy, xz, yz] = correlation && known(correlation) ? correlation.toArray() : [0, 0, 0];
+  const yy = Math.sqrt(Math.max(1 - xy * xy, 0)), rest = Math.sqrt(Math.max(1 - xz * xz, 0));
+  const zy = yy > 0 ? Math.min(Math.max((yz - xy * xz) / yy, -rest), rest) : 0;
+  const zz = Math.sqrt(Math.max(rest * rest - zy * zy, 0));
+  return matrix.set(
+    reach.x, 0, 0, place.x,
+    reach.y * xy, reach.y * yy, 0, place.y,
+    reach.z * xz, reach.z * zy, reach.z * zz, place.z,
+    0, 0, 0, 1,
+  );
+}
+
 class PointSet {
   constructor(data) {
     Object.assign(this, data);
@@ -66,7 +81,7 @@ class PointSet {
   at(frame, i) { return vector(this.xyz, frame * this.names.length + i); }
 
   show(frame) {
-    const count = this.names.length, matrix = new THREE.Matrix4(), none = new THREE.Quaternion();
+    const count = this.names.length, matrix = new THREE.Matrix4();
     for (let i = 0; i < count; i++) {
       const place = this.at(frame, i), there = known(place);
       this.dots.setMatrixAt(i, there ? matrix.makeTranslation(place.x, place.y, place.z) : NOWHERE);
@@ -77,8 +92,9 @@ class PointSet {
         this.dots.setColorAt(i, color);
       }
       if (!this.clouds) continue;
-      const reach = vector(this.sd, frame * count + i).multiplyScalar(REACH);
-      this.clouds.setMatrixAt(i, there && known(reach) ? matrix.compose(place, none, reach) : NOWHERE);
+      const k = frame * count + i, reach = vector(this.sd, k).multiplyScalar(REACH);
+      const correlation = this.correlation && vector(this.correlation, k);
+      this.clouds.setMatrixAt(i, there && known(reach) ? ellipsoid(matrix, place, reach, correlation) : NOWHERE);
     }
     this.bones.forEach(([a, b], i) => {
       const [start, end] = [this.at(frame, a), this.at(frame, b)];

@@ -99,12 +99,22 @@ if (progress) {
   });
 }
 
-const first = element("first");
+const first = element("first"), cameras = element("camera");
+if (cameras) {
+  const choose = () => {
+    const [{ dataset, text }] = cameras.selectedOptions;
+    Object.assign(first, { src: dataset.picture, alt: `The first picture of ${text}` });
+    first.dataset.width = dataset.width;
+    element("mark").hidden = true;
+  };
+  cameras.addEventListener("change", choose);
+  choose(); // a browser may remember the choice of the page before
+}
 if (first) {
   first.addEventListener("click", (event) => {
     const box = first.getBoundingClientRect(), scale = Number(first.dataset.width) / box.width;
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const camera = first.dataset.camera.replace(/\.[^.]*$/, "");
+    const camera = cameras ? cameras.value.replace(/\.[^.]*$/, "") : "";
     element("id_person_at").value = `${camera ? `${camera}:` : ""}${Math.round(x * scale)},${Math.round(y * scale)}`;
     const mark = element("mark");
     mark.hidden = false;
