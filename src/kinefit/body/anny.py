@@ -49,6 +49,7 @@ _SPREAD = {"gender": 0.5, "age": 0.15, "muscle": 0.2, "weight": 0.2, "height": 0
            "proportions": 0.3}  # fmt: skip
 _MEASURE_SPREAD = 0.35
 _CHILD_AGE = 1 / 3
+_SEXES = (0.1, 0.9)  # where most people are
 _KNOWN_GENDER = 0.05  # keypoints say little of it: a broad man came out as 0.9 of a woman
 
 ANATOMY = {
@@ -105,6 +106,18 @@ class AnnyShape(ShapeSpace):
             known = PHENOTYPES.index("gender")
             neutral[known], spread[known] = gender, _KNOWN_GENDER
         return replace(self, neutral=neutral, spread=spread, lower=lower)
+
+    def alternatives(self) -> tuple[ShapeSpace, ...]:
+        """Where the gender is not known: people's bodies are clearly of one or the other."""
+        known = PHENOTYPES.index("gender")
+        if self.spread[known] <= _KNOWN_GENDER:
+            return (self,)
+        found = []
+        for gender in _SEXES:
+            neutral, spread = self.neutral.copy(), self.spread.copy()
+            neutral[known], spread[known] = gender, _KNOWN_GENDER
+            found.append(replace(self, neutral=neutral, spread=spread))
+        return tuple(found)
 
     def coefficients(self, shape: FloatArray) -> FloatArray:
         """(..., C) coefficients; phenotypes beyond 0..1 are taken at the nearest bound."""

@@ -1,7 +1,7 @@
 """Clothes as part of a body's shape: how far they stand off the skin, region by region.
 
 A mask shows clothes, not skin, and a centimetre of cloth is six of a waist. So a fit to outlines
-has four more parameters of shape: metres that cloth adds to the outline of trunk, pelvis and
+has five more parameters of shape: metres that cloth adds to the outline of trunk, pelvis and
 thighs, forearms, shins. They move copies of some vertices along the skin's normal and nothing else:
 keypoints, stature and the mesh stay those of the body. What tells cloth from girth: a heavier body
 has hardly thicker wrists and ankles, and is no wider all around by the same amount.
@@ -17,13 +17,16 @@ from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, IntArray
 
-REGIONS = ("clothes_trunk", "clothes_thighs", "clothes_forearms", "clothes_shins")
+# Metres that cloth adds to the outline everywhere, and what regions differ by: those in tight
+# trousers seldom wear wide shirts.
+CLOTHES = ("clothes", "clothes_trunk", "clothes_thighs", "clothes_forearms", "clothes_shins")
 
-# Metres: what cloth adds to an outline, in the mean of people in ordinary clothes, its standard
-# deviation, and the most that is believed.
-_USUAL_M, _SPREAD_M, _MOST_M = (0.007, 0.007, 0.004, 0.004), 0.005, 0.05
+# Metres: the mean of people in ordinary clothes, its standard deviation, and the bounds.
+_USUAL_M, _SPREAD_M = (0.006, 0.001, 0.001, -0.002, -0.002), (0.005, *[0.003] * 4)
+_LEAST_M, _MOST_M = (0.0, *[-0.03] * 4), (0.05, *[0.03] * 4)
 
 _TRUNK, _THIGHS, _FOREARMS, _SHINS = range(4)
+_SUMS = np.column_stack([np.ones(4), np.eye(4)])  # (regions, parameters)
 _REGION_OF = {
     "Pelvis": _THIGHS, "Spine1": _TRUNK,
     **{side + name: region for side in "LR"
@@ -33,28 +36,29 @@ _REGION_OF = {
 
 @dataclass(frozen=True, eq=False)
 class DressedShape(ShapeSpace):
-    """A body's shape parameters, followed by those of `REGIONS`."""
+    """A body's shape parameters, followed by those of `CLOTHES`. A region's coefficient is the sum
+    of the first and of its own."""
 
     body: ShapeSpace
 
     def coefficients(self, shape: FloatArray) -> FloatArray:
         bare, clothes = np.split(shape, [len(self.body.names)], axis=-1)
-        return np.concatenate([self.body.coefficients(bare), clothes], axis=-1)
+        return np.concatenate([self.body.coefficients(bare), clothes @ _SUMS.T], axis=-1)
 
     def jacobian(self, shape: FloatArray) -> FloatArray:
         bare = self.body.jacobian(shape[..., : len(self.body.names)])
-        n, (C, S) = len(REGIONS), bare.shape[-2:]
-        out = np.zeros((*bare.shape[:-2], C + n, S + n))
-        out[..., :C, :S], out[..., C:, S:] = bare, np.eye(n)
+        (R, n), (C, S) = _SUMS.shape, bare.shape[-2:]
+        out = np.zeros((*bare.shape[:-2], C + R, S + n))
+        out[..., :C, :S], out[..., C:, S:] = bare, _SUMS
         return out
 
 
 def with_clothes(body: BodyModel, vertex: IntArray, names: tuple[str, ...]) -> BodyModel:
     """The body with keypoints `names` (K,): its vertices `vertex` (K,) with clothes on."""
-    dirs = np.zeros((len(REGIONS), len(vertex), 3))
+    dirs = np.zeros((len(_SUMS), len(vertex), 3))
     region = _regions(body)[vertex]
     dirs[region, np.arange(len(vertex))] = _normals(body)[vertex]
-    C, V, n = len(body.joint_dirs), len(body.vertices), len(REGIONS)
+    C, V, n = len(body.joint_dirs), len(body.vertices), len(_SUMS)
     spread = np.zeros((C + n, V + len(vertex), 3))
     spread[:C, :V], spread[:C, V:], spread[C:, V:] = (
         body.vertex_dirs,
@@ -76,19 +80,18 @@ def with_clothes(body: BodyModel, vertex: IntArray, names: tuple[str, ...]) -> B
 
 
 def _dressed(space: ShapeSpace) -> DressedShape:
-    n = len(REGIONS)
     return DressedShape(
-        (*space.names, *REGIONS),
+        (*space.names, *CLOTHES),
         np.append(space.neutral, _USUAL_M),
-        np.append(space.spread, np.full(n, _SPREAD_M)),
-        np.append(space.lower, np.zeros(n)),
-        np.append(space.upper, np.full(n, _MOST_M)),
+        np.append(space.spread, _SPREAD_M),
+        np.append(space.lower, _LEAST_M),
+        np.append(space.upper, _MOST_M),
         space,
     )
 
 
 def _regions(body: BodyModel) -> IntArray:
-    """(V,) index in `REGIONS` of each vertex."""
+    """(V,) region (trunk, thighs, forearms, shins) of each vertex."""
     of_joint = {body.joint_names.index(body.anatomy[a]): r for a, r in _REGION_OF.items()
                 if a in body.anatomy}  # fmt: skip
     region = np.full(len(body.parents), _THIGHS)

@@ -51,6 +51,10 @@ class ShapeSpace:
         S = shape.shape[-1]
         return np.broadcast_to(np.eye(S), (*shape.shape[:-1], S, S))
 
+    def alternatives(self) -> tuple[ShapeSpace, ...]:
+        """Narrower spaces, between whose centres fits come to rest; one of them is the person's."""
+        return (self,)
+
 
 @dataclass(frozen=True, eq=False)
 class BodyModel:

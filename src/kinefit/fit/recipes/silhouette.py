@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from kinefit.body.clothes import REGIONS
+from kinefit.body.clothes import CLOTHES
 from kinefit.body.model import BodyModel
 from kinefit.fit.solver.chain import Chain
 from kinefit.fit.solver.minimise import Options, minimise
@@ -55,12 +55,12 @@ class SilhouetteOptions:
     rounds: how often the outline is found again. skip: every how manieth vertex is used.
     """
 
-    outside_m: float = 0.01
-    inside_m: float = 0.03
+    outside_m: float = 0.007
+    inside_m: float = 0.015
     reach_m: float = 0.08
     each_counts: float = 60.0
     outlier_sd: float = 3.0
-    rounds: int = 3
+    rounds: int = 2
     skip: int = 8
 
 
@@ -293,18 +293,19 @@ def outline_term(
 def fit_outlines(
     skin: Skin, chain: Chain, objective: Objective, start: State, rig: CameraRig,
     outlines: Outlines, offsets: tuple[int, ...], options: SilhouetteOptions, steps: Options,
-) -> State:  # fmt: skip
-    """Poses, the shape with its clothes, and offsets of the keypoints, with outlines as evidence.
+) -> tuple[State, float]:  # fmt: skip
+    """Poses, the shape with its clothes, and offsets of the keypoints, with outlines as evidence;
+    and the objective's value there.
 
     chain: of the body with clothes (`with_clothes`), with `skin.names` among its points.
     objective: everything else, for N frames. start: N poses, of a shape without clothes.
     """
-    S, clothes = len(skin.body.shape.names), chain.shape.neutral[-len(REGIONS) :]
+    S, clothes = len(skin.body.shape.names), chain.shape.neutral[-len(CLOTHES) :]
     offset = np.zeros((len(chain.point_names), 3))
     offset[: len(start.offset)] = start.offset
     state = replace(start, shape=np.append(start.shape, clothes), offset=offset)
     columns = np.array([chain.column(name) for name in skin.names])
-    variables = Variables.poses(chain, "shared", offsets)
+    variables, value = Variables.poses(chain, "shared", offsets), np.inf
     for _ in range(options.rounds):
         rotations, bare = state.body_rotations(chain), state.shape[:S]
         meshes = skin.body.posed_vertices(rotations, state.translation, bare)
@@ -312,5 +313,7 @@ def fit_outlines(
         if not term.weight.any():
             break
         more = replace(objective, points=(*objective.points, term))
-        state = minimise(more, variables, state, steps).state
-    return replace(state, shape=state.shape[:S], offset=state.offset[: len(start.offset)])
+        found = minimise(more, variables, state, steps)
+        state, value = found.state, found.total
+    bare = replace(state, shape=state.shape[:S], offset=state.offset[: len(start.offset)])
+    return bare, value
