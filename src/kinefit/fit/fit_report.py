@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.body.girths import girths
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.clip import ClipFit
+from kinefit.fit.recipes.silhouette import GIRTH_SD_M
 from kinefit.fit.recipes.markers import MarkerFit
 from kinefit.quality.quantities import frame_pairs
 from kinefit.types import BodyMotion, BoolArray, FloatArray
@@ -35,6 +37,7 @@ def clip_report(
     error = np.where(lost[:, None, None], np.nan, fit.reprojection)
     return {
         **_person(body, fit.motion),
+        **_girths(body, fit),
         "frames_without_pose": frame_pairs(lost, fit.motion.timeline.frame),
         "frames_far_off": frame_pairs(_clip_far_off(fit, error, lost), fit.motion.timeline.frame),
         "points_off_mm": _median(1000 * fit.off_m[~lost]),
@@ -80,6 +83,18 @@ def _person(body: BodyModel, motion: BodyMotion) -> dict[str, Any]:
         "stature_m": round(float(np.ptp(body.rest_vertices(motion.shape)[:, 1])), 4),
         "bones_m": bone_lengths(body, motion.shape),
         "frames": len(motion.timeline),
+    }
+
+
+def _girths(body: BodyModel, fit: ClipFit) -> dict[str, Any]:
+    """Only from masks: keypoints leave a waist unknown to 12 cm."""
+    if fit.masks is None:
+        return {}
+    found = girths(body, fit.motion.shape) if fit.masks else {}
+    sd = GIRTH_SD_M[len(fit.rig) > 1]
+    return {
+        "masks_used": fit.masks,
+        "girths": {n: {"m": round(m, 3), "sd_m": sd[n]} for n, m in found.items() if np.isfinite(m)},
     }
 
 

@@ -100,6 +100,13 @@ def body_table(stature_m: float, bones_m: Mapping[str, float]) -> Table:
     return Table("The body", ("Bone", "Right, m", "Left, m"), rows, note, digits=3)
 
 
+def girth_table(girths: Mapping[str, Mapping[str, float]]) -> Table:
+    """Girths from masks: "waist" -> its "m" and "sd_m", metres."""
+    rows = [(n.capitalize(), *(100 * one[k] for k in ("m", "sd_m"))) for n, one in girths.items()]
+    note = "From masks of the person, without the clothes. SD: the error on rendered people."
+    return Table("Girths", ("Around", "cm", "SD, cm"), rows, note, digits=1)
+
+
 def write_report(path: str | Path, data: ReportData) -> None:
     """Write the page, and of data with a scene the viewer beside it (`viewer_of`), each atomically;
     equal data give equal bytes.

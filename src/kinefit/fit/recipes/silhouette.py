@@ -46,6 +46,13 @@ _PROBE = 3.0  # pixels of a mask, outwards from an outline point: there the body
 _BORDER_PX = 2.0  # of the picture: an edge there is not the person's
 
 
+# Metres: root mean square error on rendered people, of one camera and of several.
+GIRTH_SD_M = {
+    False: {"chest": 0.065, "waist": 0.080, "hip": 0.030, "thigh": 0.020},
+    True: {"chest": 0.027, "waist": 0.024, "hip": 0.024, "thigh": 0.019},
+}
+
+
 @dataclass(frozen=True)
 class SilhouetteOptions:
     """outside_m, inside_m: as of `Silhouette`. reach_m: an edge that is farther away is another

@@ -118,6 +118,7 @@ def _data(
         assumed=[*time_notes(written.clips), *written.world["notes"], *_refinement(context)],
         tables=[
             body_table(written.body["stature_m"], written.body["bones_m"]),
+            *([girth_table(girths)] if (girths := written.body.get("girths")) else []),
             *_triangulation_table(written.world.get("cameras", [])),
         ],
         files=words_about(dict.fromkeys(context.readable, False)),
