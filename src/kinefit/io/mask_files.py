@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from kinefit.io.masks import PNG_ERRORS
 from kinefit.io.people import entries, frame_number, read_json
 from kinefit.io.pose_json import numbered
 from kinefit.io.text import check_file
@@ -104,7 +105,7 @@ def _of_png(file: Path, size: tuple[int, int]) -> FileMasks:
             return _scaled(_in_pixels(picture), size)
     except InputError as error:
         return FileMasks((), error.reason)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except PNG_ERRORS:
         return FileMasks((), f"{file.name} is no PNG file, or damaged")
 
 

@@ -104,7 +104,8 @@ class Judge:
             )
         )  # fmt: skip
         self._missing.append(one.missing)
-        self._last = [] if one.missing else [small, *self._last[:1]]
+        # An empty mask says nothing about those beside it.
+        self._last = [small, *self._last[:1]] if small.any() else []
 
     def verdict(self) -> Verdict:
         """Of all frames that were added."""
@@ -128,7 +129,7 @@ class Judge:
             alone = (flicker == 1) & (np.append(1, flicker[:-1]) == 1)
             change = np.where(alone, _trust(beside, *_CHANGE), 1)
             trusts.append((change, "the mask changes at once from the frame before"))
-        confidence = np.where(there, np.prod([t for t, _ in trusts], axis=0), 0.0)
+        confidence = np.where(there, np.prod([t for t, _ in trusts], axis=0), 0.0) + 0.0  # no -0
         empty = there & (area == 0)
         reason = [
             one or ("the mask is empty" if nothing else "; ".join(w for t, w in trusts if t[k] < 1))
