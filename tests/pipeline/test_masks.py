@@ -175,6 +175,8 @@ def test_what_cannot_be_used_is_refused_before_anything_is_looked_at(
             person_masks(demo_clip, tmp_path / "out", run_config(options))
     with pytest.raises(InputError, match="masks or segmenter, not both"):
         run_config({"masks": tmp_path, "segmenter": tmp_path})
+    with pytest.raises(InputError, match="masks of one person"):
+        person_masks(demo_clip, tmp_path / "out", run_config({"people": "all"}))
     bundle = tmp_path / "points.npz"
     np.savez(bundle, a=np.zeros(2))
     with pytest.raises(InputError):
