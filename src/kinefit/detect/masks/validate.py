@@ -1,8 +1,9 @@
 """How far each mask of a video can be trusted, and why not: by its area, the person's keypoints,
 the picture's border, and the masks before and after.
 
-Thresholds lie between the masks of renders and of the demo's videos, which all keep their
-confidence, and the wrong masks of the tests; in between, confidence falls in a straight line.
+Thresholds lie between right masks (99 of 100 keep a confidence of .9 or more, in 960 frames of
+renders and in 400 of the demo) and the wrong ones of the tests; in between, confidence falls in a
+straight line.
 """
 
 from __future__ import annotations
