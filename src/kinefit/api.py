@@ -187,7 +187,9 @@ def person_masks(
     `config.masks` or `config.segmenter` say where they come from; else from the detector's own
     network. Otherwise as `process`; `kinefit.io.masks.read_masks` reads the result.
     """
-    _one_person(config)
+    if config.people == "all":
+        hint = "give --person 1, 2, ... in turn, or kinefit run --people all --save-mask"
+        raise InputError("--people all", "these are masks of one person", hint)
     chosen = config.model_copy(update={"save_mask": True})
     job = _job(videos, chosen, progress, cancel, body=False)
     if job.kind == "bundle":

@@ -42,8 +42,10 @@ def test_a_program_does_what_the_pages_do(site: Any, token: str, demo_clip: Any)
     wrong = program.post(start, {"options": {"qality": "fast"}}, **json)
     assert wrong.status_code == 422
     assert "qality" in wrong.json()["detail"]
-    stolen = program.post(start, {"options": {"calibration": "/etc/passwd"}}, **json)
-    assert stolen.status_code == 422
+    for name in ("calibration", "keypoints", "detector_model", "masks", "segmenter", "body"):
+        stolen = program.post(start, {"options": {name: "/etc/passwd"}}, **json)
+        assert stolen.status_code == 422
+        assert "files of the server" in stolen.json()["detail"]
     begun = program.post(start, {"options": {"quality": "fast"}}, **json)
     assert begun.json()["state"] == "queued"
     told = program.get(f"/api/trials/{trial['id']}").json()

@@ -1,7 +1,7 @@
 """A network without the outputs that nobody asks for: what only leads to them is not computed.
 
 BlazePose's landmark network spends 43 % of its time on the mask (8.2 -> 4.7 ms), which is
-looked at only with --save-mask. All other outputs stay the same to the last bit. TensorFlow Lite
+looked at only for masks. All other outputs stay the same to the last bit. TensorFlow Lite
 runs every operator of a model, so they are taken out of a copy in memory.
 """
 

@@ -10,8 +10,8 @@ import numpy as np
 from kinefit.body.girths import girths
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.clip import ClipFit
-from kinefit.fit.recipes.silhouette import GIRTH_SD_M
 from kinefit.fit.recipes.markers import MarkerFit
+from kinefit.fit.recipes.silhouette import GIRTH_SD_M
 from kinefit.quality.quantities import frame_pairs
 from kinefit.types import BodyMotion, BoolArray, FloatArray
 
@@ -94,7 +94,9 @@ def _girths(body: BodyModel, fit: ClipFit) -> dict[str, Any]:
     sd = GIRTH_SD_M[len(fit.rig) > 1]
     return {
         "masks_used": fit.masks,
-        "girths": {n: {"m": round(m, 3), "sd_m": sd[n]} for n, m in found.items() if np.isfinite(m)},
+        "girths": {
+            n: {"m": round(m, 3), "sd_m": sd[n]} for n, m in found.items() if np.isfinite(m)
+        },
     }
 
 

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from kinefit.io.masks import PNG_ERRORS
 from kinefit.io.people import entries, frame_number, read_json
 from kinefit.io.pose_json import numbered
 from kinefit.io.text import check_file
@@ -104,7 +105,7 @@ def _of_png(file: Path, size: tuple[int, int]) -> FileMasks:
             return _scaled(_in_pixels(picture), size)
     except InputError as error:
         return FileMasks((), error.reason)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except PNG_ERRORS:
         return FileMasks((), f"{file.name} is no PNG file, or damaged")
 
 
@@ -210,19 +211,18 @@ def decode_runs(entry: Any) -> NDArray[np.bool_]:
     Raises InvalidData where it is none (a polygon), or its runs do not fill its size.
     """
     size = entry.get("size") if isinstance(entry, dict) else None
-    counts = entry.get("counts") if isinstance(entry, dict) else None
+    counts: Any = entry.get("counts") if isinstance(entry, dict) else None
     if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
         raise InvalidData("a mask is not given as run lengths with a size.")
     height, width = size
     if min(size) < 1 or height * width > _MAX_PIXELS:
         raise InvalidData(f"a mask of {width} x {height} pixels is none of a video.")
-    if isinstance(counts, str):
-        counts = _numbers_of(counts, height * width)
-    whole = isinstance(counts, list) and all(type(n) is int and n >= 0 for n in counts)
-    if not whole or len(counts) > height * width + 1 or sum(counts) != height * width:
+    found = _numbers_of(counts, height * width) if isinstance(counts, str) else counts
+    whole = isinstance(found, list) and all(type(n) is int and n >= 0 for n in found)
+    if not (whole and len(found) <= height * width + 1 and sum(found) == height * width):
         raise InvalidData("the run lengths of a mask do not fill its size.")
-    inside = np.arange(len(counts)) % 2 == 1
-    return np.repeat(inside, counts).reshape(width, height).T
+    inside = np.arange(len(found)) % 2 == 1
+    return np.repeat(inside, found).reshape(width, height).T
 
 
 def _numbers_of(text: str, most: int) -> list[int]:

@@ -21,6 +21,11 @@ from kinefit.io.arrays import field, numbers, read_needed, save_npz
 from kinefit.io.text import refused_as_input
 from kinefit.types import FloatArray, InputError, IntArray, PersonMasks
 
+# What Pillow raises for files that are no PNG, damaged or far too large.
+PNG_ERRORS = (
+    *(UnidentifiedImageError, Image.DecompressionBombError),
+    *(OSError, EOFError, SyntaxError, ValueError),
+)
 _MAX_SIDE = 2048
 _MAX_BYTES = 2**31  # of all masks that are asked for
 _NEEDED = ("frame", "into", "width", "height", "confidence", "reason", "png", "length")
@@ -100,6 +105,6 @@ def _unpacked(path: Path, pieces: Sequence[bytes], hint: str) -> NDArray[np.uint
                 if not fits or side * side * len(pieces) > _MAX_BYTES:
                     raise InputError(path, "its masks are no squares of one size", hint)
                 found.append(np.asarray(picture))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except PNG_ERRORS as error:
             raise InputError(path, f"a mask in it is damaged ({error})", hint) from error
-    return np.array(found, np.uint8).reshape(-1, side, side)
+    return np.array(found, np.uint8).reshape(-1, max(side, 1), max(side, 1))

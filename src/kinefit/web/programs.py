@@ -16,7 +16,7 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError
 from pydantic import Field
 
-from kinefit.pipeline.config import is_network_file, run_config
+from kinefit.pipeline.config import FILES, is_network_file, run_config
 from kinefit.types import InputError
 from kinefit.web import queue
 from kinefit.web.access import own_project, own_trial, user_of
@@ -122,7 +122,7 @@ def start(request: HttpRequest, key: UUID, data: Options) -> Any:
         raise HttpError(409, "There is no video that can be used.")
     if found.jobs.filter(state__in=Job.ACTIVE).exists():
         raise HttpError(409, "It is running already.")
-    named = {"calibration", "keypoints", "detector_model", "body"} & data.options.keys()
+    named = {*FILES, "body"} & data.options.keys()
     if named or is_network_file(str(data.options.get("pof_model", ""))):
         raise HttpError(422, "Options that name files of the server are not taken.")
     try:

@@ -83,7 +83,7 @@ class SelfieSegmenter:
         height, width = self._shape
         picture = sample_window(rgb, region(place), SIDE, cv2.BORDER_REPLICATE) / np.float32(255)
         resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        (mask,) = self._network.run(resized, (height, width, 1))
+        (mask,) = self._network.run(np.asarray(resized, np.float32), (height, width, 1))
         return _as_grey(cv2.resize(mask[..., 0], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
 

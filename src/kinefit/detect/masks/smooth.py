@@ -40,13 +40,11 @@ def smoothed(masks: Iterable[FrameMask]) -> Iterator[FrameMask]:
 def _mean(now: FrameMask, beside: list[FrameMask]) -> FrameMask:
     total, weight = now.grey.astype(np.float32), np.ones(now.grey.shape, np.float32)
     for one in beside:
-        at = _pixels(len(now.grey)) + _flow().calc(now.picture, one.picture, None)
-        picture = cv2.remap(
-            one.picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        x, y = cv2.split(_pixels(len(now.grey)) + _flow().calc(now.picture, one.picture, None))
+        picture = cv2.remap(one.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         off = cv2.absdiff(picture, now.picture).astype(np.float32) / np.float32(_SAME_LEVELS)
         share = np.exp(-off * off)
-        total += share * cv2.remap(one.grey, at, None, cv2.INTER_LINEAR)
+        total += share * cv2.remap(one.grey, x, y, cv2.INTER_LINEAR)
         weight += share
     return now._replace(grey=np.round(total / weight).astype(np.uint8))
 
@@ -62,4 +60,4 @@ def _pixels(side: int) -> NDArray[np.float32]:
 def _flow() -> Any:
     """Dense inverse search (Kroeger et al. 2016, ECCV, "Fast optical flow using dense inverse
     search"); the next coarser setting costs a sixth less and gains a tenth less."""
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)

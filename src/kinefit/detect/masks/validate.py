@@ -1,8 +1,9 @@
 """How far each mask of a video can be trusted, and why not: by its area, the person's keypoints,
 the picture's border, and the masks before and after.
 
-Thresholds lie between the masks of renders and of the demo's videos, which all keep their
-confidence, and the wrong masks of the tests; in between, confidence falls in a straight line.
+Thresholds lie between right masks (99 of 100 keep a confidence of .9 or more, in 960 frames of
+renders and in 400 of the demo) and the wrong ones of the tests; in between, confidence falls in a
+straight line.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Judge:
             )
         )  # fmt: skip
         self._missing.append(one.missing)
-        self._last = [] if one.missing else [small, *self._last[:1]]
+        # An empty mask says nothing about those beside it.
+        self._last = [small, *self._last[:1]] if small.any() else []
 
     def verdict(self) -> Verdict:
         """Of all frames that were added."""
@@ -128,7 +130,7 @@ class Judge:
             alone = (flicker == 1) & (np.append(1, flicker[:-1]) == 1)
             change = np.where(alone, _trust(beside, *_CHANGE), 1)
             trusts.append((change, "the mask changes at once from the frame before"))
-        confidence = np.where(there, np.prod([t for t, _ in trusts], axis=0), 0.0)
+        confidence = np.where(there, np.prod([t for t, _ in trusts], axis=0), 0.0) + 0.0  # no -0
         empty = there & (area == 0)
         reason = [
             one or ("the mask is empty" if nothing else "; ".join(w for t, w in trusts if t[k] < 1))

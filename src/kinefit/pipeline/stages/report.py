@@ -31,7 +31,7 @@ from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
 from kinefit.quality.quantities import Quality, View
 from kinefit.quality.verdict import find, frames_words, say, verdict
-from kinefit.report.page import ReportData, Someone, body_table, write_report
+from kinefit.report.page import ReportData, Someone, body_table, girth_table, write_report
 from kinefit.report.parts import Cell, Table
 from kinefit.types import (
     BoolArray,
@@ -270,6 +270,8 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     found = []
     if not written.views and body["frames_far_off"]:
         found.append(say("points_off", "caution", frames_words(body["frames_far_off"])))
+    if body.get("masks_used") == 0:
+        found.append(say("no_masks", "caution"))
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
