@@ -102,7 +102,7 @@ def body_table(stature_m: float, bones_m: Mapping[str, float]) -> Table:
 
 def girth_table(girths: Mapping[str, Mapping[str, float]]) -> Table:
     """Girths from masks: "waist" -> its "m" and "sd_m", metres."""
-    rows = [(n.capitalize(), *(100 * one[k] for k in ("m", "sd_m"))) for n, one in girths.items()]
+    rows = [(n.capitalize(), 100 * one["m"], 100 * one["sd_m"]) for n, one in girths.items()]
     note = "From masks of the person, without the clothes. SD: the error on rendered people."
     return Table("Girths", ("Around", "cm", "SD, cm"), rows, note, digits=1)
 

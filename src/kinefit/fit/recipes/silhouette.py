@@ -124,7 +124,9 @@ def _one_camera(
     for k in np.flatnonzero(weight > 0):
         m = view.index[k]
         into, grey = masks.into[m], masks.grey[m]
-        hidden = np.zeros_like(grey) if view.ignored is None else np.uint8(view.ignored[m])
+        hidden = np.zeros(grey.shape, np.uint8)
+        if view.ignored is not None:
+            hidden[view.ignored[m]] = 1
         to_plane = _to_plane(camera, into, side)
         pixels = _grid(side) @ into[:, :2].T + into[:, 2]
         if camera.distortion.any():
@@ -314,8 +316,8 @@ def fit_outlines(
     columns = np.array([chain.column(name) for name in skin.names])
     variables, value = Variables.poses(chain, "shared", offsets), np.inf
     for _ in range(options.rounds):
-        rotations, bare = state.body_rotations(chain), state.shape[:S]
-        meshes = skin.body.posed_vertices(rotations, state.translation, bare)
+        rotations = state.body_rotations(chain)
+        meshes = skin.body.posed_vertices(rotations, state.translation, state.shape[:S])
         term = outline_term(skin, rig, outlines, meshes, columns, options)
         if not term.weight.any():
             break
