@@ -1,0 +1,1 @@
+"""Masks of people and of their heads in videos."""

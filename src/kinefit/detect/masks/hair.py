@@ -1,0 +1,122 @@
+"""Hair that hangs below the chin: told from clothes and skin by colour and texture.
+
+Above the chin, hair is what the person's mask has there. Below, pixels are compared with those of
+which the class is known from the pose: hair beside and above the face, skin of face and hands,
+clothes of trunk and arms. Each class is a histogram of the CIE L*a*b* colour and of the local
+contrast; the classes' own pixels, classified in the same way, say whether they can be told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from kinefit.io.video import Picture
+from kinefit.types import BoolArray, FloatArray, IntArray
+
+Class = Literal["hair", "skin", "clothes"]
+_BINS = (8, 16, 16, 3)  # lightness, a*, b*, contrast
+_AB_STEP = 6  # of OpenCV's 8-bit a* and b*, of which pictures use the middle half
+_CONTRAST = (4.0, 10.0)  # SD of lightness in 3 x 3 pixels, 8 bit: smooth, hair or knit, patterns
+_FORGET = 0.9  # of what was learned, from frame to frame: light changes as people walk
+_FEWEST = 30  # pixels of a class, for one to be learned from
+_TOLD_APART = 0.3  # share of known clothes or skin that may look like hair
+_RECOGNISED = 0.5  # share of known hair that must
+
+
+def features(rgb: Picture) -> IntArray:
+    """(H, W) the histogram's bin of each pixel."""
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    light = lab[..., 0].astype(np.float32)
+    mean, square = (cv2.blur(part, (3, 3)) for part in (light, light * light))
+    contrast = np.sqrt(np.maximum(square - mean * mean, 0))
+    bins = [
+        lab[..., 0] >> 5,
+        *((lab[..., i].astype(np.int64) - 128) // _AB_STEP + 8 for i in (1, 2)),
+        np.searchsorted(_CONTRAST, contrast),
+    ]
+    inside = [np.clip(b, 0, n - 1) for b, n in zip(bins, _BINS, strict=True)]
+    return np.ravel_multi_index(inside, _BINS)
+
+
+@dataclass
+class HairColours:
+    """What hair, skin and clothes of one person look like, learned over frames."""
+
+    counts: dict[Class, FloatArray] = field(default_factory=dict)
+
+    def learn(self, bins: IntArray, known: dict[Class, BoolArray]) -> None:
+        """known: (H, W) pixels of each class in the picture of which `bins` are the features."""
+        for name, where in known.items():
+            if np.count_nonzero(where) >= _FEWEST:
+                new = np.bincount(bins[where], minlength=int(np.prod(_BINS))).astype(np.float64)
+                before = self.counts.get(name)
+                self.counts[name] = new if before is None else _FORGET * before + new
+
+    @property
+    def known(self) -> bool:
+        return {"hair", "clothes"} <= self.counts.keys()
+
+    def log_ratio(self) -> FloatArray:
+        """(bins,) how much more probable hair is than the likelier of the other classes, log."""
+        density = {name: _density(counts) for name, counts in self.counts.items()}
+        others = np.max([d for name, d in density.items() if name != "hair"], axis=0)
+        return np.log(density["hair"] / others)
+
+    def confused(self, ratio: FloatArray) -> dict[Class, float]:
+        """The share of each class that would be called hair, by `ratio` of `log_ratio`."""
+        return {
+            name: float(counts[ratio > 0].sum() / max(counts.sum(), 1e-9))
+            for name, counts in self.counts.items()
+        }
+
+
+def _density(counts: FloatArray) -> FloatArray:
+    smooth = gaussian_filter(counts.reshape(_BINS), (0.7, 0.7, 0.7, 0.5), mode="nearest").ravel()
+    # A hundredth is anything: colours that no class has shown decide nothing.
+    return np.asarray(0.99 * smooth / max(smooth.sum(), 1e-9) + 0.01 / len(smooth))
+
+
+def hanging_hair(
+    bins: IntArray, colours: HairColours, head: BoolArray, where: BoolArray
+) -> tuple[BoolArray, float, str]:
+    """Hair that continues the head into `where`, confidence, and why there is none.
+
+    bins: (H, W) of `features`. head: (H, W) the head above the chin. where: (H, W) pixels of the
+    person in reach of it.
+    """
+    nothing = np.zeros_like(head)
+    if not colours.known:
+        return nothing, 0.0, "the colour of the hair is not known"
+    ratio = colours.log_ratio()
+    confused = colours.confused(ratio)
+    alike = max((confused[n], n) for n in confused if n != "hair")
+    if alike[0] > _TOLD_APART or confused["hair"] < _RECOGNISED:
+        return nothing, 0.0, f"hair and {alike[1]} look alike"
+    # The sum over neighbours: one pixel says little, and hair is not thinner than a few.
+    evidence = cv2.GaussianBlur(ratio[bins].astype(np.float32), (0, 0), 1.2)
+    grown = connected(where & (evidence > 0), head)
+    confidence = (1 - alike[0]) * confused["hair"]
+    return grown, confidence, ""
+
+
+def connected(candidates: BoolArray, seed: BoolArray) -> BoolArray:
+    """The candidates that are connected to the seed through each other."""
+    both = (candidates | seed).astype(np.uint8)
+    count, labels = cv2.connectedComponents(both, connectivity=4)
+    touched = np.zeros(count, bool)
+    touched[labels[seed]] = True
+    touched[0] = False
+    return np.asarray(touched[labels] & candidates)
+
+
+def opened(mask: BoolArray, pixels: int) -> BoolArray:
+    """Without what is thinner than that many pixels."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pixels, pixels))
+    raw: NDArray[np.uint8] = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    return raw > 0
