@@ -50,11 +50,11 @@ class HairColours:
 
     counts: dict[Class, FloatArray] = field(default_factory=dict)
 
-    def learn(self, bins: IntArray, known: dict[Class, BoolArray]) -> None:
-        """known: (H, W) pixels of each class in the picture of which `bins` are the features."""
-        for name, where in known.items():
-            if np.count_nonzero(where) >= _FEWEST:
-                new = np.bincount(bins[where], minlength=int(np.prod(_BINS))).astype(np.float64)
+    def learn(self, samples: dict[Class, IntArray]) -> None:
+        """samples: the features of pixels (N,) of each class, in the next frame."""
+        for name, bins in samples.items():
+            if len(bins) >= _FEWEST:
+                new = np.bincount(bins, minlength=int(np.prod(_BINS))).astype(np.float64)
                 before = self.counts.get(name)
                 self.counts[name] = new if before is None else _FORGET * before + new
 

@@ -29,14 +29,15 @@ from kinefit.detect.masks.face import SIDE, FaceNetwork
 from kinefit.detect.masks.hair import Class, HairColours, connected, features, hanging_hair
 from kinefit.detect.masks.head_pose import HeadPose, combined, pose_from_face, pose_from_points
 from kinefit.io.video import Picture
-from kinefit.types import BoolArray, FloatArray, InvalidData, PersonMasks
+from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, PersonMasks
 
 Step = Literal["keypoints", "face", "hair", "tracking"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 # In heights of the head (chin to crown), from its centre. Long hair ends halfway down the back.
-_WINDOW = (-1.6, -1.5, 1.6, 2.4)  # left, up, right, down
-_CHIN, _CHIN_TILT = 0.48, 0.25  # the cut below the chin; lower in front of the ears than behind
+_WINDOW = (-1.6, -1.5, 1.6, 2.8)  # left, up, right, down
+# The cut below chin and nape: lower from the front than from behind, and lower in front of the ears.
+_CHIN, _CHIN_FRONT, _CHIN_TILT = 0.46, 0.3, 1.0
 _FACE_CROP = 1.0  # half of the side of the square in which a face is searched: see head_masks.md
 _FACE_OVAL = (0.30, 0.34)  # half axes of the face, around the middle of eyes and mouth
 _LIMBS = (
@@ -47,6 +48,8 @@ _LIMBS = (
     *((f"{s}Shoulder", f"{s}Hip", 0.20) for s in "LR"),
 )  # with the radius
 _IN_MASK = 128  # of 255: a pixel of the person
+_REACH = 2.3  # of hair
+_HANGS = 0.8  # what ends above it is no hanging hair, but the neck
 _LARGEST_HAIR = 4.5  # area of all that is of the head over the skull's: hair to the waist
 _EMPTY = 0.15  # share of the skull's ellipse that must be in the person's mask
 _CARRIED = 0.8  # of confidence, for each frame without points
@@ -227,7 +230,8 @@ class _Finder:
     ) -> tuple[BoolArray, float, str]:
         """The head with hair, how sure, and what was wrong."""
         limbs = _limbs(frame.points, pose, window)
-        cut = _CHIN + _CHIN_TILT * pose.facing[0] * window.x
+        front = float(np.clip(pose.facing[1], -0.4, 0.4))
+        cut = _CHIN + _CHIN_FRONT * front + _CHIN_TILT * pose.facing[0] * window.x
         above = person & (window.y < cut)
         to_skull = (np.hypot(window.x * (pose.height / pose.width), window.y) - 0.5)
         free = above & ((to_skull < limbs) | (skull & (window.y < 0.3)))
@@ -237,7 +241,7 @@ class _Finder:
             return skull & person, 0.2, "the person's mask is too large around the head"
         if frame.rgb is None:
             return core, 0.5, ""
-        below = person & ~above & (window.y < 2.3)
+        below = person & ~core & (window.y < _REACH)
         grown, sure, why = self._hanging(frame, pose, window, core, below, person)
         if np.count_nonzero(core | grown) > _LARGEST_HAIR * full:
             return core, 0.6, "what looks like hair below the chin is too large to be hair"
@@ -254,21 +258,18 @@ class _Finder:
     ) -> tuple[BoolArray, float, str]:
         """What continues the head below the chin."""
         assert frame.rgb is not None
-        into = frame.into.copy()
-        into[:, 2] += into[:, :2] @ window.pixels[0, 0]
-        rows, columns = core.shape
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         if self._hair is not None:
-            side = len(frame.person)
-            hair = self._hair(frame.rgb, frame.into, side)[window.at] >= 0.5
+            hair = self._hair(frame.rgb, frame.into, len(frame.person))[window.at] >= 0.5
             return connected(hair & below, core), 0.9, ""
-        rgb = cv2.warpAffine(
-            frame.rgb, into, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-        bins = features(rgb)
+        bins = features(_cut_out(frame.rgb, frame.into, window.at))
         colours = self._colours if "tracking" in self._steps else HairColours()
-        colours.learn(bins, _known(frame, pose, window, core, person))
-        return hanging_hair(bins, colours, core, below)
+        samples = {name: bins[at] for name, at in _known(frame, pose, window, core, person).items()}
+        samples["skin"] = np.concatenate([samples["skin"], _hands(frame, pose)])
+        colours.learn(samples)
+        grown, sure, why = hanging_hair(bins, colours, core, below)
+        if not (grown & (window.y > _HANGS)).any():
+            return np.zeros_like(core), 0.8, ""  # the neck, at most
+        return grown, sure, why
 
     def _nothing(
         self, frame: _Frame, steps: FloatArray, why: str
@@ -355,6 +356,33 @@ def _limbs(points: FloatArray, pose: HeadPose, window: _Window) -> NDArray[np.fl
     return least
 
 
+def _cut_out(rgb: Picture, into: FloatArray, at: tuple[slice, slice]) -> Picture:
+    """That part of a region's picture."""
+    rows, columns = at
+    shifted = into.copy()
+    shifted[:, 2] += into[:, :2] @ [columns.start, rows.start]
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(rgb, shifted, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def _hands(frame: _Frame, pose: HeadPose) -> IntArray:
+    """Features of the middles of the hands: skin that is seen from behind, too."""
+    assert frame.rgb is not None
+    found, half = [np.zeros(0, np.int64)], max(round(0.12 * pose.height), 2)
+    for s in "LR":
+        middle = (frame.points[_I[f"{s}Wrist"], :2] + frame.points[_I[f"{s}Index"], :2]) / 2
+        if np.isfinite(middle).all() and (abs(middle) < 2 * len(frame.person)).all():
+            x, y = (int(v) for v in middle)
+            at = slice(y - half, y + half + 1), slice(x - half, x + half + 1)
+            if min(y, x) >= half and max(y, x) < len(frame.person) - half:
+                bins = features(_cut_out(frame.rgb, frame.into, at))
+                found.append(bins[frame.person[at] >= _IN_MASK])
+    return np.concatenate(found)
+
+
 def _known(
     frame: _Frame, pose: HeadPose, window: _Window, core: BoolArray, person: BoolArray
 ) -> dict[Class, BoolArray]:
@@ -366,10 +394,9 @@ def _known(
     behind = pose.seen_from_behind
     known: dict[Class, BoolArray] = {
         "hair": core & (y < (0.3 if behind else 0.1)) & (behind | (front > 1.15)),
-        "clothes": person & (y > 1.7),
+        "clothes": person & (y > _REACH),
     }
-    if not behind:
-        known["skin"] = core & (front < 0.8)
+    known["skin"] = core & (front < 0.8) & (not behind)
     for s in "LR":
         a, b = frame.points[_I[f"{s}Shoulder"], :2], frame.points[_I[f"{s}Elbow"], :2]
         if np.isfinite([*a, *b]).all():

@@ -17,6 +17,9 @@ from kinefit.detect.masks.face import Face
 from kinefit.types import FloatArray
 
 _EYE_MOUTH = 0.235  # of the head's height, chin to crown: from the mouth to the eyes
+# From the right ear to the left, and from the ears to the nose, from the front and in profile: with
+# these a head that nods, whose mouth comes near to its eyes, is not taken to be small.
+_EARS, _NOSE, _NODDING = 0.35, 0.27, 0.85
 _CENTRE_UP = 0.11  # of the height: from the middle of the ears up to the head's centre
 _SIDE_SHARE = 0.135  # the head's height over the side of a region: median of people who stand
 _POINTS_WEIGHT = 0.7  # of mouth and eyes in the height, beside the region's side
@@ -75,12 +78,14 @@ def pose_from_points(points: FloatArray, side: int) -> HeadPose | None:
     score = float(points[[_I[name] for name in used], 2].mean())
     if not np.isfinite([*ears, *face, *nose, score]).all() or length < 1e-6:
         return None
-    ratio = length / _EYE_MOUTH / expected
-    height = expected * float(np.clip(ratio, 0.4, 2.5)) ** _POINTS_WEIGHT
     up = face / length
     right = np.array([-up[1], up[0]])
     across = points[_I["LEar"], :2] - points[_I["REar"], :2]
-    facing = np.array([(nose - ears) @ right, across @ right]) / height
+    turn = np.array([(nose - ears) @ right, across @ right])
+    wide = float(np.hypot(turn[0] / _NOSE, turn[1] / _EARS))
+    ratio = max(length / _EYE_MOUTH, _NODDING * wide) / expected
+    height = expected * float(np.clip(ratio, 0.4, 2.5)) ** _POINTS_WEIGHT
+    facing = turn / height
     plausible = float(np.exp(-abs(np.log(ratio))))
     confidence = float(np.clip(score, 0, 1)) * plausible
     centre = ears + _CENTRE_UP * height * up
