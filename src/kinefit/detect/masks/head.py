@@ -49,6 +49,7 @@ _LIMBS = (
 )  # with the radius
 _IN_MASK = 128  # of 255: a pixel of the person
 _REACH = 2.3  # of hair
+_JAW, _JAW_WIDE = 0.2, 0.05  # below the ears, only what is this near to the skull is of it
 _HANGS = 0.8  # what ends above it is no hanging hair, but the neck
 _LARGEST_HAIR = 4.5  # area of all that is of the head over the skull's: hair to the waist
 _EMPTY = 0.15  # share of the skull's ellipse that must be in the person's mask
@@ -235,6 +236,7 @@ class _Finder:
         above = person & (window.y < cut)
         to_skull = (np.hypot(window.x * (pose.height / pose.width), window.y) - 0.5)
         free = above & ((to_skull < limbs) | (skull & (window.y < 0.3)))
+        free &= (window.y < _JAW) | (to_skull < _JAW_WIDE)
         core = connected(free, skull & free)
         full = np.count_nonzero(skull)
         if np.count_nonzero(core) > _LARGEST_HAIR * full:
@@ -267,7 +269,7 @@ class _Finder:
         samples["skin"] = np.concatenate([samples["skin"], _hands(frame, pose)])
         colours.learn(samples)
         grown, sure, why = hanging_hair(bins, colours, core, below)
-        if not (grown & (window.y > _HANGS)).any():
+        if "skin" not in colours.counts and not (grown & (window.y > _HANGS)).any():
             return np.zeros_like(core), 0.8, ""  # the neck, at most
         return grown, sure, why
 
