@@ -8,12 +8,12 @@ contrast; the classes' own pixels, classified in the same way, say whether they 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from kinefit.io.video import Picture
@@ -25,8 +25,7 @@ _AB_STEP = 6  # of OpenCV's 8-bit a* and b*, of which pictures use the middle ha
 _CONTRAST = (4.0, 10.0)  # SD of lightness in 3 x 3 pixels, 8 bit: smooth, hair or knit, patterns
 _FORGET = 0.9  # of what was learned, from frame to frame: light changes as people walk
 _FEWEST = 30  # pixels of a class, for one to be learned from
-_TOLD_APART = 0.3  # share of known clothes or skin that may look like hair
-_RECOGNISED = 0.5  # share of known hair that must
+_TOLD_APART = 0.6  # share of known hair that is recognised, less that of others taken for hair
 
 
 def features(rgb: Picture) -> IntArray:
@@ -62,18 +61,13 @@ class HairColours:
     def known(self) -> bool:
         return {"hair", "clothes"} <= self.counts.keys()
 
-    def log_ratio(self) -> FloatArray:
-        """(bins,) how much more probable hair is than the likelier of the other classes, log."""
-        density = {name: _density(counts) for name, counts in self.counts.items()}
-        others = np.max([d for name, d in density.items() if name != "hair"], axis=0)
-        return np.log(density["hair"] / others)
-
-    def confused(self, ratio: FloatArray) -> dict[Class, float]:
-        """The share of each class that would be called hair, by `ratio` of `log_ratio`."""
-        return {
-            name: float(counts[ratio > 0].sum() / max(counts.sum(), 1e-9))
-            for name, counts in self.counts.items()
-        }
+    def told_apart(self, others: Sequence[Class]) -> tuple[FloatArray, float]:
+        """(bins,) how much more probable hair is than the likeliest of others, log; and the share
+        of known hair that this calls hair, less that of the others."""
+        densities = [_density(self.counts[name]) for name in others]
+        ratio = np.log(_density(self.counts["hair"]) / np.max(densities, axis=0))
+        called = {n: self.counts[n][ratio > 0].sum() / self.counts[n].sum() for n in self.counts}
+        return ratio, float(max(called["hair"] - max(called[n] for n in others), 0.0))
 
 
 def _density(counts: FloatArray) -> FloatArray:
@@ -83,26 +77,30 @@ def _density(counts: FloatArray) -> FloatArray:
 
 
 def hanging_hair(
-    bins: IntArray, colours: HairColours, head: BoolArray, where: BoolArray
+    bins: IntArray, colours: HairColours, head: BoolArray, where: BoolArray, neck: BoolArray
 ) -> tuple[BoolArray, float, str]:
     """Hair that continues the head into `where`, confidence, and why there is none.
 
     bins: (H, W) of `features`. head: (H, W) the head above the chin. where: (H, W) pixels of the
-    person in reach of it.
+    person in reach of it. neck: (H, W) those of them that are no clothes, most probably: there a
+    hood of the clothes' colour need only be told from skin.
     """
-    nothing = np.zeros_like(head)
     if not colours.known:
-        return nothing, 0.0, "the colour of the hair is not known"
-    ratio = colours.log_ratio()
-    confused = colours.confused(ratio)
-    alike = max((confused[n], n) for n in confused if n != "hair")
-    if alike[0] > _TOLD_APART or confused["hair"] < _RECOGNISED:
-        return nothing, 0.0, f"hair and {alike[1]} look alike"
-    # The sum over neighbours: one pixel says little, and hair is not thinner than a few.
+        return np.zeros_like(head), 0.0, "the colour of the hair is not known"
+    others: list[Class] = [name for name in colours.counts if name != "hair"]
+    ratio, apart = colours.told_apart(others)
+    why = ""
+    if apart < _TOLD_APART:
+        if "skin" not in others:
+            return np.zeros_like(head), 0.0, "hair and clothes look alike"
+        ratio, apart = colours.told_apart(["skin"])
+        if apart < _TOLD_APART:
+            return np.zeros_like(head), 0.0, "hair and skin look alike"
+        where, why = where & neck, "hair and clothes look alike"
+    # The mean over neighbours: one pixel says little, and hair is not thinner than a few.
     evidence = cv2.GaussianBlur(ratio[bins].astype(np.float32), (0, 0), 1.2)
     grown = connected(where & (evidence > 0), head)
-    confidence = (1 - alike[0]) * confused["hair"]
-    return grown, confidence, ""
+    return grown, apart, why
 
 
 def connected(candidates: BoolArray, seed: BoolArray) -> BoolArray:
@@ -114,9 +112,3 @@ def connected(candidates: BoolArray, seed: BoolArray) -> BoolArray:
     touched[0] = False
     return np.asarray(touched[labels] & candidates)
 
-
-def opened(mask: BoolArray, pixels: int) -> BoolArray:
-    """Without what is thinner than that many pixels."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pixels, pixels))
-    raw: NDArray[np.uint8] = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    return raw > 0

@@ -50,6 +50,7 @@ _LIMBS = (
 _IN_MASK = 128  # of 255: a pixel of the person
 _REACH = 2.3  # of hair
 _JAW, _JAW_WIDE = 0.2, 0.05  # below the ears, only what is this near to the skull is of it
+_NECK = 0.4  # from the skull to the collar
 _HANGS = 0.8  # what ends above it is no hanging hair, but the neck
 _LARGEST_HAIR = 4.5  # area of all that is of the head over the skull's: hair to the waist
 _EMPTY = 0.15  # share of the skull's ellipse that must be in the person's mask
@@ -144,12 +145,14 @@ class _Frame:
 @dataclass(frozen=True, eq=False)
 class _Window:
     """A part of a region. x, y: (H, W) float32 to the right of the head's centre and down from it,
-    in heights of the head. at: its rows and columns."""
+    in heights of the head. at: its rows and columns. corner: (2,) its first pixel. height: of the
+    head, pixels."""
 
     at: tuple[slice, slice]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
-    pixels: NDArray[np.float32]
+    corner: FloatArray
+    height: float
 
     @classmethod
     def around(cls, pose: HeadPose, side: int) -> _Window:
@@ -160,18 +163,20 @@ class _Window:
         )
         if min(len(rows), len(columns)) < 3:
             raise ValueError("it is outside the region of the person's mask")
-        pixels = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float32)
-        own = (pixels - pose.centre.astype(np.float32)) @ pose.axes().T.astype(np.float32)
+        u = columns.astype(np.float32) - np.float32(pose.centre[0])
+        v = rows.astype(np.float32)[:, None] - np.float32(pose.centre[1])
+        across, down = pose.axes().astype(np.float32)
         at = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        return cls(at, own[..., 0], own[..., 1], pixels)
+        corner = np.array([columns[0], rows[0]], float)
+        x, y = across[0] * u + across[1] * v, down[0] * u + down[1] * v
+        return cls(at, x, y, corner, pose.height)
 
-    def near(self, a: FloatArray, b: FloatArray, height: float) -> NDArray[np.float32]:
-        """(H, W) distance from the line a-b, (2,) pixels of the region, in heights of the head."""
-        along = (b - a).astype(np.float32)
-        rest = self.pixels - a.astype(np.float32)
-        share = np.clip(rest @ along / max(float(along @ along), 1e-6), 0, 1)
-        rest -= share[..., None] * along
-        return np.asarray(np.sqrt((rest * rest).sum(axis=-1)) / np.float32(height))
+    def line(self, a: FloatArray, b: FloatArray, width: float) -> NDArray[np.uint8]:
+        """(H, W) 1 on the line a-b, (2,) pixels of the region; width: heights of the head."""
+        drawn = np.zeros(self.x.shape, np.uint8)
+        ends = [((p - self.corner) * 16).round().clip(-30_000, 30_000).astype(int) for p in (a, b)]
+        thick = max(round(width * self.height), 1)
+        return np.asarray(cv2.line(drawn, ends[0].tolist(), ends[1].tolist(), 1, thick, shift=4))
 
 
 class _Finder:
@@ -230,7 +235,7 @@ class _Finder:
         self, frame: _Frame, pose: HeadPose, window: _Window, person: BoolArray, skull: BoolArray
     ) -> tuple[BoolArray, float, str]:
         """The head with hair, how sure, and what was wrong."""
-        limbs = _limbs(frame.points, pose, window)
+        limbs = _limbs(frame.points, window)
         front = float(np.clip(pose.facing[1], -0.4, 0.4))
         cut = _CHIN + _CHIN_FRONT * front + _CHIN_TILT * pose.facing[0] * window.x
         above = person & (window.y < cut)
@@ -244,10 +249,11 @@ class _Finder:
         if frame.rgb is None:
             return core, 0.5, ""
         below = person & ~core & (window.y < _REACH)
-        grown, sure, why = self._hanging(frame, pose, window, core, below, person)
+        neck = (limbs > 0) & (to_skull < _NECK)
+        grown, sure, why = self._hanging(frame, pose, window, core, below, neck)
         if np.count_nonzero(core | grown) > _LARGEST_HAIR * full:
             return core, 0.6, "what looks like hair below the chin is too large to be hair"
-        return core | grown, (sure if grown.any() else 0.8), ""
+        return core | grown, sure, why
 
     def _hanging(
         self,
@@ -256,9 +262,10 @@ class _Finder:
         window: _Window,
         core: BoolArray,
         below: BoolArray,
-        person: BoolArray,
+        neck: BoolArray,
     ) -> tuple[BoolArray, float, str]:
         """What continues the head below the chin."""
+        person = frame.person[window.at] >= _IN_MASK
         assert frame.rgb is not None
         if self._hair is not None:
             hair = self._hair(frame.rgb, frame.into, len(frame.person))[window.at] >= 0.5
@@ -268,7 +275,7 @@ class _Finder:
         samples = {name: bins[at] for name, at in _known(frame, pose, window, core, person).items()}
         samples["skin"] = np.concatenate([samples["skin"], _hands(frame, pose)])
         colours.learn(samples)
-        grown, sure, why = hanging_hair(bins, colours, core, below)
+        grown, sure, why = hanging_hair(bins, colours, core, below, neck)
         if "skin" not in colours.counts and not (grown & (window.y > _HANGS)).any():
             return np.zeros_like(core), 0.8, ""  # the neck, at most
         return grown, sure, why
@@ -348,14 +355,15 @@ def _face(
     return None
 
 
-def _limbs(points: FloatArray, pose: HeadPose, window: _Window) -> NDArray[np.float32]:
-    """(H, W) distance from trunk and arms, in heights of the head; below 0 inside."""
-    least = np.full(window.x.shape, np.inf, np.float32)
+def _limbs(points: FloatArray, window: _Window) -> NDArray[np.float32]:
+    """(H, W) distance from trunk and arms, in heights of the head."""
+    drawn = np.ones(window.x.shape, np.uint8)
     for first, second, radius in _LIMBS:
         a, b = points[_I[first], :2], points[_I[second], :2]
         if np.isfinite([*a, *b]).all():
-            np.minimum(least, window.near(a, b, pose.height) - np.float32(radius), out=least)
-    return least
+            drawn[window.line(a, b, 2 * radius) > 0] = 0
+    distance = cv2.distanceTransform(drawn, cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(distance / np.float32(window.height))
 
 
 def _cut_out(rgb: Picture, into: FloatArray, at: tuple[slice, slice]) -> Picture:
@@ -398,10 +406,10 @@ def _known(
         "hair": core & (y < (0.3 if behind else 0.1)) & (behind | (front > 1.15)),
         "clothes": person & (y > _REACH),
     }
-    known["skin"] = core & (front < 0.8) & (not behind)
+    known["skin"] = core & (front < 0.55) & (not behind)
     for s in "LR":
         a, b = frame.points[_I[f"{s}Shoulder"], :2], frame.points[_I[f"{s}Elbow"], :2]
         if np.isfinite([*a, *b]).all():
-            sleeve = window.near((a + b) / 2, b, pose.height) < 0.12
+            sleeve = window.line((a + b) / 2, b, 0.24) > 0
             known["clothes"] |= person & sleeve & (y > 0.6)
     return known
