@@ -135,9 +135,10 @@ class LiteRTNetwork:
             tuple(o["shape"].tolist()): o["index"] for o in self._net.get_output_details()
         }
 
-    def says(self, shape: tuple[int, ...]) -> bool:
-        """Whether it has an output of that shape (without the batch)."""
-        return (1, *shape) in self._outputs
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of its outputs (without the batch)."""
+        return tuple(shape[1:] for shape in self._outputs)
 
     def run(self, picture: NDArray[np.float32], *shapes: tuple[int, ...]) -> list[Any]:
         """The outputs of these shapes (without the batch) for a (side, side, 3) picture."""
@@ -193,7 +194,7 @@ class LandmarkNetwork:
         self._said = (*_SAID, _MASK) if masks else _SAID
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
-        if lacking := [shape for shape in self._said if not self._net.says(shape)]:
+        if lacking := [shape for shape in self._said if shape not in self._net.outputs]:
             raise ValueError(f"it has no output of shape {lacking[0]}")
 
     def __call__(self, rgb: Picture, place: FloatArray, mirrored: bool = False) -> Pose:
@@ -277,7 +278,8 @@ def average_boxes(score: FloatArray, points: FloatArray) -> tuple[FloatArray, Fl
         share = score[order[same]] / score[order[same]].sum()
         found.append((score[best], np.einsum("n,nij->ij", share, points[order[same]])))
         order = order[~same]
-    return np.array([s for s, _ in found]), np.array([p for _, p in found]).reshape(-1, *points.shape[1:])
+    boxes = np.array([p for _, p in found]).reshape(-1, *points.shape[1:])
+    return np.array([s for s, _ in found]), boxes
 
 
 def _refined(xy: FloatArray, heat: NDArray[np.float32]) -> FloatArray:

@@ -1,8 +1,8 @@
 """A face in a square of a picture: MediaPipe's short-range face detector on LiteRT.
 
-The network (`kinefit/weights/face_detection.md`) looks at 128 x 128 pixels and finds faces that fill
-a good part of them, so that it must be told where to look. Anchors, decoding and the average of
-boxes that overlap are those of Bazarevsky et al. 2019, "BlazeFace" (arXiv:1907.05047).
+The network (`kinefit/weights/face_detection.md`) looks at 128 x 128 pixels and finds faces that
+fill a good part of them, so that it must be told where to look. Anchors, decoding and the average
+of boxes that overlap are those of Bazarevsky et al. 2019, "BlazeFace" (arXiv:1907.05047).
 """
 
 from __future__ import annotations

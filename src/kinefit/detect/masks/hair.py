@@ -111,4 +111,3 @@ def connected(candidates: BoolArray, seed: BoolArray) -> BoolArray:
     touched[labels[seed]] = True
     touched[0] = False
     return np.asarray(touched[labels] & candidates)
-
