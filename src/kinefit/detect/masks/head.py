@@ -53,6 +53,8 @@ _LIMBS = (
 _REACH = 2.3  # of hair
 _NECK = 0.4  # from the skull to the collar
 _HANGS = 0.8  # what ends above it is the neck, if the skin's colour is not known
+_NO_HAIR: tuple[Class, ...] = ("clothes", "skin")
+_LEAK = 0.3  # of these, at most, a network may call hair
 _IN_MASK = 128  # of 255: a pixel of the person
 _LARGEST = 4.5  # area of all that is of the head over the skull's: hair to the waist
 _GROWS = 2.0  # times the median of frames before, that this may be: people turn
@@ -274,19 +276,23 @@ class _Finder:
         neck: BoolArray,
     ) -> tuple[BoolArray, float, str]:
         """What continues the head below the chin."""
-        person = frame.person[window.at] >= _IN_MASK
         assert frame.rgb is not None
+        known = _known(frame, pose, window, core, frame.person[window.at] >= _IN_MASK)
+        failed = ""
         if self._hair is not None:
             try:
                 hair = self._hair(frame.rgb, frame.into, len(frame.person))[window.at] >= 0.5
-                return connected(hair & below, core), 0.9, ""
-            except Exception as error:  # the user's: anything
+                leak = max(
+                    (float(hair[known[n]].mean()) for n in _NO_HAIR if known[n].any()), default=0.0
+                )
+                if leak <= _LEAK:
+                    return connected(hair & below, core), 1 - leak, ""
+                failed = f"the hair network calls {100 * leak:.0f} % of clothes or face hair; "
+            except Exception as error:  # it is the user's: anything can happen
                 failed = f"the hair network failed ({error}); "
-        else:
-            failed = ""
         bins = features(_cut_out(frame.rgb, frame.into, window.at))
         colours = self._colours if "tracking" in self._steps else HairColours()
-        samples = {name: bins[at] for name, at in _known(frame, pose, window, core, person).items()}
+        samples = {name: bins[at] for name, at in known.items()}
         samples["skin"] = np.concatenate([samples["skin"], _hands(frame, pose)])
         colours.learn(samples)
         grown, sure, why = hanging_hair(bins, colours, core, below, neck)
