@@ -178,14 +178,14 @@ def page(found: Sequence[Score], nobody: int, mask_ms: float, head_ms: Sequence[
         chosen = overlaps(step, **of)
         return f"{np.mean(chosen):.2f}" if chosen else "-"
 
-    def row(name: str, side: str, **of: str) -> str:
+    def row(name: str, seen_from: str, **of: str) -> str:
         last = overlaps(len(STEPS), **of)
         if not last:
-            return f"| {name} | {side} | 0 |" + " - |" * (len(STEPS) + 3)
+            return f"| {name} | {seen_from} | 0 |" + " - |" * (len(STEPS) + 3)
         cells = [mean(step, **of) for step in range(len(STEPS) + 1)]
         good = np.mean(np.array(last) >= TARGET)
         tail = f"{np.median(last):.2f} | {100 * good:.0f} %"
-        return f"| {name} | {side} | {len(last)} | " + " | ".join(cells) + f" | {tail} |"
+        return f"| {name} | {seen_from} | {len(last)} | " + " | ".join(cells) + f" | {tail} |"
 
     head = ["keypoints", "+ face", "+ hair", "+ tracking"]
     lines = [

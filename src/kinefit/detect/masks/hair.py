@@ -30,17 +30,13 @@ _TOLD_APART = 0.6  # share of known hair that is recognised, less that of others
 
 def features(rgb: Picture) -> IntArray:
     """(H, W) the histogram's bin of each pixel."""
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.int64)
     light = lab[..., 0].astype(np.float32)
     mean, square = (cv2.blur(part, (3, 3)) for part in (light, light * light))
     contrast = np.sqrt(np.maximum(square - mean * mean, 0))
-    bins = [
-        lab[..., 0] >> 5,
-        *((lab[..., i].astype(np.int64) - 128) // _AB_STEP + 8 for i in (1, 2)),
-        np.searchsorted(_CONTRAST, contrast),
-    ]
-    inside = [np.clip(b, 0, n - 1) for b, n in zip(bins, _BINS, strict=True)]
-    return np.ravel_multi_index(inside, _BINS)
+    a, b = (np.clip((lab[..., i] - 128) // _AB_STEP + 8, 0, 15) for i in (1, 2))
+    bins = lab[..., 0] // 32, a, b, np.searchsorted(_CONTRAST, contrast)
+    return np.asarray(np.ravel_multi_index(bins, _BINS))
 
 
 @dataclass

@@ -220,7 +220,7 @@ class _Finder:
         window = _Window.around(pose, len(frame.person))
         person = frame.person[window.at] >= _IN_MASK
         skull = np.hypot(window.x * (pose.height / pose.width), window.y) < 0.5
-        filled = np.count_nonzero(skull & person) / max(np.count_nonzero(skull), 1)
+        filled = float(person[skull].mean()) if skull.any() else 0.0
         if filled < _EMPTY:
             return self._nothing(frame, steps, "the person's mask is empty where the head is")
         head, confidence = skull & person, pose.confidence * filled
