@@ -99,6 +99,16 @@ def hanging_hair(
     return grown, apart, why
 
 
+def looks_like_skin(bins: IntArray, colours: HairColours) -> BoolArray:
+    """(H, W) pixels that are skin rather than hair; none if the two look alike."""
+    if not {"hair", "skin"} <= colours.counts.keys():
+        return np.zeros(bins.shape, bool)
+    ratio, apart = colours.told_apart(["skin"])
+    if apart < _TOLD_APART:
+        return np.zeros(bins.shape, bool)
+    return np.asarray(cv2.GaussianBlur(ratio[bins].astype(np.float32), (0, 0), 1.2) < 0)
+
+
 def connected(candidates: BoolArray, seed: BoolArray) -> BoolArray:
     """The candidates that are connected to the seed through each other."""
     both = (candidates | seed).astype(np.uint8)

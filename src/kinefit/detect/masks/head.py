@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from typing import Literal, Protocol, get_args
 
 import cv2
@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 
 from kinefit.detect.blazepose import NAMES
 from kinefit.detect.masks.face import SIDE, FaceNetwork
-from kinefit.detect.masks.hair import Class, HairColours, connected, features, hanging_hair
+from kinefit.detect.masks.hair import (
+    Class,
+    HairColours,
+    connected,
+    features,
+    hanging_hair,
+    looks_like_skin,
+)
 from kinefit.detect.masks.head_pose import HeadPose, combined, pose_from_face, pose_from_points
 from kinefit.io.video import Picture
 from kinefit.types import BoolArray, FloatArray, IntArray, InvalidData, PersonMasks
@@ -54,6 +61,7 @@ _REACH = 2.3  # of hair
 _NECK = 0.4  # from the skull to the collar
 _HANGS = 0.8  # what ends above it is the neck, if the skin's colour is not known
 _NO_HAIR: tuple[Class, ...] = ("clothes", "skin")
+_ARM = 0.13  # half the width of an arm that may hide the head
 _LEAK = 0.3  # of these, at most, a network may call hair
 _IN_MASK = 128  # of 255: a pixel of the person
 _LARGEST = 4.5  # area of all that is of the head over the skull's: hair to the waist
@@ -257,7 +265,7 @@ class _Finder:
             return core, 0.5, ""
         below = person & ~core & (window.y < _REACH)
         neck = (limbs > 0) & (to_skull < _NECK)
-        grown, sure, why = self._hanging(frame, pose, window, core, below, neck)
+        core, grown, sure, why = self._by_colour(frame, pose, window, core, below, neck)
         area = np.count_nonzero(core | grown) / full
         usual = float(np.median(self._areas)) if len(self._areas) > 2 else _LARGEST
         if "tracking" in self._steps:
@@ -266,7 +274,7 @@ class _Finder:
             return core, 0.3, "what looks like hair below the chin is too large to be hair"
         return core | grown, sure, why
 
-    def _hanging(
+    def _by_colour(
         self,
         frame: _Frame,
         pose: HeadPose,
@@ -274,10 +282,11 @@ class _Finder:
         core: BoolArray,
         below: BoolArray,
         neck: BoolArray,
-    ) -> tuple[BoolArray, float, str]:
-        """What continues the head below the chin."""
+    ) -> tuple[BoolArray, BoolArray, float, str]:
+        """The head without an arm before its hair, the hair that hangs below the chin, how sure."""
         assert frame.rgb is not None
-        known = _known(frame, pose, window, core, frame.person[window.at] >= _IN_MASK)
+        person = frame.person[window.at] >= _IN_MASK
+        known, arms = _known(frame, pose, window, core, person)
         failed = ""
         if self._hair is not None:
             try:
@@ -286,7 +295,7 @@ class _Finder:
                     (float(hair[known[n]].mean()) for n in _NO_HAIR if known[n].any()), default=0.0
                 )
                 if leak <= _LEAK:
-                    return connected(hair & below, core), 1 - leak, ""
+                    return core, connected(hair & below, core), 1 - leak, ""
                 failed = f"the hair network calls {100 * leak:.0f} % of clothes or face hair; "
             except Exception as error:  # it is the user's: anything can happen
                 failed = f"the hair network failed ({error}); "
@@ -295,10 +304,11 @@ class _Finder:
         samples = {name: bins[at] for name, at in known.items()}
         samples["skin"] = np.concatenate([samples["skin"], _hands(frame, pose)])
         colours.learn(samples)
+        core = core & ~(arms & looks_like_skin(bins, colours))
         grown, sure, why = hanging_hair(bins, colours, core, below, neck)
         if "skin" not in colours.counts and not (grown & (window.y > _HANGS)).any():
-            return np.zeros_like(core), 0.8, failed  # the neck, at most
-        return grown, sure, failed + why
+            return core, np.zeros_like(core), 0.8, failed  # the neck, at most
+        return core, grown, sure, failed + why
 
     def _nothing(
         self, frame: _Frame, steps: FloatArray, why: str
@@ -393,6 +403,17 @@ def _limbs(points: FloatArray, window: _Window) -> NDArray[np.float32]:
     return np.asarray(distance / np.float32(window.height))
 
 
+def _arms(points: FloatArray, window: _Window) -> BoolArray:
+    """(H, W) where arms are."""
+    arms = np.zeros(window.x.shape, bool)
+    for s in "LR":
+        ends = [points[_I[f"{s}{n}"], :2] for n in ("Shoulder", "Elbow", "Wrist", "Index")]
+        for a, b in pairwise(ends):
+            if np.isfinite([*a, *b]).all():
+                arms |= window.line(a, b, 2 * _ARM) > 0
+    return arms
+
+
 def _cut_out(rgb: Picture, into: FloatArray, at: tuple[slice, slice]) -> Picture:
     """That part of a region's picture."""
     rows, columns = at
@@ -422,15 +443,16 @@ def _hands(frame: _Frame, pose: HeadPose) -> IntArray:
 
 def _known(
     frame: _Frame, pose: HeadPose, window: _Window, core: BoolArray, person: BoolArray
-) -> dict[Class, BoolArray]:
-    """Pixels of which the pose tells what they are."""
+) -> tuple[dict[Class, BoolArray], BoolArray]:
+    """Pixels of which the pose tells what they are, and where an arm may hide hair."""
     x, y = window.x, window.y
     front = np.hypot(
         (x - 0.7 * np.float32(pose.facing[0])) / _FACE_OVAL[0], (y - 0.2) / _FACE_OVAL[1]
     )
     behind = pose.seen_from_behind
+    arms = _arms(frame.points, window)
     known: dict[Class, BoolArray] = {
-        "hair": core & (y < (0.3 if behind else 0.1)) & (behind | (front > 1.15)),
+        "hair": core & ~arms & (y < (0.3 if behind else 0.1)) & (behind | (front > 1.15)),
         "clothes": person & (y > _REACH),
         "skin": core & (front < 0.55) & (not behind),
     }
@@ -439,4 +461,4 @@ def _known(
         if np.isfinite([*a, *b]).all():
             sleeve = window.line((a + b) / 2, b, 0.24) > 0
             known["clothes"] |= person & sleeve & (y > 0.6)
-    return known
+    return known, arms & ((front > 1) | behind)
