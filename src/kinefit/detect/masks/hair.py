@@ -25,6 +25,9 @@ _AB_STEP = 6  # of OpenCV's 8-bit a* and b*, of which pictures use the middle ha
 _CONTRAST = (4.0, 10.0)  # SD of lightness in 3 x 3 pixels, 8 bit: smooth, hair or knit, patterns
 _FORGET = 0.9  # of what was learned, from frame to frame: light changes as people walk
 _FEWEST = 30  # pixels of a class, for one to be learned from
+_WITHOUT_SKIN = (
+    0.9  # the same, where no skin was seen: patterns of clothes may have been missed, too
+)
 _TOLD_APART = 0.6  # share of known hair that is recognised, less that of others taken for hair
 
 
@@ -86,7 +89,7 @@ def hanging_hair(
     others: list[Class] = [name for name in colours.counts if name != "hair"]
     ratio, apart = colours.told_apart(others)
     why = ""
-    if apart < _TOLD_APART:
+    if apart < (_TOLD_APART if "skin" in others else _WITHOUT_SKIN):
         if "skin" not in others:
             return np.zeros_like(head), 0.0, "hair and clothes look alike"
         ratio, apart = colours.told_apart(["skin"])
