@@ -64,14 +64,14 @@ def pose(landmarks: LandmarkNetwork, photo: Picture, place: FloatArray) -> Pose:
 
 class TestAnchors:
     def test_there_is_one_for_each_row_of_the_network(self) -> None:
-        anchors = blazepose._anchors()
+        anchors = blazepose.anchors(blazepose._FIND, blazepose._GRIDS)
         assert anchors.shape == (2254, 2)  # 28 x 28 x 2 + 14 x 14 x 2 + 7 x 7 x 6
         assert anchors.min() > 0
         assert anchors.max() < 1
         np.testing.assert_allclose(anchors.mean(axis=0), 0.5)
 
     def test_they_are_the_middles_of_cells_row_by_row(self) -> None:
-        anchors = blazepose._anchors()
+        anchors = blazepose.anchors(blazepose._FIND, blazepose._GRIDS)
         np.testing.assert_allclose(anchors[:4] * 224, [[4, 4], [4, 4], [12, 4], [12, 4]])
         np.testing.assert_allclose(anchors[2 * 28] * 224, [4, 12])
         np.testing.assert_allclose(anchors[1568] * 224, [8, 8])
@@ -90,7 +90,7 @@ class TestAveraging:
     def test_boxes_that_overlap_are_one_person_weighted_by_score(self) -> None:
         score = np.array([0.6, 0.9, 0.7])
         points = boxes((0.10, 0.1, 0.2), (0.12, 0.1, 0.2), (0.7, 0.7, 0.2))
-        best, found = blazepose._averaged(score, points)
+        best, found = blazepose.average_boxes(score, points)
         assert best.tolist() == [0.9, 0.7]
         np.testing.assert_allclose(found[0], (0.6 * points[0] + 0.9 * points[1]) / 1.5)
         np.testing.assert_allclose(found[1], points[2])
@@ -108,7 +108,7 @@ class TestAveraging:
                 mean = sum(score[i] * points[i] for i in group) / weight
                 expected.append((score[left[0]], mean))
                 left = [i for i in left if i not in group]
-            best, found = blazepose._averaged(score, points)
+            best, found = blazepose.average_boxes(score, points)
             np.testing.assert_allclose(best, [s for s, _ in expected])
             np.testing.assert_allclose(found, [p for _, p in expected])
 
@@ -120,7 +120,7 @@ class TestAveraging:
         return float(both / (np.prod(points[i, 1]) + np.prod(points[j, 1]) - both))
 
     def test_nobody(self) -> None:
-        best, found = blazepose._averaged(np.empty(0), np.empty((0, 6, 2)))
+        best, found = blazepose.average_boxes(np.empty(0), np.empty((0, 6, 2)))
         assert best.shape == (0,)
         assert found.shape == (0, 6, 2)
 

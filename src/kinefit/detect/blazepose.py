@@ -135,9 +135,10 @@ class LiteRTNetwork:
             tuple(o["shape"].tolist()): o["index"] for o in self._net.get_output_details()
         }
 
-    def says(self, shape: tuple[int, ...]) -> bool:
-        """Whether it has an output of that shape (without the batch)."""
-        return (1, *shape) in self._outputs
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of its outputs (without the batch)."""
+        return tuple(shape[1:] for shape in self._outputs)
 
     def run(self, picture: NDArray[np.float32], *shapes: tuple[int, ...]) -> list[Any]:
         """The outputs of these shapes (without the batch) for a (side, side, 3) picture."""
@@ -171,11 +172,11 @@ class PersonNetwork:
         window = sample_window(rgb, np.array([[scale, 0, square[0]], [0, scale, square[1]]]), _FIND,
                         cv2.BORDER_CONSTANT)  # fmt: skip
         raw, logit = self._net.run(window / np.float32(127.5) - 1, (2254, 12), (2254, 1))
-        score = _sigmoid(logit[:, 0])
+        score = sigmoid(logit[:, 0])
         on = score >= _SURE
         points = raw[on].astype(np.float64).reshape(-1, 6, 2) / _FIND  # centre, size, 4 points
-        points[:, [0, 2, 3, 4, 5]] += _anchors()[on, None]
-        scores, found = _averaged(score[on].astype(np.float64), points)
+        points[:, [0, 2, 3, 4, 5]] += anchors(_FIND, _GRIDS)[on, None]
+        scores, found = average_boxes(score[on].astype(np.float64), points)
         places = found[:, 2:4] * square[2] + square[:2]
         return scores, places.reshape(-1, 4)
 
@@ -193,7 +194,7 @@ class LandmarkNetwork:
         self._said = (*_SAID, _MASK) if masks else _SAID
         if self._net.side != _LOOK:
             raise ValueError(f"it looks at {self._net.side} pixels, not {_LOOK}")
-        if lacking := [shape for shape in self._said if not self._net.says(shape)]:
+        if lacking := [shape for shape in self._said if shape not in self._net.outputs]:
             raise ValueError(f"it has no output of shape {lacking[0]}")
 
     def __call__(self, rgb: Picture, place: FloatArray, mirrored: bool = False) -> Pose:
@@ -207,10 +208,10 @@ class LandmarkNetwork:
         xy = _refined(marks[:, :2] / _LOOK, heat) * _LOOK @ into[:, :2].T + into[:, 2]
         turn = into[:, :2] / np.sqrt(abs(np.linalg.det(into[:, :2])))
         metres = np.column_stack([body[:, :2] @ turn.T, body[:, 2]])
-        values = np.column_stack([xy, _sigmoid(marks[:, 3]), metres])
+        values = np.column_stack([xy, sigmoid(marks[:, 3]), metres])
         place = np.concatenate([xy[_HIP], xy[_CIRCLE]])
         values = values[_MIRROR] if mirrored else values[:33]
-        mask = _sigmoid(masks[0][..., 0]) if masks else None
+        mask = sigmoid(masks[0][..., 0]) if masks else None
         return Pose(values, place, float(sure[0]), mask)
 
     def both_ways(self, rgb: Picture, place: FloatArray) -> tuple[Pose, FloatArray]:
@@ -246,18 +247,24 @@ def sample_window(rgb: Picture, into: FloatArray, side: int, border: int) -> NDA
 
 
 @cache
-def _anchors() -> FloatArray:
-    """(2254, 2) centres of the grids' cells, as shares of the side."""
+def anchors(side: int, grids: tuple[tuple[int, int], ...]) -> FloatArray:
+    """(A, 2) centres of the cells of grids over a picture, as shares of its side.
+
+    side: pixels. grids: stride in pixels and anchors in each cell.
+    """
     rows = []
-    for stride, count in _GRIDS:
-        middle = (np.arange(_FIND // stride) + 0.5) * stride / _FIND
+    for stride, count in grids:
+        middle = (np.arange(side // stride) + 0.5) * stride / side
         cells = np.stack(np.meshgrid(middle, middle), axis=-1).reshape(-1, 2)
         rows.append(np.repeat(cells, count, axis=0))
     return np.concatenate(rows)
 
 
-def _averaged(score: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Boxes of one person as their average, weighted by score: (N,) best scores, (N, 6, 2)."""
+def average_boxes(score: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Boxes of one object as their average, weighted by score: (N,) best scores, (N, P, 2).
+
+    score: (M,). points: (M, P, 2) centre and size of each box, and points with it.
+    """
     order = np.argsort(-score, kind="stable")
     low, high = points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2
     area = np.prod(points[:, 1], axis=1)
@@ -271,7 +278,8 @@ def _averaged(score: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatA
         share = score[order[same]] / score[order[same]].sum()
         found.append((score[best], np.einsum("n,nij->ij", share, points[order[same]])))
         order = order[~same]
-    return np.array([s for s, _ in found]), np.array([p for _, p in found]).reshape(-1, 6, 2)
+    boxes = np.array([p for _, p in found]).reshape(-1, *points.shape[1:])
+    return np.array([s for s, _ in found]), boxes
 
 
 def _refined(xy: FloatArray, heat: NDArray[np.float32]) -> FloatArray:
@@ -284,7 +292,7 @@ def _refined(xy: FloatArray, heat: NDArray[np.float32]) -> FloatArray:
     ok = (at >= 0) & (at < _HEAT)
     clipped = np.clip(at, 0, _HEAT - 1)
     mark = np.arange(len(xy))[:, None, None]
-    mass = _sigmoid(heat[clipped[:, :, None, 1], clipped[:, None, :, 0], mark].astype(np.float64))
+    mass = sigmoid(heat[clipped[:, :, None, 1], clipped[:, None, :, 0], mark].astype(np.float64))
     mass *= ok[:, :, None, 1] & ok[:, None, :, 0]
     moved = inside & (mass.max(axis=(1, 2)) >= _SURE)
     total = np.where(moved, mass.sum(axis=(1, 2)), 1.0)
@@ -293,5 +301,5 @@ def _refined(xy: FloatArray, heat: NDArray[np.float32]) -> FloatArray:
     return np.where(moved[:, None], np.column_stack([x, y]), xy)
 
 
-def _sigmoid(x: Any) -> Any:
+def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-np.clip(x, -80, 80)))
