@@ -194,8 +194,10 @@ def person_masks(
     job = _job(videos, chosen, progress, cancel, body=False)
     if job.kind == "bundle":
         raise InputError(job.source, "it is no video", "give the video, or those of all cameras")
-    folder = run_plan(job, out, until="masks", without=WITHOUT_BODY, overwrite=overwrite)
-    ends = ("_masks.npz", "_masks.json", "_mask.mp4")
+    last = "heads" if config.head_mask else "masks"
+    folder = run_plan(job, out, until=last, without=WITHOUT_BODY, overwrite=overwrite)
+    ends = ["_masks.npz", "_masks.json", "_mask.mp4"]
+    ends += ["_heads.npz", "_heads.json"] if config.head_mask else []
     files = tuple(folder.file(f"{camera}{end}") for camera in job.inputs for end in ends)
     told = {c: json.loads(folder.file(f"{c}_masks.json").read_text("utf-8")) for c in job.inputs}
     return MaskResult(files, told)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from kinefit.api import export_motion, export_smpl_body, fit, fit_marker_file, process
@@ -210,3 +211,33 @@ def test_a_preset_is_for_points_too_as_far_as_it_is_of_the_body(tmp_path):
     np.savez(points, a=np.zeros(3))
     with pytest.raises(InputError, match=r"points\.npz"):  # and not of an option
         fit(points, tmp_path / "out", run_config({"preset": "refine-smpl"}))
+
+
+def test_masks_give_girths_and_the_report_shows_them(fitted, demo_clip, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(fitted[0], out)
+    fit(demo_clip, out, run_config({**QUICK, "gender": "male", "silhouettes": True}))
+    found = report_of(out)
+    assert found["masks_used"] == 12
+    # Of the 1st to 99th percentile of men (ANSUR II), with the deviation of one camera.
+    low = {"chest": 0.87, "waist": 0.73, "hip": 0.86, "thigh": 0.50}
+    high = {"chest": 1.27, "waist": 1.25, "hip": 1.22, "thigh": 0.78}
+    for name, one in found["girths"].items():
+        assert low[name] - one["sd_m"] < one["m"] < high[name] + one["sd_m"], name
+    assert "Girths" in (out / "report.html").read_text("utf-8")
+    assert "Girths" not in (fitted[0] / "report.html").read_text("utf-8")
+    assert "girths" not in report_of(fitted[0])
+
+
+def test_no_usable_mask_is_told_and_the_body_stays(fitted, demo_clip, tmp_path):
+    out, masks = tmp_path / "out", tmp_path / "masks"
+    shutil.copytree(fitted[0], out)
+    masks.mkdir()
+    size = next(iter(frames(demo_clip))).rgb.shape[1::-1]
+    for k in range(60):
+        Image.new("L", size).save(masks / f"{k:04d}.png")
+    values = {**QUICK, "gender": "male", "silhouettes": True, "masks": masks}
+    fit(demo_clip, out, run_config(values))
+    assert report_of(out)["masks_used"] == 0
+    assert report_of(out)["shape"] == report_of(fitted[0])["shape"]
+    assert "No mask of the person could be used" in (out / "report.html").read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,19 @@ def test_what_cannot_be_used_is_refused_before_anything_is_looked_at(
         person_masks(bundle, tmp_path / "out", run_config({}))
     assert searches == []
     assert not (tmp_path / "out").exists()
+
+
+def test_heads_are_in_the_masks_of_people(made: Path, demo_clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    config = run_config({"quality": "fast", "head_mask": True})
+    result = person_masks(demo_clip, out, config)
+    assert {p.name for p in result.files} >= {"clip_heads.npz", "clip_heads.json"}
+    persons, heads = (read_masks(out / f"clip_{name}.npz") for name in ("masks", "heads"))
+    assert np.array_equal(persons.frame, heads.frame)
+    sure = heads.usable
+    assert sure.mean() > 0.9
+    white = [(mask.grey >= 128).sum(axis=(1, 2))[sure] for mask in (heads, persons)]
+    # A head is an eighth of a person's height, and about as much of the picture.
+    assert 0.03 < np.median(white[0] / white[1]) < 0.25
+    assert "heads" not in stages(made)

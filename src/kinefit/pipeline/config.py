@@ -286,6 +286,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     (.json); of several cameras a folder with these, named as the cameras."""
     segmenter: Path | None = None
     """MediaPipe's selfie segmenter (.tflite) for the masks, not the detector's own network."""
+    head_mask: bool = False
+    """Also masks of the head, with hair and headwear."""
     smooth_mask: bool = True
     """Smooth masks of networks over time, by optical flow."""
     overlay: bool = True
@@ -430,7 +432,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     @property
     def wants_masks(self) -> bool:
         """Whether masks of the person are written."""
-        return self.save_mask or self.masks is not None or self.segmenter is not None
+        own = self.masks is not None or self.segmenter is not None
+        return self.save_mask or self.head_mask or own
 
     @property
     def stature_m(self) -> float:

@@ -99,6 +99,10 @@ PLAN: tuple[Stage, ...] = (
         when=lambda job: _filmed(job) and job.config.wants_masks, per_camera=True,
     ),
     Stage(
+        "heads", masks.heads, ("person", "masks"), CLIP_OPTIONS, "masks of the head",
+        when=lambda job: _filmed(job) and job.config.head_mask, per_camera=True,
+    ),
+    Stage(
         "outlines", outlines.outlines, ("observe", "masks"),
         (*CLIP_OPTIONS, "detector", "detector_model"), "",
         when=lambda job: _filmed(job) and job.config.silhouettes, per_camera=True,

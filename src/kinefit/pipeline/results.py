@@ -36,6 +36,8 @@ _ABOUT = {
     "_cameras.toml": "the cameras, in the world of the triangulated points",
     "_mask.mp4": "the person's masks as a video",
     "_masks.npz": "the person's masks, frame by frame",
+    "_heads.npz": "masks of the head, frame by frame",
+    "_heads.json": "which of these can be trusted, and why others cannot",
     "_masks.json": "which masks can be trusted, and why others cannot",
     "run.json": "provenance: hashes, versions, options, seconds and files of every stage",
 }

@@ -73,7 +73,7 @@ class SelfieSegmenter:
         content = read_bytes(path, _MAX_MODEL_BYTES)
         try:
             self._network = LiteRTNetwork(content)
-            found = [s for s in _SELFIE_SHAPES if self._network.says((*s, 1))]
+            found = [s for s in _SELFIE_SHAPES if (*s, 1) in self._network.outputs]
             self._shape = found[0]
             self(np.zeros((2, 2, 3), np.uint8), np.array([1.0, 1.0, 1.0, 0.0]))
         except (ValueError, RuntimeError, LookupError) as error:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kinefit.detect.blazepose import NAMES
 from kinefit.detect.masks.files import masks_of_files
 from kinefit.detect.masks.frame_mask import FrameMask, in_picture
+from kinefit.detect.masks.head import head_masks
 from kinefit.detect.masks.network import LandmarkSegmenter, Segmenter, SelfieSegmenter, segment
 from kinefit.detect.masks.smooth import smoothed
-from kinefit.detect.masks.validate import Judge, Verdict
+from kinefit.detect.masks.validate import Judge
+from kinefit.detect.overlap import ahead
 from kinefit.io.atomic import write_json
-from kinefit.io.masks import MaskPacker
-from kinefit.io.video import Clip, VideoWriter
+from kinefit.io.masks import MaskPacker, read_masks, write_masks
+from kinefit.io.video import Clip, Picture, VideoFrame, VideoWriter
 from kinefit.pipeline.artifacts import load_arrays, load_track
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
-from kinefit.types import FloatArray, InputError, Keypoints2D
+from kinefit.types import FloatArray, InputError, Keypoints2D, PersonMasks
 
 _VIDEO_QUALITY = 10  # x264 rate factor: the grey levels stay within a few steps of the mask's
 
@@ -57,21 +60,59 @@ def masks(context: Context) -> None:
         context.new("_masks.npz", camera), np.array(frame), np.array(into), info.size,
         verdict.confidence, verdict.reason,
     )  # fmt: skip
-    write_json(context.new("_masks.json", camera), summary_of(frame, verdict))
+    told = summary_of(frame, verdict.confidence, verdict.reason)
+    write_json(context.new("_masks.json", camera), told)
 
 
-def summary_of(frame: list[int], verdict: Verdict) -> dict[str, Any]:
-    """What the JSON file says: how many masks can be used, and each that is not sure."""
-    rows = zip(frame, verdict.confidence.tolist(), verdict.reason, strict=True)
+def heads(context: Context) -> None:
+    """`<camera>_heads.npz`: the head in each of the person's masks, and `_heads.json`."""
+    camera, clip = context.camera, context.clip
+    persons = read_masks(context.read(f"{camera}_masks.npz"))
+    track = load_track(context.read_internal(f"who_{camera}.npz")).image
+    with ahead(clip.frames()) as frames:
+        found = head_masks(
+            _pictures(context, frames, persons), head_points(track, persons), persons
+        )
+    write_masks(context.new("_heads.npz", camera), found.masks)
+    told = summary_of(persons.frame.tolist(), found.masks.confidence, found.masks.reason)
+    write_json(context.new("_heads.json", camera), told)
+
+
+def _pictures(
+    context: Context, frames: Iterable[VideoFrame], persons: PersonMasks
+) -> Iterator[Picture | None]:
+    wanted = set(persons.frame.tolist())
+    chosen = (frame.rgb for frame in frames if frame.index in wanted)
+    for done, picture in enumerate(chosen, start=1):
+        yield picture
+        context.progress(done, len(persons))
+
+
+def head_points(track: Keypoints2D, persons: PersonMasks) -> FloatArray:
+    """(N, 33, 3) x, y in pixels and score of BlazePose's landmarks in the masks' frames; NaN for
+    those that another detector does not have."""
+    out = np.full((len(persons), len(NAMES), 3), np.nan)
+    row = np.flatnonzero(np.isin(persons.frame, track.timeline.frame))
+    at = np.searchsorted(track.timeline.frame, persons.frame[row])
+    for column, name in enumerate(NAMES):
+        if name in track.names:
+            j = track.names.index(name)
+            out[row, column] = np.column_stack([track.xy[at, j], track.score[at, j]])
+    return out
+
+
+def summary_of(frame: list[int], confidence: FloatArray, reason: Sequence[str]) -> dict[str, Any]:
+    """What the JSON files say: how many masks can be used, and each that is not sure."""
+    rows = zip(frame, confidence.tolist(), reason, strict=True)
     doubtful = [
-        {"frame": number, "confidence": round(confidence, 3), "reason": reason}
-        for number, confidence, reason in rows
-        if confidence < 1
+        {"frame": number, "confidence": round(sure, 3), "reason": why}
+        for number, sure, why in rows
+        if sure < 1
     ]
     return {
         "frames": len(frame),
-        "usable": int((verdict.confidence > 0).sum()),
-        "mean_confidence": round(float(verdict.confidence.mean()), 3) if frame else 0.0,
+        "usable": int((confidence > 0).sum()),
+        "mean_confidence": round(float(confidence.mean()), 3) if frame else 0.0,
         "doubtful": doubtful,
     }
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from kinefit.detect.masks.frame_mask import places_of
+from kinefit.detect.masks.frame_mask import WHITE, places_of
+from kinefit.detect.masks.head import Step, head_masks
 from kinefit.detect.masks.network import LandmarkSegmenter, person_masks
 from kinefit.fit.recipes.silhouette import MaskedView, Outlines, outline_rows
 from kinefit.io.masks import read_masks, write_masks
 from kinefit.io.observations import load_observations
 from kinefit.pipeline.artifacts import load_arrays, load_track
 from kinefit.pipeline.context import Context
+from kinefit.pipeline.stages.masks import head_points
 from kinefit.types import BoolArray, FloatArray, IntArray, Keypoints2D, Observations, PersonMasks
 
 _FACE = ("Nose", "LEye", "REye", "LEar", "REar")
 # Around the middle of the face's landmarks, times their farthest distance: hair, buns and caps.
 _HEAD_REACH = 2.5
+# The frames are far apart: nothing is carried from one to the next.
+_ALONE: tuple[Step, ...] = ("keypoints", "face", "hair")
+_HEAD_EDGE = 4  # pixels of a mask around the head, about 4 cm
 
 
 def outlines(context: Context) -> None:
@@ -39,6 +45,10 @@ def outlines(context: Context) -> None:
             progress=context.progress,
         )  # fmt: skip
     write_masks(context.internal(f"outlines_{camera}.npz"), masks)
+    at = np.searchsorted(track.timeline.frame, masks.frame)
+    pictures = clip.pictures_at(track.timeline.time[at])
+    found = head_masks(pictures, head_points(track, masks), masks, steps=_ALONE)
+    write_masks(context.internal(f"heads_{camera}.npz"), found.masks)
 
 
 def _frames(context: Context, data: Observations, camera: str, track: Keypoints2D) -> IntArray:
@@ -62,23 +72,26 @@ def read_outlines(context: Context, data: Observations) -> Outlines | None:
         wanted = frames[_frames(context, data, camera, track)]
         place = np.searchsorted(masks.frame, wanted)
         there = np.append(masks.frame, -1)[place] == wanted
-        heads = heads_in(masks, track.xy[np.searchsorted(frames, masks.frame)], track.names)
-        views.append(MaskedView(masks, np.where(there, place, -1), heads))
+        heads = read_masks(context.read_internal(f"heads_{camera}.npz"))
+        hidden = around_heads(heads, track.xy[np.searchsorted(frames, masks.frame)], track.names)
+        views.append(MaskedView(masks, np.where(there, place, -1), hidden))
     return Outlines.of(outline_rows(data), data.rig, views) if views else None
 
 
-def heads_in(masks: PersonMasks, xy: FloatArray, names: tuple[str, ...]) -> BoolArray:
-    """(M, S, S) True around the head: keypoints (M, J, 2) pixels."""
+def around_heads(heads: PersonMasks, xy: FloatArray, names: tuple[str, ...]) -> BoolArray:
+    """(M, S, S) True where an edge may be of hair, a cap or a hood: near masks of the head, and
+    around keypoints (M, J, 2) pixels of the face, where these fail."""
     face = xy[:, [names.index(name) for name in _FACE if name in names]]
-    side = masks.grey.shape[-1]
-    out = np.zeros((len(masks), side, side), bool)
+    side = heads.grey.shape[-1]
     v, u = np.mgrid[:side, :side]
+    near = np.ones((2 * _HEAD_EDGE + 1, 2 * _HEAD_EDGE + 1), np.uint8)
+    out = np.array([cv2.dilate(grey, near) >= WHITE for grey in heads.grey]).reshape(-1, side, side)
     for k, points in enumerate(face):
         known = points[np.isfinite(points).all(axis=1)]
-        if not len(known) or not masks.usable[k]:
+        if len(known) < 2:
             continue
-        at = (known - masks.into[k, :, 2]) @ np.linalg.inv(masks.into[k, :, :2]).T
+        at = (known - heads.into[k, :, 2]) @ np.linalg.inv(heads.into[k, :, :2]).T
         middle = at.mean(axis=0)
         reach = _HEAD_REACH * np.linalg.norm(at - middle, axis=1).max()
-        out[k] = np.hypot(u - middle[0], v - middle[1]) <= reach
+        out[k] |= np.hypot(u - middle[0], v - middle[1]) <= reach
     return out
