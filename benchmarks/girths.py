@@ -56,9 +56,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=4000)
+    parser.add_argument("--styles", nargs="*", choices=HAIR_STYLES, help="only these")
     args = parser.parse_args()
     by_style: dict[str, Errors] = {}
     for k, style in enumerate(HAIR_STYLES):
+        if args.styles and style not in args.styles:
+            continue
         options = SynthOptions(
             seed=args.seed + k, hair=style, skirts=0.25, children=0.0, views=4, seconds=1.4,
             rate=15.0,

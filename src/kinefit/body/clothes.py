@@ -22,7 +22,7 @@ from kinefit.types import FloatArray, IntArray
 CLOTHES = ("clothes", "clothes_trunk", "clothes_thighs", "clothes_forearms", "clothes_shins")
 
 # Metres: the mean of people in ordinary clothes, its standard deviation, and the bounds.
-_USUAL_M, _SPREAD_M = (0.006, 0.001, 0.001, -0.002, -0.002), (0.005, *[0.003] * 4)
+_USUAL_M, _SPREAD_M = (0.006, 0.001, 0.001, -0.002, -0.002), (0.003, *[0.001] * 4)
 _LEAST_M, _MOST_M = (0.0, *[-0.03] * 4), (0.05, *[0.03] * 4)
 
 _TRUNK, _THIGHS, _FOREARMS, _SHINS = range(4)

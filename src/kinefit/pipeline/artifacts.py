@@ -79,6 +79,7 @@ def load_people(path: Path) -> People:
     stored = load_arrays(path)
     ends = np.cumsum(stored["count"])[:-1]
     each = {n: tuple(np.split(stored[n], ends)) for n in _OF_PERSONS if n in stored}
+    each.setdefault("points", ())  # of a video without frames, or in which nobody is
     names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
     return People(names, stored["frame"], **each, damaged=damaged, source=str(stored["source"]))
 

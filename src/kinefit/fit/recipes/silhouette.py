@@ -65,7 +65,7 @@ class SilhouetteOptions:
     outside_m: float = 0.007
     inside_m: float = 0.015
     reach_m: float = 0.08
-    each_counts: float = 60.0
+    each_counts: float = 12.0
     outlier_sd: float = 3.0
     rounds: int = 2
     skip: int = 8
