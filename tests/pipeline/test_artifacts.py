@@ -35,6 +35,7 @@ VALUES = {
     "people": _people(whole=True),
     "people of image points": _people(whole=False),
     "people who are not there": People(("A", "B"), [0, 1], (np.empty((0, 2, 3)),) * 2),
+    "people of a video without frames": People(("A", "B"), np.zeros(0, int), ()),
     "track": _track(body=True),
     "track without body": _track(body=False),
     "markers": Markers(TIME, ("A",), np.ones((3, 1, 3)), np.ones((3, 1), bool), np.ones((3, 1, 3))),
