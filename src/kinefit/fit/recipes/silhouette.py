@@ -45,11 +45,11 @@ _NEAR = 0.1  # metres: no camera films a person from nearer
 _PROBE = 3.0  # pixels of a mask, outwards from an outline point: there the body itself is not
 _BORDER_PX = 2.0  # of the picture: an edge there is not the person's
 
-
-# Metres: root mean square error on rendered people, of one camera and of several.
+# Metres: root mean square error on rendered people, of one camera and of several
+# (docs/measurements/girths.md).
 GIRTH_SD_M = {
-    False: {"chest": 0.065, "waist": 0.080, "hip": 0.030, "thigh": 0.020},
-    True: {"chest": 0.027, "waist": 0.024, "hip": 0.024, "thigh": 0.019},
+    False: {"chest": 0.05, "waist": 0.065, "hip": 0.08, "thigh": 0.05},
+    True: {"chest": 0.034, "waist": 0.056, "hip": 0.03, "thigh": 0.02},
 }
 
 
