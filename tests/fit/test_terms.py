@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kinefit.fit.solver.silhouette import Silhouette
 from kinefit.fit.solver.state import State
 from kinefit.fit.solver.terms import (
     ConstantVelocity,
@@ -67,6 +68,16 @@ def _behind() -> Reprojection:
     return Reprojection(CameraRig((inside,)), xy, sigma, keypoint)
 
 
+def _silhouette() -> Silhouette:
+    """Fields of four waves, so that slopes differ from pixel to pixel; cameras with skew."""
+    rng, rig = np.random.default_rng(7), ring()
+    side, keypoint, C = 16, np.array([2, 7, 11]), len(rig)
+    field = rng.normal(0, 3, (COUNT, C, side, side)).astype(np.float32)
+    to_mask = np.tile(np.array([[9.0, 0.7, 8], [-0.4, 8, 8]]), (COUNT, C, 1, 1))
+    weight, metre = np.ones((COUNT, C * 3)), rng.uniform(0.005, 0.02, (COUNT, C))
+    return Silhouette(rig, keypoint, weight, field, to_mask, metre, 0.01, 0.03)
+
+
 def _position() -> Position:
     rng = np.random.default_rng(3)
     xyz = rng.normal(size=(COUNT, 4, 3))
@@ -103,6 +114,7 @@ POINT_TERMS: dict[str, Callable[[], PointTerm]] = {
     "reprojection from behind": _behind,
     "position": _position,
     "direction": _direction,
+    "silhouette": _silhouette,
 }
 POSE_TERMS: dict[str, Callable[[], PoseTerm]] = {
     "pull to one pose": lambda: _pull(each=False),

@@ -223,7 +223,7 @@ def test_masks_give_girths_and_the_report_shows_them(fitted, demo_clip, tmp_path
     low = {"chest": 0.87, "waist": 0.73, "hip": 0.86, "thigh": 0.50}
     high = {"chest": 1.27, "waist": 1.25, "hip": 1.22, "thigh": 0.78}
     for name, one in found["girths"].items():
-        assert low[name] - one["sd_m"] < one["m"] < high[name] + one["sd_m"], name
+        assert low[name] - one["rms_error_m"] < one["m"] < high[name] + one["rms_error_m"], name
     assert "Girths" in (out / "report.html").read_text("utf-8")
     assert "Girths" not in (fitted[0] / "report.html").read_text("utf-8")
     assert "girths" not in report_of(fitted[0])

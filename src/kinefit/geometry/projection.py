@@ -77,7 +77,7 @@ def undistort(camera: Camera, xy: FloatArray) -> FloatArray:
 
 def without_lens(camera: Camera, xy: FloatArray) -> FloatArray:
     """Pixels (..., 2) as the camera would have them without distortion; NaN where it has none."""
-    if not camera.distortion.any():
+    if not camera.bends:
         return xy
     plane = undistort(camera, xy.reshape(-1, 2)).reshape(xy.shape)
     return np.asarray(plane @ camera.K[:2, :2].T + camera.K[:2, 2])

@@ -207,6 +207,8 @@ class FitTerms(Options):
     with one camera, none with several."""
     interpenetration: bool = False
     """Keep limbs outside one another."""
+    silhouettes: bool = False
+    """Girths from masks of the person: chest, waist, hip and thigh, which landmarks do not show."""
 
 
 class FitOptions(MotionChoice, FitTerms):
@@ -218,8 +220,6 @@ class FitOptions(MotionChoice, FitTerms):
     """Use the landmarks of the face (hair deceives them)."""
     hold_feet: bool = True
     """Hold heels and toes that stand on the floor."""
-    silhouettes: bool = False
-    """Girths from masks of the person: chest, waist, hip and thigh, which landmarks do not show."""
 
 
 class FrameOptions(MotionChoice, RigFitOptions, SequenceOptions):

@@ -15,7 +15,7 @@ from kinefit.types import InputError
 
 # What a fit to triangulated points can be asked for; the rest is for videos.
 _OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export", "preset",
-               *FIT_TERMS}  # fmt: skip
+               *FIT_TERMS} - {"silhouettes"}  # fmt: skip
 
 
 def check_job(job: Job, *, body: bool = True) -> None:

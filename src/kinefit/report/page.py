@@ -100,11 +100,14 @@ def body_table(stature_m: float, bones_m: Mapping[str, float]) -> Table:
     return Table("The body", ("Bone", "Right, m", "Left, m"), rows, note, digits=3)
 
 
-def girth_table(girths: Mapping[str, Mapping[str, float]]) -> Table:
-    """Girths from masks: "waist" -> its "m" and "sd_m", metres."""
-    rows = [(n.capitalize(), 100 * one["m"], 100 * one["sd_m"]) for n, one in girths.items()]
-    note = "From masks of the person, without the clothes. SD: the error on rendered people."
-    return Table("Girths", ("Around", "cm", "SD, cm"), rows, note, digits=1)
+def girth_table(girths: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Girths from masks: "waist" -> its "m" and "rms_error_m", metres; the latter where known."""
+    rows = [
+        (name.capitalize(), *(v and 100 * v for v in (one["m"], one["rms_error_m"])))
+        for name, one in girths.items()
+    ]
+    note = "From masks of the person, without the clothes. Error: RMS on rendered people."
+    return Table("Girths", ("Around", "cm", "Error, cm"), rows, note, digits=1)
 
 
 def write_report(path: str | Path, data: ReportData) -> None:

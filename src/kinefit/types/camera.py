@@ -57,6 +57,11 @@ class Camera:
             )
 
     @property
+    def bends(self) -> bool:
+        """Whether the lens makes straight lines crooked; a fisheye does without coefficients."""
+        return self.fisheye or bool(self.distortion.any())
+
+    @property
     def centre(self) -> FloatArray:
         """(3,) metres, world: where the camera stands."""
         return np.asarray(-self.R.T @ self.t)

@@ -11,7 +11,7 @@ that is some centimetres inside may be dressed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,10 +23,10 @@ from scipy.sparse import csr_array
 from kinefit.body.clothes import CLOTHES
 from kinefit.body.model import BodyModel
 from kinefit.fit.solver.chain import Chain
-from kinefit.fit.solver.minimise import Options, minimise
+from kinefit.fit.solver.minimise import Options, cost, minimise
 from kinefit.fit.solver.silhouette import Silhouette
 from kinefit.fit.solver.state import State, Variables
-from kinefit.fit.solver.terms import Objective
+from kinefit.fit.solver.terms import NEAR, Objective
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project, undistort
 from kinefit.geometry.robust import Cauchy
@@ -41,16 +41,16 @@ from kinefit.types import (
 )
 
 _LEFT_OUT = ("Neck", "LWrist", "RWrist", "LAnkle", "RAnkle")  # and what is beyond
-_NEAR = 0.1  # metres: no camera films a person from nearer
 _PROBE = 3.0  # pixels of a mask, outwards from an outline point: there the body itself is not
 _BORDER_PX = 2.0  # of the picture: an edge there is not the person's
 
-# Metres: root mean square error on rendered people, of one camera and of several
+# Metres: root mean square error of rendered adults on Anny, of one camera and of several
 # (docs/measurements/girths.md).
-GIRTH_SD_M = {
+GIRTH_ERROR_M = {
     False: {"chest": 0.05, "waist": 0.065, "hip": 0.08, "thigh": 0.05},
     True: {"chest": 0.034, "waist": 0.056, "hip": 0.03, "thigh": 0.02},
 }
+FEWEST_PICTURES = 4  # with an edge near the body, for girths to be told
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Outlines:
     ignored: BoolArray
 
     @classmethod
-    def of(cls, row: IntArray, rig: CameraRig, views: Sequence[MaskedView]) -> Outlines:
-        """One `MaskedView` of N frames per camera."""
-        parts = [_one_camera(camera, view) for camera, view in zip(rig, views, strict=True)]
+    def of(cls, row: IntArray, rig: CameraRig, views: Mapping[str, MaskedView]) -> Outlines:
+        """One `MaskedView` of N frames for each camera of the rig, by name."""
+        parts = [_one_camera(camera, views[camera.name]) for camera in rig]
         distance, to_mask, weight, off = (np.stack(p, axis=1) for p in zip(*parts, strict=True))
         return cls(row, distance, to_mask, weight, off)
 
@@ -116,9 +116,8 @@ def _one_camera(
 ) -> tuple[NDArray[np.float32], FloatArray, FloatArray, BoolArray]:
     """Distances (N, S, S), `to_mask` (N, 2, 3), weights (N,) and what to ignore (N, S, S)."""
     masks, n, side = view.masks, len(view.index), view.masks.grey.shape[-1]
-    weight = (
-        np.where(view.index >= 0, masks.confidence[view.index], 0.0) if len(masks) else np.zeros(n)
-    )
+    weight = np.zeros(n)
+    weight[view.index >= 0] = masks.confidence[view.index[view.index >= 0]]
     distance, off = np.zeros((n, side, side), np.float32), np.ones((n, side, side), bool)
     to_mask = np.zeros((n, 2, 3))
     for k in np.flatnonzero(weight > 0):
@@ -129,17 +128,26 @@ def _one_camera(
             hidden[view.ignored[m]] = 1
         to_plane = _to_plane(camera, into, side)
         pixels = _grid(side) @ into[:, :2].T + into[:, 2]
-        if camera.distortion.any():
+        if camera.bends:
             pixels = _through_lens(camera, to_plane, side)
             back = cv2.invertAffineTransform(into)
             u, v = np.moveaxis((pixels @ back[:, :2].T + back[:, 2]).astype(np.float32), -1, 0)
-            grey = cv2.remap(grey, u, v, cv2.INTER_LINEAR)
+            grey = cv2.remap(grey, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             hidden = cv2.remap(hidden, u, v, cv2.INTER_NEAREST)
         distance[k] = signed_distance(grey)
         to_mask[k] = cv2.invertAffineTransform(to_plane)
         inside = (pixels >= _BORDER_PX) & (pixels <= np.array(masks.size) - 1 - _BORDER_PX)
-        off[k] = (hidden > 0) | ~inside.all(axis=-1)
+        off[k] = _without_basis(distance[k], (hidden > 0) | ~inside.all(axis=-1))
     return distance, to_mask, weight, off
+
+
+def _without_basis(distance: NDArray[np.float32], ignored: BoolArray) -> BoolArray:
+    """(S, S) what is ignored, and all from where the nearest edge is one that is."""
+    edge = ignored & (np.abs(distance) < 1)
+    if not edge.any():
+        return ignored
+    to_it = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(ignored | (to_it <= np.abs(distance) + 1))
 
 
 def _grid(side: int) -> FloatArray:
@@ -154,7 +162,7 @@ def _to_plane(camera: Camera, into: FloatArray, side: int) -> FloatArray:
     K = camera.K[:2]
     to_plane = np.linalg.inv(K[:, :2]) @ (into - np.column_stack([np.zeros((2, 2)), K[:, 2]]))
     middle = np.array([(side - 1) / 2, (side - 1) / 2, 1.0])
-    if camera.distortion.any():
+    if camera.bends:
         to_plane[:, 2] += undistort(camera, into @ middle) - to_plane @ middle
     return np.asarray(to_plane)
 
@@ -207,7 +215,8 @@ class Skin:
         for b in range(1, len(left_out)):
             left_out[b] |= left_out[body.parents[b]]
         share = (body.skin_weights * left_out[body.skin_joints]).sum(axis=1)
-        return cls(body, np.flatnonzero(share < 0.5)[::skip])
+        on_mesh = np.isin(np.arange(len(share)), body.faces)
+        return cls(body, np.flatnonzero((share < 0.5) & on_mesh)[::skip])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -251,7 +260,7 @@ class Skin:
         middle = (
             uv[self.body.faces[:, 0]] + uv[self.body.faces[:, 1]] + uv[self.body.faces[:, 2]]
         ) / 3
-        at = np.concatenate([uv, middle]).astype(np.int64) // 2
+        at = np.floor((np.concatenate([uv, middle]) + 0.5) / 2).astype(np.int64)
         half = side // 2
         at = at[((at >= 0) & (at < half)).all(axis=1)]
         out = np.zeros((half, half), np.uint8)
@@ -278,33 +287,50 @@ def _at(picture: BoolArray, uv: FloatArray, beyond: bool) -> BoolArray:
 def outline_term(
     skin: Skin, rig: CameraRig, outlines: Outlines, meshes: FloatArray, columns: IntArray,
     options: SilhouetteOptions,
-) -> Silhouette:  # fmt: skip
+) -> tuple[Silhouette, float]:  # fmt: skip
     """The term for bodies as they stand: meshes (N, V, 3) metres; columns (K,) of the skin's
-    vertices in the chain."""
+    vertices in the chain.
+
+    And half the cost of the outline's points that no edge is within reach of: each costs as much
+    as one at the end of the reach, so that a body which misses its masks is not the cheaper one.
+    """
     N, C, side, _ = outlines.distance.shape
-    weight, metre = np.zeros((N, C, len(columns))), np.ones((N, C))
+    weight, metre, missed = np.zeros((N, C, len(columns))), np.ones((N, C)), 0.0
     for n, c in zip(*np.nonzero(outlines.weight > 0), strict=True):
         camera, to = rig.cameras[c], outlines.to_mask[n, c]
         depth = float((camera.R @ meshes[n].mean(axis=0) + camera.t)[2])
-        metre[n, c] = max(depth, _NEAR) / np.sqrt(abs(np.linalg.det(to[:, :2])))
+        metre[n, c] = max(depth, NEAR) / np.sqrt(abs(np.linalg.det(to[:, :2])))
         on, uv = skin.outline(camera, meshes[n], to, side)
         on &= ~_at(outlines.ignored[n, c], uv, True)
         x, y = np.clip(np.round(uv).astype(np.int64), 0, side - 1).T
-        on &= np.abs(outlines.distance[n, c, y, x]) * metre[n, c] < options.reach_m
-        share = min(1.0, options.each_counts / max(int(on.sum()), 1))
-        weight[n, c] = on * share * outlines.weight[n, c]
-    return Silhouette(
+        near = np.abs(outlines.distance[n, c, y, x]) * metre[n, c] < options.reach_m
+        share = outlines.weight[n, c] * min(1.0, options.each_counts / max(int(on.sum()), 1))
+        weight[n, c] = share * (on & near)
+        missed += share * int((on & ~near).sum())
+    kernel = Cauchy(options.outlier_sd)
+    worst = kernel.rho(np.array((options.reach_m / options.inside_m) ** 2))
+    term = Silhouette(
         rig, columns, weight.reshape(N, -1), outlines.distance, outlines.to_mask, metre,
-        options.outside_m, options.inside_m, kernel=Cauchy(options.outlier_sd),
+        options.outside_m, options.inside_m, kernel=kernel,
     )  # fmt: skip
+    return term, missed * float(worst) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class OutlineFit:
+    """state: poses, shape without clothes, offsets. value: of the objective; infinite where no
+    edge was near the body. used: (C,) pictures of each camera in which one was."""
+
+    state: State
+    value: float
+    used: IntArray
 
 
 def fit_outlines(
     skin: Skin, chain: Chain, objective: Objective, start: State, rig: CameraRig,
     outlines: Outlines, offsets: tuple[int, ...], options: SilhouetteOptions, steps: Options,
-) -> tuple[State, float]:  # fmt: skip
-    """Poses, the shape with its clothes, and offsets of the keypoints, with outlines as evidence;
-    and the objective's value there.
+) -> OutlineFit:  # fmt: skip
+    """Poses, the shape with its clothes, and offsets of the keypoints, with outlines as evidence.
 
     chain: of the body with clothes (`with_clothes`), with `skin.names` among its points.
     objective: everything else, for N frames. start: N poses, of a shape without clothes.
@@ -314,15 +340,21 @@ def fit_outlines(
     offset[: len(start.offset)] = start.offset
     state = replace(start, shape=np.append(start.shape, clothes), offset=offset)
     columns = np.array([chain.column(name) for name in skin.names])
-    variables, value = Variables.poses(chain, "shared", offsets), np.inf
-    for _ in range(options.rounds):
+    variables = Variables.poses(chain, "shared", offsets)
+
+    def outlined(state: State) -> tuple[Objective, Silhouette, float]:
         rotations = state.body_rotations(chain)
         meshes = skin.body.posed_vertices(rotations, state.translation, state.shape[:S])
-        term = outline_term(skin, rig, outlines, meshes, columns, options)
-        if not term.weight.any():
-            break
-        more = replace(objective, points=(*objective.points, term))
-        found = minimise(more, variables, state, steps)
-        state, value = found.state, found.total
+        term, missed = outline_term(skin, rig, outlines, meshes, columns, options)
+        return replace(objective, points=(*objective.points, term)), term, missed
+
+    for _ in range(options.rounds):
+        whole, term, _ = outlined(state)
+        if term.weight.any():
+            state = minimise(whole, variables, state, steps).state
+    whole, term, missed = outlined(state)
+    each, shared = cost(whole, chain, state)
+    near = term.weight.reshape(*outlines.weight.shape, -1).any(axis=-1)
+    value = float(each.sum()) + shared + missed if near.any() else np.inf
     bare = replace(state, shape=state.shape[:S], offset=state.offset[: len(start.offset)])
-    return bare, value
+    return OutlineFit(bare, value, near.sum(axis=0))

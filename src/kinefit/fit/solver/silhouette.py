@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.fit.solver.terms import Rows
+from kinefit.fit.solver.terms import NEAR, Rows
 from kinefit.geometry.robust import L2, Kernel
 from kinefit.types import BoolArray, CameraRig, FloatArray, IntArray, InvalidData
 from kinefit.types.arrays import freeze
-
-_NEAR = 0.1  # metres: no camera films a person from nearer
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +82,7 @@ class Silhouette:
         xyz = points.reshape(len(points), C, K, 3)
         R, t = (np.stack([getattr(c, f) for c in self.rig]) for f in ("R", "t"))
         local = xyz @ np.swapaxes(R, -1, -2) + t[:, None]
-        near = 1 / np.maximum(local[..., 2], _NEAR)
+        near = 1 / np.maximum(local[..., 2], NEAR)
         plane = local[..., :2] * near[..., None]
         to = self.to_mask[rows]
         return plane @ np.swapaxes(to[..., :2], -1, -2) + to[..., None, :, 2], plane, near

@@ -31,7 +31,7 @@ from kinefit.types.arrays import freeze
 
 Rows = IntArray | slice
 
-_NEAR = 0.1  # metres: no camera films a person from nearer
+NEAR = 0.1  # metres: no camera films a person from nearer
 
 
 class PointTerm(Protocol):
@@ -107,7 +107,7 @@ class Reprojection:
 
     The lens is undone on the observations, once, so that a model point far outside the picture,
     where a lens polynomial folds back, still has a residual that leads it home. A point nearer
-    than `_NEAR` to a camera's plane, or behind it, is taken at that depth for the same reason.
+    than `NEAR` to a camera's plane, or behind it, is taken at that depth for the same reason.
     """
 
     rig: CameraRig
@@ -148,7 +148,7 @@ class Reprojection:
         x, y, near, in_front = self._local(points)
         R = np.stack([c.R for c in self.rig])[:, None]  # (C, 1, 3, 3)
         # d(X near) = near (dX - x slope dz): the slope is 1 in front of the near plane.
-        slope = np.where(in_front, 1.0, 1 / (near * _NEAR) ** 2)
+        slope = np.where(in_front, 1.0, 1 / (near * NEAR) ** 2)
         dz = slope[..., None] * R[..., 2, :]
         plane = np.stack(
             [R[..., 0, :] - x[..., None] * dz, R[..., 1, :] - y[..., None] * dz], axis=-2
@@ -163,10 +163,10 @@ class Reprojection:
         R, t = (np.stack([getattr(c, f) for c in self.rig]) for f in ("R", "t"))
         local = xyz @ np.swapaxes(R, -1, -2) + t[:, None]
         depth = local[..., 2]
-        in_front = depth > _NEAR
+        in_front = depth > NEAR
         # Nearer than that, 1 / depth goes on along its tangent: the way home is downhill in depth
-        # too. (Held at 1 / _NEAR, 70 % of bodies 6 m behind their only camera stayed there.)
-        near = np.where(in_front, 1 / np.maximum(depth, _NEAR), (2 - depth / _NEAR) / _NEAR)
+        # too. (Held at 1 / NEAR, 70 % of bodies 6 m behind their only camera stayed there.)
+        near = np.where(in_front, 1 / np.maximum(depth, NEAR), (2 - depth / NEAR) / NEAR)
         return local[..., 0] * near, local[..., 1] * near, near, in_front
 
 
