@@ -82,9 +82,8 @@ def test_defaults_in_the_manual_are_the_fits() -> None:
     """The options' table names each flag with the value that it has."""
     fields = RigFitOptions.model_fields | SequenceOptions.model_fields
     _, _, section = DOCS.read_text("utf-8").partition("## Frame by frame")
-    rows = re.findall(
-        r"^\| `--([a-z0-9-]+)` \| ([^|]+) \|", section.partition("### Options")[2], re.M
-    )
+    options = section.partition("### Options")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `--([a-z0-9-]+)` \| ([^|]+) \|", options, re.M)
     told = {flag.replace("-", "_"): value.strip() for flag, value in rows}
     assert told.keys() == fields.keys()
     for name, value in told.items():

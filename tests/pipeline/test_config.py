@@ -87,7 +87,8 @@ def test_options_of_the_fit_are_the_fits():
     changed = {"face_weight": 0.5, "loss": "huber", "outlier_sd": 2.0, "vertex_acceleration": 9.0,
                "joint_limits": "none", "pose_regularization_rad": 1.0, "pose_prior": "variational",
                "interpenetration": True}  # fmt: skip
-    assert changed.keys() == set(FIT_TERMS)
+    # Masks are evidence of their own: a stage that is there or not.
+    assert {*changed, "silhouettes"} == set(FIT_TERMS)
     for name, value in changed.items():
         assert clip_options(run_config({name: value})) != ClipOptions(), name
     assert clip_options(run_config({"pose_prior": "none"})).pose_prior == 0
@@ -103,11 +104,12 @@ def test_the_manual_tells_every_term_with_its_default():
     assert {name.replace("-", "_"): value for name, value in told.items()} == words
 
 
-@pytest.mark.parametrize("option", ["preset", "loss"])
+@pytest.mark.parametrize("option", ["preset", "loss", "silhouettes"])
 def test_errors_of_another_fit_are_not_those_that_were_calibrated(option):
     assert run_config({}).error_source is None
     assert run_config({"camera_pof": True}).error_source == "ensemble"
-    config = run_config({option: {"preset": "refine-smpl", "loss": "huber"}[option]})
+    values = {"preset": "refine-smpl", "loss": "huber", "silhouettes": True}
+    config = run_config({option: values[option]})
     assert setup_of(1, config.error_source) == setup_of(4, config.error_source) == "other"
 
 
