@@ -38,7 +38,7 @@ def test_the_region_of_what_is_not_used_may_be_unknown() -> None:
         {"grey": np.zeros((2, 8, 9), np.uint8)},
         {"into": np.zeros((2, 3, 3))},
         {"into": np.full((2, 2, 3), np.nan)},
-        {"into": np.stack([np.eye(2, 3), np.eye(2, 3)]) + [0, 0, np.inf]},
+        {"into": np.tile([[1, 0, np.inf], [0, 1, 0]], (2, 1, 1))},
         {"into": np.tile([[0.1, 0.3, 5], [0.2, 0.6, 5]], (2, 1, 1))},
         {"confidence": np.array([1.0, 1.2])},
         {"confidence": np.array([np.nan, 1.0])},
