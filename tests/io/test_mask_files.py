@@ -272,7 +272,7 @@ class TestPngFolder:
         for k in range(FRAMES):
             picture = Image.fromarray((~truth(k)).astype(np.uint8), "P")
             picture.putpalette([v for colour in colours for v in colour])
-            more = {} if transparent is None else {"transparency": transparent}
+            more: dict[str, Any] = {} if transparent is None else {"transparency": transparent}
             picture.save(folder / f"{k}.png", **more)
         check_all(read(folder, clip))
 

@@ -2,8 +2,8 @@
 
 Arrays: `frame` (N,), `into` (N, 2, 3), `width`, `height`, `confidence` (N,), `reason` (N,), as in
 `kinefit.types.PersonMasks`; `side`, pixels of a mask (0, or no array: as the pictures say); `png`,
-the masks as PNG pictures one behind another, and `length` (N,), the bytes of each. Single frames are
-read without unpacking the others.
+the masks as PNG pictures one behind another, and `length` (N,), the bytes of each. Single frames
+are read without unpacking the others.
 """
 
 from __future__ import annotations

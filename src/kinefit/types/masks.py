@@ -60,4 +60,4 @@ def _invertible(into: FloatArray) -> BoolArray:
     with np.errstate(all="ignore"):
         squares = (into[..., :2] ** 2).sum(axis=(1, 2))
         cross = into[:, 0, 0] * into[:, 1, 1] - into[:, 0, 1] * into[:, 1, 0]
-        return np.isfinite(into).all(axis=(1, 2)) & (np.abs(cross) > 1e-9 * squares)
+        return np.asarray(np.isfinite(into).all(axis=(1, 2)) & (np.abs(cross) > 1e-9 * squares))
