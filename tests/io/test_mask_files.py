@@ -152,6 +152,24 @@ class TestJson:
             path.write_text(json.dumps(content))
             check_all(read(path, clip))
 
+    def test_images_from_1_with_nobody_in_some(self, clip: Clip, tmp_path: Path) -> None:
+        images = [{"id": k, "file_name": f"{k}.jpg"} for k in range(1, FRAMES + 1)]
+        runs = {"size": list(SIZE[::-1]), "counts": runs_of(truth(1))}
+        path = tmp_path / "m.json"
+        listed = [{"image_id": 2, "segmentation": runs}]
+        path.write_text(json.dumps({"images": images, "annotations": listed}))
+        found = read(path, clip)
+        assert [len(one.masks) for one in found] == [0, 1, 0, 0, 0]
+
+    def test_run_lengths_of_far_more_pixels_are_not_decoded(
+        self, clip: Clip, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "m.json"
+        runs = {"size": [SIZE[1] * 100, SIZE[0] * 100], "counts": [SIZE[0] * SIZE[1] * 10**4]}
+        path.write_text(json.dumps([runs] * FRAMES))
+        with pytest.raises(InputError, match="4800 x 3200 pixels is none of this video"):
+            read(path, clip)
+
     def test_a_frame_without_and_a_polygon_are_flagged(self, clip: Clip, tmp_path: Path) -> None:
         good = {"size": list(SIZE[::-1]), "counts": runs_of(truth(0))}
         small = {"size": [9, 9], "counts": [81]}
@@ -163,7 +181,9 @@ class TestJson:
         for k, words in ((1, "no mask of this frame"), (2, "run lengths"), (3, "9 x 9")):
             assert words in found[k].missing
 
-    @pytest.mark.parametrize("text", ["{", "3", "{}", '[{"image_id": 0}, 4]', "[]", "[[1]]"])
+    @pytest.mark.parametrize(
+        "text", ["{", "3", "{}", '[{"image_id": 0}, 4]', "[]", "[[1]]", "[1, 2]", "[true]"]
+    )
     def test_what_is_none_is_refused(self, clip: Clip, tmp_path: Path, text: str) -> None:
         path = tmp_path / "m.json"
         path.write_text(text)
@@ -207,9 +227,73 @@ class TestPngFolder:
 
     def test_masks_of_another_scale_are_scaled(self, clip: Clip, tmp_path: Path) -> None:
         def larger(k: int) -> Image.Image:
-            return Image.fromarray(np.kron(white(k), np.ones((3, 3), np.uint8)))
+            return Image.fromarray(np.kron(white(k), np.ones((2, 2), np.uint8)))
 
         check_all(read(png_folder(tmp_path / "m", larger), clip))
+
+    def test_many_large_ones_are_refused_before_they_are_held(
+        self, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """64 labels fit into the pixels of a frame's masks; one in 100 times the pixels does not,
+        whatever its shape, and is not decoded."""
+        labels = np.arange(65).clip(1, 64).astype(np.uint8)  # no background
+        rows = np.zeros(SIZE[::-1], np.uint8)
+        rows[0, :], rows[1, :17] = labels[:48], labels[48:]
+
+        def picture(k: int) -> Image.Image:
+            grown = np.kron(rows, np.ones((10, 10), np.uint8))
+            return Image.fromarray(grown if k == 1 else rows)
+
+        folder = png_folder(tmp_path / "m", picture)
+        found = read(folder, clip)
+        assert [len(one.masks) for one in found] == [64, 0, 64, 64, 64]
+        assert "480 x 320" in found[1].missing
+        assert "4 times as many at most" in found[1].missing
+        monkeypatch.setattr("kinefit.io.mask_files._MOST_PIXELS", 63 * SIZE[0] * SIZE[1])
+        with pytest.raises(InputError, match="more than 63 labels"):
+            read(folder, clip)
+
+    @pytest.mark.parametrize(
+        ("colours", "transparent"),
+        [
+            (((255, 255, 255), (0, 0, 0)), None),
+            (((255, 0, 0), (0, 0, 0)), None),
+            (((255, 0, 0), (0, 0, 255)), 1),
+            (((255, 255, 255), (255, 255, 255)), 1),
+        ],
+        ids=["white first", "red first", "transparent", "transparent white"],
+    )
+    def test_a_palette_is_read_by_its_colours(
+        self, clip: Clip, tmp_path: Path, colours: Any, transparent: int | None
+    ) -> None:
+        """The person has the number 0, what is around them 1."""
+        folder = tmp_path / "m"
+        folder.mkdir()
+        for k in range(FRAMES):
+            picture = Image.fromarray((~truth(k)).astype(np.uint8), "P")
+            picture.putpalette([v for colour in colours for v in colour])
+            more: dict[str, Any] = {} if transparent is None else {"transparency": transparent}
+            picture.save(folder / f"{k}.png", **more)
+        check_all(read(folder, clip))
+
+    def test_colours_that_tell_nothing_are_read_by_number(self, clip: Clip, tmp_path: Path) -> None:
+        def dark(k: int) -> Image.Image:
+            picture = Image.fromarray(truth(k).astype(np.uint8), "P")
+            picture.putpalette([0] * 6)
+            return picture
+
+        check_all(read(png_folder(tmp_path / "m", dark), clip))
+
+    def test_files_from_1_with_some_missing(self, clip: Clip, tmp_path: Path) -> None:
+        folder = png_folder(tmp_path / "m", lambda k: Image.fromarray(white(k)), first=1)
+        (folder / "mask_00002.png").unlink()
+        found = read(folder, clip)
+        assert [len(one.masks) for one in found] == [1, 0, 1, 1, 1]
+        np.testing.assert_array_equal(found[4].masks[0] >= 128, truth(4))
+        (folder / "mask_00005.png").unlink()  # now 1, 3, 4: of files from 0, or from 1
+        found = read(folder, clip)
+        assert [len(one.masks) for one in found] == [0, 1, 0, 1, 1]
+        assert "counted from 0; nothing has the number 0" in found[0].missing
 
     def test_each_bad_file_is_flagged_alone(self, clip: Clip, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)

@@ -58,6 +58,19 @@ def test_single_frames_are_read_alone(file: Path) -> None:
     assert len(read_masks(file, [])) == 0
 
 
+def test_the_side_is_known_without_a_mask(file: Path) -> None:
+    assert read_masks(file, []).grey.shape == (0, 16, 16)
+    write_masks(file, masks(0))
+    assert read_masks(file).grey.shape == (0, 16, 16)
+
+
+def test_files_without_a_side_are_read(file: Path) -> None:
+    arrays = read_npz(file)
+    del arrays["side"]
+    save_npz(file, **arrays)
+    np.testing.assert_array_equal(read_masks(file).grey, masks().grey)
+
+
 def test_masks_take_few_bytes(tmp_path: Path) -> None:
     """Plain 256 x 256 bytes would be 65 KB a frame; a disc's edge takes a hundredth."""
     x, y = np.meshgrid(np.arange(256), np.arange(256))
@@ -80,6 +93,9 @@ def test_masks_take_few_bytes(tmp_path: Path) -> None:
         {"frame": np.array([3, 2, 1])},
         {"confidence": np.array([0.0, 2.0, 1.0])},
         {"width": np.int64(0)},
+        {"side": np.int64(15)},
+        {"side": np.int64(-1)},
+        {"side": np.int64(2**40)},
         {"into": np.zeros((3, 3, 3))},
     ],
 )

@@ -152,6 +152,17 @@ def test_every_camera_has_its_own(demo_videos: Path, pngs: Path, tmp_path: Path)
         files_of_camera(folder, "cam01")
 
 
+def test_cameras_with_a_dot_in_their_name(tmp_path: Path) -> None:
+    from kinefit.pipeline.stages.masks import files_of_camera
+
+    (tmp_path / "walk.left").mkdir()
+    (tmp_path / "walk.right.mp4").write_bytes(b"")
+    for camera, name in (("walk.left", "walk.left"), ("walk.right", "walk.right.mp4")):
+        assert files_of_camera(tmp_path, camera) == tmp_path / name
+    with pytest.raises(InputError, match="no masks of camera 'walk'"):
+        files_of_camera(tmp_path, "walk")
+
+
 def test_several_cameras(demo_videos: Path, tmp_path: Path) -> None:
     videos = [demo_videos / f"cam0{k}.mp4" for k in (1, 2)]
     config = run_config(

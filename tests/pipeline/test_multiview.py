@@ -241,6 +241,9 @@ def test_options_that_would_do_nothing():
             config(detector="mediapipe", **{name: value})
     with pytest.raises(InputError, match="quality is of the detector blazepose"):
         config(detector="rtmlib", quality="best")
+    with pytest.raises(InputError, match="head_mask needs points of the mouth"):
+        config(detector="rtmlib", head_mask=True)
+    assert config(detector="mediapipe", head_mask=True).head_mask
     for name, value in (("sync", True), ("offsets", "a=1"), ("lab_frame", True)):
         with pytest.raises(InputError, match=f"{name} is for several cameras"):
             config(calibration=None, **{name: value})

@@ -26,12 +26,20 @@ def test_masks_are_read_only_and_know_which_are_usable() -> None:
         masks.grey[0, 0, 0] = 1
 
 
+def test_the_region_of_what_is_not_used_may_be_unknown() -> None:
+    into = np.stack([np.eye(2, 3), np.full((2, 3), np.nan)])
+    np.testing.assert_array_equal(_masks(into=into).into, into)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"frame": np.array([5, 2])},
         {"grey": np.zeros((2, 8, 9), np.uint8)},
         {"into": np.zeros((2, 3, 3))},
+        {"into": np.full((2, 2, 3), np.nan)},
+        {"into": np.tile([[1, 0, np.inf], [0, 1, 0]], (2, 1, 1))},
+        {"into": np.tile([[0.1, 0.3, 5], [0.2, 0.6, 5]], (2, 1, 1))},
         {"confidence": np.array([1.0, 1.2])},
         {"confidence": np.array([np.nan, 1.0])},
         {"reason": ("",)},

@@ -9,7 +9,7 @@ sign, and from the fourth number on it is the difference to the one two before.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,9 @@ from kinefit.types import InputError, InvalidData
 
 Grey = NDArray[np.uint8]
 
-_MAX_PIXELS = 2**26  # of one mask: 8K video has half of it
+_TIMES_PIXELS = 4  # as many pixels as the video's picture a mask may have: of twice its sides
+_MAX_PIXELS = 2**26  # of one mask of no video: 8K video has half of it
+_MOST_PIXELS = 2**28  # of all masks of a frame, a byte each
 _MAX_PNG_BYTES = 2**26
 _MOST = 64  # masks in one frame
 _HALF_GREY = 0.3  # share of pixels that are neither black nor white, from which on it is no mask
@@ -48,6 +50,7 @@ class FileMasks(NamedTuple):
 
 
 _NONE = FileMasks((), "the files have no mask of this frame")
+_FROM_0 = FileMasks((), f"{_NONE.missing} (counted from 0; nothing has the number 0)")
 
 
 def read_mask_files(
@@ -55,21 +58,22 @@ def read_mask_files(
 ) -> Generator[FileMasks, None, None]:
     """For each frame of the clip's timeline, in order, the masks in `path`.
 
-    path: a folder of PNG files with the frame's number last in their names (from 0; or from 1 to
-    the number of the video's frames); a .json of COCO; or a video with as many frames as the whole
-    video or as the clip. A PNG file shows one mask in black and white (or in its transparency), or
-    several as small numbers (a palette). size: (width, height) of the video's pictures; masks of
-    another size are scaled to it if they have its shape.
+    path: a folder of PNG files with the frame's number last in their names (from 0; from 1 where
+    none has the number 0 and one that of the video's frames); a .json of COCO, in the same way;
+    or a video with as many frames as the whole video or as the clip. A PNG file
+    shows one mask in black and white (or in its transparency), or several as small numbers (a
+    palette). size: (width, height) of the video's pictures; masks of another size are scaled to it
+    if they have its shape and at most four times its pixels.
 
-    A frame without a mask, with a mask of another shape or with what is no mask comes with the
-    reason. Raises InputError where `path` is none of the three, a video of another length or shape,
-    and where no frame at all has a mask.
+    A frame without a mask, with a mask of another shape, with too many or with what is no mask
+    comes with the reason. Raises InputError where `path` is none of the three, a video of another
+    length or shape, and where no frame at all has a mask.
     """
     frames, whole = clip.timeline().frame.tolist(), len(Clip(clip.path).timeline())
     if path.is_dir():
         found: Iterator[FileMasks] = _of_folder(path, frames, whole, size)
     elif path.suffix.lower() == ".json":
-        found = _of_json(path, frames, size)
+        found = _of_json(path, frames, whole, size)
     else:
         found = _of_video(path, frames, whole, size)
     reasons: dict[str, int] = {}
@@ -90,10 +94,21 @@ def _of_folder(
     if not names:
         raise InputError(folder, "the folder has no PNG file", _HINT)
     files = numbered(folder, names)
-    first = 1 if sorted(files) == list(range(1, whole + 1)) else 0
+    first, none = _counted(files, whole)
     for frame in frames:
         file = files.get(frame + first)
-        yield _NONE if file is None else _of_png(file, size)
+        yield none if file is None else _of_png(file, size)
+
+
+def _counted(numbers: Collection[int], whole: int) -> tuple[int, FileMasks]:
+    """The first frame's number, and what to say of a frame without a mask.
+
+    From 0, no frame has the number of all frames. Without that one, the first file may be missing
+    of files from 0, or the last of files from 1.
+    """
+    if 0 in numbers:
+        return 0, _NONE
+    return (1, _NONE) if whole in numbers else (0, _FROM_0)
 
 
 def _of_png(file: Path, size: tuple[int, int]) -> FileMasks:
@@ -102,47 +117,76 @@ def _of_png(file: Path, size: tuple[int, int]) -> FileMasks:
         with Image.open(file, formats=["PNG"]) as picture:
             if not _has_shape(picture.size, size):
                 return FileMasks((), _other_shape(picture.size, size))
-            return _scaled(_in_pixels(picture), size)
+            return _in_pixels(picture, size)
     except InputError as error:
         return FileMasks((), error.reason)
     except PNG_ERRORS:
         return FileMasks((), f"{file.name} is no PNG file, or damaged")
 
 
-def _in_pixels(picture: Image.Image) -> FileMasks:
+def _in_pixels(picture: Image.Image, size: tuple[int, int]) -> FileMasks:
     """The masks of a PNG: its labels, its transparency, or its grey levels."""
     if picture.mode == "P":
-        return _by_label(np.asarray(picture))
+        return _of_palette(picture, size)
     if picture.mode in ("LA", "RGBA"):
         alpha = np.asarray(picture.getchannel("A"))
         if alpha.min() < 255:
-            return _checked(alpha)
+            return _checked(alpha, size)
     if picture.mode in ("RGB", "RGBA"):
-        return _in_colour(np.asarray(picture.convert("RGB")))
+        return _in_colour(np.asarray(picture.convert("RGB")), size)
     if picture.mode not in ("1", "L", "LA"):
         return FileMasks((), f"its pixels are of the kind {picture.mode}, not black and white")
     levels = np.asarray(picture.convert("L"))
-    return _by_label(levels) if 0 < levels.max() <= _MOST else _checked(levels)
+    if 0 < levels.max() <= _MOST:
+        return _by_label(levels, [v for v in np.unique(levels).tolist() if v], size)
+    return _checked(levels, size)
 
 
-def _by_label(labels: Grey) -> FileMasks:
-    values = [v for v in np.unique(labels).tolist() if v]
-    if len(values) > _MOST:
-        return FileMasks((), f"it has more than {_MOST} labels")
-    return FileMasks(tuple(_white(labels == v) for v in values) or (_white(labels > 0),))
+def _of_palette(picture: Image.Image, size: tuple[int, int]) -> FileMasks:
+    """In black and white one mask; else one of each colour but the background's, which is what is
+    transparent, or black, or (where nothing is, or all) has the number 0."""
+    labels = np.asarray(picture)
+    picture.apply_transparency()
+    palette = np.full((256, 4), 127, np.uint8)  # numbers beyond the palette: of no certain colour
+    given = np.array(picture.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    palette[: len(given)] = given
+    used = np.unique(labels)
+    colours = palette[used]
+    white = (colours[:, :3] == 255).all(axis=1)
+    clear, black = colours[:, 3] == 0, (colours[:, :3] == 0).all(axis=1)
+    outside = clear if clear.any() else black
+    if len(used) > 1 and outside.all():
+        outside = used == 0
+    elif (outside | white).all():
+        return FileMasks((_fitted(_white(np.isin(labels, used[~outside])), size),))
+    elif not outside.any():
+        outside = used == 0
+    return _by_label(labels, used[~outside].tolist(), size)
 
 
-def _in_colour(rgb: Grey) -> FileMasks:
+def _by_label(labels: Grey, values: Sequence[int], size: tuple[int, int]) -> FileMasks:
+    if len(values) > _most(size):
+        return FileMasks((), f"it has more than {_most(size)} labels")
+    masks = tuple(_fitted(_white(labels == v), size) for v in values)
+    return FileMasks(masks or (np.zeros(size[::-1], np.uint8),))
+
+
+def _most(size: tuple[int, int]) -> int:
+    """Masks that a frame of the video may have."""
+    return max(min(_MOST, _MOST_PIXELS // (size[0] * size[1])), 1)
+
+
+def _in_colour(rgb: Grey, size: tuple[int, int]) -> FileMasks:
     spread = rgb.max(axis=-1).astype(np.int16) - rgb.min(axis=-1)
     if (spread > _COLOURED).mean() > _COLOUR_SHARE:
         return FileMasks((), "it is a colour picture, not a mask")
-    return _checked(np.ascontiguousarray(rgb[..., 1]))
+    return _checked(np.ascontiguousarray(rgb[..., 1]), size)
 
 
-def _checked(levels: Grey) -> FileMasks:
+def _checked(levels: Grey, size: tuple[int, int]) -> FileMasks:
     if ((levels > 31) & (levels < 224)).mean() > _HALF_GREY:
         return FileMasks((), "it is no mask: most of it is neither black nor white")
-    return FileMasks((np.asarray(levels),))
+    return FileMasks((_fitted(np.asarray(levels), size),))
 
 
 def _of_video(
@@ -160,63 +204,72 @@ def _of_video(
     for one in masks.frames():
         if one.index == at:
             damaged = FileMasks((), "this frame of the mask video is damaged")
-            yield damaged if one.rgb is None else _scaled(_in_colour(one.rgb), size)
+            yield damaged if one.rgb is None else _in_colour(one.rgb, size)
             at = next(wanted, None)
 
 
-def _of_json(path: Path, frames: Sequence[int], size: tuple[int, int]) -> Iterator[FileMasks]:
+def _of_json(
+    path: Path, frames: Sequence[int], whole: int, size: tuple[int, int]
+) -> Iterator[FileMasks]:
     by_frame: dict[int, list[Any]] = {}
-    for frame, entry in _segmentations(path, read_json(path)):
-        by_frame.setdefault(frame, []).append(entry)
+    for frame, found in _segmentations(path, read_json(path)):
+        by_frame.setdefault(frame, []).extend(found)
+    first, none = _counted(by_frame, whole)
     for frame in frames:
-        found = by_frame.get(frame, [])
-        if len(found) > _MOST:
-            raise InputError(path, f"frame {frame}: more than {_MOST} masks", "keep the people")
-        yield _of_runs(found, size) if found else _NONE
+        masks = by_frame.get(frame + first, [])
+        if len(masks) > _most(size):
+            reason = f"frame {frame}: more than {_most(size)} masks"
+            raise InputError(path, reason, "keep the people")
+        yield _of_runs(masks, size) if masks else none
 
 
-def _segmentations(path: Path, content: Any) -> Iterator[tuple[int, Any]]:
-    """(frame, segmentation): of results, of a data set, or of a bare list with one per frame."""
+def _segmentations(path: Path, content: Any) -> Iterator[tuple[int, list[Any]]]:
+    """(number, segmentations): of results, of a data set (its images without any, too), or of a
+    bare list with one per frame."""
     if isinstance(content, dict):
         listed = entries(path, content.get("annotations"), '"annotations"')
         images = entries(path, content.get("images"), '"images"')
         names = {str(i.get("id")): frame_number(path, i.get("file_name")) for i in images}
+        yield from ((number, []) for number in names.values())
         for entry in listed:
             if str(entry.get("image_id")) not in names:
                 raise InputError(path, "an annotation is of no image", "export it again")
-            yield names[str(entry.get("image_id"))], entry.get("segmentation")
-    elif isinstance(content, list) and all(e is None or "counts" in e for e in content):
-        yield from ((frame, entry) for frame, entry in enumerate(content) if entry is not None)
+            yield names[str(entry.get("image_id"))], [entry.get("segmentation")]
+    elif isinstance(content, list) and all(
+        e is None or (isinstance(e, dict) and "counts" in e) for e in content
+    ):
+        yield from ((k, [] if entry is None else [entry]) for k, entry in enumerate(content))
     else:
         for entry in entries(path, content, "the file"):
-            yield frame_number(path, entry.get("image_id")), entry.get("segmentation")
+            yield frame_number(path, entry.get("image_id")), [entry.get("segmentation")]
 
 
 def _of_runs(found: Sequence[Any], size: tuple[int, int]) -> FileMasks:
     masks = []
     for entry in found:
         try:
-            mask = decode_runs(entry)
+            mask = decode_runs(entry, _TIMES_PIXELS * size[0] * size[1])
         except InvalidData as error:
             return FileMasks((), str(error).rstrip("."))
         if not _has_shape(mask.shape[::-1], size):
             return FileMasks((), _other_shape(mask.shape[::-1], size))
-        masks.append(_white(mask))
-    return _scaled(FileMasks(tuple(masks)), size)
+        masks.append(_fitted(_white(mask), size))
+    return FileMasks(tuple(masks))
 
 
-def decode_runs(entry: Any) -> NDArray[np.bool_]:
+def decode_runs(entry: Any, most: int = _MAX_PIXELS) -> NDArray[np.bool_]:
     """(height, width) of COCO's {"size": [height, width], "counts": text or list}.
 
-    Raises InvalidData where it is none (a polygon), or its runs do not fill its size.
+    Raises InvalidData where it is none (a polygon), has more than `most` pixels, or its runs do
+    not fill its size.
     """
     size = entry.get("size") if isinstance(entry, dict) else None
     counts: Any = entry.get("counts") if isinstance(entry, dict) else None
     if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
         raise InvalidData("a mask is not given as run lengths with a size.")
     height, width = size
-    if min(size) < 1 or height * width > _MAX_PIXELS:
-        raise InvalidData(f"a mask of {width} x {height} pixels is none of a video.")
+    if min(size) < 1 or height * width > most:
+        raise InvalidData(f"a mask of {width} x {height} pixels is none of this video.")
     found = _numbers_of(counts, height * width) if isinstance(counts, str) else counts
     whole = isinstance(found, list) and all(type(n) is int and n >= 0 for n in found)
     if not (whole and len(found) <= height * width + 1 and sum(found) == height * width):
@@ -249,22 +302,22 @@ def _white(mask: NDArray[np.bool_]) -> Grey:
 
 
 def _has_shape(size: tuple[int, ...], wanted: tuple[int, int]) -> bool:
-    """Whether it is that size, or that shape in another; never more pixels than a mask may have."""
+    """Whether it is that size, or that shape in another; not of far more pixels."""
     (width, height), (w, h) = size, wanted
     same = abs(width / w * h / height - 1) <= _SAME_SHAPE + 1 / min(width, height)
-    return same and width * height <= _MAX_PIXELS
+    return same and width * height <= _TIMES_PIXELS * w * h
 
 
 def _other_shape(size: tuple[int, ...], wanted: tuple[int, int]) -> str:
-    return f"its mask is {size[0]} x {size[1]}, the video {wanted[0]} x {wanted[1]} pixels"
+    more = size[0] * size[1] > _TIMES_PIXELS * wanted[0] * wanted[1]
+    far = f", and may have {_TIMES_PIXELS} times as many at most" if more else ""
+    return f"its mask is {size[0]} x {size[1]}, the video {wanted[0]} x {wanted[1]} pixels{far}"
 
 
-def _scaled(found: FileMasks, size: tuple[int, int]) -> FileMasks:
-    def fitted(mask: Grey) -> Grey:
-        if mask.shape == size[::-1]:
-            return mask
-        smaller = mask.shape[0] > size[1]
-        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(mask, size, interpolation=how))
-
-    return found._replace(masks=tuple(fitted(mask) for mask in found.masks))
+def _fitted(mask: Grey, size: tuple[int, int]) -> Grey:
+    """At the video's size, each one as it is decoded: many large ones are never held at once."""
+    if mask.shape == size[::-1]:
+        return mask
+    smaller = mask.shape[0] > size[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(mask, size, interpolation=how))

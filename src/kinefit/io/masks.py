@@ -1,8 +1,9 @@
 """Masks of a person as a compact file of kinefit's own (`.npz`).
 
 Arrays: `frame` (N,), `into` (N, 2, 3), `width`, `height`, `confidence` (N,), `reason` (N,), as in
-`kinefit.types.PersonMasks`; `png`, the masks as PNG pictures one behind another, and `length` (N,),
-the bytes of each. Single frames are read without unpacking the others.
+`kinefit.types.PersonMasks`; `side`, pixels of a mask (0, or no array: as the pictures say); `png`,
+the masks as PNG pictures one behind another, and `length` (N,), the bytes of each. Single frames
+are read without unpacking the others.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ _NEEDED = ("frame", "into", "width", "height", "confidence", "reason", "png", "l
 class MaskPacker:
     """Collects masks one after another, 2 to 3 KB each, and writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = 0) -> None:
+        """side: of the masks, which a file without any would not know; 0: of the first one."""
         self._png: list[bytes] = []
+        self._side = side
 
     def add(self, grey: NDArray[np.uint8]) -> None:
         """The next frame's (S, S) mask."""
+        self._side = self._side or len(grey)
         _, png = cv2.imencode(".png", grey)
         self._png.append(png.tobytes())
 
@@ -49,7 +53,7 @@ class MaskPacker:
         """Write the masks that were added, whole or not at all; the rest as in `PersonMasks`."""
         save_npz(
             path, frame=frame, into=into, width=size[0], height=size[1],
-            confidence=confidence, reason=np.array(reason, np.str_),
+            confidence=confidence, reason=np.array(reason, np.str_), side=self._side,
             png=np.frombuffer(b"".join(self._png), np.uint8),
             length=np.array([len(png) for png in self._png], np.int64),
         )  # fmt: skip
@@ -57,7 +61,7 @@ class MaskPacker:
 
 def write_masks(path: Path, masks: PersonMasks) -> None:
     """Write masks, whole or not at all; they are kept to the last bit."""
-    packer = MaskPacker()
+    packer = MaskPacker(masks.grey.shape[-1])
     for grey in masks.grey:
         packer.add(grey)
     packer.write(path, masks.frame, masks.into, masks.size, masks.confidence, masks.reason)
@@ -69,7 +73,7 @@ def read_masks(path: Path, frames: Sequence[int] | IntArray | None = None) -> Pe
     Raises InputError for any other file, and for more than 2 GB of masks at once.
     """
     hint = "give a *_masks.npz of kinefit, and write it again if it is one"
-    arrays = read_needed(path, _NEEDED, hint)
+    arrays = read_needed(path, _NEEDED, hint, optional=("side",))
     frame, length = (field(path, arrays, n, (None,), "iu").astype(np.int64)
                      for n in ("frame", "length"))  # fmt: skip
     png, reason = (
@@ -85,7 +89,10 @@ def read_masks(path: Path, frames: Sequence[int] | IntArray | None = None) -> Pe
         raise InputError(path, "its masks are cut off", hint)
     rows = np.arange(len(frame)) if frames is None else np.flatnonzero(np.isin(frame, frames))
     pieces = [png[ends[k] - length[k] : ends[k]].tobytes() for k in rows.tolist()]
-    grey = _unpacked(path, pieces, hint)
+    side = int(field(path, arrays, "side", (), "iu")) if "side" in arrays else 0
+    if not 0 <= side <= _MAX_SIDE:
+        raise InputError(path, f"its masks cannot have a side of {side} pixels", hint)
+    grey = _unpacked(path, pieces, side, hint)
     with refused_as_input(path, hint):
         return PersonMasks(
             frame[rows], grey, into[rows], (width, height), confidence[rows],
@@ -93,9 +100,8 @@ def read_masks(path: Path, frames: Sequence[int] | IntArray | None = None) -> Pe
         )  # fmt: skip
 
 
-def _unpacked(path: Path, pieces: Sequence[bytes], hint: str) -> NDArray[np.uint8]:
-    """(N, S, S); sizes are checked before anything is unpacked."""
-    side = 0
+def _unpacked(path: Path, pieces: Sequence[bytes], side: int, hint: str) -> NDArray[np.uint8]:
+    """(N, S, S); sizes are checked before anything is unpacked. side: 0 where it is not known."""
     found: list[Any] = []
     for piece in pieces:
         try:

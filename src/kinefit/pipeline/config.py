@@ -373,6 +373,10 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
             raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
         if self.detector != "blazepose" and self.quality != "normal":
             raise ValueError("quality is of the detector blazepose")
+        if self.head_mask and self.detector not in ("blazepose", "mediapipe"):
+            raise ValueError(
+                "head_mask needs points of the mouth: detector blazepose or mediapipe has them"
+            )
         if self.masks is not None and self.segmenter is not None:
             raise ValueError("give masks or segmenter, not both")
         if self.end is not None and self.end <= self.start:

@@ -17,11 +17,12 @@ class PersonMasks:
 
     frame: (N,) frame numbers of the file, increasing. grey: (N, S, S) uint8, 255 where a pixel is
         surely of the person. into: (N, 2, 3) from a pixel (u, v, 1) of the mask to pixels of the
-        frame (whose pixel centres are integers). size: (width, height) of the frames.
+        frame (whose pixel centres are integers); it can be inverted where a mask is to be used.
+        size: (width, height) of the frames.
     confidence: (N,) 0..1 that the mask is right; 0: not to be used. reason: (N,) why it is not 1,
         in plain words; "" where it is.
 
-    Raises InvalidData for shapes that disagree.
+    Raises InvalidData for shapes that disagree and values that are none of these.
     """
 
     frame: IntArray
@@ -41,6 +42,8 @@ class PersonMasks:
             raise InvalidData("PersonMasks: frames must increase, with a reason for each.")
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise InvalidData("PersonMasks.confidence must be in 0..1.")
+        if not _invertible(self.into[self.confidence > 0]).all():
+            raise InvalidData("PersonMasks.into must have an inverse where confidence is above 0.")
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -49,3 +52,12 @@ class PersonMasks:
     def usable(self) -> BoolArray:
         """(N,)"""
         return self.confidence > 0
+
+
+def _invertible(into: FloatArray) -> BoolArray:
+    """(N,) of (N, 2, 3). Rounding leaves 1e-16 of the squares in the determinant of a singular one;
+    a region whose sides differ a thousandfold has 1e-3 of them."""
+    with np.errstate(all="ignore"):
+        squares = (into[..., :2] ** 2).sum(axis=(1, 2))
+        cross = into[:, 0, 0] * into[:, 1, 1] - into[:, 0, 1] * into[:, 1, 0]
+        return np.asarray(np.isfinite(into).all(axis=(1, 2)) & (np.abs(cross) > 1e-9 * squares))

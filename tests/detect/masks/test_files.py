@@ -13,6 +13,7 @@ from kinefit.detect.masks.files import FILE_SIDE, masks_of_files
 from kinefit.detect.masks.frame_mask import FrameMask, in_picture, places_of
 from kinefit.detect.masks.validate import Judge
 from kinefit.io.video import Clip, VideoWriter
+from kinefit.types import Keypoints2D, Timeline
 
 from .moving import SIZE, keypoints, mask_of, picture_of, places, points_of
 
@@ -101,3 +102,12 @@ def test_places_follow_from_keypoints() -> None:
     assert np.isnan(places_of(keypoints(XY, score=0.1))).all()
     half = keypoints(np.where(np.arange(13)[:, None] < 3, XY, np.nan))
     assert np.isfinite(places_of(half)).all()
+
+
+def test_where_the_person_is_without_hips_or_shoulders() -> None:
+    """Around the middle of what there is, upright."""
+    legs = Keypoints2D(
+        Timeline(np.array([0]), np.array([0.0])), ("LKnee", "RKnee"),
+        np.array([[[10.0, 20], [30, 20]]]), np.ones((1, 2)), SIZE,
+    )  # fmt: skip
+    assert places_of(legs).tolist() == [[20, 20, 20, 10]]

@@ -85,8 +85,11 @@ def test_chosen_frames_are_not_held_against_each_other() -> None:
     masks = clip_masks(T)
     lying = cv2.rotate(masks[BAD].grey, cv2.ROTATE_90_CLOCKWISE)
     masks[BAD] = masks[BAD]._replace(grey=lying)
-    assert "those before and after" in judged(masks).reason[BAD]
-    assert "those before and after" not in judged(masks, in_sequence=False).reason[BAD]
+    masks[2] = masks[2]._replace(grey=cv2.dilate(masks[2].grey, np.ones((41, 41))))
+    said, apart = judged(masks).reason, judged(masks, in_sequence=False).reason
+    for k, words in ((BAD, "those before and after"), (2, "much larger or smaller")):
+        assert words in said[k]
+        assert words not in apart[k]
 
 
 def test_a_missing_mask_says_why() -> None:

@@ -66,12 +66,13 @@ def places_of(points: Keypoints2D) -> FloatArray:
     """
     sure = (np.nan_to_num(points.score) >= SURE) & np.isfinite(points.xy).all(axis=2)
     xy = np.where(sure[..., None], points.xy, np.nan)
-    place = np.full((len(xy), 4), np.nan)
+    place, unseen = np.full((len(xy), 4), np.nan), np.full(2, np.nan)
     for row, one in enumerate(xy):
         if not sure[row].any():
             continue
+        at = dict(zip(points.names, one, strict=True))
         hip, shoulder = (
-            np.mean([one[points.names.index(side + part)] for side in "LR"], axis=0)
+            np.mean([at.get(side + part, unseen) for side in "LR"], axis=0)
             for part in ("Hip", "Shoulder")
         )
         middle = hip if np.isfinite(hip).all() else np.nanmean(one, axis=0)

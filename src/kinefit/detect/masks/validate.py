@@ -121,9 +121,10 @@ class Judge:
             (_trust(stray, *_STRAY), "much of the mask is far from the person's keypoints"),
             (np.where(checked, 1, _UNCHECKED), "no keypoint is sure enough to check the mask by"),
             (np.where(cut, _CUT_OFF, 1), "the picture's border cuts the person off"),
-            (_steady_area(area, there), "the mask is much larger or smaller than around it"),
         ]
         if self._in_sequence:
+            steady = _steady_area(area, there)
+            trusts.append((steady, "the mask is much larger or smaller than around it"))
             flicker = _flicker(beside, across)
             trusts.append((flicker, "the mask differs from those before and after"))
             # Beside one that flickers, a frame is not blamed for the change.

@@ -137,7 +137,8 @@ def files_of_camera(path: Path, camera: str) -> Path:
         raise InputError(path, "there is no such file or folder", "check the path")
     if not path.is_dir() or any(p.suffix.lower() == ".png" for p in path.iterdir()):
         return path
-    found = [p for p in path.iterdir() if p.stem == camera and not p.name.startswith(".")]
+    inside = [p for p in path.iterdir() if not p.name.startswith(".")]
+    found = [p for p in inside if camera == (p.name if p.is_dir() else p.stem)]
     if len(found) != 1:
         reason = f"it has {'several' if found else 'no'} masks of camera {camera!r}"
         hint = f"name them {camera} (a folder of PNG files), {camera}.mp4 or {camera}.json"
