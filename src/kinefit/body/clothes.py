@@ -97,8 +97,7 @@ def _regions(body: BodyModel) -> IntArray:
     region = np.full(len(body.parents), _THIGHS)
     for b, parent in enumerate(body.parents):
         region[b] = of_joint.get(b, region[parent] if b else _THIGHS)
-    owner = body.skin_joints[np.arange(len(body.vertices)), body.skin_weights.argmax(axis=1)]
-    return np.asarray(region[owner])
+    return np.asarray(region[body.owner])
 
 
 def _normals(body: BodyModel) -> FloatArray:

@@ -8,13 +8,11 @@ crotch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.spatial import ConvexHull
 
 from kinefit.body.model import BodyModel
-from kinefit.types import FloatArray, IntArray
+from kinefit.types import BoolArray, FloatArray, IntArray
 
 GIRTHS = ("chest", "waist", "hip", "thigh")
 
@@ -34,31 +32,23 @@ def girths(body: BodyModel, shape: FloatArray) -> dict[str, float]:
     rest, joints = np.asarray(body.rest_vertices(shape)), body.rest_joints(shape)
     at = {name: joints[body.joint_names.index(body.anatomy[name])] for name in needed}
     hip, shoulder = ((at[f"L{name}"][1] + at[f"R{name}"][1]) / 2 for name in ("Hip", "Shoulder"))
-    owner = body.skin_joints[np.arange(len(rest)), body.skin_weights.argmax(axis=1)]
-    arms = _below(body, ("LShoulder", "RShoulder"))
-    trunk = _faces(body, ~arms[owner])
-    left = _faces(body, _below(body, ("LHip",))[owner])
-    high: Callable[[float], float] = lambda share: hip + share * (shoulder - hip)  # noqa: E731
-    knee = at["LKnee"][1]
-    thigh = at["LHip"][1] + _THIGH * (knee - at["LHip"][1])
+    owner = body.owner
+    trunk = _faces(body, ~body.below(("LShoulder", "RShoulder"))[owner])
+    left = _faces(body, body.below(("LHip",))[owner])
+    thigh = at["LHip"][1] + _THIGH * (at["LKnee"][1] - at["LHip"][1])
+
+    def of_trunk(share: float) -> float:
+        return _around(rest, trunk, hip + share * (shoulder - hip))
+
     return {
-        "chest": _around(rest, trunk, high(_CHEST)),
-        "waist": _around(rest, trunk, high(_WAIST)),
-        "hip": max(_around(rest, trunk, high(s)) for s in np.linspace(*_HIP, 8)),
+        "chest": of_trunk(_CHEST),
+        "waist": of_trunk(_WAIST),
+        "hip": max(of_trunk(share) for share in np.linspace(*_HIP, 8)),
         "thigh": _around(rest, left, thigh),
     }
 
 
-def _below(body: BodyModel, names: tuple[str, ...]) -> FloatArray:
-    """(B,) True for the joints of the anatomy `names` and all below them."""
-    roots = {body.joint_names.index(body.anatomy[name]) for name in names}
-    out = np.zeros(len(body.parents), bool)
-    for b in range(len(out)):
-        out[b] = b in roots or (b > 0 and out[body.parents[b]])
-    return out
-
-
-def _faces(body: BodyModel, inside: FloatArray) -> IntArray:
+def _faces(body: BodyModel, inside: BoolArray) -> IntArray:
     """Triangles all of whose corners are `inside` (V,)."""
     return body.faces[inside[body.faces].all(axis=1)]
 

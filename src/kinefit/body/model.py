@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.sparse import csr_array
 
-from kinefit.types import BodyMotion, FloatArray, IntArray, InvalidData
+from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, InvalidData
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,22 @@ class BodyModel:
             raise InvalidData(f"Body {self.name}: joint 0 must be the root, parents come first.")
         if not np.allclose(self.skin_weights.sum(axis=1), 1, atol=1e-4):
             raise InvalidData(f"Body {self.name}: skinning weights must sum to one.")
+
+    def below(self, names: Sequence[str]) -> BoolArray:
+        """(B,) True for the joints of the anatomy `names`, those that the body has, and for all
+        below them."""
+        roots = {self.joint_names.index(self.anatomy[n]) for n in names if n in self.anatomy}
+        out = np.zeros(len(self.parents), dtype=bool)
+        for b, parent in enumerate(self.parents):
+            out[b] = b in roots or (b > 0 and out[parent])
+        return out
+
+    @property
+    def owner(self) -> IntArray:
+        """(V,) the joint that moves each vertex most."""
+        return np.asarray(
+            self.skin_joints[np.arange(len(self.vertices)), self.skin_weights.argmax(axis=1)]
+        )
 
     def rest_joints(self, shape: FloatArray) -> FloatArray:
         """(..., B, 3) metres: joints in the rest pose of `shape` (..., S)."""

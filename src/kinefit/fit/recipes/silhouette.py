@@ -208,13 +208,7 @@ class Skin:
     @classmethod
     def of(cls, body: BodyModel, skip: int) -> Skin:
         """Every `skip`-th vertex of trunk, arms and legs."""
-        left_out = np.zeros(len(body.parents), bool)
-        for name in _LEFT_OUT:
-            if name in body.anatomy:
-                left_out[body.joint_names.index(body.anatomy[name])] = True
-        for b in range(1, len(left_out)):
-            left_out[b] |= left_out[body.parents[b]]
-        share = (body.skin_weights * left_out[body.skin_joints]).sum(axis=1)
+        share = (body.skin_weights * body.below(_LEFT_OUT)[body.skin_joints]).sum(axis=1)
         on_mesh = np.isin(np.arange(len(share)), body.faces)
         return cls(body, np.flatnonzero((share < 0.5) & on_mesh)[::skip])
 
