@@ -8,17 +8,17 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kinefit.body.anny import load_anny
 from kinefit.body.clothes import with_clothes
 from kinefit.body.girths import girths
 from kinefit.body.model import BodyModel
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.recipes.outline import Rim, SilhouetteOptions, Skin, matched
 from kinefit.fit.recipes.silhouette import (
     MaskedView,
     Outlines,
-    SilhouetteOptions,
-    Skin,
     signed_distance,
 )
 from kinefit.geometry import rotations as so3
@@ -38,6 +38,8 @@ from kinefit.types import (
 from .clips import ring
 
 FRAMES, SIDE = 4, 256
+# Nothing is wrong with masks that are drawn of the body: each point of an outline is evidence.
+EXACT = SilhouetteOptions(each_counts=60)
 NAMES = (
     *("Nose", "LEar", "REar"),
     *(s + j for s in "LR" for j in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel")),
@@ -57,8 +59,8 @@ class Dressed:
     def outlines(self) -> Outlines:
         return outlines_of(self.data, self.masks)
 
-    def fit(self, outlines: Outlines | None, options: ClipOptions | None = None) -> ClipFit:
-        return fit_clip(self.body, self.data, options, outlines)
+    def fit(self, outlines: Outlines | None, options: SilhouetteOptions = EXACT) -> ClipFit:
+        return fit_clip(self.body, self.data, ClipOptions(silhouette=options), outlines)
 
     def off_cm(self, fit: ClipFit) -> dict[str, float]:
         true = girths(self.body, self.motion.shape)
@@ -226,8 +228,9 @@ def test_outline_points_are_at_the_edge_of_the_mask() -> None:
     clip = made()
     skin, camera, masks = Skin.of(clip.body, 1), clip.data.rig.cameras[0], clip.masks[0]
     outlines, mesh = clip.outlines, clip.body.motion_vertices(clip.motion)[0]
-    on, uv = skin.outline(camera, mesh, outlines.to_mask[0, 0], SIDE)
-    x, y = np.round(uv[on]).astype(int).T
+    rim = skin.rim(camera, mesh, outlines.to_mask[0, 0], SIDE)
+    on = rim.on & skin.bare
+    x, y = np.round(rim.uv[on]).astype(int).T
     away = np.abs(signed_distance(masks.grey[0])[y, x])
     assert on.sum() > 100
     # A vertex on the outline, half a triangle (5 mm, of a radius of 50) off the tangent, and the
@@ -246,17 +249,65 @@ def test_limbs_in_front_of_the_trunk_are_no_outline() -> None:
     mesh = np.asarray(body.rest_vertices(clip.motion.shape))
     to_mask = np.array([[700 / 3.5, 0, 128], [0, 700 / 3.5, 128.0]])
     skin = Skin.of(body, 1)
-    on, uv = skin.outline(side, mesh, to_mask, SIDE)
-    inside = cv2.erode(skin._covered(_pixels(side, mesh, to_mask), SIDE).astype(np.uint8),
-                       np.ones((5, 5), np.uint8))  # fmt: skip
-    x, y = uv[on].astype(int).T // 2
-    assert on.sum() > 50
+    rim = skin.rim(side, mesh, to_mask, SIDE)
+    inside = cv2.erode(rim.covered.astype(np.uint8), np.ones((5, 5), np.uint8))
+    x, y = rim.uv[rim.on & skin.bare].astype(int).T // 2
+    assert len(x) > 50
     assert inside[y, x].mean() < 0.02
 
 
-def _pixels(camera: Camera, mesh: FloatArray, to_mask: FloatArray) -> FloatArray:
-    local = to_camera(camera, mesh)
-    return np.asarray(local[:, :2] / local[:, 2:] @ to_mask[:, :2].T + to_mask[:, 2])
+def _in_first(clip: Dressed) -> tuple[Skin, Rim, NDArray[np.float32], BoolArray]:
+    """The true body in the first camera's first mask."""
+    skin, outlines = Skin.of(clip.body, 8), clip.outlines
+    mesh = clip.body.motion_vertices(clip.motion)[0]
+    rim = skin.rim(clip.data.rig.cameras[0], mesh, outlines.to_mask[0, 0], SIDE)
+    return skin, rim, outlines.distance[0, 0], outlines.ignored[0, 0]
+
+
+def test_the_edge_of_a_bodys_own_mask_is_where_its_outline_is() -> None:
+    skin, rim, distance, ignored = _in_first(made())
+    found = matched(skin, rim, distance, ignored, reach=10.0)
+    assert found.missed[1] < 0.15 * found.edge  # of arm pits and where arms touch the trunk
+    used = found.count > 0
+    assert used.sum() > 15
+    uv = np.column_stack([rim.uv[skin.vertex[used]], np.ones(used.sum())])
+    # Of an eighth of the vertices, some of an edge's points are beyond the next: curved limbs.
+    assert np.median(np.abs((found.line[used] * uv).sum(axis=1))) < 0.7
+
+
+def test_the_edge_pulls_at_what_the_outline_does_not_reach() -> None:
+    """The mask of somebody thicker by four pixels all around: every line lies that far outside."""
+    skin, rim, distance, ignored = _in_first(made())
+    found = matched(skin, rim, distance - 4, ignored, reach=10.0)
+    used = found.count > 0
+    uv = np.column_stack([rim.uv[skin.vertex[used]], np.ones(used.sum())])
+    assert np.median((found.line[used] * uv).sum(axis=1)) == pytest.approx(-4, abs=0.7)
+
+
+def test_edges_beside_what_is_not_the_body_are_no_evidence() -> None:
+    """A chair in the mask: a box at the hip, wider than the reach."""
+    skin, rim, distance, ignored = _in_first(made())
+    hip = rim.uv[rim.on & skin.bare]
+    u, v = (int(value) for value in hip[np.argmax(hip[:, 0] - np.abs(hip[:, 1] - 128))])
+    solid = (distance < 0).astype(np.uint8) * 255
+    solid[v - 15 : v + 15, u - 5 : u + 40] = 255
+    with_box = signed_distance(solid)
+    free = matched(skin, rim, distance, ignored, reach=10.0)
+    found = matched(skin, rim, with_box, ignored, reach=10.0)
+    beside = np.abs(rim.uv[skin.vertex] - [u, v]).max(axis=1) < 8
+    assert free.near[beside].any()
+    assert not found.near[beside].any()
+    assert not found.count[beside].any()
+    far = np.abs(rim.uv[skin.vertex] - [u, v]).max(axis=1) > 40
+    assert np.array_equal(found.near[far], free.near[far])
+
+
+def test_skin_in_tight_clothes_is_not_thought_to_wear_more() -> None:
+    clip = made(clothes_m=0.001)
+    tight = replace(EXACT, clothing="tight")
+    told, guessed = (clip.off_cm(clip.fit(clip.outlines, o))["waist"] for o in (tight, EXACT))
+    assert abs(told) < 2.0  # as with exact masks of what is expected (above)
+    assert guessed < told - 1.0
 
 
 def test_distances_are_to_the_edge_between_pixels() -> None:
@@ -303,7 +354,5 @@ def test_clothes_move_copies_of_the_skin_and_nothing_else() -> None:
 
 def test_more_rounds_stay_where_they_are() -> None:
     clip = made()
-    few, many = (
-        clip.fit(clip.outlines, ClipOptions(silhouette=SilhouetteOptions(rounds=n))) for n in (3, 6)
-    )
+    few, many = (clip.fit(clip.outlines, replace(EXACT, rounds=n)) for n in (3, 6))
     assert abs(clip.off_cm(few)["waist"] - clip.off_cm(many)["waist"]) < 1.0

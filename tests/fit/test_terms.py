@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.fit.solver.silhouette import Silhouette
+from kinefit.fit.solver.silhouette import MaskEdge, Silhouette
 from kinefit.fit.solver.state import State
 from kinefit.fit.solver.terms import (
     ConstantVelocity,
@@ -75,7 +75,16 @@ def _silhouette() -> Silhouette:
     field = rng.normal(0, 3, (COUNT, C, side, side)).astype(np.float32)
     to_mask = np.tile(np.array([[9.0, 0.7, 8], [-0.4, 8, 8]]), (COUNT, C, 1, 1))
     weight, metre = np.ones((COUNT, C * 3)), rng.uniform(0.005, 0.02, (COUNT, C))
-    return Silhouette(rig, keypoint, weight, field, to_mask, metre, 0.01, 0.03)
+    return Silhouette(rig, keypoint, weight, to_mask, metre, 0.01, 0.03, distance=field)
+
+
+def _mask_edge() -> MaskEdge:
+    fields = _silhouette()
+    line = np.random.default_rng(8).normal(0, 1, (*fields.metre.shape, 3, 3))
+    return MaskEdge(
+        fields.rig, fields.keypoint, fields.weight, fields.to_mask, fields.metre, 0.01, 0.03,
+        line=line,
+    )  # fmt: skip
 
 
 def _position() -> Position:
@@ -115,6 +124,7 @@ POINT_TERMS: dict[str, Callable[[], PointTerm]] = {
     "position": _position,
     "direction": _direction,
     "silhouette": _silhouette,
+    "mask edge": _mask_edge,
 }
 POSE_TERMS: dict[str, Callable[[], PoseTerm]] = {
     "pull to one pose": lambda: _pull(each=False),

@@ -86,7 +86,7 @@ def test_options_of_the_fit_are_the_fits():
     assert clip_options(run_config({})) == ClipOptions()
     changed = {"face_weight": 0.5, "loss": "huber", "outlier_sd": 2.0, "vertex_acceleration": 9.0,
                "joint_limits": "none", "pose_regularization_rad": 1.0, "pose_prior": "variational",
-               "interpenetration": True}  # fmt: skip
+               "interpenetration": True, "clothing": "tight"}  # fmt: skip
     # Masks are evidence of their own: a stage that is there or not.
     assert {*changed, "silhouettes"} == set(FIT_TERMS)
     for name, value in changed.items():

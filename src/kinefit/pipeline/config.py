@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kinefit.body.clothes import Clothing
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
 from kinefit.geometry.robust import KernelName
 from kinefit.io.toml import read_toml
@@ -209,6 +210,8 @@ class FitTerms(Options):
     """Keep limbs outside one another."""
     silhouettes: bool = False
     """Girths from masks of the person: chest, waist, hip and thigh, which landmarks do not show."""
+    clothing: Clothing = "usual"
+    """What the person wears, for girths from masks: tight is bare skin or sportswear."""
 
 
 class FitOptions(MotionChoice, FitTerms):
@@ -467,6 +470,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
 
 FIT_TERMS = tuple(FitTerms.model_fields)
+# What a fit to triangulated points can be asked for; the rest is for videos.
+OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export", "preset",
+              *FIT_TERMS} - {"silhouettes", "clothing"}  # fmt: skip
 
 
 def _changed_terms(config: FitTerms) -> list[str]:

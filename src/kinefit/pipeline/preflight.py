@@ -6,16 +6,12 @@ from kinefit.biomech.cutoff import check_cutoff
 from kinefit.body.load import load_body
 from kinefit.detect.masks.network import SelfieSegmenter
 from kinefit.io.video import VideoInfo
-from kinefit.pipeline.config import FIT_TERMS, RunConfig, ViewOptions, presets
+from kinefit.pipeline.config import OF_BUNDLES, RunConfig, ViewOptions, presets
 from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.masks import files_of_camera
 from kinefit.pipeline.stages.observe import rig_of
 from kinefit.types import InputError
-
-# What a fit to triangulated points can be asked for; the rest is for videos.
-_OF_BUNDLES = {"height", "body", "gender", "child", "head", "hold_feet", "export", "preset",
-               *FIT_TERMS} - {"silhouettes"}  # fmt: skip
 
 
 def check_job(job: Job, *, body: bool = True) -> None:
@@ -27,10 +23,12 @@ def check_job(job: Job, *, body: bool = True) -> None:
         load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
         chosen = job.config.model_fields_set - set(presets().get(str(job.config.preset), ()))
-        if videos_only := chosen - _OF_BUNDLES:
+        if videos_only := chosen - OF_BUNDLES:
             flag = f"--{sorted(videos_only)[0].replace('_', '-')}"
             raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
         return
+    if "clothing" in job.config.model_fields_set and not job.config.silhouettes:
+        raise InputError("--clothing", "girths come from masks", "give --silhouettes too")
     infos = [clip_of(video, job.config).probe() for video in job.inputs.values()]
     for info in infos:
         if info.n_frames < 2:

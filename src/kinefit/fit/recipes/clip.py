@@ -16,7 +16,6 @@ from typing import Literal, assert_never
 
 import numpy as np
 
-from kinefit.body.clothes import with_clothes
 from kinefit.body.contact import FEET, Contacts, at_rest, find_contacts
 from kinefit.body.model import BodyModel
 from kinefit.fit.priors.capsules import Capsules, Interpenetration
@@ -30,12 +29,10 @@ from kinefit.fit.recipes.frames.rotation_repair import bridge
 from kinefit.fit.recipes.ground import find_ground
 from kinefit.fit.recipes.image_start import FACE
 from kinefit.fit.recipes.initial import from_points
+from kinefit.fit.recipes.outline import SilhouetteOptions
 from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
 from kinefit.fit.recipes.silhouette import (
-    FEWEST_PICTURES,
     Outlines,
-    SilhouetteOptions,
-    Skin,
     fit_outlines,
 )
 from kinefit.fit.solver.chain import Chain, PointSum
@@ -244,32 +241,24 @@ def fit_clip(
 
 def _with_girths(work: _Work, start: State, outlines: Outlines) -> tuple[State, IntArray]:
     """The same poses with the shape and the offsets that outlines show, too; and how many pictures
-    of each camera these are.
-
-    Of `ShapeSpace.alternatives` the best. (Eight dressed people, four cameras, waist: 12.4 cm off
-    without masks, 3.8 from between the sexes, 1.8 with the better of two, which was theirs in all.)
-    """
-    body, options, row = work.chain.body, work.options, outlines.row
-    skin, data = Skin.of(body, options.silhouette.skip), work.data.at(row)
+    of each camera these are."""
+    data, options = work.data.at(outlines.row), work.options
     posed, _, _ = work.posed(start, None, _ROUGH)
-    found = []
-    for space in body.shape.alternatives():
-        dressed = with_clothes(replace(body, shape=space), skin.vertex, skin.names)
-        chain = clip_chain(dressed, data.names, data.limbs, skin.names)
-        inner = _Work.of(chain, data, options)
+
+    def problem(dressed: BodyModel, skin: tuple[str, ...]) -> tuple[Chain, Objective]:
+        inner = _Work.of(clip_chain(dressed, data.names, data.limbs, skin), data, options)
         others = Objective(
             inner.evidence, inner.poses, inner.shapes, offset_spread=options.offset_m
         )
-        found.append(
-            fit_outlines(
-                skin, chain, others, posed.at(row), data.rig, outlines, work.problem.offsets,
-                options.silhouette, _BRIEF,
-            )
-        )  # fmt: skip
-    best = min(found, key=lambda one: one.value)
-    if best.used.sum() < min(FEWEST_PICTURES, outlines.weight.size):
-        return start, np.zeros_like(best.used)
-    return replace(start, shape=best.state.shape, offset=best.state.offset), best.used
+        return inner.chain, others
+
+    found = fit_outlines(
+        work.chain.body, problem, posed.at(outlines.row), data.rig, outlines,
+        work.problem.offsets, options.silhouette, _BRIEF,
+    )  # fmt: skip
+    if found is None:
+        return start, np.zeros(len(data.rig), dtype=np.int64)
+    return replace(start, shape=found.state.shape, offset=found.state.offset), found.used
 
 
 def _on_the_ground(

@@ -1,14 +1,17 @@
-"""A body's outline against masks of a person: a term of the one solver.
+"""A body's outline against masks of a person: terms of the one solver, one for each direction.
 
-Points of the skin that lie on the body's outline in a picture belong on the mask's edge there. The
-residual is the mask's signed distance field at the projected point (positive outside the mask), in
-metres at the person's depth. Which points are on the outline is found again between solves
-(`kinefit.fit.recipes.silhouette`), as the nearest points of ICP are (Besl & McKay 1992, PAMI
-14(2):239); within a solve the field makes the derivative exact.
+Points of the skin that lie on the body's outline in a picture belong on the mask's edge there: the
+residual is the mask's signed distance field at the projected point (`Silhouette`). And to each
+point of the mask's edge belongs a point of the outline: the residual is how far that one is from
+the edge's tangent (`MaskEdge`). Both are positive outside the mask, in metres at the person's
+depth. Which points belong together is found again between solves (`kinefit.fit.recipes.outline`),
+as the nearest points of ICP are (Besl & McKay 1992, PAMI 14(2):239; with tangents, Chen & Medioni
+1992, Image and Vision Computing 10(3):145); within a solve the derivatives are exact.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,13 +24,12 @@ from kinefit.types.arrays import freeze
 
 
 @dataclass(frozen=True, eq=False)
-class Silhouette:
-    """Skin on the body's outline, in C cameras and T poses.
+class _InMasks(ABC):
+    """Skin in C cameras and T poses.
 
     rig: C cameras; masks are of pictures without their lenses' distortion.
     keypoint: (K',) points of the chain. Residuals are camera by camera: M = C K'.
-    weight: (T, C K') how much each counts: 0 for points that are not on the outline.
-    distance: (T, C, S, S) signed distance to the mask's edge, in its own pixels, positive outside.
+    weight: (T, C K') how much each counts: 0 for points that are no evidence.
     to_mask: (T, C, 2, 3) from (x, y, 1) on the plane z = 1 of the camera to pixels of the mask.
     metre: (T, C) metres at the person's depth for one of these pixels.
     outside_m, inside_m: one standard deviation of a point that is outside the mask, and inside.
@@ -36,20 +38,24 @@ class Silhouette:
     rig: CameraRig
     keypoint: IntArray
     weight: FloatArray
-    distance: NDArray[np.float32]
     to_mask: FloatArray
     metre: FloatArray
     outside_m: float
     inside_m: float
-    kernel: Kernel = field(default_factory=L2)
+    kernel: Kernel = field(default_factory=L2, kw_only=True)
     point: IntArray = field(init=False)
 
     def __post_init__(self) -> None:
-        T, C = self.distance.shape[:2]
-        agree = self.to_mask.shape == (T, C, 2, 3) and self.metre.shape == (T, C)
-        if not agree or self.weight.shape != (T, C * len(self.keypoint)) or len(self.rig) != C:
-            raise InvalidData("Silhouette: shapes of masks, weights, rig and keypoints disagree.")
+        T, C = self.metre.shape
+        agree = self.to_mask.shape == (T, C, 2, 3) and len(self.rig) == C
+        if not agree or self.weight.shape != (T, C * len(self.keypoint)):
+            raise InvalidData(f"{type(self).__name__}: shapes of masks, weights and rig disagree.")
         freeze(self, point=np.tile(self.keypoint, C))
+
+    @abstractmethod
+    def _field(self, uv: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """Distances (t, C, K) to the mask's edge, in its pixels, positive outside, of places uv
+        (t, C, K, 2) in it; and their slopes (t, C, K, 2)."""
 
     def residual(self, points: FloatArray, rows: Rows) -> FloatArray:
         uv, _, _ = self._in_masks(points, rows)
@@ -87,6 +93,21 @@ class Silhouette:
         to = self.to_mask[rows]
         return plane @ np.swapaxes(to[..., :2], -1, -2) + to[..., None, :, 2], plane, near
 
+
+@dataclass(frozen=True, eq=False)
+class Silhouette(_InMasks):
+    """Outline points against the mask.
+
+    distance: (T, C, S, S) signed distance to the mask's edge, in its own pixels, positive outside.
+    """
+
+    distance: NDArray[np.float32] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distance.shape[:2] != self.metre.shape:
+            raise InvalidData("Silhouette: shapes of masks and distances disagree.")
+
     def _field(self, uv: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Distances (t, C, K) between pixels, bilinear, and their slopes (t, C, K, 2)."""
         distance = self.distance[rows]
@@ -104,6 +125,27 @@ class Silhouette:
         slope = np.stack([b - a + (a - b - c + d) * y, c - a + (a - b - c + d) * x], axis=-1)
         inside: BoolArray = (uv >= 0) & (uv <= side - 1)
         return value, np.where(inside, slope, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskEdge(_InMasks):
+    """The mask's edge against outline points: each of these stands for the points of the edge to
+    which it is the nearest.
+
+    line: (T, C, K', 3) a u + b v + c is the mean distance of (u, v), pixels of the mask, from the
+    tangents at these.
+    """
+
+    line: FloatArray = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.line.shape != (*self.metre.shape, len(self.keypoint), 3):
+            raise InvalidData("MaskEdge: shapes of masks and lines disagree.")
+
+    def _field(self, uv: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        slope = self.line[rows][..., :2]
+        return (slope * uv).sum(axis=-1) + self.line[rows][..., 2], slope
 
 
 def _cells(uv: FloatArray, side: int) -> tuple[FloatArray, IntArray]:

@@ -14,6 +14,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.fit_report import clip_report
 from kinefit.fit.priors.capsules import SOFT_M
 from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.recipes.outline import SilhouetteOptions
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.io.calibration import write_calibration
@@ -57,6 +58,7 @@ def clip_options(config: RunConfig) -> ClipOptions:
         pose_regularization_rad=config.pose_regularization_rad,
         pose_prior=0.0 if config.pose_prior == "none" else usual.pose_prior,
         pose_prior_kind=kind,
+        silhouette=SilhouetteOptions(clothing=config.clothing),
         interpenetration_m=SOFT_M if config.interpenetration else 0.0,
     )
 

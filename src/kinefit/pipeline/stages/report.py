@@ -22,6 +22,7 @@ from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
 from kinefit.io.video import Clip, Picture
 from kinefit.pipeline.artifacts import load_markers, load_track
+from kinefit.pipeline.config import OF_BUNDLES, presets
 from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
@@ -264,6 +265,15 @@ def _views(
     return found
 
 
+def _without_videos(context: Context) -> list[Finding]:
+    """What of a preset points alone cannot be asked."""
+    if context.job.kind != "bundle" or context.config.preset is None:
+        return []
+    unused = sorted(set(presets()[context.config.preset]) - OF_BUNDLES)
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+    return [say("preset_without_video", "information", preset=context.config.preset, flags=flags)]
+
+
 def _limits(context: Context, written: _Written) -> list[Finding]:
     """What was not filtered, computed or written, or is outside what the augmenter has learnt."""
     config, body = context.config, written.body
@@ -272,6 +282,7 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
         found.append(say("points_off", "caution", frames_words(body["frames_far_off"])))
     if body.get("masks_used") == 0:
         found.append(say("no_masks", "caution"))
+    found += _without_videos(context)
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
