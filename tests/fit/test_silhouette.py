@@ -184,6 +184,25 @@ def test_empty_and_full_masks_change_nothing(level: int) -> None:
     assert np.array_equal(found.motion.shape, clip.fit(None).motion.shape)
 
 
+@pytest.mark.parametrize("size", [0.0, 0.7, 1.3])
+def test_masks_that_flicker_are_no_worse_than_none(size: float) -> None:
+    """Every fourth mask is empty, or of somebody smaller or larger, and nobody says so."""
+    clip = made(clothes_m=0.006)
+    middle = np.array([SIDE / 2, SIDE / 2])
+    change = np.column_stack([size * np.eye(2), (1 - size) * middle])
+    wrong = []
+    for k, m in enumerate(clip.masks):
+        grey = m.grey.copy()
+        if size:
+            grey[k] = cv2.warpAffine(grey[k], change, (SIDE, SIDE))
+        else:
+            grey[k] = 0
+        wrong.append(replace(m, grey=grey))
+    found = clip.fit(outlines_of(clip.data, tuple(wrong)), SilhouetteOptions())
+    without, off = clip.off_cm(clip.fit(None)), clip.off_cm(found)
+    assert sum(map(abs, off.values())) < sum(map(abs, without.values()))
+
+
 def test_one_picture_is_not_enough() -> None:
     clip = made()
     first = tuple(
