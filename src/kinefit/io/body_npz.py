@@ -55,7 +55,7 @@ def read_motion(path: str | Path) -> BodyMotion:
     arrays = read_npz(path, only=_KEYS)
     if "format" not in arrays and "poses" in npz_names(path):
         reason = "is a motion of AMASS, for an SMPL body that kinefit does not have"
-        hint = "give it to `kinefit synth --motion`, which brings it to kinefit's own body"
+        hint = "bring it to a body: `kinefit export motion` and `kinefit synth --motion` do"
         raise InputError(path, reason, hint)
     if field(path, arrays, "format", (), "U") != FORMAT:
         raise InputError(path, f"is not a {FORMAT!r} file", "write it with this version of kinefit")
