@@ -408,6 +408,7 @@ def augment_file(
     with blamed_on(file, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
         # How far the passes differ is no deviation of the markers: it holds half of the errors.
         markers = replace(augment(markers, subject, cycles=cycles, seed=seed), sd=None)
+    said += markers.notes
     if complete:
         markers = force_complete(markers)
     write_trc(target, markers)

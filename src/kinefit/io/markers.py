@@ -56,8 +56,8 @@ def build_markers(
     said = [
         *notes,
         *named.notes,
-        *_where(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
-        *_where(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
+        *missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
+        *missing_note(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
     ]
     xyz = np.where((zeros | far)[..., None], np.nan, xyz)
     with refused_as_input(path):
@@ -142,8 +142,13 @@ def are_far(xyz: FloatArray) -> BoolArray:
     return np.asarray((np.abs(xyz) > FARTHEST_M).any(axis=-1))
 
 
-def _where(flags: BoolArray, names: Sequence[str], timeline: Timeline, what: str) -> list[str]:
-    """A note about the points that are missing for being `what`; none where there are none."""
+def missing_note(
+    flags: BoolArray, names: Sequence[str], timeline: Timeline, what: str
+) -> list[str]:
+    """A note about the points that are missing for being `what`; none where there are none.
+
+    flags: (T, M) of `names`.
+    """
     count = flags.sum(axis=0)
     rows = [m for m in np.argsort(-count, kind="stable") if count[m]]
     if not rows:

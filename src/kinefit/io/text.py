@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
 MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memory five times that
+_MAX_JSON = 2**26  # a record of a run has kilobytes
 MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
 _LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
@@ -70,6 +72,14 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     check_file(path, limit)
     with readable(path):
         return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file that kinefit wrote; InputError as `read_bytes`, or for no JSON."""
+    try:
+        return json.loads(decode(read_bytes(path, _MAX_JSON)))
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is not JSON ({error})", "run the command again") from error
 
 
 def read_lines(path: Path) -> list[Line]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from kinefit.io.calibration import read_calibration
 from kinefit.io.marker_files import read_markers
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
+from kinefit.io.text import read_json
 from kinefit.io.video import Clip
 from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
@@ -123,7 +123,7 @@ def _of_run(folder: Path) -> _Given:
     """Raises InputError for the folder of anything but a finished run of one camera."""
     hint = "give the --out folder of kinefit run, of one camera"
     try:
-        told = json.loads((folder / "run.json").read_text("utf-8"))
+        told = read_json(folder / "run.json")
         (one,) = told["inputs"]
         stem = Path(one["name"]).stem
         made = told["stages"][f"{stem}.angles"]
@@ -131,7 +131,7 @@ def _of_run(folder: Path) -> _Given:
         table = folder / next(name for name in tables if name in made["files"])
         stale = bool(made["stale"])
         sha256, slowmo = str(one["sha256"]), float(one["part"]["slowmo"])
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (InputError, ValueError, KeyError, TypeError, StopIteration) as error:
         reason = "holds no joint angles of a finished run of one camera"
         raise InputError(folder, reason, hint) from error
     if stale:
