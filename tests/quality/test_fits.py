@@ -24,7 +24,8 @@ def test_a_clean_fit_to_markers_is_good():
     ("change", "wanted", "words"),
     [
         ({"rms_mm": 60.0}, "caution", "60 mm from its markers"),
-        ({"rms_mm": None}, "caution", "nowhere near its markers"),
+        ({"rms_mm": 597_158.0}, "unusable", "597158 mm from its markers"),
+        ({"rms_mm": None}, "unusable", "nowhere near its markers"),
         ({"stature_m": 1.5}, "caution", "1.50 m tall"),
         ({"frames_far_off": [[3, 4]]}, "good", "Frames 3-4."),
         ({"frames_far_off": [[3, 14]]}, "caution", "Frames 3-14."),

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
+from kinefit.types.timeline import LAST_TIME_S
 
 MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memory five times that
 _MAX_JSON = 2**26  # a record of a run has kilobytes
 MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
-_LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
 # How C prints what is no number, under Windows and elsewhere.
 _NO_NUMBER = re.compile(r"[-+]?(1\.#(qnan|snan|ind|inf)\d*|s?nan\(\w*\))")
@@ -169,7 +169,7 @@ def build_timeline(rows: Sequence[Line], frame: FloatArray, time: FloatArray) ->
     rising_frame, rising_time = (np.append(True, v[1:] > v[:-1]) for v in (frame, time))
     for good, reason in (
         (whole, "the frame number is not a whole number"),
-        (np.abs(time) < _LAST_TIME, "the time is not a number of seconds"),
+        (np.abs(time) < LAST_TIME_S, "the time is not a number of seconds"),
         (rising_frame, "the frame number does not increase"),
         (rising_time, "the time does not increase"),
     ):
