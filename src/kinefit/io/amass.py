@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import exp, log
+from kinefit.io import limits
 from kinefit.io.arrays import field, numbers, read_npz, save_npz
-from kinefit.io.mocap import MAX_POSES, MocapClip, whole_and_even
+from kinefit.io.mocap import MocapClip, whole_and_even
 from kinefit.types import BodyMotion, FloatArray, InputError
 
 GENDERS = ("female", "male", "neutral")
@@ -116,7 +117,7 @@ def read_amass_motion(path: Path) -> AmassMotion:
     rate, gender = _rate(path, arrays), _gender(path, arrays)
     if not T or not all(np.isfinite(v).all() for v in (poses, trans, betas)):
         raise InputError(path, "it has no frames, or numbers that are not finite", _HINT)
-    if np.abs(poses).max() > 1e6 or T * columns > 3 * MAX_POSES:
+    if np.abs(poses).max() > 1e6 or T * columns > 3 * limits.POSES:
         raise InputError(path, f"it has {T} frames, or angles that no joint has", _HINT)
     return AmassMotion(poses.reshape(T, -1, 3), trans, betas, rate, gender)
 

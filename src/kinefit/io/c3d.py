@@ -17,6 +17,7 @@ import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io import limits
 from kinefit.io.atomic import atomic_path
 from kinefit.io.markers import PER_METRE, build_markers, unit_of
 from kinefit.io.text import check_writable, decode, read_bytes
@@ -26,9 +27,7 @@ MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts of
 _MAX_LABEL = 127  # bytes; the length of a text parameter is a signed byte
 _BLOCK = 512  # bytes; the unit of every address in the file
 _FILE_MARK = 0x50
-_MOST_PARAMETERS = 2**18  # bytes of values; a section has up to 255 blocks
 _KINDS = {-1: "text", 1: "i1", 2: "i2", 4: "f4"}
-_MOST_VALUES = 2**26  # of points: three quarters of an hour of 64 markers at 100 Hz
 _NO_POSITIONS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # POINT parameters
 _INTEL, _DEC, _MIPS = 84, 85, 86
 
@@ -194,7 +193,7 @@ def _read_parameters(content: bytes) -> tuple[int, _Parameters]:
     at += 4
     groups: dict[int, str] = {}
     found: list[tuple[int, str, list[Any]]] = []
-    budget = _MOST_PARAMETERS
+    budget = limits.C3D_PARAMETERS
     while at + 2 <= end:
         length, group = struct.unpack_from("bb", content, at)
         if not length or not group:
@@ -287,7 +286,7 @@ def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
     frames, width = header.last - header.first + 1, 4 * header.points + header.analog_words
     if frames < 1 or header.first < 0 or header.data_block < 1 or not np.isfinite(header.scale):
         raise ValueError(f"frames {header.first}-{header.last}, scale {header.scale}")
-    if frames * header.points * 4 > _MOST_VALUES:
+    if frames * header.points * 4 > limits.C3D_VALUES:
         raise ValueError(f"{frames} frames of {header.points} markers are too many to read at once")
     # A negative scale says that the numbers are floats already in units.
     kind, scale = ("f4", 1.0) if header.scale < 0 else ("i2", header.scale)
