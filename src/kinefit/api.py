@@ -302,7 +302,8 @@ def export_motion(
     from kinefit.pipeline.stages.export import check_kinds, export_as
 
     _refuse_other_files(motion)
-    model, stem, said = load_body(body), motion.with_suffix(""), ()
+    model, stem = load_body(body), motion.with_suffix("")
+    said: tuple[str, ...] = ()
     if is_recording(motion):
         moving, said = motion_of_recording(motion, model)
         stem = stem.with_name(f"{stem.name}_body")

@@ -118,7 +118,7 @@ def are_missing(xyz: FloatArray) -> BoolArray:
     Not where the marker really passes the origin: where the straight line between its samples
     before and after leads through it, within a centimetre or half of their distance per frame.
     """
-    zeros = (xyz == 0).all(axis=-1)
+    zeros = np.asarray((xyz == 0).all(axis=-1))
     for m in np.flatnonzero(zeros.any(axis=0)):
         known = np.flatnonzero(np.isfinite(xyz[:, m]).all(axis=-1) & ~zeros[:, m])
         if len(known):

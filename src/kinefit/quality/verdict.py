@@ -359,7 +359,8 @@ def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> It
         yield say("markers_far", level, far=f"{rms:.0f} mm from" if rms else "nowhere near")
     for name, key in (("frames_far_off", "markers_off"), ("frames_without_pose", "no_pose")):
         if report[name]:
-            yield _in_frames(key, report[name], report["frames"], points="markers")
+            frames, step = report["frames"], report["frame_step"]
+            yield _in_frames(key, report[name], frames, step, points="markers")
     if height_m is not None and abs(stature - height_m) > _STATURE_OFF_M:
         yield say("stature", "caution", stature=stature, height=height_m)
     if report["markers_ignored"]:
@@ -368,8 +369,15 @@ def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> It
         yield say("solver", "information")
 
 
-def _in_frames(key: str, pairs: Sequence[Sequence[int]], total: int, **values: object) -> Finding:
-    """pairs: [first, last] frames, of so many in all."""
-    share = sum(last - first + 1 for first, last in pairs) / max(total, 1)
+def count_frames(pairs: Sequence[Sequence[int]], step: int = 1) -> int:
+    """How many frames are in [first, last] runs whose numbers go up by `step`."""
+    return sum((last - first) // step + 1 for first, last in pairs)
+
+
+def _in_frames(
+    key: str, pairs: Sequence[Sequence[int]], total: int, step: int = 1, **values: object
+) -> Finding:
+    """pairs: [first, last] frames, of so many in all, whose numbers go up by `step`."""
+    share = count_frames(pairs, step) / max(total, 1)
     level: Level = "refusal" if share > _MOST else "caution" if share > _FEW else "information"
     return say(key, level, frames_words(pairs), **values)
