@@ -23,6 +23,7 @@ from kinefit.cli.console import (
     err,
     out,
     show_files,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -302,8 +303,7 @@ def export_motion(
     from kinefit.api import export_motion as job
 
     files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)
-    for note in notes:
-        err.print(f"note: {note}", markup=False)
+    show_notes(notes)
     show_files(files)
 
 
