@@ -166,7 +166,7 @@ def angles(
         bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
     ] = False,
 ) -> None:
-    """ISB joint angles of a TRC or C3D file: a CSV per joint group, one of all, and a .mot."""
+    """ISB joint angles of a TRC or C3D file: a CSV per group, one of all, and a .mot."""
     from kinefit.api import angles_of_file
 
     folder = out_folder or file.with_name(f"{file.stem}_angles")
