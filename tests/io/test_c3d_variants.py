@@ -50,6 +50,9 @@ VARIANTS: dict[str, C3dFile] = {
     "no FRAMES": replace(PLAIN, point={"FRAMES": None}),
     "header one more": replace(PLAIN, header_frames=(1, 11)),
     "header one less": replace(PLAIN, header_frames=(1, 9)),
+    "header and FRAMES one more": replace(
+        PLAIN, header_frames=(1, 11), point={"FRAMES": np.int16(11)}
+    ),
     "TRIAL one less": replace(NINE_FRAMES, more=trial(1, 8)),
     "FRAMES 40000": replace(
         PLAIN, millimetres=LONG[:40_000], present=np.ones((40_000, 3), bool)
@@ -134,6 +137,7 @@ def test_most_variants_have_two_other_readers(folder: Path) -> None:
     ("name", "note"),
     [
         ("FRAMES one more", "states 10 and 11 frames: 10 were read"),
+        ("header and FRAMES one more", "states 11 frames: 10 were read"),
         ("header one less", "states 9 and 10 frames: 10 were read"),
         ("no units", "states no unit: mm was taken"),
         ("labels twice", "LASI_2"),

@@ -253,16 +253,17 @@ def _read_header(
     start, parameters_at = ((at - 1) * _BLOCK for at in (block, content[0] or 2))
     end = parameters_at if parameters_at > start else len(content)
     most = max(end - start, 0) // max(row, 1)
-    (first, last), notes = _frames((first, last), parameters, most)
+    (first, last), notes = _frames((first, last), parameters, most, len(content) % _BLOCK == 0)
     return _Header(points, analog_words, first, last, scale, block, rate_hz), notes
 
 
 def _frames(
-    header: tuple[int, int], parameters: _Parameters, most: int
+    header: tuple[int, int], parameters: _Parameters, most: int, whole: bool
 ) -> tuple[tuple[int, int], list[str]]:
     """First and last frame, and a note where the file's statements about them differ.
 
-    header: as its 16-bit words say. most: frames that the file has room for. The largest number
+    header: as its 16-bit words say. most: frames that the file has room for. whole: it ends with
+    a block, so that it is not cut off somewhere. The largest number
     that has room is right: words of 16 bits end at 65535 or begin again at zero. Where ezc3d
     and the pure-Python reader take the same number, it is this one (tests/io/test_c3d_variants.py).
     """
@@ -276,9 +277,12 @@ def _frames(
         first = int(begin)
         counts.add(int(stop) - first + 1)
     counts = {n for n in counts if n > 0}
-    count = max((n for n in counts if n <= most), default=min(counts, default=0))
+    least = min(counts, default=0)
+    short = whole and least == most + 1 > 1  # by one frame: counted wrong, not cut off
+    fitting = {n for n in counts if n <= most} or {most if short else least}
+    count = max(fitting)
     note = f"The file states {' and '.join(map(str, sorted(counts)))} frames: {count} were read."
-    return (first, first + count - 1), [note] if len(counts) > 1 else []
+    return (first, first + count - 1), [note] if counts - {count} else []
 
 
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
