@@ -23,6 +23,7 @@ from kinefit.cli.console import (
     err,
     out,
     show_files,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -159,13 +160,13 @@ def masks(
 
 @app.command()
 def angles(
-    file: Annotated[Path, typer.Argument(help="TRC file with the 64-marker set's names.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file with markers on bones.")],
     out_folder: OutFolder = None,
     plot_all_joint_angles: Annotated[
         bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
     ] = False,
 ) -> None:
-    """ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot."""
+    """ISB joint angles of a TRC or C3D file: a CSV per group, one of all, and a .mot."""
     from kinefit.api import angles_of_file
 
     folder = out_folder or file.with_name(f"{file.stem}_angles")
@@ -247,7 +248,7 @@ app.command()(web)
 
 @app.command()
 def augment(
-    file: Annotated[Path, typer.Argument(help="TRC file with the initial markers.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file with keypoints.")],
     height: Annotated[float, typer.Option(help="Stature in metres.")],
     mass: Annotated[float, typer.Option(help="Body mass in kilograms.")],
     out_file: Annotated[
@@ -261,7 +262,7 @@ def augment(
         bool, typer.Option("--force-complete", help="Estimate missing clusters and hip centres.")
     ] = False,
 ) -> None:
-    """Add the 43 LSTM markers to a TRC file, of this or another program."""
+    """Add the 43 LSTM markers to a TRC or C3D file, of this or another program."""
     from kinefit.api import augment_file
 
     target = out_file or file.with_name(f"{file.stem}_augmented.trc")
@@ -281,7 +282,9 @@ def version() -> None:
 
 @export.command("motion")
 def export_motion(
-    motion: Annotated[Path, typer.Argument(help="The _body.npz of a fit.")],
+    motion: Annotated[
+        Path, typer.Argument(help="The _body.npz of a fit, or motion capture: BVH, AMC, AMASS.")
+    ],
     to: Annotated[
         str, typer.Option(help="glb, bvh, obj (one file a frame), amass; with commas.")
     ] = "glb,bvh",
@@ -292,12 +295,15 @@ def export_motion(
         int, typer.Option(help="Joints per vertex in the .glb: 4 (every viewer), 8, or 0: all.")
     ] = 4,
 ) -> None:
-    """A motion as glTF, BVH, OBJ or AMASS, beside the file; what a format cannot say is told."""
+    """A motion as glTF, BVH, OBJ or AMASS, beside the file; what a format cannot say is told.
+
+    Motion capture of other programs is brought to the body first. An AMASS file with --body and
+    your own SMPL file of its kind is taken exactly; without, it is fitted to Anny.
+    """
     from kinefit.api import export_motion as job
 
     files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)
-    for note in notes:
-        err.print(f"note: {note}", markup=False)
+    show_notes(notes)
     show_files(files)
 
 

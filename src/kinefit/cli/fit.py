@@ -15,6 +15,7 @@ from kinefit.cli.console import (
     out,
     show_files,
     show_findings,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -143,11 +144,12 @@ def fit_markers(
     unless --out says otherwise.
     """
     from kinefit.api import fit_marker_file
+    from kinefit.quality.verdict import count_frames
 
     folder = out_folder or file.with_name(f"{file.stem}_body")
     result = fit_marker_file(file, folder, checked(MarkerFileOptions, options))
     report = result.report
-    lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
+    lost = count_frames(report["frames_without_pose"], report["frame_step"])
     table = Table("", "", show_header=False)
     table.add_row("body", str(report["body"]))
     table.add_row("stature", f"{report['stature_m']:.3f} m")
@@ -156,6 +158,7 @@ def fit_markers(
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
     out.print(table)
     show_findings(result.findings)
+    show_notes(report["notes"])
     show_files(result.files)
 
 

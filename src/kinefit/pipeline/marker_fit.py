@@ -13,8 +13,7 @@ from kinefit.fit.fit_report import marker_report
 from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
-from kinefit.io.c3d import read_c3d
-from kinefit.io.trc import read_trc
+from kinefit.io.marker_files import read_markers
 from kinefit.pipeline.config import MarkerFileOptions
 from kinefit.pipeline.execute import blamed_on, run_job
 from kinefit.pipeline.provenance import versions
@@ -47,7 +46,7 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
     check_folder(out)
-    markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
+    markers = read_markers(file)
     body = load_body(options.body, options.gender, child=options.child)
     with blamed_on(file, "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"):
         fit = fit_markers(body, markers, stature_m=options.height)
@@ -56,8 +55,9 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     def write(folder: Path, _: Path) -> None:
         write_motion(folder / f"{stem}.npz", fit.motion)
         report = marker_report(body, fit, beyond_limits(body, fit.motion))
-        notes = [n for kind in options.exports
-                 for n in export_as(folder / stem, kind, body, fit.motion)[1]]  # fmt: skip
+        notes = [*markers.notes]
+        for kind in options.exports:
+            notes += export_as(folder / stem, kind, body, fit.motion)[1]
         table = folder / f"{stem}.json"
         write_json(table, {"markers_file": file.name, **report, "notes": notes})
         points = points_of("Markers", markers, color=PURPLE)

@@ -32,9 +32,8 @@ from kinefit.biomech.opensim.sets import (
 )
 from kinefit.biomech.opensim.solve import NOISE_M, Solution, Task, solve
 from kinefit.io.atomic import atomic_path, write_json
-from kinefit.io.c3d import read_c3d
+from kinefit.io.marker_files import read_markers
 from kinefit.io.mot import MotTable, write_mot
-from kinefit.io.trc import read_trc
 from kinefit.types import (
     BoolArray,
     FloatArray,
@@ -45,7 +44,6 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-_READERS = {".trc": read_trc, ".c3d": read_c3d}
 # rad, m: a coordinate of which the poses of most frames say nothing at all is left out. Holding
 # those between LIMIT and this instead put wrists 40 mm off: at 0.34, pronation fits far better.
 _NOTHING = 0.8
@@ -131,7 +129,7 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     Raises InputError and its kin for files, markers and options that cannot be used.
     """
     load_opensim()
-    markers = _read(source)
+    markers = read_markers(source)
     if not options.scaled and options.subject is None:
         raise InputError("options", "scaling needs the person's height and mass",
                          "give --height and --mass, or --scaled for a model that fits")  # fmt: skip
@@ -142,13 +140,6 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     kept = _kept_frames(job, solution)
     warnings = _warnings(job, options, sizes, solution, kept)
     return _write(job, out, options, sizes, solution, kept, warnings)
-
-
-def _read(source: Path) -> Markers:
-    reader = _READERS.get(source.suffix.lower())
-    if reader is None:
-        raise InputError(source, "is neither TRC nor C3D", "name a file of markers")
-    return reader(source)
 
 
 def _match(source: Path, markers: Markers, options: Options) -> _Job:
@@ -227,7 +218,7 @@ def _scale(job: _Job, options: Options) -> Sizes:
     source = options.static or job.source
     markers = job.markers
     if options.static is not None:
-        markers = renamed(_read(options.static), job.model.markers)[0]
+        markers = renamed(read_markers(options.static), job.model.markers)[0]
     try:
         sizes = fit_sizes(job.model, job.task, job.target(markers))
     except TooFewPoints as error:
@@ -282,7 +273,7 @@ def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
 def _warnings(
     job: _Job, options: Options, sizes: Sizes, solution: Solution, kept: BoolArray
 ) -> list[str]:
-    warnings = _lying(job.model, solution.q[kept])
+    warnings = [*job.markers.notes, *_lying(job.model, solution.q[kept])]
     if job.renamed:
         pairs = ", ".join(f"{a} as {b}" for a, b in list(job.renamed.items())[:4])
         warnings.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
