@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinefit.biomech.opensim import IkResult, Options, inverse_kinematics_of_file
+from kinefit.biomech.opensim import IkResult, Options, inverse, inverse_kinematics_of_file
 from kinefit.biomech.opensim.model import load_opensim
 from kinefit.io.c3d import write_c3d
 from kinefit.io.mot import MotTable, read_mot
@@ -225,6 +225,18 @@ def test_a_model_of_ones_own_as_it_is(
     np.testing.assert_allclose(
         knee, read_mot(done[0] / "walk_ik.mot").column("knee_angle_r"), atol=1.0
     )
+
+
+def test_a_model_of_ones_own_cannot_stop_the_program(
+    tmp_path: Path, augmented: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is worked on in a child process; see `tests/io/test_guarded.py` for what becomes of it."""
+    own = tmp_path / "own.osim"
+    augmented.model._osim.printToXML(str(own))
+    monkeypatch.setattr(inverse, "_CHILD_S", 0.01)
+    monkeypatch.setattr(inverse, "_BYTES_PER_S", 1e12)
+    with pytest.raises(InputError, match=r"own.osim: took longer than"):
+        run(tmp_path, augmented.markers.select(augmented.markers.names), Options(PERSON, own))
 
 
 def test_scaling_from_another_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_scaling_moves_the_markers_of_a_body() -> None:
         ("<a/>", "cannot read"),
         ("x" * 100, "cannot read"),
         ("<a>" * 100_000, "over 64 levels"),  # OpenSim's own reader recurses until the process ends
+        ("<é>" * 100_000, "over 64 levels"),
+        ("<a b='>'\n>" * 100_000, "over 64 levels"),
     ],
 )
 def test_files_that_are_no_model_are_refused(tmp_path: Path, content: str, reason: str) -> None:
@@ -74,6 +77,26 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: str, reaso
     path.write_text(content)
     with pytest.raises(InputError, match=reason):
         read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [("</OpenSimDocument>", "", "Failed to load the Xml file"),
+     ("<socket_parent>/bodyset/upper<", "<socket_parent>/bodyset/nobody<", "Failed to connect")],
+)  # fmt: skip
+def test_opensims_reason_is_given(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = chain_model(tmp_path / "chain.osim", "pin")
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=rf"OpenSim cannot (read|use) it \({reason}"):
+        read_model(path)
+
+
+def test_a_model_without_coordinates_is_refused(tmp_path: Path) -> None:
+    path = chain_model(tmp_path / "chain.osim", "pin")
+    text = re.sub(r"<coordinates>.*?</coordinates>", "", path.read_text(), flags=re.DOTALL)
+    path.write_text(re.sub("PinJoint|FreeJoint", "WeldJoint", text))
+    with pytest.raises(InputError, match="has no coordinates"):
+        BodyModel(path)
 
 
 def test_a_model_without_markers_is_refused() -> None:
@@ -127,6 +150,46 @@ def chain_model(path: Path, lower: str) -> Path:
     for body in (upper_body, lower_body):
         for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
             model.addMarker(osim.Marker(f"{body.getName()}{i}", body, osim.Vec3(*place)))
+    model.finalizeConnections()
+    assert model.printToXML(str(path))
+    return path
+
+
+@pytest.mark.parametrize("user", ["controller", "probe", "metabolics"])
+def test_what_works_on_muscles_goes_with_them_or_keeps_them(tmp_path: Path, user: str) -> None:
+    """OpenSim ends the process where a component's muscle has gone, and refuses where a probe's."""
+    path = with_a_muscle(chain_model(tmp_path / "chain.osim", "pin"), user)
+    bare = BodyModel(chain_model(tmp_path / "bare.osim", "pin"))
+    model = BodyModel(path)
+    assert model._osim.getForceSet().getSize() == (user == "metabolics")
+    q = np.linspace(0.1, 0.7, len(model.names))
+    np.testing.assert_allclose(model.positions(q), bare.positions(q), atol=1e-12)
+    np.testing.assert_allclose(model.jacobian(q), bare.jacobian(q), atol=1e-12)
+    model.scale({"upper": (1.1, 1.1, 1.1)})
+
+
+def with_a_muscle(path: Path, user: str) -> Path:
+    """The model with a muscle, and with a component that refers to it."""
+    osim = load_opensim()
+    model = osim.Model(str(path))
+    bodies = model.getBodySet()
+    muscle = osim.Thelen2003Muscle("muscle", 100.0, 0.1, 0.2, 0.0)
+    muscle.addNewPathPoint("from", bodies.get("upper"), osim.Vec3(0))
+    muscle.addNewPathPoint("to", bodies.get("lower"), osim.Vec3(0, 0.1, 0))
+    model.addForce(muscle)
+    if user == "controller":
+        controller = osim.PrescribedController()
+        controller.addActuator(muscle)
+        controller.prescribeControlForActuator("muscle", osim.Constant(0.5))
+        model.addController(controller)
+    elif user == "probe":
+        probe, names = osim.ActuatorPowerProbe(), osim.ArrayStr("muscle", 1)
+        probe.setActuatorNames(names)
+        model.addProbe(probe)
+    else:
+        metabolics = osim.Bhargava2004SmoothedMuscleMetabolics()
+        metabolics.addMuscle("muscle", muscle)
+        model.addComponent(metabolics)
     model.finalizeConnections()
     assert model.printToXML(str(path))
     return path

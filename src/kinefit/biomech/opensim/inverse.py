@@ -33,7 +33,9 @@ from kinefit.biomech.opensim.sets import (
 from kinefit.biomech.opensim.solve import NOISE_M, Solution, Task, solve
 from kinefit.io.atomic import atomic_path, write_json
 from kinefit.io.c3d import read_c3d
+from kinefit.io.guarded import guarded
 from kinefit.io.mot import MotTable, write_mot
+from kinefit.io.text import check_file
 from kinefit.io.trc import read_trc
 from kinefit.types import (
     BoolArray,
@@ -51,6 +53,9 @@ _READERS = {".trc": read_trc, ".c3d": read_c3d}
 _NOTHING = 0.8
 # Cosine: bending forward turns a pelvis by 60 degrees at most for a while, lying by 90.
 _LYING, _POSES_FOR_UP = 0.4, 30
+# A child process is given 20 times what it was seen to need: 10-25 ms a frame, whose markers take
+# 600-1200 bytes of a file, and 0.4 GiB.
+_CHILD_S, _BYTES_PER_S, _CHILD_MIB = 120.0, 2000.0, 8192
 _GENERIC_HEIGHT_M = 1.70  # Pose2Sim's models, from the sole's to the skull's mesh
 _HEIGHT_OFF = 0.1
 # Drillis & Contini 1966, as in Winter, Biomechanics and Motor Control, fig. 4.1: shares of stature
@@ -128,8 +133,21 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     coordinates are held at the model's default and left out of the motion, where OpenSim reads
     them as that default. Frames whose missing markers leave a coordinate open are left out too.
 
+    A model of one's own is worked on in a child process, which OpenSim may end.
+
     Raises InputError and its kin for files, markers and options that cannot be used.
     """
+    if options.model in SHIPPED:
+        return _inverse_kinematics_of_file(source, out, options)
+    check_file(source)
+    seconds = _CHILD_S + source.stat().st_size / _BYTES_PER_S
+    return guarded(
+        Path(options.model), seconds, _CHILD_MIB,
+        _inverse_kinematics_of_file, source, out, options,
+    )  # fmt: skip
+
+
+def _inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkResult:
     load_opensim()
     markers = _read(source)
     if not options.scaled and options.subject is None:
