@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from contextlib import suppress
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
-from kinefit.io.markers import PER_METRE, distinct_names, unit_of, without_zeros
-from kinefit.io.text import check_writable, decode, read_bytes, refused_as_input
+from kinefit.io.markers import PER_METRE, build_markers, unit_of
+from kinefit.io.text import check_writable, decode, read_bytes
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
 MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts off beyond
 _MAX_LABEL = 127  # bytes; the length of a text parameter is a signed byte
 _BLOCK = 512  # bytes; the unit of every address in the file
 _FILE_MARK = 0x50
+_MOST_PARAMETERS = 2**18  # bytes of values; a section has up to 255 blocks
+_KINDS = {-1: "text", 1: "i1", 2: "i2", 4: "f4"}
+_MOST_VALUES = 2**26  # of points: three quarters of an hour of 64 markers at 100 Hz
+_NO_POSITIONS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # POINT parameters
 _INTEL, _DEC, _MIPS = 84, 85, 86
 
 # Rows that turn (x, y, z) by the smallest rotation that brings the named lab axis to +Y.
@@ -60,10 +65,12 @@ def read_c3d(path: str | Path) -> Markers:
     coordinate (see `_likely_unit`). Where POINT:Y_SCREEN names the vertical lab axis
     and it is not Y, the points are turned by the smallest rotation that makes Y up. A file
     without Y_SCREEN does not say which way is up: its axes are kept as they are. Points with a
-    negative residual and points at exactly (0, 0, 0) are missing; names are those of
-    `kinefit.io.markers.distinct_names`. Analog channels and force platforms are left alone.
+    negative residual are missing; names, and other points that are not there:
+    `kinefit.io.markers.build_markers`. Points that POINT:ANGLES, FORCES, MOMENTS, POWERS or
+    SCALARS list are no positions, and left out. Analog channels and force platforms are left alone.
+    Fields that say one thing twice may disagree (see `_frames`); what was taken is in the notes.
 
-    Raises InputError for a file that is not C3D, is damaged or cut off, or lacks a rate or labels.
+    Raises InputError for a file that is not C3D, is damaged or cut off, has no markers or no rate.
     """
     path = Path(path)
     content = read_bytes(path)
@@ -71,30 +78,58 @@ def read_c3d(path: str | Path) -> Markers:
         raise InputError(path, "is not a C3D file", "check that this is the right file")
     try:
         processor, parameters = _read_parameters(content)
-        header = _read_header(content, processor, parameters)
+        header, notes = _read_header(content, processor, parameters)
         points = _read_points(content, processor, header)
     except (ValueError, TypeError, IndexError, OverflowError, struct.error) as error:
         raise InputError(path, f"is damaged or cut off ({error})", "export it again") from error
-    blocks = (parameters.get(f"POINT:LABELS{n}", []) for n in ("", *range(2, 2**10)))
-    names = [str(n) for n in chain.from_iterable(takewhile(bool, blocks))][: header.points]
-    if len(names) < header.points or not points.size:
-        reason = f"it has {header.points} markers and {len(names)} labels for them"
-        hint = "label the markers in the program that recorded them, and export again"
-        raise InputError(path, reason, hint)
-    xyz = points[..., :3]
-    xyz[points[..., 3] < 0] = np.nan
-    xyz = without_zeros(xyz)
-    said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
-    units = unit_of(said) if said else _likely_unit(xyz)
-    up = axis.upper() if axis[:1] in ("", "+", "-") else f"+{axis.upper()}"
-    if units is None or not 0 < header.rate_hz < np.inf or up not in ("", *_UP_TO_Y):
-        reason = f"POINT:UNITS is {said!r}, RATE {header.rate_hz:g}, Y_SCREEN {axis!r}"
-        raise InputError(path, reason, "export it with m, cm or mm, a rate in Hz, an axis like +Z")
-    xyz = xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y[up or "+Y"])
+    if not points.size:
+        reason = f"holds no markers, only {header.analog_words} analog values a frame"
+        raise InputError(path, reason, "export the trial with its trajectories")
+    if not 0 < header.rate_hz < np.inf:
+        raise InputError(path, f"its POINT:RATE is {header.rate_hz:g} Hz", "export it with a rate")
+    labels = [*_listed(parameters, "LABELS"), *[""] * header.points][: header.points]
+    columns, more = _positions(labels, parameters)
+    points = points[:, columns]
+    xyz = np.where(points[..., 3:] < 0, np.nan, points[..., :3])
+    xyz, about = _in_metres_with_y_up(xyz, parameters)
     start = max(header.first - 1, 0)  # OptiTrack counts from 0
-    with refused_as_input(path):
-        timeline = Timeline.regular(len(xyz), header.rate_hz, start)
-        return Markers(timeline, distinct_names(names), xyz)
+    timeline = Timeline.regular(len(xyz), header.rate_hz, start)
+    names = [labels[i] for i in columns]
+    return build_markers(path, timeline, names, xyz, [*notes, *more, *about])
+
+
+def _listed(parameters: _Parameters, name: str) -> list[str]:
+    """The texts of a POINT parameter and of those that go on with it (LABELS, LABELS2, ...)."""
+    blocks = (parameters.get(f"POINT:{name}{n}", []) for n in ("", *range(2, 2**10)))
+    return [str(text) for text in chain.from_iterable(takewhile(bool, blocks))]
+
+
+def _positions(labels: list[str], parameters: _Parameters) -> tuple[list[int], list[str]]:
+    """Columns of the points that are positions, and a note about the others."""
+    others = {text for kind in _NO_POSITIONS for text in _listed(parameters, kind) if text}
+    columns = [i for i, label in enumerate(labels) if label not in others]
+    left_out = len(labels) - len(columns)
+    note = f"{left_out} results of a model (angles, forces, ...) among the points were left out."
+    return columns, [note] if left_out else []
+
+
+def _in_metres_with_y_up(xyz: FloatArray, parameters: _Parameters) -> tuple[FloatArray, list[str]]:
+    """Points (T, M, 3) in metres, turned so that the vertical axis is Y; notes."""
+    said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
+    notes = []
+    units = unit_of(said)
+    if units is None:
+        units = _likely_unit(xyz)
+        stated = f"the unknown unit {said!r}" if said else "no unit"
+        notes.append(f"The file states {stated}: {units} was taken, by the size of the numbers.")
+    plain = "".join(axis.upper().split())
+    sign, letter = "-" if "-" in plain else "+", plain.strip("+-")
+    up = f"{sign}{letter}"
+    if letter and up not in _UP_TO_Y:
+        notes.append(
+            f"POINT:Y_SCREEN is {axis!r}, which is no axis: the axes were left as they are."
+        )
+    return xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y.get(up, _UP_TO_Y["+Y"])), notes
 
 
 def _likely_unit(xyz: FloatArray) -> str:
@@ -148,38 +183,51 @@ def _clock(path: Path, timeline: Timeline) -> tuple[float, int]:
 
 
 def _read_parameters(content: bytes) -> tuple[int, _Parameters]:
-    """Processor type, and every parameter as "GROUP:NAME" -> its values."""
-    at = (content[0] - 1) * _BLOCK
-    end = min(at + content[at + 2] * _BLOCK or len(content), len(content))
+    """Processor type, and every parameter as "GROUP:NAME" -> its values.
+
+    A parameter that cannot be read is left out: the last of a section may be garbage.
+    """
+    at = ((content[0] or 2) - 1) * _BLOCK
+    end = min(at + (content[at + 2] or 255) * _BLOCK, len(content))
     processor = content[at + 3]
-    if at < 0 or processor not in (_INTEL, _DEC, _MIPS):
+    if processor not in (_INTEL, _DEC, _MIPS):
         raise ValueError("no parameter section")
     at += 4
     groups: dict[int, str] = {}
     found: list[tuple[int, str, list[Any]]] = []
+    budget = _MOST_PARAMETERS
     while at + 2 <= end:
         length, group = struct.unpack_from("bb", content, at)
         if not length or not group:
             break
         after_name = at + 2 + abs(length)  # a negative length marks a locked entry
-        name = decode(content[at + 2 : after_name]).upper()
+        name = decode(content[at + 2 : after_name]).upper().strip()
         (step,) = _numbers(content, after_name, 1, "i2", processor)
         if group < 0:
             groups[-group] = name
         else:
-            values, after = _values(content, after_name + 2, processor)
-            found.append((group, name, values))
-            # Overlapping parameters could claim the same bytes a million times.
-            if 0 < step < after - after_name:
-                raise ValueError(f"parameter {name} reaches into the next")
+            size = _size(content, after_name + 2)
+            if size is not None:
+                budget -= size
+                found.append((group, name, _values(content, after_name + 2, processor)))
+            if budget < 0:  # overlapping ones could claim the same bytes a million times
+                raise ValueError("its parameters claim more than a section holds")
         if step <= 0:
             break
         at = after_name + int(step)
     return processor, {f"{groups.get(group, '')}:{name}": values for group, name, values in found}
 
 
-def _values(content: bytes, at: int, processor: int) -> tuple[list[Any], int]:
-    """The values of one parameter in file order, texts for a text parameter; and where they end."""
+def _size(content: bytes, at: int) -> int | None:
+    """Bytes that the parameter at byte `at` holds; None where it is none, or the file ends before
+    its last."""
+    kind, rank = struct.unpack_from("bB", content, at)
+    size = math.prod(content[at + 2 : at + 2 + rank]) * abs(kind)
+    return size if kind in _KINDS and at + 2 + rank + size <= len(content) else None
+
+
+def _values(content: bytes, at: int, processor: int) -> list[Any]:
+    """The values of one parameter in file order; texts for a text parameter."""
     kind, rank = struct.unpack_from("bB", content, at)
     shape = struct.unpack_from(f"{rank}B", content, at + 2)
     at, count = at + 2 + rank, math.prod(shape)
@@ -187,28 +235,56 @@ def _values(content: bytes, at: int, processor: int) -> tuple[list[Any], int]:
         width = shape[0] if shape else 1
         text = content[at : at + count]
         starts = range(0, len(text), width or 1)
-        return [decode(text[i : i + width]).strip("\0 ") for i in starts], at + count
-    types = {1: "i1", 2: "i2", 4: "f4"}
-    if kind not in types:
-        raise ValueError(f"unknown parameter type {kind}")
-    values = _numbers(content, at, count, types[kind], processor).tolist()
-    return values, at + count * int(types[kind][1])
+        return [decode(text[i : i + width]).strip("\0 ") for i in starts]
+    return list(_numbers(content, at, count, _KINDS[kind], processor).tolist())
 
 
-def _read_header(content: bytes, processor: int, parameters: _Parameters) -> _Header:
-    """The header, with what the parameters say better: rate, scale, frames past 65535."""
+def _read_header(
+    content: bytes, processor: int, parameters: _Parameters
+) -> tuple[_Header, list[str]]:
+    """The header, with what the parameters say better (rate, scale, frames past 65535); notes."""
     points, analog_words, first, last = _numbers(content, 2, 4, "u2", processor).tolist()
-    scale = parameters.get("POINT:SCALE") or _numbers(content, 12, 1, "f4", processor).tolist()
-    data_block = int(_numbers(content, 16, 1, "u2", processor)[0])
-    rate = parameters.get("POINT:RATE") or _numbers(content, 20, 1, "f4", processor).tolist()
+    own_scale, own_rate = (_numbers(content, at, 1, "f4", processor)[0] for at in (12, 20))
+    scale = (parameters.get("POINT:SCALE") or [0])[0] or float(own_scale)
+    rate = (parameters.get("POINT:RATE") or [0])[0] or own_rate
+    block = int(_numbers(content, 16, 1, "u2", processor)[0])
+    block = block or int((parameters.get("POINT:DATA_START") or [0])[0])
+    # The shortest decimal of the 32-bit float in the file: 59.94, not 59.9399986.
+    rate_hz = float(str(np.float32(rate)))
+    row = (4 * points + analog_words) * (4 if scale < 0 else 2)
+    most = max(len(content) - _BLOCK * (block - 1), 0) // max(row, 1)
+    (first, last), notes = _frames((first, last), parameters, most)
+    return _Header(points, analog_words, first, last, scale, block, rate_hz), notes
+
+
+def _frames(
+    header: tuple[int, int], parameters: _Parameters, most: int
+) -> tuple[tuple[int, int], list[str]]:
+    """First and last frame, and a note where the file's statements about them differ.
+
+    header: as its 16-bit words say. most: frames that the file has room for. TRIAL's fields are
+    believed first, then the header's words, then POINT:FRAMES, which alone can hold more than
+    65535 besides; the first of them for which there are enough data.
+    """
+    (stated, *_) = parameters.get("POINT:FRAMES") or [0]
+    stated = (
+        int(stated) % 65536 if stated < 0 else int(stated)
+    )  # an unsigned word is read as signed
+    first, last = header
+    own = last - first + 1
+    choices = [(first, own)]
     starts, ends = (parameters.get(f"TRIAL:ACTUAL_{k}_FIELD", []) for k in ("START", "END"))
     if len(starts) == len(ends) == 2:  # two 16-bit words, low one first, stored as signed
-        first, last = ((low % 65536) + 65536 * (high % 65536) for low, high in (starts, ends))
-    (stated, *_) = parameters.get("POINT:FRAMES") or [0]
-    last = max(last, first + stated - 1)
-    # The shortest decimal of the 32-bit float in the file: 59.94, not 59.9399986.
-    rate_hz = float(str(np.float32(rate[0])))
-    return _Header(points, analog_words, int(first), int(last), scale[0], data_block, rate_hz)
+        begin, stop = ((low % 65536) + 65536 * (high % 65536) for low, high in (starts, ends))
+        choices.insert(0, (int(begin), int(stop - begin) + 1))
+    if stated:
+        # The words end at 65535, or begin again at zero.
+        beyond = stated > 65535 and (last == 65535 or (stated - own) % 65536 == 0)
+        choices.insert(0 if beyond and len(choices) == 1 else len(choices), (first, stated))
+    begin, count = next(((f, n) for f, n in choices if 0 < n <= most), choices[0])
+    counts = {n for _, n in choices if n <= 65535 or n == count} | {count}
+    note = f"The file states {' and '.join(map(str, sorted(counts)))} frames: {count} were read."
+    return (begin, begin + count - 1), [note] if len(counts) > 1 else []
 
 
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
@@ -216,6 +292,8 @@ def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
     frames, width = header.last - header.first + 1, 4 * header.points + header.analog_words
     if frames < 1 or header.first < 0 or header.data_block < 1 or not np.isfinite(header.scale):
         raise ValueError(f"frames {header.first}-{header.last}, scale {header.scale}")
+    if frames * header.points * 4 > _MOST_VALUES:
+        raise ValueError(f"{frames} frames of {header.points} markers are too many to read at once")
     # A negative scale says that the numbers are floats already in units.
     kind, scale = ("f4", 1.0) if header.scale < 0 else ("i2", header.scale)
     at = (header.data_block - 1) * _BLOCK

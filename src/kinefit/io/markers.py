@@ -1,46 +1,174 @@
-"""What files of markers share, whoever wrote them: names, and points that are not there."""
+"""What files of markers share, whoever wrote them: units, names, and points that are not there."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from kinefit.types import FloatArray
+from kinefit.io.text import refused_as_input
+from kinefit.skeletons.marker_names import is_known
+from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, Timeline
+from kinefit.types.arrays import FARTHEST_M
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 # As people and programs spell them (Vicon's "mete" is cut off after four letters).
 _SPELLED = {
     "m": ("m", "mete", "meter", "meters", "metre", "metres"),
-    "cm": ("cm", "centimeter", "centimeters", "centimetre", "centimetres"),
-    "mm": ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+    "cm": ("cm", "cent", "centimeter", "centimeters", "centimetre", "centimetres"),
+    "mm": ("mm", "mill", "millimeter", "millimeters", "millimetre", "millimetres"),
 }
+_AT_ORIGIN_M = 0.01  # a marker that is expected so near to the origin may be measured at it
+_MOST_LISTED = 6
+
+
+class Named(NamedTuple):
+    """Which markers of a file are taken, under which names, and what was changed, in sentences."""
+
+    columns: list[int]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def unit_of(text: str) -> str | None:
     """m, cm or mm, in any spelling; None for anything else."""
-    plain = text.strip().lower()
+    plain = text.strip("\0 .").lower()
     return next((unit for unit, words in _SPELLED.items() if plain in words), None)
 
 
-def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names that tell markers apart: without the subject that Vicon and Motive write before a
-    colon, where names stay distinct without it; the second of one name is NAME_2, one without a
-    name marker_N, its place counted from 1."""
-    names = [name.strip() or f"marker_{i}" for i, name in enumerate(names, start=1)]
-    bare = [name.rpartition(":")[2] or name for name in names]
-    if len(set(bare)) == len(set(names)):
-        names = bare
-    out: list[str] = []
-    for name in names:
-        count, own = 2, name
-        while own in out:
-            own, count = f"{name}_{count}", count + 1
-        out.append(own)
-    return tuple(out)
+def build_markers(
+    path: Path, timeline: Timeline, labels: Sequence[str], xyz: FloatArray, notes: Sequence[str]
+) -> Markers:
+    """The markers of a file, with what its reader changed or assumed in `notes`.
+
+    labels: M as the file has them. xyz: (T, M, 3) metres. Names are those of `one_subject`, points
+    at exactly zero are those of `without_zeros`, and points that are nowhere on earth are missing.
+    Raises InputError where most points are that far away.
+    """
+    named = one_subject(labels)
+    zeros, far = are_missing(xyz := xyz[:, named.columns]), are_far(xyz)
+    if far.sum() > np.isfinite(xyz).all(-1).sum() / 2:
+        reason = f"most of its points are over {FARTHEST_M / 1000:.0f} km from the origin"
+        raise InputError(path, reason, "check the units in the file")
+    said = [
+        *notes,
+        *named.notes,
+        *_where(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
+        *_where(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
+    ]
+    xyz = np.where((zeros | far)[..., None], np.nan, xyz)
+    with refused_as_input(path):
+        return Markers(timeline, named.names, xyz, notes=tuple(said))
 
 
-def without_zeros(xyz: FloatArray) -> FloatArray:
-    """`xyz` (T, M, 3) with points at exactly (0, 0, 0) as NaN: what programs write for a marker
-    that was not seen. None measured was ever there to the last digit."""
-    return np.where((xyz == 0).all(axis=-1, keepdims=True), np.nan, xyz)
+def one_subject(labels: Sequence[str]) -> Named:
+    """Names that tell the markers of one person apart.
+
+    Vicon and Motive write the subject before a colon: it is dropped. Of several subjects those
+    with markers of known names are taken (see `kinefit.skeletons.marker_names`): all of them where
+    no two markers have the same name, else the one with most. The second marker of one name is
+    NAME_2, and one without a name marker_N, its place counted from 1.
+    """
+    labels = [label.strip() for label in labels]
+    split = [label.rpartition(":") for label in labels]
+    bare = [name or label for label, (*_, name) in zip(labels, split, strict=True)]
+    subjects = [subject for subject, *_ in split]
+    present = list(dict.fromkeys(filter(None, subjects)))
+    known = Counter(s for s, name in zip(subjects, bare, strict=True) if s and is_known(name))
+    distinct = len({*zip(subjects, bare, strict=True)}) == len({*bare})
+    if len(present) > 1 and not known and not distinct:
+        bare, present = labels, []  # nobody's: told apart by the subjects
+    taken = [s for s in present if s in known] or present
+    if len(taken) > 1 and not distinct:
+        taken = [max(taken, key=known.__getitem__)]
+    columns = [i for i, s in enumerate(subjects) if not s or s in taken or not present]
+    names, notes = numbered([bare[i] for i in columns], [not subjects[i] for i in columns])
+    if present:
+        notes = (*_about_subjects(present, taken, len(labels) - len(columns)), *notes)
+    return Named(columns, names, notes)
+
+
+def numbered(
+    names: Sequence[str], last: Sequence[bool] | None = None, kind: str = "marker"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of which none is empty or stands twice, and notes about those that were changed.
+
+    last: those that are numbered where they share a name with others.
+    """
+    out, used, counts = [""] * len(names), set[str](), Counter[str]()
+    for i in sorted(range(len(names)), key=lambda i: last is not None and last[i]):
+        own = name = names[i] or f"{kind}_{i + 1}"
+        while own in used:
+            counts[name] += 1
+            own = f"{name}_{counts[name] + 1}"
+        used.add(own)
+        out[i] = own
+    made = [own for own, name in zip(out, names, strict=True) if own != name]
+    note = f"Names that the file leaves empty or uses twice were made: {_listed(made)}."
+    return tuple(out), (note,) * bool(made)
+
+
+def are_missing(xyz: FloatArray) -> BoolArray:
+    """(T, M) True where a point (T, M, 3), metres, at exactly (0, 0, 0) was not seen, as many
+    programs write it.
+
+    Not where the marker really passes the origin: where the straight line between its samples
+    before and after leads through it, within a centimetre or half of their distance per frame.
+    """
+    zeros = (xyz == 0).all(axis=-1)
+    for m in np.flatnonzero(zeros.any(axis=0)):
+        known = np.flatnonzero(np.isfinite(xyz[:, m]).all(axis=-1) & ~zeros[:, m])
+        if len(known):
+            zeros[zeros[:, m], m] = ~_through_origin(xyz[known, m], known, zeros[:, m].nonzero()[0])
+    return zeros
+
+
+def _through_origin(xyz: FloatArray, known: IntArray, at: IntArray) -> BoolArray:
+    """(N,) whether a marker with positions (K, 3) in the frames `known` may be at the origin in
+    the frames `at`."""
+    expected = np.column_stack([np.interp(at, known, axis) for axis in xyz.T])
+    after = np.searchsorted(known, at)
+    first, second = np.clip(after - 1, 0, None), np.clip(after, None, len(known) - 1)
+    frames = np.maximum(known[second] - known[first], 1)
+    step = np.linalg.norm(xyz[second] - xyz[first], axis=-1) / frames
+    return np.asarray(np.linalg.norm(expected, axis=-1) <= np.maximum(_AT_ORIGIN_M, step / 2))
+
+
+def are_far(xyz: FloatArray) -> BoolArray:
+    """(T, M) True where a point (T, M, 3), metres, is farther away than any recording reaches."""
+    return np.asarray((np.abs(xyz) > FARTHEST_M).any(axis=-1))
+
+
+def _where(flags: BoolArray, names: Sequence[str], timeline: Timeline, what: str) -> list[str]:
+    """A note about the points that are missing for being `what`; none where there are none."""
+    count = flags.sum(axis=0)
+    rows = [m for m in np.argsort(-count, kind="stable") if count[m]]
+    if not rows:
+        return []
+    some = [f"{names[m]} in {_frames(timeline.frame[flags[:, m]])}" for m in rows]
+    return [f"Points {what} were taken as missing: {_listed(some)}."]
+
+
+def _frames(frames: IntArray) -> str:
+    if len(frames) == 1:
+        return f"frame {frames[0]}"
+    return f"{len(frames)} frames from {frames[0]} to {frames[-1]}"
+
+
+def _about_subjects(present: list[str], taken: list[str], left_out: int) -> list[str]:
+    notes = [f"The subject's name was dropped from the markers' names: {_listed(taken)}."]
+    if left_out:
+        others = _listed([s for s in present if s not in taken])
+        notes.append(
+            f"The file holds {len(present)} subjects: {left_out} markers of {others} were left out."
+            " To use those, export that subject alone."
+        )
+    return notes
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _MOST_LISTED
+    return ", ".join(words[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
-from kinefit.io.markers import distinct_names
+from kinefit.io.markers import numbered
 from kinefit.io.text import (
     Line,
     build_timeline,
@@ -45,12 +45,14 @@ class MotTable:
         `in_degrees` says; NaN where missing.
     in_degrees: rotations are in degrees (True) or radians (False); None when the file does
         not say (forces), which OpenSim takes for radians.
+    notes: what the reader of a file changed or assumed, in sentences.
     """
 
     timeline: Timeline
     names: tuple[str, ...]
     values: FloatArray
     in_degrees: bool | None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("MotTable", self.names))
@@ -117,9 +119,11 @@ def read_mot(path: str | Path) -> MotTable:
     rows = [line.tabbed() for line in body[1:]]
     table = parse_rows(path, rows, len(labels))
     timeline = build_timeline(rows, np.arange(float(len(rows))), table[:, 0])
+    header = _entries(lines[: ends[0]])
+    names, notes = numbered(labels[1:], kind="column")
+    said = (*_counts_off(header, table), *notes)
     with refused_as_input(path):
-        names = distinct_names(labels[1:])
-        return MotTable(timeline, names, table[:, 1:], _in_degrees(path, lines[: ends[0]]))
+        return MotTable(timeline, names, table[:, 1:], _in_degrees(path, header), said)
 
 
 def write_mot(path: str | Path, table: MotTable, name: str) -> None:
@@ -149,10 +153,24 @@ def write_mot(path: str | Path, table: MotTable, name: str) -> None:
     write_text(path, header + format_rows("%.8f" + "\t%.8f" * columns + "\n", values))
 
 
-def _in_degrees(path: Path, lines: list[Line]) -> bool | None:
-    """What the header says about rotations; a SIMM motion (no version) is in degrees."""
+def _entries(lines: list[Line]) -> dict[str, str]:
+    """What the header states: entry in lower case -> text."""
     entries = (_HEADER_ENTRY.match(line.text) for line in lines)
-    header = {entry[1].lower(): entry[2] for entry in entries if entry}
+    return {entry[1].lower(): entry[2] for entry in entries if entry}
+
+
+def _counts_off(header: dict[str, str], table: FloatArray) -> list[str]:
+    """A note for each count of the header that differs from the table (with its time)."""
+    counts = (("nrows", "rows", len(table)), ("ncolumns", "columns", table.shape[1]))
+    return [
+        f"The header states {header[key]} {what}, the table has {count}: these were read."
+        for key, what, count in counts
+        if key in header and header[key] != str(count)
+    ]
+
+
+def _in_degrees(path: Path, header: dict[str, str]) -> bool | None:
+    """What the header says about rotations; a SIMM motion (no version) is in degrees."""
     stated = header.get("indegrees")
     if stated is None:
         return True if "version" not in header and path.suffix.lower() == ".mot" else None

@@ -16,7 +16,8 @@ MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memor
 MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
 _LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
-_NO_NUMBER = re.compile(r"[-+]?1\.#(qnan|snan|ind|inf)\d*")  # how C under Windows prints them
+# How C prints what is no number, under Windows and elsewhere.
+_NO_NUMBER = re.compile(r"[-+]?(1\.#(qnan|snan|ind|inf)\d*|s?nan\(\w*\))")
 TIME_DECIMALS = 6  # microseconds: 1/10 of the usual video clock's tick (1/90000 s)
 
 

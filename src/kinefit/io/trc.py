@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
-from kinefit.io.markers import PER_METRE, distinct_names, unit_of, without_zeros
+from kinefit.io.markers import PER_METRE, build_markers, unit_of
 from kinefit.io.text import (
     TIME_DECIMALS,
     Line,
@@ -20,7 +20,6 @@ from kinefit.io.text import (
     format_rows,
     parse_rows,
     read_lines,
-    refused_as_input,
 )
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
@@ -35,8 +34,7 @@ def read_trc(path: str | Path) -> Markers:
     and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
     out), and a NumFrames that differs from the rows (peers write one too many; what is there is
     read). Times that are only frame / DataRate in print are made exact again; others stay (see
-    `_exact_times`). A marker at exactly (0, 0, 0) is missing; names are those of
-    `kinefit.io.markers.distinct_names`.
+    `_exact_times`). Names, and points that are not there: `kinefit.io.markers.build_markers`.
 
     Raises InputError, with the line, for a wrong header, labels that contradict NumMarkers,
     a last row cut short, text in a cell, or frames or times that do not increase.
@@ -46,11 +44,11 @@ def read_trc(path: str | Path) -> Markers:
     rate_hz, per_metre, labels = _read_header(path, lines)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
-    table = parse_rows(path, _squared(rows, columns), columns)
-    timeline = build_timeline(rows, table[:, 0], table[:, 1])
-    xyz = without_zeros(table[:, 2:].reshape(len(rows), -1, 3) / per_metre)
-    with refused_as_input(path):
-        return Markers(_exact_times(timeline, rate_hz), distinct_names(labels), xyz)
+    rows, notes = _squared(rows, columns)
+    table = parse_rows(path, rows, columns)
+    timeline = _exact_times(build_timeline(rows, table[:, 0], table[:, 1]), rate_hz)
+    xyz = table[:, 2:].reshape(len(rows), -1, 3) / per_metre
+    return build_markers(path, timeline, labels, xyz, notes)
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -109,9 +107,10 @@ def _read_header(path: Path, lines: list[Line]) -> tuple[float, float, tuple[str
     return rate_hz, PER_METRE[units], names
 
 
-def _squared(rows: list[Line], columns: int) -> list[Line]:
+def _squared(rows: list[Line], columns: int) -> tuple[list[Line], list[str]]:
     """Rows of `columns` cells where whole markers are too few (cells of missing ones cut off at
-    the end) or too many (without a name). A last row alone that is short is a file cut off."""
+    the end) or too many (without a name), and notes. A last row alone that is short is a file cut
+    off."""
     extra = [_extra_cells(row.text, columns) for row in rows]
     if extra and min(extra[:-1], default=0) >= 0 > extra[-1]:
         extra[-1] = 1  # left as it is, to be refused
@@ -121,7 +120,9 @@ def _squared(rows: list[Line], columns: int) -> list[Line]:
             cells = (row.text.split("\t") + [""] * -more)[:columns]
             row = row._replace(text="\t".join(cells))
         out.append(row)
-    return out
+    unnamed = max((more // 3 for more in extra if more % 3 == 0), default=0)
+    notes = [f"{unnamed} trajectories without a name were left out."] if unnamed > 0 else []
+    return out, notes
 
 
 def _extra_cells(text: str, columns: int) -> int:

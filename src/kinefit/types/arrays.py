@@ -13,6 +13,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
+FARTHEST_M = 10_000.0  # from the origin: ski runs are recorded in local coordinates of kilometres
+
 
 def frozen_array(
     owner: str, name: str, value: Any, shape: tuple[int | None, ...], dtype: DTypeLike = np.float64

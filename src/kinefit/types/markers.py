@@ -29,6 +29,7 @@ class Markers:
     estimated: (T, M) True where the value was not measured (mirrored, regressed, gap filled);
         None at construction means nowhere.
     sd: (T, M, 3) metres, one standard deviation per axis; None when unknown.
+    notes: what the reader of a file changed or assumed, in sentences.
     """
 
     timeline: Timeline
@@ -36,6 +37,7 @@ class Markers:
     xyz: FloatArray
     estimated: BoolArray = None  # type: ignore[assignment]
     sd: FloatArray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = check_names("Markers", self.names)

@@ -177,9 +177,9 @@ def missing_landmarks(markers: Markers) -> dict[str, tuple[str, ...]]:
 def joint_angles(markers: Markers) -> JointAngles:
     """Angles of every group whose landmarks are there (see the table of this module).
 
-    markers: any set that has landmarks of `aliases.toml` by one of their names. A missing marker
-        makes NaN in its own groups and frames only. Groups that can never be computed have no
-        columns; `missing_landmarks` says why.
+    markers: any set that has landmarks under names of `kinefit.skeletons.marker_names`. A missing
+        marker makes NaN in its own groups and frames only. Groups that can never be computed have
+        no columns; `missing_landmarks` says why.
 
     How uncertain they are is not seen from the markers' deviations, for these err together: see
     `kinefit.biomech.angles.spread`.

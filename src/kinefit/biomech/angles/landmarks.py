@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
 from kinefit.geometry.hip_centre import hip_joint_centres
 from kinefit.geometry.rotations import cross, norm, unit
+from kinefit.skeletons.marker_names import place_of
 from kinefit.types import FloatArray, Markers
 
 
@@ -47,25 +45,17 @@ _DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
 _MIRROR = np.array([1.0, 1.0, -1.0])
 
 
-@cache
-def aliases() -> dict[str, tuple[str, ...]]:
-    """Marker names by landmark, in order of preference, from `aliases.toml`."""
-    text = (files("kinefit.biomech.angles") / "aliases.toml").read_text("utf-8")
-    table = tomllib.loads(text)["landmarks"]
-    return {
-        mark: tuple(full for name in names for full in (f"{name}_study", name))
-        for mark, names in table.items()
-    }
-
-
 def find_columns(names: Sequence[str]) -> dict[str, int]:
-    """Landmark -> column of the marker in `names` that stands for it."""
-    column = {name: i for i, name in enumerate(names)}
-    found = {
-        mark: next((column[n] for n in options if n in column), None)
-        for mark, options in aliases().items()
-    }
-    return {mark: i for mark, i in found.items() if i is not None}
+    """Landmark ("knee_lat_r", "c7") -> column of the marker in `names` that stands for it.
+
+    Landmarks are the places of `kinefit.skeletons.marker_names`; augmented markers are preferred.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for i, name in enumerate(names):
+        if (at := place_of(name)) is not None:
+            mark = f"{at.place}_{at.side.lower()}" if at.side else at.place
+            found[mark] = min(found.get(mark, (at.rank, i)), (at.rank, i))
+    return {mark: i for mark, (_, i) in found.items()}
 
 
 class Landmarks:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kinefit.io.text import read_bytes
 from kinefit.io.xml import parse_xml
+from kinefit.skeletons.marker_names import same_places
 from kinefit.types import InputError, Markers
 
 SHIPPED = ("simple", "muscles")  # Pose2Sim's models
@@ -60,9 +61,9 @@ def shipped_sets(names: Sequence[str], model: str) -> Iterator[MarkerSet]:
     with the file (number shared, times the set's share of it: all 14 of COCO's are also in 22).
     """
     folder, found = setup_folder(), []
-    have = {*names, *(table()["aliases"].get(name, name) for name in names)}
     for name, entry in table()["sets"].items():
         placed = set(markers_of(folder / entry["markers"]))
+        have = {*names, *_other_names(names, list(placed)).values()}
         weights, _ = read_weights(folder / entry["weights"])
         used = {k: w for k, w in weights.items() if k in placed}
         matches = len(set(used) & have)
@@ -96,25 +97,35 @@ def without_clusters(chosen: MarkerSet) -> MarkerSet:
     """`chosen` without the markers that a generic model cannot place (see `sets.toml`)."""
     if chosen.name != "opencap_laboratory":
         return chosen
-    clusters = table()["scaling"]["clusters"]
-    kept = {
-        name: weight
-        for name, weight in chosen.weights.items()
-        if not any(name.partition("_")[2].startswith(c) for c in clusters)
-    }
+    kept = {name: weight for name, weight in chosen.weights.items() if not _is_cluster(name)}
     # Then the thigh needs its computed hip centre, with the weight of the pelvis's markers.
     return replace(chosen, weights=kept | {"R_HJC": 25.0, "L_HJC": 25.0})
 
 
 def renamed(markers: Markers, wanted: Sequence[str]) -> tuple[Markers, dict[str, str]]:
     """`markers` under the names that a set wants, and what was renamed to what."""
-    have, taken = set(markers.names), {}
-    for name in markers.names:
+    taken = _other_names(markers.names, wanted)
+    return replace(markers, names=tuple(taken.get(n, n) for n in markers.names)), taken
+
+
+def _other_names(names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Name -> the one of `wanted` that means the same; a name that is there is not given away.
+
+    Keypoints by the aliases of `sets.toml`, laboratory markers by their places. Not clusters,
+    which a model cannot place.
+    """
+    have, taken = set(names), {}
+    for name in names:
         target = table()["aliases"].get(name, name)
         if name not in wanted and target in wanted and target not in have:
             taken[name] = target
             have.add(target)
-    return replace(markers, names=tuple(taken.get(n, n) for n in markers.names)), taken
+    fixed = [name for name in wanted if not _is_cluster(name)]
+    return taken | same_places([n for n in names if n not in taken], fixed)
+
+
+def _is_cluster(name: str) -> bool:
+    return name.partition("_")[2].startswith(tuple(table()["scaling"]["clusters"]))
 
 
 def keypoint_bodies() -> dict[str, str]:

@@ -21,6 +21,7 @@ from kinefit.body.model import BodyModel
 from kinefit.fit.solver.chain import PointSum
 from kinefit.geometry import rotations as so3
 from kinefit.skeletons import skeleton
+from kinefit.skeletons.marker_names import marker_table
 from kinefit.types import FloatArray, IntArray, InvalidData
 
 # Means that other points stand for. Not Head: it is the crown in one detector's set and between
@@ -93,15 +94,12 @@ def _sided(name: str, side: str) -> str:
 def _table() -> dict[str, tuple[str, dict[str, Any]]]:
     """Marker name in lower case -> side ("L", "R" or "") and row of `marker_places.toml`."""
     text = (files("kinefit.fit.recipes") / "marker_places.toml").read_text("utf-8")
-    out: dict[str, tuple[str, dict[str, Any]]] = {}
-    for row in tomllib.loads(text)["place"]:
-        for pattern in row["names"]:
-            for side in "LR" if "{s}" in pattern else ("",):
-                name = pattern.replace("{s}", side).lower()
-                if name in out:
-                    raise InvalidData(f"marker_places.toml places {name} twice.")
-                out[name] = (side, row)
-    return out
+    rows = {row["name"]: row for row in tomllib.loads(text)["place"]}
+    return {
+        name: (found.side, rows[found.place])
+        for name, found in marker_table().items()
+        if found.place in rows
+    }
 
 
 @dataclass(frozen=True, eq=False)

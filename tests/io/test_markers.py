@@ -1,0 +1,112 @@
+"""Names of markers and points that are not there, in TRC and C3D files alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinefit.io.c3d import read_c3d, write_c3d
+from kinefit.io.markers import one_subject, unit_of
+from kinefit.io.trc import read_trc, write_trc
+from kinefit.types import FloatArray, InputError, Markers, Timeline
+
+FILES = [(write_trc, read_trc, ".trc"), (write_c3d, read_c3d, ".c3d")]
+Case = tuple[Callable[[Path, Markers], None], Callable[[Path], Markers], str]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["Anna:LASI", "Anna:RASI"], ("LASI", "RASI")),
+        (["Trial 3:Anna:LASI", "Trial 3:Anna:RASI"], ("LASI", "RASI")),
+        (["Anna:LASI", "*12", "Anna:RASI"], ("LASI", "*12", "RASI")),  # most share one
+        (["Box:1", "Anna:RASI"], ("RASI",)),
+        (["Anna:RASI", "Box:1", "Box:2", "Box:3"], ("RASI",)),
+        (["Ben:LASI", "Anna:LASI", "Anna:RASI"], ("LASI", "RASI")),
+        (["Ben:LASI", "Anna:LASI"], ("LASI",)),
+        (["Legs:LKNE", "Arms:LELB"], ("LKNE", "LELB")),  # parts of one person
+        (["A:1", "B:2"], ("1", "2")),
+        (["A:1", "B:1"], ("A:1", "B:1")),
+        (["LASI", "Anna:LASI"], ("LASI_2", "LASI")),
+        (["LASI", "LASI", "", "LASI"], ("LASI", "LASI_2", "marker_3", "LASI_3")),
+        (["Anna:LASI", "Anna:LASI", "Anna:"], ("LASI", "LASI_2", "Anna:")),
+        ([], ()),
+    ],
+)
+def test_names_of_one_person(labels: list[str], expected: tuple[str, ...]) -> None:
+    named = one_subject(labels)
+    assert named.names == expected
+    changed = list(expected) != labels
+    assert bool(named.notes) == changed
+    assert len(named.columns) == len(expected)
+
+
+def test_many_labels_of_one_name_take_no_time() -> None:
+    assert one_subject(["A"] * 60_000).names[-1] == "A_60000"
+
+
+def test_it_is_said_who_was_left_out() -> None:
+    _, _, notes = one_subject(["Box:1", "Anna:RASI", "Box:2"])
+    assert notes[0] == "The subject's name was dropped from the markers' names: Anna."
+    assert "2 markers of Box were left out" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("MM", "mm"), (" Meters ", "m"), ("mete", "m"), ("mill", "mm"), ("Millimetres", "mm"),
+     ("cm\0\0", "cm"), ("furlong", None), ("", None)],
+)  # fmt: skip
+def test_units_as_people_spell_them(text: str, unit: str | None) -> None:
+    assert unit_of(text) == unit
+
+
+def walking(frames: int = 20) -> FloatArray:
+    """(frames, 3, 3) metres: one marker that stays far away, one through the origin at 3 m/s, one
+    that turns round a millimetre from it."""
+    t = np.arange(frames) - frames // 2
+    far = np.column_stack([0.5 + 0.01 * t, np.full(frames, 0.9), 0.3 + 0.0 * t])
+    through = np.column_stack([0.03 * t, 0.01 * t, 0.0 * t])
+    near = np.column_stack([0.001 * np.abs(t), 0.0 * t, 0.0 * t])
+    return np.stack([far, through, near], axis=1)
+
+
+@pytest.mark.parametrize("case", FILES, ids=["trc", "c3d"])
+@pytest.mark.parametrize("lost", [[4], [0, 1], [18, 19], [5, 6, 7, 12], list(range(20))])
+def test_zeros_are_gaps_where_the_marker_was_elsewhere(
+    tmp_path: Path, case: Case, lost: list[int]
+) -> None:
+    write, read, suffix = case
+    xyz = walking()
+    xyz[lost, 0] = 0
+    path = tmp_path / f"a{suffix}"
+    write(path, Markers(Timeline.regular(20, 100.0), ("A", "B", "C"), xyz))
+    markers = read(path)
+    present = np.ones((20, 3), bool)
+    present[lost, 0] = False
+    np.testing.assert_array_equal(markers.present, present)
+    (note,) = markers.notes
+    assert "at exactly (0, 0, 0)" in note
+    assert f"A in {len(lost)} frames" in note or f"A in frame {lost[0]}" in note
+    assert "B" not in note
+
+
+@pytest.mark.parametrize("case", FILES, ids=["trc", "c3d"])
+@pytest.mark.parametrize("value", [1e300, 2e4])
+def test_points_that_are_nowhere_are_missing(tmp_path: Path, case: Case, value: float) -> None:
+    write, read, suffix = case
+    if suffix == ".c3d" and value > 1e30:
+        pytest.skip("C3D's numbers have 32 bits")
+    xyz = walking()
+    xyz[3, 1, 2] = value
+    path = tmp_path / f"a{suffix}"
+    write(path, Markers(Timeline.regular(20, 100.0), ("A", "B", "C"), xyz))
+    markers = read(path)
+    assert np.argwhere(~markers.present).tolist() == [[3, 1]]
+    assert markers.notes == ("Points over 10 km away were taken as missing: B in frame 3.",)
+    xyz[:] = 2e5
+    write(path, Markers(Timeline.regular(20, 100.0), ("A", "B", "C"), xyz))
+    with pytest.raises(InputError, match="check the units"):
+        read(path)
