@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinefit.io.c3d import _UP_TO_Y, read_c3d, write_c3d
+from kinefit.io.c3d import read_c3d, write_c3d
+from kinefit.io.markers import UP_TO_Y
 from kinefit.types import InputError, Markers, Timeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:No analog data:UserWarning")
@@ -125,7 +126,7 @@ def test_up_becomes_y_by_a_rotation(tmp_path: Path, up: str) -> None:
     point, axis = read_c3d(tmp_path / "a.c3d").xyz[0, 0], "XYZ".index(up[1])
     assert point[1] == (axis + 1) * (1 if up[0] == "+" else -1)
     assert np.linalg.norm(point) == pytest.approx(np.sqrt(14))
-    assert np.linalg.det(_UP_TO_Y[up]) == pytest.approx(1)
+    assert np.linalg.det(UP_TO_Y[up.removeprefix("+")]) == pytest.approx(1)
 
 
 def test_without_a_stated_axis_the_points_stay(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from kinefit.cli.cameras import calibration, triangulate
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
+    Units,
+    Up,
     err,
     out,
     show_files,
@@ -159,17 +161,19 @@ def masks(
 
 @app.command()
 def angles(
-    file: Annotated[Path, typer.Argument(help="TRC file with the 64-marker set's names.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
     out_folder: OutFolder = None,
+    up: Up = None,
+    units: Units = None,
     plot_all_joint_angles: Annotated[
         bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
     ] = False,
 ) -> None:
-    """ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot."""
+    """ISB joint angles of a marker file: a CSV per joint group, one combined, and a .mot."""
     from kinefit.api import angles_of_file
 
     folder = out_folder or file.with_name(f"{file.stem}_angles")
-    files, said = angles_of_file(file, folder, plots=plot_all_joint_angles)
+    files, said = angles_of_file(file, folder, plots=plot_all_joint_angles, up=up, units=units)
     show_warnings(said)
     show_files(files)
 
@@ -247,7 +251,7 @@ app.command()(web)
 
 @app.command()
 def augment(
-    file: Annotated[Path, typer.Argument(help="TRC file with the initial markers.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file with the initial markers.")],
     height: Annotated[float, typer.Option(help="Stature in metres.")],
     mass: Annotated[float, typer.Option(help="Body mass in kilograms.")],
     out_file: Annotated[
@@ -260,14 +264,23 @@ def augment(
     complete: Annotated[
         bool, typer.Option("--force-complete", help="Estimate missing clusters and hip centres.")
     ] = False,
+    up: Up = None,
+    units: Units = None,
 ) -> None:
-    """Add the 43 LSTM markers to a TRC file, of this or another program."""
+    """Add the 43 LSTM markers to a marker file, of this or another program."""
     from kinefit.api import augment_file
 
     target = out_file or file.with_name(f"{file.stem}_augmented.trc")
     subject = Subject(height, mass)
     files, said = augment_file(
-        file, target, subject, cycles=augmentation_cycles, seed=seed, complete=complete
+        file,
+        target,
+        subject,
+        cycles=augmentation_cycles,
+        seed=seed,
+        complete=complete,
+        up=up,
+        units=units,
     )
     show_warnings(said)
     show_files(files)
@@ -345,6 +358,8 @@ def ik(
             "--allow-missing", help="Leave out joints that the markers leave open; don't refuse."
         ),
     ] = False,
+    up: Up = None,
+    units: Units = None,
 ) -> None:
     """OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.
 
@@ -360,6 +375,7 @@ def ik(
     result = inverse_kinematics_of_file(
         file, out_folder or file.with_name(f"{file.stem}_ik"), subject=subject, model=model,
         static=static, scaled=scaled, setup=setup, allow_missing=allow_missing,
+        up=up, units=units,
     )  # fmt: skip
     show_warnings(result.warnings)
     summary = result.summary

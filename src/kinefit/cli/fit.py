@@ -155,6 +155,7 @@ def fit_markers(
         table.add_row("markers off", f"{report['rms_mm']:.1f} mm RMS")
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
     out.print(table)
+    show_warnings(report["notes_about_file"])
     show_findings(result.findings)
     show_files(result.files)
 

@@ -17,11 +17,11 @@ COMMANDS: dict[str, str] = {
     "batch": "Many trials: a folder or a table of them, here or on a cluster, and a summary.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "masks": "Masks of one person in every frame of a video, and how far each can be trusted.",
-    "angles": "ISB joint angles of a TRC file: a CSV per joint group, one combined, and a .mot.",
+    "angles": "ISB joint angles of a marker file: a CSV per joint group, one combined, and a .mot.",
     "refine": "Joint angles corrected by a network that has seen how those of one camera err.",
     "view": "Open results in the browser: video, space and curves under one clock.",
     "web": "A web site for projects, uploads, runs and results, on this machine or for others.",
-    "augment": "Add the 43 LSTM markers to a TRC file, of this or another program.",
+    "augment": "Add the 43 LSTM markers to a marker file, of this or another program.",
     "version": "Print the version.",
     "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",
     "calibration": "Read a calibration of another program, say what was assumed, check it, and "

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kinefit.biomech.marker_file import read_marker_file
 from kinefit.body.load import load_body
 from kinefit.fit.fit_report import marker_report
 from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
-from kinefit.io.c3d import read_c3d
-from kinefit.io.trc import read_trc
 from kinefit.pipeline.config import MarkerFileOptions
 from kinefit.pipeline.execute import blamed_on, run_job
 from kinefit.pipeline.provenance import versions
@@ -47,7 +46,7 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
     check_folder(out)
-    markers = read_c3d(file) if file.suffix.lower() == ".c3d" else read_trc(file)
+    markers = read_marker_file(file, up=options.up, units=options.units)
     body = load_body(options.body, options.gender, child=options.child)
     with blamed_on(file, "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"):
         fit = fit_markers(body, markers, stature_m=options.height)
@@ -59,7 +58,8 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
         notes = [n for kind in options.exports
                  for n in export_as(folder / stem, kind, body, fit.motion)[1]]  # fmt: skip
         table = folder / f"{stem}.json"
-        write_json(table, {"markers_file": file.name, **report, "notes": notes})
+        read = {"markers_file": file.name, "notes_about_file": list(markers.notes)}
+        write_json(table, {**read, **report, "notes": notes})
         points = points_of("Markers", markers, color=PURPLE)
         shown = Scene(file.stem, markers.timeline, [figure_of(body, fit.motion)], [points])
         _write_page(folder, stem, file, json.loads(table.read_text("utf-8")), options, shown)
@@ -89,7 +89,7 @@ def _write_page(
         facts=[("Markers", file.name), ("Length", f"{report['frames']} frames"), ("RMS", rms)],
         scene=pack_scene(shown),
         several_cameras=True,
-        assumed=report["notes"],
+        assumed=[*report["notes_about_file"], *report["notes"]],
         tables=[body_table(report["stature_m"], report["bones_m"]), table],
         files=words_about({path.name: False for path in folder.iterdir()}),
         parameters=options.model_dump(mode="json"),

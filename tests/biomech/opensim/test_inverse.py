@@ -260,10 +260,15 @@ def test_a_wrong_height_is_noticed(tmp_path: Path, augmented: Any) -> None:
     assert any("the height given is 2.10 m" in warning for warning in result.warnings)
 
 
-@pytest.mark.parametrize("units", [0.3, 3.0])
-def test_markers_of_nobodys_size_are_refused(tmp_path: Path, keypoints: Any, units: float) -> None:
+@pytest.mark.parametrize(
+    ("units", "reason"),
+    [(0.3, "of a size that no person has"), (3.0, "span 5.09 m, which is no person")],
+)
+def test_markers_of_nobodys_size_are_refused(
+    tmp_path: Path, keypoints: Any, units: float, reason: str
+) -> None:
     message = refused(tmp_path, replace(keypoints.markers, xyz=units * keypoints.markers.xyz))
-    assert "of a size that no person has" in message
+    assert reason in message
 
 
 def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None:
@@ -271,12 +276,35 @@ def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None
     assert "--model" in refused(tmp_path, keypoints.markers, replace(SIMPLE, scaled=True))
 
 
-def test_a_file_with_z_up_is_noticed(tmp_path: Path, augmented: Any) -> None:
+@pytest.mark.parametrize(("feet_m", "said"), [(0.05, "stands along Z"), (0.7, "--up Z if Z is up")])
+def test_a_file_with_z_up_is_noticed(
+    tmp_path: Path, augmented: Any, feet_m: float, said: str
+) -> None:
     """As most laboratories record; the motion is found all the same."""
     xyz = augmented.markers.xyz[:6] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
-    timeline = Timeline.regular(6, 30.0)
-    result = run(tmp_path, study(Markers(timeline, augmented.markers.names, xyz)))
-    assert any("pelvis points along +Z" in warning for warning in result.warnings)
+    xyz += [0, 0.1, feet_m - xyz[..., 2].min()]
+    markers = study(Markers(Timeline.regular(6, 30.0), augmented.markers.names, xyz))
+    assert any(said in warning for warning in run(tmp_path, markers).warnings)
+    stated = run(tmp_path, markers, replace(SIMPLE, up="Z"))
+    assert not any("Z" in warning.split() for warning in stated.warnings)
+    tilt = read_mot(stated.files[1]).column("pelvis_tilt")
+    truth = np.degrees(augmented.q[:6, augmented.model.names.index("pelvis_tilt")])
+    np.testing.assert_allclose(tilt, truth, atol=5)
+
+
+def test_markers_of_unknown_names_with_z_up_are_noticed(tmp_path: Path, augmented: Any) -> None:
+    """A model of one's own says where its pelvis points."""
+    xyz = augmented.markers.xyz[:2] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    path = tmp_path / "own.osim"
+    augmented.model._osim.printToXML(str(path))
+    names = tuple(f"m{i}" for i in range(len(augmented.markers.names)))
+    text = path.read_text()
+    for name, own in zip(augmented.markers.names, names, strict=True):
+        text = text.replace(f'<Marker name="{name}">', f'<Marker name="{own}">')
+    path.write_text(text)
+    markers = Markers(Timeline.regular(2, 30.0), names, xyz)
+    options = Options(None, path, scaled=True)
+    assert any("points along +Z" in w for w in run(tmp_path, markers, options).warnings)
 
 
 def test_unknown_markers_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinefit import __version__
+from kinefit.biomech.marker_file import read_marker_file
 from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model, scale_model
 from kinefit.biomech.opensim.observability import (
     LIMIT,
@@ -32,11 +33,9 @@ from kinefit.biomech.opensim.sets import (
 )
 from kinefit.biomech.opensim.solve import NOISE_M, Solution, Task, solve
 from kinefit.io.atomic import atomic_path, write_json
-from kinefit.io.c3d import read_c3d
 from kinefit.io.guarded import guarded
 from kinefit.io.mot import MotTable, write_mot
 from kinefit.io.text import check_file
-from kinefit.io.trc import read_trc
 from kinefit.types import (
     BoolArray,
     FloatArray,
@@ -47,7 +46,6 @@ from kinefit.types import (
     TooFewPoints,
 )
 
-_READERS = {".trc": read_trc, ".c3d": read_c3d}
 # rad, m: a coordinate of which the poses of most frames say nothing at all is left out. Holding
 # those between LIMIT and this instead put wrists 40 mm off: at 0.34, pronation fits far better.
 _NOTHING = 0.8
@@ -73,6 +71,7 @@ class Options:
     setup: an OpenSim IK setup file with the weights of the markers of one's own model.
     static: a file of the same person's markers to scale from, instead of the motion itself.
     allow_missing: leave out the joints that the markers do not determine, instead of refusing.
+    up, units: of the marker files; see `kinefit.biomech.marker_file.read_marker_file`.
     """
 
     subject: Subject | None = None
@@ -81,6 +80,12 @@ class Options:
     setup: Path | None = None
     static: Path | None = None
     allow_missing: bool = False
+    up: str | None = None
+    units: str | None = None
+
+    def read(self, file: Path) -> Markers:
+        """The markers of a TRC or C3D file."""
+        return read_marker_file(file, up=self.up, units=self.units)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
 
 def _inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkResult:
     load_opensim()
-    markers = _read(source)
+    markers = options.read(source)
     if not options.scaled and options.subject is None:
         raise InputError("options", "scaling needs the person's height and mass",
                          "give --height and --mass, or --scaled for a model that fits")  # fmt: skip
@@ -160,13 +165,6 @@ def _inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> Ik
     kept = _kept_frames(job, solution)
     warnings = _warnings(job, options, sizes, solution, kept)
     return _write(job, out, options, sizes, solution, kept, warnings)
-
-
-def _read(source: Path) -> Markers:
-    reader = _READERS.get(source.suffix.lower())
-    if reader is None:
-        raise InputError(source, "is neither TRC nor C3D", "name a file of markers")
-    return reader(source)
 
 
 def _match(source: Path, markers: Markers, options: Options) -> _Job:
@@ -245,7 +243,7 @@ def _scale(job: _Job, options: Options) -> Sizes:
     source = options.static or job.source
     markers = job.markers
     if options.static is not None:
-        markers = renamed(_read(options.static), job.model.markers)[0]
+        markers = renamed(options.read(options.static), job.model.markers)[0]
     try:
         sizes = fit_sizes(job.model, job.task, job.target(markers))
     except TooFewPoints as error:
@@ -300,7 +298,9 @@ def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
 def _warnings(
     job: _Job, options: Options, sizes: Sizes, solution: Solution, kept: BoolArray
 ) -> list[str]:
-    warnings = _lying(job.model, solution.q[kept])
+    warnings = [*job.markers.notes]
+    if not (options.up or any("--up" in note for note in warnings)):
+        warnings += _lying(job.model, solution.q[kept])
     if job.renamed:
         pairs = ", ".join(f"{a} as {b}" for a, b in list(job.renamed.items())[:4])
         warnings.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
@@ -348,8 +348,7 @@ def _lying(model: BodyModel, poses: FloatArray) -> list[str]:
     named = f"{'-' if up[axis] < 0 else '+'}{'XYZ'[axis]}"
     return [
         f"The person's {base} points along {named}, and up is +Y for OpenSim: unless the person "
-        "lies, export the markers with Y up. Angles of the pelvis are wrong otherwise, and so are "
-        "forces."
+        f"lies, give --up {named}. Angles of the pelvis are wrong otherwise, and so are forces."
     ]
 
 
