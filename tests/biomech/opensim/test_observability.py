@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinefit.biomech.opensim.frame import NOISE_M, Task
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.observability import Undetermined, undetermined
 from kinefit.biomech.opensim.sets import KEYPOINTS, keypoint_bodies, shipped_sets
-from kinefit.biomech.opensim.solve import NOISE_M, Task, solve
+from kinefit.biomech.opensim.solve import solve
 from kinefit.skeletons import skeleton
 
 HALPE = skeleton("markers22").points

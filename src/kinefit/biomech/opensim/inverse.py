@@ -11,6 +11,7 @@ import numpy as np
 
 from kinefit import __version__
 from kinefit.biomech.marker_file import read_marker_file
+from kinefit.biomech.opensim.frame import NOISE_M, Task
 from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model, scale_model
 from kinefit.biomech.opensim.observability import (
     LIMIT,
@@ -31,7 +32,7 @@ from kinefit.biomech.opensim.sets import (
     shipped_sets,
     without_clusters,
 )
-from kinefit.biomech.opensim.solve import NOISE_M, Solution, Task, solve
+from kinefit.biomech.opensim.solve import Solution, solve
 from kinefit.io.atomic import atomic_path, write_json
 from kinefit.io.guarded import guarded
 from kinefit.io.mot import MotTable, write_mot

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.biomech.opensim.frame import spread
 from kinefit.biomech.opensim.model import BodyModel, Joint
 from kinefit.biomech.opensim.sets import table
-from kinefit.biomech.opensim.solve import spread
 from kinefit.types import BoolArray, FloatArray
 
-# rad or m, under solve.NOISE_M of marker noise. Random poses of Pose2Sim's model with its own
+# rad or m, under frame.NOISE_M of marker noise. Random poses of Pose2Sim's model with its own
 # marker sets: coordinates that markers determine have 0.03-0.28 in their best pose; pronation
 # from a single wrist marker 0.8, toes 0.35-0.5, a foot without toes 0.84, all others 1.0.
 LIMIT = 0.33

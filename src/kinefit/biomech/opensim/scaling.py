@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.biomech.opensim.frame import Task
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.sets import table
-from kinefit.biomech.opensim.solve import Task, solve
+from kinefit.biomech.opensim.solve import solve
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints, all_finite
 
 _FRAMES = 25  # against 100 frames, no factor differs by more than 0.3 %, three clips
