@@ -53,6 +53,22 @@ def test_an_independent_reader_sees_the_same(tmp_path: Path) -> None:
     )
 
 
+def test_ezc3d_reads_what_we_write(tmp_path: Path) -> None:
+    """The reader of Pyomeca, Pose2Sim and OpenSim."""
+    markers = example()
+    write_c3d(tmp_path / "a.c3d", markers)
+    read = ezc3d.c3d(str(tmp_path / "a.c3d"))
+    point = read["parameters"]["POINT"]
+    assert point["LABELS"]["value"] == list(markers.names)
+    assert point["UNITS"]["value"] == ["mm"]
+    assert point["RATE"]["value"][0] == pytest.approx(markers.timeline.rate_hz, rel=1e-6)
+    assert read["header"]["points"]["first_frame"] == markers.timeline.frame[0]
+    points = np.moveaxis(read["data"]["points"][:3], 0, -1)  # (M, T, 3)
+    np.testing.assert_allclose(
+        points.swapaxes(0, 1), 1000 * markers.xyz, atol=FLOAT_MM, rtol=0, equal_nan=True
+    )
+
+
 def test_round_trip(tmp_path: Path) -> None:
     markers = example()
     write_c3d(tmp_path / "a.c3d", markers)

@@ -19,7 +19,7 @@ from kinefit.io.c3d import read_c3d
 from kinefit.io.markers import UP_TO_Y
 from kinefit.io.trc import read_trc
 from kinefit.skeletons.marker_names import is_known, place_of
-from kinefit.types import BoolArray, FloatArray, InputError, Markers
+from kinefit.types import BoolArray, FloatArray, InputError, Markers, all_finite
 
 _READERS = {".trc": read_trc, ".c3d": read_c3d}
 
@@ -233,7 +233,7 @@ def _speed(xyz: FloatArray, time: FloatArray) -> FloatArray:
 
 def _mean(xyz: FloatArray) -> FloatArray:
     """(T, 3) of those of (T, N, 3) that are there."""
-    there = np.isfinite(xyz).all(axis=-1)
+    there = all_finite(xyz)
     count = there.sum(axis=1)[:, None]
     total = np.where(there[..., None], xyz, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

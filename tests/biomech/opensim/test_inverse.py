@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.opensim import IkResult, Options, inverse, inverse_kinematics_of_file
-from kinefit.biomech.opensim.model import load_opensim
+from kinefit.biomech.opensim.model import BodyModel, load_opensim
 from kinefit.io.c3d import write_c3d
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.trc import write_trc
 from kinefit.types import InputError, Markers, Subject, Timeline
+
+from .conftest import chain_model
 
 PERSON = Subject(1.72, 68.0)
 SIMPLE = Options(PERSON, "simple")
@@ -364,6 +366,68 @@ def test_opensim_reads_the_motion_that_was_found(tmp_path: Path, augmented: Any,
     # Nothing holds the person up, so these are the legs' own inertia and weight: some 40 N m here.
     # With the patella in degrees there were 300 N m in a walk.
     assert np.abs(moments.column("hip_flexion_r_moment")).max() < 100
+
+
+def test_opensims_own_tool_on_what_was_written_finds_the_same(
+    tmp_path: Path, augmented: Any
+) -> None:
+    """Its inverse kinematics of the scaled model and the TRC, read as its motion files are: coupled
+    coordinates (the patellae) in radians, in either."""
+    markers = study(augmented.markers)
+    markers = Markers(Timeline.regular(3, 30.0), markers.names, markers.xyz[:3])
+    result = run(tmp_path, markers, Options(PERSON, "muscles"))
+    files, weights = result.files, result.summary["marker_weights"]
+    model, ours = poses_in_opensim(*files[:2])
+    assert {"knee_angle_r_beta", "knee_angle_r"} <= set(ours[0])
+    for coordinate in (model.getCoordinateSet().get(i) for i in range(model.getNumCoordinates())):
+        if coordinate.getName() not in ours[0]:
+            coordinate.setDefaultLocked(True)  # not in the motion: its default
+    _, theirs = poses_in_opensim(files[0], opensims_own_motion(model, tmp_path, weights))
+    for mine, other in zip(ours, theirs, strict=True):
+        # At its accuracy it leaves a forearm 0.9 degrees before the minimum.
+        assert mine == pytest.approx({n: other[n] for n in mine}, abs=np.radians(1.5))
+
+
+def opensims_own_motion(model: Any, folder: Path, weights: dict[str, float]) -> Path:
+    opensim = load_opensim()
+    tool = opensim.InverseKinematicsTool()
+    tool.setModel(model)
+    tool.setMarkerDataFileName(str(folder / "trial.trc"))
+    tool.setStartTime(0.0)
+    tool.setEndTime(1.0)
+    tool.setOutputMotionFileName(str(folder / "theirs.mot"))
+    tool.setResultsDir(str(folder))
+    for name, weight in weights.items():
+        task = opensim.IKMarkerTask()
+        task.setName(name)
+        task.setWeight(weight)
+        task.setApply(True)
+        tool.getIKTaskSet().cloneAndAppend(task)
+    assert tool.run()
+    return folder / "theirs.mot"
+
+
+@pytest.mark.parametrize("lower", ["slide", "ball", "pin", "coupled", "free"])
+def test_opensim_reads_the_motion_of_any_joints(tmp_path: Path, lower: str) -> None:
+    """Coordinates that OpenSim calls coupled have no unit that it would convert: radians and metres
+    (a scaled gait2354 stood at 34.5 m)."""
+    path = chain_model(tmp_path / "chain.osim", lower)
+    model = BodyModel(path)
+    q = model.default + 0.4 * np.sin(np.arange(8)[:, None] / 3 + np.arange(len(model.names)))
+    q = np.array([model.tie(pose * model.free + model.default * ~model.free) for pose in q])
+    xyz = np.array([model.positions(pose) for pose in q])
+    markers = Markers(Timeline.regular(8, 50.0), model.markers, xyz)
+    result = run(tmp_path, markers, Options(None, path, scaled=True))
+    osim, poses = poses_in_opensim(*result.files[:2])
+    state = osim.initSystem()
+    for k, pose in enumerate(poses):
+        for coordinate, value in pose.items():
+            osim.getCoordinateSet().get(coordinate).setValue(state, value, False)
+        osim.realizePosition(state)
+        for i, name in enumerate(markers.names):
+            place = osim.getMarkerSet().get(name).getLocationInGround(state).to_numpy()
+            # Steps of the solver end at 1e-4, quadratically; micrometres in the TRC.
+            np.testing.assert_allclose(place, xyz[k, i], atol=1e-5)
 
 
 def poses_in_opensim(osim: Path, mot: Path) -> tuple[Any, list[dict[str, float]]]:

@@ -12,6 +12,8 @@ from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import InputError
 
+from .conftest import chain_model
+
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
 
@@ -116,43 +118,6 @@ def test_opensim_neither_prints_nor_leaves_files(
     BodyModel(folder / "Model_Pose2Sim_simple.osim", folder / "Markers_Halpe26.xml")
     assert capfd.readouterr() == ("", "")
     assert not list(elsewhere.iterdir())
-
-
-def chain_model(path: Path, lower: str) -> Path:
-    """Two bodies of three markers: one free in the world, and `lower` between the two.
-
-    lower: "ball", "pin" (clamped to a full turn), or "slide", where the coordinate counts double.
-    """
-    osim = load_opensim()
-    model = osim.Model()
-    upper_body, lower_body = (
-        osim.Body(name, 1.0, osim.Vec3(0), osim.Inertia(1)) for name in ("upper", "lower")
-    )
-    at, none = osim.Vec3(0, -0.4, 0), osim.Vec3(0)
-    root = osim.FreeJoint("root", model.getGround(), none, none, upper_body, none, none)
-    between = ("lower", upper_body, at, none, lower_body, none, none)
-    if lower == "slide":
-        transform = osim.SpatialTransform()
-        axis = transform.updTransformAxis(3)
-        axis.setCoordinateNames(osim.ArrayStr("slide", 1))
-        axis.set_function(osim.LinearFunction(2.0, 0.0))  # a copy
-        joint = osim.CustomJoint(*between, transform)
-    else:
-        joint = {"ball": osim.BallJoint, "pin": osim.PinJoint}[lower](*between)
-    if lower == "pin":
-        joint.updCoordinate().setRangeMin(-3.1416)
-        joint.updCoordinate().setRangeMax(3.1416)
-        joint.updCoordinate().setDefaultClamped(True)
-    for body in (upper_body, lower_body):
-        model.addBody(body)
-    model.addJoint(root)
-    model.addJoint(joint)
-    for body in (upper_body, lower_body):
-        for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
-            model.addMarker(osim.Marker(f"{body.getName()}{i}", body, osim.Vec3(*place)))
-    model.finalizeConnections()
-    assert model.printToXML(str(path))
-    return path
 
 
 @pytest.mark.parametrize("user", ["controller", "probe", "metabolics"])

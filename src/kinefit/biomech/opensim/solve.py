@@ -83,7 +83,7 @@ def solve(
 
 def _track(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
     """(T, C) poses of the frames, each with the least cost that is found."""
-    clip = _Clip(model, task, xyz, all_finite(xyz)[:, task.weights > 0].any(axis=1))
+    clip = _Clip(model, task, xyz, np.any(all_finite(xyz)[:, task.weights > 0], axis=1))
     clip.forward()
     clip.from_both_sides()
     clip.begin_anew()
