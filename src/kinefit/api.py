@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.resources import files
@@ -25,7 +25,7 @@ from kinefit.pipeline.preflight import check_job
 from kinefit.pipeline.results import files_of
 from kinefit.pipeline.store import open_folder
 from kinefit.quality.verdict import frames_words
-from kinefit.types import Finding, InputError, Subject
+from kinefit.types import Finding, InputError, Markers, Subject
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
@@ -290,24 +290,43 @@ def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
 def export_motion(
     motion: Path, kinds: Sequence[str], body: str = "anny", influences: int = 4
 ) -> tuple[list[Path], list[str]]:
-    """A fitted motion for other programs, beside its file: the files, and what to know of them.
+    """A motion for other programs, beside its file: the files, and what to know of them.
 
-    kinds: of glb, bvh, obj, amass. body: the one that was fitted. Raises InputError for an unknown
-    kind, a file that is no motion, and a motion of another body.
+    motion: a fitted one, or a recording of motion capture (BVH, AMC, AMASS), which is brought to
+    the body. kinds: of glb, bvh, obj, amass. body: the one that was fitted. Raises InputError for
+    an unknown kind, a file that is no motion, and a motion of another body.
     """
     from kinefit.body.load import load_body
+    from kinefit.export.recordings import is_recording, motion_of_recording
     from kinefit.io.body_npz import read_motion
     from kinefit.pipeline.stages.export import check_kinds, export_as
 
-    moving, model = read_motion(motion), load_body(body)
+    _refuse_other_files(motion)
+    model, stem = load_body(body), motion.with_suffix("")
+    said: tuple[str, ...] = ()
+    if is_recording(motion):
+        moving, said = motion_of_recording(motion, model)
+        stem = stem.with_name(f"{stem.name}_body")
+    else:
+        moving = read_motion(motion)
     if moving.body != model.name:
         raise InputError(motion, f"it moves {moving.body}, not {model.name}", "give that --body")
     if influences not in (0, 4, 8):
         raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
     check_kinds(kinds, model, moving)
-    stem = motion.with_suffix("")
     done = [export_as(stem, kind, model, moving, influences) for kind in kinds]
-    return [f for files, _ in done for f in files], [n for _, notes in done for n in notes]
+    return [f for files, _ in done for f in files], [*said, *(n for _, ns in done for n in ns)]
+
+
+def _refuse_other_files(file: Path) -> None:
+    """InputError that says what to do with a file whose kind holds no motion of a body."""
+    match file.suffix.lower():
+        case ".trc" | ".c3d":
+            hint = f"fit a body to them: `kinefit fit markers {file.name}` also writes glb and bvh"
+            raise InputError(file, "holds markers, not the motion of a body", hint)
+        case ".mot" | ".sto" | ".csv":
+            hint = "name the _body.npz of a fit, or a BVH, AMC or AMASS file"
+            raise InputError(file, "holds a table over time, not the motion of a body", hint)
 
 
 def export_smpl_body(target: Path, shapes: int = 10) -> str:
@@ -326,33 +345,33 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
 
 
 def angles_of_file(
-    trc: Path, out: Path, *, plots: bool = False, up: str | None = None, units: str | None = None
+    file: Path, out: Path, *, plots: bool = False, up: str | None = None, units: str | None = None
 ) -> tuple[list[Path], list[str]]:
     """Joint angles of a TRC or C3D file, of this or another program, as files in the folder `out`.
 
-    up, units: of the file; see `kinefit.biomech.marker_file.read_marker_file`. Returns the files
-    written and what to know before using them. Raises InputError for a file that cannot be read,
-    or from which no joint can be computed.
+    up, units: of the file; see `kinefit.biomech.checked_markers.read_checked_markers`. Returns the
+    files written and what to know before using them. Raises InputError for a file that cannot be
+    read, or from which no joint can be computed.
     """
     from kinefit.biomech.angles import joint_angles, missing_landmarks
-    from kinefit.biomech.marker_file import read_marker_file
+    from kinefit.biomech.checked_markers import read_checked_markers
     from kinefit.pipeline.stages.angles import write_joint_angles
     from kinefit.quality.assessment import assess
     from kinefit.quality.verdict import find
     from kinefit.report.plots import plot_all
 
-    markers = read_marker_file(trc, up=up, units=units)
+    markers = read_checked_markers(file, up=up, units=units)
     said = list(markers.notes)
-    with blamed_on(trc, "name anatomical markers as the augmenter does, e.g. r.ASIS_study"):
+    with blamed_on(file, _how_to_get_landmarks(file, markers)):
         angles = joint_angles(markers)
 
     def write(folder: Path, _: Path) -> None:
-        write_joint_angles(angles, markers, folder, trc.stem)
+        write_joint_angles(angles, markers, folder, file.stem)
         if plots:
-            plot_all(angles, folder, f"{trc.stem}_angles")
+            plot_all(angles, folder, f"{file.stem}_angles")
 
     chosen = {"plots": plots, "up": up, "units": units}
-    record, _ = run_job(out, "angles", {"markers": trc}, chosen, write, stem=trc.stem)
+    record, _ = run_job(out, "angles", {"markers": file}, chosen, write, stem=file.stem)
     files = [out / name for name in record.files]
     said += [str(one) for one in find(assess(markers, angles=angles)) if one.level != "information"]
     lacking = missing_landmarks(markers).items()
@@ -360,8 +379,21 @@ def angles_of_file(
     return files, said
 
 
+def _how_to_get_landmarks(file: Path, markers: Markers) -> str:
+    """The next thing to do with a file that lacks them: keypoints can be augmented."""
+    from kinefit.biomech.markers import missing_inputs
+
+    if not all(missing_inputs(markers).values()):
+        target = file.with_name(f"{file.stem}_augmented.trc").name
+        make = f"kinefit augment {file.name} --height METRES --mass KILOGRAMS"
+        return f"it holds a detector's keypoints: `{make}`, then the angles of {target}"
+    return (
+        "name markers as OpenCap, Plug-in Gait, Qualisys or the augmenter do (docs/file-formats.md)"
+    )
+
+
 def augment_file(
-    trc: Path,
+    file: Path,
     target: Path,
     subject: Subject,
     *,
@@ -374,22 +406,23 @@ def augment_file(
     """Add the augmenter's 43 markers to a TRC or C3D file, of this or another program.
 
     complete: also estimate clusters and hip joint centres that are missing. up, units: of the file;
-    see `kinefit.biomech.marker_file.read_marker_file`. Returns the files
+    see `kinefit.biomech.checked_markers.read_checked_markers`. Returns the files
     written (the markers, and beside them what is estimated and how uncertain each one is) and
     what to know before using them. Raises InputError for a file without the needed markers.
     """
-    from kinefit.biomech.marker_file import read_marker_file
+    from kinefit.biomech.checked_markers import read_checked_markers
     from kinefit.biomech.markers import OUTSIDE_TRAINING, augment, force_complete, within_training
     from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import write_trc
 
-    markers = read_marker_file(trc, up=up, units=units)
+    markers = read_checked_markers(file, up=up, units=units)
     said = list(markers.notes)
     if not within_training(subject):
         said.append(OUTSIDE_TRAINING)
-    with blamed_on(trc, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
+    with blamed_on(file, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
         # How far the passes differ is no deviation of the markers: it holds half of the errors.
         markers = replace(augment(markers, subject, cycles=cycles, seed=seed), sd=None)
+    said += markers.notes
     if complete:
         markers = force_complete(markers)
     write_trc(target, markers)
@@ -421,10 +454,16 @@ def inverse_kinematics_of_file(
     return replace(found, files=[out / name for name in record.files])
 
 
-def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dict[str, DofError]:
+def evaluate_angles_of_file(
+    file: Path,
+    reference: Path,
+    person: int = 0,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> dict[str, DofError]:
     """Joint angles of a file against an OpenSim motion, or a scene's folder or truth.npz.
 
-    See `kinefit.biomech.angles.compare.evaluate_file`; person: of the scene.
+    See `kinefit.biomech.angles.compare.evaluate_file`; person: of the scene. on_note: called with
+    what a reader changed or assumed.
     """
     if reference.is_dir() or reference.suffix.lower() == ".npz":
         from kinefit.evaluate.run_folder import read_reference
@@ -433,4 +472,4 @@ def evaluate_angles_of_file(file: Path, reference: Path, person: int = 0) -> dic
         return score_coordinates(file, read_reference(reference, person), reference.name)
     from kinefit.biomech.angles.compare import evaluate_file
 
-    return evaluate_file(file, reference)
+    return evaluate_file(file, reference, on_note)

@@ -464,8 +464,8 @@ class TestReadModel:
         assert read_model(plain) == read_model(task) == content
 
     def test_missing_and_unreadable(self, tmp_path: Path) -> None:
-        self.refused(tmp_path / "none.tflite", "no such model file")
-        self.refused(tmp_path / "none.task", "no such model file")
+        self.refused(tmp_path / "none.tflite", "cannot be read")
+        self.refused(tmp_path / "none.task", "cannot be read")
         (tmp_path / "folder.tflite").mkdir()
         self.refused(tmp_path / "folder.tflite", "not a model")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kinefit.io import arrays as arrays_module
+from kinefit.io import limits
 from kinefit.io.points2d import People2D, Points2D, read_points
 from kinefit.skeletons import skeleton
 from kinefit.types import Camera, CameraRig, InputError, InvalidData, Timeline
@@ -229,7 +229,7 @@ class TestOwnArrays:
             with pytest.raises(InputError, match=message):
                 read_points(path, RIG)
         np.savez_compressed(path, **stored | {"xy": np.zeros(10**6)})  # 8 MB that pack into 9 kB
-        monkeypatch.setattr(arrays_module, "MAX_BYTES", 10**6)
+        monkeypatch.setattr(limits, "ARRAY_BYTES", 10**6)
         with pytest.raises(InputError, match="unpacks to more"):
             read_points(path, RIG)
 

@@ -11,7 +11,7 @@ from kinefit.quality.verdict import (
 
 MARKERS = {
     "frames": 100, "rms_mm": 6.0, "frames_far_off": [], "frames_without_pose": [],
-    "stature_m": 1.72, "markers_ignored": [], "solver": {"converged": True},
+    "frame_step": 1, "stature_m": 1.72, "markers_ignored": [], "solver": {"converged": True},
 }  # fmt: skip
 PICTURE = {"reason": "", "orientation": {"decided": True}, "converged": True}
 
@@ -24,10 +24,12 @@ def test_a_clean_fit_to_markers_is_good():
     ("change", "wanted", "words"),
     [
         ({"rms_mm": 60.0}, "caution", "60 mm from its markers"),
-        ({"rms_mm": None}, "caution", "nowhere near its markers"),
+        ({"rms_mm": 597_158.0}, "unusable", "597158 mm from its markers"),
+        ({"rms_mm": None}, "unusable", "nowhere near its markers"),
         ({"stature_m": 1.5}, "caution", "1.50 m tall"),
         ({"frames_far_off": [[3, 4]]}, "good", "Frames 3-4."),
         ({"frames_far_off": [[3, 14]]}, "caution", "Frames 3-14."),
+        ({"frames_far_off": [[8, 64]], "frame_step": 8}, "caution", "Frames 8-64."),
         ({"frames_without_pose": [[0, 59]]}, "unusable", "too few markers"),
         ({"markers_ignored": ["ball"]}, "good", "ball"),
         ({"solver": {"converged": False}}, "good", "come to rest"),

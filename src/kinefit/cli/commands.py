@@ -161,7 +161,7 @@ def masks(
 
 @app.command()
 def angles(
-    file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file with markers on bones.")],
     out_folder: OutFolder = None,
     up: Up = None,
     units: Units = None,
@@ -251,7 +251,7 @@ app.command()(web)
 
 @app.command()
 def augment(
-    file: Annotated[Path, typer.Argument(help="TRC or C3D file with the initial markers.")],
+    file: Annotated[Path, typer.Argument(help="TRC or C3D file with keypoints.")],
     height: Annotated[float, typer.Option(help="Stature in metres.")],
     mass: Annotated[float, typer.Option(help="Body mass in kilograms.")],
     out_file: Annotated[
@@ -267,7 +267,7 @@ def augment(
     up: Up = None,
     units: Units = None,
 ) -> None:
-    """Add the 43 LSTM markers to a marker file, of this or another program."""
+    """Add the 43 LSTM markers to a TRC or C3D file, of this or another program."""
     from kinefit.api import augment_file
 
     target = out_file or file.with_name(f"{file.stem}_augmented.trc")
@@ -294,7 +294,9 @@ def version() -> None:
 
 @export.command("motion")
 def export_motion(
-    motion: Annotated[Path, typer.Argument(help="The _body.npz of a fit.")],
+    motion: Annotated[
+        Path, typer.Argument(help="The _body.npz of a fit, or motion capture: BVH, AMC, AMASS.")
+    ],
     to: Annotated[
         str, typer.Option(help="glb, bvh, obj (one file a frame), amass; with commas.")
     ] = "glb,bvh",
@@ -305,7 +307,11 @@ def export_motion(
         int, typer.Option(help="Joints per vertex in the .glb: 4 (every viewer), 8, or 0: all.")
     ] = 4,
 ) -> None:
-    """A motion as glTF, BVH, OBJ or AMASS, beside the file; what a format cannot say is told."""
+    """A motion as glTF, BVH, OBJ or AMASS, beside the file; what a format cannot say is told.
+
+    Motion capture of other programs is brought to the body first. An AMASS file with --body and
+    your own SMPL file of its kind is taken exactly; without, it is fitted to Anny.
+    """
     from kinefit.api import export_motion as job
 
     files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kinefit.cli.console import out
+from kinefit.cli.console import out, show_warnings
 from kinefit.io.atomic import write_json, write_text
 from kinefit.types import InputError
 
@@ -53,7 +53,7 @@ def evaluate_synth(
 
 @evaluate.command("angles")
 def evaluate_angles(
-    file: Annotated[Path, typer.Argument(help="TRC, MOT or kinefit's angle CSV.")],
+    file: Annotated[Path, typer.Argument(help="TRC, C3D, MOT, STO or kinefit's angle CSV.")],
     reference: Annotated[
         Path, typer.Option(help="The reference motion (.mot, degrees), or a scene's folder.")
     ],
@@ -64,7 +64,7 @@ def evaluate_angles(
     from kinefit.api import evaluate_angles_of_file
     from kinefit.biomech.angles.compare import as_json
 
-    errors = evaluate_angles_of_file(file, reference, person)
+    errors = evaluate_angles_of_file(file, reference, person, on_note=lambda n: show_warnings([n]))
     if json_output:
         typer.echo(json.dumps(as_json(errors), indent=2))
         return
@@ -95,7 +95,7 @@ def evaluate_poses(
 
     scores = evaluate_poses_of_file(file, reference, align, person)
     title = f"{file.name} against {reference.name}"
-    _show(title, scores, pose_tables(scores), [], json_output, out_file)
+    _show(title, scores, pose_tables(scores), scores["notes"], json_output, out_file)
 
 
 @evaluate.command("pof")

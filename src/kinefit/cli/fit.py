@@ -143,11 +143,12 @@ def fit_markers(
     unless --out says otherwise.
     """
     from kinefit.api import fit_marker_file
+    from kinefit.quality.verdict import count_frames
 
     folder = out_folder or file.with_name(f"{file.stem}_body")
     result = fit_marker_file(file, folder, checked(MarkerFileOptions, options))
     report = result.report
-    lost = sum(last - first + 1 for first, last in report["frames_without_pose"])
+    lost = count_frames(report["frames_without_pose"], report["frame_step"])
     table = Table("", "", show_header=False)
     table.add_row("body", str(report["body"]))
     table.add_row("stature", f"{report['stature_m']:.3f} m")
@@ -155,8 +156,8 @@ def fit_markers(
         table.add_row("markers off", f"{report['rms_mm']:.1f} mm RMS")
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
     out.print(table)
-    show_warnings(report["notes_about_file"])
     show_findings(result.findings)
+    show_warnings(report["notes"])
     show_files(result.files)
 
 

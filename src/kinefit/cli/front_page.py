@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "refine": "Joint angles corrected by a network that has seen how those of one camera err.",
     "view": "Open results in the browser: video, space and curves under one clock.",
     "web": "A web site for projects, uploads, runs and results, on this machine or for others.",
-    "augment": "Add the 43 LSTM markers to a marker file, of this or another program.",
+    "augment": "Add the 43 LSTM markers to a TRC or C3D file, of this or another program.",
     "version": "Print the version.",
     "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",
     "calibration": "Read a calibration of another program, say what was assumed, check it, and "

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from kinefit.detect.prune import without_output
 from kinefit.detect.quiet import quiet
+from kinefit.io.text import check_file
 from kinefit.io.video import Picture
 from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, InputError
@@ -99,6 +100,7 @@ def read_model(path: Path) -> bytes:
     Raises InputError for anything else.
     """
     hint = "give BlazePose's landmark network: pose_landmark_*.tflite or pose_landmarker_*.task"
+    check_file(path, _MAX_MODEL_BYTES)
     try:
         if path.suffix.lower() != ".task":
             content = path.read_bytes()
@@ -107,8 +109,6 @@ def read_model(path: Path) -> bytes:
                 if bundle.getinfo(_LANDMARKS_IN_TASK).file_size > _MAX_MODEL_BYTES:
                     raise InputError(path, "its network is too large to be one", hint)
                 content = bundle.read(_LANDMARKS_IN_TASK)
-    except FileNotFoundError as error:
-        raise InputError(path, "there is no such model file", hint) from error
     except (OSError, KeyError, RuntimeError, BadZipFile) as error:
         raise InputError(path, f"it is not a model ({error})", hint) from error
     try:

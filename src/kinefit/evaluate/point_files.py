@@ -14,14 +14,13 @@ from kinefit.evaluate.run_folder import read_reference
 from kinefit.evaluate.truth_at_times import SLACK_S
 from kinefit.io.arrays import read_npz
 from kinefit.io.body_npz import read_motion
-from kinefit.io.c3d import read_c3d
-from kinefit.io.trc import read_trc
+from kinefit.io.marker_files import READERS, read_markers
 from kinefit.lift.windows import nearest
 from kinefit.metrics.points import acceleration_errors, centred, one_rigid, point_errors
 from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.multiview.bundle import read_bundle
 from kinefit.synth.truth import interpolated
-from kinefit.types import FloatArray, InputError, InvalidData, Markers, TooFewPoints
+from kinefit.types import FloatArray, InputError, InvalidData, Markers
 
 Alignment = Literal["none", "root", "rigid", "similarity"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
@@ -29,11 +28,12 @@ _SAME_S = 1e-5  # files hold microseconds
 
 
 class Points(NamedTuple):
-    """(T,) seconds, J names, (T, J, 3) metres."""
+    """(T,) seconds, J names, (T, J, 3) metres; what their reader changed, in sentences."""
 
     time: FloatArray
     names: tuple[str, ...]
     xyz: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 def score_poses(
@@ -43,11 +43,16 @@ def score_poses(
 
     path, reference: .trc, .c3d, a bundle of triangulated points or the motion of Anny (.npz), a
     scene's folder or its truth.npz. person: of a scene.
+    The result has `notes` of the files' readers besides.
     Raises InputError for files that cannot be read, and without a common name or time.
     """
+    points, truth = read_points(path, person), read_points(reference, person)
+    notes = [
+        f"{file.name}: {n}" for file, p in ((path, points), (reference, truth)) for n in p.notes
+    ]
     try:
-        return compare_points(read_points(path, person), read_points(reference, person), align)
-    except (InvalidData, TooFewPoints) as error:
+        return compare_points(points, truth, align) | {"notes": notes}
+    except InvalidData as error:
         reason = f"cannot be compared with {reference.name}: {error.bare_reason}"
         raise InputError(path, reason, "give two files of the same people and moments") from error
 
@@ -58,13 +63,14 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
     mpjpe_mm: the mean error under every alignment (`kinefit.evaluate.position_scores.aligned`).
     aligned: the scores of one alignment in full. none: unaligned; root: each frame from the middle
     of the hips; rigid, similarity: one motion (and scale) for the clip.
-    Raises InvalidData without a common name and TooFewPoints without a common time.
+    Raises InvalidData without a common name or time.
     """
     names = common_names(points.names, reference.names)
     truth = _at(reference, points.time)[:, columns(reference.names, names)]
     kept = np.isfinite(truth).any(axis=(1, 2))
     if not kept.any():
-        raise TooFewPoints("Times inside those of the reference", found=0, needed=1)
+        spans = [f"{p.time[0]:.3f}-{p.time[-1]:.3f} s" for p in (points, reference)]
+        raise InvalidData(f"No common time: one covers {spans[0]}, the reference {spans[1]}.")
     xyz, truth = points.xyz[kept][:, columns(points.names, names)], truth[kept]
     moved, target, root = xyz, truth, root_of(names)
     if align == "root":
@@ -117,17 +123,15 @@ def read_points(path: Path, person: int = 0) -> Points:
     if path.is_dir():
         return _of(read_reference(path, person).markers)
     match path.suffix.lower():
-        case ".trc":
-            return _of(read_trc(path))
-        case ".c3d":
-            return _of(read_c3d(path))
+        case suffix if suffix in READERS:
+            return _of(read_markers(path))
         case ".npz":
             return _archive(path, person)
     raise InputError(path, "is neither .trc, .c3d, .npz nor a scene's folder", "give one of these")
 
 
 def _of(markers: Markers) -> Points:
-    return Points(markers.timeline.time, markers.names, markers.xyz)
+    return Points(markers.timeline.time, markers.names, markers.xyz, markers.notes)
 
 
 def _archive(path: Path, person: int) -> Points:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from kinefit.evaluate.truth_at_times import Clock, WorldTransform
 from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
+from kinefit.io.text import read_json
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
@@ -138,7 +138,7 @@ def _cameras(folder: Path, scene: SceneFolder) -> tuple[dict[str, str], dict[str
     many times slower than life they were said to play."""
 
     def named(path: Path) -> dict[str, tuple[str, float]]:
-        inputs = json.loads(path.read_text("utf-8"))["inputs"]
+        inputs = read_json(path)["inputs"]
         found = {}
         for one in inputs:
             slowmo = one["part"]["slowmo"] if one["part"] else 1.0
@@ -183,7 +183,7 @@ def transform_of_camera(camera: Camera, view: ViewTruth) -> WorldTransform:
 
 
 def _transform(path: Path) -> WorldTransform:
-    lab = json.loads(path.read_text("utf-8"))["lab_to_world"]
+    lab = read_json(path)["lab_to_world"]
     rotation, shift = np.asarray(lab["R"], np.float64), np.asarray(lab["t_m"], np.float64)
     return WorldTransform.fixed(rotation.T, -rotation.T @ shift)
 

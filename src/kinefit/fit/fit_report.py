@@ -63,6 +63,7 @@ def marker_report(
     offset = 1000 * np.linalg.norm(fit.offset, axis=1)
     return {
         **_person(body, fit.motion),
+        "frame_step": int(np.median(np.diff(frame))) if len(frame) > 1 else 1,
         "frames_without_pose": frame_pairs(lost, frame),
         "frames_far_off": frame_pairs(_far_off(rms, _BAD_MM), frame),
         "rms_mm": _rounded(float(np.sqrt(_mean(rms**2, (0,)))), 3),

@@ -13,6 +13,7 @@ its betas, whose licence does not let kinefit have it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.rotations import exp, log
+from kinefit.io import limits
 from kinefit.io.arrays import field, numbers, read_npz, save_npz
-from kinefit.io.mocap import MAX_POSES, MocapClip, whole_and_even
+from kinefit.io.mocap import MocapClip, whole_and_even
 from kinefit.types import BodyMotion, FloatArray, InputError
 
 GENDERS = ("female", "male", "neutral")
@@ -84,12 +86,25 @@ def write_amass(path: str | Path, motion: BodyMotion, betas: FloatArray, gender:
     )
 
 
-def read_amass(path: Path) -> MocapClip:
-    """The body's joints of an AMASS file, on the skeleton of an average adult.
+@dataclass(frozen=True, eq=False)
+class AmassMotion:
+    """What an AMASS file says of one person: T frames of B joints of an SMPL body, Z up.
 
-    Fingers, face, soft tissue (`dmpls`) and markers are left out; `betas` are not used. World
-    axes are the file's. Raises InputError for missing arrays, wrong shapes and numbers that are
-    not finite.
+    rotvec_rad: (T, B, 3), each in its parent's axes. translation_m: (T, 3). betas: (C,) of the
+    shape, none where the file has none. gender: one of GENDERS, or "not stated".
+    """
+
+    rotvec_rad: FloatArray
+    translation_m: FloatArray
+    betas: FloatArray
+    rate_hz: float
+    gender: str
+
+
+def read_amass_motion(path: Path) -> AmassMotion:
+    """The parameters in an AMASS file, soft tissue (`dmpls`) and markers left out.
+
+    Raises InputError for missing arrays, wrong shapes and numbers that are not finite.
     """
     arrays = read_npz(path, only=("poses", "trans", "betas", "gender", *_RATES))
     poses = numbers(path, arrays, "poses", (None, None))
@@ -98,18 +113,28 @@ def read_amass(path: Path) -> MocapClip:
         hint = f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}"
         raise InputError(path, f"its poses have {columns / 3:g} joints", hint)
     trans = numbers(path, arrays, "trans", (T, 3))
+    betas = numbers(path, arrays, "betas", (None,)) if "betas" in arrays else np.zeros(0)
     rate, gender = _rate(path, arrays), _gender(path, arrays)
-    J = len(_BODY)
-    vectors = poses[:, : 3 * J].reshape(T, J, 3)
-    if not T or not np.isfinite(vectors).all() or not np.isfinite(trans).all():
+    if not T or not all(np.isfinite(v).all() for v in (poses, trans, betas)):
         raise InputError(path, "it has no frames, or numbers that are not finite", _HINT)
-    if np.abs(vectors).max() > 1e6 or T * J > MAX_POSES:
+    if np.abs(poses).max() > 1e6 or T * columns > 3 * limits.POSES:
         raise InputError(path, f"it has {T} frames, or angles that no joint has", _HINT)
+    return AmassMotion(poses.reshape(T, -1, 3), trans, betas, rate, gender)
+
+
+def read_amass(path: Path) -> MocapClip:
+    """The body's joints of an AMASS file, on the skeleton of an average adult.
+
+    Fingers and face are left out; `betas` are not used. World axes are the file's. Raises
+    InputError as `read_amass_motion`.
+    """
+    motion, J = read_amass_motion(path), len(_BODY)
     names, parents, places = zip(*_BODY, strict=True)
     offsets = np.array(places) - np.array(places)[np.maximum(parents, 0)]
-    note = f"limbs of an average adult (the file's body is {gender}, its shape unused)"
-    root = trans + _ROOT_HEIGHT
-    return MocapClip.posed(path, "amass", rate, names, parents, offsets, exp(vectors), root, note)
+    note = f"limbs of an average adult (the file's body is {motion.gender}, its shape unused)"
+    turns, root = exp(motion.rotvec_rad[:, :J]), motion.translation_m + _ROOT_HEIGHT
+    rate = motion.rate_hz
+    return MocapClip.posed(path, "amass", rate, names, parents, offsets, turns, root, note)
 
 
 def _rate(path: Path, arrays: Mapping[str, NDArray[Any]]) -> float:

@@ -20,15 +20,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from kinefit.io import limits
 from kinefit.io.atomic import atomic_path
 from kinefit.io.restricted_pickle import loads
 from kinefit.io.text import check_file, read_bytes
 from kinefit.types import FloatArray, InputError
 
-MAX_BYTES = 2**30  # 16 cameras x 10,000 frames x 70 points take two fifths of it
 _LONGEST_HEADER = 2**17  # numpy itself refuses 10,000 characters
 _PLAIN = "biufUS"
-_HINT = "write it again with numpy.save or numpy.savez"
+_HINT = "check that this is the right file, and copy it again"
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -36,20 +36,25 @@ def read_npy(path: Path) -> NDArray[Any]:
 
     Raises InputError for anything that is not one whole array of numbers, text or plain objects.
     """
-    return _parse(bytearray(read_bytes(path, MAX_BYTES)), path)
+    return _parse(bytearray(read_bytes(path, limits.ARRAY_BYTES)), path)
 
 
-def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+def read_npz(
+    path: Path, only: Collection[str] | None = None, most_bytes: int | None = None
+) -> dict[str, NDArray[Any]]:
     """The arrays in a `.npz` file; `only`: those of these names, where they are there.
 
-    Raises InputError as `read_npy`, and for an archive that unpacks to more than 1 GiB.
+    Raises InputError as `read_npy`, and for arrays that unpack to more than `most_bytes` (None:
+    `limits.ARRAY_BYTES`).
     """
-    with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
+    most = limits.ARRAY_BYTES if most_bytes is None else most_bytes
+    with open_archive(path, "arrays", _HINT, limits.ARRAY_BYTES) as archive:
         entries = {
             name: entry for name, entry in _entries(archive).items() if only is None or name in only
         }
-        if sum(entry.file_size for entry in entries.values()) > MAX_BYTES:
-            raise InputError(path, "it unpacks to more than 1 GiB", "split it")
+        if sum(entry.file_size for entry in entries.values()) > most:
+            reason = f"it unpacks to more than {most / 2**20:.0f} MiB"
+            raise InputError(path, reason, "split it")
         return {name: _parse(unpacked(archive, e), path) for name, e in entries.items()}
 
 
@@ -73,7 +78,7 @@ def is_of_key(path: Path, key: str) -> bool:
 
 def npz_names(path: Path) -> frozenset[str]:
     """Names of the arrays in a `.npz` file; raises InputError."""
-    with open_archive(path, "arrays", _HINT, MAX_BYTES) as archive:
+    with open_archive(path, "arrays", _HINT, limits.ARRAY_BYTES) as archive:
         return frozenset(_entries(archive))
 
 

@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kinefit.geometry.rotations import exp
-from kinefit.io.mocap import MAX_POSES, MocapClip
+from kinefit.io import limits
+from kinefit.io.mocap import MocapClip
 from kinefit.io.text import Line, finite_numbers, read_lines
 from kinefit.types import FloatArray, InputError
 
@@ -250,7 +251,7 @@ def _frames(path: Path, skeleton: Skeleton) -> tuple[dict[str, FloatArray], bool
         else:
             rows[words[0]].append(_numbers(line, width[words[0]]))
     end_frame("the last line")
-    if not count or count * 2 * len(rows) > MAX_POSES:
+    if not count or count * 2 * len(rows) > limits.POSES:
         raise InputError(path, f"it has {count} frames", "give one to a hundred thousand or so")
     return {n: np.array(v).reshape(count, width[n]) for n, v in rows.items()}, degrees
 

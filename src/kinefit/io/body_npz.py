@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.geometry.rotations import exp, log
+from kinefit.io import limits
 from kinefit.io.arrays import field, npz_names, numbers, read_npz, save_npz
 from kinefit.io.text import refused_as_input
 from kinefit.types import BodyMotion, InputError, Timeline
@@ -52,10 +53,10 @@ def read_motion(path: str | Path) -> BodyMotion:
     kind or shape, and for what BodyMotion and Timeline refuse.
     """
     path = Path(path)
-    arrays = read_npz(path, only=_KEYS)
+    arrays = read_npz(path, _KEYS, limits.MOTION_BYTES)
     if "format" not in arrays and "poses" in npz_names(path):
         reason = "is a motion of AMASS, for an SMPL body that kinefit does not have"
-        hint = "give it to `kinefit synth --motion`, which brings it to kinefit's own body"
+        hint = "bring it to a body: `kinefit export motion` and `kinefit synth --motion` do"
         raise InputError(path, reason, hint)
     if field(path, arrays, "format", (), "U") != FORMAT:
         raise InputError(path, f"is not a {FORMAT!r} file", "write it with this version of kinefit")

@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.geometry.rotations import continuous, decompose, exp
+from kinefit.io import limits
 from kinefit.io.atomic import write_text
-from kinefit.io.mocap import MAX_POSES, MocapClip, rest_joints, whole_and_even
+from kinefit.io.mocap import MocapClip, rest_joints, whole_and_even
 from kinefit.io.text import (
     Line,
     check_writable,
@@ -151,7 +152,7 @@ def read_bvh(path: Path) -> MocapClip:
     joints = _read_hierarchy(path, lines[1 : starts[0]])
     columns = sum(len(joint.channels) for joint in joints)
     rate, table = _read_motion(path, lines[starts[0] + 1 :], columns)
-    if len(table) * len(joints) > MAX_POSES:
+    if len(table) * len(joints) > limits.POSES:
         raise InputError(path, f"it has {len(table)} frames", "split it by time")
     names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
     at_rest = np.array([joint.offset for joint in joints])

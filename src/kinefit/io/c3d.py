@@ -17,6 +17,7 @@ import ezc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io import limits
 from kinefit.io.atomic import atomic_path
 from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
 from kinefit.io.text import check_writable, decode, read_bytes
@@ -26,9 +27,7 @@ MAX_FRAMES = 65535  # first and last frame are 16-bit words; ezc3d 1.7.2 cuts of
 _MAX_LABEL = 127  # bytes; the length of a text parameter is a signed byte
 _BLOCK = 512  # bytes; the unit of every address in the file
 _FILE_MARK = 0x50
-_MOST_PARAMETERS = 2**18  # bytes of values; a section has up to 255 blocks
 _KINDS = {-1: "text", 1: "i1", 2: "i2", 4: "f4"}
-_MOST_VALUES = 2**26  # of points: three quarters of an hour of 64 markers at 100 Hz
 _NO_POSITIONS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # POINT parameters
 _INTEL, _DEC, _MIPS = 84, 85, 86
 
@@ -99,7 +98,7 @@ def _positions(labels: list[str], parameters: _Parameters) -> tuple[list[int], l
     others = {text for kind in _NO_POSITIONS for text in _listed(parameters, kind) if text}
     columns = [i for i, label in enumerate(labels) if label not in others]
     left_out = len(labels) - len(columns)
-    note = f"{left_out} results of a model (angles, forces, ...) among the points were left out."
+    note = f"Points that are results of a model (angles, forces, ...) were left out: {left_out}."
     return columns, [note] if left_out else []
 
 
@@ -186,7 +185,7 @@ def _read_parameters(content: bytes) -> tuple[int, _Parameters]:
     at += 4
     groups: dict[int, str] = {}
     found: list[tuple[int, str, list[Any]]] = []
-    budget = _MOST_PARAMETERS
+    budget = limits.C3D_PARAMETERS
     while at + 2 <= end:
         length, group = struct.unpack_from("bb", content, at)
         if not length or not group:
@@ -243,7 +242,9 @@ def _read_header(
     # The shortest decimal of the 32-bit float in the file: 59.94, not 59.9399986.
     rate_hz = float(str(np.float32(rate)))
     row = (4 * points + analog_words) * (4 if scale < 0 else 2)
-    most = max(len(content) - _BLOCK * (block - 1), 0) // max(row, 1)
+    start, parameters_at = ((at - 1) * _BLOCK for at in (block, content[0] or 2))
+    end = parameters_at if parameters_at > start else len(content)
+    most = max(end - start, 0) // max(row, 1)
     (first, last), notes = _frames((first, last), parameters, most)
     return _Header(points, analog_words, first, last, scale, block, rate_hz), notes
 
@@ -253,29 +254,23 @@ def _frames(
 ) -> tuple[tuple[int, int], list[str]]:
     """First and last frame, and a note where the file's statements about them differ.
 
-    header: as its 16-bit words say. most: frames that the file has room for. TRIAL's fields are
-    believed first, then the header's words, then POINT:FRAMES, which alone can hold more than
-    65535 besides; the first of them for which there are enough data.
+    header: as its 16-bit words say. most: frames that the file has room for. The largest number
+    that has room is right: words of 16 bits end at 65535 or begin again at zero. Where ezc3d
+    and the pure-Python reader take the same number, it is this one (tests/io/test_c3d_variants.py).
     """
     (stated, *_) = parameters.get("POINT:FRAMES") or [0]
-    stated = (
-        int(stated) % 65536 if stated < 0 else int(stated)
-    )  # an unsigned word is read as signed
     first, last = header
-    own = last - first + 1
-    choices = [(first, own)]
     starts, ends = (parameters.get(f"TRIAL:ACTUAL_{k}_FIELD", []) for k in ("START", "END"))
-    if len(starts) == len(ends) == 2:  # two 16-bit words, low one first, stored as signed
+    # An unsigned word is read as a signed one.
+    counts = {last - first + 1, int(stated) % 65536 if stated < 0 else int(stated)}
+    if len(starts) == len(ends) == 2:  # two 16-bit words, low one first
         begin, stop = ((low % 65536) + 65536 * (high % 65536) for low, high in (starts, ends))
-        choices.insert(0, (int(begin), int(stop - begin) + 1))
-    if stated:
-        # The words end at 65535, or begin again at zero.
-        beyond = stated > 65535 and (last == 65535 or (stated - own) % 65536 == 0)
-        choices.insert(0 if beyond and len(choices) == 1 else len(choices), (first, stated))
-    begin, count = next(((f, n) for f, n in choices if 0 < n <= most), choices[0])
-    counts = {n for _, n in choices if n <= 65535 or n == count} | {count}
+        first = int(begin)
+        counts.add(int(stop) - first + 1)
+    counts = {n for n in counts if n > 0}
+    count = max((n for n in counts if n <= most), default=min(counts, default=0))
     note = f"The file states {' and '.join(map(str, sorted(counts)))} frames: {count} were read."
-    return (begin, begin + count - 1), [note] if len(counts) > 1 else []
+    return (first, first + count - 1), [note] if len(counts) > 1 else []
 
 
 def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
@@ -283,7 +278,7 @@ def _read_points(content: bytes, processor: int, header: _Header) -> FloatArray:
     frames, width = header.last - header.first + 1, 4 * header.points + header.analog_words
     if frames < 1 or header.first < 0 or header.data_block < 1 or not np.isfinite(header.scale):
         raise ValueError(f"frames {header.first}-{header.last}, scale {header.scale}")
-    if frames * header.points * 4 > _MOST_VALUES:
+    if frames * header.points * 4 > limits.C3D_VALUES:
         raise ValueError(f"{frames} frames of {header.points} markers are too many to read at once")
     # A negative scale says that the numbers are floats already in units.
     kind, scale = ("f4", 1.0) if header.scale < 0 else ("i2", header.scale)

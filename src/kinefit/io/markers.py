@@ -65,8 +65,8 @@ def build_markers(
     said = [
         *notes,
         *named.notes,
-        *_where(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
-        *_where(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
+        *missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
+        *missing_note(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
     ]
     xyz = np.where((zeros | far)[..., None], np.nan, xyz)
     with refused_as_input(path):
@@ -127,7 +127,7 @@ def are_missing(xyz: FloatArray) -> BoolArray:
     Not where the marker really passes the origin: where the straight line between its samples
     before and after leads through it, within a centimetre or half of their distance per frame.
     """
-    zeros = (xyz == 0).all(axis=-1)
+    zeros = np.asarray((xyz == 0).all(axis=-1))
     for m in np.flatnonzero(zeros.any(axis=0)):
         known = np.flatnonzero(np.isfinite(xyz[:, m]).all(axis=-1) & ~zeros[:, m])
         if len(known):
@@ -151,8 +151,13 @@ def are_far(xyz: FloatArray) -> BoolArray:
     return np.asarray((np.abs(xyz) > FARTHEST_M).any(axis=-1))
 
 
-def _where(flags: BoolArray, names: Sequence[str], timeline: Timeline, what: str) -> list[str]:
-    """A note about the points that are missing for being `what`; none where there are none."""
+def missing_note(
+    flags: BoolArray, names: Sequence[str], timeline: Timeline, what: str
+) -> list[str]:
+    """A note about the points that are missing for being `what`; none where there are none.
+
+    flags: (T, M) of `names`.
+    """
     count = flags.sum(axis=0)
     rows = [m for m in np.argsort(-count, kind="stable") if count[m]]
     if not rows:

@@ -18,7 +18,6 @@ from kinefit.types import BodyMotion, FloatArray, InputError, IntArray, InvalidD
 from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 Format = Literal["cmu", "asf", "bvh", "amass"]
-MAX_POSES = 2**22  # frames times joints: 300 MB of rotations; 15 minutes of 40 joints at 120 Hz
 
 
 @dataclass(frozen=True, eq=False)

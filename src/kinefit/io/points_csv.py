@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinefit.io import limits
 from kinefit.io.text import check_file, numbers, readable
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray
 
-MAX_BYTES = 2**31  # 40 million rows
 _CHUNK = 100_000  # rows in memory as text at a time (60 MB)
 _NEEDED = ("frame", "camera", "point", "x", "y")
 _OPTIONAL = ("score", "person", "time")
@@ -60,7 +60,7 @@ def read_rows(path: Path) -> Rows:
     Refused are cells that are no number, frames that are no whole number, scores outside 0..1,
     and a point given twice (same frame, camera, point and person).
     """
-    check_file(path, MAX_BYTES)
+    check_file(path, limits.ROWS_BYTES)
     with readable(path), path.open(encoding="utf-8-sig", newline="") as stream:
         try:
             rows = _read(path, csv.reader(stream))

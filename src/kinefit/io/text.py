@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kinefit.io import limits
 from kinefit.types import FloatArray, InputError, InvalidData, Timeline
+from kinefit.types.timeline import LAST_TIME_S
 
-MAX_BYTES = 2**29  # three quarters of an hour of 64 markers at 100 Hz; in memory five times that
-MOST_LINES = 5_000_000  # fourteen hours at 100 Hz; each takes 150 bytes of memory besides itself
-_LAST_TIME = 1e10  # seconds; beyond, a double loses microseconds (Unix time is 2e9)
 _MISSING = frozenset({"", "na", "n/a", "null", "none"})  # besides what float() takes for NaN
 # How C prints what is no number, under Windows and elsewhere.
 _NO_NUMBER = re.compile(r"[-+]?(1\.#(qnan|snan|ind|inf)\d*|s?nan\(\w*\))")
@@ -47,7 +47,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(path, f"cannot be read ({reason})", "check the path") from error
 
 
-def check_file(path: Path, limit: int = MAX_BYTES) -> None:
+def check_file(path: Path, limit: int = limits.TEXT_BYTES) -> None:
     """Raises InputError unless `path` is a file of 1 to `limit` bytes.
 
     Not a folder, and no device or pipe either: those state no size and may never end.
@@ -65,11 +65,19 @@ def check_file(path: Path, limit: int = MAX_BYTES) -> None:
         raise InputError(path, "the file is empty", "export it again")
 
 
-def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+def read_bytes(path: Path, limit: int = limits.TEXT_BYTES) -> bytes:
     """The file's content; InputError as `check_file`, and where it is unreadable."""
     check_file(path, limit)
     with readable(path):
         return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file that kinefit wrote; InputError as `read_bytes`, or for no JSON."""
+    try:
+        return json.loads(decode(read_bytes(path, limits.JSON_BYTES)))
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is not JSON ({error})", "run the command again") from error
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -83,8 +91,8 @@ def read_lines(path: Path) -> list[Line]:
     else:
         text = decode(content)
     text = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-    if text.count("\n") > MOST_LINES:
-        raise InputError(path, f"has over {MOST_LINES} lines", "split it by time")
+    if text.count("\n") > limits.TEXT_LINES:
+        raise InputError(path, f"has over {limits.TEXT_LINES} lines", "split it by time")
     return [Line(path, i, line) for i, line in enumerate(text.split("\n"), start=1)]
 
 
@@ -100,12 +108,14 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = 
     """(T, columns) numbers; an empty cell or any spelling of nan is NaN.
 
     Empty cells beyond the last column are dropped. Raises InputError, naming the line, for no rows
-    at all, and a row that is too short, too long, or holds something that is not a number.
+    at all, for more cells than can be read, and a row that is too short, too long, or holds
+    something that is not a number.
     """
     if not rows:
         raise InputError(path, "the file has a header but no rows", "export it again")
-    table = []
-    for line in rows:
+    check_cells(path, len(rows), columns)
+    table = np.empty((len(rows), columns))
+    for i, line in enumerate(rows):
         cells = line.text.split(separator)
         if len(cells) != columns:
             if len(cells) < columns or any(cells[columns:]):
@@ -114,11 +124,19 @@ def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = 
                 raise InputError(path, f"line {line.number} {reason}", hint)
             del cells[columns:]
         try:
-            table.append(numbers(cells))
+            table[i] = numbers(cells)
         except ValueError as error:
             hint = "use a point as decimal mark and leave missing cells empty"
             raise line.wrong(f"{str(error)!r} is not a number", hint) from error
-    return np.array(table, dtype=np.float64).reshape(len(rows), columns)
+    return table
+
+
+def check_cells(path: Path, rows: int, columns: int) -> None:
+    """Raises InputError for a table with more cells than are read at once: a header alone can
+    claim any number of columns."""
+    if rows * columns > limits.TABLE_CELLS:
+        reason = f"has {rows} rows of {columns} columns, too many to read at once"
+        raise InputError(path, reason, "split it by time")
 
 
 def numbers(cells: Sequence[str]) -> list[float]:
@@ -159,7 +177,7 @@ def build_timeline(rows: Sequence[Line], frame: FloatArray, time: FloatArray) ->
     rising_frame, rising_time = (np.append(True, v[1:] > v[:-1]) for v in (frame, time))
     for good, reason in (
         (whole, "the frame number is not a whole number"),
-        (np.abs(time) < _LAST_TIME, "the time is not a number of seconds"),
+        (np.abs(time) < LAST_TIME_S, "the time is not a number of seconds"),
         (rising_frame, "the frame number does not increase"),
         (rising_time, "the time does not increase"),
     ):

@@ -7,17 +7,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from kinefit.io import limits
 from kinefit.io.text import decode, read_bytes
 from kinefit.types import InputError
 
-MAX_BYTES = 2**23  # a calibration of a thousand cameras with everything written twice
 # A key of many parts (a.a.a. ...) takes memory with the square of their number.
 _DEEP_KEY = re.compile(r"^[^,=\n]*(?:\.[^,=\n.]*){32}", re.MULTILINE)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The document; raises InputError, naming the line where there is one."""
-    text = decode(read_bytes(path, MAX_BYTES))
+    text = decode(read_bytes(path, limits.TOML_BYTES))
     if _DEEP_KEY.search(text):
         raise InputError(path, "is not valid TOML: a key has over 32 parts", "check the file")
     try:

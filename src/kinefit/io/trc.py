@@ -16,6 +16,7 @@ from kinefit.io.text import (
     TIME_DECIMALS,
     Line,
     build_timeline,
+    check_cells,
     check_writable,
     format_rows,
     parse_rows,
@@ -45,6 +46,7 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     rate_hz, per_metre, labels = _read_header(path, lines, units)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
+    check_cells(path, len(rows), columns)
     rows, notes = _squared(rows, columns)
     table = parse_rows(path, rows, columns)
     timeline = _exact_times(build_timeline(rows, table[:, 0], table[:, 1]), rate_hz)

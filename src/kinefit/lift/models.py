@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from kinefit.io.text import read_bytes
 from kinefit.lift.ensemble import Ensemble
 from kinefit.lift.lifter import ENSEMBLE, MODELS, NETWORKS, Lifter, OnnxLifter
 from kinefit.types import InputError
@@ -27,12 +28,7 @@ def load_lifter(model: str | Path = "ensemble", correct_signs: bool = False) -> 
     hint = f"give {', '.join(MODELS)}, or an .onnx file of `kinefit train pof`"
     if Path(model).suffix != ".onnx":
         raise InputError(model, "is no network that kinefit has", hint)
-    try:
-        if Path(model).stat().st_size > _MOST_BYTES:
-            raise InputError(model, "is larger than any lifter (128 MB)", hint)
-        return OnnxLifter(Path(model).read_bytes(), model, correct_signs)
-    except OSError as error:
-        raise InputError(model, "cannot be read", hint) from error
+    return OnnxLifter(read_bytes(Path(model), _MOST_BYTES), model, correct_signs)
 
 
 @cache

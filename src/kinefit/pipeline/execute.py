@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
+from kinefit.io.text import read_json
 from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.plan import Stage, stages_of
@@ -272,8 +273,8 @@ _OF_FOLDER = ("versions", "stages", "edited_copies")
 def read_manifest(out: Path) -> dict[str, Any]:
     """run.json of a results folder; empty where there is none."""
     try:
-        value = json.loads((out / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        value = read_json(out / "run.json")
+    except InputError:
         return {}
     return value if isinstance(value, dict) else {}
 

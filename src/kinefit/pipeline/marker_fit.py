@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinefit.biomech.marker_file import read_marker_file
+from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.body.load import load_body
 from kinefit.fit.fit_report import marker_report
 from kinefit.fit.recipes.markers import fit_markers
@@ -46,7 +46,7 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
     check_folder(out)
-    markers = read_marker_file(file, up=options.up, units=options.units)
+    markers = read_checked_markers(file, up=options.up, units=options.units)
     body = load_body(options.body, options.gender, child=options.child)
     with blamed_on(file, "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"):
         fit = fit_markers(body, markers, stature_m=options.height)
@@ -55,11 +55,11 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     def write(folder: Path, _: Path) -> None:
         write_motion(folder / f"{stem}.npz", fit.motion)
         report = marker_report(body, fit, beyond_limits(body, fit.motion))
-        notes = [n for kind in options.exports
-                 for n in export_as(folder / stem, kind, body, fit.motion)[1]]  # fmt: skip
+        notes = [*markers.notes]
+        for kind in options.exports:
+            notes += export_as(folder / stem, kind, body, fit.motion)[1]
         table = folder / f"{stem}.json"
-        read = {"markers_file": file.name, "notes_about_file": list(markers.notes)}
-        write_json(table, {**read, **report, "notes": notes})
+        write_json(table, {"markers_file": file.name, **report, "notes": notes})
         points = points_of("Markers", markers, color=PURPLE)
         shown = Scene(file.stem, markers.timeline, [figure_of(body, fit.motion)], [points])
         _write_page(folder, stem, file, json.loads(table.read_text("utf-8")), options, shown)
@@ -89,7 +89,7 @@ def _write_page(
         facts=[("Markers", file.name), ("Length", f"{report['frames']} frames"), ("RMS", rms)],
         scene=pack_scene(shown),
         several_cameras=True,
-        assumed=[*report["notes_about_file"], *report["notes"]],
+        assumed=report["notes"],
         tables=[body_table(report["stature_m"], report["bones_m"]), table],
         files=words_about({path.name: False for path in folder.iterdir()}),
         parameters=options.model_dump(mode="json"),

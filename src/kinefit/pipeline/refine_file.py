@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turne
 from kinefit.biomech.refine.table import ANGLES, HEADING, REFINED, seen_of, values_of
 from kinefit.geometry.rotations import difference_deg
 from kinefit.io.calibration import read_calibration
+from kinefit.io.marker_files import read_markers
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
-from kinefit.io.trc import read_trc
+from kinefit.io.text import read_json
 from kinefit.io.video import Clip
 from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
@@ -113,7 +113,7 @@ def _of_table(file: Path, markers: Path | None) -> _Given:
     stem = file.stem.removesuffix("_angles_all")
     if markers is None:
         return _Given(angles, stem, {"angles": file})
-    held = read_trc(markers)
+    held = read_markers(markers)
     if len(held.timeline) != len(angles.timeline):
         raise InputError(markers, f"has other frames than {file.name}", "give the markers of it")
     return _Given(angles, stem, {"angles": file, "markers": markers}, held)
@@ -123,7 +123,7 @@ def _of_run(folder: Path) -> _Given:
     """Raises InputError for the folder of anything but a finished run of one camera."""
     hint = "give the --out folder of kinefit run, of one camera"
     try:
-        told = json.loads((folder / "run.json").read_text("utf-8"))
+        told = read_json(folder / "run.json")
         (one,) = told["inputs"]
         stem = Path(one["name"]).stem
         made = told["stages"][f"{stem}.angles"]
@@ -131,7 +131,7 @@ def _of_run(folder: Path) -> _Given:
         table = folder / next(name for name in tables if name in made["files"])
         stale = bool(made["stale"])
         sha256, slowmo = str(one["sha256"]), float(one["part"]["slowmo"])
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (InputError, ValueError, KeyError, TypeError, StopIteration) as error:
         reason = "holds no joint angles of a finished run of one camera"
         raise InputError(folder, reason, hint) from error
     if stale:
@@ -143,7 +143,7 @@ def _of_run(folder: Path) -> _Given:
         raise InputError(folder, f"is incomplete ({error})", hint) from error
     trc = folder / f"{stem}_final.trc"
     return _Given(
-        read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_trc(trc),
+        read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_markers(trc),
         rig.cameras[0], seen_of(keypoints), sha256, slowmo,
     )  # fmt: skip
 

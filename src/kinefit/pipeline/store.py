@@ -9,7 +9,6 @@ others; what was computed from its earlier result stays, and `is_stale` says so.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kinefit.io.atomic import write_json
+from kinefit.io.text import read_json
 from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.provenance import sha256_file, sha256_json
 from kinefit.types import InputError
@@ -287,8 +287,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return None
 
 

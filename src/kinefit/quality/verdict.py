@@ -321,6 +321,7 @@ def _angle_words(name: str) -> str:
 
 
 _FAR_MM = 25.0  # laboratories reach 4; beyond, names, units or the height are wrong
+_NOWHERE_MM = 250.0  # farther than a body is thick: they are on none
 _STATURE_OFF_M = 0.05
 _FEW, _MOST = 0.05, 0.5  # of the frames: fewer are said and not held against the result
 
@@ -354,10 +355,12 @@ def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> It
     """Of a body through the markers of a file; height_m: the height that was given."""
     rms, stature = report["rms_mm"], report["stature_m"]
     if rms is None or rms > _FAR_MM:
-        yield say("markers_far", "caution", far=f"{rms:.0f} mm from" if rms else "nowhere near")
+        level: Level = "caution" if rms and rms < _NOWHERE_MM else "refusal"
+        yield say("markers_far", level, far=f"{rms:.0f} mm from" if rms else "nowhere near")
     for name, key in (("frames_far_off", "markers_off"), ("frames_without_pose", "no_pose")):
         if report[name]:
-            yield _in_frames(key, report[name], report["frames"], points="markers")
+            frames, step = report["frames"], report["frame_step"]
+            yield _in_frames(key, report[name], frames, step, points="markers")
     if height_m is not None and abs(stature - height_m) > _STATURE_OFF_M:
         yield say("stature", "caution", stature=stature, height=height_m)
     if report["markers_ignored"]:
@@ -366,8 +369,15 @@ def marker_fit_findings(report: Mapping[str, Any], height_m: float | None) -> It
         yield say("solver", "information")
 
 
-def _in_frames(key: str, pairs: Sequence[Sequence[int]], total: int, **values: object) -> Finding:
-    """pairs: [first, last] frames, of so many in all."""
-    share = sum(last - first + 1 for first, last in pairs) / max(total, 1)
+def count_frames(pairs: Sequence[Sequence[int]], step: int = 1) -> int:
+    """How many frames are in [first, last] runs whose numbers go up by `step`."""
+    return sum((last - first) // step + 1 for first, last in pairs)
+
+
+def _in_frames(
+    key: str, pairs: Sequence[Sequence[int]], total: int, step: int = 1, **values: object
+) -> Finding:
+    """pairs: [first, last] frames, of so many in all, whose numbers go up by `step`."""
+    share = count_frames(pairs, step) / max(total, 1)
     level: Level = "refusal" if share > _MOST else "caution" if share > _FEW else "information"
     return say(key, level, frames_words(pairs), **values)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.types.arrays import FloatArray, check_names, freeze, freeze_arrays
+from kinefit.types.arrays import FARTHEST_M, FloatArray, check_names, freeze, freeze_arrays
 from kinefit.types.errors import InvalidData
 from kinefit.types.timeline import Timeline
+
+_MOST_SHAPE = 1e3  # standard deviations or shares: people are within 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,5 +55,10 @@ class BodyMotion:
         product = rotations @ np.swapaxes(rotations, -1, -2)
         if not np.allclose(product, np.eye(3), atol=1e-6):
             raise InvalidData("BodyMotion.rotations holds a matrix that is not a rotation.")
-        if not np.isfinite(self.shape).all():
-            raise InvalidData("BodyMotion.shape has a value that is not a number.")
+        if not (np.abs(self.shape) < _MOST_SHAPE).all():
+            raise InvalidData("The shape of the body has a value that no body has.")
+        far = (np.abs(self.translation) > FARTHEST_M).any(axis=1)
+        if far.any():
+            where = f"over {FARTHEST_M / 1000:.0f} km from the origin"
+            frame = self.timeline.frame[np.argmax(far)]
+            raise InvalidData(f"The body is {where} in frame {frame}.")

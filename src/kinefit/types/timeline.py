@@ -9,6 +9,8 @@ import numpy as np
 from kinefit.types.arrays import FloatArray, IntArray, freeze_arrays
 from kinefit.types.errors import InvalidData
 
+LAST_TIME_S = 1e10  # beyond, a double loses microseconds (Unix time is 2e9)
+
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
@@ -17,7 +19,7 @@ class Timeline:
     frame: (T,) int, the sample's frame index in its source, strictly increasing.
     time: (T,) seconds, strictly increasing; frames of a video keep their own time stamps.
 
-    Raises InvalidData when either is not strictly increasing or a time is not finite.
+    Raises InvalidData when either is not strictly increasing or a time is no number of seconds.
     """
 
     frame: IntArray
@@ -26,8 +28,8 @@ class Timeline:
     def __post_init__(self) -> None:
         freeze_arrays(self, time=(None,))
         freeze_arrays(self, np.int64, frame=(len(self.time),))
-        if not np.isfinite(self.time).all():
-            raise InvalidData("Timeline.time contains a value that is not finite.")
+        if not (np.abs(self.time) < LAST_TIME_S).all():
+            raise InvalidData("Timeline.time contains a value that is no number of seconds.")
         for name in ("time", "frame"):
             values = getattr(self, name)
             if not (np.diff(values) > 0).all():

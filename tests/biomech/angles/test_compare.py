@@ -10,7 +10,7 @@ import pytest
 from kinefit.biomech.angles import compare, evaluate_file
 from kinefit.biomech.angles.compare import as_json
 from kinefit.io.mot import MotTable, write_mot
-from kinefit.types import FloatArray, InputError, InvalidData, Timeline, TooFewPoints
+from kinefit.types import FloatArray, InputError, InvalidData, Timeline
 
 
 def table(
@@ -81,14 +81,28 @@ def test_nothing_is_invented() -> None:
 
 
 def test_what_cannot_be_compared() -> None:
-    with pytest.raises(InvalidData, match="No common coordinate"):
+    with pytest.raises(InvalidData, match="No common joint angle"):
         compare(table(CURVE), table(CURVE, "hip_flexion_r"))
-    with pytest.raises(TooFewPoints):
+    with pytest.raises(InvalidData, match=r"one covers .*-.* s, the reference 0\.000-.* s"):
         compare(table(CURVE, start=500), table(CURVE))
-    # Places and the patella's dependent angle are no joint angles.
-    for name in ("pelvis_tx", "knee_angle_r_beta"):
+    # Places, the dependent angle, states of muscles, loads and speeds are no joint angles.
+    for name in (
+        "pelvis_tx", "knee_angle_r_beta", "/forceset/soleus_r/activation", "soleus_r.fiber_length",
+        "reserve_hip_flexion_r", "ground_force_vx", "knee_angle_r_u", "hip_flexion_r_moment", "FX",
+        "/jointset/hip_r/hip_flexion_r/speed", "pelvis_ty_force",
+    ):  # fmt: skip
         with pytest.raises(InvalidData):
             compare(table(CURVE, name), table(CURVE, name))
+
+
+def test_what_a_reader_assumed_is_told(tmp_path: Path) -> None:
+    write_mot(tmp_path / "a.mot", table(CURVE), "a")
+    text = (tmp_path / "a.mot").read_text().replace(f"nRows={len(CURVE)}", "nRows=7")
+    (tmp_path / "b.mot").write_text(text)
+    told: list[str] = []
+    evaluate_file(tmp_path / "b.mot", tmp_path / "a.mot", told.append)
+    counts = f"The header states 7 rows, the table has {len(CURVE)}: these were read."
+    assert told == [f"b.mot: {counts}"]
 
 
 def test_files(tmp_path: Path) -> None:
@@ -103,5 +117,5 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"neither \.trc"):
         evaluate_file(wrong, second)
     write_mot(second, table(CURVE, "hip_flexion_r"), "b")
-    with pytest.raises(InputError, match="No common coordinate"):
+    with pytest.raises(InputError, match="No common joint angle"):
         evaluate_file(first, second)

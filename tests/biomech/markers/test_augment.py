@@ -304,9 +304,51 @@ def test_one_frame_is_enough(standing):
     assert distance_mm(out.xyz[0], settled.xyz[-1]).max() < 3.0
 
 
-def test_a_time_stamp_that_is_wrong_fills_no_memory(standing):
-    time = standing.timeline.time.copy()
-    time[-1] = 1e9
-    wrong = replace(standing, timeline=Timeline(standing.timeline.frame, time))
+def test_a_time_stamp_that_is_wrong_fills_no_memory(standing, monkeypatch):
+    slow = Timeline(standing.timeline.frame, 2.4 * np.arange(len(standing.timeline)))
+    monkeypatch.setattr(sys.modules[augment.__module__], "_MOST_STEPS", 10_000)
     with pytest.raises(InvalidData, match="too long"):
-        augment(wrong, PERSON, cycles=1)
+        augment(replace(standing, timeline=slow), PERSON, cycles=1)
+
+
+@pytest.mark.parametrize("pause_s", [3.0, 300.0, 1e9])
+def test_behind_a_pause_a_clip_begins_anew(clip, pause_s):
+    """As a file that is cut there does; and it takes no time."""
+    inputs, _, subject = clip("squats1")
+    frame, time, half = np.arange(300), np.arange(300) / 100, 150
+    given = replace(inputs, timeline=Timeline(frame, time), xyz=inputs.xyz[:300], estimated=None)
+    paused = replace(given, timeline=Timeline(frame, time + pause_s * (frame >= half)))
+    whole = augment(paused, subject, cycles=2)
+    np.testing.assert_array_equal(whole.timeline.time, paused.timeline.time)
+    later = replace(
+        given, timeline=Timeline(frame[half:], time[half:]), xyz=given.xyz[half:], estimated=None
+    )
+    alone, straight = (augment(one, subject, cycles=2) for one in (later, given))
+    # What the networks remember of the pose before, and the noise of two passes: millimetres.
+    assert np.nanmax(distance_mm(whole.xyz[half:], alone.xyz)) < 6.0
+    assert np.nanmax(distance_mm(whole.xyz[:half], straight.xyz[:half])) < 6.0
+
+
+def test_frames_a_minute_apart_are_done_one_by_one(standing):
+    few = replace(
+        standing,
+        timeline=Timeline(np.arange(5), 60.0 * np.arange(5)),
+        xyz=standing.xyz[:5],
+        estimated=standing.estimated[:5],
+    )
+    settled = augment(standing, PERSON, cycles=2)
+    assert distance_mm(augment(few, PERSON, cycles=2).xyz, settled.xyz[-1:]).max() < 5.0
+
+
+@pytest.mark.parametrize("off_m", [6.0, 100.0, 1e6, 1e300])
+def test_a_point_that_no_body_reaches_spoils_its_own_frame_alone(standing, off_m):
+    xyz = standing.xyz.copy()
+    xyz[20, standing.names.index("RHeel"), 1] = off_m
+    out = augment(replace(standing, xyz=xyz), PERSON, cycles=1)
+    lower = out.select(LOWER).present.all(axis=1)
+    assert np.flatnonzero(~lower).tolist() == [20]
+    assert out.select(UPPER).present.all()
+    (note,) = out.notes
+    assert note.endswith("were taken as missing: RHeel in frame 20.")
+    plain = augment(standing, PERSON, cycles=1)
+    assert distance_mm(out.xyz[21:], plain.xyz[21:]).max() < 5.0

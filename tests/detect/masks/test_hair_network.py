@@ -81,7 +81,7 @@ def test_a_tflite_file_is_read(tmp_path: Path, red: Picture) -> None:
 
 
 def test_what_is_no_hair_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such model file"):
+    with pytest.raises(InputError, match="cannot be read"):
         HairModel(tmp_path / "none.onnx")
     text = tmp_path / "text.onnx"
     text.write_text("hair")

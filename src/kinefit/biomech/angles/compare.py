@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.biomech.angles.coordinates import to_opensim
 from kinefit.biomech.angles.groups import joint_angles
+from kinefit.io.marker_files import READERS, read_markers
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
-from kinefit.io.trc import read_trc
 from kinefit.metrics.statistics import agreement, same_turn
-from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
+from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers
 
-# Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.
-_NO_ANGLE = ("_tx", "_ty", "_tz", "_beta")
+# Columns of a table that are no rotation of a joint: places, the patella's dependent angle, speeds,
+# states of muscles (with a path or a dot), activations, loads, and what actuators add.
+_NO_ANGLE = re.compile(
+    r".*(_tx|_ty|_tz|_beta|_u|_speed|_activation|_excitation|_fiber_length|_moment|_force|_torque)"
+    r"|.*[/.].*|(ground_|reserve|residual).*|[FM][XYZ]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,12 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     Both are compared at the sample times of `table` that lie inside the reference, which is
     interpolated linearly, never across a missing value. Whole turns between the two do not count.
 
-    Raises InvalidData when they share no coordinate, and TooFewPoints when they share no time.
+    Raises InvalidData when they share no joint angle, or no time.
     """
-    names = [n for n in reference.names if n in table.names and not n.endswith(_NO_ANGLE)]
+    names = [n for n in reference.names if n in table.names and not _NO_ANGLE.fullmatch(n)]
     if not names:
         raise InvalidData(
-            f"No common coordinate: one has {', '.join(table.names)}; "
+            f"No common joint angle: one has {', '.join(table.names)}; "
             f"the reference has {', '.join(reference.names)}."
         )
     time, span = table.timeline.time, reference.timeline.time
@@ -54,12 +61,8 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     slack = 5e-4 if len(span) > 1 else 0.0
     common = (time >= span[0] - slack) & (time <= span[-1] + slack)
     if not common.any():
-        raise TooFewPoints(
-            "Times inside those of the reference",
-            found=0,
-            needed=1,
-            hint="check that both files are of the same recording",
-        )
+        spans = [f"{t[0]:.3f}-{t[-1]:.3f} s" for t in (time, span)]
+        raise InvalidData(f"No common time: one covers {spans[0]}, the reference {spans[1]}.")
     return {
         name: _errors(
             _degrees(table, name)[common],
@@ -69,20 +72,27 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     }
 
 
-def evaluate_file(path: str | Path, reference: str | Path) -> dict[str, DofError]:
+def evaluate_file(
+    path: str | Path, reference: str | Path, on_note: Callable[[str], None] = lambda note: None
+) -> dict[str, DofError]:
     """Errors of the joint angles in a file against an OpenSim motion.
 
-    path: markers (.trc, whose angles are computed), kinefit's angle table (.csv), or coordinates
-        (.mot, .sto).
+    path: markers (.trc, .c3d, whose angles are computed), kinefit's angle table (.csv), or
+        coordinates (.mot, .sto).
     reference: .mot or .sto with the coordinates of OpenSim's full-body models.
+    on_note: called with what a reader changed or assumed.
 
     Raises InputError for a file that cannot be read or compared, MissingMarkers when the markers
     give no joint angle.
     """
     path, reference = Path(path), Path(reference)
+    table, truth = read_coordinates(path), read_mot(reference).coordinates()
+    for file, read in ((path, table), (reference, truth)):
+        for note in read.notes:
+            on_note(f"{file.name}: {note}")
     try:
-        return compare(read_coordinates(path), read_mot(reference).coordinates())
-    except (InvalidData, TooFewPoints) as error:
+        return compare(table, truth)
+    except InvalidData as error:
         raise InputError(
             path, f"cannot be compared with {reference.name}: {error}",
             "give the reference of the same recording",
@@ -100,17 +110,18 @@ def read_coordinates(path: Path) -> MotTable:
     Raises InputError for a file of another kind, or whose markers give no joint angle.
     """
     match path.suffix.lower():
-        case ".trc":
-            markers = read_trc(path)
+        case suffix if suffix in READERS:
+            markers = read_markers(path)
             try:
-                return to_opensim(joint_angles(markers), markers)
+                angles = to_opensim(joint_angles(markers), markers)
+                return replace(angles, notes=markers.notes)
             except MissingMarkers as error:
                 raise InputError(path, error.bare_reason, "check its markers") from error
         case ".csv":
             return to_opensim(read_angles_csv(path))
         case ".mot" | ".sto":
             return read_mot(path).coordinates()
-    raise InputError(path, "is neither .trc, .csv, .mot nor .sto", "give one of these")
+    raise InputError(path, "is neither .trc, .c3d, .csv, .mot nor .sto", "give one of these")
 
 
 def _degrees(table: MotTable, name: str) -> FloatArray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -15,11 +16,13 @@ import onnxruntime as ort
 from kinefit.biomech.gaps import resample
 from kinefit.biomech.markers.initial import standard_markers
 from kinefit.geometry.rotations import exp
+from kinefit.io.markers import missing_note
 from kinefit.skeletons import skeleton
 from kinefit.types import (
     BoolArray,
     FloatArray,
     InputError,
+    IntArray,
     InvalidData,
     Markers,
     MissingMarkers,
@@ -70,7 +73,11 @@ OUTSIDE_TRAINING = (
     "50-83 kg): it was told the nearest it knows, and its markers are less certain."
 )
 
-_MOST_STEPS = 10_000_000  # two days at 60 Hz; beyond it a time stamp is wrong
+_MOST_STEPS = 1_000_000  # 4.6 hours at 60 Hz, 2 GB; a pause counts for two seconds
+# Across a pause of so many seconds nothing is interpolated: the networks see the pose behind it,
+# after a tenth of a second, held as the first one is.
+_PAUSE_S, _CHANGE_S = 2.5, 0.1
+_REACH = 2.0  # statures from the middle of the body: no part of it is so far off
 _FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
 
 
@@ -91,6 +98,8 @@ def augment(
         legs, the upper body's 8 shoulders and arms, both the hips. Where an input is missing its
         outputs are NaN, in those frames only: the network itself is fed interpolated values.
         A body of which an input never appears is NaN throughout (`missing_inputs` names it).
+        Points that no body reaches are missing, and told in the result's notes: one of them would
+        spoil all that the networks say after it.
     cycles: passes that are averaged. Each adds its own Gaussian noise (`NOISE_M`) to the inputs
         and turns them about the vertical by its own part of a full circle, because the networks
         depend on the heading. 1 is one plain pass.
@@ -118,7 +127,7 @@ def augment(
     """
     if cycles < 1:
         raise InputError("--augmentation-cycles", f"{cycles} is less than 1", "give 1 or more")
-    initial = standard_markers(markers)
+    initial = _within_reach(standard_markers(markers), subject)
     bodies = [body for body in _BODIES if _complete(body, initial).any()]
     if not bodies:
         absent = sorted({name for names in missing_inputs(initial).values() for name in names})
@@ -181,13 +190,27 @@ def _joined(initial: Markers, parts: list[Markers]) -> Markers:
         if part.sd is not None:
             sd[:, columns] = part.sd
     known = any(part.sd is not None for part in (initial, *parts))
-    return Markers(initial.timeline, _FINAL, xyz, estimated, sd if known else None)
+    return Markers(initial.timeline, _FINAL, xyz, estimated, sd if known else None, initial.notes)
+
+
+def _within_reach(initial: Markers, subject: Subject) -> Markers:
+    """Without points that are farther from the middle of the body than any part of it; notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # frames without a point have no middle
+        middle = np.nanmedian(initial.xyz, axis=1, keepdims=True)
+    far = np.linalg.norm(initial.xyz - middle, axis=-1) > _REACH * subject.height_m
+    if not far.any():
+        return initial
+    what = f"over {_REACH:.0f} statures away from the body"
+    notes = missing_note(far, initial.names, initial.timeline, what)
+    return replace(initial, xyz=np.where(far[..., None], np.nan, initial.xyz), notes=tuple(notes))
 
 
 @dataclass(eq=False)
 class _Network:
     """One network at work on a clip; sums over its passes.
 
+    time: (T,) the frames on the networks' clock, which has no pauses (see `_Clock`).
     relative: (G, n, 3) metres from the mid-hip, on the network's times `grid`, no gaps. moved:
     (D, G, n + 1, 3) metres, the draws of its inputs and of the mid-hip. turns: (cycles, 3, 3).
     """
@@ -195,6 +218,7 @@ class _Network:
     body: _Body
     initial: Markers
     subject: Subject
+    time: FloatArray
     grid: FloatArray
     hip: FloatArray
     relative: FloatArray
@@ -215,23 +239,24 @@ class _Network:
         seed: int,
         draws: FloatArray | None,
     ) -> _Network:
-        time, grid = initial.timeline.time, _grid(initial.timeline)
+        clock = _Clock.of(initial.timeline)
+        grid, knots, held = _grid(clock.timeline), clock.knots, clock.frames
         names = (*body.inputs, "Hip")
         needed = initial.select(names)
         hip = needed.xyz[:, -1:]
         # Gaps are bridged relative to the hip, so that a lost limb stays with the walking body.
-        relative = resample(time, needed.xyz[:, :-1] - hip, grid)
+        relative = resample(knots, (needed.xyz[:, :-1] - hip)[held], grid)
         moved = np.zeros((1, len(grid), len(names), 3))
         if draws is not None:
             some = draws[:, :, [initial.names.index(n) for n in names]]
-            flat = np.moveaxis(some, 0, 1).reshape(len(time), -1, 3)
-            moved = np.moveaxis(
-                resample(time, flat, grid).reshape(len(grid), len(draws), -1, 3), 1, 0
-            )
+            flat = np.moveaxis(some, 0, 1).reshape(len(initial.timeline), -1, 3)
+            at_grid = resample(knots, flat[held], grid).reshape(len(grid), len(draws), -1, 3)
+            moved = np.moveaxis(at_grid, 1, 0)
         headings = _heading(initial) + 2 * np.pi * np.arange(cycles) / cycles
         turns = exp(np.outer(headings, [0.0, 1.0, 0.0]))
         noise = np.random.default_rng([seed, _BODIES.index(body)])
-        return cls(body, initial, subject, grid, hip, relative, moved, turns, noise)
+        time = clock.timeline.time
+        return cls(body, initial, subject, time, grid, hip, relative, moved, turns, noise)
 
     @property
     def at_once(self) -> int:
@@ -263,9 +288,8 @@ class _Network:
 
     def on_time(self, values: FloatArray) -> FloatArray:
         """(T, M, 3) at the frames of (G, M, 3) on the grid; NaN where an input is missing."""
-        time = self.initial.timeline.time
-        if not np.array_equal(self.grid, time):
-            values = resample(self.grid, values, time)
+        if not np.array_equal(self.grid, self.time):
+            values = resample(self.grid, values, self.time)
         known = _complete(self.body, self.initial)[:, None, None]
         return np.where(known, values, np.nan)
 
@@ -288,6 +312,30 @@ class _Network:
             np.repeat(guessed, len(self.body.outputs), axis=1),
             sd,
         )
+
+
+class _Clock(NamedTuple):
+    """A recording's clock as the networks see it: each pause is as long as it takes them to settle.
+
+    timeline: T frames. knots: (K,) seconds at which a pose is given. frames: (K,) which frame's.
+    """
+
+    timeline: Timeline
+    knots: FloatArray
+    frames: IntArray
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> _Clock:
+        step = np.diff(timeline.time)
+        paused = np.flatnonzero(step > _PAUSE_S)
+        if not len(paused):
+            return cls(timeline, timeline.time, np.arange(len(timeline)))
+        rate = np.fmax(1 / np.median(step), _MIN_RATE_HZ)
+        step[paused] = _CHANGE_S + _WARM_UP / rate
+        time = timeline.time[0] + np.append(0.0, np.cumsum(step))
+        frames = np.insert(np.arange(len(time)), paused + 1, paused + 1)
+        knots = np.insert(time, paused + 1, time[paused] + _CHANGE_S)
+        return cls(Timeline(timeline.frame, time), knots, frames)
 
 
 def _grid(timeline: Timeline) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinefit import __version__
-from kinefit.biomech.marker_file import read_marker_file
+from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.biomech.opensim.frame import NOISE_M, Task
 from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model, scale_model
 from kinefit.biomech.opensim.observability import (
@@ -72,7 +72,7 @@ class Options:
     setup: an OpenSim IK setup file with the weights of the markers of one's own model.
     static: a file of the same person's markers to scale from, instead of the motion itself.
     allow_missing: leave out the joints that the markers do not determine, instead of refusing.
-    up, units: of the marker files; see `kinefit.biomech.marker_file.read_marker_file`.
+    up, units: of the marker files; see `kinefit.biomech.checked_markers.read_checked_markers`.
     """
 
     subject: Subject | None = None
@@ -86,7 +86,7 @@ class Options:
 
     def read(self, file: Path) -> Markers:
         """The markers of a TRC or C3D file."""
-        return read_marker_file(file, up=self.up, units=self.units)
+        return read_checked_markers(file, up=self.up, units=self.units)
 
 
 @dataclass(frozen=True)

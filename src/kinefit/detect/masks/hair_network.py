@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.detect.blazepose import LiteRTNetwork, sample_window, sigmoid
+from kinefit.io.text import read_bytes
 from kinefit.io.video import Picture
 from kinefit.types import FloatArray, InputError
 
@@ -28,14 +29,11 @@ class HairModel:
     """
 
     def __init__(self, path: Path, channel: int = 1) -> None:
-        self._channel = channel
+        self._channel, content = channel, read_bytes(path)
         try:
-            content = path.read_bytes()
             make = _onnx if path.suffix.lower() == ".onnx" else _tflite
             self._run, self._side = make(content)
             self._hair(np.zeros((self._side, self._side, 3), np.float32))
-        except FileNotFoundError as error:
-            raise InputError(path, "there is no such model file", _HINT) from error
         except Exception as error:  # onnxruntime's errors share no base
             first = (str(error).splitlines() or [""])[0]
             raise InputError(path, f"it is no hair network ({first})", _HINT) from error

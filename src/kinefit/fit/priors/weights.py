@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from kinefit.io.text import check_file
 from kinefit.types import FloatArray, InputError
 
 
@@ -19,6 +20,7 @@ def read_weights(name: str) -> tuple[dict[str, FloatArray], dict[str, str]]:
 
 def read_safetensors(path: Path) -> tuple[dict[str, FloatArray], dict[str, str]]:
     """Arrays, in double precision, and remarks of a file; InputError for a damaged one."""
+    check_file(path)
     try:
         with safe_open(path, framework="numpy") as stored:
             names = stored.keys()

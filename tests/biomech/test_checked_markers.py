@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.biomech.marker_file import read_marker_file, stand_up
+from kinefit.biomech.checked_markers import read_checked_markers, stand_up
 from kinefit.io.c3d import write_c3d
 from kinefit.io.markers import UP_TO_Y
 from kinefit.io.trc import write_trc
@@ -170,7 +170,7 @@ def test_units_are_those_of_a_person(tmp_path: Path, factor: float) -> None:
     markers = walk()
     file = tmp_path / "a.trc"
     write_trc(file, replace(markers, xyz=np.round(markers.xyz * factor, 6)))
-    found = read_marker_file(file)
+    found = read_checked_markers(file)
     # A file has micrometres; of metres that are called millimetres those are millimetres.
     np.testing.assert_allclose(found.xyz, markers.xyz, atol=1e-6 * max(1, 1 / factor))
     assert "--units" in found.notes[0]
@@ -181,7 +181,7 @@ def test_a_size_of_nobody_is_refused(tmp_path: Path, factor: float) -> None:
     file = tmp_path / "a.trc"
     write_trc(file, replace(walk(), xyz=walk().xyz * factor))
     with pytest.raises(InputError, match="units"):
-        read_marker_file(file)
+        read_checked_markers(file)
 
 
 @pytest.mark.parametrize("suffix", [".trc", ".c3d"])
@@ -189,7 +189,7 @@ def test_what_the_user_says_is_not_checked(tmp_path: Path, suffix: str) -> None:
     markers = lying("Z")
     write = {".trc": write_trc, ".c3d": write_c3d}[suffix]
     write(tmp_path / f"a{suffix}", turned(markers, "Z"))
-    found = read_marker_file(tmp_path / f"a{suffix}", up="Z")
+    found = read_checked_markers(tmp_path / f"a{suffix}", up="Z")
     np.testing.assert_allclose(found.xyz, markers.xyz, atol=1e-6)
     assert found.notes == ()
 
@@ -197,18 +197,18 @@ def test_what_the_user_says_is_not_checked(tmp_path: Path, suffix: str) -> None:
 def test_units_that_the_user_states_are_not_checked(tmp_path: Path) -> None:
     file = tmp_path / "a.trc"
     write_trc(file, replace(walk(), xyz=100 * walk().xyz))  # centimetres, called metres
-    found = read_marker_file(file, units="cm")
+    found = read_checked_markers(file, units="cm")
     np.testing.assert_allclose(found.xyz, walk().xyz, atol=1e-8)
     assert found.notes == ()
     with pytest.raises(InputError, match="which is no person"):
-        read_marker_file(file, units="m")
+        read_checked_markers(file, units="m")
 
 
 def test_units_and_axis_of_c3d_are_checked_against_the_person(tmp_path: Path) -> None:
     """What it states (Y up, mm) and what the person says."""
     file = tmp_path / "a.c3d"
     write_c3d(file, replace(turned(walk(), "Z"), xyz=turned(walk(), "Z").xyz / 1000))
-    found = read_marker_file(file)
+    found = read_checked_markers(file)
     np.testing.assert_allclose(found.xyz, walk().xyz, atol=1e-4)  # of 4-byte floats
     assert len(found.notes) == 2
 
@@ -217,10 +217,10 @@ def test_markers_without_known_names_have_no_size(tmp_path: Path) -> None:
     """Of a thing, or of a model of one's own."""
     markers = replace(walk().select(["Head", "RHip", "LHip"]), names=("a", "b", "c"))
     write_trc(tmp_path / "a.trc", replace(markers, xyz=20 * markers.xyz))
-    assert read_marker_file(tmp_path / "a.trc").notes == ()
+    assert read_checked_markers(tmp_path / "a.trc").notes == ()
 
 
 @pytest.mark.parametrize(("name", "up"), [("a.trc", "W"), ("a.npz", None)])
 def test_what_is_no_axis_or_no_file_of_markers(tmp_path: Path, name: str, up: str | None) -> None:
     with pytest.raises(InputError):
-        read_marker_file(tmp_path / name, up=up)
+        read_checked_markers(tmp_path / name, up=up)

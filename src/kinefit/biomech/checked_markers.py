@@ -15,13 +15,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kinefit.geometry.rotations import unit
-from kinefit.io.c3d import read_c3d
+from kinefit.io.marker_files import read_markers
 from kinefit.io.markers import UP_TO_Y
-from kinefit.io.trc import read_trc
 from kinefit.skeletons.marker_names import is_known, place_of
 from kinefit.types import BoolArray, FloatArray, InputError, Markers, all_finite
-
-_READERS = {".trc": read_trc, ".c3d": read_c3d}
 
 # Places of `kinefit.skeletons.marker_names`, and keypoints of detectors in lower case.
 _TOP = ("c7", "jugular notch", "acromion", "neck", "head", "nose", "lshoulder", "rshoulder")
@@ -42,7 +39,7 @@ _STEPPING = 0.25  # of the frames on the way: running has a foot on the floor in
 _FLIGHT_S, _GRAVITY_M_S2 = 0.12, (7.5, 12.0)
 
 
-def read_marker_file(path: Path, *, up: str | None = None, units: str | None = None) -> Markers:
+def read_checked_markers(path: Path, *, up: str | None = None, units: str | None = None) -> Markers:
     """The markers of one person, from a TRC or C3D file: metres, Y up.
 
     up: the file's own vertical axis ("Z", "-Y", ...), units: "m", "cm" or "mm"; where one is not
@@ -51,12 +48,9 @@ def read_marker_file(path: Path, *, up: str | None = None, units: str | None = N
 
     Raises InputError for other files, and for markers that are no person's.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(path, "is neither TRC nor C3D", "name a file of markers")
     if up is not None and (up := up.upper().removeprefix("+")) not in UP_TO_Y:
         raise InputError("--up", f"{up} is no axis", f"choose one of {', '.join(UP_TO_Y)}")
-    markers = reader(path, up=up, units=units)
+    markers = read_markers(path, up=up, units=units)
     markers = _in_metres(path, markers, stated=units is not None)
     return markers if up else stand_up(markers)
 
