@@ -296,7 +296,10 @@ class BodyModel:
     def scale(self, factors: Mapping[str, Sequence[float]]) -> None:
         """Multiply the size of the named bodies by (x, y, z) factors, markers with them."""
         scale_model(self._osim, factors, None)
-        self._start()
+        self._state, self._posed = self._osim.getWorkingState(), None
+        self._find_markers()
+        if self._ties:  # translations that follow a joint are scaled, too
+            self._find_coordinates()
 
 
 def read_model(path: Path, marker_set: Path | None = None) -> Any:

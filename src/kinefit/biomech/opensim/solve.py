@@ -64,7 +64,7 @@ def solve(
     saying so.
     """
     if near is None:
-        q = _track(model, task, xyz)
+        q = track(model, task, xyz)
     else:
         pairs = zip(xyz, near, strict=True)
         q = np.array([minimise(model, task, frame, pose) for frame, pose in pairs])
@@ -81,7 +81,7 @@ def solve(
     return Solution(q, error, sd, seen)
 
 
-def _track(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
+def track(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
     """(T, C) poses of the frames, each with the least cost that is found."""
     clip = _Clip(model, task, xyz, np.any(all_finite(xyz)[:, task.weights > 0], axis=1))
     clip.forward()
