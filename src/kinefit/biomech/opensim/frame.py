@@ -19,7 +19,7 @@ from kinefit.types import BoolArray, FloatArray, all_finite
 NOISE_M = 0.01  # standard deviation of a marker per axis, for what a pose's markers determine
 PRIOR = 1.0  # rad, m: standard deviation of a coordinate that no marker says anything about
 
-_FIRST_STEPS, _STEPS = 200, 40
+_FIRST_STEPS, STEPS = 200, 40
 _FIRST_GOAL = 1e-4  # m^2/rad^2: a limb that is 10 degrees off costs as much as 2 mm
 # Of a cost in m^2; the first is what markers that move by 1 mm per radian would weigh.
 _DAMPING, _LEAST_DAMPING = 1e-6, 1e-9
@@ -55,7 +55,7 @@ def spread(jacobian: FloatArray, tie: FloatArray) -> FloatArray:
 
 
 def minimise(
-    model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int = _STEPS
+    model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int = STEPS
 ) -> FloatArray:
     """(C,) the pose with the least cost near `start`; coordinates stay in their ranges."""
     free = task.free
@@ -147,9 +147,26 @@ def first_pose(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
             start = starts[0].copy()
             start[i] += turn * np.pi
             starts.append(start)
-    fits = [minimise(model, rigid, xyz, start, 50) for start in starts]
-    used = task.weights > 0
-    off = np.array([np.nanmean(np.square(model.positions(q) - xyz)[used]) for q in fits])
-    best = fits[int(np.argmax(off <= 1.05 * off.min()))]  # as few turns as possible
+    best, lowest, least = starts[0], np.inf, _rigid_cost(model, task, xyz)
+    for start in starts:  # as few turns as possible
+        fit = minimise(model, rigid, xyz, start, 50)
+        value = cost(model, rigid, xyz, fit)
+        if value < lowest / 1.05:
+            best, lowest = fit, value
+        if lowest <= 1.05 * least:
+            break
     near = Task(task.weights, task.free, np.maximum(task.goals, _FIRST_GOAL * ~root))
     return minimise(model, task, xyz, minimise(model, near, xyz, best, 100), _FIRST_STEPS)
+
+
+def _rigid_cost(model: BodyModel, task: Task, xyz: FloatArray) -> float:
+    """Square metres: the least cost of the default pose moved as one piece (Kabsch 1976, Acta
+    Cryst. A32:922)."""
+    weights, target = _weighted(task, xyz)
+    own = model.positions(model.tie(model.default))
+    own, target = own - weights @ own, target - weights @ target
+    turned = (weights[:, None] * own).T @ target
+    values = np.linalg.svd(turned, compute_uv=False)
+    values[2] *= np.sign(np.linalg.det(turned))
+    spread_ = weights @ (own**2 + target**2).sum(-1)
+    return float(max(spread_ - 2 * values.sum(), 0.0))

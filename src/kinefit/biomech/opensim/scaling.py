@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.biomech.opensim.frame import Task, minimise
+from kinefit.biomech.opensim.frame import Task, first_pose, minimise
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.sets import table
 from kinefit.biomech.opensim.solve import track
@@ -30,7 +30,8 @@ from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints, all_fin
 
 _FRAMES = 25  # against 100 frames, no factor differs by more than 0.3 %, three clips
 _ROUNDS = 6  # the first finds one factor for all; a further two gain 0.05-0.1 mm
-_STEPS = 3  # of the solver in each round but the first: poses and sizes come to rest together
+# Of the solver, in the first round and in the others: poses and sizes come to rest together.
+_FIRST_STEPS, _STEPS = 12, 3
 _RIDGE = 1e-3  # of the mean information per factor: for bodies without markers of their own
 _OUTLIER = 3.0  # times a marker's median error: beyond, its weight falls (Huber 1964)
 _PLAUSIBLE = (0.4, 1.8)  # a child of one metre; nobody is 1.8 times the generic model
@@ -65,7 +66,8 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
     three markers.
     """
     xyz = xyz[_choose(xyz, task.weights > 0)]
-    sizes, poses = Sizes({}), track(model, task, xyz)
+    sizes = _whole_size(model, task, xyz[0])
+    poses = track(model, task, xyz, _FIRST_STEPS)
     for round_ in range(_ROUNDS):
         if round_:
             pairs = zip(xyz, poses, strict=True)
@@ -76,6 +78,16 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
         step = _least_squares(model, poses, xyz, weights, key)
         model.scale(step.factors)
         sizes = sizes.times(step)
+    return sizes
+
+
+def _whole_size(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
+    """Scale the whole model by one factor to a frame (M, 3), so that no marker is far off for the
+    size alone."""
+    pose = first_pose(model, task, xyz)[None]
+    weights = np.where(all_finite(xyz), task.weights, 0.0)[None]
+    sizes = _least_squares(model, pose, xyz[None], weights, _whole(model))
+    model.scale(sizes.factors)
     return sizes
 
 
