@@ -67,7 +67,7 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
     """
     xyz = xyz[_choose(xyz, task.weights > 0)]
     sizes = _whole_size(model, task, xyz[0])
-    poses = track(model, task, xyz, _FIRST_STEPS)
+    poses = track(model, task, xyz, _FIRST_STEPS, even=False)
     for round_ in range(_ROUNDS):
         if round_:
             pairs = zip(xyz, poses, strict=True)

@@ -83,10 +83,15 @@ def solve(
     return Solution(q, error, sd, seen)
 
 
-def track(model: BodyModel, task: Task, xyz: FloatArray, steps: int = STEPS) -> FloatArray:
-    """(T, C) poses of the frames, each with the least cost that is found in so many steps."""
+def track(
+    model: BodyModel, task: Task, xyz: FloatArray, steps: int = STEPS, *, even: bool = True
+) -> FloatArray:
+    """(T, C) poses of the frames, each with the least cost that is found in so many steps.
+
+    even: the frames follow one another at a steady rate.
+    """
     clip = _Clip(model, task, xyz, np.any(all_finite(xyz)[:, task.weights > 0], axis=1))
-    clip.forward(steps)
+    clip.forward(steps, even)
     clip.from_both_sides()
     clip.begin_anew()
     return _unwound(model, clip.q)
@@ -104,7 +109,7 @@ class _Clip:
         self.cost = np.zeros(len(self.xyz))
         self.tried: dict[tuple[int, int], tuple[float, float]] = {}  # frames -> their costs then
 
-    def forward(self, steps: int) -> None:
+    def forward(self, steps: int, even: bool) -> None:
         """Every frame from the poses of the frames before, the first from many."""
         pose = before = None
         for k in range(len(self.xyz)):
@@ -113,7 +118,7 @@ class _Clip:
                     pose = first_pose(self.model, self.task, self.xyz[k])
                     pose = restarted(self.model, self.task, self.xyz[k], pose)
                 # As it went on until now: 4.5 steps a frame of a walk in place of 6.3.
-                start = pose if before is None else 2 * pose - before
+                start = 2 * pose - before if even and before is not None else pose
                 before, pose = pose, minimise(self.model, self.task, self.xyz[k], start, steps)
             else:
                 before = None
