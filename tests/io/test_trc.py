@@ -179,7 +179,7 @@ def test_units(tmp_path: Path, units: str, factor: float) -> None:
     ("change", "message"),
     [
         (("PathFileType", "Pathfile"), "not a TRC file"),
-        (("\t2\tm", "\t3\tm"), "states 3 markers, line 4 names 2"),
+        (("C7\t\t\tr_knee_study", "C7\tr_knee\tx"), "states 2 markers, line 4 names 3"),
         (("\tm\t", "\tinch\t"), "unknown unit 'inch'"),
         (("60\t60\t3\t2\tm\t60\t0\t3", "60\t60"), "no usable DataRate, NumMarkers or Units"),
         (("60\t60\t3", "fast\t60\t3"), "no usable DataRate"),
@@ -247,6 +247,38 @@ def test_what_windows_prints_for_no_number_and_zeros_are_missing(tmp_path: Path)
     rows = simple_trc(np.arange(3), np.arange(3) / 10, 2, 10)
     (tmp_path / "b.trc").write_text(rows.replace("\t0\t1\t2", "\t0\t0\t0.0", 1))
     assert read_trc(tmp_path / "b.trc").present.tolist() == [[False], [True], [True]]
+
+
+@pytest.mark.parametrize("stated", [1, 2, 3, 40])
+def test_labels_over_their_columns_need_no_count(tmp_path: Path, stated: int) -> None:
+    markers = read_trc(edited(tmp_path / "a.trc", ("\t2\tm", f"\t{stated}\tm")))
+    assert markers.names == WALK.names
+    np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE, rtol=0)
+    said = (
+        ()
+        if stated == 2
+        else (f"Line 3 states {stated} markers, line 4 names 2: the latter were read.",)
+    )
+    assert markers.notes == said
+
+
+def test_trajectories_without_a_name(tmp_path: Path) -> None:
+    """Between others one is numbered and does not shift them; behind them it is left out."""
+    labels = ("C7\t\t\tr_knee_study", "\t\t\tr_knee_study")
+    markers = read_trc(edited(tmp_path / "a.trc", labels))
+    assert markers.names == ("marker_1", "r_knee_study")
+    np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE, rtol=0)
+    behind = read_trc(edited(tmp_path / "b.trc", ("\tr_knee_study", "\t")))
+    assert behind.names == ("C7",)
+    np.testing.assert_allclose(behind.xyz, WALK.xyz[:, :1], atol=MICROMETRE, rtol=0)
+    assert behind.notes[-1] == "1 trajectories without a name were left out."
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "latin-1"])
+def test_text_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "a.trc").write_bytes((mark + (GOLDEN / "walk.trc").read_text()).encode(encoding))
+    assert read_trc(tmp_path / "a.trc").names == WALK.names
 
 
 def test_text_of_excel(tmp_path: Path) -> None:

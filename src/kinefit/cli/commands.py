@@ -25,6 +25,7 @@ from kinefit.cli.console import (
     err,
     out,
     show_files,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -169,7 +170,7 @@ def angles(
         bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
     ] = False,
 ) -> None:
-    """ISB joint angles of a marker file: a CSV per joint group, one combined, and a .mot."""
+    """ISB joint angles of a TRC or C3D file: a CSV per group, one of all, and a .mot."""
     from kinefit.api import angles_of_file
 
     folder = out_folder or file.with_name(f"{file.stem}_angles")
@@ -315,8 +316,7 @@ def export_motion(
     from kinefit.api import export_motion as job
 
     files, notes = job(motion, [kind.strip() for kind in to.split(",")], body, influences)
-    for note in notes:
-        err.print(f"note: {note}", markup=False)
+    show_notes(notes)
     show_files(files)
 
 

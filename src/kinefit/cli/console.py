@@ -65,6 +65,12 @@ def show_warnings(warnings: Iterable[str]) -> None:
         _tell("warning", "yellow", warning)
 
 
+def show_notes(notes: Iterable[str]) -> None:
+    """A line on stderr for each: what to know, nothing to worry about."""
+    for note in notes:
+        _tell("note", "dim", note)
+
+
 def show_files(files: Iterable[Path | str]) -> None:
     """A line on stdout for each."""
     for file in files:

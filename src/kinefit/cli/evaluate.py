@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kinefit.cli.console import out, show_warnings
+from kinefit.cli.console import out, show_notes
 from kinefit.io.atomic import write_json, write_text
 from kinefit.types import InputError
 
@@ -64,7 +64,7 @@ def evaluate_angles(
     from kinefit.api import evaluate_angles_of_file
     from kinefit.biomech.angles.compare import as_json
 
-    errors = evaluate_angles_of_file(file, reference, person, on_note=lambda n: show_warnings([n]))
+    errors = evaluate_angles_of_file(file, reference, person, on_note=lambda n: show_notes([n]))
     if json_output:
         typer.echo(json.dumps(as_json(errors), indent=2))
         return

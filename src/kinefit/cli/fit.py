@@ -15,6 +15,7 @@ from kinefit.cli.console import (
     out,
     show_files,
     show_findings,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -157,7 +158,7 @@ def fit_markers(
     table.add_row("frames without a pose", f"{lost} of {report['frames']}")
     out.print(table)
     show_findings(result.findings)
-    show_warnings(report["notes"])
+    show_notes(report["notes"])
     show_files(result.files)
 
 

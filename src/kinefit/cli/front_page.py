@@ -17,7 +17,7 @@ COMMANDS: dict[str, str] = {
     "batch": "Many trials: a folder or a table of them, here or on a cluster, and a summary.",
     "demo": "The whole job on real video: Pose2Sim's single-person demo, camera 1 or all four.",
     "masks": "Masks of one person in every frame of a video, and how far each can be trusted.",
-    "angles": "ISB joint angles of a marker file: a CSV per joint group, one combined, and a .mot.",
+    "angles": "ISB joint angles of a TRC or C3D file: a CSV per group, one of all, and a .mot.",
     "refine": "Joint angles corrected by a network that has seen how those of one camera err.",
     "view": "Open results in the browser: video, space and curves under one clock.",
     "web": "A web site for projects, uploads, runs and results, on this machine or for others.",

@@ -86,6 +86,8 @@ def read_lines(path: Path) -> list[Line]:
     content = read_bytes(path)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):  # what Excel calls Unicode text
         text = content.decode("utf-16", errors="replace")
+    elif set(content[1:200:2]) == {0} and 0 not in content[:200:2]:  # the same without its mark
+        text = content.decode("utf-16-le", errors="replace")
     elif b"\0" in content:
         raise InputError(path, "is a binary file, not text", "check that this is the right file")
     else:

@@ -38,12 +38,13 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     read). Times that are only frame / DataRate in print are made exact again; others stay (see
     `_exact_times`). Names, and points that are not there: `kinefit.io.markers.build_markers`.
 
-    Raises InputError, with the line, for a wrong header, labels that contradict NumMarkers,
-    a last row cut short, text in a cell, or frames or times that do not increase.
+    Raises InputError, with the line, for a wrong header, labels that are not over their columns
+    and contradict NumMarkers, a last row cut short, text in a cell, or frames or times that do not
+    increase.
     """
     path = Path(path)
     lines = read_lines(path)
-    rate_hz, per_metre, labels = _read_header(path, lines, units)
+    rate_hz, per_metre, labels, said = _read_header(path, lines, units)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
     check_cells(path, len(rows), columns)
@@ -52,7 +53,7 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     timeline = _exact_times(build_timeline(rows, table[:, 0], table[:, 1]), rate_hz)
     xyz = table[:, 2:].reshape(len(rows), -1, 3) / per_metre
     xyz = xyz @ np.transpose(UP_TO_Y[up]) if up else xyz
-    return build_markers(path, timeline, labels, xyz, notes)
+    return build_markers(path, timeline, labels, xyz, [*said, *notes])
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -89,28 +90,39 @@ def write_trc(path: str | Path, markers: Markers) -> None:
 
 def _read_header(
     path: Path, lines: list[Line], units: str | None
-) -> tuple[float, float, tuple[str, ...]]:
-    """Rate, units in a metre and marker names from the first five lines; raises InputError."""
+) -> tuple[float, float, tuple[str, ...], list[str]]:
+    """Rate, units in a metre, marker names and notes from the first five lines; InputError."""
     if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
         raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
     # Split on any white space: OpenSim's own sample pads the values with double tabs.
     keys, values = lines[1].text.split(), lines[2].text.split()
     table = dict(zip(keys, values, strict=False))
-    names = tuple(cell.strip() for cell in lines[3].text.split("\t")[2:] if cell.strip())
     try:
         rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
         units = units or unit_of(table["Units"])
     except (KeyError, ValueError, OverflowError) as error:
         reason = f"has no usable DataRate, NumMarkers or Units ({error})"
         raise InputError(path, f"line 3 {reason}", "repair line 3") from error
-    if len(names) != stated and len(lines[3].text.split()) == stated + 2:
-        names = tuple(lines[3].text.split()[2:])  # labels between blanks: OpenSim's GUI
+    names, in_place = _labels(lines[3].text, stated)
     if units is None:
         raise lines[2].wrong(f"unknown unit {table['Units']!r}", "use m, cm or mm")
-    if stated != len(names) or not names:
-        reason = f"line 3 states {stated} markers, line 4 names {len(names)}"
-        raise InputError(path, reason, "make NumMarkers and the labels agree")
-    return rate_hz, PER_METRE[units], names
+    differ = f"line 3 states {stated} markers, line 4 names {len(names)}"
+    if not names or (stated != len(names) and not in_place):
+        raise InputError(path, differ, "make NumMarkers and the labels agree")
+    notes = [] if stated == len(names) else [f"L{differ[1:]}: the latter were read."]
+    return rate_hz, PER_METRE[units], names, notes
+
+
+def _labels(line: str, stated: int) -> tuple[tuple[str, ...], bool]:
+    """Names of markers, and whether each stands over its own three columns: then the number that
+    the header states is not needed. A marker without a name between others has an empty one."""
+    cells = [cell.strip() for cell in line.split("\t")]
+    named = [i for i, cell in enumerate(cells) if cell and i > 1]
+    if len(named) != stated and len(line.split()) == stated + 2:
+        return tuple(line.split()[2:]), False  # labels between blanks: OpenSim's GUI
+    if named and all((i - 2) % 3 == 0 for i in named):
+        return tuple(cells[2 : named[-1] + 1 : 3]), True
+    return tuple(cells[i] for i in named), False
 
 
 def _squared(rows: list[Line], columns: int) -> tuple[list[Line], list[str]]:

@@ -345,7 +345,7 @@ def frame_fit_findings(report: Mapping[str, Any]) -> list[Finding]:
     for status, key in (("unusable", "frames_without_pose"), ("recovered", "frames_bridged")):
         pairs = [[one["frame"]] * 2 for one in frames if one["status"] == status]
         if pairs:
-            found.append(_in_frames(key, pairs, len(frames), count=len(pairs), **values))
+            found.append(_in_frames(key, pairs, len(frames), 1, count=len(pairs), **values))
     if mended := [[one["frame"]] * 2 for one in frames if one["repaired"]]:
         found.append(say("spikes", "information", frames_words(mended)))
     return found

@@ -49,12 +49,12 @@ class BodyMotion:
         whole, empty = np.isfinite(pose).all(axis=1), np.isnan(pose).all(axis=1)
         if not (whole | empty).all():
             frame = int(self.timeline.frame[np.argmin(whole | empty)])
-            raise InvalidData(f"BodyMotion has half a pose in frame {frame}.")
+            raise InvalidData(f"The motion has half a pose in frame {frame}.")
         # 1e-6: far above the rounding of a product of rotations, far below a wrong one.
         rotations = self.rotations[whole]
         product = rotations @ np.swapaxes(rotations, -1, -2)
         if not np.allclose(product, np.eye(3), atol=1e-6):
-            raise InvalidData("BodyMotion.rotations holds a matrix that is not a rotation.")
+            raise InvalidData("The motion holds a matrix that is not a rotation.")
         if not (np.abs(self.shape) < _MOST_SHAPE).all():
             raise InvalidData("The shape of the body has a value that no body has.")
         far = (np.abs(self.translation) > FARTHEST_M).any(axis=1)

@@ -29,12 +29,14 @@ class Timeline:
         freeze_arrays(self, time=(None,))
         freeze_arrays(self, np.int64, frame=(len(self.time),))
         if not (np.abs(self.time) < LAST_TIME_S).all():
-            raise InvalidData("Timeline.time contains a value that is no number of seconds.")
+            raise InvalidData("A time is no number of seconds.")
         for name in ("time", "frame"):
             values = getattr(self, name)
             if not (np.diff(values) > 0).all():
                 first = int(np.argmax(np.diff(values) <= 0)) + 1
-                raise InvalidData(f"Timeline.{name} does not increase at sample {first}.")
+                raise InvalidData(
+                    f"The {name} does not increase at sample {first}, counted from 0."
+                )
 
     @classmethod
     def regular(cls, count: int, rate_hz: float, start_frame: int = 0) -> Timeline:
