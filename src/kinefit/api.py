@@ -344,21 +344,24 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
     return f"With {shapes} shape directions, vertices are {off} from those of Anny's own shapes."
 
 
-def angles_of_file(file: Path, out: Path, *, plots: bool = False) -> tuple[list[Path], list[str]]:
-    """Joint angles of a TRC or C3D file, of any program, as files in the folder `out`.
+def angles_of_file(
+    file: Path, out: Path, *, plots: bool = False, up: str | None = None, units: str | None = None
+) -> tuple[list[Path], list[str]]:
+    """Joint angles of a TRC or C3D file, of this or another program, as files in the folder `out`.
 
-    Returns the files written and what to know before using them. Raises InputError for a file
-    that cannot be read, or from which no joint can be computed.
+    up, units: of the file; see `kinefit.biomech.checked_markers.read_checked_markers`. Returns the
+    files written and what to know before using them. Raises InputError for a file that cannot be
+    read, or from which no joint can be computed.
     """
     from kinefit.biomech.angles import joint_angles, missing_landmarks
-    from kinefit.io.marker_files import read_markers
+    from kinefit.biomech.checked_markers import read_checked_markers
     from kinefit.pipeline.stages.angles import write_joint_angles
     from kinefit.quality.assessment import assess
     from kinefit.quality.verdict import find
     from kinefit.report.plots import plot_all
 
-    markers = read_markers(file)
-    said = [*markers.notes, *_check_body(file, markers)]
+    markers = read_checked_markers(file, up=up, units=units)
+    said = list(markers.notes)
     with blamed_on(file, _how_to_get_landmarks(file, markers)):
         angles = joint_angles(markers)
 
@@ -367,7 +370,8 @@ def angles_of_file(file: Path, out: Path, *, plots: bool = False) -> tuple[list[
         if plots:
             plot_all(angles, folder, f"{file.stem}_angles")
 
-    record, _ = run_job(out, "angles", {"markers": file}, {"plots": plots}, write, stem=file.stem)
+    chosen = {"plots": plots, "up": up, "units": units}
+    record, _ = run_job(out, "angles", {"markers": file}, chosen, write, stem=file.stem)
     files = [out / name for name in record.files]
     said += [str(one) for one in find(assess(markers, angles=angles)) if one.level != "information"]
     lacking = missing_landmarks(markers).items()
@@ -389,21 +393,30 @@ def _how_to_get_landmarks(file: Path, markers: Markers) -> str:
 
 
 def augment_file(
-    file: Path, target: Path, subject: Subject, *, cycles: int, seed: int, complete: bool
+    file: Path,
+    target: Path,
+    subject: Subject,
+    *,
+    cycles: int,
+    seed: int,
+    complete: bool,
+    up: str | None = None,
+    units: str | None = None,
 ) -> tuple[list[Path], list[str]]:
-    """Add the augmenter's 43 markers to those of a TRC or C3D file, of any program.
+    """Add the augmenter's 43 markers to a TRC or C3D file, of this or another program.
 
-    complete: also estimate clusters and hip joint centres that are missing. Returns the files
+    complete: also estimate clusters and hip joint centres that are missing. up, units: of the file;
+    see `kinefit.biomech.checked_markers.read_checked_markers`. Returns the files
     written (the markers, and beside them what is estimated and how uncertain each one is) and
     what to know before using them. Raises InputError for a file without the needed markers.
     """
+    from kinefit.biomech.checked_markers import read_checked_markers
     from kinefit.biomech.markers import OUTSIDE_TRAINING, augment, force_complete, within_training
-    from kinefit.io.marker_files import read_markers
     from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import write_trc
 
-    markers = read_markers(file)
-    said = [*markers.notes, *_check_body(file, markers)]
+    markers = read_checked_markers(file, up=up, units=units)
+    said = list(markers.notes)
     if not within_training(subject):
         said.append(OUTSIDE_TRAINING)
     with blamed_on(file, "name hips, shoulders, legs and arms as Pose2Sim does (RHip, LKnee, ...)"):
@@ -424,7 +437,7 @@ def inverse_kinematics_of_file(
     """Scale an OpenSim model to a TRC or C3D file and find its motion, as files in `out`.
 
     options: the other fields of `kinefit.biomech.opensim.Options` (model, static, scaled, setup,
-    allow_missing). Raises as `kinefit.biomech.opensim.inverse_kinematics_of_file` does.
+    allow_missing, up, units). Raises as `kinefit.biomech.opensim.inverse_kinematics_of_file` does.
     """
     from kinefit.biomech import opensim
 
@@ -439,19 +452,6 @@ def inverse_kinematics_of_file(
     record, found = run_job(out, "ik", inputs, asdict(chosen), work, stem=markers.stem)
     assert found is not None
     return replace(found, files=[out / name for name in record.files])
-
-
-def _check_body(path: Path, markers: Markers) -> list[str]:
-    """Warnings about the vertical axis; InputError when the markers cannot be one person's."""
-    from kinefit.quality.assessment import body_extent, upside_down
-
-    extent = body_extent(markers)
-    if not 0.3 < extent < 4.0:  # a crouching child, a man with his arms up
-        reason = f"its markers span {extent:.3g} m, which is no person"
-        raise InputError(path, reason, "check the Units in the header")
-    if upside_down(markers):
-        return ["The upper body is not above the feet along Y: is the vertical axis another one?"]
-    return []
 
 
 def evaluate_angles_of_file(

@@ -72,8 +72,11 @@ TRC = (
     "OrigNumFrames\n60\t60\t2\t1\tm\t60\t1\t2\nFrame#\tTime\tThumb\n\t\tX1\tY1\tZ1\n\n"
     "1\t0.0\t0\t0\t0\n2\t0.016667\t0\t0\t0\n"
 )
-GIANT = TRC.replace("\t1\tm\t", "\t2\tm\t").replace("Thumb", "Thumb\t\t\tToe")
-GIANT = GIANT.replace("Z1", "Z1\tX2\tY2\tZ2").replace("0\t0\t0\n", "0\t0\t0\t0\t1700\t0\n")
+GIANT = TRC.replace("\t1\tm\t", "\t4\tm\t").replace(
+    "Thumb", "\t\t\t".join(["Neck", "RHip", "LHip", "C7"])
+)
+GIANT = GIANT.replace("Z1", "\t".join(["Z1", *(f"X{i}\tY{i}\tZ{i}" for i in (2, 3, 4))]))
+GIANT = GIANT.replace("0\t0\t0\n", "0\t17\t0" + "\t0\t1\t0" * 3 + "\n")
 MOT = "x\nversion=1\nnRows=1\nnColumns=2\ninDegrees=yes\nendheader\ntime\twink\n0\t1\n"
 
 # name -> (arguments from the temporary folder and a real clip, words that the message must have)
@@ -230,3 +233,16 @@ def test_a_vertical_axis_that_is_another_is_said(tmp_path):
     for cells, said in ((y_up, False), ("\t1.4\t0\t0\t0.1\t0\t0\n", True)):
         file = _written(tmp_path / "x.trc", text.replace("\t0\t0\t0\n", cells))
         assert upside_down(read_trc(file)) is said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["angles"], ["augment", *BODY], ["ik", *BODY], ["fit", "markers"]],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_commands_that_read_markers_know_axes_and_units(tmp_path, command):
+    file = _written(tmp_path / "x.trc", GIANT)
+    for options, said in ((["--up", "W"], "no axis"), (["--units", "m"], "no person")):
+        result = CliRunner().invoke(app, [*command, str(file), *options])
+        assert result.exit_code == 2
+        assert said in result.output

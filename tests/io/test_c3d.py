@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinefit.io.c3d import _UP_TO_Y, read_c3d, write_c3d
+from kinefit.io.c3d import read_c3d, write_c3d
+from kinefit.io.markers import UP_TO_Y
 from kinefit.types import InputError, Markers, Timeline
 
 pytestmark = pytest.mark.filterwarnings("ignore:No analog data:UserWarning")
@@ -49,6 +50,22 @@ def test_an_independent_reader_sees_the_same(tmp_path: Path) -> None:
     there = markers.present
     np.testing.assert_allclose(
         points[..., :3][there], 1000 * markers.xyz[there], atol=FLOAT_MM, rtol=0
+    )
+
+
+def test_ezc3d_reads_what_we_write(tmp_path: Path) -> None:
+    """The reader of Pyomeca, Pose2Sim and OpenSim."""
+    markers = example()
+    write_c3d(tmp_path / "a.c3d", markers)
+    read = ezc3d.c3d(str(tmp_path / "a.c3d"))
+    point = read["parameters"]["POINT"]
+    assert point["LABELS"]["value"] == list(markers.names)
+    assert point["UNITS"]["value"] == ["mm"]
+    assert point["RATE"]["value"][0] == pytest.approx(markers.timeline.rate_hz, rel=1e-6)
+    assert read["header"]["points"]["first_frame"] == markers.timeline.frame[0]
+    points = np.moveaxis(read["data"]["points"][:3], 0, -1)  # (M, T, 3)
+    np.testing.assert_allclose(
+        points.swapaxes(0, 1), 1000 * markers.xyz, atol=FLOAT_MM, rtol=0, equal_nan=True
     )
 
 
@@ -125,7 +142,7 @@ def test_up_becomes_y_by_a_rotation(tmp_path: Path, up: str) -> None:
     point, axis = read_c3d(tmp_path / "a.c3d").xyz[0, 0], "XYZ".index(up[1])
     assert point[1] == (axis + 1) * (1 if up[0] == "+" else -1)
     assert np.linalg.norm(point) == pytest.approx(np.sqrt(14))
-    assert np.linalg.det(_UP_TO_Y[up]) == pytest.approx(1)
+    assert np.linalg.det(UP_TO_Y[up.removeprefix("+")]) == pytest.approx(1)
 
 
 def test_without_a_stated_axis_the_points_stay(tmp_path: Path) -> None:

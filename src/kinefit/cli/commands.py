@@ -20,6 +20,8 @@ from kinefit.cli.cameras import calibration, triangulate
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
+    Units,
+    Up,
     err,
     out,
     show_files,
@@ -162,6 +164,8 @@ def masks(
 def angles(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file with markers on bones.")],
     out_folder: OutFolder = None,
+    up: Up = None,
+    units: Units = None,
     plot_all_joint_angles: Annotated[
         bool, typer.Option("--plot-all-joint-angles", help="Write a PNG per joint group.")
     ] = False,
@@ -170,7 +174,7 @@ def angles(
     from kinefit.api import angles_of_file
 
     folder = out_folder or file.with_name(f"{file.stem}_angles")
-    files, said = angles_of_file(file, folder, plots=plot_all_joint_angles)
+    files, said = angles_of_file(file, folder, plots=plot_all_joint_angles, up=up, units=units)
     show_warnings(said)
     show_files(files)
 
@@ -261,6 +265,8 @@ def augment(
     complete: Annotated[
         bool, typer.Option("--force-complete", help="Estimate missing clusters and hip centres.")
     ] = False,
+    up: Up = None,
+    units: Units = None,
 ) -> None:
     """Add the 43 LSTM markers to a TRC or C3D file, of this or another program."""
     from kinefit.api import augment_file
@@ -268,7 +274,14 @@ def augment(
     target = out_file or file.with_name(f"{file.stem}_augmented.trc")
     subject = Subject(height, mass)
     files, said = augment_file(
-        file, target, subject, cycles=augmentation_cycles, seed=seed, complete=complete
+        file,
+        target,
+        subject,
+        cycles=augmentation_cycles,
+        seed=seed,
+        complete=complete,
+        up=up,
+        units=units,
     )
     show_warnings(said)
     show_files(files)
@@ -351,6 +364,8 @@ def ik(
             "--allow-missing", help="Leave out joints that the markers leave open; don't refuse."
         ),
     ] = False,
+    up: Up = None,
+    units: Units = None,
 ) -> None:
     """OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.
 
@@ -366,6 +381,7 @@ def ik(
     result = inverse_kinematics_of_file(
         file, out_folder or file.with_name(f"{file.stem}_ik"), subject=subject, model=model,
         static=static, scaled=scaled, setup=setup, allow_missing=allow_missing,
+        up=up, units=units,
     )  # fmt: skip
     show_warnings(result.warnings)
     summary = result.summary

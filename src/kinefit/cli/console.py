@@ -119,6 +119,14 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 Command = Callable[..., None]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+Up = Annotated[
+    str | None,
+    typer.Option(help="Vertical axis of the file (Z, -Y, ...), whatever it says; else checked."),
+]
+Units = Annotated[
+    Literal["m", "cm", "mm"] | None,
+    typer.Option(help="Unit of the file's numbers, whatever it says; else checked."),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
 ]

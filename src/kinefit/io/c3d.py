@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kinefit.io import limits
 from kinefit.io.atomic import atomic_path
-from kinefit.io.markers import PER_METRE, build_markers, unit_of
+from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
 from kinefit.io.text import check_writable, decode, read_bytes
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
@@ -30,16 +30,6 @@ _FILE_MARK = 0x50
 _KINDS = {-1: "text", 1: "i1", 2: "i2", 4: "f4"}
 _NO_POSITIONS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # POINT parameters
 _INTEL, _DEC, _MIPS = 84, 85, 86
-
-# Rows that turn (x, y, z) by the smallest rotation that brings the named lab axis to +Y.
-_UP_TO_Y = {
-    "+Y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "+Z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
-    "-Z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
-    "+X": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
-    "-X": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
-    "-Y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
-}
 
 _Parameters = dict[str, list[Any]]
 
@@ -56,9 +46,10 @@ class _Header(NamedTuple):
     rate_hz: float
 
 
-def read_c3d(path: str | Path) -> Markers:
+def read_c3d(path: str | Path, *, up: str | None = None, units: str | None = None) -> Markers:
     """Markers in metres; frames count from 0 at time 0 (the file's frame 1), at POINT:RATE.
 
+    up, units: the vertical axis of its numbers, and their unit, whatever the file says of either.
     Units come from POINT:UNITS (m, cm, mm in any spelling); in a file without, by the largest
     coordinate (see `_likely_unit`). Where POINT:Y_SCREEN names the vertical lab axis
     and it is not Y, the points are turned by the smallest rotation that makes Y up. A file
@@ -89,7 +80,7 @@ def read_c3d(path: str | Path) -> Markers:
     columns, more = _positions(labels, parameters)
     points = points[:, columns]
     xyz = np.where(points[..., 3:] < 0, np.nan, points[..., :3])
-    xyz, about = _in_metres_with_y_up(xyz, parameters)
+    xyz, about = _in_metres_with_y_up(xyz, parameters, up, units)
     start = max(header.first - 1, 0)  # OptiTrack counts from 0
     timeline = Timeline.regular(len(xyz), header.rate_hz, start)
     names = [labels[i] for i in columns]
@@ -111,23 +102,24 @@ def _positions(labels: list[str], parameters: _Parameters) -> tuple[list[int], l
     return columns, [note] if left_out else []
 
 
-def _in_metres_with_y_up(xyz: FloatArray, parameters: _Parameters) -> tuple[FloatArray, list[str]]:
+def _in_metres_with_y_up(
+    xyz: FloatArray, parameters: _Parameters, up: str | None, units: str | None
+) -> tuple[FloatArray, list[str]]:
     """Points (T, M, 3) in metres, turned so that the vertical axis is Y; notes."""
     said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
     notes = []
-    units = unit_of(said)
+    units = units or unit_of(said)
     if units is None:
         units = _likely_unit(xyz)
         stated = f"the unknown unit {said!r}" if said else "no unit"
         notes.append(f"The file states {stated}: {units} was taken, by the size of the numbers.")
     plain = "".join(axis.upper().split())
-    sign, letter = "-" if "-" in plain else "+", plain.strip("+-")
-    up = f"{sign}{letter}"
-    if letter and up not in _UP_TO_Y:
+    up = up or ("-" if "-" in plain else "") + (plain.strip("+-") or "Y")
+    if up not in UP_TO_Y:
         notes.append(
             f"POINT:Y_SCREEN is {axis!r}, which is no axis: the axes were left as they are."
         )
-    return xyz / PER_METRE[units] @ np.transpose(_UP_TO_Y.get(up, _UP_TO_Y["+Y"])), notes
+    return xyz / PER_METRE[units] @ np.transpose(UP_TO_Y.get(up, UP_TO_Y["Y"])), notes
 
 
 def _likely_unit(xyz: FloatArray) -> str:

@@ -15,6 +15,15 @@ from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, 
 from kinefit.types.arrays import FARTHEST_M
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+# Vertical axis -> rows that turn (x, y, z) by the smallest rotation that brings it to +Y.
+UP_TO_Y = {
+    "Y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "Z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "-Z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "X": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "-X": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "-Y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+}
 # As people and programs spell them (Vicon's "mete" is cut off after four letters).
 _SPELLED = {
     "m": ("m", "mete", "meter", "meters", "metre", "metres"),

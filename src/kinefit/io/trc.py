@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
-from kinefit.io.markers import PER_METRE, build_markers, unit_of
+from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
 from kinefit.io.text import (
     TIME_DECIMALS,
     Line,
@@ -27,9 +27,10 @@ from kinefit.types import FloatArray, InputError, Markers, Timeline
 _HEADER_LINES = 5
 
 
-def read_trc(path: str | Path) -> Markers:
+def read_trc(path: str | Path, *, up: str | None = None, units: str | None = None) -> Markers:
     """Markers in metres, in the file's own axes; frame numbers and times as the file has them.
 
+    up: an axis, which is turned to Y. units: of the numbers, whatever the header says.
     Taken as they come: units m, cm or mm in any spelling (from the header), the blank sixth line
     or none, labels between tabs or blanks, trailing tabs or none, any line end, empty cells, nan
     and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
@@ -43,7 +44,7 @@ def read_trc(path: str | Path) -> Markers:
     """
     path = Path(path)
     lines = read_lines(path)
-    rate_hz, per_metre, labels, said = _read_header(path, lines)
+    rate_hz, per_metre, labels, said = _read_header(path, lines, units)
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
     check_cells(path, len(rows), columns)
@@ -51,6 +52,7 @@ def read_trc(path: str | Path) -> Markers:
     table = parse_rows(path, rows, columns)
     timeline = _exact_times(build_timeline(rows, table[:, 0], table[:, 1]), rate_hz)
     xyz = table[:, 2:].reshape(len(rows), -1, 3) / per_metre
+    xyz = xyz @ np.transpose(UP_TO_Y[up]) if up else xyz
     return build_markers(path, timeline, labels, xyz, [*said, *notes])
 
 
@@ -86,7 +88,9 @@ def write_trc(path: str | Path, markers: Markers) -> None:
     write_text(path, header + format_rows(template, table))
 
 
-def _read_header(path: Path, lines: list[Line]) -> tuple[float, float, tuple[str, ...], list[str]]:
+def _read_header(
+    path: Path, lines: list[Line], units: str | None
+) -> tuple[float, float, tuple[str, ...], list[str]]:
     """Rate, units in a metre, marker names and notes from the first five lines; InputError."""
     if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
         raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
@@ -95,7 +99,7 @@ def _read_header(path: Path, lines: list[Line]) -> tuple[float, float, tuple[str
     table = dict(zip(keys, values, strict=False))
     try:
         rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
-        units = unit_of(table["Units"])
+        units = units or unit_of(table["Units"])
     except (KeyError, ValueError, OverflowError) as error:
         reason = f"has no usable DataRate, NumMarkers or Units ({error})"
         raise InputError(path, f"line 3 {reason}", "repair line 3") from error

@@ -181,6 +181,10 @@ class MarkerFileOptions(MotionChoice):
     """The person is a child (Anny)."""
     height: float | None = Field(None, ge=0.5, le=2.5)
     """Stature in metres, if known."""
+    up: str | None = None
+    """Vertical axis of the file (Z, -Y, ...), whatever it says; else it is checked."""
+    units: Literal["m", "cm", "mm"] | None = None
+    """Unit of the file's numbers, whatever it says; else it is checked."""
 
 
 class FitTerms(Options):

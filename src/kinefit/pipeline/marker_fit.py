@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.body.load import load_body
 from kinefit.fit.fit_report import marker_report
 from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
-from kinefit.io.marker_files import read_markers
 from kinefit.pipeline.config import MarkerFileOptions
 from kinefit.pipeline.execute import blamed_on, run_job
 from kinefit.pipeline.provenance import versions
@@ -46,7 +46,7 @@ def fit_marker_file(file: Path, out: Path, options: MarkerFileOptions) -> Marker
     Raises InputError for a file that cannot be read, or whose markers are no body's.
     """
     check_folder(out)
-    markers = read_markers(file)
+    markers = read_checked_markers(file, up=options.up, units=options.units)
     body = load_body(options.body, options.gender, child=options.child)
     with blamed_on(file, "name markers as kinefit, Pose2Sim or OpenCap's laboratory do"):
         fit = fit_markers(body, markers, stature_m=options.height)

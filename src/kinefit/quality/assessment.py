@@ -119,14 +119,6 @@ def assess(
     )
 
 
-def body_extent(markers: Markers) -> float:
-    """Metres between the outermost markers along one axis, median over the frames; NaN if none."""
-    low = np.where(markers.present[..., None], markers.xyz, np.inf).min(axis=1)
-    high = np.where(markers.present[..., None], markers.xyz, -np.inf).max(axis=1)
-    seen = markers.present.any(axis=1)
-    return float(np.median((high - low)[seen].max(axis=1))) if seen.any() else float("nan")
-
-
 def upside_down(markers: Markers) -> bool:
     """Whether the upper body is not above the feet along Y in the median frame: a video turned the
     wrong way, or a file whose vertical axis is another.

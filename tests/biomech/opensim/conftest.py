@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.biomech.opensim.model import BodyModel
+from kinefit.biomech.opensim.model import BodyModel, load_opensim
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import FloatArray, Markers, Timeline
 
@@ -72,6 +72,53 @@ def motion(model: BodyModel) -> FloatArray:
     still = [n.startswith(("mtp", "neck", "wrist")) for n in model.names]
     q[:, still] = model.default[still]
     return np.array([model.tie(pose) for pose in q])
+
+
+def chain_model(path: Path, lower: str) -> Path:
+    """Two bodies of three markers: one free in the world, and `lower` between the two.
+
+    lower: "ball", "free", "pin" (clamped to a full turn), "slide", where the coordinate counts
+    double, or "coupled": two angles of which the second follows the first, counted double.
+    """
+    osim = load_opensim()
+    model = osim.Model()
+    upper_body, lower_body = (
+        osim.Body(name, 1.0, osim.Vec3(0), osim.Inertia(1)) for name in ("upper", "lower")
+    )
+    at, none = osim.Vec3(0, -0.4, 0), osim.Vec3(0)
+    root = osim.FreeJoint("root", model.getGround(), none, none, upper_body, none, none)
+    between = ("lower", upper_body, at, none, lower_body, none, none)
+    axes = {"slide": {3: ("slide", 2.0)}, "coupled": {2: ("bend", 1.0), 0: ("follow", 2.0)}}
+    if lower in axes:
+        transform = osim.SpatialTransform()
+        for i, (name, factor) in axes[lower].items():
+            axis = transform.updTransformAxis(i)
+            axis.setCoordinateNames(osim.ArrayStr(name, 1))
+            axis.set_function(osim.LinearFunction(factor, 0.0))  # a copy
+        joint = osim.CustomJoint(*between, transform)
+    else:
+        kinds = {"ball": osim.BallJoint, "free": osim.FreeJoint, "pin": osim.PinJoint}
+        joint = kinds[lower](*between)
+    if lower == "pin":
+        joint.updCoordinate().setRangeMin(-3.1416)
+        joint.updCoordinate().setRangeMax(3.1416)
+        joint.updCoordinate().setDefaultClamped(True)
+    for body in (upper_body, lower_body):
+        model.addBody(body)
+    model.addJoint(root)
+    model.addJoint(joint)
+    if lower == "coupled":
+        coupler = osim.CoordinateCouplerConstraint()
+        coupler.setIndependentCoordinateNames(osim.ArrayStr("bend", 1))
+        coupler.setDependentCoordinateName("follow")
+        coupler.setFunction(osim.LinearFunction(0.5, 0.1))
+        model.addConstraint(coupler)
+    for body in (upper_body, lower_body):
+        for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
+            model.addMarker(osim.Marker(f"{body.getName()}{i}", body, osim.Vec3(*place)))
+    model.finalizeConnections()
+    assert model.printToXML(str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinefit.biomech.opensim import IkResult, Options, inverse_kinematics_of_file
-from kinefit.biomech.opensim.model import load_opensim
+from kinefit.biomech.opensim import IkResult, Options, inverse, inverse_kinematics_of_file
+from kinefit.biomech.opensim.model import BodyModel, load_opensim
 from kinefit.io.c3d import write_c3d
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.trc import write_trc
 from kinefit.types import InputError, Markers, Subject, Timeline
+
+from .conftest import chain_model
 
 PERSON = Subject(1.72, 68.0)
 SIMPLE = Options(PERSON, "simple")
@@ -227,6 +229,18 @@ def test_a_model_of_ones_own_as_it_is(
     )
 
 
+def test_a_model_of_ones_own_cannot_stop_the_program(
+    tmp_path: Path, augmented: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is worked on in a child process; see `tests/io/test_guarded.py` for what becomes of it."""
+    own = tmp_path / "own.osim"
+    augmented.model._osim.printToXML(str(own))
+    monkeypatch.setattr(inverse, "_CHILD_S", 0.01)
+    monkeypatch.setattr(inverse, "_BYTES_PER_S", 1e12)
+    with pytest.raises(InputError, match=r"own.osim: took longer than"):
+        run(tmp_path, augmented.markers.select(augmented.markers.names), Options(PERSON, own))
+
+
 def test_scaling_from_another_file(
     tmp_path: Path, augmented: Any, done: tuple[Path, IkResult]
 ) -> None:
@@ -248,10 +262,15 @@ def test_a_wrong_height_is_noticed(tmp_path: Path, augmented: Any) -> None:
     assert any("the height given is 2.10 m" in warning for warning in result.warnings)
 
 
-@pytest.mark.parametrize("units", [0.3, 3.0])
-def test_markers_of_nobodys_size_are_refused(tmp_path: Path, keypoints: Any, units: float) -> None:
+@pytest.mark.parametrize(
+    ("units", "reason"),
+    [(0.3, "of a size that no person has"), (3.0, "span 5.09 m, which is no person")],
+)
+def test_markers_of_nobodys_size_are_refused(
+    tmp_path: Path, keypoints: Any, units: float, reason: str
+) -> None:
     message = refused(tmp_path, replace(keypoints.markers, xyz=units * keypoints.markers.xyz))
-    assert "of a size that no person has" in message
+    assert reason in message
 
 
 def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None:
@@ -259,12 +278,35 @@ def test_options_that_do_not_go_together(tmp_path: Path, keypoints: Any) -> None
     assert "--model" in refused(tmp_path, keypoints.markers, replace(SIMPLE, scaled=True))
 
 
-def test_a_file_with_z_up_is_noticed(tmp_path: Path, augmented: Any) -> None:
+@pytest.mark.parametrize(("feet_m", "said"), [(0.05, "stands along Z"), (0.7, "--up Z if Z is up")])
+def test_a_file_with_z_up_is_noticed(
+    tmp_path: Path, augmented: Any, feet_m: float, said: str
+) -> None:
     """As most laboratories record; the motion is found all the same."""
     xyz = augmented.markers.xyz[:6] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
-    timeline = Timeline.regular(6, 30.0)
-    result = run(tmp_path, study(Markers(timeline, augmented.markers.names, xyz)))
-    assert any("pelvis points along +Z" in warning for warning in result.warnings)
+    xyz += [0, 0.1, feet_m - xyz[..., 2].min()]
+    markers = study(Markers(Timeline.regular(6, 30.0), augmented.markers.names, xyz))
+    assert any(said in warning for warning in run(tmp_path, markers).warnings)
+    stated = run(tmp_path, markers, replace(SIMPLE, up="Z"))
+    assert not any("Z" in warning.split() for warning in stated.warnings)
+    tilt = read_mot(stated.files[1]).column("pelvis_tilt")
+    truth = np.degrees(augmented.q[:6, augmented.model.names.index("pelvis_tilt")])
+    np.testing.assert_allclose(tilt, truth, atol=5)
+
+
+def test_markers_of_unknown_names_with_z_up_are_noticed(tmp_path: Path, augmented: Any) -> None:
+    """A model of one's own says where its pelvis points."""
+    xyz = augmented.markers.xyz[:2] @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    path = tmp_path / "own.osim"
+    augmented.model._osim.printToXML(str(path))
+    names = tuple(f"m{i}" for i in range(len(augmented.markers.names)))
+    text = path.read_text()
+    for name, own in zip(augmented.markers.names, names, strict=True):
+        text = text.replace(f'<Marker name="{name}">', f'<Marker name="{own}">')
+    path.write_text(text)
+    markers = Markers(Timeline.regular(2, 30.0), names, xyz)
+    options = Options(None, path, scaled=True)
+    assert any("points along +Z" in w for w in run(tmp_path, markers, options).warnings)
 
 
 def test_unknown_markers_are_refused(tmp_path: Path) -> None:
@@ -324,6 +366,69 @@ def test_opensim_reads_the_motion_that_was_found(tmp_path: Path, augmented: Any,
     # Nothing holds the person up, so these are the legs' own inertia and weight: some 40 N m here.
     # With the patella in degrees there were 300 N m in a walk.
     assert np.abs(moments.column("hip_flexion_r_moment")).max() < 100
+
+
+def test_opensims_own_tool_on_what_was_written_finds_the_same(
+    tmp_path: Path, augmented: Any
+) -> None:
+    """Its inverse kinematics of the scaled model and the TRC, read as its motion files are: coupled
+    coordinates (the patellae) in radians, in either."""
+    markers = study(augmented.markers)
+    markers = Markers(Timeline.regular(3, 30.0), markers.names, markers.xyz[:3])
+    result = run(tmp_path, markers, Options(PERSON, "muscles"))
+    files, weights = result.files, result.summary["marker_weights"]
+    model, ours = poses_in_opensim(*files[:2])
+    assert {"knee_angle_r_beta", "knee_angle_r"} <= set(ours[0])
+    for coordinate in (model.getCoordinateSet().get(i) for i in range(model.getNumCoordinates())):
+        if coordinate.getName() not in ours[0]:
+            coordinate.setDefaultLocked(True)  # not in the motion: its default
+    _, theirs = poses_in_opensim(files[0], opensims_own_motion(model, tmp_path, weights))
+    for mine, other in zip(ours, theirs, strict=True):
+        # Steps of either end below 1e-4; forearms are the loosest.
+        assert mine == pytest.approx({n: other[n] for n in mine}, abs=1e-3)
+
+
+def opensims_own_motion(model: Any, folder: Path, weights: dict[str, float]) -> Path:
+    opensim = load_opensim()
+    tool = opensim.InverseKinematicsTool()
+    tool.setModel(model)
+    tool.setMarkerDataFileName(str(folder / "trial.trc"))
+    tool.set_accuracy(1e-8)  # its own, 1e-5, leaves forearms 2 degrees before the minimum
+    tool.setStartTime(0.0)
+    tool.setEndTime(1.0)
+    tool.setOutputMotionFileName(str(folder / "theirs.mot"))
+    tool.setResultsDir(str(folder))
+    for name, weight in weights.items():
+        task = opensim.IKMarkerTask()
+        task.setName(name)
+        task.setWeight(weight)
+        task.setApply(True)
+        tool.getIKTaskSet().cloneAndAppend(task)
+    assert tool.run()
+    return folder / "theirs.mot"
+
+
+@pytest.mark.parametrize("lower", ["slide", "ball", "pin", "coupled", "free"])
+def test_opensim_reads_the_motion_of_any_joints(tmp_path: Path, lower: str) -> None:
+    """Coordinates that OpenSim calls coupled have no unit that it would convert: radians and metres
+    (a scaled gait2354 stood at 34.5 m)."""
+    path = chain_model(tmp_path / "chain.osim", lower)
+    model = BodyModel(path)
+    q = model.default + 0.4 * np.sin(np.arange(8)[:, None] / 3 + np.arange(len(model.names)))
+    q = np.array([model.tie(pose * model.free + model.default * ~model.free) for pose in q])
+    xyz = np.array([model.positions(pose) for pose in q])
+    markers = Markers(Timeline.regular(8, 50.0), model.markers, xyz)
+    result = run(tmp_path, markers, Options(None, path, scaled=True))
+    osim, poses = poses_in_opensim(*result.files[:2])
+    state = osim.initSystem()
+    for k, pose in enumerate(poses):
+        for coordinate, value in pose.items():
+            osim.getCoordinateSet().get(coordinate).setValue(state, value, False)
+        osim.realizePosition(state)
+        for i, name in enumerate(markers.names):
+            place = osim.getMarkerSet().get(name).getLocationInGround(state).to_numpy()
+            # Steps of the solver end at 1e-4, quadratically; micrometres in the TRC.
+            np.testing.assert_allclose(place, xyz[k, i], atol=1e-5)
 
 
 def poses_in_opensim(osim: Path, mot: Path) -> tuple[Any, list[dict[str, float]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import InputError
+
+from .conftest import chain_model
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
@@ -67,6 +70,8 @@ def test_scaling_moves_the_markers_of_a_body() -> None:
         ("<a/>", "cannot read"),
         ("x" * 100, "cannot read"),
         ("<a>" * 100_000, "over 64 levels"),  # OpenSim's own reader recurses until the process ends
+        ("<é>" * 100_000, "over 64 levels"),
+        ("<a b='>'\n>" * 100_000, "over 64 levels"),
     ],
 )
 def test_files_that_are_no_model_are_refused(tmp_path: Path, content: str, reason: str) -> None:
@@ -74,6 +79,26 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: str, reaso
     path.write_text(content)
     with pytest.raises(InputError, match=reason):
         read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [("</OpenSimDocument>", "", "Failed to load the Xml file"),
+     ("<socket_parent>/bodyset/upper<", "<socket_parent>/bodyset/nobody<", "Failed to connect")],
+)  # fmt: skip
+def test_opensims_reason_is_given(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = chain_model(tmp_path / "chain.osim", "pin")
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=rf"OpenSim cannot (read|use) it \({reason}"):
+        read_model(path)
+
+
+def test_a_model_without_coordinates_is_refused(tmp_path: Path) -> None:
+    path = chain_model(tmp_path / "chain.osim", "pin")
+    text = re.sub(r"<coordinates>.*?</coordinates>", "", path.read_text(), flags=re.DOTALL)
+    path.write_text(re.sub("PinJoint|FreeJoint", "WeldJoint", text))
+    with pytest.raises(InputError, match="has no coordinates"):
+        BodyModel(path)
 
 
 def test_a_model_without_markers_is_refused() -> None:
@@ -95,38 +120,41 @@ def test_opensim_neither_prints_nor_leaves_files(
     assert not list(elsewhere.iterdir())
 
 
-def chain_model(path: Path, lower: str) -> Path:
-    """Two bodies of three markers: one free in the world, and `lower` between the two.
+@pytest.mark.parametrize("user", ["controller", "probe", "metabolics"])
+def test_what_works_on_muscles_goes_with_them_or_keeps_them(tmp_path: Path, user: str) -> None:
+    """OpenSim ends the process where a component's muscle has gone, and refuses where a probe's."""
+    path = with_a_muscle(chain_model(tmp_path / "chain.osim", "pin"), user)
+    bare = BodyModel(chain_model(tmp_path / "bare.osim", "pin"))
+    model = BodyModel(path)
+    assert model._osim.getForceSet().getSize() == (user == "metabolics")
+    q = np.linspace(0.1, 0.7, len(model.names))
+    np.testing.assert_allclose(model.positions(q), bare.positions(q), atol=1e-12)
+    np.testing.assert_allclose(model.jacobian(q), bare.jacobian(q), atol=1e-12)
+    model.scale({"upper": (1.1, 1.1, 1.1)})
 
-    lower: "ball", "pin" (clamped to a full turn), or "slide", where the coordinate counts double.
-    """
+
+def with_a_muscle(path: Path, user: str) -> Path:
+    """The model with a muscle, and with a component that refers to it."""
     osim = load_opensim()
-    model = osim.Model()
-    upper_body, lower_body = (
-        osim.Body(name, 1.0, osim.Vec3(0), osim.Inertia(1)) for name in ("upper", "lower")
-    )
-    at, none = osim.Vec3(0, -0.4, 0), osim.Vec3(0)
-    root = osim.FreeJoint("root", model.getGround(), none, none, upper_body, none, none)
-    between = ("lower", upper_body, at, none, lower_body, none, none)
-    if lower == "slide":
-        transform = osim.SpatialTransform()
-        axis = transform.updTransformAxis(3)
-        axis.setCoordinateNames(osim.ArrayStr("slide", 1))
-        axis.set_function(osim.LinearFunction(2.0, 0.0))  # a copy
-        joint = osim.CustomJoint(*between, transform)
+    model = osim.Model(str(path))
+    bodies = model.getBodySet()
+    muscle = osim.Thelen2003Muscle("muscle", 100.0, 0.1, 0.2, 0.0)
+    muscle.addNewPathPoint("from", bodies.get("upper"), osim.Vec3(0))
+    muscle.addNewPathPoint("to", bodies.get("lower"), osim.Vec3(0, 0.1, 0))
+    model.addForce(muscle)
+    if user == "controller":
+        controller = osim.PrescribedController()
+        controller.addActuator(muscle)
+        controller.prescribeControlForActuator("muscle", osim.Constant(0.5))
+        model.addController(controller)
+    elif user == "probe":
+        probe, names = osim.ActuatorPowerProbe(), osim.ArrayStr("muscle", 1)
+        probe.setActuatorNames(names)
+        model.addProbe(probe)
     else:
-        joint = {"ball": osim.BallJoint, "pin": osim.PinJoint}[lower](*between)
-    if lower == "pin":
-        joint.updCoordinate().setRangeMin(-3.1416)
-        joint.updCoordinate().setRangeMax(3.1416)
-        joint.updCoordinate().setDefaultClamped(True)
-    for body in (upper_body, lower_body):
-        model.addBody(body)
-    model.addJoint(root)
-    model.addJoint(joint)
-    for body in (upper_body, lower_body):
-        for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
-            model.addMarker(osim.Marker(f"{body.getName()}{i}", body, osim.Vec3(*place)))
+        metabolics = osim.Bhargava2004SmoothedMuscleMetabolics()
+        metabolics.addMuscle("muscle", muscle)
+        model.addComponent(metabolics)
     model.finalizeConnections()
     assert model.printToXML(str(path))
     return path

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kinefit.biomech.opensim.frame import PRIOR, Task, cost, first_pose, minimise
 from kinefit.biomech.opensim.model import BodyModel, load_opensim
-from kinefit.biomech.opensim.solve import PRIOR, Task, cost, solve
+from kinefit.biomech.opensim.solve import solve
 from kinefit.types import FloatArray
 
 STILL = ("mtp", "neck", "wrist")
@@ -75,6 +76,94 @@ def test_the_cost_is_no_higher_than_opensims(augmented: Any) -> None:
         )
     # Half a millirad: two solvers' tolerances in the loosest coordinate (a forearm's turn).
     np.testing.assert_allclose(ours.q, theirs, atol=5e-4)
+
+
+CLIPS = ["arms through full circles", "cartwheels", "arms anywhere", "everything anywhere"]
+
+
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("kind", CLIPS)
+def test_no_frame_is_stuck(augmented: Any, kind: str, gap: bool) -> None:
+    """The true pose's cost is the least, up to what noise lets the others gain."""
+    model, task = augmented.model, task_of(augmented.model)
+    truth, xyz = wild(model, kind)
+    if gap:
+        xyz[12:20] = np.nan
+    found = solve(model, task, xyz).q
+    for frame, q, true in zip(xyz, found, truth, strict=True):
+        assert cost(model, task, frame, q) <= 1.1 * cost(model, task, frame, true)
+    turning = [i for i, c in enumerate(model.coordinates) if c.motion == "rotation"]
+    jumps = np.abs(np.diff(found[:, turning], axis=0)).max(axis=0)
+    endless = np.array([np.isinf(model.coordinates[i].high) for i in turning])
+    if not gap:
+        assert jumps[endless].max() < np.pi  # no whole turns between two frames
+
+
+def test_frame_by_frame_alone_gets_stuck(augmented: Any) -> None:
+    """The control of the test above."""
+    model, task = augmented.model, task_of(augmented.model)
+    truth, xyz = wild(model, "everything anywhere")
+    pose, worse = first_pose(model, task, xyz[0]), []
+    for frame, true in zip(xyz, truth, strict=True):
+        pose = minimise(model, task, frame, pose)
+        worse.append(cost(model, task, frame, pose) / cost(model, task, frame, true))
+    assert max(worse) > 2
+
+
+def test_no_frame_is_worse_than_opensims(augmented: Any) -> None:
+    """Arms through full circles, quickly: OpenSim's own inverse kinematics at its accuracy."""
+    model, task = augmented.model, task_of(augmented.model)
+    _, xyz = wild(model, CLIPS[0])
+    ours, theirs = solve(model, task, xyz[:12]).q, _opensim_poses(model, task, xyz[:12])
+    for frame, q, other in zip(xyz, ours, theirs, strict=False):
+        assert cost(model, task, frame, q) <= 1.1 * cost(model, task, frame, other)
+
+
+def test_a_marker_that_is_wrong_moves_no_joint_by_a_quarter_turn(augmented: Any) -> None:
+    """A swapped or lost marker is far off in every pose."""
+    model, task = augmented.model, task_of(augmented.model)
+    xyz = augmented.markers.xyz.copy()
+    i = augmented.markers.names.index("r_mwrist_study")
+    xyz[5:12, i] += (0.0, 0.4, 0.0)
+    found = solve(model, task, xyz).q
+    knees = [k for k, n in enumerate(model.names) if n.startswith(("knee", "hip", "ankle"))]
+    assert np.abs(found - augmented.q)[:, knees].max() < 0.1
+    np.testing.assert_allclose(found[14:], augmented.q[14:], atol=1e-3)
+
+
+def wild(model: BodyModel, kind: str) -> tuple[FloatArray, FloatArray]:
+    """Poses (40, C), ten frames from one extreme to the next, and markers with 8 mm of noise."""
+    rng, frames = np.random.default_rng(2), 40
+    rotates = np.array([c.motion == "rotation" for c in model.coordinates])
+    low = np.array([max(c.low, c.default - np.pi) for c in model.coordinates])
+    high = np.array([min(c.high, c.default + np.pi) for c in model.coordinates])
+    anywhere = low + (high - low) * (0.1 + 0.8 * wandering(rng, frames, len(low)))
+    q = model.default + 0.6 * (wandering(rng, frames, len(low)) - 0.5) * rotates
+    arms = np.array([n.startswith("arm_") for n in model.names])
+    if kind == "arms through full circles":
+        flexion = [i for i, n in enumerate(model.names) if n.startswith("arm_flex")]
+        q[:, flexion] += np.linspace(0, 6 * np.pi, frames)[:, None]
+        q[:, [i for i, n in enumerate(model.names) if n.startswith("arm_add")]] += 1.0
+    elif kind == "cartwheels":
+        q[:, model.names.index("pelvis_list")] += np.linspace(0, 4 * np.pi, frames)
+    elif kind == "arms anywhere":
+        q[:, arms] = anywhere[:, arms]
+    else:
+        q[:, rotates] = anywhere[:, rotates]
+    q[:, ~task_of(model).free] = model.default[~task_of(model).free]
+    q = np.clip(q, [c.low for c in model.coordinates], [c.high for c in model.coordinates])
+    q = np.array([model.tie(pose) for pose in q])
+    xyz = np.array([model.positions(pose) for pose in q])
+    return q, xyz + rng.normal(0, 0.008, xyz.shape)
+
+
+def wandering(rng: np.random.Generator, frames: int, count: int) -> FloatArray:
+    """(T, C) smooth curves within 0..1, of a new value every ten frames."""
+    at = np.arange(frames) / 10
+    knots = rng.uniform(0, 1, (int(at[-1]) + 2, count))
+    k, share = at.astype(int), (at % 1)[:, None]
+    share = share**2 * (3 - 2 * share)
+    return knots[k] * (1 - share) + knots[k + 1] * share
 
 
 def _opensim_poses(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:

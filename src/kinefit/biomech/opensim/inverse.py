@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from kinefit import __version__
+from kinefit.biomech.checked_markers import read_checked_markers
+from kinefit.biomech.opensim.frame import NOISE_M, Task
 from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model, scale_model
 from kinefit.biomech.opensim.observability import (
     LIMIT,
@@ -30,10 +32,11 @@ from kinefit.biomech.opensim.sets import (
     shipped_sets,
     without_clusters,
 )
-from kinefit.biomech.opensim.solve import NOISE_M, Solution, Task, solve
+from kinefit.biomech.opensim.solve import Solution, solve
 from kinefit.io.atomic import atomic_path, write_json
-from kinefit.io.marker_files import read_markers
+from kinefit.io.guarded import guarded
 from kinefit.io.mot import MotTable, write_mot
+from kinefit.io.text import check_file
 from kinefit.types import (
     BoolArray,
     FloatArray,
@@ -49,6 +52,9 @@ from kinefit.types import (
 _NOTHING = 0.8
 # Cosine: bending forward turns a pelvis by 60 degrees at most for a while, lying by 90.
 _LYING, _POSES_FOR_UP = 0.4, 30
+# A child process is given 20 times what it was seen to need: 10-25 ms a frame, whose markers take
+# 600-1200 bytes of a file, and 0.4 GiB.
+_CHILD_S, _BYTES_PER_S, _CHILD_MIB = 120.0, 2000.0, 8192
 _GENERIC_HEIGHT_M = 1.70  # Pose2Sim's models, from the sole's to the skull's mesh
 _HEIGHT_OFF = 0.1
 # Drillis & Contini 1966, as in Winter, Biomechanics and Motor Control, fig. 4.1: shares of stature
@@ -66,6 +72,7 @@ class Options:
     setup: an OpenSim IK setup file with the weights of the markers of one's own model.
     static: a file of the same person's markers to scale from, instead of the motion itself.
     allow_missing: leave out the joints that the markers do not determine, instead of refusing.
+    up, units: of the marker files; see `kinefit.biomech.checked_markers.read_checked_markers`.
     """
 
     subject: Subject | None = None
@@ -74,6 +81,12 @@ class Options:
     setup: Path | None = None
     static: Path | None = None
     allow_missing: bool = False
+    up: str | None = None
+    units: str | None = None
+
+    def read(self, file: Path) -> Markers:
+        """The markers of a TRC or C3D file."""
+        return read_checked_markers(file, up=self.up, units=self.units)
 
 
 @dataclass(frozen=True)
@@ -126,10 +139,23 @@ def inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkR
     coordinates are held at the model's default and left out of the motion, where OpenSim reads
     them as that default. Frames whose missing markers leave a coordinate open are left out too.
 
+    A model of one's own is worked on in a child process, which OpenSim may end.
+
     Raises InputError and its kin for files, markers and options that cannot be used.
     """
+    if options.model in SHIPPED:
+        return _inverse_kinematics_of_file(source, out, options)
+    check_file(source)
+    seconds = _CHILD_S + source.stat().st_size / _BYTES_PER_S
+    return guarded(
+        Path(options.model), seconds, _CHILD_MIB,
+        _inverse_kinematics_of_file, source, out, options,
+    )  # fmt: skip
+
+
+def _inverse_kinematics_of_file(source: Path, out: Path, options: Options) -> IkResult:
     load_opensim()
-    markers = read_markers(source)
+    markers = options.read(source)
     if not options.scaled and options.subject is None:
         raise InputError("options", "scaling needs the person's height and mass",
                          "give --height and --mass, or --scaled for a model that fits")  # fmt: skip
@@ -218,7 +244,7 @@ def _scale(job: _Job, options: Options) -> Sizes:
     source = options.static or job.source
     markers = job.markers
     if options.static is not None:
-        markers = renamed(read_markers(options.static), job.model.markers)[0]
+        markers = renamed(options.read(options.static), job.model.markers)[0]
     try:
         sizes = fit_sizes(job.model, job.task, job.target(markers))
     except TooFewPoints as error:
@@ -273,7 +299,9 @@ def _kept_frames(job: _Job, solution: Solution) -> BoolArray:
 def _warnings(
     job: _Job, options: Options, sizes: Sizes, solution: Solution, kept: BoolArray
 ) -> list[str]:
-    warnings = [*job.markers.notes, *_lying(job.model, solution.q[kept])]
+    warnings = [*job.markers.notes]
+    if not (options.up or any("--up" in note for note in warnings)):
+        warnings += _lying(job.model, solution.q[kept])
     if job.renamed:
         pairs = ", ".join(f"{a} as {b}" for a, b in list(job.renamed.items())[:4])
         warnings.append(f"{len(job.renamed)} markers were taken under other names: {pairs} ...")
@@ -321,8 +349,7 @@ def _lying(model: BodyModel, poses: FloatArray) -> list[str]:
     named = f"{'-' if up[axis] < 0 else '+'}{'XYZ'[axis]}"
     return [
         f"The person's {base} points along {named}, and up is +Y for OpenSim: unless the person "
-        "lies, export the markers with Y up. Angles of the pelvis are wrong otherwise, and so are "
-        "forces."
+        f"lies, give --up {named}. Angles of the pelvis are wrong otherwise, and so are forces."
     ]
 
 

@@ -22,7 +22,11 @@ from kinefit.io.text import read_bytes
 from kinefit.io.xml import MOST_DEPTH
 from kinefit.types import FloatArray, InputError, IntArray, InvalidData
 
-_TAG = re.compile(rb"<(/?)[A-Za-z_][^<>]*?(/?)>")
+_TAG = re.compile(
+    rb"<(/?)[A-Za-z_:\x80-\xff][^<>]*?(/?)>"
+)  # OpenSim's reader takes any byte >= 128
+# How OpenSim and Simbody begin their messages.
+_WHERE = re.compile(r"std::exception in '[^']*': |Error detected by \S* method \S*: ")
 _MAX_BYTES = 64 << 20  # the largest of Pose2Sim's models has 2 MB
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
 _FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
@@ -91,10 +95,11 @@ class BodyModel:
     def __init__(self, path: Path, marker_set: Path | None = None) -> None:
         self.path = path
         self._osim = read_model(path, marker_set)
-        # Muscles take no part in kinematics, and 330 of them make each step slower.
-        self._osim.updForceSet().clearAndDestroy()
-        self._osim.updControllerSet().clearAndDestroy()
-        self._start()
+        _drop_forces(self._osim)
+        try:
+            self._start()
+        except RuntimeError as error:
+            raise _unusable(path, error) from error
 
     def _start(self) -> None:
         """Build the system of equations; to be done again after every change of the model."""
@@ -107,6 +112,8 @@ class BodyModel:
 
     def _find_coordinates(self) -> None:
         self.coordinates = tuple(_coordinates(self._osim, self._state))
+        if not self.coordinates:
+            raise InputError(self.path, "has no coordinates", "give a model whose joints move")
         self.names = tuple(c.name for c in self.coordinates)
         self.default = np.array([c.default for c in self.coordinates])
         # Some joints (ScapulothoracicJoint) have more numbers in the state than coordinates.
@@ -289,7 +296,10 @@ class BodyModel:
     def scale(self, factors: Mapping[str, Sequence[float]]) -> None:
         """Multiply the size of the named bodies by (x, y, z) factors, markers with them."""
         scale_model(self._osim, factors, None)
-        self._start()
+        self._state, self._posed = self._osim.getWorkingState(), None
+        self._find_markers()
+        if self._ties:  # translations that follow a joint are scaled, too
+            self._find_coordinates()
 
 
 def read_model(path: Path, marker_set: Path | None = None) -> Any:
@@ -304,18 +314,38 @@ def read_model(path: Path, marker_set: Path | None = None) -> Any:
     try:
         model = opensim.Model(str(path))
     except RuntimeError as error:
-        raise InputError(path, f"OpenSim cannot read it ({_first_line(error)})",
+        raise InputError(path, f"OpenSim cannot read it ({_reason(error)})",
                          "check that this is an .osim model") from error  # fmt: skip
     try:
         if marker_set is not None:
             model.set_MarkerSet(opensim.MarkerSet(str(marker_set)))
         model.initSystem()
     except RuntimeError as error:
-        raise InputError(
-            marker_set or path, f"OpenSim cannot use it ({_first_line(error)})",
-            "check that markers and model belong together",
-        ) from error  # fmt: skip
+        raise _unusable(marker_set or path, error) from error
     return model
+
+
+def _unusable(path: Path, error: RuntimeError) -> InputError:
+    reason = f"OpenSim cannot use it ({_reason(error)})"
+    return InputError(path, reason, "check that markers and model belong together")
+
+
+def _drop_forces(model: Any) -> None:
+    """Forces take no part in kinematics, and 330 muscles make each step half as slow again.
+
+    What works on them goes with them. They stay where anything else refers to one (metabolics of
+    OpenSim Moco): OpenSim would follow it into freed memory, and the process would end.
+    """
+    groups = (model.updControllerSet(), model.updProbeSet(), model.updForceSet())
+    inside = tuple(f"{group.getAbsolutePathString()}/" for group in groups)
+    forces = f"{model.getForceSet().getName()}/"
+    for part in list(model.getComponentsList()):  # its generator cannot be left early
+        if not part.getAbsolutePathString().startswith(inside):
+            paths = [part.getSocket(name).getConnecteePath() for name in part.getSocketNames()]
+            if any(forces in path for path in paths):
+                return
+    for group in groups:
+        group.clearAndDestroy()
 
 
 def scale_model(model: Any, factors: Mapping[str, Sequence[float]], mass_kg: float | None) -> None:
@@ -349,9 +379,10 @@ def _check_model_file(path: Path) -> None:
             raise InputError(path, f"has over {MOST_DEPTH} levels of tags", "check the file")
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else "no reason given"
+def _reason(error: Exception) -> str:
+    """The first line of OpenSim's message that says more than where in its source it happened."""
+    lines = (_WHERE.sub("", line).strip() for line in str(error).splitlines())
+    return next((ln for ln in lines if ln and "hrown at" not in ln), "no reason given")
 
 
 def _items(collection: Any) -> Iterator[Any]:

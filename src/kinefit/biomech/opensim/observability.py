@@ -7,22 +7,25 @@ beforehand what the markers that are there can tell, and afterwards in each fram
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.biomech.opensim.frame import spread
 from kinefit.biomech.opensim.model import BodyModel, Joint
 from kinefit.biomech.opensim.sets import table
-from kinefit.biomech.opensim.solve import spread
 from kinefit.types import BoolArray, FloatArray
 
-# rad or m, under solve.NOISE_M of marker noise. Random poses of Pose2Sim's model with its own
+# rad or m, under frame.NOISE_M of marker noise. Random poses of Pose2Sim's model with its own
 # marker sets: coordinates that markers determine have 0.03-0.28 in their best pose; pronation
 # from a single wrist marker 0.8, toes 0.35-0.5, a foot without toes 0.84, all others 1.0.
 LIMIT = 0.33
 
-_OFF_LINE_M = 0.02  # root sum of squares from the best line: twice the noise of a marker
+# Times the deviation with all markers, in the worst pose, if that is beyond LIMIT. Without its one
+# keypoint, knee and elbow have 8-10 (straight limbs); without a hip of two, or an ankle above three
+# keypoints of the foot, 1.2-3.7.
+_LOST = 5.0
 _POSES = 30
 _BEND = (-0.6, 1.2)  # rad, m around the defaults: straight limbs say nothing about their twist
 
@@ -54,16 +57,19 @@ def undetermined(
     present: (M,) True for the model's markers that the file has and that weigh something.
     known_bodies: marker -> body of markers that files can have, also of other marker sets.
 
-    Two ways to be open: no pose exists in which the markers tell the coordinate (`LIMIT`); or a
-    body that has markers in the set has none in the file. The second is stricter where a chain
-    closes by its ends: without LKnee, the distance from hip to ankle still tells how much the
-    knee bends, at an error that grows without bound as the leg straightens.
+    Two ways to be open, both computed: no pose exists in which the markers tell the coordinate
+    (`LIMIT`); or a body has lost its markers, and there are poses in which only those would tell
+    how it moves (`_LOST`): then both of its joints are open. The second is for chains that close by
+    their ends: without LKnee, the distance from hip to ankle still tells how much the knee bends,
+    at an error that grows without bound as the leg straightens. A virtual joint centre between two
+    bodies that are well seen is missed by neither.
     """
     bodies = {**known_bodies, **dict(zip(model.markers, model.marker_bodies, strict=True))}
     lacking = set(bodies) - {m for m, p in zip(model.markers, present, strict=True) if p}
+    spreads, complete = pose_spreads(model, [present, np.ones_like(present)])
+    open_ = spreads.min(0) > LIMIT
     bare = {b for b in bodies.values() if all(m in lacking for m, o in bodies.items() if o == b)}
-    bare -= _between(model, _whole(model, present))
-    open_ = best_spread(model, present) > LIMIT
+    bare &= _ends(model, _lost(spreads, complete))
     found = []
     for joint in model.joints:
         names = [c.name for c in model.coordinates if c.joint == joint.name and not c.fixed]
@@ -79,25 +85,19 @@ def undetermined(
     return found
 
 
-def _whole(model: BodyModel, present: BoolArray) -> set[str]:
-    """Bodies whose place and orientation their own markers give: three that are on no line."""
-    at = model.positions(model.tie(model.default))
-    found = set()
-    for body in set(model.marker_bodies):
-        own = at[present & (np.array(model.marker_bodies) == body)]
-        if len(own) >= 3 and np.linalg.svd(own - own.mean(0), compute_uv=False)[1] > _OFF_LINE_M:
-            found.add(body)
-    return found
+def _lost(present: FloatArray, complete: FloatArray) -> BoolArray:
+    """(C,) True for what some pose would tell if all markers were there, and does not.
+
+    present, complete: (P, C) deviations in P poses, with the markers that are there and with all.
+    """
+    lost = (present > LIMIT) & (complete <= LIMIT) & (present > _LOST * complete)
+    return np.asarray(lost.any(0))
 
 
-def _between(model: BodyModel, whole: set[str]) -> set[str]:
-    """Bodies with joints on both sides, to `whole` bodies alone."""
-    found = set()
-    for joint in model.joints:
-        below = {other.body for other in model.joints if other.parent == joint.body}
-        if below and {joint.parent, *below} <= whole:
-            found.add(joint.body)
-    return found
+def _ends(model: BodyModel, lost: BoolArray) -> set[str]:
+    """Bodies on either side of the joints that have one of the coordinates (C,) `lost`."""
+    joints = {c.joint for c, gone in zip(model.coordinates, lost, strict=True) if gone}
+    return {body for j in model.joints if j.name in joints for body in (j.parent, j.body)}
 
 
 def _helpful(model: BodyModel, joint: Joint, lacking: set[str]) -> set[str]:
@@ -112,17 +112,18 @@ def is_optional(joint: str) -> bool:
     return any(joint.startswith(start) for start in table()["joints"]["optional"])
 
 
-def best_spread(model: BodyModel, present: BoolArray) -> FloatArray:
-    """(C,) the smallest standard deviation of each coordinate over random bent poses."""
+def pose_spreads(model: BodyModel, marker_sets: Sequence[BoolArray]) -> list[FloatArray]:
+    """For each set of markers (M,), (P, C) deviations of each coordinate in P random bent poses."""
     rng = np.random.default_rng(0)
     free = model.free
     low = np.array([max(c.low, c.default + _BEND[0]) for c in model.coordinates])[free]
     high = np.array([min(c.high, c.default + _BEND[1]) for c in model.coordinates])[free]
-    best = np.full(len(model.names), np.inf)
+    found = []
     for _ in range(_POSES):
         q = model.default.copy()
         q[free] = rng.uniform(np.minimum(low, high), high)
         q = model.tie(q)
         tie = model.tie_jacobian(q)[:, free]
-        best = np.minimum(best, spread((model.jacobian(q) @ tie)[present], tie))
-    return best
+        jacobian = model.jacobian(q) @ tie
+        found.append([spread(jacobian[markers], tie) for markers in marker_sets])
+    return list(np.swapaxes(found, 0, 1))

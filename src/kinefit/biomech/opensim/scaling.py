@@ -19,17 +19,19 @@ trunk gains 0.3-3 mm, but makes a trunk 1.48 times as deep and 0.85 as high.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from kinefit.biomech.opensim.frame import Task, first_pose, minimise
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.sets import table
-from kinefit.biomech.opensim.solve import Task, solve
+from kinefit.biomech.opensim.solve import track
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints, all_finite
 
 _FRAMES = 25  # against 100 frames, no factor differs by more than 0.3 %, three clips
 _ROUNDS = 6  # the first finds one factor for all; a further two gain 0.05-0.1 mm
+# Of the solver, in the first round and in the others: poses and sizes come to rest together.
+_FIRST_STEPS, _STEPS = 12, 3
 _RIDGE = 1e-3  # of the mean information per factor: for bodies without markers of their own
 _OUTLIER = 3.0  # times a marker's median error: beyond, its weight falls (Huber 1964)
 _PLAUSIBLE = (0.4, 1.8)  # a child of one metre; nobody is 1.8 times the generic model
@@ -63,16 +65,29 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
     with the most markers, spread over the clip, are used. Raises TooFewPoints when no frame has
     three markers.
     """
-    frames = _choose(xyz, task.weights > 0)
-    sizes, poses = Sizes({}), None
+    xyz = xyz[_choose(xyz, task.weights > 0)]
+    sizes = _whole_size(model, task, xyz[0])
+    poses = track(model, task, xyz, _FIRST_STEPS, even=False)
     for round_ in range(_ROUNDS):
-        solution = solve(model, task, xyz[frames], poses)
-        poses = solution.q
-        weights = _robust(solution.error) * task.weights
+        if round_:
+            pairs = zip(xyz, poses, strict=True)
+            poses = np.array([minimise(model, task, frame, q, _STEPS) for frame, q in pairs])
+        error = np.linalg.norm([model.positions(q) for q in poses] - xyz, axis=-1)
+        weights = _robust(np.where(task.weights > 0, error, np.nan)) * task.weights
         key = _whole(model) if round_ == 0 else _groups(model)
-        step = _least_squares(model, solution.q, xyz[frames], weights, key)
+        step = _least_squares(model, poses, xyz, weights, key)
         model.scale(step.factors)
         sizes = sizes.times(step)
+    return sizes
+
+
+def _whole_size(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
+    """Scale the whole model by one factor to a frame (M, 3), so that no marker is far off for the
+    size alone."""
+    pose = first_pose(model, task, xyz)[None]
+    weights = np.where(all_finite(xyz), task.weights, 0.0)[None]
+    sizes = _least_squares(model, pose, xyz[None], weights, _whole(model))
+    model.scale(sizes.factors)
     return sizes
 
 
@@ -109,40 +124,54 @@ def _least_squares(
     bodies = list(model.segments(q[0]))
     column = np.array([[names.index(name) for name in keys] for keys in key])
     normal, right = np.zeros((len(names), len(names))), np.zeros(len(names))
+    links = _links(model, bodies)
     for k, pose in enumerate(q):
         total = weights[k].sum()
         if not total:
             continue
         share = weights[k] / total
-        parts, root = _parts(model, pose, bodies, column, len(names))
+        parts, root = _parts(model, pose, links, column)
         target = np.nan_to_num(xyz[k]) - root
         # The root's translation is free in every frame: only what differs between markers counts.
         target, parts = target - share @ target, parts - np.tensordot(share, parts, 1)
-        normal += np.einsum("m,mic,mid->cd", share, parts, parts)
-        right += np.einsum("m,mic,mi->c", share, parts, target)
+        rows, weighted = parts.reshape(-1, len(names)), parts * share[:, None, None]
+        normal += weighted.reshape(-1, len(names)).T @ rows
+        right += weighted.reshape(-1, len(names)).T @ target.ravel()
     ridge = _RIDGE * np.trace(normal) / len(names)
     factor = np.linalg.solve(normal + ridge * np.eye(len(names)), right + ridge)
     chosen = factor[column].tolist()
     return Sizes({body: (x, y, z) for body, (x, y, z) in zip(bodies, chosen, strict=True)})
 
 
-def _parts(
-    model: BodyModel, pose: FloatArray, bodies: list[str], column: Any, width: int
-) -> tuple[FloatArray, FloatArray]:
-    """(M, 3, width) what each factor adds to each marker's position, and the root (3,)."""
-    segments, positions = model.segments(pose), model.positions(pose)
-    parts = np.zeros((len(positions), 3, width))
-    root = positions[0]
+def _links(model: BodyModel, bodies: list[str]) -> IntArray:
+    """(N, 3) for each body on the way from each marker to the root: the marker, the body's place in
+    `bodies`, and that of the body before it, whose joint the vector ends at; -1: at the marker."""
+    found = []
     for i, body in enumerate(model.marker_bodies):
-        end = positions[i]
+        before = -1
         for link in model.chain(body):
-            origin, axes = segments[link]
-            inside = axes.T @ (end - origin)
-            for axis, c in enumerate(column[bodies.index(link)]):
-                parts[i, :, c] += axes[:, axis] * inside[axis]
-            end = origin
-        root = end
-    return parts, root
+            found.append((i, bodies.index(link), before))
+            before = bodies.index(link)
+    return np.array(found)
+
+
+def _parts(
+    model: BodyModel, pose: FloatArray, links: IntArray, column: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """(M, 3, F) what each factor adds to each marker's position, and the root (3,).
+
+    links: see `_links`. column: (B, 3) the factor of each body's x, y and z.
+    """
+    segments, positions = model.segments(pose), model.positions(pose)
+    origin, axes = (np.array(values) for values in zip(*segments.values(), strict=True))
+    marker, link, before = links.T
+    end = np.where(before[:, None] < 0, positions[marker], origin[before])
+    inside = np.einsum("nij,ni->nj", axes[link], end - origin[link])
+    parts = np.zeros((len(positions), int(column.max()) + 1, 3))
+    for axis in range(3):
+        added = axes[link][:, :, axis] * inside[:, axis, None]
+        np.add.at(parts, (marker, column[link, axis]), added)
+    return parts.swapaxes(1, 2), origin[link[-1]]
 
 
 def _whole(model: BodyModel) -> list[tuple[str, ...]]:

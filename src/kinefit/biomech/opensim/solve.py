@@ -1,44 +1,41 @@
-"""Inverse kinematics: the pose of each frame that brings the model's markers to the measured ones.
+"""Inverse kinematics of a clip: no frame is left in a pose that the solver got stuck in.
 
-The cost is the one of OpenSim's InverseKinematicsTool (markers' weighted mean square distance,
-plus weighted squares of coordinates' distances to their defaults), minimised by
-Levenberg-Marquardt over the free coordinates with OpenSim's own Jacobian. OpenSim's solver takes
-ten times as long (it carries 20 coupled coordinates as constraints), and at its default accuracy of
-1e-5 stops 0.10-0.26 degrees before the minimum; at 1e-8 it agrees to 0.0005 degrees.
+A solver that goes on from the pose of the frame before stays in its valley: an arm that passed
+overhead unseen is on the wrong side for the rest of the clip. So each frame is also looked at from
+the frame after it, where that one fits better, and frames with a marker far off are begun anew from
+poses in which the joints above that marker are turned. A pose is taken only if its cost is clearly
+lower.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.biomech.opensim.frame import (
+    STEPS,
+    Task,
+    cost,
+    first_pose,
+    minimise,
+    reduced_jacobian,
+    spread,
+)
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.types import BoolArray, FloatArray, all_finite
 
-NOISE_M = 0.01  # standard deviation of a marker per axis, for what a pose's markers determine
-PRIOR = 1.0  # rad, m: standard deviation of a coordinate that no marker says anything about
-
-_FIRST_STEPS, _STEPS = 200, 40
-_FIRST_GOAL = 1e-4  # m^2/rad^2: a limb that is 10 degrees off costs as much as 2 mm
-# Of a cost in m^2; the first is what markers that move by 1 mm per radian would weigh.
-_DAMPING, _LEAST_DAMPING = 1e-6, 1e-9
-_SMALL_STEP = 1e-4  # rad, m: 0.006 degrees
-_LONGEST_STEP = 0.3  # rad, m: longer ones wind arms around their axes
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What to solve for.
-
-    weights: (M,) weight of each of the model's markers; 0: not used.
-    free: (C,) True for the coordinates to solve for; the others stay at their defaults.
-    goals: (C,) weight that pulls a coordinate to its default.
-    """
-
-    weights: FloatArray
-    free: BoolArray
-    goals: FloatArray
+_LOWER = 0.92  # of the cost: below, a pose is another one and better
+# Times the cost of the frame beside it: worth a look from there. Noise gives that to one frame in
+# 20 of 26 keypoints, and to one in 300 of the augmenter's markers; a limb on the wrong side has 4.
+_BESIDE = 1.6
+_FAR_M = 0.05  # a marker so far off may be in the wrong valley: five deviations of its noise
+_FAR_TIMES = 3.0  # the frame's usual distance: in a model of another size all markers are far off
+_UNUSUAL = 1.5  # times the clip's usual cost: the same
+_TURN = np.pi / 2
+_SHORT, _LONG = 12, 200  # steps of a try, and of the best of them
+_FAILURES = 6  # frames begun anew in vain until the markers are believed to be wrong, not the poses
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,147 +58,187 @@ class Solution:
 def solve(
     model: BodyModel, task: Task, xyz: FloatArray, near: FloatArray | None = None
 ) -> Solution:
-    """Solve T frames in order, each from the pose of the one before.
+    """Solve T frames.
 
-    near: (T, C) poses to start from instead, where a similar problem was solved before.
+    near: (T, C) poses to start from, where a similar problem was solved before.
     xyz: (T, M, 3) metres, in the order of the model's markers; NaN where missing: such a marker
     has no weight in that frame. Frames without any marker keep the pose before them, with `sd`
     saying so.
     """
-    frames = len(xyz)
-    count, width = len(model.markers), len(model.names)
-    q = np.empty((frames, width))
-    error = np.empty((frames, count))
-    sd, seen = np.empty((frames, width)), np.empty((frames, width))
+    if near is None:
+        q = track(model, task, xyz)
+    else:
+        pairs = zip(xyz, near, strict=True)
+        q = np.array([minimise(model, task, frame, pose) for frame, pose in pairs])
     used = task.weights > 0
-    pose = None
-    for k in range(frames):
-        if near is not None:
-            pose = near[k]
-        elif pose is None and np.isfinite(xyz[k]).all(-1)[used].any():
-            pose = _first_pose(model, task, xyz[k])
-        if pose is None:
-            q[k] = model.tie(model.default)
-        else:
-            q[k] = pose = minimise(model, task, xyz[k], pose)
-        error[k] = np.linalg.norm(model.positions(q[k]) - xyz[k], axis=-1)
+    error = np.empty((len(xyz), len(model.markers)))
+    sd, seen = np.empty(q.shape), np.empty(q.shape)
+    for k, pose in enumerate(q):
+        error[k] = np.linalg.norm(model.positions(pose) - xyz[k], axis=-1)
         present = np.isfinite(error[k]) & used
-        jacobian, tie = _reduced(model, task, q[k])
+        jacobian, tie = reduced_jacobian(model, task, pose)
         sd[k] = spread(jacobian[present], tie)
         seen[k] = sd[k] if present[used].all() else spread(jacobian[used], tie)
     error[:, ~used] = np.nan
     return Solution(q, error, sd, seen)
 
 
-def spread(jacobian: FloatArray, tie: FloatArray) -> FloatArray:
-    """(C,) standard deviation of each coordinate from markers with noise.
-
-    jacobian: (N, 3, F) of the markers that are there by the F free coordinates.
-    tie: (C, F) of all coordinates by the free ones.
-    The posterior of a linear Gaussian model (Bishop 2006, Pattern Recognition and Machine
-    Learning, eq. 3.54) with noise NOISE_M and prior PRIOR.
-    """
-    rows = jacobian.reshape(-1, jacobian.shape[-1])
-    precision = rows.T @ rows / NOISE_M**2 + np.eye(rows.shape[1]) / PRIOR**2
-    return np.asarray(np.sqrt(np.einsum("cf,fc->c", tie, np.linalg.solve(precision, tie.T))))
-
-
-def minimise(
-    model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int = _STEPS
+def track(
+    model: BodyModel, task: Task, xyz: FloatArray, steps: int = STEPS, *, even: bool = True
 ) -> FloatArray:
-    """(C,) the pose with the least cost near `start`; coordinates stay in their ranges."""
-    free = task.free
-    low = np.array([c.low for c in model.coordinates])[free]
-    high = np.array([c.high for c in model.coordinates])[free]
-    weights, target = _weighted(task, xyz)
-    goals, default = task.goals[free], model.default[free]
+    """(T, C) poses of the frames, each with the least cost that is found in so many steps.
 
-    def moved(z: FloatArray) -> FloatArray:
-        q = model.default.copy()
-        q[free] = z
-        return model.tie(q)
+    even: the frames follow one another at a steady rate.
+    """
+    clip = _Clip(model, task, xyz, np.any(all_finite(xyz)[:, task.weights > 0], axis=1))
+    clip.forward(steps, even)
+    clip.from_both_sides()
+    clip.begin_anew()
+    return _unwound(model, clip.q)
 
-    def value_at(z: FloatArray) -> tuple[float, FloatArray]:
-        off = model.positions(moved(z)) - target
-        value = weights @ (off**2).sum(-1) + goals @ (z - default) ** 2
-        return float(value), off
 
-    z = np.clip(start[free], low, high)
-    value, off = value_at(z)
-    damping, growth = _DAMPING, 2.0
-    for _ in range(steps):
-        jacobian, _ = _reduced(model, task, moved(z))
-        weighted = jacobian * weights[:, None, None]
-        gradient = np.einsum("mif,mi->f", weighted, off) + goals * (z - default)
-        hessian = np.tensordot(weighted, jacobian, ((0, 1), (0, 1))) + np.diag(goals)
-        # A coordinate at the end of its range that is pushed further out stays there.
-        inside = ~(((z <= low) & (gradient > 0)) | ((z >= high) & (gradient < 0)))
-        step = _damped_step(hessian, gradient, inside, damping)
-        trial = np.clip(z + step, low, high)
-        new, new_off = value_at(trial)
-        promised = -(2 * gradient + hessian @ step) @ step
-        if new > value:
-            damping, growth = damping * growth, 2 * growth
-            if damping > 1.0:
-                break
+@dataclass(eq=False)
+class _Clip:
+    model: BodyModel
+    task: Task
+    xyz: FloatArray
+    seen: BoolArray
+
+    def __post_init__(self) -> None:
+        self.q = np.tile(self.model.tie(self.model.default), (len(self.xyz), 1))
+        self.cost = np.zeros(len(self.xyz))
+        self.tried: dict[tuple[int, int], tuple[float, float]] = {}  # frames -> their costs then
+
+    def forward(self, steps: int, even: bool) -> None:
+        """Every frame from the poses of the frames before, the first from many."""
+        pose = before = None
+        for k in range(len(self.xyz)):
+            if self.seen[k]:
+                if pose is None:
+                    pose = first_pose(self.model, self.task, self.xyz[k])
+                    pose = restarted(self.model, self.task, self.xyz[k], pose)
+                # As it went on until now: 4.5 steps a frame of a walk in place of 6.3.
+                start = 2 * pose - before if even and before is not None else pose
+                before, pose = pose, minimise(self.model, self.task, self.xyz[k], start, steps)
+            else:
+                before = None
+            if pose is not None:
+                self._take(k, pose)
+
+    def _take(self, k: int, pose: FloatArray) -> None:
+        self.q[k] = pose
+        self.cost[k] = cost(self.model, self.task, self.xyz[k], pose)
+
+    def _try(self, k: int, beside: int) -> bool:
+        """Take the pose that is found from that of the frame `beside` if it is better."""
+        costs = (self.cost[k], self.cost[beside])
+        if self.tried.get((k, beside)) == costs:
+            return False
+        self.tried[k, beside] = costs
+        pose = minimise(self.model, self.task, self.xyz[k], self.q[beside], _LONG)
+        if cost(self.model, self.task, self.xyz[k], pose) > _LOWER * self.cost[k]:
+            return False
+        self._take(k, pose)
+        return True
+
+    def from_both_sides(self) -> None:
+        """Each frame also from the one after it, and then from the one before, until none gains."""
+        frames = np.flatnonzero(self.seen)
+        while self._sweep(frames[::-1]) | self._sweep(frames):
+            pass
+
+    def _sweep(self, frames: Iterable[int]) -> bool:
+        changed, beside = False, None
+        for k in frames:
+            if beside is not None and self.cost[k] > _BESIDE * self.cost[beside]:
+                changed |= self._try(k, beside)
+            beside = k
+        return changed
+
+    def begin_anew(self) -> None:
+        """Frames that fit badly are begun anew, the first of each stretch; what is found there is
+        carried on to both sides."""
+        done, failures = np.zeros(len(self.q), bool), 0
+        while failures < _FAILURES and (suspects := self._suspects() & ~done).any():
+            k = int(suspects.argmax())
+            if self._restart(k):
+                done[k] = True
+                self.from_both_sides()
+            else:
+                failures += 1
+                end = k + int((~np.append(suspects[k:], False)).argmax())
+                done[k:end] = True
+
+    def _suspects(self) -> BoolArray:
+        """(T,) True for frames that fit worse than usual, with a marker far off."""
+        usual = float(np.median(self.cost[self.seen])) if self.seen.any() else 0.0
+        bad = self.seen & (self.cost > _UNUSUAL * usual)
+        for k in np.flatnonzero(bad):
+            bad[k] = _off(self.model, self.task, self.xyz[k], self.q[k]).max() > _FAR_M
+        return bad
+
+    def _restart(self, k: int) -> bool:
+        """Whether turning joints, or beginning with the root, finds a better pose for a frame."""
+        for begin in (lambda: self.q[k], lambda: first_pose(self.model, self.task, self.xyz[k])):
+            pose = restarted(self.model, self.task, self.xyz[k], begin())
+            value = cost(self.model, self.task, self.xyz[k], pose)
+            if value < _LOWER * self.cost[k]:
+                self._take(k, pose)
+                return True
+        return False
+
+
+def restarted(model: BodyModel, task: Task, xyz: FloatArray, pose: FloatArray) -> FloatArray:
+    """(C,) `pose`, or a better one for a frame (M, 3) from starts in which one of the joints above
+    its worst marker is turned; again from there."""
+    best = cost(model, task, xyz, pose)
+    while True:
+        off = _off(model, task, xyz, pose)
+        usual = float(np.median(off[off > 0])) if off.any() else 0.0
+        if off.max() < max(_FAR_M, _FAR_TIMES * usual):
+            return pose
+        tries = [
+            minimise(model, task, xyz, start, _SHORT)
+            for start in _with_joints_turned(model, task, pose, model.marker_bodies[off.argmax()])
+        ]
+        if not tries:
+            return pose
+        found = min(tries, key=lambda q: cost(model, task, xyz, q))
+        found = minimise(model, task, xyz, found, _LONG)
+        value = cost(model, task, xyz, found)
+        if value > _LOWER * best:
+            return pose
+        pose, best = found, value
+
+
+def _with_joints_turned(
+    model: BodyModel, task: Task, pose: FloatArray, body: str
+) -> list[FloatArray]:
+    """Poses with one coordinate of the joints between the root and a body a quarter turn off."""
+    chain, starts = model.chain(body)[:-1], []
+    for i, coordinate in enumerate(model.coordinates):
+        if not task.free[i] or coordinate.body not in chain or coordinate.motion == "translation":
             continue
-        # Nielsen's rule: less damping the better the quadratic model told the gain.
-        gain = (value - new) / max(promised, 1e-300)
-        damping = max(damping * max(0.1, 1 - (2 * gain - 1) ** 3), _LEAST_DAMPING)
-        change, growth = np.abs(trial - z).max(initial=0.0), 2.0
-        z, value, off = trial, new, new_off
-        if change < _SMALL_STEP:
-            break
-    return moved(z)
+        for turn in (_TURN, -_TURN):
+            start = pose.copy()
+            start[i] = np.clip(pose[i] + turn, coordinate.low, coordinate.high)
+            if abs(start[i] - pose[i]) > _TURN / 3:
+                starts.append(start)
+    return starts
 
 
-def _damped_step(
-    hessian: FloatArray, gradient: FloatArray, inside: BoolArray, damping: float
-) -> FloatArray:
-    """(F,) Levenberg-Marquardt step of the coordinates `inside`, none longer than the longest."""
-    step = np.zeros_like(gradient)
-    matrix = hessian[np.ix_(inside, inside)] + damping * np.eye(int(inside.sum()))
-    step[inside] = np.linalg.solve(matrix, -gradient[inside])
-    longest = float(np.abs(step).max(initial=0.0))
-    return np.asarray(step * min(1.0, _LONGEST_STEP / max(longest, _LONGEST_STEP)))
+def _off(model: BodyModel, task: Task, xyz: FloatArray, q: FloatArray) -> FloatArray:
+    """(M,) metres of each marker that counts from where it was measured; 0 for the others."""
+    distance = np.linalg.norm(model.positions(q) - xyz, axis=-1)
+    return np.where((task.weights > 0) & np.isfinite(distance), distance, 0.0)
 
 
-def cost(model: BodyModel, task: Task, xyz: FloatArray, q: FloatArray) -> float:
-    """Square metres: what `minimise` minimises, at the pose (C,) `q` for one frame (M, 3)."""
-    weights, target = _weighted(task, xyz)
-    off = ((model.positions(q) - target) ** 2).sum(-1)
-    return float(weights @ off + task.goals @ (q - model.default) ** 2)
-
-
-def _weighted(task: Task, xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(M,) weights of the markers that are there, of sum one, and (M, 3) positions without NaN."""
-    weights = np.where(all_finite(xyz), task.weights, 0.0)
-    return weights / max(weights.sum(), np.finfo(float).tiny), np.nan_to_num(xyz)
-
-
-def _reduced(model: BodyModel, task: Task, q: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Jacobian (M, 3, F) by the free coordinates, and all coordinates' (C, F) by those."""
-    tie = model.tie_jacobian(q)[:, task.free]
-    return model.jacobian(q) @ tie, tie
-
-
-def _first_pose(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
-    """(C,) a pose to start from: whichever way the person faces, upright or lying.
-
-    The root joint alone is fitted first, from quarter turns about each of its axes.
-    """
-    root = np.array([c.joint == model.coordinates[0].joint for c in model.coordinates])
-    rigid = Task(task.weights, task.free & root, 0.0 * task.goals)
-    starts = [model.tie(model.default)]
-    turns = np.array([c.motion != "translation" for c in model.coordinates])
-    for i in np.flatnonzero(rigid.free & turns):
-        for turn in (0.5, 1.0, -0.5):
-            start = starts[0].copy()
-            start[i] += turn * np.pi
-            starts.append(start)
-    fits = [minimise(model, rigid, xyz, start, 50) for start in starts]
-    used = task.weights > 0
-    off = np.array([np.nanmean(np.square(model.positions(q) - xyz)[used]) for q in fits])
-    best = fits[int(np.argmax(off <= 1.05 * off.min()))]  # as few turns as possible
-    near = Task(task.weights, task.free, np.maximum(task.goals, _FIRST_GOAL * ~root))
-    return minimise(model, task, xyz, minimise(model, near, xyz, best, 100), _FIRST_STEPS)
+def _unwound(model: BodyModel, q: FloatArray) -> FloatArray:
+    """Poses (T, C) without jumps by whole turns, which are no motion."""
+    q, inputs = q.copy(), {name for c in model.coordinates for name in c.tied_to}
+    for i, c in enumerate(model.coordinates):
+        endless = c.motion == "rotation" and np.isinf(c.low) and np.isinf(c.high)
+        if endless and not c.tied_to and c.name not in inputs:
+            q[:, i] = np.unwrap(q[:, i])
+            q[:, i] -= 2 * np.pi * np.round(np.median(q[:, i]) / (2 * np.pi))
+    return q
