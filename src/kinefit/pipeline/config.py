@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kinefit.body.clothes import Clothing
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
@@ -19,11 +27,37 @@ from kinefit.geometry.robust import KernelName
 from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.tracking.choose import Pointer
-from kinefit.types import InputError, Subject
+from kinefit.types import InputError, InvalidData, Subject
+from kinefit.types.subject import check_height, check_mass
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 POF_MODEL = "ensemble"
+
+
+def _as_value_error(check: Callable[[float], float]) -> Callable[[float], float]:
+    """The check as pydantic takes it."""
+
+    def checked_value(value: float) -> float:
+        try:
+            return check(value)
+        except InvalidData as error:
+            raise ValueError(str(error)) from error
+
+    return checked_value
+
+
+def _field_of_view(degrees: float) -> float:
+    if 5 <= degrees <= 170:
+        return degrees
+    hint = "give the degrees that the longer side of the picture spans, mostly 50 to 80"
+    if 0.5 <= degrees <= 2.5:
+        hint = f"give {math.degrees(degrees):.0f} if you mean {degrees:g} radians"
+    raise ValueError(f"{degrees:g} degrees is not the field of view of a lens. Next: {hint}.")
+
+
+Height = Annotated[float, AfterValidator(_as_value_error(check_height))]
+Mass = Annotated[float, AfterValidator(_as_value_error(check_mass))]
 FILES = (
     "keypoints",
     "detector_model",
@@ -179,7 +213,7 @@ class MarkerFileOptions(MotionChoice):
 
     child: bool = False
     """The person is a child (Anny)."""
-    height: float | None = Field(None, ge=0.5, le=2.5)
+    height: Height | None = None
     """Stature in metres, if known."""
     up: str | None = None
     """Vertical axis of the file (Z, -Y, ...), whatever it says; else it is checked."""
@@ -253,9 +287,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     preset: Literal["refine-smpl"] | None = None
     """Options that belong together, where none is given: those of a script for SMPL bodies."""
-    height: float | None = Field(None, ge=0.5, le=2.5)
+    height: Height | None = None
     """Stature of the subject in metres; sets the scale of everything."""
-    mass: Annotated[float, Field(ge=5, le=400)] | None = Field(
+    mass: Mass | None = Field(
         None,
         description="Body mass of the subject in kilograms, an input of the marker augmenter; "
         "else that of a body mass index of 24.",
@@ -318,7 +352,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     focal_px: Positive | None = None
     """Focal length in pixels."""
-    fov: float | None = Field(None, ge=5, le=170)
+    fov: Annotated[float, AfterValidator(_field_of_view)] | None = None
     """Field of view across the longer image side in degrees."""
     tilt: float | None = Field(None, gt=-90, lt=90)
     """Camera tilt in degrees, positive looking down; else estimated."""
@@ -450,8 +484,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     def stature_m(self) -> float:
         """The height; raises InputError where none is given."""
         if self.height is None:
-            reason = "is missing, and it sets the scale"
-            raise InputError("--height", reason, "give the stature in metres")
+            reason = "is missing: video shows no lengths, so the height of the person sets the scale"
+            hint = "give the person's height in metres, e.g. --height 1.78"
+            raise InputError("--height", f"{reason} of all distances", hint)
         return self.height
 
     @property
@@ -509,8 +544,10 @@ def checked(model: type[Model], values: Mapping[str, Any], source: str = "option
     try:
         return model(**values)
     except ValidationError as error:
-        reasons = "; ".join(_reason(e) for e in error.errors())
-        hint = "see the command's --help for names, units and ranges"
+        said = [_reason(e).partition(" Next: ") for e in error.errors()]
+        hints = [hint.rstrip(".") for _, _, hint in said if hint]
+        hint = "; ".join(hints) or "see the command's --help-all for names, units and ranges"
+        reasons = "; ".join(reason.rstrip(".") for reason, _, _ in said)
         raise InputError(source, reasons, hint) from error
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from kinefit.pipeline.context import RIG_STEM
 from kinefit.pipeline.store import Folder
 
 # End of the name -> words.
@@ -77,3 +80,24 @@ def words_about(stale: Mapping[str, bool]) -> list[tuple[str, str]]:
             listed.append((f"{members[0].rpartition('/')[0]}/*{tail}", f"{about} ({len(members)})"))
         rest = [n for n in rest if n not in members]
     return listed + [(name, "") for name in rest]
+
+
+def default_folder(videos: Sequence[Path]) -> Path:
+    """Where the results of one camera's video, or of several cameras', go unless told otherwise.
+
+    Named after the path, so that a folder per subject does not collide; of a path that leads out
+    of the current folder the last two names count.
+
+    >>> default_folder([Path("walk.mp4")]).as_posix()
+    'kinefit_output/walk'
+    >>> default_folder([Path("anna/cam01.mp4")]).as_posix()
+    'kinefit_output/anna/cam01'
+    >>> default_folder([Path("anna/cam01.mp4"), Path("anna/cam02.mp4")]).as_posix()
+    'kinefit_output/anna/multiview'
+    >>> default_folder([Path("/media/card/anna/cam01.mp4")]).as_posix()
+    'kinefit_output/anna/cam01'
+    """
+    first, here = Path(os.path.abspath(videos[0])), Path.cwd()  # a link keeps its own name
+    within = first.is_relative_to(here)
+    above = first.relative_to(here).parent if within else Path(first.parent.name)
+    return Path("kinefit_output") / above / (RIG_STEM if len(videos) > 1 else first.stem)
