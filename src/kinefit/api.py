@@ -123,7 +123,7 @@ def run(
     >>> run("walk.mp4", height=178)
     Traceback (most recent call last):
         ...
-    kinefit.types.errors.InputError: options: --height: 178 m is not the height of a person. Next: \
+    kinefit.types.errors.InputError: --height: 178 m is not the height of a person. Next: \
 give 1.78 if you mean 178 centimetres.
     """
     given = {"height": height, "mass": mass, **options}

@@ -263,7 +263,7 @@ def test_a_place_that_is_none_is_refused_before_anything_is_looked_at(tmp_path):
 
 
 def test_one_cameras_options_with_a_calibration():
-    with pytest.raises(InputError, match="focal_px"):
+    with pytest.raises(InputError, match="--focal-px"):
         config(focal_px=1600.0)
     with pytest.raises(InputError, match="sync"):
         config(sync=True, offsets="cam01=0")

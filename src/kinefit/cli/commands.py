@@ -37,7 +37,7 @@ from kinefit.cli.front_page import new_app
 from kinefit.cli.synth import synth
 from kinefit.cli.train import train
 from kinefit.cli.web import web
-from kinefit.pipeline.config import RunConfig, read_config, run_config
+from kinefit.pipeline.config import OPTIONS, RunConfig, read_config, run_config
 from kinefit.types import InputError, Subject
 
 app = new_app()
@@ -81,7 +81,7 @@ def run(
     values.pop("out", None)
     if not chosen:
         raise typer.BadParameter("name a video, or give --config with a `video` entry")
-    settings = run_config(values, source=str(config or "options"))
+    settings = run_config(values, source=str(config or OPTIONS))
     name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
     _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -188,7 +189,7 @@ class WhoOptions(PersonChoice):
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
         who += ["people all"] if self.people == "all" else []
         if len(who) > 1:
-            raise ValueError(f"give {who[0]} or {who[1]}, not both")
+            raise ValueError(f"give {flag(who[0])} or {flag(who[1])}, not both")
         return self
 
     @property
@@ -399,61 +400,62 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if (self.pof_model != POF_MODEL or self.pof_signs) and not self.camera_pof:
-            raise ValueError("pof_model and pof_signs need camera_pof")
+            raise ValueError("--pof-model and --pof-signs need --camera-pof")
         self._check_refinement()
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         one += ["camera_pof"] * self.camera_pof
         if self.calibration is not None and one:
-            raise ValueError(f"{one[0]} is for one camera; several say it themselves")
+            raise ValueError(f"{flag(one[0])} is for one camera; the calibration of several says it")
         several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
         if self.calibration is None and several:
-            raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
+            raise ValueError(f"{flag(several[0])} is for several cameras and needs --calibration")
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
         who += ["people all"] if self.people == "all" else []
         if who and self.detector == "mediapipe":
-            raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
+            raise ValueError(f"{flag(who[0])} needs a detector that finds everybody; MediaPipe finds one")
         if self.detector != "blazepose" and self.quality != "normal":
-            raise ValueError("quality is of the detector blazepose")
+            raise ValueError("--quality is for the detector blazepose only")
         if self.head_mask and self.detector not in ("blazepose", "mediapipe"):
             raise ValueError(
-                "head_mask needs points of the mouth: detector blazepose or mediapipe has them"
+                "--head-mask needs points of the mouth, which only the detectors blazepose and "
+                "mediapipe have"
             )
         if self.masks is not None and self.segmenter is not None:
-            raise ValueError("give masks or segmenter, not both")
+            raise ValueError("give --masks or --segmenter, not both")
         if self.end is not None and self.end <= self.start:
-            raise ValueError(f"end ({self.end:g} s) is not after start ({self.start:g} s)")
+            raise ValueError(f"--end ({self.end:g} s) is not after --start ({self.start:g} s)")
         if self.slowmo is not None and self.fps_real is not None:
-            raise ValueError("give slowmo or fps_real, not both: each says what the other is")
+            raise ValueError("give --slowmo or --fps-real, not both: each says what the other is")
         if self.sync and self.offsets is not None:
-            raise ValueError("give sync or offsets, not both")
+            raise ValueError("give --sync or --offsets, not both")
         if self.focal_px is not None and self.fov is not None:
-            raise ValueError("give focal_px or fov, not both")
+            raise ValueError("give --focal-px or --fov, not both")
         own_network = self.detector in ("blazepose", "mediapipe", "rtmlib")
         if self.detector_model is not None and not own_network:
-            raise ValueError(f"detector {self.detector!r} reads files and has no detector_model")
+            raise ValueError(f"--detector {self.detector} reads files and takes no --detector-model")
         reads_files = self.detector not in ("blazepose", "mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
-            wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
-            raise ValueError(f"detector {self.detector!r} {wants}")
+            wants = "needs --keypoints" if reads_files else "reads the video, not --keypoints"
+            raise ValueError(f"--detector {self.detector} {wants}")
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
-            raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
+            raise ValueError("--plot-all-joint-angles needs --compute-all-joint-angles")
         return self
 
     def _check_refinement(self) -> None:
         chosen = [n for n in ("joint_refinement", "main_refiner") if getattr(self, n)]
         if len(chosen) > 1:
-            raise ValueError("give joint_refinement or main_refiner, not both: it is part of it")
+            raise ValueError("give --joint-refinement or --main-refiner, not both: the second contains the first")
         if chosen and self.calibration is not None:
-            raise ValueError(f"{chosen[0]} knows how one camera errs, not several")
+            raise ValueError(f"{flag(chosen[0])} knows the errors of one camera, not of several")
         if chosen and not self.compute_all_joint_angles:
-            raise ValueError(f"{chosen[0]} needs compute_all_joint_angles")
+            raise ValueError(f"{flag(chosen[0])} needs --compute-all-joint-angles")
         if chosen and self.markers == "mesh":
-            raise ValueError(f"{chosen[0]} knows the angles of the augmenter's markers")
+            raise ValueError(f"{flag(chosen[0])} needs the augmenter's markers: leave out --markers mesh")
         if self.main_refiner and self.camera_pof:
-            raise ValueError("main_refiner makes a run with camera_pof itself: leave that out")
+            raise ValueError("--main-refiner does what --camera-pof does, too: leave that out")
         if chosen and (terms := _changed_terms(self)):
-            reason = f"knows how the usual fit errs, not one with another {terms[0]}"
-            raise ValueError(f"{chosen[0]} {reason}")
+            reason = f"knows the errors of the usual fit: leave out {flag(terms[0])}"
+            raise ValueError(f"{flag(chosen[0])} {reason}")
 
     @property
     def offset_s(self) -> dict[str, float]:
@@ -533,21 +535,26 @@ def presets() -> dict[str, dict[str, Any]]:
 # kg/m^2: about the mean of the people whom the augmenter was trained on (1.70 m, 67 kg: 23).
 _MASS_INDEX = 24.0
 
+OPTIONS = "options"  # the source of values that no file holds
 
-def run_config(values: Mapping[str, Any], source: str = "options") -> RunConfig:
+
+def run_config(values: Mapping[str, Any], source: str = OPTIONS) -> RunConfig:
     """A RunConfig from plain values; InputError names each refused option and why."""
     return checked(RunConfig, values, source)
 
 
-def checked(model: type[Model], values: Mapping[str, Any], source: str = "options") -> Model:
+def checked(model: type[Model], values: Mapping[str, Any], source: str = OPTIONS) -> Model:
     """Any options model from plain values; InputError names each refused option and why."""
     try:
         return model(**values)
     except ValidationError as error:
-        said = [_reason(e).partition(" Next: ") for e in error.errors()]
-        hints = [hint.rstrip(".") for _, _, hint in said if hint]
+        errors = [_reason(one, model.model_fields).partition(" Next: ") for one in error.errors()]
+        hints = [hint for _, _, hint in errors if hint]
         hint = "; ".join(hints) or "see the command's --help-all for names, units and ranges"
-        reasons = "; ".join(reason.rstrip(".") for reason, _, _ in said)
+        reasons = "; ".join(reason.rstrip(".") for reason, _, _ in errors)
+        name, colon, reason = reasons.partition(": ")
+        if source == OPTIONS and len(errors) == 1 and colon and name.startswith("--"):
+            raise InputError(name, reason, hint) from error
         raise InputError(source, reasons, hint) from error
 
 
@@ -592,8 +599,38 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _reason(error: Any) -> str:
+def flag(option: str) -> str:
+    """An option as the command line calls it.
+
+    >>> flag("focal_px")
+    '--focal-px'
+    """
+    return f"--{option.replace('_', '-')}"
+
+
+_SHORT = {
+    "extra_forbidden": "there is no such option",
+    "float_parsing": "{input!r} is not a number",
+    "float_type": "{input!r} is not a number",
+    "finite_number": "it must be a finite number",
+    "int_parsing": "{input!r} is not a whole number",
+    "int_type": "{input!r} is not a whole number",
+    "int_from_float": "{input!r} is not a whole number",
+    "bool_parsing": "{input!r} is neither true nor false",
+    "bool_type": "{input!r} is neither true nor false",
+    "string_type": "{input!r} is not a text",
+    "path_type": "{input!r} is not the name of a file",
+    "literal_error": "{input!r} is none of {expected}",
+}
+
+
+def _reason(error: Any, names: Iterable[str]) -> str:
     """One validation error in a line: the option first, as the user types it."""
-    name = ".".join(str(part) for part in error["loc"]).replace("_", "-")
-    text = error["msg"].removeprefix("Value error, ")
-    return f"--{name}: {text}" if name else text
+    name = flag(".".join(map(str, error["loc"]))) if error["loc"] else ""
+    text = error["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    if short := _SHORT.get(error["type"]):
+        text = short.format(input=error["input"], **error.get("ctx", {}))
+    if error["type"] == "extra_forbidden" and error["loc"]:
+        near = get_close_matches(str(error["loc"][-1]), list(names), 1)
+        text += f" Next: did you mean {flag(near[0])}?" if near else ""
+    return f"{name}: {text}" if name else text
