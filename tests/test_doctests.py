@@ -19,9 +19,7 @@ MODULES = [
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_examples(
-    module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_examples(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if "to_dataframe" in Path(str(import_module(module).__file__)).read_text("utf-8"):
         pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)  # they name files that are not there

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from kinefit.cli.help import App
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
@@ -21,6 +22,7 @@ from kinefit.cli.console import (
     stage_progress,
     with_options,
 )
+from kinefit.cli.option_groups import FRAMES, PERSON, RUN
 from kinefit.pipeline.config import (
     FrameOptions,
     MarkerFileOptions,
@@ -30,13 +32,13 @@ from kinefit.pipeline.config import (
     run_config,
 )
 
-fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
+fit = App(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
 
 _SHOWN = 20  # frames that are told one by one; all of them are in the report
 
 
 @fit.command("image")
-@with_options(PictureOptions)
+@with_options(PictureOptions, PERSON)
 def fit_image(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures. Of several people: --person, --people all.")
@@ -77,7 +79,7 @@ def fit_image(
 
 
 @fit.command("video")
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def fit_video(
     video: Annotated[Path, typer.Argument(help="The video of one camera that stands still.")],
     out_folder: OutFolder = None,
@@ -94,7 +96,7 @@ def fit_video(
 
 
 @fit.command("multiview")
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def fit_multiview(
     sources: Annotated[
         list[Path],
@@ -132,7 +134,7 @@ def _fit(sources: list[Path], folder: Path, options: dict[str, Any], overwrite: 
 
 
 @fit.command("markers")
-@with_options(MarkerFileOptions)
+@with_options(MarkerFileOptions, PERSON)
 def fit_markers(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
     out_folder: OutFolder = None,
@@ -163,7 +165,7 @@ def fit_markers(
 
 
 @fit.command("frames")
-@with_options(FrameOptions)
+@with_options(FrameOptions, FRAMES)
 def fit_frames(
     bundle: Annotated[
         Path, typer.Argument(help="Triangulated points: the .npz of `kinefit triangulate`.")

@@ -106,11 +106,11 @@ class ViewOptions(PersonChoice):
     score_type: Literal["median", "trimmed", "huber"] = "huber"
     """How a candidate's errors over the views become one score."""
     huber_delta: Positive = 10.0
-    """Delta of that Huber score, px."""
+    """Delta of the Huber score, px."""
     inlier_thresh: Positive = 27.0
     """A view further off than this is wrong, px."""
     min_views: int = Field(2, ge=2)
-    """Views that must agree on a point."""
+    """Fewest views that must agree on a point."""
     min_angle_deg: float = Field(3.0, gt=0, lt=90)
     """Least angle between the rays of a point, degrees."""
     max_pairs: int = Field(30, ge=1)
@@ -118,19 +118,19 @@ class ViewOptions(PersonChoice):
     adaptive: bool = True
     """Fit the inlier threshold to the noise and the calibration of the clip."""
     continuity: bool = True
-    """Of candidates that are as good take those that hang together in time."""
+    """Of equally good candidates take those that are continuous in time."""
     reseed_from_inliers: bool = True
     """Start the refinement from all agreeing views, not from the best pair."""
     lm_iters: int = Field(10, ge=0)
     """Most steps of the Levenberg-Marquardt refinement."""
     lm_lambda: Positive = 1e-3
-    """Its first damping."""
+    """First damping of the refinement."""
     lm_eps: Positive = 1e-4
-    """Its smallest step worth taking, metres."""
+    """Smallest step of the refinement that is worth taking, metres."""
     robust_lm: bool = True
     """Huber weights in the refinement."""
     robust_lm_delta: Positive = 10.0
-    """Their delta, px."""
+    """Delta of these Huber weights, px."""
     repair_side_swaps: bool = True
     """Undo exchanges of left and right by the detector (always reported)."""
     visibility_min: float = Field(0.3, ge=0, le=1)
@@ -150,7 +150,7 @@ class BodyChoice(Options):
     body: str = "anny"
     """anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."""
     gender: Literal["male", "female", "neutral"] | None = None
-    """Of the person (Anny), or of an SMPL body, where there are several."""
+    """Of the body: of Anny, or which of several SMPL files."""
 
 
 class MotionChoice(BodyChoice):
@@ -206,7 +206,7 @@ class PictureOptions(BodyChoice, WhoOptions):
     child: bool = False
     """The person is a child (Anny)."""
     head: bool = True
-    """Use the landmarks of the face (hair deceives them)."""
+    """Use the landmarks of the face; hair and hats make them unreliable."""
 
 
 class MarkerFileOptions(MotionChoice):
@@ -215,7 +215,7 @@ class MarkerFileOptions(MotionChoice):
     child: bool = False
     """The person is a child (Anny)."""
     height: Height | None = None
-    """Stature in metres, if known."""
+    """Height of the person in metres, if known."""
     up: str | None = None
     """Vertical axis of the file (Z, -Y, ...), whatever it says; else it is checked."""
     units: Literal["m", "cm", "mm"] | None = None
@@ -259,7 +259,7 @@ class FitOptions(MotionChoice, FitTerms):
     child: bool = False
     """The person is a child (Anny)."""
     head: bool = True
-    """Use the landmarks of the face (hair deceives them)."""
+    """Use the landmarks of the face; hair and hats make them unreliable."""
     hold_feet: bool = True
     """Hold heels and toes that stand on the floor."""
 
@@ -287,9 +287,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """
 
     preset: Literal["refine-smpl"] | None = None
-    """Options that belong together, where none is given: those of a script for SMPL bodies."""
+    """Several options of the fit at once (docs/body.md); those that are given win over it."""
     height: Height | None = None
-    """Stature of the subject in metres; sets the scale of everything."""
+    """Height of the subject in metres; sets the scale of everything."""
     mass: Mass | None = Field(
         None,
         description="Body mass of the subject in kilograms, an input of the marker augmenter; "
@@ -301,13 +301,14 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     start: float = Field(0.0, ge=0)
     """Look at the video from this second on, as a player shows it."""
     end: Positive | None = None
-    """And up to this second; else to the end."""
+    """Look at the video up to this second; else to its end."""
     every: int = Field(1, ge=1)
     """Look at every so many-th frame."""
     slowmo: Positive | None = None
-    """How many times slower than life the video plays (240 frames per second saved at 30: 8)."""
+    """Slow motion: how many times slower than life the video plays (240 frames per second saved at
+    30: 8)."""
     fps_real: Positive | None = None
-    """Or the frames per second that were recorded (here: 240)."""
+    """Slow motion: or the frames per second that were recorded (here: 240)."""
 
     detector: Detector = "blazepose"
     """Source of the 2D landmarks."""
@@ -361,7 +362,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Camera roll in degrees, positive clockwise; else estimated."""
 
     max_gap: float = Field(0.25, ge=0)
-    """Longest gap that is filled, in seconds (filled values are flagged)."""
+    """Longest gap that is filled (filled values are flagged)."""
     cutoff_hz: Positive = 6.0
     """Cut-off of the zero-phase Butterworth filter."""
     augmentation_cycles: int = Field(20, ge=1, le=1000)
@@ -384,8 +385,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         "angles and markers are stated with ensemble only.",
     )
     pof_signs: bool = False
-    """Turn a limb round in depth where the network's answer for its sign contradicts its
-    direction."""
+    """Mirror a limb in depth where the network's sign contradicts the network's direction."""
     joint_refinement: bool = False
     """One camera: correct the joint angles with a network that has seen how they err."""
     main_refiner: bool = False
@@ -405,14 +405,18 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         one += ["camera_pof"] * self.camera_pof
         if self.calibration is not None and one:
-            raise ValueError(f"{flag(one[0])} is for one camera; the calibration of several says it")
+            raise ValueError(
+                f"{flag(one[0])} is for one camera; the calibration of several says it"
+            )
         several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
         if self.calibration is None and several:
             raise ValueError(f"{flag(several[0])} is for several cameras and needs --calibration")
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
         who += ["people all"] if self.people == "all" else []
         if who and self.detector == "mediapipe":
-            raise ValueError(f"{flag(who[0])} needs a detector that finds everybody; MediaPipe finds one")
+            raise ValueError(
+                f"{flag(who[0])} needs a detector that finds everybody; MediaPipe finds one"
+            )
         if self.detector != "blazepose" and self.quality != "normal":
             raise ValueError("--quality is for the detector blazepose only")
         if self.head_mask and self.detector not in ("blazepose", "mediapipe"):
@@ -432,7 +436,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
             raise ValueError("give --focal-px or --fov, not both")
         own_network = self.detector in ("blazepose", "mediapipe", "rtmlib")
         if self.detector_model is not None and not own_network:
-            raise ValueError(f"--detector {self.detector} reads files and takes no --detector-model")
+            raise ValueError(
+                f"--detector {self.detector} reads files and takes no --detector-model"
+            )
         reads_files = self.detector not in ("blazepose", "mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
             wants = "needs --keypoints" if reads_files else "reads the video, not --keypoints"
@@ -444,13 +450,17 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     def _check_refinement(self) -> None:
         chosen = [n for n in ("joint_refinement", "main_refiner") if getattr(self, n)]
         if len(chosen) > 1:
-            raise ValueError("give --joint-refinement or --main-refiner, not both: the second contains the first")
+            raise ValueError(
+                "give --joint-refinement or --main-refiner, not both: the second contains the first"
+            )
         if chosen and self.calibration is not None:
             raise ValueError(f"{flag(chosen[0])} knows the errors of one camera, not of several")
         if chosen and not self.compute_all_joint_angles:
             raise ValueError(f"{flag(chosen[0])} needs --compute-all-joint-angles")
         if chosen and self.markers == "mesh":
-            raise ValueError(f"{flag(chosen[0])} needs the augmenter's markers: leave out --markers mesh")
+            raise ValueError(
+                f"{flag(chosen[0])} needs the augmenter's markers: leave out --markers mesh"
+            )
         if self.main_refiner and self.camera_pof:
             raise ValueError("--main-refiner does what --camera-pof does, too: leave that out")
         if chosen and (terms := _changed_terms(self)):
@@ -486,7 +496,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     def stature_m(self) -> float:
         """The height; raises InputError where none is given."""
         if self.height is None:
-            reason = "is missing: video shows no lengths, so the height of the person sets the scale"
+            reason = (
+                "is missing: video shows no lengths, so the height of the person sets the scale"
+            )
             hint = "give the person's height in metres, e.g. --height 1.78"
             raise InputError("--height", f"{reason} of all distances", hint)
         return self.height

@@ -83,7 +83,9 @@ class MissingMarkers(KinefitError):
 
     def __init__(self, what: str, missing: Iterable[str], hint: str) -> None:
         self.missing = tuple(missing)
-        super().__init__(f"{what}: missing markers {', '.join(self.missing)}. Next: {_sentence(hint)}")
+        super().__init__(
+            f"{what}: missing markers {', '.join(self.missing)}. Next: {_sentence(hint)}"
+        )
 
 
 class MissingDependency(KinefitError):
