@@ -21,7 +21,7 @@ def test_the_list_is_that_of_the_real_commands() -> None:
     assert listed == {name: one.get_short_help_str(500) for name, one in real.items()}
 
 
-@pytest.mark.parametrize("words", ([], ["-h"], ["--help"], ["--version"]))
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
 def test_the_list_loads_no_command(words: list[str]) -> None:
     assert loaded(*words) == "[]"
 
@@ -35,7 +35,7 @@ def test_a_command_is_loaded() -> None:
     ("typed", "given", "commands"),
     [("kinefit a", "angles", False), ("kinefit angles --p", "--plot-all-joint-angles", True)],
 )
-@pytest.mark.parametrize("shell", ("bash", "zsh"))
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion(typed: str, given: str, commands: bool, shell: str) -> None:
     """The name of a command is completed without loading the commands, its options with them."""
     asked = {"_KINEFIT_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": typed}

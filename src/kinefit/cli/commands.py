@@ -14,7 +14,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kinefit.cli.help import App
 from kinefit.cli.batch import batch
 from kinefit.cli.cameras import calibration, triangulate
 from kinefit.cli.console import (
@@ -34,6 +33,7 @@ from kinefit.cli.console import (
 from kinefit.cli.evaluate import evaluate
 from kinefit.cli.fit import fit
 from kinefit.cli.front_page import new_app
+from kinefit.cli.help import App
 from kinefit.cli.option_groups import MASKS, RUN
 from kinefit.cli.synth import synth
 from kinefit.cli.train import train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -101,6 +102,9 @@ def show_result(result: RunResult) -> None:
     out.print(f"{result.folder}", markup=False)
     for name, about in result.files:
         out.print(f"  {name:<44} {about}", markup=False)
+    if any(name == "viewer.html" for name, _ in result.files):
+        command = shlex.join(["kinefit", "view", str(result.folder)])
+        err.print(f"Next: {command}  (the viewer; report.html says what to trust)", markup=False)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kinefit.cli.help import App
 from kinefit.cli.console import out, show_notes
+from kinefit.cli.help import App
 from kinefit.io.atomic import write_json, write_text
 from kinefit.types import InputError
 

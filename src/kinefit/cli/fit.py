@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kinefit.cli.help import App
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
@@ -22,6 +21,7 @@ from kinefit.cli.console import (
     stage_progress,
     with_options,
 )
+from kinefit.cli.help import App
 from kinefit.cli.option_groups import FRAMES, PERSON, RUN
 from kinefit.pipeline.config import (
     FrameOptions,

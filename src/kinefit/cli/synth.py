@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from kinefit.cli.help import App
 from kinefit.cli.console import err, out, show_files, stage_progress, with_options
+from kinefit.cli.help import App
 from kinefit.cli.option_groups import SCENE
-from kinefit.pipeline.config import checked
 from kinefit.io.text import read_json
+from kinefit.pipeline.config import checked
 from kinefit.synth.scene_options import PairOptions, SynthOptions
 
 synth = App(

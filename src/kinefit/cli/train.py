@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinefit.cli.help import App
 from kinefit.cli.console import err, out, stage_progress
+from kinefit.cli.help import App
 from kinefit.types import InputError
 
 if TYPE_CHECKING:
