@@ -1,8 +1,8 @@
 # %% [markdown]
 # # kinefit in Python
 #
-# One video to a body, markers and joint angles, and what can be trusted of them. The video is the
-# one that comes with kinefit; put your own in its place: `kf.run("walk.mp4", height=1.78, mass=75)`.
+# One video to a body, markers and joint angles, and what can be trusted of them. The video is one
+# that comes with kinefit; put your own in its place: `kf.run("walk.mp4", height=1.78, mass=75)`.
 #
 # The cells are the script [first_steps.py](first_steps.py), run by `python -m benchmarks.notebook`.
 # Tables need pandas: `pip install pandas`.
