@@ -133,6 +133,10 @@ def triangulate(
     rate: Annotated[
         float | None, typer.Option(help="Frames per second, where the source has no times.")
     ] = None,
+    keypoint_set: Annotated[
+        str | None,
+        typer.Option(help="Whose points OpenPose JSON holds, where they do not tell: body25b, ..."),
+    ] = None,
     **options: Any,
 ) -> None:
     """2D points of calibrated cameras to points in space, each with its evidence.
@@ -152,6 +156,7 @@ def triangulate(
         subset=subset.split(",") if subset and "," in subset else subset,
         normalized=True if normalized else (False if pixel else None),
         rate_hz=rate,
+        keypoint_set=keypoint_set,
     )
     for note in result.notes:
         err.print(f"assumed: {note}", markup=False)

@@ -279,6 +279,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     down to 60 pixels; up to eight times the time."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
+    keypoint_set: str | None = None
+    """Whose keypoints these are, where their number does not tell: body25, body25b, coco17, ..."""
     save_mask: bool = False
     """Also write the person's masks, as a video and as arrays."""
     masks: Path | None = None
@@ -394,6 +396,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if reads_files != (self.keypoints is not None):
             wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
             raise ValueError(f"detector {self.detector!r} {wants}")
+        if self.keypoint_set is not None and not reads_files:
+            raise ValueError(f"detector {self.detector!r} has its own points and no keypoint_set")
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
             raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
         return self

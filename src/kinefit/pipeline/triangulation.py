@@ -48,10 +48,11 @@ def triangulate_file(
     subset: str | Sequence[str] | None = None,
     normalized: bool | None = None,
     rate_hz: float | None = None,
+    keypoint_set: str | None = None,
 ) -> TriangulatedFile:
     """Read 2D points, triangulate them with the calibration of `options`, write the bundle `out`.
 
-    source, subset, normalized, rate_hz: as in `kinefit.io.points2d.read_points`. The bundle is in
+    source and what says how to read it: as in `kinefit.io.points2d.read_points`. The bundle is in
     the calibration's world, metres, Y up where the file or `world_up` says which axis that is.
     Raises InputError for points or a calibration that cannot be used.
     """
@@ -61,7 +62,10 @@ def triangulate_file(
         reason = "it has one camera, which sees no depth"
         raise InputError(str(options.calibration), reason, "give two or more")
     check_views(options, len(rig))
-    found = read_points(source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz)
+    found = read_points(
+        source, rig, subset=subset, normalized=normalized, rate_hz=rate_hz,
+        keypoint_set=keypoint_set,
+    )  # fmt: skip
     notes = [*calibration.assumptions, *found.assumed]
     if isinstance(found, People2D):
         paths = find_people(rig, found.names, found.views, found.timeline.time)

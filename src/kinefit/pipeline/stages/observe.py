@@ -137,7 +137,9 @@ def one_camera(context: Context) -> None:
         "detector": track.source,
         "lifter": config.lifter,
         "camera": facts,
-        "findings": [one.to_json() for one in (*doubts_of(recorded), *unknown)],
+        "findings": [
+            one.to_json() for one in (*told_of(recorded), *doubts_of(recorded), *unknown)
+        ],
         "notes": facts.pop("notes"),
         "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
@@ -199,7 +201,7 @@ def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[st
         keep_axes=config.lab_frame,
         up_known=calibration.up is not None,
     )
-    views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    views = _views(context)
     # Clocks first by who is the subject of each view: identity needs to know what is simultaneous.
     subjects = {name: view.subject().image for name, view in views.items()}
     offsets, _ = clock_offsets(subjects, options)
@@ -222,12 +224,22 @@ def rig(context: Context) -> None:
         "people": recorded.as_json(),
         "findings": [
             *(Finding("information", s).to_json() for s in sentences),
-            *(one.to_json() for one in doubts_of(recorded)),
+            *(one.to_json() for one in (*told_of(recorded), *doubts_of(recorded))),
             *world["findings"],
         ],
         "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
+
+
+def _views(context: Context) -> dict[str, ViewPeople]:
+    """Those of all cameras, with the same points."""
+    views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    names = next((v.people.names for v in views.values() if v.people.names), ())
+    return {  # files that show nobody do not say which points they have
+        name: view if view.people.names else replace(view, people=replace(view.people, names=names))
+        for name, view in views.items()
+    }
 
 
 def view_of(context: Context, name: str, file: str) -> ViewPeople:
@@ -245,6 +257,12 @@ def people_of(job: Job, folder: Folder) -> int:
         return len(_in_rig(context)[0].people)
     name = job.stem
     return len(find_in_view(name, view_of(context, name, f"people_{name}.npz")).people)
+
+
+def told_of(recorded: Recorded) -> list[Finding]:
+    """What the detector's files left open, once for all cameras."""
+    notes = dict.fromkeys(n for view in recorded.views.values() for n in view.people.notes)
+    return [Finding("information", note) for note in notes]
 
 
 def doubts_of(recorded: Recorded) -> list[Finding]:
