@@ -48,7 +48,7 @@ def calibration(
     """Read a calibration of another program, say what was assumed, check it, and convert it.
 
     Reads Caliscope, aniposelib and Pose2Sim TOML, Qualisys .qca.txt, OpenCV YAML, XML and JSON,
-    OpenCap pickles and EasyMocap's pair. With --video, the file written by --to is for the
+    OpenCap pickles, EasyMocap's pair, Kalibr, MC-Calib, CMU Panoptic and Vicon. With --video, the file written by --to is for the
     videos' own sizes.
     """
     from kinefit.io.calibration import read_calibration, write_calibration
