@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kinefit.cli.console import err, out, show_files, show_warnings, with_options
+from kinefit.cli.console import err, out, show_files, show_findings, show_warnings, with_options
 from kinefit.pipeline.config import ViewOptions, checked
 from kinefit.types import InputError
 
@@ -48,8 +48,8 @@ def calibration(
     """Read a calibration of another program, say what was assumed, check it, and convert it.
 
     Reads Caliscope, aniposelib and Pose2Sim TOML, Qualisys .qca.txt, OpenCV YAML, XML and JSON,
-    OpenCap pickles, EasyMocap's pair, Kalibr, MC-Calib, CMU Panoptic and Vicon. With --video, the file written by --to is for the
-    videos' own sizes.
+    OpenCap pickles, EasyMocap's pair, Kalibr, MC-Calib, CMU Panoptic and Vicon. With
+    --video, the file written by --to is for the videos' own sizes.
     """
     from kinefit.io.calibration import read_calibration, write_calibration
     from kinefit.io.video import probe
@@ -160,6 +160,7 @@ def triangulate(
     )
     for note in result.notes:
         err.print(f"assumed: {note}", markup=False)
+    show_findings(result.findings)
     found = result.points
     for camera in found.cameras:
         show_warnings(
