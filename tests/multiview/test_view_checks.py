@@ -33,7 +33,7 @@ def exchanged(xy: np.ndarray, *places: int) -> np.ndarray:
 
 
 class TestExchangedViews:
-    # With 8 cameras two neighbours fit each other's place to 6 px: of 5 px of noise nothing follows.
+    # Of 8 cameras two neighbours fit each other's place to 6 px: of 5 px of noise nothing follows.
     @pytest.mark.parametrize(
         ("count", "noise_px"), [(2, 0.5), (2, 5), (3, 5), (4, 0.5), (4, 5), (6, 5), (8, 0.5)]
     )

@@ -199,7 +199,7 @@ def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
         ({"slowmo": float("inf")}, "--slowmo: .*finite"),
         ({"slowmo": 8, "fps_real": 240}, "slowmo or fps_real, not both"),
         ({"fps_real": 30}, r"--fps-real 30: clip\.mp4 has 60 frames per second.*--slowmo 0\.5"),
-        ({"every": 6}, "6 Hz is not below half the sampling rate"),
+        ({"every": 6, "cutoff_hz": 6}, "6 Hz is not below half the frame rate.* or 0"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

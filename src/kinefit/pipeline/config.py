@@ -322,8 +322,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     max_gap: float = Field(0.25, ge=0)
     """Longest gap that is filled, in seconds (filled values are flagged)."""
-    cutoff_hz: Positive = 6.0
-    """Cut-off of the zero-phase Butterworth filter."""
+    cutoff_hz: float = Field(6.0, ge=0)
+    """Cut-off of the zero-phase Butterworth filter; 0: no filter."""
     augmentation_cycles: int = Field(20, ge=1, le=1000)
     """Perturbed passes (1 mm) averaged by the augmenter; their spread is reported."""
     seed: int = Field(0, ge=0)

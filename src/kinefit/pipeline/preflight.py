@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinefit.biomech.cutoff import check_cutoff
+from kinefit.biomech.cutoff import filters
 from kinefit.body.load import load_body
 from kinefit.detect.masks.network import SelfieSegmenter
 from kinefit.io.video import VideoInfo
@@ -36,7 +36,8 @@ def check_job(job: Job, *, body: bool = True) -> None:
         if info.n_frames < 2:
             hint = "give a video of a second or more, and with --start, --end and --every as much"
             raise InputError(info.path, "one frame is not a motion", hint)
-    check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
+    if "cutoff_hz" in job.config.model_fields_set:  # the default fits itself to any video
+        _check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
     if body:
         _ = job.config.subject
     if job.kind == "rig":
@@ -51,6 +52,13 @@ def check_job(job: Job, *, body: bool = True) -> None:
             files_of_camera(job.config.masks, camera)
     if job.config.segmenter is not None:
         SelfieSegmenter(job.config.segmenter)
+
+
+def _check_cutoff(cutoff_hz: float, rate_hz: float) -> None:
+    if cutoff_hz and not filters(cutoff_hz, rate_hz):
+        reason = f"{cutoff_hz:g} Hz is not below half the frame rate ({rate_hz:.4g} Hz)"
+        hint = f"give less than {rate_hz / 2:.4g}, or 0 for no filter"
+        raise InputError("--cutoff-hz", reason, hint)
 
 
 def check_views(options: ViewOptions, cameras: int) -> None:

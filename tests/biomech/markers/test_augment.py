@@ -304,9 +304,22 @@ def test_one_frame_is_enough(standing):
     assert distance_mm(out.xyz[0], settled.xyz[-1]).max() < 3.0
 
 
-def test_a_time_stamp_that_is_wrong_fills_no_memory(standing):
+@pytest.mark.parametrize("pause_s", [300.0, 3000.0, 1e9])
+def test_a_pause_fills_no_memory_and_changes_little(standing, pause_s):
+    """The networks see a second of it, whatever it is."""
     time = standing.timeline.time.copy()
-    time[-1] = 1e9
-    wrong = replace(standing, timeline=Timeline(standing.timeline.frame, time))
+    half = len(time) // 2
+    time[half:] += pause_s
+    apart = replace(standing, timeline=Timeline(standing.timeline.frame, time))
+    out, whole = augment(apart, PERSON, cycles=1), augment(standing, PERSON, cycles=1)
+    assert np.array_equal(out.timeline.time, time)
+    assert distance_mm(out.xyz, whole.xyz).max() < 10.0  # another grid, and a second more of it
+
+
+def test_more_than_two_days_are_refused(standing, monkeypatch):
+    module = sys.modules["kinefit.biomech.markers.augment"]
+    monkeypatch.setattr(module, "_MOST_STEPS", 100)
+    time = 0.5 * np.arange(len(standing.timeline))
+    slow = replace(standing, timeline=Timeline(standing.timeline.frame, time))
     with pytest.raises(InvalidData, match="too long"):
-        augment(wrong, PERSON, cycles=1)
+        augment(slow, PERSON, cycles=1)

@@ -70,6 +70,7 @@ OUTSIDE_TRAINING = (
     "50-83 kg): it was told the nearest it knows, and its markers are less certain."
 )
 
+_LONGEST_PAUSE_S = 1.0  # a stride; the networks' memory of what was before is no longer true
 _MOST_STEPS = 10_000_000  # two days at 60 Hz; beyond it a time stamp is wrong
 _FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
 
@@ -188,13 +189,15 @@ def _joined(initial: Markers, parts: list[Markers]) -> Markers:
 class _Network:
     """One network at work on a clip; sums over its passes.
 
-    relative: (G, n, 3) metres from the mid-hip, on the network's times `grid`, no gaps. moved:
+    time: (T,) seconds of the frames, pauses shortened. relative: (G, n, 3) metres from the mid-hip,
+    on the network's times `grid`, no gaps. moved:
     (D, G, n + 1, 3) metres, the draws of its inputs and of the mid-hip. turns: (cycles, 3, 3).
     """
 
     body: _Body
     initial: Markers
     subject: Subject
+    time: FloatArray
     grid: FloatArray
     hip: FloatArray
     relative: FloatArray
@@ -215,7 +218,8 @@ class _Network:
         seed: int,
         draws: FloatArray | None,
     ) -> _Network:
-        time, grid = initial.timeline.time, _grid(initial.timeline)
+        clock = _without_pauses(initial.timeline)
+        time, grid = clock.time, _grid(clock)
         names = (*body.inputs, "Hip")
         needed = initial.select(names)
         hip = needed.xyz[:, -1:]
@@ -231,7 +235,7 @@ class _Network:
         headings = _heading(initial) + 2 * np.pi * np.arange(cycles) / cycles
         turns = exp(np.outer(headings, [0.0, 1.0, 0.0]))
         noise = np.random.default_rng([seed, _BODIES.index(body)])
-        return cls(body, initial, subject, grid, hip, relative, moved, turns, noise)
+        return cls(body, initial, subject, time, grid, hip, relative, moved, turns, noise)
 
     @property
     def at_once(self) -> int:
@@ -263,9 +267,8 @@ class _Network:
 
     def on_time(self, values: FloatArray) -> FloatArray:
         """(T, M, 3) at the frames of (G, M, 3) on the grid; NaN where an input is missing."""
-        time = self.initial.timeline.time
-        if not np.array_equal(self.grid, time):
-            values = resample(self.grid, values, time)
+        if not np.array_equal(self.grid, self.time):
+            values = resample(self.grid, values, self.time)
         known = _complete(self.body, self.initial)[:, None, None]
         return np.where(known, values, np.nan)
 
@@ -288,6 +291,16 @@ class _Network:
             np.repeat(guessed, len(self.body.outputs), axis=1),
             sd,
         )
+
+
+def _without_pauses(timeline: Timeline) -> Timeline:
+    """The timeline with every pause in the recording shortened: the networks would see made-up
+    motion throughout, at 60 Hz."""
+    step = np.diff(timeline.time)
+    if not (step > _LONGEST_PAUSE_S).any():
+        return timeline
+    since = np.append(0.0, step.clip(max=_LONGEST_PAUSE_S).cumsum())
+    return Timeline(timeline.frame, timeline.time[0] + since)
 
 
 def _grid(timeline: Timeline) -> FloatArray:
