@@ -25,7 +25,7 @@ from kinefit.io.video import Clip, Picture
 from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
-from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
+from kinefit.pipeline.recording import fall, part_facts, pauses, time_base, time_notes
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.stages.export import KINDS
 from kinefit.pipeline.stages.scene import SCENE
@@ -63,6 +63,7 @@ def report(context: Context) -> None:
     declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
         *time_base(written.clips, declared=declared),
+        *pauses(written.clips),
         *fall(written.clips, written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
