@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
+from kinefit.io.pictures import check_pixels
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData, Timeline
 
 Picture = NDArray[np.uint8]
@@ -43,6 +44,8 @@ _FORMATS = (
     "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv,"
     "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # single pictures
 )
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
 _LONGEST_PAUSE_S = 3600.0
 
@@ -383,11 +386,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     if not path.exists():
         raise InputError(path, "there is no such file", "check the path")
     if path.is_dir():
-        raise InputError(path, "this is a folder", "name one video file in it")
+        raise _folder(path)
     if not path.is_file():
         raise InputError(path, "is a device or a pipe, not a file", "save the video first")
     if path.stat().st_size == 0:
         raise InputError(path, "the file is empty", "copy it again from the camera")
+    _check_photo(path)
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
         file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
@@ -401,11 +405,34 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if not streams:
             reason = "it holds no video, only sound or data"
             raise InputError(path, reason, "name the file with the pictures")
+        check_pixels(path, streams[0].codec_context.width, streams[0].codec_context.height)
         try:
             yield file, streams[0]
         except av.FFmpegError as error:
             reason = f"it cannot be read to its end ({error.strerror})"
             raise InputError(path, reason, "copy it again") from error
+
+
+def _folder(path: Path) -> InputError:
+    """Tells a folder of numbered pictures from one of videos."""
+    pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
+    if len(pictures) < 2:
+        return InputError(path, "this is a folder", "name one video file in it")
+    suffix = pictures[0].suffix
+    hint = (
+        "make a video of them at the rate at which they were taken: ffmpeg -framerate RATE "
+        f"-pattern_type glob -i '{path.name}/*{suffix}' -crf 12 -pix_fmt yuv420p OUT.mp4"
+    )
+    return InputError(path, f"this is a folder of {len(pictures)} pictures, not a video", hint)
+
+
+def _check_photo(path: Path) -> None:
+    """Raises InputError for a HEIC photo, of which FFmpeg would give the first of many tiles."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        hint = "save it as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
+        raise InputError(path, "it is a HEIC photo, which kinefit does not read", hint)
 
 
 def _unreadable(path: Path) -> InputError:
