@@ -11,6 +11,7 @@ from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.masks import files_of_camera
 from kinefit.pipeline.stages.observe import rig_of
+from kinefit.pipeline.store import check_stem
 from kinefit.types import InputError
 
 # What a fit to triangulated points can be asked for; the rest is for videos.
@@ -23,6 +24,8 @@ def check_job(job: Job, *, body: bool = True) -> None:
 
     body: whether one is fitted, for which the person's height must be known.
     """
+    for name in (job.stem, *job.inputs):
+        check_stem(name)
     if job.config.body != "anny":
         load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
