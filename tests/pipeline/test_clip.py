@@ -199,6 +199,9 @@ def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
         ({"slowmo": float("inf")}, "--slowmo: .*finite"),
         ({"slowmo": 8, "fps_real": 240}, "slowmo or fps_real, not both"),
         ({"fps_real": 30}, r"--fps-real 30: clip\.mp4 has 60 frames per second.*--slowmo 0\.5"),
+        ({"rotate": "45"}, r"--rotate: '45' is no quarter turn"),
+        ({"rotate": "cam9=90"}, "--rotate: no camera 'cam9'"),
+        ({"rotate": "90,180"}, "--rotate: '180' is no quarter turn of another camera"),
         ({"every": 6, "cutoff_hz": 6}, "6 Hz is not below half the frame rate.* or 0"),
     ],
 )

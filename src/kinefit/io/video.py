@@ -121,6 +121,8 @@ class Clip:
         `start_s` on (to the millisecond) and before `end_s`; None: to the end.
     every: of these, the first and each that many frames later.
     slowmo: how many times slower than life the file plays.
+    rotate: degrees clockwise (0, 90, 180, 270) that turn what a player shows upright, for files
+        that do not say how the camera was held.
 
     Raises InvalidData for values that make no part or no clock. Whatever reads the file raises
     InputError when it is missing, empty, truncated, no video, without pictures or without time
@@ -132,11 +134,14 @@ class Clip:
     end_s: float | None = None
     every: int = 1
     slowmo: float = 1.0
+    rotate: int = 0
 
     def __post_init__(self) -> None:
         end_s = np.inf if self.end_s is None else self.end_s
         if not (0 <= self.start_s < end_s and self.every >= 1 and 0 < self.slowmo < np.inf):
             raise InvalidData(f"{self} is no part of a video.")
+        if self.rotate not in (0, 90, 180, 270):
+            raise InvalidData(f"{self.path}: pictures cannot be rotated by {self.rotate} degrees.")
 
     def probe(self) -> VideoInfo:
         """What the part holds, found by reading all packets and decoding its first good frame.
@@ -151,12 +156,12 @@ class Clip:
             hint = "check that it plays, and copy it again or convert it to H.264"
             reason = f"none of its {len(part)} frames can be decoded"
             raise InputError(self.path, reason, hint)
-        height, width = _upright(first, pixel_aspect).shape[:2]
+        height, width = self._upright(first, pixel_aspect).shape[:2]
         time, step = clock.time[part] / self.slowmo, clock.step * self.every / self.slowmo
         if len(part) > 1 and abs((own := float(np.median(np.diff(time)))) / step - 1) > _SAME_RATE:
             step = own
         lasts = float(time[-1] - time[0] + np.nan_to_num(step))
-        turned = _quarter_turns(first) * 90
+        turned = self._quarter_turns(first) * 90
         return VideoInfo(self.path, (width, height), turned, 1.0 / step, len(part), lasts)
 
     def timeline(self) -> Timeline:
@@ -187,7 +192,7 @@ class Clip:
         clock, pixel_aspect = _read_packets(self.path)
         first: tuple[int, int] | None = None
         for slot, picture in self._pictures(clock, self._part(clock).start + skip * self.every):
-            rgb = None if picture is None else _upright(picture, pixel_aspect)
+            rgb = None if picture is None else self._upright(picture, pixel_aspect)
             if rgb is not None:
                 height, width, _ = rgb.shape
                 first = first or (width, height)
@@ -221,9 +226,25 @@ class Clip:
                 slot, picture = following
                 following = next(coming, None)
             if shown[0] != slot:
-                rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+                rgb = None if picture is None else self._upright(picture, pixel_aspect, size)
                 shown = (slot, rgb)
             yield shown[1]
+
+    def _quarter_turns(self, picture: Any) -> int:
+        """Counter-clockwise quarter turns (0-3) that bring a stored picture upright."""
+        return int(round((picture.rotation - self.rotate) / 90) % 4)
+
+    def _upright(
+        self, picture: Any, pixel_aspect: float, size: tuple[int, int] | None = None
+    ) -> Picture:
+        """(height, width, 3) RGB with square pixels, turned as display matrix and `rotate` say."""
+        turns = self._quarter_turns(picture)
+        if size is None:
+            rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
+        else:
+            w, h = size[::-1] if turns % 2 else size
+            rgb = picture.to_ndarray(format="rgb24", width=w, height=h, interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(rgb, turns))
 
     def _part(self, clock: _Clock) -> range:
         """The frames that are looked at, at least one; InputError when there is none."""
@@ -542,22 +563,6 @@ def _increasing(time: NDArray[np.floating], step: float) -> FloatArray:
     good = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
     filled = np.interp(place, good, time[good])
     return np.asarray(filled + np.maximum(place - good[-1], 0) * step)
-
-
-def _quarter_turns(picture: Any) -> int:
-    """Counter-clockwise quarter turns (0-3) that bring a stored picture upright."""
-    return int(round(picture.rotation / 90) % 4)
-
-
-def _upright(picture: Any, pixel_aspect: float, size: tuple[int, int] | None = None) -> Picture:
-    """(height, width, 3) RGB with square pixels, turned as the display matrix says."""
-    turns = _quarter_turns(picture)
-    if size is None:
-        rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
-    else:
-        width, height = size[::-1] if turns % 2 else size
-        rgb = picture.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    return np.ascontiguousarray(np.rot90(rgb, turns))
 
 
 # Ticks per second of written files: the MPEG clock, which holds 24, 25, 30, 50, 60, 100, 120 Hz

@@ -266,6 +266,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """How many times slower than life the video plays (240 frames per second saved at 30: 8)."""
     fps_real: Positive | None = None
     """Or the frames per second that were recorded (here: 240)."""
+    rotate: str | None = None
+    """Turn the pictures by 90, 180 or 270 degrees clockwise, where the file does not say how the
+    camera was held; of several cameras, cam1=90,cam2=270 turns these."""
 
     detector: Detector = "blazepose"
     """Source of the 2D landmarks."""
@@ -417,6 +420,19 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if chosen and (terms := _changed_terms(self)):
             reason = f"knows how the usual fit errs, not one with another {terms[0]}"
             raise ValueError(f"{chosen[0]} {reason}")
+
+    @property
+    def rotate_deg(self) -> dict[str, int]:
+        """Camera name -> degrees clockwise, "" for all others; raises InputError for anything
+        else."""
+        found: dict[str, int] = {}
+        for part in filter(None, (self.rotate or "").split(",")):
+            name, _, degrees = (text.strip() for text in part.rpartition("="))
+            if degrees not in ("0", "90", "180", "270") or name in found:
+                reason = f"{part!r} is no quarter turn" + " of another camera" * (name in found)
+                raise InputError("--rotate", reason, "give 90, 180 or 270, or e.g. cam2=90")
+            found[name] = int(degrees)
+        return found
 
     @property
     def offset_s(self) -> dict[str, float]:

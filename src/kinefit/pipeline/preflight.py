@@ -34,6 +34,9 @@ def check_job(job: Job, *, body: bool = True) -> None:
             flag = f"--{sorted(videos_only)[0].replace('_', '-')}"
             raise InputError(flag, "it is for videos, not for a bundle of points", "leave it out")
         return
+    if unknown := set(job.config.rotate_deg) - {"", *job.inputs}:
+        hint = f"there are {', '.join(job.inputs)}"
+        raise InputError("--rotate", f"no camera {sorted(unknown)[0]!r}", hint)
     infos = [clip_of(video, job.config).probe() for video in job.inputs.values()]
     for info in infos:
         if info.n_frames < 2:

@@ -18,7 +18,7 @@ from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
 from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import Picture, probe
+from kinefit.io.video import Picture
 from kinefit.lift import load_lifter
 from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation, save_bundle
@@ -27,7 +27,7 @@ from kinefit.multiview.people import Recorded, find_in_rig, find_in_view
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
 from kinefit.pipeline.config import POF_MODEL, RunConfig, ViewOptions
-from kinefit.pipeline.context import INTERNAL, Context, Job
+from kinefit.pipeline.context import INTERNAL, Context, Job, clip_of
 from kinefit.pipeline.store import Folder
 from kinefit.quality.verdict import frames_words
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
@@ -64,7 +64,7 @@ def rig_of(
 
     Raises InputError where a camera is missing: none is ever matched by order.
     """
-    sizes = {name: probe(video).size for name, video in videos.items()}
+    sizes = {name: clip_of(video, config).probe().size for name, video in videos.items()}
     calibration = calibration_of(config, sizes)
     known = calibration.rig.names
     if absent := [name for name in videos if name not in known]:
