@@ -27,18 +27,18 @@ def camera_shift(
     where too few corners agree on one: no texture, or all of it moves by itself.
     """
     scale = min(1.0, _WIDTH / before.shape[1])
-    small = [_grey(picture, scale) for picture in (before, after)]
-    mask = np.full(small[0].shape, 255, np.uint8)
+    first, second = _grey(before, scale), _grey(after, scale)
+    mask = np.full(first.shape, 255, np.uint8)
     for left, top, right, bottom in boxes[np.isfinite(boxes).all(axis=1)] * scale:
         dx, dy = _AROUND * (right - left), _AROUND * (bottom - top)
         low, high = np.array([left - dx, top - dy]), np.array([right + dx, bottom + dy])
         x0, y0, x1, y1 = np.concatenate([low, high]).clip(0, 1e5).astype(int).tolist()
         mask[y0 : y1 + 1, x0 : x1 + 1] = 0
-    corners = cv2.goodFeaturesToTrack(small[0], _CORNERS, 0.01, 7, mask=mask)
+    corners = cv2.goodFeaturesToTrack(first, _CORNERS, 0.01, 7, mask=mask)
     if corners is None or len(corners) < _FEWEST:
         return None
     there, found, _ = cv2.calcOpticalFlowPyrLK(
-        *small, corners, np.empty_like(corners), winSize=(21, 21), maxLevel=4
+        first, second, corners, np.empty_like(corners), winSize=(21, 21), maxLevel=4
     )
     good = found.ravel() == 1
     if good.sum() < max(_FEWEST, _MOST_AGREE * len(corners)):
@@ -48,10 +48,10 @@ def camera_shift(
     change, inliers = cv2.estimateAffinePartial2D(a, b, ransacReprojThreshold=_AGREE_PX)
     if change is None or inliers.mean() < _MOST_AGREE:
         return None
-    height, width = small[0].shape
+    height, width = first.shape
     grid = np.stack(np.meshgrid(np.linspace(0, width, 9), np.linspace(0, height, 9)), -1)
     moved = grid @ change[:, :2].T + change[:, 2] - grid
-    return float(np.median(np.linalg.norm(moved, axis=-1))) / width
+    return float(np.median(np.linalg.norm(moved, axis=-1)) / width)
 
 
 def _grey(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -116,8 +116,8 @@ def collect(
     order = sorted(found)
     whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
     told, notes = _told(source, np.concatenate(whole), keypoint_set)
-    points = tuple(pose[:, : len(told.points)] for pose in whole)
-    return People(told.points, np.array(order), points, notes=notes)
+    bodies = tuple(pose[:, : len(told.points)] for pose in whole)
+    return People(told.points, np.array(order), bodies, notes=notes)
 
 
 def _told(

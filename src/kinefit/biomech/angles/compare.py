@@ -13,7 +13,7 @@ from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
 from kinefit.metrics.statistics import agreement, same_turn
-from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, TooFewPoints
+from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, NoCommonTime
 
 # Columns of a motion that are no rotation of a joint: places, and the patella's dependent angle.
 _NO_ANGLE = ("_tx", "_ty", "_tz", "_beta")
@@ -41,7 +41,7 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     Both are compared at the sample times of `table` that lie inside the reference, which is
     interpolated linearly, never across a missing value. Whole turns between the two do not count.
 
-    Raises InvalidData when they share no coordinate, and TooFewPoints when they share no time.
+    Raises InvalidData when they share no coordinate, and NoCommonTime when they share no time.
     """
     names = [n for n in reference.names if n in table.names and not n.endswith(_NO_ANGLE)]
     if not names:
@@ -54,12 +54,7 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     slack = 5e-4 if len(span) > 1 else 0.0
     common = (time >= span[0] - slack) & (time <= span[-1] + slack)
     if not common.any():
-        raise TooFewPoints(
-            "Times inside those of the reference",
-            found=0,
-            needed=1,
-            hint="check that both files are of the same recording",
-        )
+        raise NoCommonTime((time[0], time[-1]), (span[0], span[-1]))
     return {
         name: _errors(
             _degrees(table, name)[common],
@@ -82,7 +77,7 @@ def evaluate_file(path: str | Path, reference: str | Path) -> dict[str, DofError
     path, reference = Path(path), Path(reference)
     try:
         return compare(read_coordinates(path), read_mot(reference).coordinates())
-    except (InvalidData, TooFewPoints) as error:
+    except (InvalidData, NoCommonTime) as error:
         raise InputError(
             path, f"cannot be compared with {reference.name}: {error}",
             "give the reference of the same recording",

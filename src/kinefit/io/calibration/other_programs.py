@@ -123,8 +123,8 @@ def read_panoptic(path: Path, values: dict[str, Any]) -> Content:
     for i, c in enumerate(values["cameras"]):
         if not isinstance(c, dict):
             raise InputError(path, f"camera number {i + 1} is no object", _AGAIN)
-        parts = (c.get(key) for key in ("resolution", "K", "distCoef", "R", "t"))
-        stated.append(Stated(str(c.get("name", i)), *parts))
+        size, K, lens, R, t = (c.get(key) for key in ("resolution", "K", "distCoef", "R", "t"))
+        stated.append(Stated(str(c.get("name", i)), size, K, lens, R, t))
     why = "as CMU Panoptic's world is"
     up: Axis | None = "-y"
     notes = []
