@@ -11,7 +11,7 @@ from PIL import Image
 
 from kinefit.io import pictures as pictures_module
 from kinefit.io.pictures import check_picture
-from kinefit.io.video import probe
+from kinefit.io.video import frames, probe
 from kinefit.synth.backdrop import Backdrop, Room
 from kinefit.types import InputError
 
@@ -88,9 +88,14 @@ def test_a_photo_of_a_telephone_is_told(brand: bytes, tmp_path: Path) -> None:
         probe(tmp_path / "IMG_1.HEIC")
 
 
-def test_avif_is_read(tmp_path: Path) -> None:
-    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(tmp_path / "a.avif")
-    assert probe(tmp_path / "a.avif").size == (60, 40)
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tiff", "webp", "avif", "gif"])
+def test_single_pictures_are_read(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(path)
+    (frame,) = frames(path)
+    assert frame.time == 0
+    assert frame.rgb.shape == (40, 60, 3)
+    assert abs(int(np.median(frame.rgb)) - 90) <= 2  # of the encoder
 
 
 def test_a_folder_of_pictures_is_told_how_to_become_a_video(tmp_path: Path) -> None:

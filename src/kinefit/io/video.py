@@ -301,7 +301,7 @@ class _Clock:
     def at(self, slot: int) -> float:
         """Seconds; past the end (a decoder that gives more than one frame for a packet) by rate."""
         extra = max(slot - len(self.time) + 1, 0)
-        return float(self.time[slot - extra] + extra * self.step)
+        return float(self.time[slot - extra] + (extra * self.step if extra else 0.0))
 
 
 def _aligned(path: Path, clock: _Clock, first: int = 0) -> Iterator[tuple[int, Any]]:
@@ -562,7 +562,8 @@ def _increasing(time: NDArray[np.floating], step: float) -> FloatArray:
     place = np.arange(len(time))
     good = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
     filled = np.interp(place, good, time[good])
-    return np.asarray(filled + np.maximum(place - good[-1], 0) * step)
+    beyond = np.maximum(place - good[-1], 0)
+    return np.asarray(filled + np.where(beyond > 0, beyond * step, 0.0))  # a step may be unknown
 
 
 # Ticks per second of written files: the MPEG clock, which holds 24, 25, 30, 50, 60, 100, 120 Hz
