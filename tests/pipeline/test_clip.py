@@ -74,7 +74,8 @@ def test_a_part_keeps_the_numbers_and_times_of_the_file(finished: Path, demo_cli
     film = probe(finished / "clip_overlay.mp4")
     assert (film.n_frames, round(film.rate_hz)) == (12, 30)
     said = manifest(finished)
-    assert said["inputs"][0]["part"] == {"start_s": 0.2, "end_s": 0.6, "every": 1, "slowmo": 1.0}
+    part = {"start_s": 0.2, "end_s": 0.6, "every": 1, "slowmo": 1.0, "rotate": 0}
+    assert said["inputs"][0]["part"] == part
     assert said["stages"]["clip.detect"]["options"]["start"] == 0.2
     assert "0.2 s to 0.6 s" in (finished / "report.html").read_text("utf-8")
 
