@@ -52,7 +52,7 @@ def score_poses(
     ]
     try:
         return compare_points(points, truth, align) | {"notes": notes}
-    except InvalidData as error:
+    except (InvalidData, NoCommonTime) as error:
         reason = f"cannot be compared with {reference.name}: {error.bare_reason}"
         raise InputError(path, reason, "give two files of the same people and moments") from error
 
