@@ -1,5 +1,6 @@
 """The command line: `kinefit ...`."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,9 @@ _LISTED = ([], ["-h"], ["--help"], ["--version"])
 
 def main() -> None:
     """Entry point of the `kinefit` command."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be Unicode text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if _asks_for_the_list(sys.argv[1:]):
             front_page()(prog_name="kinefit")

@@ -31,8 +31,9 @@ from kinefit.types import Finding, KinefitError
 if TYPE_CHECKING:
     from kinefit.api import RunResult
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Names of files and cameras are other people's: nothing that is printed is markup or emoji codes.
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
@@ -47,7 +48,7 @@ def errors_exit() -> Iterator[None]:
     except KinefitError as error:
         message = str(error)
     except KeyboardInterrupt:
-        err.print(STOPPED, markup=False)
+        err.print(STOPPED)
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
         reason = f"{error.filename or 'the disk'}: {error.strerror or error}"
@@ -59,8 +60,8 @@ def errors_exit() -> Iterator[None]:
 
 
 def _tell(word: str, color: str, text: object) -> None:
-    err.print(f"[{color}]{word}:[/]", end=" ")
-    err.print(str(text), markup=False)
+    err.print(f"{word}:", style=color, end=" ")
+    err.print(str(text))
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
@@ -78,7 +79,7 @@ def show_notes(notes: Iterable[str]) -> None:
 def show_files(files: Iterable[Path | str]) -> None:
     """A line on stdout for each."""
     for file in files:
-        out.print(str(file), markup=False)
+        out.print(str(file))
 
 
 _LEVELS = {
@@ -99,19 +100,19 @@ def show_result(result: RunResult) -> None:
     if result.verdict:
         err.print(f"verdict: {result.verdict}")
     show_findings(result.findings)
-    out.print(f"{result.folder}", markup=False)
+    out.print(f"{result.folder}")
     for name, about in result.files:
-        out.print(f"  {name:<44} {about}", markup=False)
+        out.print(f"  {name:<44} {about}")
     if any(name == "viewer.html" for name, _ in result.files):
         command = shlex.join(["kinefit", "view", str(result.folder)])
-        err.print(f"Next: {command}  (the viewer; report.html says what to trust)", markup=False)
+        err.print(f"Next: {command}  (the viewer; report.html says what to trust)")
 
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Progress on stderr while the block runs: a line per stage, with a bar where the number of
     steps is known."""
-    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}")
+    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}", markup=False)
     columns = (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=err) as shown:

@@ -57,7 +57,7 @@ _KINDS = {"height": "METRES", "mass": "KILOGRAMS", "fov": "DEGREES", "tilt": "DE
 RUN = Layout(
     usual={
         "Subject": _SUBJECT,
-        "Part of the video": ("start", "end", "slowmo", "fps_real"),
+        "Part of the video": ("start", "end", "slowmo", "fps_real", "rotate"),
         "Camera": ("fov", "tilt", "roll", "calibration", "sync", "offsets"),
         "Detector": ("detector", "keypoints", "quality"),
         "Output": ("export", "overlay", "save_mask", "plot_all_joint_angles", "preset"),
@@ -68,7 +68,7 @@ RUN = Layout(
                        "main_refiner"),
         "Several cameras": ("units", "world_up", "invert_extrinsics", "lab_frame", "trajectory",
                             "max_unseen"),
-        "From pictures to points": ("detector_model", *_POINTS),
+        "From pictures to points": ("detector_model", "keypoint_set", *_POINTS),
         "Masks": ("masks", "segmenter", "head_mask", "smooth_mask"),
         "Fit of the body": _FIT,
         "Markers and angles": ("markers", "estimate_missing", "force_complete", "max_gap",

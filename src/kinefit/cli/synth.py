@@ -52,7 +52,7 @@ def scenes(
     with stage_progress() as progress:
         made = make_scenes(folder, chosen, count, processes=processes, progress=progress)
     show_files(made)
-    err.print(f"Next: {next_command(made[0])}", markup=False)
+    err.print(f"Next: {next_command(made[0])}")
 
 
 def next_command(scene: Path) -> str:
@@ -85,7 +85,7 @@ def pairs(
     chosen = checked(PairOptions, options)
     with stage_progress() as progress:
         made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
-    out.print(f"{out_folder}: {len(made)} shards", markup=False)
+    out.print(f"{out_folder}: {len(made)} shards")
 
 
 @synth.command()
@@ -101,4 +101,4 @@ def errors(
     from kinefit.api import fit_detector_errors
 
     rows = fit_detector_errors(pairs_folder, out_file)
-    out.print(f"{out_file}: fitted to {rows} rows", markup=False)
+    out.print(f"{out_file}: fitted to {rows} rows")

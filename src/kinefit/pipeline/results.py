@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -82,22 +81,25 @@ def words_about(stale: Mapping[str, bool]) -> list[tuple[str, str]]:
     return listed + [(name, "") for name in rest]
 
 
-def default_folder(videos: Sequence[Path]) -> Path:
-    """Where the results of one camera's video, or of several cameras', go unless told otherwise.
+_LONGEST_NAME = 120  # characters; file systems take 255 bytes
 
-    Named after the path, so that a folder per subject does not collide; of a path that leads out
-    of the current folder the last two names count.
+
+def default_folder(videos: Sequence[Path]) -> Path:
+    """Where results go unless told otherwise: a name made of the video's path as seen from here, so
+    that A/cam01.mp4 and B/cam01.mp4 have folders of their own.
 
     >>> default_folder([Path("walk.mp4")]).as_posix()
     'kinefit_output/walk'
-    >>> default_folder([Path("anna/cam01.mp4")]).as_posix()
-    'kinefit_output/anna/cam01'
-    >>> default_folder([Path("anna/cam01.mp4"), Path("anna/cam02.mp4")]).as_posix()
-    'kinefit_output/anna/multiview'
-    >>> default_folder([Path("/media/card/anna/cam01.mp4")]).as_posix()
-    'kinefit_output/anna/cam01'
+    >>> default_folder([Path("A/cam01.mp4")]).as_posix()
+    'kinefit_output/A_cam01'
+    >>> default_folder([Path("A/cam01.mp4"), Path("A/cam02.mp4")]).as_posix()
+    'kinefit_output/A_multiview'
     """
-    first, here = Path(os.path.abspath(videos[0])), Path.cwd()  # a link keeps its own name
-    within = first.is_relative_to(here)
-    above = first.relative_to(here).parent if within else Path(first.parent.name)
-    return Path("kinefit_output") / above / (RIG_STEM if len(videos) > 1 else first.stem)
+    first = videos[0]
+    name = first.stem if len(videos) == 1 else RIG_STEM
+    try:
+        above = first.absolute().parent.relative_to(Path.cwd()).parts
+    except ValueError:  # somewhere else on this machine
+        above = first.absolute().parent.parts[1:][-1:]
+    whole = "_".join((*(part for part in above if part != ".."), name))
+    return Path("kinefit_output") / (whole if len(whole) <= _LONGEST_NAME else name)
