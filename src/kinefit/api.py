@@ -341,9 +341,17 @@ def export_motion(
     else:
         moving = read_motion(motion)
     if moving.body != model.name:
-        raise InputError(motion, f"it moves {moving.body}, not {model.name}", "give that --body")
+        raise InputError(
+            motion,
+            f"it moves {moving.body}, not {model.name}",
+            "give the body that was fitted: --body FILE, or --body anny",
+        )
     if influences not in (0, 4, 8):
-        raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
+        raise InputError(
+            "--influences",
+            f"{influences} joints a vertex cannot be written",
+            "choose 4, 8, or 0 for all",
+        )
     check_kinds(kinds, model, moving)
     done = [export_as(stem, kind, model, moving, influences) for kind in kinds]
     return [f for files, _ in done for f in files], [*said, *(n for _, ns in done for n in ns)]

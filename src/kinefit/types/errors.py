@@ -60,7 +60,10 @@ class InvalidData(KinefitError):
 
 
 class TooFewPoints(KinefitError):
-    """Not enough finite points for a computation that would otherwise return a number."""
+    """Too little data for a computation that would otherwise return a number.
+
+    what: of which there is too little. hint: the next thing to do.
+    """
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class TooFewPoints(KinefitError):
         self.found, self.needed, self.frame = found, needed, frame
         where = "" if frame is None else f" in frame {frame}"
         super().__init__(
-            f"{what}: {found} points are known{where}, {needed} are needed. Next: {_sentence(hint)}"
+            f"{what}: {found} found{where}, at least {needed} are needed. Next: {_sentence(hint)}"
         )
 
 

@@ -197,7 +197,9 @@ def fit_clip(
     data = _known_to(body, data, options)
     seen = _evidence(data)
     if not (seen >= _FEWEST).any():
-        raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
+        raise TooFewPoints(
+            "Keypoints to fit a body to", found=int(seen.max(initial=0)), needed=_FEWEST
+        )
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
     keyframes = _keyframes(data.timeline, seen, options)
     shaped = work.problem.fit_shape(work.start(), keyframes)
