@@ -9,7 +9,8 @@ from kinefit.types.errors import InvalidData
 _HEIGHT_M, _MASS_KG = (0.5, 2.5), (5.0, 400.0)
 _ADULT_M = (1.2, 2.3)  # of such statures the units below are told apart by the number alone
 _LENGTHS = {"centimetres": 0.01, "millimetres": 0.001, "feet": 0.3048, "inches": 0.0254}
-_GRAMS = 0.001
+_GRAMS, _POUNDS = 0.001, 0.4536
+_RARE_INDEX, _LEAN_INDEX = 45.0, 16.0  # kg/m^2: some people are beyond, few are
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,18 @@ class Subject:
     def __post_init__(self) -> None:
         check_height(self.height_m)
         check_mass(self.mass_kg)
+
+    @property
+    def pounds_hint(self) -> str:
+        """A sentence where few people have this mass, and it would be usual in pounds; or "".
+
+        >>> Subject(1.78, 165.0).pounds_hint
+        'If 165 are pounds, give --mass 75.'
+        """
+        kilograms, square_m2 = self.mass_kg * _POUNDS, self.height_m**2
+        if self.mass_kg / square_m2 > _RARE_INDEX and kilograms / square_m2 > _LEAN_INDEX:
+            return f"If {self.mass_kg:g} are pounds, give --mass {kilograms:.0f}."
+        return ""
 
 
 def check_height(metres: float) -> float:
