@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kinefit.cli.front_page import front_page
 
-_LISTED = ([], ["-h"], ["--help"], ["--version"])
+_LISTED = ((), ("-h",), ("--help",), ("--version",))
 
 
 def main() -> None:
@@ -31,4 +31,4 @@ def _asks_for_the_list(words: Sequence[str]) -> bool:
         typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
         at = os.environ.get("COMP_CWORD") or len(typed.split()) + typed.endswith(" ") - 1
         return int(at) <= 1
-    return list(words) in _LISTED
+    return tuple(words) in _LISTED

@@ -83,7 +83,7 @@ def _default(param: Any, ctx: Any) -> str:
 
 def _kind(param: Any, ctx: Any) -> str:
     names, _ = param.get_help_record(ctx)
-    kind = names.partition(" ")[2].replace("<list[Path]>", "<path>")
+    kind = str(names).partition(" ")[2].replace("<list[Path]>", "<path>")
     return _KINDS.get(kind, kind.strip("<>"))
 
 
