@@ -386,7 +386,7 @@ def ik(
 
     if (height is None) != (mass is None):
         given, other = ("--mass", "--height") if height is None else ("--height", "--mass")
-        raise InputError(given, f"scaling needs {other}, too", "give both")
+        raise InputError(given, "scaling needs height and mass", f"give {other}, too")
     subject = Subject(height, mass) if height is not None and mass is not None else None
     result = inverse_kinematics_of_file(
         file, out_folder or file.with_name(f"{file.stem}_ik"), subject=subject, model=model,
