@@ -467,7 +467,7 @@ class TestReadModel:
         self.refused(tmp_path / "none.tflite", "cannot be read")
         self.refused(tmp_path / "none.task", "cannot be read")
         (tmp_path / "folder.tflite").mkdir()
-        self.refused(tmp_path / "folder.tflite", "not a model")
+        self.refused(tmp_path / "folder.tflite", "is a folder")
 
     @pytest.mark.parametrize("name", ["text.tflite", "text.task", "empty.tflite", "empty.task"])
     def test_not_a_model(self, tmp_path: Path, name: str) -> None:

@@ -103,7 +103,7 @@ def read_model(path: Path) -> bytes:
     try:
         check_file(path, _MAX_MODEL_BYTES)
     except InputError as error:
-        raise InputError(path, error.bare_reason, hint) from error
+        raise InputError(path, error.reason, hint) from error
     try:
         if path.suffix.lower() != ".task":
             content = path.read_bytes()
