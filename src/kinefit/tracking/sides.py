@@ -231,21 +231,23 @@ def _noise(pairs: _Pairs) -> float:
 
 
 def cheapest_states(node: FloatArray, edge: FloatArray) -> IntArray:
-    """(T,) the states of the cheapest path (Viterbi), S of them, S a power of two.
+    """(..., T) the states of the cheapest path (Viterbi), S of them, S a power of two.
 
-    node: (T, S) cost of each state. edge: (T, S) cost of going over from the frame before, by the
-        exclusive or of the two states: its bits are what changes.
+    node: (..., T, S) cost of each state. edge: (..., T, S) cost of going over from the frame
+        before, by the exclusive or of the two states: its bits are what changes.
     """
-    states = np.arange(node.shape[1])
+    states = np.arange(node.shape[-1])
     source = states[:, None] ^ states  # [state here, change] -> state before
+    node, edge = (np.moveaxis(each, -2, 0) for each in np.broadcast_arrays(node, edge))
     best = node[0]
     came_from = np.zeros(node.shape, dtype=np.int64)
     for t in range(1, len(node)):
-        ways = best[source] + edge[t]
-        came_from[t] = ways.argmin(axis=1)
-        best = ways.min(axis=1) + node[t]
-    path = np.empty(len(node), dtype=np.int64)
-    path[-1] = best.argmin()
+        ways = best[..., source] + edge[t][..., None, :]
+        came_from[t] = ways.argmin(axis=-1)
+        best = np.take_along_axis(ways, came_from[t][..., None], -1)[..., 0] + node[t]
+    path = np.empty(node.shape[:-1], dtype=np.int64)
+    path[-1] = best.argmin(axis=-1)
     for t in range(len(node) - 1, 0, -1):
-        path[t - 1] = path[t] ^ came_from[t, path[t]]
-    return path
+        change = np.take_along_axis(came_from[t], path[t][..., None], -1)[..., 0]
+        path[t - 1] = path[t] ^ change
+    return np.moveaxis(path, 0, -1)
