@@ -238,16 +238,17 @@ def cheapest_states(node: FloatArray, edge: FloatArray) -> IntArray:
     """
     states = np.arange(node.shape[-1])
     source = states[:, None] ^ states  # [state here, change] -> state before
-    node, edge = (np.moveaxis(each, -2, 0) for each in np.broadcast_arrays(node, edge))
-    best = node[0]
+    node, edge = np.broadcast_arrays(node, edge)
+    lead, (T, S) = node.shape[:-2], node.shape[-2:]
+    node, edge = (each.reshape(-1, T, S).swapaxes(0, 1) for each in (node, edge))
+    best, rows = node[0], np.arange(node.shape[1])
     came_from = np.zeros(node.shape, dtype=np.int64)
-    for t in range(1, len(node)):
-        ways = best[..., source] + edge[t][..., None, :]
-        came_from[t] = ways.argmin(axis=-1)
-        best = np.take_along_axis(ways, came_from[t][..., None], -1)[..., 0] + node[t]
-    path = np.empty(node.shape[:-1], dtype=np.int64)
-    path[-1] = best.argmin(axis=-1)
-    for t in range(len(node) - 1, 0, -1):
-        change = np.take_along_axis(came_from[t], path[t][..., None], -1)[..., 0]
-        path[t - 1] = path[t] ^ change
-    return np.moveaxis(path, 0, -1)
+    for t in range(1, T):
+        ways = best[:, source] + edge[t, :, None]
+        came_from[t] = ways.argmin(axis=2)
+        best = ways.min(axis=2) + node[t]
+    path = np.empty(node.shape[:2], dtype=np.int64)
+    path[-1] = best.argmin(axis=1)
+    for t in range(T - 1, 0, -1):
+        path[t - 1] = path[t] ^ came_from[t, rows, path[t]]
+    return path.T.reshape(*lead, T)
