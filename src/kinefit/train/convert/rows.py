@@ -194,8 +194,8 @@ def convert(
 ) -> Conversion:
     """Make a shard of each source in the folder `out`; those of the same inputs and code stay.
 
-    code: version of the code that reads the sources. processes: None: one per core; the bytes do not
-    depend on it.
+    code: version of the code that reads the sources. processes: None: one per core; the bytes do
+    not depend on it.
 
     Raises InputError where two sources would be one file, and what reading a source raises; the
     shards that are finished stay.
