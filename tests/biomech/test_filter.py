@@ -120,10 +120,32 @@ def test_markers_keep_their_flags():
     assert np.array_equal(out.xyz, low_pass(timeline, xyz))
 
 
-@pytest.mark.parametrize(("cutoff", "order"), [(30.0, 4), (45.0, 4), (0.0, 4), (6.0, 3), (6.0, 0)])
+@pytest.mark.parametrize(
+    ("cutoff", "order"), [(-1.0, 4), (float("nan"), 4), (float("inf"), 4), (6.0, 3), (6.0, 0)]
+)
 def test_impossible_settings_are_refused(cutoff, order):
     with pytest.raises(InputError):
         low_pass(Timeline.regular(100, 60.0), np.zeros((100, 1)), cutoff, order)
+
+
+@pytest.mark.parametrize(("cutoff", "rate"), [(0.0, 60), (30, 60), (45, 60), (6, 12), (6, 5)])
+def test_where_nothing_is_above_the_cut_off_nothing_changes(cutoff, rate):
+    timeline = Timeline.regular(100, rate)
+    signal = np.random.default_rng(0).normal(size=(100, 2))
+    assert np.array_equal(low_pass(timeline, signal, cutoff), signal)
+    assert unfiltered(timeline, signal, cutoff).all()
+
+
+@pytest.mark.parametrize("pause_s", [0.5, 60, 3600])
+def test_a_pause_in_the_recording_is_no_motion(pause_s):
+    """What is on either side of it is filtered as if it were alone: no spline runs across."""
+    even = Timeline.regular(100, 60.0)
+    time = np.concatenate([even.time, even.time[-1] + pause_s + even.time])
+    timeline = Timeline(np.arange(200), time)
+    signal = np.concatenate([_sine(even, 2.0), 5 - _sine(even, 3.0)])
+    out = low_pass(timeline, signal)
+    for half in (slice(0, 100), slice(100, 200)):
+        np.testing.assert_allclose(out[half], low_pass(even, signal[half]), atol=5e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "cut-off too high": (
         lambda t, v: ["run", str(v), *BODY, "--cutoff-hz", "45"],
-        "half the sampling rate",
+        "half the frame rate",
     ),
     "config missing": (lambda t, v: ["run", str(v), "--config", str(t / "no.toml")], "no.toml"),
     "config not TOML": (

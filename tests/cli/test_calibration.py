@@ -71,7 +71,7 @@ def test_a_calibration_is_converted(file, tmp_path, layout):
     [
         (["--units", "feet"], "'feet' is unknown"),
         (["--up", "north"], "'north' is not an axis"),
-        (["--format", "vicon"], "'vicon' is unknown"),
+        (["--format", "optitrack"], "'optitrack' is unknown"),
         (["--units", "mm", "--layout", "pose2sim", "--to", "OUT"], "Z up, and nothing says"),
         (["--units", "mm", "--to", "SELF"], "is the file to be read"),
     ],

@@ -11,7 +11,7 @@ from kinefit.io.people import People
 from kinefit.io.video import Clip, VideoWriter
 from kinefit.skeletons import skeleton
 from kinefit.tracking.view_people import ViewPeople
-from kinefit.types import InputError, PoseTrack
+from kinefit.types import InputError, NobodyFound, PoseTrack
 
 TIMES = np.cumsum([0.0, 0.04, 0.04, 0.02, 0.06, 0.04, 0.04, 0.05, 0.03, 0.04])  # VFR
 SUBJECT = np.random.default_rng(0).uniform((100, 50), (150, 230), (17, 2))
@@ -83,9 +83,38 @@ def test_openpose_folder(video: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(track.image.xy, np.broadcast_to(body, (10, 25, 2)))
 
 
+@pytest.mark.parametrize("first", [1, 0, 101])
+def test_the_number_of_the_first_frame(first: int, video: Path, tmp_path: Path) -> None:
+    """Counted from 0, from 1, or as in a longer recording: told where it fits in one way only."""
+    detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", first=first))
+    people = detector.people(Clip(video))
+    assert people.frame.tolist() == list(range(10))
+    numbered = [note for note in people.notes if "numbered" in note]
+    said = f"Frames of k.json are numbered from {first}: that is the video's first."
+    assert numbered == ([said] if first else [])
+
+
+def test_numbered_from_1_with_nobody_at_first(video: Path, tmp_path: Path) -> None:
+    path = write_coco(tmp_path / "k.json", first=1)
+    path.write_text(json.dumps([e for e in json.loads(path.read_text()) if e["image_id"] > 3]))
+    people = make_detector("coco", keypoints=path).people(Clip(video))
+    assert people.frame.tolist() == list(range(3, 10))
+
+
 def test_frames_that_the_video_lacks(video: Path, tmp_path: Path) -> None:
-    detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", first=1))
-    with pytest.raises(InputError, match=r"frame 10, but walk\.mp4 ends with frame 9"):
+    path = write_coco(tmp_path / "k.json", first=5)
+    path.write_text(json.dumps([e for e in json.loads(path.read_text()) if e["image_id"] != 14]))
+    detector = make_detector("coco", keypoints=path)
+    with pytest.raises(InputError, match=r"frame 13, but walk\.mp4 ends with frame 9"):
+        detector.people(Clip(video))
+
+
+def test_files_that_show_nobody(video: Path, tmp_path: Path) -> None:
+    """Known once the video is: of several cameras, the others may show somebody."""
+    (tmp_path / "k.json").write_text("[]")
+    detector = make_detector("coco", keypoints=tmp_path / "k.json")
+    assert detector.names == ()
+    with pytest.raises(NobodyFound, match=r"k\.json"):
         detector.people(Clip(video))
 
 

@@ -128,7 +128,9 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     write_trc(late, Markers(Timeline.regular(24, RATE, 900), markers.names, markers.xyz))
     with pytest.raises(InputError, match="No common point"):
         score_poses(path, other)
-    with pytest.raises(InputError, match=r"No common time: one covers 0\.000-"):
+    with pytest.raises(
+        InputError, match=r"No common times: .* s against 30 to .* s of the reference"
+    ):
         score_poses(path, late)
     without = markers.select([n for n in markers.names if "Hip" not in n])
     write_trc(other, without)

@@ -18,7 +18,7 @@ from kinefit.evaluate.truth_at_times import (
 )
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import to_camera
-from kinefit.types import TooFewPoints
+from kinefit.types import NoCommonTime
 
 from .scenes import RATE, body_motion, person, scene
 
@@ -46,7 +46,7 @@ def test_outside_the_truth_nothing_is_known() -> None:
     rotations, translation = poses_at(someone, np.array([-0.5, 0.0]))
     assert np.isnan(rotations[0]).all()
     assert np.isfinite(translation[1]).all()
-    with pytest.raises(TooFewPoints, match="of the scene"):
+    with pytest.raises(NoCommonTime, match="of the reference"):
         markers_at(someone, np.array([100.0]))
 
 

@@ -215,6 +215,15 @@ def test_an_even_clock_does_not_bridge_long_gaps() -> None:
         at_constant_rate(swinging(body, CLOCK, without=range(40)))
 
 
+@pytest.mark.parametrize("pause_s", [2000.0, 1e9])
+def test_a_file_that_would_be_nearly_all_pause_is_refused(pause_s: float) -> None:
+    body = tube_body()
+    time = np.arange(40) / 48 + np.where(np.arange(40) < 20, 0, pause_s)
+    motion = swinging(body, Timeline(np.arange(40), time))
+    with pytest.raises(InputError, match=r"of which 40 were recorded.*glb"):
+        at_constant_rate(motion)
+
+
 def test_the_world_turned_is_every_joint_turned() -> None:
     body = tube_body()
     motion = swinging(body, CLOCK, without=[7])

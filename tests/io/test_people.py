@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kinefit.io import people as people_module
 from kinefit.io.people import People
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
-from kinefit.skeletons import skeleton
+from kinefit.skeletons import KeypointSet, keypoint_sets, skeleton
 from kinefit.types import InputError, InvalidData
 
 Reader = Callable[..., People]
@@ -73,6 +73,98 @@ def test_openpose_layout_of_pose2sim(tmp_path: Path) -> None:
     people = read_openpose(tmp_path)
     assert people.names == skeleton("halpe26").points
     assert people.frame.tolist() == [7]
+
+
+# A standing person as in a picture, pixels; the left side is at larger x, as seen from the front.
+STANDING = {
+    "Nose": (0, 20), "Eye": (4, 16), "Ear": (9, 19), "Head": (0, 0), "UpperNeck": (0, 36),
+    "Neck": (0, 48), "Thorax": (0, 48), "NeckBase": (0, 36), "Spine": (0, 100), "Hip": (0, 142),
+    "Shoulder": (25, 48), "Elbow": (30, 98), "Wrist": (33, 143), "SideHip": (13, 142),
+    "Knee": (15, 214), "Ankle": (16, 286), "Heel": (14, 303), "BigToe": (24, 308),
+    "SmallToe": (29, 304), "EyeInner": (2, 16), "EyeOuter": (5, 16), "Mouth": (3, 27),
+    "Pinky": (35, 158), "Index": (34, 160), "Thumb": (31, 153),
+}  # fmt: skip
+
+
+def standing(names: tuple[str, ...], count: int, hidden: tuple[str, ...] = ()) -> list[float]:
+    """x, y, score of a person in that order, the rest of `count` points at the nose."""
+    flat: list[float] = []
+    for name in names:
+        sided = name not in STANDING and name[0] in "LR"
+        part = "SideHip" if name in ("LHip", "RHip") else name[sided:]
+        x, y = STANDING.get(part, (0, 20))  # whatever a body has besides
+        gone = any(word in name for word in hidden)
+        flat += [0, 0, 0] if gone else [500 + (-x if sided and name[0] == "R" else x), 300 + y, 0.9]
+    return flat + [500, 320, 0.9] * (count - len(names))
+
+
+SHARED = [
+    (told, n)
+    for told in keypoint_sets()
+    for n in told.counts
+    if sum(n in other.counts for other in keypoint_sets()) > 1
+]
+
+
+class TestSetsOfOneNumber:
+    @pytest.mark.parametrize("hidden", [(), ("Knee", "Ankle", "Heel", "Toe"), ("Elbow", "Wrist")])
+    @pytest.mark.parametrize(("told", "count"), SHARED, ids=lambda v: getattr(v, "name", v))
+    def test_told_by_anatomy_and_said(
+        self, told: KeypointSet, count: int, hidden: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        person = standing(told.points, count, hidden)
+        people = read_openpose(dump(tmp_path / "a_keypoints.json", openpose_frame(person)))
+        assert people.names == told.points
+        commonest = next(s for s in keypoint_sets() if count in s.counts)
+        assert len(people.notes) == (told != commonest)  # said where it is not what one expects
+        for note in people.notes:
+            assert told.about in note
+            assert "by the lengths of limbs" in note
+
+    def test_too_little_is_seen_to_tell(self, tmp_path: Path) -> None:
+        """Of the face alone nothing follows: the commonest set, and that is said."""
+        b = next(s for s in keypoint_sets() if s.name == "body25b")
+        hidden = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
+        file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25, hidden)))
+        people = read_openpose(file)
+        assert people.names == skeleton("body25").points
+        assert "--keypoint-set" in people.notes[0]
+
+    def test_a_named_set_is_believed(self, tmp_path: Path) -> None:
+        b = next(s for s in keypoint_sets() if s.name == "body25b")
+        file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25)))
+        people = read_openpose(file, "body25")
+        assert people.names == skeleton("body25").points
+        assert people.notes == ()
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("halpe26", "has 25 points per person, that set 26 or 136"), ("x", "no set has that")],
+    )
+    def test_a_named_set_that_does_not_fit(self, name: str, words: str, tmp_path: Path) -> None:
+        file = dump(tmp_path / "a.json", openpose_frame(body(25)))
+        with pytest.raises(InputError, match=words):
+            read_openpose(file, name)
+
+
+@pytest.mark.parametrize("count", sorted({n for s in keypoint_sets() for n in s.counts}))
+def test_every_number_of_points_that_a_program_writes(count: int, tmp_path: Path) -> None:
+    told = next(s for s in keypoint_sets() if count in s.counts)
+    file = dump(tmp_path / "a.json", openpose_frame(standing(told.points, count)))
+    people = read_openpose(file)
+    assert people.names == told.points
+    assert people.points[0].shape == (1, len(told.points), 3)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["cam01.{:04d}.json", "clip_{:012d}_keypoints.json", "a.mp4_{:d}.json", "cam2.{:d}.mp4.json",
+     "{:d}.json", "walk 3.5 m.{:05d}_keypoints.json"],
+)  # fmt: skip
+def test_the_number_of_a_file_is_its_last_wherever_dots_are(pattern: str, tmp_path: Path) -> None:
+    for frame in (3, 12):
+        dump(tmp_path / pattern.format(frame), openpose_frame(body(26)))
+    assert read_openpose(tmp_path).frame.tolist() == [3, 12]
 
 
 def test_openpose_single_file_is_frame_0(tmp_path: Path) -> None:
@@ -194,8 +286,8 @@ def test_halpe_136_keeps_its_body(tmp_path: Path) -> None:
 
 
 def test_an_unknown_number_of_points_is_refused(tmp_path: Path) -> None:
-    file = dump(tmp_path / "a.json", [{"image_id": 0, "keypoints": body(33)}])
-    with pytest.raises(InputError, match="33 keypoints per person: no known set"):
+    file = dump(tmp_path / "a.json", [{"image_id": 0, "keypoints": body(34)}])
+    with pytest.raises(InputError, match="34 keypoints per person: no known set"):
         read_coco(file)
 
 
@@ -281,7 +373,7 @@ def test_garbage_never_escapes_as_another_error(tmp_path_factory, value: Any) ->
 
 def test_nobody_anywhere_is_an_error(tmp_path: Path) -> None:
     dump(tmp_path / "a_000_keypoints.json", openpose_frame())
-    with pytest.raises(InputError, match="nobody was found"):
+    with pytest.raises(InputError, match="no person was found"):
         read_openpose(tmp_path)
 
 

@@ -257,6 +257,32 @@ class TestOpenPoseFolders:
         assert isinstance(crowd, People2D)
         assert [[len(p) for p in view] for view in crowd.views] == [[2, 2, 2], [1, 1, 1]]
 
+    @pytest.mark.parametrize("empty", [[], [[0.0] * 78]])
+    def test_a_camera_that_sees_nobody_is_left_out_and_said(
+        self, empty: list[list[float]], tmp_path: Path
+    ) -> None:
+        one = [v for j in range(26) for v in (10.0 + j, 20.0, 0.9)]
+        rig = CameraRig((*RIG.cameras, camera("top")))
+        self.folder(tmp_path, "left", [one])
+        self.folder(tmp_path, "right", [one])
+        self.folder(tmp_path, "top", empty)
+        read = read_points(tmp_path, rig, rate_hz=30)
+        assert isinstance(read, Points2D)
+        assert np.isnan(read.xy[2]).all()
+        assert np.isfinite(read.xy[:2]).all()
+        assert "There are no points of camera top." in read.assumed
+
+    def test_two_cameras_must_see_somebody(self, tmp_path: Path) -> None:
+        self.folder(tmp_path, "left", [[10.0, 20.0, 0.9] * 26])
+        self.folder(tmp_path, "right", [])
+        with pytest.raises(InputError, match="no person was found by camera right, and two must"):
+            read_points(tmp_path, RIG)
+
+    def test_the_folder_of_one_camera_only(self, tmp_path: Path) -> None:
+        self.folder(tmp_path, "left", [[10.0, 20.0, 0.9] * 26])
+        with pytest.raises(InputError, match="points of camera left only"):
+            read_points(tmp_path, RIG)
+
     def test_names_on_both_sides(self, tmp_path: Path) -> None:
         one = [v for j in range(26) for v in (10.0 + j, 20.0, 0.9)]
         self.folder(tmp_path, "left", [one])

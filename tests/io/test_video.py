@@ -542,3 +542,28 @@ class TestClip:
     def test_values_that_make_no_part(self, values: dict[str, float]) -> None:
         with pytest.raises(InvalidData, match="is no part"):
             Clip(Path("a.mp4"), **values)
+
+
+class TestRotate:
+    """Of a file that does not say how the camera was held."""
+
+    @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+    def test_pictures_are_turned_clockwise(self, tmp_path: Path, degrees: int) -> None:
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[:24, :32] = 250  # top left
+        with VideoWriter(tmp_path / "a.mp4", (64, 48)) as out:
+            for i in range(4):
+                out.add(picture, i / 30)
+        clip = Clip(tmp_path / "a.mp4", rotate=degrees)
+        size = (48, 64) if degrees % 180 else (64, 48)
+        assert clip.probe().size == size
+        expected = np.rot90(picture, -degrees // 90)
+        for frame in clip.frames():
+            assert np.abs(frame.rgb.astype(int) - expected).mean() < 8  # of the encoder
+        (one,) = clip.pictures_at(np.zeros(1), size)
+        assert np.abs(one.astype(int) - expected).mean() < 8
+
+    @pytest.mark.parametrize("degrees", [45, -90, 360])
+    def test_only_by_quarter_turns(self, tmp_path: Path, degrees: int) -> None:
+        with pytest.raises(InvalidData, match="rotated"):
+            Clip(tmp_path / "a.mp4", rotate=degrees)

@@ -268,3 +268,20 @@ def test_the_error_that_views_share_widens_the_regions(scene, found):
     np.testing.assert_allclose(
         added, np.broadcast_to(0.008**2 * np.eye(3), added.shape), atol=1e-12
     )
+
+
+def test_points_that_coincide_are_no_bone(ring, walker):
+    """As halpe-26 files without small toes are made: those are the big ones again."""
+    scene = Scene(ring, walker)
+    names = (*scene.names, "LSmallToe", "RSmallToe")
+    twin = [scene.names.index(name) for name in ("LBigToe", "RBigToe")]
+    xy = np.concatenate([scene.xy, scene.xy[:, :, twin]], axis=2)
+    score = np.ones(xy.shape[:3])
+    timeline = Timeline.regular(xy.shape[1], 60.0)
+    points = triangulate(scene.rig, timeline, names, xy, score, TriangulationOptions())
+    found = body_trajectory(scene.rig, points, xy, score)
+    assert not any("small toe" in name for name in found.bones)
+    at = {name: found.keypoints.xyz[:, i] for i, name in enumerate(names)}
+    for side in "LR":
+        apart = np.linalg.norm(at[f"{side}SmallToe"] - at[f"{side}BigToe"], axis=-1)
+        assert np.nanmax(apart) < 0.05  # each is smoothed by itself

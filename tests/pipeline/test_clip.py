@@ -74,7 +74,8 @@ def test_a_part_keeps_the_numbers_and_times_of_the_file(finished: Path, demo_cli
     film = probe(finished / "clip_overlay.mp4")
     assert (film.n_frames, round(film.rate_hz)) == (12, 30)
     said = manifest(finished)
-    assert said["inputs"][0]["part"] == {"start_s": 0.2, "end_s": 0.6, "every": 1, "slowmo": 1.0}
+    part = {"start_s": 0.2, "end_s": 0.6, "every": 1, "slowmo": 1.0, "rotate": 0}
+    assert said["inputs"][0]["part"] == part
     assert said["stages"]["clip.detect"]["options"]["start"] == 0.2
     assert "0.2 s to 0.6 s" in (finished / "report.html").read_text("utf-8")
 
@@ -199,7 +200,10 @@ def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
         ({"slowmo": float("inf")}, "--slowmo: .*finite"),
         ({"slowmo": 8, "fps_real": 240}, "slowmo or fps_real, not both"),
         ({"fps_real": 30}, r"--fps-real 30: clip\.mp4 has 60 frames per second.*--slowmo 0\.5"),
-        ({"every": 6}, "6 Hz is not below half the sampling rate"),
+        ({"rotate": "45"}, r"--rotate: '45' is no quarter turn"),
+        ({"rotate": "cam9=90"}, "--rotate: no camera 'cam9'"),
+        ({"rotate": "90,180"}, "--rotate: '180' is no quarter turn of another camera"),
+        ({"every": 6, "cutoff_hz": 6}, "6 Hz is not below half the frame rate.* or 0"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -194,6 +194,49 @@ def test_a_forged_record_reaches_nothing_outside(out, tmp_path):
     assert precious.exists()
 
 
+@pytest.mark.parametrize("where", ["joint_angles", "a/b", "stages"])
+def test_no_link_in_a_folder_leads_a_deletion_outside(out, tmp_path, where):
+    """A folder that kinefit made, in which a sub-folder was replaced by a link since."""
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "1.txt").write_text("x")
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {f"{where}/1.txt": "x"})
+    mine = out / where
+    (mine / "1.txt").unlink()
+    mine.rmdir()
+    mine.symlink_to(stranger, target_is_directory=True)
+    with open_folder(out) as folder, pytest.raises(InputError, match="link"):
+        claim(folder, "b", overwrite=True)
+    assert (stranger / "1.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize("part", ["stages", "staging", "partial", "input.json"])
+def test_no_internal_part_may_be_a_link(out, tmp_path, part):
+    """Whatever lies in them is removed when it is old: it must be kinefit's."""
+    stranger = tmp_path / "stranger"
+    (stranger / "one").mkdir(parents=True)
+    (stranger / "one" / "precious.txt").write_text("x")
+    (out / ".kinefit").mkdir(parents=True)
+    (out / ".kinefit" / part).symlink_to(stranger, target_is_directory=True)
+    with pytest.raises(InputError, match="link"), open_folder(out) as folder:
+        claim(folder, overwrite=True)
+    assert (stranger / "one" / "precious.txt").exists()
+
+
+def test_a_file_that_is_a_link_takes_nothing_with_it(out, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x"})
+    (out / "1.txt").unlink()
+    (out / "1.txt").symlink_to(tmp_path / "mine.txt")
+    with open_folder(out) as folder:
+        claim(folder, "b", overwrite=True)
+    assert (tmp_path / "mine.txt").read_text() == "x"
+
+
 def test_an_internal_folder_that_is_a_link_is_refused(out, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     out.mkdir()

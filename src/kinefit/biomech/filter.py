@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.linalg import lapack
 
-from kinefit.biomech.cutoff import check_cutoff
+from kinefit.biomech.cutoff import filters
 from kinefit.biomech.gaps import by_pattern
 from kinefit.types import (
     BoolArray,
@@ -21,6 +22,8 @@ from kinefit.types import (
     Timeline,
     true_runs,
 )
+
+_PAUSE_STEPS = 2.5  # of the sampling interval: one dropped frame is no pause
 
 
 def butterworth(markers: Markers, cutoff_hz: float = 6.0, order: int = 4) -> Markers:
@@ -43,16 +46,18 @@ def low_pass(
     applied to the warped frequency tan(pi f / rate), where it is exact: the gain at `cutoff_hz`
     is 1/sqrt(2) at every rate.
 
-    Each unbroken run of finite samples is filtered by itself; constant and linear signals come
-    back unchanged. Where the timeline is not uniform a run is brought to its median rate by a
-    cubic spline, and back.
+    Each unbroken run of finite samples is filtered by itself, and a pause in the recording of more
+    than a period of the cut-off breaks it; constant and linear signals come back unchanged. So does
+    everything with a cut-off of 0 or of half the sampling rate and more (`cutoff.filters`). Where
+    the timeline is not uniform a run is brought to its median rate by a cubic spline, and back.
 
-    Raises InputError for an order that is not even and positive, and for a cut-off that is not
-    between zero and half the sampling rate.
+    Raises InputError for an order that is not even and positive, and for a cut-off that is negative
+    or no number.
     """
     if order < 2 or order % 2:
         raise InputError("filter order", f"{order} is not even and positive", "use 4")
-    check_cutoff(cutoff_hz, timeline.rate_hz)
+    if not filters(cutoff_hz, timeline.rate_hz):
+        return np.array(values, dtype=np.float64)
     flat = values.reshape(len(timeline), prod(values.shape[1:]))
     out = np.array(flat, dtype=np.float64)
     for columns, run in _long_runs(timeline, np.isfinite(flat), cutoff_hz):
@@ -85,11 +90,17 @@ def _long_runs(
     timeline: Timeline, finite: BoolArray, cutoff_hz: float
 ) -> Iterator[tuple[slice | IntArray, slice]]:
     """Columns of `finite` (T, K) with their unbroken runs that are long enough to filter."""
+    if not filters(cutoff_hz, timeline.rate_hz):
+        return
+    step = np.diff(timeline.time)
+    pauses = np.flatnonzero(step > max(1 / cutoff_hz, _PAUSE_STEPS / timeline.rate_hz)) + 1
     for columns, mask in by_pattern(finite):
-        for start, stop in true_runs(mask):
-            lasts = timeline.time[stop - 1] - timeline.time[start]
-            if stop - start >= 4 and lasts >= 1 / cutoff_hz:
-                yield columns, slice(start, stop)
+        for first, last in true_runs(mask):
+            cuts = pauses[(pauses > first) & (pauses < last)].tolist()
+            for start, stop in pairwise([first, *cuts, last]):
+                lasts = timeline.time[stop - 1] - timeline.time[start]
+                if stop - start >= 4 and lasts >= 1 / cutoff_hz:
+                    yield columns, slice(start, stop)
 
 
 def _filtered(block: FloatArray, rate: float, cutoff_hz: float, order: int) -> FloatArray:

@@ -66,13 +66,13 @@ def batch(
     if dry_run:
         chosen = part_of(trials, shard) if shard else trials
         for line in words(plan(chosen, folder, source=source, again=again)):
-            out.print(line, markup=False)
+            out.print(line)
         return
     if write_slurm is not None:
         check_out(folder, source)  # before the script is written
         tasks = write_script(write_slurm, _own_command(), len(trials), folder)
         claim(folder, source)
-        err.print(f"{len(trials)} trials, {tasks} tasks. Next: sbatch {write_slurm}", markup=False)
+        err.print(f"{len(trials)} trials, {tasks} tasks. Next: sbatch {write_slurm}")
         show_files([write_slurm])
         return
     where = Local(workers) if scheduler is None else Dask(scheduler)
@@ -100,13 +100,13 @@ def _own_command() -> list[str]:
 def _tell(done: int, of: int, trial: str, record: Record) -> None:
     said = f"  {record.reason}" if record.reason else ""
     line = f"{done}/{of}  {record.status:<8}  {trial}  {record.seconds:.0f} s{said}"
-    err.print(line, markup=False)
+    err.print(line)
 
 
 def _show(result: BatchResult) -> None:
     """Counts and notes on stderr, files on stdout; exit code 1 when a trial failed."""
     counts = ", ".join(f"{number} {status}" for status, number in sorted(result.counts.items()))
-    err.print(f"{len(result.records)} trials: {counts}", markup=False)
+    err.print(f"{len(result.records)} trials: {counts}")
     show_warnings(result.notes)
     show_files(result.files)
     if result.failed:

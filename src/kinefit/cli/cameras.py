@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from kinefit.cli.console import err, out, show_files, show_warnings, with_options
+from kinefit.cli.console import err, out, show_files, show_findings, show_warnings, with_options
 from kinefit.pipeline.config import ViewOptions, checked
 from kinefit.types import InputError
 
@@ -48,8 +47,8 @@ def calibration(
     """Read a calibration of another program, say what was assumed, check it, and convert it.
 
     Reads Caliscope, aniposelib and Pose2Sim TOML, Qualisys .qca.txt, OpenCV YAML, XML and JSON,
-    OpenCap pickles and EasyMocap's pair. With --video, the file written by --to is for the
-    videos' own sizes.
+    OpenCap pickles, EasyMocap's pair, Kalibr, MC-Calib, CMU Panoptic and Vicon. With
+    --video, the file written by --to is for the videos' own sizes.
     """
     from kinefit.io.calibration import read_calibration, write_calibration
     from kinefit.io.video import probe
@@ -81,18 +80,16 @@ def calibration(
         typer.echo(json.dumps(about | report.as_json(), indent=2, ensure_ascii=False))
     else:
         _print_calibration(found, report)
-    for finding in report.findings:
-        err.print(f"[yellow]{finding.level}:[/]", end=" ")
-        err.print(str(finding), markup=False)
+    show_findings(report.findings)
     if to is not None and not json_output:
         show_files([to])
 
 
 def _print_calibration(found: Calibration, report: RigReport) -> None:
     """Assumptions, a line per camera and per pair."""
-    out.print(f"{found.format}: {len(found.rig)} cameras", markup=False)
+    out.print(f"{found.format}: {len(found.rig)} cameras")
     for assumption in found.assumptions:
-        out.print(f"  {assumption}", markup=False)
+        out.print(f"  {assumption}")
     # Without a known vertical, height, tilt and roll would be numbers without meaning.
     level = found.up is not None
     gravity = ("height m", "tilt °", "roll °") if level else ()
@@ -101,12 +98,12 @@ def _print_calibration(found: Calibration, report: RigReport) -> None:
         angles = (c.height_m, c.tilt_deg, c.roll_deg) if level else ()
         numbers = (*angles, c.distance_m, found.residuals.get(c.name))
         cells = ("-" if n is None else f"{n:.2f}" for n in numbers)
-        table.add_row(escape(c.name), f"{c.size[0]} x {c.size[1]}", *cells)
+        table.add_row(c.name, f"{c.size[0]} x {c.size[1]}", *cells)
     out.print(table)
     if report.pairs:
         pairs = Table("cameras", "apart m", "angle °")
         for p in report.pairs:
-            pairs.add_row(escape(" ".join(p.cameras)), f"{p.baseline_m:.2f}", f"{p.angle_deg:.0f}")
+            pairs.add_row(" ".join(p.cameras), f"{p.baseline_m:.2f}", f"{p.angle_deg:.0f}")
         out.print(pairs)
 
 
@@ -133,6 +130,10 @@ def triangulate(
     rate: Annotated[
         float | None, typer.Option(help="Frames per second, where the source has no times.")
     ] = None,
+    keypoint_set: Annotated[
+        str | None,
+        typer.Option(help="Whose points OpenPose JSON holds, where they do not tell: body25b, ..."),
+    ] = None,
     **options: Any,
 ) -> None:
     """2D points of calibrated cameras to points in space, each with its evidence.
@@ -152,9 +153,11 @@ def triangulate(
         subset=subset.split(",") if subset and "," in subset else subset,
         normalized=True if normalized else (False if pixel else None),
         rate_hz=rate,
+        keypoint_set=keypoint_set,
     )
     for note in result.notes:
-        err.print(f"assumed: {note}", markup=False)
+        err.print(f"assumed: {note}")
+    show_findings(result.findings)
     found = result.points
     for camera in found.cameras:
         show_warnings(
@@ -166,7 +169,7 @@ def triangulate(
         views, used = np.isfinite(found.error_px[..., c]), found.inlier_mask[..., c]
         error = found.error_px[..., c][used]
         table.add_row(
-            escape(camera),
+            camera,
             str(int(views.sum())),
             f"{100 * used.sum() / max(views.sum(), 1):.1f}",
             f"{error.mean():.2f}" if error.size else "-",
@@ -176,7 +179,7 @@ def triangulate(
     finite = np.isfinite(found.refined).all(axis=-1)
     sd = np.sqrt(np.einsum("tjii->tj", found.covariance))[finite]
     spread = f", median deviation {1000 * np.median(sd):.1f} mm" if sd.size else ""
-    out.print(f"{finite.sum()} of {finite.size} points triangulated{spread}", markup=False)
+    out.print(f"{finite.sum()} of {finite.size} points triangulated{spread}")
     for words, count in result.reasons.items():
-        out.print(f"  {count} missing: {words}", markup=False)
+        out.print(f"  {count} missing: {words}")
     show_files([target])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from kinefit import __version__
@@ -24,6 +23,7 @@ from kinefit.cli.console import (
     Up,
     err,
     out,
+    results_folder,
     show_files,
     show_notes,
     show_result,
@@ -71,8 +71,9 @@ def run(
     """Video, or videos of calibrated cameras, to a body, markers, joint angles and a report.
 
     Several videos are matched to the cameras of --calibration by their names. Results go to
-    kinefit_output/VIDEO (or kinefit_output/multiview) unless --out says otherwise. A second run
-    with the same input and options reuses what is there; a stopped run goes on where it was.
+    kinefit_output/VIDEO (FOLDER_VIDEO for FOLDER/VIDEO.mp4; multiview instead of VIDEO for several)
+    unless --out says otherwise. A second run with the same input and options reuses what is there;
+    a stopped run goes on where it was.
     """
     values = (read_config(config) if config else {}) | options
     files = values.pop("video", [])
@@ -82,8 +83,8 @@ def run(
     if not chosen:
         raise typer.BadParameter("name a video, or give --config with a `video` entry")
     settings = run_config(values, source=str(config or "options"))
-    name = "multiview" if len(chosen) > 1 else Path(chosen[0]).stem
-    _process(chosen, folder or Path("kinefit_output") / name, settings, overwrite, until)
+    folder = folder or results_folder([Path(one) for one in chosen])
+    _process(chosen, folder, settings, overwrite, until)
 
 
 app.command()(batch)
@@ -145,15 +146,14 @@ def masks(
     """
     from kinefit.api import person_masks
 
-    name = "multiview" if len(videos) > 1 else videos[0].stem
-    folder = out_folder or Path("kinefit_output") / name
+    folder = out_folder or results_folder(videos)
     with stage_progress() as progress:
         result = person_masks(videos, folder, run_config(options), overwrite=overwrite,
                               progress=progress)  # fmt: skip
     table = Table("camera", "frames", "usable", "mean confidence", "doubtful")
     for camera, found in result.cameras.items():
         numbers = found["frames"], found["usable"], found["mean_confidence"]
-        table.add_row(escape(camera), *map(str, numbers), str(len(found["doubtful"])))
+        table.add_row(camera, *map(str, numbers), str(len(found["doubtful"])))
     out.print(table)
     for camera in result.cameras:
         show_warnings(f"{camera}: {text}" for text in result.doubts(camera))
@@ -244,7 +244,7 @@ def view(
     )
     show_files([page])
     if not no_open and not webbrowser.open(page.resolve().as_uri()):
-        err.print("No browser was found. Next: open the page by hand.", markup=False)
+        err.print("No browser was found. Next: open the page by hand.")
 
 
 app.command()(web)
@@ -334,7 +334,7 @@ def export_body(
     from kinefit.api import export_smpl_body
 
     note = export_smpl_body(target, shapes)
-    err.print(f"note: {note}", markup=False)
+    err.print(f"note: {note}")
     show_files([target])
 
 
@@ -393,7 +393,7 @@ def ik(
     for name, error in markers[:_WORST]:
         table.add_row(name, f"{error['mean_mm']:.1f}", "", f"{error['max_mm']:.1f}")
     out.print(table)
-    out.print(summary["verdict"], markup=False)
+    out.print(summary["verdict"])
     show_files(result.files)
 
 

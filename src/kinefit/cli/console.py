@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -28,8 +28,9 @@ from kinefit.types import Finding, KinefitError
 if TYPE_CHECKING:
     from kinefit.api import RunResult
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Names of files and cameras are other people's: nothing that is printed is markup or emoji codes.
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
@@ -43,7 +44,7 @@ def errors_exit() -> Iterator[None]:
     except KinefitError as error:
         message = str(error)
     except KeyboardInterrupt:
-        err.print("Stopped. Next: the same command goes on where it was.", markup=False)
+        err.print("Stopped. Next: the same command goes on where it was.")
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
         reason = f"{error.filename or 'the disk'}: {error.strerror or error}"
@@ -55,8 +56,8 @@ def errors_exit() -> Iterator[None]:
 
 
 def _tell(word: str, color: str, text: object) -> None:
-    err.print(f"[{color}]{word}:[/]", end=" ")
-    err.print(str(text), markup=False)
+    err.print(f"{word}:", style=color, end=" ")
+    err.print(str(text))
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
@@ -74,7 +75,7 @@ def show_notes(notes: Iterable[str]) -> None:
 def show_files(files: Iterable[Path | str]) -> None:
     """A line on stdout for each."""
     for file in files:
-        out.print(str(file), markup=False)
+        out.print(str(file))
 
 
 _LEVELS = {
@@ -95,16 +96,16 @@ def show_result(result: RunResult) -> None:
     if result.verdict:
         err.print(f"verdict: {result.verdict}")
     show_findings(result.findings)
-    out.print(f"{result.folder}", markup=False)
+    out.print(f"{result.folder}")
     for name, about in result.files:
-        out.print(f"  {name:<44} {about}", markup=False)
+        out.print(f"  {name:<44} {about}")
 
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Progress on stderr while the block runs: a line per stage, with a bar where the number of
     steps is known."""
-    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}")
+    what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}", markup=False)
     columns = (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=err) as shown:
@@ -130,6 +131,28 @@ Units = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
 ]
+
+
+_LONGEST_NAME = 120  # characters; file systems take 255 bytes
+
+
+def results_folder(sources: Sequence[Path]) -> Path:
+    """Where results go without --out: a name made of the video's path as seen from here, so that
+    A/cam01.mp4 and B/cam01.mp4 have folders of their own.
+
+    >>> str(results_folder([Path("A/cam01.mp4")])), str(results_folder([Path("walk.mp4")]))
+    ('kinefit_output/A_cam01', 'kinefit_output/walk')
+    >>> str(results_folder([Path("A/cam01.mp4"), Path("A/cam02.mp4")]))
+    'kinefit_output/A_multiview'
+    """
+    first = sources[0]
+    name = first.stem if len(sources) == 1 else "multiview"
+    try:
+        above = first.absolute().parent.relative_to(Path.cwd()).parts
+    except ValueError:  # somewhere else on this machine
+        above = first.absolute().parent.parts[1:][-1:]
+    whole = "_".join((*(part for part in above if part != ".."), name))
+    return Path("kinefit_output") / (whole if len(whole) <= _LONGEST_NAME else name)
 
 
 def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:

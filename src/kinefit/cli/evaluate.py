@@ -165,7 +165,7 @@ def _show(
             shown.add_column(name, justify="right" if i else "left", overflow="fold")
         for row in table.rows:
             shown.add_row(*row)
-        console.print(table.title, style="bold", markup=False)
+        console.print(table.title, style="bold")
         console.print(shown)
     for note in notes:
-        out.print(note, markup=False)
+        out.print(note)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
     out,
+    results_folder,
     show_files,
     show_findings,
     show_notes,
@@ -66,13 +66,13 @@ def fit_image(
     table = Table("picture", "off px", "orientation", "")
     for one in done:
         if one.reason:
-            table.add_row(escape(one.picture.name), "-", "-", escape(one.reason))
+            table.add_row(one.picture.name, "-", "-", one.reason)
             continue
         way = one.report["orientation"]
         said = f"won by {100 * way['won_by']:.0f} %" if way["tried_both"] else "clear"
         said = said if way["decided"] else "undecided, or one pose either way"
         off = f"{one.report['mean_residual_px']:.1f}"
-        table.add_row(escape(one.picture.name), off, said, escape(str(one.files[-1])))
+        table.add_row(one.picture.name, off, said, str(one.files[-1]))
     out.print(table)
 
 
@@ -90,7 +90,7 @@ def fit_video(
     there from the same video is used by the other. Needs --height. Results go to
     kinefit_output/VIDEO unless --out says otherwise.
     """
-    _fit([video], out_folder or Path("kinefit_output") / video.stem, options, overwrite)
+    _fit([video], out_folder or results_folder([video]), options, overwrite)
 
 
 @fit.command("multiview")
@@ -110,7 +110,7 @@ def fit_multiview(
     with their covariances, and of the options only those of the body. Results go to
     kinefit_output/multiview (those of a bundle to BUNDLE_body) unless --out says otherwise.
     """
-    folder = out_folder or Path("kinefit_output") / "multiview"
+    folder = out_folder or results_folder(sources)
     if len(sources) == 1 and sources[0].suffix == ".npz":
         folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
     _fit(sources, folder, options, overwrite)
@@ -198,9 +198,9 @@ def fit_frames(
     told = [frame for frame in report["per_frame"] if frame["status"] != "good"]
     for frame in told[:_SHOWN]:
         words = f"frame {frame['frame']}: {frame['status']}"
-        out.print(f"{words}, {frame['reason']}" if frame["reason"] else words, markup=False)
+        out.print(f"{words}, {frame['reason']}" if frame["reason"] else words)
     if len(told) > _SHOWN:
-        out.print(f"and {len(told) - _SHOWN} more; see the report", markup=False)
+        out.print(f"and {len(told) - _SHOWN} more; see the report")
     show_warnings(report["notes"])
     show_files(path for path in result.files if path.parent == folder)
-    out.print(f"{len(report['per_frame'])} files in {folder / 'frames'}", markup=False)
+    out.print(f"{len(report['per_frame'])} files in {folder / 'frames'}")

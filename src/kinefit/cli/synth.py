@@ -64,7 +64,7 @@ def pairs(
     chosen = checked(PairOptions, options)
     with stage_progress() as progress:
         made = make_pairs(out_folder, chosen, processes=processes, progress=progress)
-    out.print(f"{out_folder}: {len(made)} shards", markup=False)
+    out.print(f"{out_folder}: {len(made)} shards")
 
 
 @synth.command()
@@ -80,4 +80,4 @@ def errors(
     from kinefit.api import fit_detector_errors
 
     rows = fit_detector_errors(pairs_folder, out_file)
-    out.print(f"{out_file}: fitted to {rows} rows", markup=False)
+    out.print(f"{out_file}: fitted to {rows} rows")

@@ -137,7 +137,7 @@ def _make(
     with stage_progress() as progress:
         drawing = Drawing(parts, seed, motion)
         make(folder, pairs or [], drawing, processes=processes, progress=progress)
-    out.print(f"{folder}: ready", markup=False)
+    out.print(f"{folder}: ready")
 
 
 HeldOut = Annotated[
@@ -171,13 +171,13 @@ def pof(
     def show(step: int, scores: Mapping[str, float]) -> None:
         told = ("clean", "feet", "z_sign", "up")
         line = "  ".join(f"{name} {scores[name]:.3f}" for name in told)
-        out.print(f"step {step}  {line}", markup=False)
+        out.print(f"step {step}  {line}")
 
     file = train_pof(
         data_folder, held_out, out_folder, model=model, steps=steps, batch=batch, seed=seed,
         minutes=minutes, progress=show,
     )  # fmt: skip
-    out.print(str(file), markup=False)
+    out.print(str(file))
 
 
 @train.command()
@@ -204,13 +204,13 @@ def refine(
 
     def show(step: int, scores: Mapping[str, float]) -> None:
         line = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        out.print(f"step {step}  {line}", markup=False)
+        out.print(f"step {step}  {line}")
 
     file = train_refine(
         data_folder, held_out, out_folder, model=model, joint=joint, steps=steps, batch=batch,
         rate=rate, seed=seed, minutes=minutes, progress=show,
     )  # fmt: skip
-    out.print(str(file), markup=False)
+    out.print(str(file))
 
 
 def _no_torch(command: str, error: ModuleNotFoundError) -> InputError:
@@ -224,7 +224,7 @@ def _names(text: str | None) -> list[str] | None:
 
 def _show(made: Conversion) -> None:
     for note in made.notes:
-        err.print(f"note: {note}", markup=False)
+        err.print(f"note: {note}")
     said = f"{made.folder}: {len(made.shards)} files ({made.kept} kept), {made.rows} rows"
     lost = f"; {made.dropped} without a hip or shoulder left out" if made.dropped else ""
-    out.print(said + lost, markup=False)
+    out.print(said + lost)

@@ -40,8 +40,8 @@ def web(
     if add_user is not None:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         server.add_user(add_user, password)
-        err.print(f"{add_user} may log in.", markup=False)
+        err.print(f"{add_user} may log in.")
         return
     shown = f"[{host}]" if ":" in host else host
-    err.print(f"http://{shown}:{port}  (Ctrl-C ends it; files in {folder})", markup=False)
+    err.print(f"http://{shown}:{port}  (Ctrl-C ends it; files in {folder})")
     server.serve(host, port, workers)

@@ -21,6 +21,7 @@ def make_detector(
     *,
     model: Path | None = None,
     keypoints: Path | None = None,
+    keypoint_set: str | None = None,
     heavy: bool = False,
     thorough: bool = False,
     threads: int | None = None,
@@ -28,7 +29,8 @@ def make_detector(
     """The detector of that name, checked as far as possible without running it.
 
     model: the network's file; None for what comes with the detector.
-    keypoints: the file or folder to read, for the four kinds that read files.
+    keypoints: the file or folder to read, for the four kinds that read files; keypoint_set: whose
+        points these are, by the name of a set (`kinefit.skeletons.keypoint_sets`), None: told.
     heavy, thorough, threads: of `BlazePoseDetector`.
 
     Raises InputError when a file is missing or not usable, MissingDependency without the package
@@ -44,6 +46,6 @@ def make_detector(
         case "openpose" | "mmpose" | "alphapose" | "coco":
             if keypoints is None:
                 raise InputError(kind, "it needs a file to read", "give the keypoints' path")
-            return FileDetector(kind, keypoints)
+            return FileDetector(kind, keypoints, keypoint_set)
         case _:
             assert_never(kind)

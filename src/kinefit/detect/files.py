@@ -17,7 +17,7 @@ from kinefit.types import InputError, NobodyFound
 
 Format = Literal["openpose", "mmpose", "alphapose", "coco"]
 
-_READERS: dict[Format, tuple[str, Callable[[Path], People]]] = {
+_READERS: dict[Format, tuple[str, Callable[[Path, str | None], People]]] = {
     "openpose": ("OpenPose", read_openpose),
     "mmpose": ("MMPose", read_mmpose),
     "alphapose": ("AlphaPose", read_alphapose),
@@ -29,17 +29,23 @@ _READERS: dict[Format, tuple[str, Callable[[Path], People]]] = {
 class FileDetector:
     """A detector that reads its points: the file is the work done.
 
-    path: file or folder, as `kinefit.io.pose_json` reads it.
+    path: file or folder, as `kinefit.io.pose_json` reads it. keypoint_set: whose points they are,
+    as `kinefit.io.people.collect` takes it.
 
-    Raises InputError at once when the files cannot be used.
+    Raises InputError at once when the files cannot be used; files that show nobody can.
     """
 
     kind: Format
     path: Path
+    keypoint_set: str | None = None
     _people: People = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_people", _READERS[self.kind][1](self.path))
+        try:
+            people = _READERS[self.kind][1](self.path, self.keypoint_set)
+        except NobodyFound:
+            people = People((), np.empty(0, np.int64), ())
+        object.__setattr__(self, "_people", people)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,15 +58,32 @@ class FileDetector:
     def people(
         self, clip: Clip, *, progress: Progress | None = None, checkpoint: Path | None = None
     ) -> People:
-        """As `Detector.people`. Raises InputError when the files name a frame that the video does
+        """As `Detector.people`. Raises InputError when the files name frames that the video does
         not have."""
-        n_frames, last = probe(clip.path).n_frames, int(self._people.frame[-1])
-        if last >= n_frames:
-            reason = f"it has a frame {last}, but {clip.path.name} ends with frame {n_frames - 1}"
+        first, notes = self._first(clip.path)
+        frame, looked_at = self._people.frame - first, clip.timeline().frame
+        kept = np.flatnonzero(np.isin(frame, looked_at)).tolist()
+        if not kept:
+            raise NobodyFound(self.path, len(looked_at))
+        points = tuple(self._people.points[i] for i in kept)
+        notes = (*self._people.notes, *notes)
+        return People(self.names, frame[kept], points, source=self.source, notes=notes)
+
+    def _first(self, video: Path) -> tuple[int, tuple[str, ...]]:
+        """The number by which the files call the video's first frame, and how that was told.
+
+        Some programs count from 1, and pictures cut from a longer recording from anywhere: told
+        only where the numbers do not fit the video otherwise.
+        """
+        frame, count = self._people.frame, probe(video).n_frames
+        if not len(frame) or frame[-1] < count:
+            return 0, ()
+        first, last = int(frame[0]), int(frame[-1])
+        from_one = last == count and first >= 1
+        if not from_one and last - first + 1 != count:
+            reason = f"it has a frame {last}, but {video.name} ends with frame {count - 1}"
             hint = "give the keypoints of this video, with frames numbered from 0"
             raise InputError(self.path, reason, hint)
-        kept = np.flatnonzero(np.isin(self._people.frame, clip.timeline().frame)).tolist()
-        if not kept:
-            raise NobodyFound(clip.path, len(clip.timeline()))
-        points = tuple(self._people.points[i] for i in kept)
-        return People(self.names, self._people.frame[kept], points, source=self.source)
+        first = 1 if from_one else first
+        note = f"Frames of {self.path.name} are numbered from {first}: that is the video's first."
+        return first, (note,)

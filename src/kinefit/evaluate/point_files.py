@@ -20,7 +20,7 @@ from kinefit.metrics.points import acceleration_errors, centred, one_rigid, poin
 from kinefit.metrics.statistics import mean_of, plain, summary
 from kinefit.multiview.bundle import read_bundle
 from kinefit.synth.truth import interpolated
-from kinefit.types import FloatArray, InputError, InvalidData, Markers
+from kinefit.types import FloatArray, InputError, InvalidData, Markers, NoCommonTime
 
 Alignment = Literal["none", "root", "rigid", "similarity"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
@@ -52,7 +52,7 @@ def score_poses(
     ]
     try:
         return compare_points(points, truth, align) | {"notes": notes}
-    except InvalidData as error:
+    except (InvalidData, NoCommonTime) as error:
         reason = f"cannot be compared with {reference.name}: {error.bare_reason}"
         raise InputError(path, reason, "give two files of the same people and moments") from error
 
@@ -63,14 +63,14 @@ def compare_points(points: Points, reference: Points, align: Alignment = "none")
     mpjpe_mm: the mean error under every alignment (`kinefit.evaluate.position_scores.aligned`).
     aligned: the scores of one alignment in full. none: unaligned; root: each frame from the middle
     of the hips; rigid, similarity: one motion (and scale) for the clip.
-    Raises InvalidData without a common name or time.
+    Raises InvalidData without a common name and NoCommonTime without a common time.
     """
     names = common_names(points.names, reference.names)
     truth = _at(reference, points.time)[:, columns(reference.names, names)]
     kept = np.isfinite(truth).any(axis=(1, 2))
     if not kept.any():
-        spans = [f"{p.time[0]:.3f}-{p.time[-1]:.3f} s" for p in (points, reference)]
-        raise InvalidData(f"No common time: one covers {spans[0]}, the reference {spans[1]}.")
+        ends = ((float(t[0]), float(t[-1])) for t in (points.time, reference.time))
+        raise NoCommonTime(*ends)
     xyz, truth = points.xyz[kept][:, columns(points.names, names)], truth[kept]
     moved, target, root = xyz, truth, root_of(names)
     if align == "root":

@@ -43,6 +43,7 @@ from kinefit.types import (
     JointAngles,
     Markers,
     MissingMarkers,
+    NoCommonTime,
     PoseTrack,
     Timeline,
     TooFewPoints,
@@ -104,7 +105,7 @@ def score_coordinates(path: Path, person: PersonTruth, name: str) -> dict[str, D
     reference = to_opensim(person.angles, person.markers)
     try:
         return compare(read_coordinates(path), reference)
-    except InvalidData as error:
+    except (InvalidData, NoCommonTime) as error:
         reason = f"cannot be compared with {name}: {error.bare_reason}"
         raise InputError(path, reason, "give the scene that it was made from") from error
 

@@ -14,8 +14,8 @@ from kinefit.types import (
     FloatArray,
     JointAngles,
     Markers,
+    NoCommonTime,
     Timeline,
-    TooFewPoints,
 )
 
 # Time stamps in files are rounded to milliseconds at worst; a person moves about 1 mm meanwhile.
@@ -81,20 +81,19 @@ class WorldTransform:
 def _within(person: PersonTruth, time: FloatArray) -> FloatArray:
     """Scene times (T,); those outside the truth by rounding are moved to its ends, others NaN.
 
-    Raises TooFewPoints when the truth covers none.
+    Raises NoCommonTime when the truth covers none.
     """
     first, last = person.points.timeline.time[[0, -1]]
     known = (time >= first - SLACK_S) & (time <= last + SLACK_S)
     if not known.any():
-        hint = "check that the result is of this scene, and its clock"
-        raise TooFewPoints("Times inside those of the scene", found=0, needed=1, hint=hint)
+        raise NoCommonTime((time[0], time[-1]), (first, last))
     return np.where(known, np.clip(time, first, last), np.nan)
 
 
 def markers_at(person: PersonTruth, time: FloatArray) -> FloatArray:
     """(T, N, 3) metres, world: `person.markers` at scene times (T,); NaN outside the truth.
 
-    Raises TooFewPoints when no time is inside.
+    Raises NoCommonTime when no time is inside.
     """
     at = person.markers.timeline.time
     within = _within(person, time)

@@ -138,6 +138,11 @@ def without_gaps(motion: BodyMotion) -> tuple[BodyMotion, IntArray]:
     return _sampled(motion, timeline, np.inf), filled
 
 
+# Beyond ten minutes of a pause at 30 Hz beside a recording a twentieth as long, a file of hundreds
+# of megabytes says nothing.
+_MOSTLY_PAUSE, _FEW_FRAMES = 20, 20_000
+
+
 def at_constant_rate(
     motion: BodyMotion, rate_hz: float | None = None, max_gap_s: float = 0.2
 ) -> BodyMotion:
@@ -146,7 +151,8 @@ def at_constant_rate(
     rate_hz: None: the median rate. Frames count from 0; times go on from the first pose's.
     Rotations go on the shortest arc and the translation straight between the two poses around a
     new frame; where these are more than `max_gap_s` seconds apart, it has no pose.
-    Raises InvalidData for a motion without a pose or a rate that is no positive number.
+    Raises InvalidData for a motion without a pose or a rate that is no positive number, InputError
+    where pauses in the recording would make nearly all of it.
     """
     poses = _poses(motion)
     first, last = motion.timeline.time[poses[0]], motion.timeline.time[poses[-1]]
@@ -155,6 +161,10 @@ def at_constant_rate(
         raise InvalidData(f"A motion of one frame or at {rate} Hz has no constant rate.")
     # A frame that rounding puts behind the last pose is the last pose.
     count = int((last - first) * rate + 1e-6) + 1
+    if count > _MOSTLY_PAUSE * len(poses) + _FEW_FRAMES and rate_hz is None:
+        reason = f"{count} frames on an even clock, of which {len(poses)} were recorded"
+        hint = "cut the recording at its pauses, or choose glb or obj, which keep the frames' times"
+        raise InputError("--to", reason, hint)
     time = np.minimum(first + np.arange(count) / rate, last)
     return _sampled(motion, Timeline(np.arange(count), time), max_gap_s)
 

@@ -15,25 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kinefit.io.text import decode, read_bytes
-from kinefit.skeletons import skeleton
-from kinefit.types import FloatArray, InputError, IntArray, InvalidData
+from kinefit.skeletons import KeypointSet, keypoint_sets, most_likely
+from kinefit.types import FloatArray, InputError, IntArray, InvalidData, NobodyFound
 from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
 _LAST_FRAME = 10**9
 _TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
-
-# Whole-body sets start with a body; faces and hands are left out.
-_FEET = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
-_NAMES_BY_COUNT = {
-    17: skeleton("coco17").points,
-    25: skeleton("body25").points,
-    26: skeleton("halpe26").points,
-    23: (*skeleton("coco17").points, *_FEET),
-    133: (*skeleton("coco17").points, *_FEET),  # COCO-WholeBody
-    136: skeleton("halpe26").points,  # Halpe full-body
-}
+# Of a file's name, so that the 4 of ".mp4" is no frame; a dot before the number is none of these.
+_ENDINGS = re.compile(r"(\.(json|jpe?g|png|bmp|tiff?|webp|mp4|m4v|mov|avi|mkv|webm))+$", re.I)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +40,7 @@ class People:
     place: per frame (N, 4) as in `kinefit.detect.blazepose`; None where the detector has none.
     look: per frame (N, P, 3) CIELAB of P parts of the body, NaN where unknown; None: all unknown.
     damaged: frames that could not be decoded. source: what found them, for provenance.
+    notes: what was assumed about them, a sentence each.
     """
 
     names: tuple[str, ...]
@@ -59,6 +51,7 @@ class People:
     look: tuple[FloatArray, ...] | None = None
     damaged: tuple[int, ...] = ()
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("People", self.names))
@@ -96,14 +89,17 @@ def read_json(path: Path) -> Any:
         raise InputError(path, f"is not valid JSON ({error})", "export it again") from error
 
 
-def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> People:
+def collect(
+    source: Path, persons: Iterable[Person], frames: Iterable[int], keypoint_set: str | None = None
+) -> People:
     """The persons of all frames as one checked value.
 
-    frames: frame numbers that the source lists, with or without persons.
+    frames: frame numbers that the source lists, with or without persons. keypoint_set: the set of
+    points by name (`kinefit.skeletons.keypoint_sets`); None: by their number and by anatomy.
 
     A person without a single found point is left out. Raises InputError naming the file and
     the frame for anything that is not a list of finite, believable numbers of one length, and
-    when nobody is found at all.
+    NobodyFound when nobody is found at all.
     """
     found: dict[int, list[FloatArray]] = {f: [] for f in frames}
     count = 0
@@ -116,14 +112,40 @@ def collect(source: Path, persons: Iterable[Person], frames: Iterable[int]) -> P
         if np.isfinite(points).any():
             found.setdefault(person.frame, []).append(points)
     if not any(found.values()):
-        raise InputError(source, "nobody was found in any frame", "check the video and the model")
-    if count not in _NAMES_BY_COUNT:
-        known = ", ".join(str(n) for n in sorted(_NAMES_BY_COUNT))
+        raise NobodyFound(source, len(found))
+    order = sorted(found)
+    whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
+    told, notes = _told(source, np.concatenate(whole), keypoint_set)
+    bodies = tuple(pose[:, : len(told.points)] for pose in whole)
+    return People(told.points, np.array(order), bodies, notes=notes)
+
+
+def _told(
+    source: Path, points: FloatArray, wanted: str | None
+) -> tuple[KeypointSet, tuple[str, ...]]:
+    """Which set of keypoints these (N, J, 3) are, and what had to be assumed about it."""
+    count = points.shape[1]
+    known = {s.name: s for s in keypoint_sets() if count in s.counts}
+    if wanted is not None:
+        if wanted in known:
+            return known[wanted], ()
+        named = [s for s in keypoint_sets() if s.name == wanted]
+        counts = [str(n) for s in named for n in s.counts]
+        reason = f"{source.name} has {count} points per person"
+        reason += f", that set {' or '.join(counts)}" if named else ", and no set has that name"
+        hint = f"give {' or '.join(known) or 'another file'}, or leave it out"
+        raise InputError(f"--keypoint-set {wanted}", reason, hint)
+    if not known:
+        counts = sorted({str(n) for s in keypoint_sets() for n in s.counts}, key=int)
         reason = f"{count} keypoints per person: no known set"
-        raise InputError(source, reason, f"use one of {known}")
-    names, order = _NAMES_BY_COUNT[count], sorted(found)
-    whole = (np.array(found[f]).reshape(-1, count, 3) for f in order)
-    return People(names, np.array(order), tuple(points[:, : len(names)] for points in whole))
+        raise InputError(source, reason, f"export one of {', '.join(counts)} points")
+    told, sure = most_likely(points, list(known.values()))
+    if sure and told == next(iter(known.values())):
+        return told, ()
+    others = " or ".join(f"{s.about} ({s.name})" for s in known.values() if s != told)
+    why = "by the lengths of limbs" if sure else "the commonest: too little of anybody is seen"
+    note = f"The {count} points were taken for those of {told.about}, not {others}, {why}."
+    return told, (note if sure else f"{note} Name the set with --keypoint-set if it is another.",)
 
 
 def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
@@ -134,8 +156,9 @@ def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
 
 
 def frame_number(source: Path, value: Any) -> int:
-    """A frame number: an integer, or the last number in a file name ("cam1_0012.jpg": 12)."""
-    match = _TRAILING_NUMBER.search(Path(value).stem[-64:]) if isinstance(value, str) else None
+    """A frame number: an integer, or the last number in a file name ("cam1.0012.jpg": 12)."""
+    plain = _ENDINGS.sub("", value[-80:]) if isinstance(value, str) else ""
+    match = _TRAILING_NUMBER.search(plain)
     number = int(match[1]) if match else value
     if type(number) is not int or not 0 <= number <= _LAST_FRAME:
         reason = f"no frame number in {str(value)[:40]!r}"

@@ -7,12 +7,14 @@ that would have to be guessed is refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from kinefit.io.arrays import read_needed
+from kinefit.io.people import People
 from kinefit.io.points_csv import Rows, read_rows
 from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
@@ -24,6 +26,7 @@ from kinefit.types import (
     InputError,
     IntArray,
     InvalidData,
+    NobodyFound,
     Timeline,
     all_finite,
 )
@@ -106,6 +109,7 @@ def read_points(
     subset: str | Sequence[str] | None = None,
     normalized: bool | None = None,
     rate_hz: float | None = None,
+    keypoint_set: str | None = None,
 ) -> Points2D | People2D:
     """2D points from a file or folder, for the cameras of `rig` and in its order.
 
@@ -117,6 +121,7 @@ def read_points(
     normalized: True: coordinates are shares of the picture's width and height, x px = x * width;
         False: pixels; None: shares if all of them lie between -0.1 and 1.1.
     rate_hz: frames per second, for sources without times. Without it, times are frame numbers.
+    keypoint_set: whose points OpenPose JSON holds, as `kinefit.io.people.collect` takes it.
 
     Several persons in any picture give People2D. `assumed` says in words what was not in the
     source. Raises InputError for whatever cannot be read or does not fit the rig.
@@ -125,7 +130,7 @@ def read_points(
     if rate_hz is not None and not 0 < rate_hz < np.inf:
         raise InputError("--rate", f"{rate_hz} is not a rate", "give frames per second, e.g. 60")
     if path.is_dir():
-        found = _read_folder(path, rig, normalized, rate_hz)
+        found = _read_folder(path, rig, normalized, rate_hz, keypoint_set)
     elif path.suffix.lower() == ".npz":
         found = _read_npz(path, rig)
     elif path.suffix.lower() == ".csv":
@@ -204,13 +209,18 @@ def _read_csv(
 
 
 def _read_folder(
-    path: Path, rig: CameraRig, normalized: bool | None, rate_hz: float | None
+    path: Path,
+    rig: CameraRig,
+    normalized: bool | None,
+    rate_hz: float | None,
+    keypoint_set: str | None,
 ) -> Points2D | People2D:
     json = [e for e in path.iterdir() if e.is_dir() and next(e.glob("*.json"), None)]
     notes: list[str] = []
     if json:
         folders = match_cameras(path, rig.names, (), ("", "_json"))
-        people = {camera: read_openpose(folder) for camera, folder in folders.items()}
+        people = _seen(path, folders, keypoint_set)
+        notes += dict.fromkeys(note for one in people.values() for note in one.notes)
     else:
         people = read_sam3d(path, rig.names)
         notes.append(described(next(iter(people.values())).names))
@@ -240,6 +250,19 @@ def _read_folder(
             if len(pose):
                 table[c, t] = pose[0]
     return _of_one(rig, timeline, points, table, notes)
+
+
+def _seen(path: Path, folders: dict[str, Path], keypoint_set: str | None) -> dict[str, People]:
+    """The people of every camera that shows any; InputError unless two do."""
+    people: dict[str, People] = {}
+    for camera, folder in folders.items():
+        with suppress(NobodyFound):
+            people[camera] = read_openpose(folder, keypoint_set)
+    if len(people) < min(2, len(folders)):
+        nobody = ", ".join(camera for camera in folders if camera not in people)
+        reason = f"no person was found by camera {nobody}, and two must see the same one"
+        raise InputError(path, reason, "check these cameras' files and the model")
+    return people
 
 
 def _of_one(

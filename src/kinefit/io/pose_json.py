@@ -1,6 +1,7 @@
 """JSON of 2D pose programs: OpenPose, AlphaPose, MMPose 1.x and COCO's results and data sets.
 
-Which skeleton it is, the number of points tells; who is who in different frames, no file is asked.
+Which skeleton it is, the number of points and anatomy tell, or `keypoint_set`, as `collect` takes
+it; who is who in different frames, no file is asked.
 Every reader raises InputError naming the file and frame for anything that does not fit.
 """
 
@@ -15,7 +16,7 @@ from kinefit.io.people import People, Person, collect, entries, frame_number, re
 from kinefit.types import InputError
 
 
-def read_openpose(path: str | Path) -> People:
+def read_openpose(path: str | Path, keypoint_set: str | None = None) -> People:
     """Everybody in a folder of `<video>_000000000012_keypoints.json`, or in one such file.
 
     Pose2Sim and rtmlib write the same layout with other keypoint sets. In a folder the frame is
@@ -30,14 +31,14 @@ def read_openpose(path: str | Path) -> People:
             raise InputError(path, "the folder has no JSON file", "name OpenPose's output folder")
         files = numbered(path, names)
     persons = (person for frame, file in files.items() for person in _of_openpose(file, frame))
-    return collect(path, persons, files)
+    return collect(path, persons, files, keypoint_set)
 
 
 def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
     """Frame number -> file, by the last number in its name; InputError where two have one."""
     files: dict[int, Path] = {}
     for name in names:
-        frame = frame_number(name, name.stem)
+        frame = frame_number(name, name.name)
         if frame in files:
             reason = f"{files[frame].name} and {name.name} are both frame {frame}"
             raise InputError(folder, reason, "keep the files of one video in a folder")
@@ -54,7 +55,7 @@ def _of_openpose(file: Path, frame: int) -> Iterator[Person]:
             yield Person(file, frame, keypoints)
 
 
-def read_alphapose(path: str | Path) -> People:
+def read_alphapose(path: str | Path, keypoint_set: str | None = None) -> People:
     """Everybody in AlphaPose's default `alphapose-results.json` (not `--format open` or `cmu`).
 
     The frame is the number in `image_id` ("12.jpg"; AlphaPose counts a video's frames from 0);
@@ -62,10 +63,10 @@ def read_alphapose(path: str | Path) -> People:
     COCO models exceed 1 and count as 1.
     """
     path = Path(path)
-    return collect(path, _results(path, read_json(path)), ())
+    return collect(path, _results(path, read_json(path)), (), keypoint_set)
 
 
-def read_coco(path: str | Path) -> People:
+def read_coco(path: str | Path, keypoint_set: str | None = None) -> People:
     """Everybody in a list of results, or in the `annotations` of a data set.
 
     Results: `keypoints` hold scores, and the frame is `image_id` (a number, or a file name
@@ -76,8 +77,8 @@ def read_coco(path: str | Path) -> People:
     path = Path(path)
     content = read_json(path)
     if isinstance(content, dict):
-        return _data_set(path, content)
-    return collect(path, _results(path, content), ())
+        return _data_set(path, content, keypoint_set)
+    return collect(path, _results(path, content), (), keypoint_set)
 
 
 def _results(path: Path, content: Any) -> list[Person]:
@@ -87,7 +88,7 @@ def _results(path: Path, content: Any) -> list[Person]:
     ]
 
 
-def _data_set(path: Path, content: dict[str, Any]) -> People:
+def _data_set(path: Path, content: dict[str, Any], keypoint_set: str | None) -> People:
     frames: dict[int | str, int] = {}
     for image in entries(path, content.get("images"), '"images"'):
         if type(image.get("id")) not in (int, str):
@@ -104,7 +105,7 @@ def _data_set(path: Path, content: dict[str, Any]) -> People:
             frame = frames[image_id]
             scored = _scored(path, frame, entry["keypoints"])
             persons.append(Person(path, frame, scored))
-    return collect(path, persons, frames.values())
+    return collect(path, persons, frames.values(), keypoint_set)
 
 
 def _scored(path: Path, frame: int, keypoints: Any) -> Any:
@@ -119,7 +120,7 @@ def _scored(path: Path, frame: int, keypoints: Any) -> Any:
     return scored
 
 
-def read_mmpose(path: str | Path) -> People:
+def read_mmpose(path: str | Path, keypoint_set: str | None = None) -> People:
     """Everybody in what MMPose's `--save-predictions` or its inferencer's `pred_out_dir` holds.
 
     Video: a list of `{"frame_id", "instances"}`, bare (the inferencer, frames from 0) or under
@@ -131,7 +132,7 @@ def read_mmpose(path: str | Path) -> People:
     wrapped = isinstance(content, dict)
     listed = entries(path, content.get("instance_info") if wrapped else content, "the file")
     if not any("instances" in entry for entry in listed):
-        return collect(path, _instances(path, 0, listed), [0])
+        return collect(path, _instances(path, 0, listed), [0], keypoint_set)
     frames = [frame_number(path, entry.get("frame_id")) for entry in listed]
     first = 1 if wrapped and min(frames) >= 1 else 0
     persons = [
@@ -139,7 +140,7 @@ def read_mmpose(path: str | Path) -> People:
         for frame, entry in zip(frames, listed, strict=True)
         for person in _instances(path, frame - first, entry.get("instances"))
     ]
-    return collect(path, persons, [frame - first for frame in frames])
+    return collect(path, persons, [frame - first for frame in frames], keypoint_set)
 
 
 def _instances(path: Path, frame: int, instances: Any) -> Iterator[Person]:

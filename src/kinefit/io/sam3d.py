@@ -77,6 +77,9 @@ def match_cameras(
         else:
             found[camera] = entry
     missing = [camera for camera in cameras if camera not in found]
+    if len(found) == 1 < len(cameras) and not others:
+        reason = f"it has points of camera {next(iter(found))} only"
+        raise InputError(folder, reason, "name the folder that holds one entry for every camera")
     if (missing and others) or len(found) < min(2, len(cameras)):
         reason = f"nothing in it is named like camera {', '.join(missing)}"
         hint = "name files or folders exactly like the cameras of the calibration"

@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
+from kinefit.io.pictures import check_pixels
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData, Timeline
 
 Picture = NDArray[np.uint8]
@@ -43,6 +44,8 @@ _FORMATS = (
     "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv,"
     "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # single pictures
 )
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
 _LONGEST_PAUSE_S = 3600.0
 
@@ -118,6 +121,8 @@ class Clip:
         `start_s` on (to the millisecond) and before `end_s`; None: to the end.
     every: of these, the first and each that many frames later.
     slowmo: how many times slower than life the file plays.
+    rotate: degrees clockwise (0, 90, 180, 270) that turn what a player shows upright, for files
+        that do not say how the camera was held.
 
     Raises InvalidData for values that make no part or no clock. Whatever reads the file raises
     InputError when it is missing, empty, truncated, no video, without pictures or without time
@@ -129,11 +134,14 @@ class Clip:
     end_s: float | None = None
     every: int = 1
     slowmo: float = 1.0
+    rotate: int = 0
 
     def __post_init__(self) -> None:
         end_s = np.inf if self.end_s is None else self.end_s
         if not (0 <= self.start_s < end_s and self.every >= 1 and 0 < self.slowmo < np.inf):
             raise InvalidData(f"{self} is no part of a video.")
+        if self.rotate not in (0, 90, 180, 270):
+            raise InvalidData(f"{self.path}: pictures cannot be rotated by {self.rotate} degrees.")
 
     def probe(self) -> VideoInfo:
         """What the part holds, found by reading all packets and decoding its first good frame.
@@ -148,12 +156,12 @@ class Clip:
             hint = "check that it plays, and copy it again or convert it to H.264"
             reason = f"none of its {len(part)} frames can be decoded"
             raise InputError(self.path, reason, hint)
-        height, width = _upright(first, pixel_aspect).shape[:2]
+        height, width = self._upright(first, pixel_aspect).shape[:2]
         time, step = clock.time[part] / self.slowmo, clock.step * self.every / self.slowmo
         if len(part) > 1 and abs((own := float(np.median(np.diff(time)))) / step - 1) > _SAME_RATE:
             step = own
         lasts = float(time[-1] - time[0] + np.nan_to_num(step))
-        turned = _quarter_turns(first) * 90
+        turned = self._quarter_turns(first) * 90
         return VideoInfo(self.path, (width, height), turned, 1.0 / step, len(part), lasts)
 
     def timeline(self) -> Timeline:
@@ -184,7 +192,7 @@ class Clip:
         clock, pixel_aspect = _read_packets(self.path)
         first: tuple[int, int] | None = None
         for slot, picture in self._pictures(clock, self._part(clock).start + skip * self.every):
-            rgb = None if picture is None else _upright(picture, pixel_aspect)
+            rgb = None if picture is None else self._upright(picture, pixel_aspect)
             if rgb is not None:
                 height, width, _ = rgb.shape
                 first = first or (width, height)
@@ -218,9 +226,25 @@ class Clip:
                 slot, picture = following
                 following = next(coming, None)
             if shown[0] != slot:
-                rgb = None if picture is None else _upright(picture, pixel_aspect, size)
+                rgb = None if picture is None else self._upright(picture, pixel_aspect, size)
                 shown = (slot, rgb)
             yield shown[1]
+
+    def _quarter_turns(self, picture: Any) -> int:
+        """Counter-clockwise quarter turns (0-3) that bring a stored picture upright."""
+        return int(round((picture.rotation - self.rotate) / 90) % 4)
+
+    def _upright(
+        self, picture: Any, pixel_aspect: float, size: tuple[int, int] | None = None
+    ) -> Picture:
+        """(height, width, 3) RGB with square pixels, turned as display matrix and `rotate` say."""
+        turns = self._quarter_turns(picture)
+        if size is None:
+            rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
+        else:
+            w, h = size[::-1] if turns % 2 else size
+            rgb = picture.to_ndarray(format="rgb24", width=w, height=h, interpolation="AREA")
+        return np.ascontiguousarray(np.rot90(rgb, turns))
 
     def _part(self, clock: _Clock) -> range:
         """The frames that are looked at, at least one; InputError when there is none."""
@@ -277,7 +301,7 @@ class _Clock:
     def at(self, slot: int) -> float:
         """Seconds; past the end (a decoder that gives more than one frame for a packet) by rate."""
         extra = max(slot - len(self.time) + 1, 0)
-        return float(self.time[slot - extra] + extra * self.step)
+        return float(self.time[slot - extra] + (extra * self.step if extra else 0.0))
 
 
 def _aligned(path: Path, clock: _Clock, first: int = 0) -> Iterator[tuple[int, Any]]:
@@ -383,11 +407,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     if not path.exists():
         raise InputError(path, "there is no such file", "check the path")
     if path.is_dir():
-        raise InputError(path, "this is a folder", "name one video file in it")
+        raise _folder(path)
     if not path.is_file():
         raise InputError(path, "is a device or a pipe, not a file", "save the video first")
     if path.stat().st_size == 0:
         raise InputError(path, "the file is empty", "copy it again from the camera")
+    _check_photo(path)
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
         file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
@@ -401,11 +426,34 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if not streams:
             reason = "it holds no video, only sound or data"
             raise InputError(path, reason, "name the file with the pictures")
+        check_pixels(path, streams[0].codec_context.width, streams[0].codec_context.height)
         try:
             yield file, streams[0]
         except av.FFmpegError as error:
             reason = f"it cannot be read to its end ({error.strerror})"
             raise InputError(path, reason, "copy it again") from error
+
+
+def _folder(path: Path) -> InputError:
+    """Tells a folder of numbered pictures from one of videos."""
+    pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
+    if len(pictures) < 2:
+        return InputError(path, "this is a folder", "name one video file in it")
+    suffix = pictures[0].suffix
+    hint = (
+        "make a video of them at the rate at which they were taken: ffmpeg -framerate RATE "
+        f"-pattern_type glob -i '{path.name}/*{suffix}' -crf 12 -pix_fmt yuv420p OUT.mp4"
+    )
+    return InputError(path, f"this is a folder of {len(pictures)} pictures, not a video", hint)
+
+
+def _check_photo(path: Path) -> None:
+    """Raises InputError for a HEIC photo, of which FFmpeg would give the first of many tiles."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        hint = "save it as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
+        raise InputError(path, "it is a HEIC photo, which kinefit does not read", hint)
 
 
 def _unreadable(path: Path) -> InputError:
@@ -514,23 +562,8 @@ def _increasing(time: NDArray[np.floating], step: float) -> FloatArray:
     place = np.arange(len(time))
     good = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
     filled = np.interp(place, good, time[good])
-    return np.asarray(filled + np.maximum(place - good[-1], 0) * step)
-
-
-def _quarter_turns(picture: Any) -> int:
-    """Counter-clockwise quarter turns (0-3) that bring a stored picture upright."""
-    return int(round(picture.rotation / 90) % 4)
-
-
-def _upright(picture: Any, pixel_aspect: float, size: tuple[int, int] | None = None) -> Picture:
-    """(height, width, 3) RGB with square pixels, turned as the display matrix says."""
-    turns = _quarter_turns(picture)
-    if size is None:
-        rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
-    else:
-        width, height = size[::-1] if turns % 2 else size
-        rgb = picture.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    return np.ascontiguousarray(np.rot90(rgb, turns))
+    beyond = np.maximum(place - good[-1], 0)
+    return np.asarray(filled + np.where(beyond > 0, beyond * step, 0.0))  # a step may be unknown
 
 
 # Ticks per second of written files: the MPEG clock, which holds 24, 25, 30, 50, 60, 100, 120 Hz

@@ -20,6 +20,7 @@ from kinefit.multiview.sync import find_offsets
 from kinefit.multiview.trajectory import Trajectory, body_trajectory
 from kinefit.multiview.triangulate import PointStatus, Triangulation, triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
+from kinefit.multiview.view_checks import check_assignment, check_clocks
 from kinefit.multiview.view_swaps import ViewSwaps, find_view_swaps, undo_view_swaps
 from kinefit.skeletons.limbs import LONG_BONES
 from kinefit.types import (
@@ -123,6 +124,7 @@ class _Views(NamedTuple):
     score: FloatArray
     swaps: ViewSwaps
     notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def observe_rig(
@@ -134,8 +136,8 @@ def observe_rig(
         for pictures of the videos' sizes (`fit_rig_to_videos`).
 
     Raises InputError when the clocks are to be found and the motion does not determine them, when
-    nobody is seen by two cameras, when the views meet nowhere, and when no axis of the world
-    points up; TooFewPoints without hips.
+    pictures of cameras are exchanged, when nobody is seen by two cameras, when the views meet
+    nowhere, and when no axis of the world points up; TooFewPoints without hips.
     """
     options = options or RigOptions()
     rig = rig.select(tuple(views))
@@ -188,7 +190,7 @@ def observe_rig(
         cameras=[_camera_facts(seen, points, name) for name in rig.names],
         checks=checks,
         notes=(*notes, _reprojection_note(points), *_body_notes(body), *frame_notes),
-        findings=(*_short_result(seen), *_point_findings(points), *checks.findings),
+        findings=(*_short_result(seen), *seen.findings, *_point_findings(points), *checks.findings),
     )
 
 
@@ -198,10 +200,13 @@ def _views(views: Mapping[str, Keypoints2D], rig: CameraRig, options: RigOptions
     common = on_common_clock(list(views.values()), offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
     score = np.where(score >= options.visibility_min, score, 0.0)  # for all that follows
+    findings = check_assignment(rig, common.names, xy, score)
+    if not options.sync:
+        findings += check_clocks(rig, common.timeline, common.names, xy, score)
     swaps = find_view_swaps(rig, common.timeline, common.names, xy, score, options.triangulation)
     if options.repair_side_swaps:
         xy, score = undo_view_swaps(common.names, xy, score, swaps)
-    return _Views(views, common, offsets, xy, score, swaps, (said,))
+    return _Views(views, common, offsets, xy, score, swaps, (said,), tuple(findings))
 
 
 def clock_offsets(tracks: Mapping[str, Keypoints2D], options: RigOptions) -> tuple[FloatArray, str]:

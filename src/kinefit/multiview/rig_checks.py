@@ -191,7 +191,7 @@ def fit_to_video(camera: Camera, size: Size) -> tuple[Camera, str | None]:
     near = abs(width - h) < _BLOCK and abs(height - w) < _BLOCK
     if near or _same_aspect((w, h), (height, width)):
         reason = f"{stated}: the video is rotated by 90 degrees against the calibration"
-        hint = "calibrate on pictures rotated as the video is, or rotate it"
+        hint = "turn the video (--rotate), or calibrate on pictures rotated as it is"
         raise InputError(name, reason, hint)
     reason = f"{stated}: this is another camera or another video mode"
     raise InputError(name, reason, "check which video is whose")

@@ -68,6 +68,7 @@ def save_people(path: Path, people: People) -> None:
     count = np.array([len(found) for found in people.points], dtype=np.int64)
     own: dict[str, Any] = {"names": people.names, "frame": people.frame, "count": count}
     own |= {"damaged": np.array(people.damaged, dtype=np.int64), "source": people.source}
+    own |= {"notes": np.array(people.notes, dtype=np.str_)}
     for name in _OF_PERSONS:
         if (found := getattr(people, name)) is not None and len(found):
             own[name] = np.concatenate(found)
@@ -81,7 +82,8 @@ def load_people(path: Path) -> People:
     each = {n: tuple(np.split(stored[n], ends)) for n in _OF_PERSONS if n in stored}
     each.setdefault("points", ())  # of a video without frames, or in which nobody is
     names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
-    return People(names, stored["frame"], **each, damaged=damaged, source=str(stored["source"]))
+    source, notes = str(stored["source"]), tuple(stored["notes"].tolist())
+    return People(names, stored["frame"], **each, damaged=damaged, source=source, notes=notes)
 
 
 def save_markers(path: Path, values: Markers | JointAngles) -> None:

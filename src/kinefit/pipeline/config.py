@@ -273,6 +273,9 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """How many times slower than life the video plays (240 frames per second saved at 30: 8)."""
     fps_real: Positive | None = None
     """Or the frames per second that were recorded (here: 240)."""
+    rotate: str | None = None
+    """Turn the pictures by 90, 180 or 270 degrees clockwise, where the file does not say how the
+    camera was held; of several cameras, cam1=90,cam2=270 turns these."""
 
     detector: Detector = "blazepose"
     """Source of the 2D landmarks."""
@@ -286,6 +289,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     down to 60 pixels; up to eight times the time."""
     keypoints: Path | None = None
     """Keypoint file or folder, for the detectors that read files."""
+    keypoint_set: str | None = None
+    """Whose keypoints these are, where their number does not tell: body25, body25b, coco17, ..."""
     save_mask: bool = False
     """Also write the person's masks, as a video and as arrays."""
     masks: Path | None = None
@@ -327,8 +332,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     max_gap: float = Field(0.25, ge=0)
     """Longest gap that is filled, in seconds (filled values are flagged)."""
-    cutoff_hz: Positive = 6.0
-    """Cut-off of the zero-phase Butterworth filter."""
+    cutoff_hz: float = Field(6.0, ge=0)
+    """Cut-off of the zero-phase Butterworth filter; 0: no filter."""
     augmentation_cycles: int = Field(20, ge=1, le=1000)
     """Perturbed passes (1 mm) averaged by the augmenter; their spread is reported."""
     seed: int = Field(0, ge=0)
@@ -401,6 +406,8 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if reads_files != (self.keypoints is not None):
             wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
             raise ValueError(f"detector {self.detector!r} {wants}")
+        if self.keypoint_set is not None and not reads_files:
+            raise ValueError(f"detector {self.detector!r} has its own points and no keypoint_set")
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
             raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
         return self
@@ -420,6 +427,19 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         if chosen and (terms := _changed_terms(self)):
             reason = f"knows how the usual fit errs, not one with another {terms[0]}"
             raise ValueError(f"{chosen[0]} {reason}")
+
+    @property
+    def rotate_deg(self) -> dict[str, int]:
+        """Camera name -> degrees clockwise, "" for all others; raises InputError for anything
+        else."""
+        found: dict[str, int] = {}
+        for part in filter(None, (self.rotate or "").split(",")):
+            name, _, degrees = (text.strip() for text in part.rpartition("="))
+            if degrees not in ("0", "90", "180", "270") or name in found:
+                reason = f"{part!r} is no quarter turn" + " of another camera" * (name in found)
+                raise InputError("--rotate", reason, "give 90, 180 or 270, or e.g. cam2=90")
+            found[name] = int(degrees)
+        return found
 
     @property
     def offset_s(self) -> dict[str, float]:

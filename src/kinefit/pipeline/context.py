@@ -120,7 +120,7 @@ def check_cancel(job: Job) -> None:
 
 
 # The options that `clip_of` reads.
-CLIP_OPTIONS = ("start", "end", "every", "slowmo", "fps_real")
+CLIP_OPTIONS = ("start", "end", "every", "slowmo", "fps_real", "rotate")
 
 
 def clip_of(video: Path, config: RunConfig) -> Clip:
@@ -128,7 +128,8 @@ def clip_of(video: Path, config: RunConfig) -> Clip:
 
     Raises InputError, with `--fps-real`, for a video that cannot be read and one of a higher rate.
     """
-    clip = Clip(video, config.start, config.end)
+    turned = config.rotate_deg
+    clip = Clip(video, config.start, config.end, rotate=turned.get(video.stem, turned.get("", 0)))
     slowmo = config.slowmo or 1.0
     if config.fps_real is not None:
         rate = clip.probe().rate_hz

@@ -20,7 +20,7 @@ from kinefit.pipeline.plan import Stage, stages_of
 from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
 from kinefit.pipeline.recording import part_json
 from kinefit.pipeline.stages.report import read_assessment
-from kinefit.pipeline.store import Folder, Record, open_folder
+from kinefit.pipeline.store import Folder, Record, check_stem, open_folder
 from kinefit.types import InputError, MissingMarkers, TooFewPoints
 
 T = TypeVar("T")
@@ -217,6 +217,7 @@ def run_job(
     there. Raises InputError for a file of the same name that another command or the user put
     there.
     """
+    check_stem(stem)
     about = {
         "inputs": {name: sha256_path(path) for name, path in inputs.items()},
         "options": json.loads(json.dumps(dict(options), default=str)),

@@ -53,7 +53,7 @@ def _filmed(job: Job) -> bool:
     return job.kind != "bundle"
 
 
-_DETECTION = (*CLIP_OPTIONS, "detector", "detector_model", "keypoints", "quality")
+_DETECTION = (*CLIP_OPTIONS, "detector", "detector_model", "keypoints", "keypoint_set", "quality")
 _WHO = (*CLIP_OPTIONS, "person", "person_at", "box")
 _RIG = (*ViewOptions.model_fields, "person_at", "box", *CLIP_OPTIONS, "sync", "offsets",
         "trajectory", "max_unseen", "lab_frame")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinefit.biomech.cutoff import check_cutoff
+from kinefit.biomech.cutoff import filters
 from kinefit.body.load import load_body
 from kinefit.detect.masks.network import SelfieSegmenter
 from kinefit.io.video import VideoInfo
@@ -11,6 +11,7 @@ from kinefit.pipeline.context import Job, clip_of
 from kinefit.pipeline.stages.detect import detector_of
 from kinefit.pipeline.stages.masks import files_of_camera
 from kinefit.pipeline.stages.observe import rig_of
+from kinefit.pipeline.store import check_stem
 from kinefit.types import InputError
 
 
@@ -19,6 +20,8 @@ def check_job(job: Job, *, body: bool = True) -> None:
 
     body: whether one is fitted, for which the person's height must be known.
     """
+    for name in (job.stem, *job.inputs):
+        check_stem(name)
     if job.config.body != "anny":
         load_body(job.config.body, job.config.gender, child=job.config.child)
     if job.kind == "bundle":
@@ -29,12 +32,16 @@ def check_job(job: Job, *, body: bool = True) -> None:
         return
     if "clothing" in job.config.model_fields_set and not job.config.silhouettes:
         raise InputError("--clothing", "girths come from masks", "give --silhouettes too")
+    if unknown := set(job.config.rotate_deg) - {"", *job.inputs}:
+        hint = f"there are {', '.join(job.inputs)}"
+        raise InputError("--rotate", f"no camera {sorted(unknown)[0]!r}", hint)
     infos = [clip_of(video, job.config).probe() for video in job.inputs.values()]
     for info in infos:
         if info.n_frames < 2:
             hint = "give a video of a second or more, and with --start, --end and --every as much"
             raise InputError(info.path, "one frame is not a motion", hint)
-    check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
+    if "cutoff_hz" in job.config.model_fields_set:  # the default fits itself to any video
+        _check_cutoff(job.config.cutoff_hz, max(info.rate_hz for info in infos))
     if body:
         _ = job.config.subject
     if job.kind == "rig":
@@ -49,6 +56,13 @@ def check_job(job: Job, *, body: bool = True) -> None:
             files_of_camera(job.config.masks, camera)
     if job.config.segmenter is not None:
         SelfieSegmenter(job.config.segmenter)
+
+
+def _check_cutoff(cutoff_hz: float, rate_hz: float) -> None:
+    if cutoff_hz and not filters(cutoff_hz, rate_hz):
+        reason = f"{cutoff_hz:g} Hz is not below half the frame rate ({rate_hz:.4g} Hz)"
+        hint = f"give less than {rate_hz / 2:.4g}, or 0 for no filter"
+        raise InputError("--cutoff-hz", reason, hint)
 
 
 def check_views(options: ViewOptions, cameras: int) -> None:

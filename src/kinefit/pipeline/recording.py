@@ -15,6 +15,8 @@ from kinefit.types import Finding, Markers
 
 _DIFFERS = 1.25  # 60 noted and 59.94 played are the same, 30 and 50 are not
 
+_PAUSE_S, _PAUSE_STEPS = 1.0, 5.0  # more than a second, and than a few frames of a slow film
+
 
 def part_json(clip: Clip) -> dict[str, Any]:
     """start_s, end_s, every and slowmo, as run.json states them."""
@@ -64,6 +66,19 @@ def time_base(clips: Mapping[str, Clip], *, declared: bool) -> Iterator[Finding]
             key, "caution", name=name, tag=tag, captured=captured, plays=plays, factor=factor,
             pace=pace, given=clip.slowmo,
         )  # fmt: skip
+
+
+def pauses(clips: Mapping[str, Clip]) -> Iterator[Finding]:
+    """Of recordings that stand still for more than a second between two frames."""
+    for name, clip in clips.items():
+        timeline = clip.timeline()
+        step = np.diff(timeline.time)
+        long = step > max(_PAUSE_S, _PAUSE_STEPS * float(np.median(step, axis=0)))
+        if long.any():
+            frame = timeline.frame.tolist()
+            pairs = [[frame[i], frame[i + 1]] for i in np.flatnonzero(long)]
+            where = f"between {frames_words(pairs)}"
+            yield say("pauses", "caution", where, name=name, longest=float(step.max()))
 
 
 def fall(clips: Mapping[str, Clip], markers: Markers) -> Iterator[Finding]:

@@ -86,6 +86,7 @@ class Folder:
         A folder of other inputs is refused with InputError unless `overwrite`, which removes what
         kinefit wrote there and nothing else; one with files that kinefit did not make is refused.
         """
+        check_stem(stem)
         wanted = {"stem": stem, "inputs": dict(inputs)}
         match _read_json(self._internal("input.json")):
             case {"stem": str(), "inputs": dict()} as claim:
@@ -249,8 +250,9 @@ def open_folder(path: Path) -> Iterator[Folder]:
     """
     check_folder(path)
     internal = path / INTERNAL
-    if internal.is_symlink():
-        raise InputError(internal, "is a link to another folder", "choose another --out")
+    for part in (internal, *(internal / name for name in _INTERNAL_PARTS)):
+        if part.is_symlink():  # what is removed below would be somebody else's
+            raise InputError(part, "is a link to another folder", "choose another --out")
     made = [p for p in (internal, path, *path.parents) if not p.exists()]
     internal.mkdir(parents=True, exist_ok=True)
     lock = FileLock(internal / "lock", timeout=0)
@@ -271,6 +273,27 @@ def open_folder(path: Path) -> Iterator[Folder]:
     finally:
         for folder_made in made:
             _remove_if_empty(folder_made)
+
+
+_LONGEST_STEM = 150  # bytes; what is added to it takes up to 80, and file systems take 255
+
+
+def check_stem(stem: str) -> None:
+    """InputError for a name of a video that the names of results cannot begin with."""
+    hint = "rename the file"
+    try:
+        size = len(stem.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InputError(ascii(stem), "the file's name is not Unicode text", hint) from error
+    if size > _LONGEST_STEM:
+        reason = f"the file's name has {size} bytes, which leaves no room for the names of results"
+        raise InputError(f"{stem[:40]}...", reason, f"{hint} to {_LONGEST_STEM} letters or fewer")
+    if not stem.isprintable():
+        reason = "the file's name has a line break or another character that cannot be printed"
+        raise InputError(ascii(stem), reason, hint)
+
+
+_INTERNAL_PARTS = ("stages", "staging", "partial", "input.json", "lock")
 
 
 def check_folder(out: Path) -> None:

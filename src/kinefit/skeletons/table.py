@@ -66,7 +66,7 @@ def skeleton_names() -> tuple[str, ...]:
     """Names of all stored skeletons, sorted."""
     entries = (p.name for p in files("kinefit.skeletons").iterdir())
     tables = (n.removesuffix(".toml") for n in entries if n.endswith(".toml"))
-    return tuple(sorted(set(tables) - {"limbs", "marker_names"}))
+    return tuple(sorted(set(tables) - {"limbs", "marker_names", "keypoint_sets"}))
 
 
 def map_points(values: NDArray[Any], source: Sequence[str], target: Skeleton) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinefit.geometry.projection import undistort
+from kinefit.io.pictures import check_picture
 from kinefit.synth.look import Color, linear, sample_reflectance
 from kinefit.synth.noise import noise_picture
 from kinefit.types import Camera, FloatArray, InputError
@@ -166,13 +167,16 @@ def _same_pose(a: Camera, b: Camera) -> bool:
 
 def _read_picture(path: str, size: tuple[int, int]) -> Light3:
     """The file scaled and cut to fill `size`."""
+    check_picture(path)
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(path, "cannot be read as an image", "give .jpg or .png files")
-    scale = max(size[0] / image.shape[1], size[1] / image.shape[0])
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    y, x = (image.shape[0] - size[1]) // 2, (image.shape[1] - size[0]) // 2
-    cut = cv2.resize(image[max(y, 0) :, max(x, 0) :][: size[1], : size[0]], size)
+    # Cut first: scaled, a narrow strip would become a picture of billions of pixels.
+    high, wide = image.shape[:2]
+    w = max(1, min(wide, round(high * size[0] / size[1])))
+    h = max(1, min(high, round(wide * size[1] / size[0])))
+    y, x = (high - h) // 2, (wide - w) // 2
+    cut = cv2.resize(image[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA)
     return np.asarray(linear(cut[..., ::-1].astype(np.float64)), np.float32)
 
 

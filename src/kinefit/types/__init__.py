@@ -17,6 +17,7 @@ from kinefit.types.errors import KinefitError as KinefitError
 from kinefit.types.errors import MissingDependency as MissingDependency
 from kinefit.types.errors import MissingMarkers as MissingMarkers
 from kinefit.types.errors import NobodyFound as NobodyFound
+from kinefit.types.errors import NoCommonTime as NoCommonTime
 from kinefit.types.errors import TooFewPoints as TooFewPoints
 from kinefit.types.finding import Finding as Finding
 from kinefit.types.finding import Level as Level

@@ -82,5 +82,5 @@ def check_names(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:
         raise InvalidData(f"{owner}.names must be non-empty strings, got {names!r}.")
     if len(set(names)) != len(names):
         twice = sorted({n for n in names if names.count(n) > 1})
-        raise InvalidData(f"{owner}.names has duplicates: {', '.join(twice)}.")
+        raise InvalidData(f"{owner}: the names have duplicates: {', '.join(twice)}.")
     return names

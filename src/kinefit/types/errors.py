@@ -73,6 +73,21 @@ class TooFewPoints(KinefitError):
         )
 
 
+class NoCommonTime(TooFewPoints):
+    """Two recordings that no moment is in both of.
+
+    >>> str(NoCommonTime((8.66, 9.5), (0.0, 5.0))).partition(" Next")[0]
+    'No common times: 8.66 to 9.5 s against 0 to 5 s of the reference.'
+    """
+
+    def __init__(self, times: tuple[float, float], reference: tuple[float, float]) -> None:
+        self.found, self.needed, self.frame = 0, 1, None
+        (a, b), (c, d) = times, reference
+        ranges = f"{a:.6g} to {b:.6g} s against {c:.6g} to {d:.6g} s of the reference"
+        hint = "check that both are of the same recording, and their clocks"
+        KinefitError.__init__(self, f"No common times: {ranges}. Next: {hint}.")
+
+
 class MissingMarkers(KinefitError):
     """Markers that a computation needs are absent from the data."""
 

@@ -11,7 +11,7 @@ from kinefit.types import InputError
 from kinefit.web.models import Project, Subject
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Part of the video": ("start", "end", "every", "slowmo", "fps_real"),
+    "Part of the video": ("start", "end", "every", "slowmo", "fps_real", "rotate"),
     "People": ("person_at", "person", "people"),
     "One camera": ("focal_px", "fov", "tilt", "roll"),
     "Several cameras": ("sync", "offsets", "units", "world_up", "lab_frame", "invert_extrinsics",

@@ -101,16 +101,16 @@ def test_opencvs_own_stereo_example(tmp_path, rig):
 
 
 def test_a_list_of_cameras(tmp_path, rig):
-    """CMU Panoptic's layout: a list in which each has its name, positions in centimetres."""
+    """A list in which each has its name; positions in centimetres, which nothing says."""
     cameras = [
         {"name": c.name, "type": "hd", "resolution": list(c.size), "K": c.K.tolist(),
          "distCoef": c.distortion.tolist(), "R": c.R.tolist(), "t": (100 * c.t[:, None]).tolist()}
         for c in rig
     ]  # fmt: skip
-    (tmp_path / "panoptic.json").write_text(json.dumps({"cameras": cameras}))
+    (tmp_path / "list.json").write_text(json.dumps({"cameras": cameras}))
     with pytest.raises(InputError, match="say what they are in"):
-        read_calibration(tmp_path / "panoptic.json")
-    _agrees(read_calibration(tmp_path / "panoptic.json", units="cm"), rig, rig.names)
+        read_calibration(tmp_path / "list.json")
+    _agrees(read_calibration(tmp_path / "list.json", units="cm"), rig, rig.names)
 
 
 def test_openposes_camera_files(tmp_path, rig):
@@ -122,18 +122,54 @@ def test_openposes_camera_files(tmp_path, rig):
     _agrees(read_calibration(tmp_path, image_sizes=sizes), rig, rig.names)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "program"),
-    [
-        ("chain.yaml", "cam0: {intrinsics: [1, 2, 3, 4]}\ncam1: {T_cn_cnm1: [[1]]}\n", "Kalibr"),
-        ("mc.yml", "camera_0:\n  camera_matrix: [1]\n  camera_pose_matrix: [1]\n", "MC-Calib"),
-        ("a.xcp", '<Cameras><Camera><KeyFrame FOCAL_LENGTH="1"/></Camera></Cameras>', "Vicon"),
-    ],
-)
-def test_other_programs_are_named(tmp_path, name, text, program):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=f"is a calibration of {program}"):
-        read_calibration(tmp_path / name)
+def test_a_file_without_pose_among_others_is_left_out_and_said(tmp_path, rig):
+    for c in rig:
+        pose = {} if c.name == "cam_1" else {"R": c.R, "T": c.t}
+        _save(tmp_path / f"{c.name}.yml", {"K": c.K, "D": c.distortion, **pose, **SIZES})
+    found = read_calibration(tmp_path)
+    assert found.rig.names == ("cam_0", "cam_2")
+    assert "camera cam_1 left out: it has no pose" in found.assumptions
+
+
+def _lens(camera):
+    return camera.distortion.tolist()
+
+
+# Names that people and programs give to the same numbers; `k` is not always the matrix.
+LAYOUTS = {
+    "k is the matrix": lambda c: {"k": c.K.tolist(), "d": _lens(c), "R": c.R.tolist()},
+    "k is the distortion": lambda c: {"K": c.K.tolist(), "k": _lens(c), "R": c.R.tolist()},
+    "k beside camera_matrix": lambda c: {
+        "k": _lens(c), "camera_matrix": c.K.tolist(), "R": c.R.tolist()
+    },
+    "f, c, k and p": lambda c: {
+        "f": [c.K[0, 0], c.K[1, 1]], "c": c.K[:2, 2].tolist(), "p": _lens(c)[2:4],
+        "k": [*_lens(c)[:2], *_lens(c)[4:]], "R": c.R.tolist(),
+    },
+    "four intrinsics": lambda c: {
+        "intrinsics": [c.K[0, 0], c.K[1, 1], *c.K[:2, 2]], "dist": _lens(c), "R": c.R.tolist()
+    },
+    "three by four": lambda c: {
+        "K": c.K.tolist(), "dist": _lens(c), "extrinsics": np.column_stack([c.R, c.t]).tolist()
+    },
+    "four by four": lambda c: {
+        "K": c.K.tolist(), "dist": _lens(c),
+        "world2cam": np.vstack([np.column_stack([c.R, c.t]), [0, 0, 0, 1]]).tolist(),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_the_same_cameras_in_every_layout(tmp_path, rig, layout, as_list):
+    maps = {
+        c.name: {"resolution": list(c.size), "T": c.t[:, None].tolist()} | LAYOUTS[layout](c)
+        for c in rig
+    }
+    listed = [{"name": name, **fields} for name, fields in maps.items()]
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps({"cameras": listed} if as_list else maps))
+    _agrees(read_calibration(path, units="m"), rig, rig.names)
 
 
 def test_fisheye_is_read_from_a_flag_or_a_model(tmp_path, rig):

@@ -15,7 +15,7 @@ from kinefit.io.marker_files import READERS, read_markers
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.metrics.statistics import agreement, same_turn
-from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers
+from kinefit.types import FloatArray, InputError, InvalidData, MissingMarkers, NoCommonTime
 
 # Columns of a table that are no rotation of a joint: places, the patella's dependent angle, speeds,
 # states of muscles (with a path or a dot), activations, loads, and what actuators add.
@@ -48,7 +48,7 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     Both are compared at the sample times of `table` that lie inside the reference, which is
     interpolated linearly, never across a missing value. Whole turns between the two do not count.
 
-    Raises InvalidData when they share no joint angle, or no time.
+    Raises InvalidData when they share no joint angle, and NoCommonTime when they share no time.
     """
     names = [n for n in reference.names if n in table.names and not _NO_ANGLE.fullmatch(n)]
     if not names:
@@ -61,8 +61,7 @@ def compare(table: MotTable, reference: MotTable) -> dict[str, DofError]:
     slack = 5e-4 if len(span) > 1 else 0.0
     common = (time >= span[0] - slack) & (time <= span[-1] + slack)
     if not common.any():
-        spans = [f"{t[0]:.3f}-{t[-1]:.3f} s" for t in (time, span)]
-        raise InvalidData(f"No common time: one covers {spans[0]}, the reference {spans[1]}.")
+        raise NoCommonTime((time[0], time[-1]), (span[0], span[-1]))
     return {
         name: _errors(
             _degrees(table, name)[common],
@@ -92,7 +91,7 @@ def evaluate_file(
             on_note(f"{file.name}: {note}")
     try:
         return compare(table, truth)
-    except InvalidData as error:
+    except (InvalidData, NoCommonTime) as error:
         raise InputError(
             path, f"cannot be compared with {reference.name}: {error}",
             "give the reference of the same recording",

@@ -46,17 +46,19 @@ def assemble(
 
     Raises InputError naming the camera for what no camera has: see the messages.
     """
-    if not content.cameras:
-        raise InputError(path, "no camera with a pose", "calibrate the extrinsics and save again")
     if len(content.cameras) > MAX_CAMERAS:
         raise InputError(path, f"{len(content.cameras)} cameras", f"give at most {MAX_CAMERAS}")
-    _check_names(path, content.cameras)
-    notes = list(content.notes)
+    cameras = [camera for camera in content.cameras if not _unposed(camera)]
+    if not cameras:
+        raise InputError(path, "no camera with a pose", "calibrate the extrinsics and save again")
+    _check_names(path, cameras)
+    left_out = [camera.name for camera in content.cameras if camera not in cameras]
+    notes = [*content.notes, *(f"camera {name} left out: it has no pose" for name in left_out)]
     metres, sizes = METRES[units or content.units], image_sizes or {}
     rig = CameraRig(
         tuple(
             _Builder(path, c, notes).camera(metres, invert_extrinsics, sizes.get(c.name))
-            for c in content.cameras
+            for c in cameras
         )
     )
     _check_places(path, rig, units is not None or content.units_known)
@@ -73,9 +75,16 @@ def assemble(
         format=content.format,
         assumptions=(*said, *dict.fromkeys(notes)),
         up=turned,
-        residuals={c.name: float(c.residual) for c in content.cameras if c.residual is not None},
+        residuals={c.name: float(c.residual) for c in cameras if c.residual is not None},
         residual_unit=content.residual_unit,
     )
+
+
+def _unposed(camera: Stated) -> bool:
+    """Whether the file leaves both parts of the pose empty: nothing, no numbers, or NaN."""
+    parts = camera.R, camera.t
+    numbers = [np.full(1, np.nan) if part is None else flat_numbers(part) for part in parts]
+    return all(n is not None and bool(np.isnan(n).all()) for n in numbers)
 
 
 _UNIT_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres"}
@@ -128,7 +137,10 @@ class _Builder:
             size = video
             self._notes.append(f"image size of {self._called} taken from its video")
         if size is None:
-            hint = "give the videos of the cameras too: their size is taken"
+            hint = (
+                "give the cameras' videos; `kinefit calibration FILE --video A.mp4 --video B.mp4 "
+                "--to cameras.toml` writes a file that says it"
+            )
             raise self._error("the file does not say the image size", hint)
         width, height = self._numbers("the image size", size, (2,))
         for side in (width, height):
@@ -163,9 +175,10 @@ class _Builder:
         used = int(np.max(np.nonzero(lens)[0], initial=-1)) + 1
         fitting = [n for n in counts if used <= n <= len(lens)]
         if not fitting:
-            kind = "a fisheye" if fisheye else "this"
-            reason = f"{len(lens)} distortion coefficients; {kind} lens has one of {counts}"
-            raise self._error(reason, "give OpenCV's k1 k2 p1 p2 k3")
+            model = "fisheye model" if fisheye else "lens model"
+            reason = f"{len(lens)} distortion coefficients; OpenCV's {model} has {counts[-1]} here"
+            hint = "calibrate without the thin prism and tilted sensor"
+            raise self._error(reason, "calibrate as a fisheye" if fisheye else hint)
         dropped = len(lens) - fitting[-1]
         self._notes.append(f"distortion of {self._called}: {dropped} zeros dropped")
         return lens[: fitting[-1]]

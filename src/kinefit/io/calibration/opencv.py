@@ -2,10 +2,12 @@
 
 There is no standard, so names are understood in any case and with or without underscores:
 
-- camera matrix: K, M, camera_matrix, intrinsic_matrix, intrinsics, mtx
-- distortion: D, dist, dist_coeffs, distortion, distortion_coefficients
+- camera matrix: K, M, camera_matrix, intrinsic_matrix, intrinsics, mtx; or f (fx, fy) and c (cx,
+  cy), as Human3.6M's tools write them; four numbers are fx, fy, cx, cy
+- distortion: D, dist, dist_coeffs, distortion, distortion_coefficients; k, where it is not nine
+  numbers; k (k1, k2, k3) with p (p1, p2)
 - pose, world to camera: R, Rot, rotation, rotation_matrix (matrix or vector), rvec; T, tvec,
-  translation, translation_vector
+  translation, translation_vector; or both in 3 x 4 or 4 x 4 numbers: extrinsics, Rt, world2cam, w2c
 - image: image_width and image_height, width and height, image_size, size, resolution
 - fisheye: true or 1; distortion_model or model: fisheye or equidistant
 
@@ -18,13 +20,22 @@ R, T) has camera 1 at the origin. In OpenPose's files CameraMatrix is the pose (
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kinefit.io.calibration.assemble import flat_numbers
 from kinefit.io.calibration.model import Content, Stated
+from kinefit.io.calibration.other_programs import (
+    is_kalibr,
+    is_mccalib,
+    is_panoptic,
+    read_kalibr,
+    read_mccalib,
+    read_panoptic,
+)
 from kinefit.io.calibration.storage import read_storage
 from kinefit.types import InputError
 
@@ -39,15 +50,18 @@ _ALIASES = {
     "size": ("imagesize", "size", "resolution"),
     "width": ("imagewidth", "width", "w"),
     "height": ("imageheight", "height", "h"),
+    "f": ("f", "focallength", "focallengths"),
+    "c": ("c", "principalpoint"),
+    "p": ("p", "tangential"),
+    "Rt": ("extrinsics", "extrinsic", "extrinsicmatrix", "rt", "world2cam", "world2camera", "w2c"),
     "fisheye": ("fisheye",),
     "model": ("distortionmodel", "cameramodel", "model"),
     "name": ("name", "cameraname"),
 }
 _MEANING = {alias: meaning for meaning, aliases in _ALIASES.items() for alias in aliases}
 _NUMBERED = re.compile(r"^(.*?[A-Za-z])[_-]?(\d+)$")
+_RADIAL = (2, 3, 4, 5, 8, 12, 14)  # numbers of distortion coefficients; a matrix has nine
 _RECTIFIED = {"p1", "p2", "q"}  # beside these, R1 and R2 rectify pictures and are no poses
-# Names that only another program's files have.
-_OTHERS = {"T_cn_cnm1": "Kalibr", "camera_pose_matrix": "MC-Calib"}
 _HINT = "write camera_matrix, distortion_coefficients, R, T and image_size of each camera as YAML"
 Fields = dict[str, Any]
 
@@ -55,13 +69,37 @@ Fields = dict[str, Any]
 def read_opencv(path: Path, files: tuple[Path, ...]) -> Content:
     """The cameras of one file or of several of one camera each.
 
-    Raises InputError naming the file for a camera without matrix or pose.
+    Raises InputError naming the file for a camera without matrix, and where none has a pose.
     """
     cameras: list[Stated] = []
     notes: list[str] = []
+    unposed: list[InputError] = []
     for file in files:
-        cameras += _cameras(file, read_storage(file), notes)
+        values = read_storage(file)
+        if len(files) == 1 and (reader := _other_program(values)):
+            return reader(file, values)
+        try:
+            cameras += _cameras(file, values, notes)
+        except _Unposed as error:
+            unposed.append(error)
+            notes.append(f"{error.reason.partition(' has ')[0]} left out: it has no pose")
+    if unposed and not cameras:
+        raise unposed[0]
     return Content("opencv", cameras, notes, "m", "which the format does not say")
+
+
+class _Unposed(InputError):
+    """A camera that has a matrix and no pose."""
+
+
+def _other_program(values: Fields) -> Callable[[Path, Fields], Content] | None:
+    """The reader of another program's layout, if the values are in it."""
+    for is_its, read in (
+        (is_kalibr, read_kalibr), (is_mccalib, read_mccalib), (is_panoptic, read_panoptic)
+    ):  # fmt: skip
+        if is_its(values):
+            return read
+    return None
 
 
 def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
@@ -71,9 +109,6 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
         name = single.get("name")
         named = name if isinstance(name, str) and name else file.name.split(".")[0]
         return [_stated(file, named, single)]
-    for name, program in _OTHERS.items():
-        if any(isinstance(v, dict) and name in v for v in values.values()):
-            raise not_read(file, program)
     groups = _maps(values)
     if not groups:
         groups = _numbered(values)
@@ -89,11 +124,6 @@ def _cameras(file: Path, values: Fields, notes: list[str]) -> list[Stated]:
     return [_stated(file, name, group) for name, group in posed.items()]
 
 
-def not_read(file: Path, program: str) -> InputError:
-    """For a file that is known and not understood."""
-    return InputError(file, f"is a calibration of {program}, which kinefit does not read", _HINT)
-
-
 def _fields(values: Mapping[str, Any]) -> Fields:
     """The values under the names of `_ALIASES`; of two for one thing, the first listed there."""
     found: Fields = {}
@@ -103,12 +133,32 @@ def _fields(values: Mapping[str, Any]) -> Fields:
         meaning = _MEANING.get(plain)
         if meaning is None or value is None or isinstance(value, dict):
             continue
-        if plain == "cameramatrix" and isinstance(value, np.ndarray) and value.shape == (3, 4):
-            found |= {"R": value[:, :3], "t": value[:, 3]}
+        size = 0 if (flat := flat_numbers(value)) is None else flat.size
+        if (meaning == "K" and size == 12) or (meaning == "Rt" and size in (12, 16)):
+            pose = np.asarray(flat)[:12].reshape(3, 4)
+            found |= {"R": pose[:, :3], "t": pose[:, 3]}
             continue
-        place = _ALIASES[meaning].index(plain)
+        if plain == "k" and size in _RADIAL:  # Human3.6M's tools, Blender's, COLMAP's
+            meaning, place = "distortion", len(_MEANING) - 1
+        elif meaning != "Rt":
+            place = _ALIASES[meaning].index(plain)
+        else:
+            continue
         if place < rank.get(meaning, len(_MEANING)):
             found[meaning], rank[meaning] = value, place
+    return _composed(found)
+
+
+def _composed(found: Fields) -> Fields:
+    """The camera matrix from focal lengths and principal point, five coefficients from k and p."""
+    f, c, K = (flat_numbers(found.get(key)) for key in ("f", "c", "K"))
+    if "K" not in found and f is not None and c is not None and c.size == 2 and f.size in (1, 2):
+        found["K"] = np.array([[f[0], 0, c[0]], [0, f[-1], c[1]], [0, 0, 1]])
+    elif K is not None and K.size == 4:
+        found["K"] = np.array([[K[0], 0, K[2]], [0, K[1], K[3]], [0, 0, 1]])
+    k, p = flat_numbers(found.get("distortion")), flat_numbers(found.get("p"))
+    if k is not None and p is not None and p.size == 2 and k.size in (2, 3):
+        found["distortion"] = [*k[:2], *p, *k[2:]]
     return found
 
 
@@ -146,7 +196,7 @@ def _stated(file: Path, name: str, fields: Fields) -> Stated:
     missing = [what for what, key in (("rotation", "R"), ("translation", "t")) if key not in fields]
     if missing:
         reason = f"camera {name} has no {' and '.join(missing)}"
-        raise InputError(file, reason, "save its pose too (R and T)")
+        raise _Unposed(file, reason, "save its pose too (R and T)")
     size = fields.get("size")
     if size is None and "width" in fields and "height" in fields:
         size = [fields["width"], fields["height"]]

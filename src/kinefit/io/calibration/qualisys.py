@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from kinefit.io.calibration.model import Content, Stated
-from kinefit.io.calibration.opencv import not_read
+from kinefit.io.calibration.other_programs import is_vicon, read_vicon
 from kinefit.io.xml import parse_xml
 from kinefit.types import InputError
 
@@ -51,8 +51,8 @@ def read_qualisys(path: Path, content: bytes) -> Content:
     Raises InputError naming the camera and attribute.
     """
     root = parse_xml(path, content, most_depth=32, most=100_000)
-    if root.tag == "Cameras" and root.find(".//KeyFrame") is not None:
-        raise not_read(path, "Vicon (.xcp)")
+    if is_vicon(root):
+        return read_vicon(path, root)
     if not is_qualisys(root):
         raise InputError(path, "has no Qualisys camera", "export the calibration again")
     found = list(root.iter("camera"))

@@ -13,7 +13,9 @@ from kinefit.io.calibration.easymocap import read_easymocap
 from kinefit.io.calibration.model import AXES, METRES, Axis, Calibration, Content, Unit
 from kinefit.io.calibration.opencap import opencap_files, read_opencap
 from kinefit.io.calibration.opencv import read_opencv
+from kinefit.io.calibration.other_programs import read_kalibr, read_mccalib, read_panoptic
 from kinefit.io.calibration.qualisys import read_qualisys
+from kinefit.io.calibration.storage import read_storage
 from kinefit.io.calibration.toml_layouts import (
     camera_tables,
     is_caliscope,
@@ -26,15 +28,19 @@ from kinefit.io.text import read_bytes
 from kinefit.io.toml import read_toml
 from kinefit.types import InputError
 
+# fmt: off
 Format = Literal[
-    "caliscope", "aniposelib", "pose2sim", "qualisys", "opencv", "opencap", "easymocap"
+    "caliscope", "aniposelib", "pose2sim", "qualisys", "opencv", "opencap", "easymocap",
+    "kalibr", "mc-calib", "panoptic", "vicon",
 ]
+# fmt: on
 FORMATS: tuple[Format, ...] = get_args(Format)
 MAX_BYTES = 2**23
 _STORAGE = (".yml", ".yaml", ".json")
 _KNOWN = (
     "Caliscope, aniposelib or Pose2Sim TOML, Qualisys .qca.txt, OpenCV YAML or XML, "
-    "OpenCap pickles, EasyMocap's intri.yml and extri.yml"
+    "OpenCap pickles, EasyMocap's intri.yml and extri.yml, Kalibr, MC-Calib, CMU Panoptic or "
+    "Vicon (.xcp)"
 )
 
 
@@ -80,8 +86,14 @@ def _file(path: Path, wanted: Format | None) -> Content:
     content = read_bytes(path, MAX_BYTES)
     found = wanted or _format_of(path, content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n"))
     match found:
-        case "qualisys":
+        case "qualisys" | "vicon":
             return read_qualisys(path, content)
+        case "kalibr":
+            return read_kalibr(path, read_storage(path))
+        case "mc-calib":
+            return read_mccalib(path, read_storage(path))
+        case "panoptic":
+            return read_panoptic(path, read_storage(path))
         case "opencap":
             return read_opencap(path, (path,))
         case "easymocap":
@@ -137,7 +149,7 @@ def _folder(path: Path, wanted: Format | None) -> Content:
     storage = tuple(
         sorted(f for f in path.iterdir() if re.fullmatch(r"\.(ya?ml|xml|json)", f.suffix.lower()))
     )
-    single = sorted([*path.glob("*.toml"), *path.glob("*.qca.txt")])
+    single = sorted(f for end in ("toml", "qca.txt", "xcp") for f in path.glob(f"*.{end}"))
     found: dict[Format | Path, Callable[[], Content]] = {}
     if all((path / name).exists() for name in EASYMOCAP):
         found["easymocap"] = lambda: read_easymocap(path)

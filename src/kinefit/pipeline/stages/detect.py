@@ -55,6 +55,7 @@ def detector_of(
     # With several cameras the heavy network costs as many times more, and buys less.
     heavy = config.quality == "best" or (config.quality == "normal" and not several)
     return make_detector(
-        config.detector, model=config.detector_model, keypoints=keypoints, heavy=heavy,
-        thorough=config.quality == "best", threads=threads,
+        config.detector, model=config.detector_model, keypoints=keypoints,
+        keypoint_set=config.keypoint_set, heavy=heavy, thorough=config.quality == "best",
+        threads=threads,
     )  # fmt: skip

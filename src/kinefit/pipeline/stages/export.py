@@ -33,8 +33,12 @@ def exporter(kind: str) -> Callable[[Context], None]:
         config = context.config
         body = load_body(config.body, config.gender, child=config.child)
         motion = read_motion(context.read_user("_body.npz"))
-        _, notes = export_as(context.new("_body"), kind, body, motion)
-        write_json(context.internal(f"export_{kind}.json"), {"notes": list(notes)})
+        try:
+            _, notes = export_as(context.new("_body"), kind, body, motion)
+            about: dict[str, object] = {"notes": list(notes)}
+        except InputError as error:  # what no such file can hold: the rest is worth having
+            about = {"not_written": f"The motion was not written as {kind}: {error.reason}."}
+        write_json(context.internal(f"export_{kind}.json"), about)
 
     return work
 

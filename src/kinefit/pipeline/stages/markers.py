@@ -52,9 +52,9 @@ def markers(context: Context) -> None:
     write_trc(context.new("_initial.trc"), initial)
     write_trc(context.new("_final.trc"), final)
     write_uncertainty_csv(context.new("_final_uncertainty.csv"), final)
-    even = at_constant_rate(final, config.max_gap)  # a C3D file has one clock, from frame 1 on
-    if len(even.timeline) <= MAX_FRAMES:
-        write_c3d(context.new("_final.c3d"), even)
+    time = final.timeline.time  # a C3D file has one clock, from frame 1 on, pauses included
+    if (time[-1] - time[0]) * final.timeline.rate_hz < MAX_FRAMES - 1:
+        write_c3d(context.new("_final.c3d"), at_constant_rate(final, config.max_gap))
 
 
 def augmented(

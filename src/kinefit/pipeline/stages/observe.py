@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.detect.camera_motion import camera_shift
 from kinefit.detect.depth import nearest_people, with_depth
 from kinefit.detect.edges import straight_edges
 from kinefit.detect.masks.frame_mask import places_of
@@ -17,7 +18,7 @@ from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
 from kinefit.io.tables import write_landmarks_csv
-from kinefit.io.video import probe
+from kinefit.io.video import Picture
 from kinefit.lift import load_lifter
 from kinefit.metric import observe_camera
 from kinefit.multiview.bundle import load_triangulation, save_bundle
@@ -26,7 +27,7 @@ from kinefit.multiview.people import Recorded, find_in_rig, find_in_view
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
 from kinefit.pipeline.config import POF_MODEL, RunConfig, ViewOptions
-from kinefit.pipeline.context import INTERNAL, Context, Job
+from kinefit.pipeline.context import INTERNAL, Context, Job, clip_of
 from kinefit.pipeline.store import Folder
 from kinefit.quality.verdict import frames_words
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps
@@ -63,7 +64,7 @@ def rig_of(
 
     Raises InputError where a camera is missing: none is ever matched by order.
     """
-    sizes = {name: probe(video).size for name, video in videos.items()}
+    sizes = {name: clip_of(video, config).probe().size for name, video in videos.items()}
     calibration = calibration_of(config, sizes)
     known = calibration.rig.names
     if absent := [name for name in videos if name not in known]:
@@ -74,7 +75,10 @@ def rig_of(
 
 
 _STILLS, _STILLS_S = 7, 30.0  # pictures in which edges are looked for, and within what time
-_MUCH_DOUBT = 0.1  # of the frames
+# Between each and the picture so much later the background of the demo's four videos moves by 3e-5
+# widths; a hand holds a camera to a degree a second, a hundredth of a width.
+_MOVES_WITHIN_S, _SWAYS, _PANS = 0.1, 0.005, 0.02  # seconds, widths per second
+_MUCH_DOUBT, _WORTH_SAYING = 0.1, 0.02  # of the frames
 _TILT_UNKNOWN_DEG = 10.0  # an estimate is good to 5, a camera taken as level to 20
 _TILT_UNKNOWN = Finding(
     "caution",
@@ -114,6 +118,7 @@ def one_camera(context: Context) -> None:
         if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
             depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
+    edges, speed = _stills(context, recorded)
     observe = partial(
         observe_camera,
         track,
@@ -123,7 +128,7 @@ def one_camera(context: Context) -> None:
         tilt_deg=config.tilt,
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
-        edges=_edges_of(context, track),
+        edges=edges,
     )
     lifter = None if config.lifter is None else load_lifter(config.lifter, config.pof_signs)
     found, camera = observe(lifter=lifter)
@@ -137,30 +142,74 @@ def one_camera(context: Context) -> None:
         "detector": track.source,
         "lifter": config.lifter,
         "camera": facts,
-        "findings": [one.to_json() for one in (*doubts_of(recorded), *unknown)],
+        "findings": [
+            one.to_json()
+            for one in (
+                *told_of(recorded), *_moving(speed), *others_of(recorded), *doubts_of(recorded),
+                *unknown,
+            )
+        ],
         "notes": facts.pop("notes"),
         "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
     })  # fmt: skip
 
 
-def _edges_of(context: Context, track: PoseTrack) -> FloatArray | None:
-    """Edges of what stands still in the video; None where the options say all that they tell."""
-    config, image = context.config, track.image
-    if None not in (config.tilt, config.roll) and (config.focal_px or config.fov) is not None:
-        return None
-    time = image.timeline.time
+def _stills(context: Context, recorded: Recorded) -> tuple[FloatArray | None, float | None]:
+    """Edges of what stands still in the video, for what the options do not say of the camera; and
+    how fast the background moves, in widths of the picture per second. None: not known.
+    """
+    config, (view,) = context.config, recorded.views.values()
+    (track,) = recorded.tracks().values()
+    time = track.image.timeline.time
     moments = time[0] + np.linspace(0, min(float(time[-1] - time[0]), _STILLS_S), _STILLS)
-    rows = np.abs(time - moments[:, None]).argmin(axis=1)
-    pictures, xy = [], []
-    for row, picture in zip(rows, context.clip.pictures_at(moments), strict=True):
-        if picture is not None:
-            pictures.append(picture)
-            xy.append(image.xy[row])
-    if not pictures:
-        return None
-    corners = np.fmin.reduce(xy, axis=1), np.fmax.reduce(xy, axis=1)
-    return straight_edges(pictures, np.concatenate(corners, axis=-1))
+    soon = moments[:-1] + max(_MOVES_WITHIN_S, float(np.median(np.diff(time))))
+    every = np.concatenate([moments, soon.clip(max=time[-1])])
+    rows = np.abs(time - every[:, None]).argmin(axis=1).tolist()
+    order = np.argsort(every, kind="stable").tolist()
+    stills: dict[int, Picture] = {}
+    speeds = []
+    for i, picture in zip(order, context.clip.pictures_at(every[order]), strict=True):
+        if i < _STILLS and picture is not None:
+            stills[i] = picture
+        elif (before := stills.get(i - _STILLS)) is not None and picture is not None:
+            row = rows[i - _STILLS]
+            boxes = np.array([_box(p[:, :2]) for p in view.points[row]]).reshape(-1, 4)
+            shift = camera_shift(before, picture, boxes)
+            if shift is not None and (passed := float(time[rows[i]] - time[row])) > 0:
+                speeds.append(shift / passed)
+    speed = float(np.median(speeds)) if speeds else None
+    told = config.tilt is not None and config.roll is not None
+    if not stills or (told and (config.focal_px or config.fov) is not None):
+        return None, speed
+    people = np.array([_box(track.image.xy[rows[i]]) for i in sorted(stills)])
+    return straight_edges([stills[i] for i in sorted(stills)], people), speed
+
+
+def _box(xy: FloatArray) -> FloatArray:
+    """(4,) left, top, right, bottom of the points (J, 2); NaN without any."""
+    return np.concatenate([np.fmin.reduce(xy), np.fmax.reduce(xy)])
+
+
+def _moving(speed: float | None) -> list[Finding]:
+    """A camera that does not stand still, `speed` widths of the picture per second."""
+    if speed is None or speed < _SWAYS:
+        return []
+    what = f"The camera moves: the background goes by at {100 * speed:.2g} % of the picture's "
+    what += "width per second."
+    if speed < _PANS:
+        meaning = "The path over the floor and speeds are off by as much."
+        return [Finding("information", what, meaning=meaning, action="Put it on a tripod.")]
+    return [
+        Finding(
+            "caution",
+            what,
+            meaning="kinefit takes it as standing still: the path over the floor, speeds, heights "
+            "and the vertical are wrong. Angles between body segments suffer less.",
+            action="Film from a tripod, or give the part in which the camera stands still "
+            "(--start, --end).",
+        )
+    ]
 
 
 def bundle(context: Context) -> None:
@@ -199,7 +248,7 @@ def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[st
         keep_axes=config.lab_frame,
         up_known=calibration.up is not None,
     )
-    views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    views = _views(context)
     # Clocks first by who is the subject of each view: identity needs to know what is simultaneous.
     subjects = {name: view.subject().image for name, view in views.items()}
     offsets, _ = clock_offsets(subjects, options)
@@ -222,12 +271,22 @@ def rig(context: Context) -> None:
         "people": recorded.as_json(),
         "findings": [
             *(Finding("information", s).to_json() for s in sentences),
-            *(one.to_json() for one in doubts_of(recorded)),
+            *(one.to_json() for one in (*told_of(recorded), *doubts_of(recorded))),
             *world["findings"],
         ],
         "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
     }
     save(context, seen.observations, seen.moments, world)
+
+
+def _views(context: Context) -> dict[str, ViewPeople]:
+    """Those of all cameras, with the same points."""
+    views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    names = next((v.people.names for v in views.values() if v.people.names), ())
+    return {  # files that show nobody do not say which points they have
+        name: view if view.people.names else replace(view, people=replace(view.people, names=names))
+        for name, view in views.items()
+    }
 
 
 def view_of(context: Context, name: str, file: str) -> ViewPeople:
@@ -247,6 +306,12 @@ def people_of(job: Job, folder: Folder) -> int:
     return len(find_in_view(name, view_of(context, name, f"people_{name}.npz")).people)
 
 
+def told_of(recorded: Recorded) -> list[Finding]:
+    """What the detector's files left open, once for all cameras."""
+    notes = dict.fromkeys(n for view in recorded.views.values() for n in view.people.notes)
+    return [Finding("information", note) for note in notes]
+
+
 def doubts_of(recorded: Recorded) -> list[Finding]:
     """The frames in which who is meant may be somebody else."""
     found = []
@@ -261,6 +326,30 @@ def doubts_of(recorded: Recorded) -> list[Finding]:
                     f"{where.capitalize()}.",
                     "From there on it may be the other person, if they look alike.",
                     "Look at the video with the body; choose with --person-at in a frame after it.",
+                )
+            )
+    return found
+
+
+def others_of(recorded: Recorded) -> list[Finding]:
+    """Frames of one camera that show somebody else and not who is meant: a track that went over
+    to another person is cut there, and they would else be missed without a word."""
+    ((name, view),) = recorded.views.items()
+    chosen = recorded.chosen.places[name] >= 0
+    found = []
+    for number, person in enumerate(recorded.people, start=1):
+        seen = person.places[name] >= 0
+        alone = seen & ~chosen
+        if number != recorded.number and alone.mean() > _WORTH_SAYING:
+            frame = view.timeline.frame.tolist()
+            where = frames_words([(frame[a], frame[b - 1]) for a, b in true_runs(alone)])
+            found.append(
+                Finding(
+                    "caution" if alone.mean() > _MUCH_DOUBT else "information",
+                    f"Another person is in the picture instead of person {recorded.number}.",
+                    f"{where.capitalize()}.",
+                    "These frames are left out: two people are never joined into one motion.",
+                    f"If the other one is meant, give --person {number}.",
                 )
             )
     return found

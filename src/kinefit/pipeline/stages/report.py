@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS
+from kinefit.biomech.cutoff import filters
 from kinefit.biomech.filter import unfiltered
 from kinefit.biomech.gaps import fill_gaps
 from kinefit.biomech.markers import OUTSIDE_TRAINING, within_training
@@ -25,8 +26,9 @@ from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.config import OF_BUNDLES, presets
 from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
 from kinefit.pipeline.provenance import versions
-from kinefit.pipeline.recording import fall, part_facts, time_base, time_notes
+from kinefit.pipeline.recording import fall, part_facts, pauses, time_base, time_notes
 from kinefit.pipeline.results import words_about
+from kinefit.pipeline.stages.export import KINDS
 from kinefit.pipeline.stages.scene import SCENE
 from kinefit.pipeline.store import Folder
 from kinefit.quality.assessment import assess
@@ -62,10 +64,12 @@ def report(context: Context) -> None:
     declared = (context.config.slowmo or context.config.fps_real) is not None
     findings = [
         *time_base(written.clips, declared=declared),
+        *pauses(written.clips),
         *fall(written.clips, written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
         *_limits(context, written),
+        *_unwritten(context),
     ]
     assessment = {
         "verdict": verdict(findings),
@@ -75,6 +79,15 @@ def report(context: Context) -> None:
     }
     write_json(context.internal("assessment.json"), assessment)
     write_report(context.staging / "report.html", _data(context, written, quality, findings))
+
+
+def _unwritten(context: Context) -> Iterator[Finding]:
+    """Files that the motion could not be written as."""
+    for kind in KINDS:
+        if context.has_internal(name := f"export_{kind}.json"):
+            about = json.loads(context.read_internal(name).read_text("utf-8"))
+            if about.get("not_written"):
+                yield Finding("information", about["not_written"])
 
 
 def read_assessment(folder: Folder, stem: str) -> dict[str, Any]:
@@ -290,7 +303,11 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     filled = fill_gaps(written.initial, config.max_gap)
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
-    if share > _WORTH_SAYING:
+    rate = filled.timeline.rate_hz
+    if not filters(config.cutoff_hz, rate):
+        if config.cutoff_hz > 0:
+            found.append(say("slow_video", "information", rate=rate, cutoff=config.cutoff_hz))
+    elif share > _WORTH_SAYING:
         found.append(say("unfiltered", "information", share=100 * share, cutoff=config.cutoff_hz))
     if written.angles is not None:
         absent = [g for g in GROUPS if f"{g}_flex" not in written.angles.names]

@@ -1,0 +1,43 @@
+"""Picture files of a stranger: how large they may be, known before any of it is unpacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from kinefit.io.text import check_file
+from kinefit.types import InputError
+
+# 134 million: photos of 108 megapixels, four times 8K video; 400 MB unpacked. A PNG of 2.6 MB can
+# hold seven times as many in one colour.
+MOST_PIXELS = 2**27
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+
+def check_pixels(path: str | Path, width: int, height: int) -> None:
+    """Raises InputError for a picture that would fill the memory."""
+    if width * height > MOST_PIXELS:
+        reason = (
+            f"its pictures have {width} x {height} pixels, over {MOST_PIXELS / 1e6:.0f} million"
+        )
+        raise InputError(path, reason, "make them smaller")
+
+
+def check_picture(path: str | Path) -> None:
+    """Raises InputError unless the file is a picture in one of `FORMATS`, of a size to unpack.
+
+    Only its header is read.
+    """
+    check_file(Path(path))
+    try:
+        # Pillow's own limit warns and is lower; opening reads no pixels.
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(path, formats=FORMATS) as picture:
+                size = picture.size
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise InputError(path, "cannot be read as an image", "give .jpg or .png files") from error
+    check_pixels(path, *size)
