@@ -355,7 +355,7 @@ TARGETS = {
         Target("kinefit run", ".mp4", "binary", _video,
                _command("run", "FILE", "--height", "1.7", "--mass", "70", "--out", "OUT"), False),
         Target("kinefit fit image", ".png", "binary", _picture,
-               _command("fit", "image", "FILE", "--height", "1.7", "--out", "OUT"), False),
+               _command("fit", "image", "FILE", "--out", "OUT"), False),
     )
 }  # fmt: skip
 
