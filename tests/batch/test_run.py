@@ -93,9 +93,9 @@ def test_refused_trials_are_tried_again_when_asked(trials, program, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("dies", "its process was ended by SIGKILL (the memory was full, or somebody ended it): "
+        ("dies", "its process ended (SIGKILL: the memory was full, or it was ended by hand): "
          "... last words"),
-        ("exits", "its process ended with exit code 3"),
+        ("exits", "its process ended (exit code 3)"),
         ("silent", "it left no result"),
     ],
 )  # fmt: skip
@@ -426,7 +426,7 @@ def test_a_stdin_that_is_gone_is_no_error(trials, program, tmp_path, monkeypatch
     (trial,) = trials("a")
     order = order_for(trial, tmp_path / "out", "code")
     left = attempt(order, retries=0, program=[sys.executable, "-c", "import sys; sys.exit(3)"])
-    assert left.reason == "its process ended with exit code 3"
+    assert left.reason == "its process ended (exit code 3)"
 
 
 def test_each_person_has_a_reason_of_their_own(trials, tmp_path):

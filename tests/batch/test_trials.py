@@ -198,6 +198,7 @@ def test_one_video_may_be_two_trials_of_two_names(tmp_path):
         ("video\na.mp4\na.mp4\n", "is the same trial as"),
         ("video,name\na.mp4,../b\n", "'../b' cannot be the name"),
         ("video,name\na.mp4,/etc\n", "'/etc' cannot be the name"),
+        (f"video\n{'a' * 300}.mp4\n", "has no such long name"),
         ("video,name\na.mp4,.kinefit_batch/x\n", "cannot be the name"),
         ("video,name\na.mp4,batch.html\n", "cannot be the name"),
         ("video,name\na.mp4,x\nb.mp4,x/y\n", "would hold other trials"),

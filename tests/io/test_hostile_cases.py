@@ -136,6 +136,11 @@ def test_headers_of_arrays_that_are_none(tmp_path: Path, header: bytes) -> None:
     refused(read_motion, tmp_path / "m.npz")
 
 
+def test_a_number_of_too_many_digits(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(f"height = {'9' * 5000}\n")
+    refused(read_toml, tmp_path / "a.toml")
+
+
 @pytest.mark.parametrize("read", [read_trc, read_c3d, read_mot, read_toml, read_motion, read_json])
 @pytest.mark.parametrize("kind", ["device", "pipe", "folder", "nothing"])
 def test_what_is_no_file(tmp_path: Path, read: Callable[[Path], Any], kind: str) -> None:

@@ -404,6 +404,21 @@ def test_a_list_of_other_files_is_no_video(tmp_path):
         probe(tmp_path / "list.mp4")
 
 
+def test_titles_need_not_be_unicode_text(demo_clip, tmp_path):
+    """Cameras and old programs write them in any encoding."""
+    content = _short(tmp_path / "a.mp4").read_bytes()
+    # The name of the format, the one text that is always there.
+    (tmp_path / "b.mp4").write_bytes(content[:8] + b"\xc4\xe4\xff\xfe" + content[12:])
+    assert probe(tmp_path / "b.mp4").n_frames == probe(tmp_path / "a.mp4").n_frames
+
+
+def test_pictures_of_an_unknown_kind_are_refused(tmp_path):
+    content = _short(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "b.mp4").write_bytes(content.replace(b"avc1", b"zzzz"))
+    with pytest.raises(InputError, match=r"b\.mp4"):
+        probe(tmp_path / "b.mp4")
+
+
 def test_devices_are_no_videos(tmp_path):
     (tmp_path / "a.mp4").symlink_to("/dev/zero")
     with pytest.raises(InputError, match="a device or a pipe"):

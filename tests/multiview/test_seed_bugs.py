@@ -138,6 +138,8 @@ def test_earlier_single_frame_files_are_read(tmp_path):
         {"points3d_refined": np.ones((46, 2)), "inlier_mask": np.ones((46, 4))},
         {"points3d_refined": np.ones((46, 3)), "inlier_mask": np.ones((45, 4))},
         {"points3d_refined": np.ones((3, 3)), "inlier_mask": np.ones(3)},
+        {"points3d_refined": np.ones((2, 3)), "inlier_mask": np.ones((2, 2)), "names": 3.0},
+        {"points3d_refined": np.ones((2, 3)), "inlier_mask": np.ones((2, 2)), "cameras": ["a"]},
         {"points3d_refined": np.full((46, 3), "x"), "inlier_mask": np.ones((46, 4))},
         {"points3d_refined": np.array([{"a": 1}], dtype=object), "inlier_mask": np.ones((1, 4))},
     ],

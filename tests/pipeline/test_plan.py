@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from kinefit.io.processes import ChildDied
 from kinefit.pipeline import execute, plan
 from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import Context, Job
@@ -217,6 +218,37 @@ def work(context):
         raise NobodyFound(context.job.inputs["empty"], 150)
     (context.staging / "clip.txt").write_text("somebody")
 """
+
+
+_ONE_DIES_ONCE = """
+import os, signal, time
+
+def work(context):
+    mark = context.staging.parents[3] / "tried"
+    if context.camera == "second" and not mark.exists():
+        records = context.staging.parents[1] / "stages"
+        while not (records / "multiview.detect first.json").exists():
+            time.sleep(0.01)
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where the memory is full
+    (context.staging / f"{context.camera}.txt").write_text(str(os.getpid()))
+"""
+
+
+def test_a_child_that_the_kernel_kills_costs_its_own_video_only(video, tmp_path, monkeypatch):
+    second, out = tmp_path / "second.mp4", tmp_path / "out"
+    second.write_bytes(b"another video")
+    rig = Job("rig", "multiview", {"first": video, "second": second}, CONFIG)
+    (tmp_path / "work_that_dies.py").write_text(_ONE_DIES_ONCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    stages = [Stage("detect", import_module("work_that_dies").work, per_camera=True)]
+    with pytest.raises(ChildDied, match=r"has died \(SIGKILL: .*run the command"):
+        run(stages, rig, out)
+    assert set(manifest(out)["stages"]) == {"multiview.detect first"}
+    before = (out / "first.txt").read_bytes()
+    run(stages, rig, out)
+    assert (out / "first.txt").read_bytes() == before
+    assert set(manifest(out)["stages"]) == {"multiview.detect first", "multiview.detect second"}
 
 
 def test_each_camera_is_recorded_by_itself(video, tmp_path, monkeypatch):

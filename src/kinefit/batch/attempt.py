@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from itertools import count
 from typing import IO
 
 from kinefit.batch.order import Order, Record, failure, owned, read_record, stamp
+from kinefit.io.processes import exit_cause
 from kinefit.pipeline.context import CancelToken
 from kinefit.types import Cancelled
 
@@ -99,12 +99,7 @@ def _wait(child: subprocess.Popen[str], stop: CancelToken | None) -> None:
 
 def _cause(code: int, said: IO[bytes]) -> str:
     """Why a process ended with this exit code, with its last words."""
-    what = f"its process ended with exit code {code}"
-    if code < 0:
-        with suppress(ValueError):
-            what = f"its process was ended by {signal.Signals(-code).name}"
-    if code == -9:
-        what += " (the memory was full, or somebody ended it)"
+    what = f"its process ended ({exit_cause(code)})"
     said.seek(max(0, said.seek(0, os.SEEK_END) - _LAST_WORDS))
     words = " ".join(said.read().decode("utf-8", "replace").split())
     return f"{what}: ... {words}" if words else what

@@ -19,6 +19,7 @@ from kinefit.types import InputError
 
 _NAME, _VIDEO = "name", "video"
 _SEPARATORS = ",;\t"
+_NAME_BYTES = 255  # of a file or folder, on every disk
 _Row = tuple[str, dict[str, Any]]  # what messages name, and its values
 
 
@@ -135,6 +136,8 @@ def _videos(folder: Path, given: Iterable[Path]) -> Iterator[Path]:
     In the name of the table's folder, `[`, `*` and `?` mean themselves.
     """
     for path in given:
+        if max(len(os.fsencode(part)) for part in path.parts) > _NAME_BYTES:
+            raise InputError(f"{str(path)[:60]}...", "a file has no such long name", "correct it")
         found: Iterable[Path] = ()
         if path.is_dir():
             found = videos_in(path)

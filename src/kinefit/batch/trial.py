@@ -21,6 +21,7 @@ from filelock import Timeout
 
 from kinefit.api import RunResult, everybody, process
 from kinefit.batch.order import STATUSES, Order, Record, Result, Status, failure, owned, stamp
+from kinefit.io.processes import die_with_parent
 from kinefit.pipeline.config import run_config
 from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.execute import read_manifest
@@ -31,6 +32,7 @@ from kinefit.types import KinefitError
 def main() -> None:
     """Do the order on stdin and write its record; the exit code is 0 whatever came of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
+    die_with_parent()
     order = Order.from_json(sys.stdin.readline())
     threading.Thread(target=_follow, daemon=True).start()
     do(order).write(order.record)

@@ -1,31 +1,25 @@
 """Native code on a file of a stranger: in a child process, so that its death is only an error.
 
 A library in C++ that is given a file it does not expect may end the process, use up the memory or
-never return. The child is an interpreter of its own (a fork would copy the threads' locks, and
-multiprocessing would run a script without a `__main__` guard again): 0.3 s more than a call.
+never return. The child costs 0.3 s more than a call.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-import signal
 import subprocess
-import sys
-import tempfile
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from kinefit.types import InputError, KinefitError
+from kinefit.io.processes import Child, ChildDied
+from kinefit.types import InputError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PROGRAM = "from kinefit.io.guarded import _serve; _serve()"
 _MIB = 1 << 20
 
 
@@ -41,77 +35,36 @@ def guarded(
 
     Raises InputError when the child dies, takes longer or needs more memory.
     """
-    # Results come by a file: libraries write what they like to stdout.
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer"
-        order = pickle.dumps((answer, seconds, memory_mib, pickle.dumps((work, args, kwargs))))
-        code = _run(order, seconds)
-        if code is None:
-            raise InputError(source, f"took longer than {seconds:.0f} s", "check the file")
-        if code or not answer.exists():
-            raise InputError(source, f"the program that reads it died ({_cause(code)})",
-                             "check the file, or export it again")  # fmt: skip
-        result, error = pickle.loads(answer.read_bytes())  # noqa: S301 (written by _serve)
-    if isinstance(error, MemoryError):
-        raise InputError(source, f"needs more than {memory_mib} MiB of memory", "check the file")
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
+    child = Child(errors=subprocess.DEVNULL)
+    late = threading.Event()
 
+    def end() -> None:
+        late.set()
+        child.end()
 
-def _run(order: bytes, seconds: float) -> int | None:
-    """The exit code of a child with this order; None when its time was over."""
-    paths = os.pathsep.join(path for path in sys.path if path)
-    child = subprocess.Popen(  # noqa: S603 (our own interpreter and words)
-        [sys.executable, "-c", _PROGRAM], env=os.environ | {"PYTHONPATH": paths},
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert child.stdin is not None
+    alarm = threading.Timer(seconds, end)
+    alarm.start()
     try:
-        with suppress(OSError):  # it has gone already: its exit code says more
-            child.stdin.write(order)
-            child.stdin.flush()
-        return child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return None
+        return child.call(_limited, seconds, memory_mib, work, args, kwargs)
+    except ChildDied as death:
+        if late.is_set():
+            reason = f"took longer than {seconds:.0f} s"
+            raise InputError(source, reason, "check the file") from None
+        reason = f"the program that reads it died ({death.cause})"
+        raise InputError(source, reason, "check the file, or export it again") from None
+    except MemoryError:
+        reason = f"needs more than {memory_mib} MiB of memory"
+        raise InputError(source, reason, "check the file") from None
     finally:
-        child.kill()
-        child.wait()
-        with suppress(OSError):
-            child.stdin.close()
+        alarm.cancel()
+        child.close()
 
 
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    with suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
-
-
-def _serve() -> None:
-    """The child's whole life: one order, one answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    order = pickle.load(sys.stdin.buffer)  # noqa: S301 (of our parent)
-    answer, seconds, memory_mib, request = order
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    result, failed = None, None
-    try:
-        work, args, kwargs = pickle.loads(request)  # noqa: S301 (of our parent)
-        _limit(seconds, memory_mib)
-        result = work(*args, **kwargs)
-    except Exception as error:
-        if not isinstance(error, KinefitError):
-            error.add_note(f"In the child process:\n{traceback.format_exc()}")
-        failed = error
-    answer.write_bytes(pickle.dumps((result, failed)))
-    os._exit(0)  # nothing is left that a library could clean up, or die of
-
-
-def _end_with_parent() -> None:
-    """Its end of our stdin is closed when it dies, however that happens."""
-    os.read(0, 1)
-    os._exit(1)
+def _limited(
+    seconds: float, memory_mib: int, work: Callable[..., T], args: Any, kwargs: dict[str, Any]
+) -> T:
+    _limit(seconds, memory_mib)
+    return work(*args, **kwargs)
 
 
 def _limit(seconds: float, memory_mib: int) -> None:

@@ -415,7 +415,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     _check_photo(path)
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
-        file = av.open(f"file:{path}", options={"format_whitelist": _FORMATS})
+        # Titles and names of cameras are often not UTF-8.
+        options = {"format_whitelist": _FORMATS}
+        file = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except UnicodeEncodeError as error:
         reason = "the file's name is not Unicode text"
         raise InputError(ascii(str(path)), reason, "rename the file") from error
@@ -426,7 +428,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if not streams:
             reason = "it holds no video, only sound or data"
             raise InputError(path, reason, "name the file with the pictures")
-        check_pixels(path, streams[0].codec_context.width, streams[0].codec_context.height)
+        decoder = streams[0].codec_context
+        if decoder is None:
+            raise _unreadable(path)
+        check_pixels(path, decoder.width, decoder.height)
         try:
             yield file, streams[0]
         except av.FFmpegError as error:

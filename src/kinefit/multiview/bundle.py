@@ -110,8 +110,11 @@ def read_bundle(path: Path) -> Bundle:
     points[~used.any(axis=-1)] = np.nan
     T, M, V = used.shape
     frame = stored.get("frame", np.arange(T))
-    names = [str(n) for n in stored.get("names", np.arange(M)).tolist()]
-    cameras = [str(n) for n in stored.get("cameras", np.arange(V)).tolist()]
+    names = [str(n) for n in stored.get("names", np.arange(M)).ravel().tolist()]
+    cameras = [str(n) for n in stored.get("cameras", np.arange(V)).ravel().tolist()]
+    if (len(names), len(cameras)) != (M, V):
+        reason = f"it names {len(names)} points and {len(cameras)} cameras, but holds {M} and {V}"
+        raise InputError(path, reason, "triangulate again")
     with refused_as_input(path, *_REFUSED):
         timeline = Timeline(frame, stored.get("time", frame.astype(np.float64)))
     return Bundle(timeline, tuple(names), tuple(cameras), points, used)

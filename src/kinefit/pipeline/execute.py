@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from kinefit.detect.embedded import cores
 from kinefit.io.atomic import write_json
+from kinefit.io.processes import each, report
 from kinefit.io.text import read_json
 from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
@@ -26,14 +21,9 @@ from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, 
 from kinefit.pipeline.recording import part_json
 from kinefit.pipeline.stages.report import read_assessment
 from kinefit.pipeline.store import Folder, Record, check_stem, open_folder
-from kinefit.types import InputError, KinefitError, MissingMarkers, TooFewPoints
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import SynchronizedArray
+from kinefit.types import InputError, MissingMarkers, TooFewPoints
 
 T = TypeVar("T")
-
-_POLL_S = 0.1  # how often progress is shown while other processes work
 
 
 @dataclass(frozen=True)
@@ -165,44 +155,22 @@ class _Execution:
         (Threads would share Python's lock: the four videos of the demo take twice as long.) Each
         is recorded as soon as it is done, whatever becomes of the others.
         """
-        spawn = get_context("spawn")  # a fork would copy the threads' locks
-        done = spawn.Array("q", 2 * len(units))
-        workers = min(len(units), cores())
-        with ProcessPoolExecutor(workers, spawn, _start_worker, (done,)) as pool:
-            pending: dict[Future[float], _Unit] = {}
-            for i, unit in enumerate(units):
-                context = self._context(unit)  # as it goes to another process: what can be sent
-                context = replace(context, job=replace(self.job, progress=_count, cancel=None))
-                pending[pool.submit(_work_in_process, i, unit.stage.work, context)] = unit
-            try:
-                while pending:
-                    self._collect(pending)
-                    check_cancel(self.job)
-                    counts = done[:]
-                    self.job.progress(units[0].stage.name, sum(counts[::2]), sum(counts[1::2]))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
-                raise
+        counts = [(0, 0)] * len(units)
 
-    def _collect(self, pending: dict[Future[float], _Unit]) -> None:
-        """Record what is finished; raises what a worker raised once the others are recorded."""
-        finished, _ = wait(pending, timeout=_POLL_S)
-        errors = []
-        for future in finished:
-            unit = pending.pop(future)
-            try:
-                self._commit(unit, future.result())
-            except BrokenProcessPool as error:
-                hint = "in a script of your own, call it under `if __name__ == '__main__':`; "
-                hint += "else see whether the memory was full"
-                reason = "a process that looks at a video has died"
-                raise InputError(unit.stage.name, reason, hint) from error
-            except KinefitError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        def show() -> None:
+            check_cancel(self.job)
+            done, total = (sum(column) for column in zip(*counts, strict=True))
+            self.job.progress(units[0].stage.name, done, total)
+
+        # Contexts as they go to another process: what can be sent.
+        sent = replace(self.job, progress=_report, cancel=None)
+        todo = ((u.stage.work, replace(self._context(u), job=sent)) for u in units)
+        workers = min(len(units), cores())
+        with closing(
+            each(_work_in_process, todo, workers, heard=counts.__setitem__, idle=show)
+        ) as done:
+            for number, seconds in done:
+                self._commit(units[number], seconds)
 
     def write_manifest(self, incomplete: str) -> None:
         """run.json. Only the seconds differ between two runs of one input."""
@@ -303,32 +271,13 @@ def blamed_on(source: Path, hint: str) -> Iterator[None]:
         raise InputError(source, error.bare_reason, hint) from error
 
 
-_counts: SynchronizedArray[int]  # frames done and in all, of each unit; set in each worker
-_index = 0
+def _report(stage: str, done: int, total: int) -> None:
+    report((done, total))
 
 
-def _start_worker(counts: SynchronizedArray[int]) -> None:
-    """A worker leaves Ctrl-C to its parent, and ends with it however that ends."""
-    global _counts
-    _counts = counts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _count(stage: str, done: int, total: int) -> None:
-    _counts[2 * _index], _counts[2 * _index + 1] = done, total
-
-
-def _work_in_process(index: int, work: Any, context: Context) -> float:
-    """Do a unit in a worker process; seconds."""
-    global _index
-    _index, start = index, time.perf_counter()
+def _work_in_process(todo: tuple[Callable[[Context], None], Context]) -> float:
+    """Do a unit in a child process; seconds."""
+    work, context = todo
+    start = time.perf_counter()
     work(context)
     return time.perf_counter() - start

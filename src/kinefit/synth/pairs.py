@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from kinefit.fit.mesh_markers import laboratory_markers
 from kinefit.geometry.projection import to_camera
 from kinefit.io.arrays import is_of_key, read_npz
 from kinefit.io.atomic import atomic_path
+from kinefit.io.processes import each
 from kinefit.io.video import VideoFrame
 from kinefit.pipeline.context import Progress
 from kinefit.pipeline.provenance import code_version, sha256_json
@@ -139,8 +138,8 @@ def make_pairs(
 ) -> list[Path]:
     """Fill the folder `out` with shards of rows; existing ones are kept.
 
-    progress: called with shards done and in all. processes: None: one per core; a script calls this
-    under `if __name__ == "__main__":`.
+    progress: called with shards done and in all. processes: None: one per core. Raises
+    ChildDied; the shards that are finished stay.
     """
     out.mkdir(parents=True, exist_ok=True)
     motion_library(options.motion)  # refuses a bad file, and caches its motions
@@ -161,8 +160,8 @@ def make_pairs(
 def _made(shards: list[Shard], options: PairOptions, processes: int) -> Iterator[None]:
     if shards:
         workers = min(processes, len(shards))
-        with ProcessPoolExecutor(workers, get_context("spawn"), _open, (options,)) as pool:
-            yield from pool.map(_make_shard, shards)
+        for _ in each(_make_shard, shards, workers, start=partial(_open, options)):
+            yield
 
 
 _maker: _Maker  # set in each worker

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from kinefit.io.atomic import write_json
+from kinefit.io.processes import die_with_parent
 from kinefit.types import KinefitError
 
 _EVERY_S = 0.3  # seconds between two notes of progress
@@ -23,6 +24,7 @@ _EVERY_S = 0.3  # seconds between two notes of progress
 
 def main(folder: Path, parent: int) -> None:
     """Do it. parent: number of the worker's process."""
+    die_with_parent()
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     task = json.loads((folder / "job.json").read_text("utf-8"))
     try:

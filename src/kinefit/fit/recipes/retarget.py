@@ -12,10 +12,8 @@ World axes are Y up; frames are the data's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -33,6 +31,7 @@ from kinefit.geometry.align import rotation_between
 from kinefit.geometry.lie import log_jacobian
 from kinefit.geometry.robust import L2, Huber, Kernel
 from kinefit.io.mocap import MocapClip
+from kinefit.io.processes import each, in_order
 from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints
 
 
@@ -376,5 +375,4 @@ def retarget_all(
     work = partial(retarget, rig)
     if processes == 1:
         return [work(trial) for trial in trials]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        return list(pool.map(work, trials))
+    return list(in_order(each(work, trials, processes)))

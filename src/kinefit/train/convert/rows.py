@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from kinefit.geometry.projection import project, to_camera
 from kinefit.io.arrays import read_npz, save_npz
+from kinefit.io.processes import each, in_order
 from kinefit.pipeline.provenance import sha256_json
 from kinefit.skeletons import skeleton
 from kinefit.synth.pairs import unit_torso
@@ -195,8 +194,8 @@ def convert(
 ) -> Conversion:
     """Make a shard of each source in the folder `out`; those of the same inputs and code stay.
 
-    code: version of the code that reads the sources. processes: None: one per core; with more than
-    one, a script calls this under `if __name__ == "__main__":`. The bytes do not depend on it.
+    code: version of the code that reads the sources. processes: None: one per core; the bytes do
+    not depend on it.
 
     Raises InputError where two sources would be one file, and what reading a source raises; the
     shards that are finished stay.
@@ -221,8 +220,7 @@ def _each(
     if workers < 2:
         yield from map(make, sources)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(make, sources)
+    yield from in_order(each(make, sources, workers))
 
 
 def shard_name(source: Source) -> str:

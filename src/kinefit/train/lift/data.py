@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from kinefit.body.anny import load_anny
 from kinefit.body.model import BodyModel
 from kinefit.io.atomic import write_json
+from kinefit.io.processes import each
 from kinefit.lift.windows import RATE_HZ
 from kinefit.pipeline.config import checked
 from kinefit.pipeline.context import Progress
@@ -69,10 +68,10 @@ def make_data(
     if not missing:
         return
     workers = min(processes or os.cpu_count() or 1, len(missing))
-    with ProcessPoolExecutor(workers, get_context("spawn"), _open, (out, drawing)) as pool:
-        for _ in pool.map(_make_part, missing, [parts[i] for i in missing]):
-            done += 1
-            progress("drawn", done, drawing.parts)
+    todo = [(i, parts[i]) for i in missing]
+    for _ in each(_make_part, todo, workers, start=partial(_open, out, drawing)):
+        done += 1
+        progress("drawn", done, drawing.parts)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -131,7 +130,8 @@ def _open(out: Path, drawing: Drawing) -> None:
     _work = drawing, Donors.of(Sequences.read(out / RENDERED)) if own else Donors.read()
 
 
-def _make_part(number: int, folder: Path) -> None:
+def _make_part(part: tuple[int, Path]) -> None:
+    number, folder = part
     drawing, donors = _work
     body, library = load_anny(), motion_library(drawing.motion)
     takes = []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from kinefit.biomech.refine.table import ANGLES, seen_of, values_of
 from kinefit.body.anny import load_anny
 from kinefit.io.arrays import is_of_key
 from kinefit.io.atomic import atomic_path
+from kinefit.io.processes import each
 from kinefit.lift import load_lifter
 from kinefit.lift.windows import grid_times, nearest
 from kinefit.metric import observe_camera
@@ -79,11 +79,9 @@ def make_angle_data(
         return
     motion_library(drawing.motion)  # cached for the workers
     workers = min(processes or os.cpu_count() or 1, len(missing))
-    start = (rendered, drawing)
-    with ProcessPoolExecutor(workers, get_context("spawn"), _open, start) as pool:
-        for _ in pool.map(_make_shard, missing):
-            done += 1
-            progress("clips", done, len(shards))
+    for _ in each(_make_shard, missing, workers, start=partial(_open, rendered, drawing)):
+        done += 1
+        progress("clips", done, len(shards))
 
 
 def read_angle_data(folder: Path) -> AngleClips:
