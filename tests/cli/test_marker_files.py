@@ -37,8 +37,11 @@ def test_angles_of_both_formats_are_the_same(tmp_path: Path, markers: Markers) -
         run("angles", tmp_path / f"a.{suffix}", "--out", tmp_path / suffix)
         found.append(read_angles_csv(tmp_path / suffix / "a_angles_all.csv"))
     assert found[0].names == found[1].names
-    # A micrometre over segments of a decimetre; some times that where a shoulder nears gimbal lock.
-    np.testing.assert_allclose(found[0].degrees, found[1].degrees, atol=0.05)
+    # A micrometre over segments of a decimetre, and where a shoulder nears gimbal lock (a frame of
+    # 30) a few hundred times that.
+    apart = np.abs(found[0].degrees - found[1].degrees)
+    assert np.quantile(apart, 0.99) < 0.01
+    assert apart.max() < 0.5
 
 
 def test_a_subjects_prefix_changes_nothing_and_is_told(tmp_path: Path, markers: Markers) -> None:
