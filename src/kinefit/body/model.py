@@ -165,7 +165,7 @@ class BodyModel:
         skin = csr_array((weights.ravel(), (np.repeat(np.arange(V), W), joints.ravel())), (V, B))
         # A view: nothing but `out` is as large as the clip.
         rest = np.broadcast_to(self.rest_vertices(shape, index), (*lead, V, 3))
-        bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(-1, 9 * (B - 1))
+        bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(len(moves), 9 * (B - 1))
         dirs = None if self.pose_dirs is None else self.pose_dirs[:, rows]
         out, bent = np.empty((len(moves), V, 3)), np.zeros((_TOGETHER, 1, 1))
         # Each vertex has one transform, the mean of its joints': a third of the time of moving it

@@ -118,11 +118,11 @@ class MeshPainter:
         share = (face >= 0).astype(np.float32)
         inside = np.flatnonzero(face >= 0)
         color = np.zeros((3, *face.shape), np.uint8)
-        shown = _columns(self._color, face.ravel()[inside]) * light
+        shown = np.take(self._color, face.ravel()[inside], axis=1) * light
         for channel, value in zip(color, np.rint(shown, out=shown), strict=True):
             channel.ravel()[inside] = value
         share *= cv2.blur(share, (3, 3), borderType=cv2.BORDER_CONSTANT) * self._opacity
-        part[:] = cv2.blendLinear(part, cv2.merge(color), 1 - share, share)
+        part[:] = cv2.blendLinear(part, cv2.merge(list(color)), 1 - share, share)
 
 
 def _surface(
@@ -138,15 +138,17 @@ def _surface(
     front, corners, low, high = _fronts(uv, faces, size)
     if not len(front):
         return None
-    far = np.argsort(-np.take(depth, faces[front]).sum(axis=1))
-    front, corners, low, high = (_columns(each, far) for each in (front, corners, low, high))
+    far = np.argsort(-np.take(depth, faces[front]).sum(axis=1), kind="stable")
+    front, corners = _columns(front, far), _columns(corners, far)
+    low, high = _columns(low, far), _columns(high, far)
     left, top = low.min(axis=1)
     width, height = high.max(axis=1) - (left, top) + 1
     shares = _shares(corners)
     slot = np.full(width * height, -1, np.int32)
     for some in _batches((high - low + 1).prod(axis=0)):
-        of_some = [_columns(each, some) for each in (*shares, low, high)]
-        row, y, first, last, _, _ = _lines(*of_some)
+        slope_x, slope_y, start = (_columns(each, some) for each in shares)
+        boxes = _columns(low, some), _columns(high, some)
+        row, y, first, last, _, _ = _lines(slope_x, slope_y, start, *boxes)
         begin = (y - top) * width - left
         line, pixel = _counted(begin + first, begin + last)
         slot[pixel] = np.take(some[row], line)  # of several at one pixel the last stays
@@ -181,8 +183,7 @@ def rasterise(uv: FloatArray, depth: FloatArray, faces: IntArray, size: tuple[in
     faces_won, shares_won, count = [], [], 0
     for some in _batches((high - low + 1).prod(axis=0)):
         boxes = _columns(low, some), _columns(high, some)
-        shares = _shares(_columns(corners, some))
-        row, y, first, last, slope, start = _lines(*shares, *boxes)
+        row, y, first, last, slope, start = _lines(*_shares(_columns(corners, some)), *boxes)
         at = some[row]
         closer = _columns(inverse, at)
         rise, base = (closer * slope).sum(axis=0), (closer * start).sum(axis=0)
