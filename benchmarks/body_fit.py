@@ -26,7 +26,6 @@ import contextlib
 import cProfile
 import json
 import pstats
-import resource
 import subprocess
 import sys
 import time
@@ -41,6 +40,7 @@ from scipy import sparse
 from scipy.optimize import least_squares
 
 from benchmarks.inputs import camera_at
+from benchmarks.suite.speed_cases import peak_memory
 from kinefit.body.anny import ANATOMY, MEASURES, PHENOTYPES, AnnyShape, load_anny
 from kinefit.fit.recipes.clip import fit_clip
 from kinefit.fit.recipes.initial import from_points
@@ -462,11 +462,11 @@ def clip_data(frames: int) -> Observations:
 def whole_clip(frames: int) -> None:
     """Fit a clip of so many frames; print seconds, of a processor too, and memory, GiB."""
     data = clip_data(frames)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory() / 2**30
     began, spent = time.perf_counter(), time.process_time()
     fit_clip(load_anny(), data)
     seconds, cpu = time.perf_counter() - began, time.process_time() - spent
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    most = peak_memory() / 2**30
     row = {"frames": frames, "seconds": seconds, "cpu": cpu, "before": before, "most": most}
     print(json.dumps(row))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from statistics import median
@@ -24,6 +23,7 @@ import numpy as np
 
 from benchmarks.inputs import camera_at, demo_landmarks
 from benchmarks.suite.pose2sim import THEIRS, run_triangulation
+from benchmarks.suite.speed_cases import peak_memory
 from kinefit.geometry.projection import project_rig
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
@@ -127,11 +127,11 @@ def main() -> int:
 
     ring = many_cameras()
     _, views = synthetic(ring, arguments.frames)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory() / 2**30
     start = time.perf_counter()
     triangulate(ring, Timeline.regular(arguments.frames, 60.0), NAMES, views)
     many = time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = peak_memory() / 2**30
     print(f"16 cameras x {arguments.frames} frames x 26 points: {many:.1f} s,")
     print(f"  {memory:.2f} GiB at most in all, {before:.2f} before (views included)")
     figures = {"speed_ratio": peer / own, "seconds_16": many, "gib_16": memory}

@@ -85,7 +85,17 @@ def _run_anew(scene: RenderedScene) -> tuple[float, int]:
     start = time.perf_counter()
     scene.run(scene.cameras[:1], "memory", overwrite=True)
     took = time.perf_counter() - start
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+    return took, peak_memory()
+
+
+def peak_memory() -> int:
+    """Bytes: the most memory that this process had, and not what its parent had when it started
+    it, which `ru_maxrss` of a started process begins with on Linux."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+    line = next(x for x in status.read_text("ascii").splitlines() if x.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def _alone(work: Callable[..., tuple[float, int]], *arguments: Any) -> tuple[float, int]:

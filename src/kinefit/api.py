@@ -1,8 +1,12 @@
-"""What kinefit does, one function per job: for scripts, and for the command line.
+"""What kinefit does, one function per job: for scripts, the command line and the web site.
+
+`run` is where a script begins (`import kinefit as kf; kf.run(...)`); it is `process` with the
+options by name. The others take checked options, as the command line does:
 
 >>> from kinefit.pipeline.config import run_config
 >>> config = run_config({"height": 1.78, "mass": 75})
->>> result = process(Path("walk.mp4"), Path("out"), config)  # doctest: +SKIP
+>>> config.subject
+Subject(height_m=1.78, mass_kg=75.0)
 """
 
 from __future__ import annotations
@@ -17,15 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import RIG_STEM, CancelToken, Job, Progress
 from kinefit.pipeline.execute import blamed_on, read_manifest, run_job, run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES, WITHOUT_BODY, stages_of
 from kinefit.pipeline.preflight import check_job
-from kinefit.pipeline.results import files_of
+from kinefit.pipeline.results import default_folder, files_of
+from kinefit.pipeline.run_result import RunResult, findings_of, open_result
 from kinefit.pipeline.store import open_folder
 from kinefit.quality.verdict import frames_words
 from kinefit.types import Finding, InputError, Markers, Subject
+
+Files = str | Path | Sequence[str | Path]
 
 if TYPE_CHECKING:
     from kinefit.biomech.angles.compare import DofError
@@ -50,7 +57,7 @@ __all__ = [
     "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
     "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
-    "person_masks", "process", "refine_file", "view",
+    "open_result", "person_masks", "process", "refine_file", "run", "view",
 ]  # fmt: skip
 
 # Jobs of other modules, loaded when a name is asked for: each brings libraries of its own.
@@ -83,21 +90,6 @@ _DEMO = Path(str(files("kinefit"))) / "demo"
 DEMO_OPTIONS = {"height": 1.68, "mass": 70.0, "plot_all_joint_angles": True}
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What a run of the plan left.
-
-    folder: where. verdict: "good", "caution" or "unusable", from the files that were written.
-    findings: what to know before using the numbers, worst first.
-    files: (name in the folder, what it is).
-    """
-
-    folder: Path
-    verdict: str
-    findings: tuple[Finding, ...]
-    files: tuple[tuple[str, str], ...]
-
-
 def demo_video() -> Path:
     """The real video of the demo (Pose2Sim's, camera 1)."""
     return _DEMO / "cam01.mp4"
@@ -108,9 +100,42 @@ def demo_views() -> tuple[tuple[Path, ...], Path]:
     return tuple(sorted(_DEMO.glob("*.mp4"))), _DEMO / "Calib.qca.txt"
 
 
+def run(
+    videos: Files,
+    *,
+    height: float | None = None,
+    mass: float | None = None,
+    out: str | Path | None = None,
+    until: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+    cancel: CancelToken | None = None,
+    **options: Any,
+) -> RunResult:
+    """`kinefit run` in Python: video, or videos of calibrated cameras, to everything.
+
+    height: metres; sets the scale of everything. mass: kilograms. out: the folder of results; by
+    default that of the command line, e.g. kinefit_output/walk. options: those of `kinefit run`,
+    with underscores (calibration, person, fov, start, ...). Otherwise as `process`.
+
+    Raises InputError for input or options that cannot be used.
+
+    >>> run("walk.mp4", height=178)
+    Traceback (most recent call last):
+        ...
+    kinefit.types.errors.InputError: --height: 178 m is not the height of a person. Next: \
+give 1.78 if you mean 178 centimetres.
+    """
+    given = {"height": height, "mass": mass, **options}
+    config = run_config({name: value for name, value in given.items() if value is not None})
+    folder = default_folder(_paths(videos)) if out is None else out
+    return process(videos, folder, config, until=until, overwrite=overwrite, progress=progress,
+                   cancel=cancel)  # fmt: skip
+
+
 def process(
-    videos: Path | Sequence[Path],
-    out: Path,
+    videos: Files,
+    out: str | Path,
     config: RunConfig,
     *,
     until: str | None = None,
@@ -121,9 +146,8 @@ def process(
     """The whole plan: video, or videos of calibrated cameras, to everything, in the folder `out`.
 
     A video belongs to the camera of the calibration that has its name (without the suffix); the
-    order of the files means nothing. Several are looked at in processes of their own: a script
-    calls this under `if __name__ == "__main__":`. What is there already from the same input,
-    options and version is reused; what is not, and is in the way of nothing, stays.
+    order of the files means nothing. What is there already from the same input, options and
+    version is reused; what is not, and is in the way of nothing, stays.
 
     until: the last stage to do. cancel: asked between frames; then Cancelled is raised.
     Raises InputError and its kin for input that cannot be used.
@@ -134,8 +158,8 @@ def process(
 
 
 def fit(
-    sources: Path | Sequence[Path],
-    out: Path,
+    sources: Files,
+    out: str | Path,
     config: RunConfig,
     *,
     overwrite: bool = False,
@@ -174,8 +198,8 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def person_masks(
-    videos: Path | Sequence[Path],
-    out: Path,
+    videos: Files,
+    out: str | Path,
     config: RunConfig,
     *,
     overwrite: bool = False,
@@ -195,7 +219,7 @@ def person_masks(
     if job.kind == "bundle":
         raise InputError(job.source, "it is no video", "give the video, or those of all cameras")
     last = "heads" if config.head_mask else "masks"
-    folder = run_plan(job, out, until=last, without=WITHOUT_BODY, overwrite=overwrite)
+    folder = run_plan(job, Path(out), until=last, without=WITHOUT_BODY, overwrite=overwrite)
     ends = ["_masks.npz", "_masks.json", "_mask.mp4"]
     ends += ["_heads.npz", "_heads.json"] if config.head_mask else []
     files = tuple(folder.file(f"{camera}{end}") for camera in job.inputs for end in ends)
@@ -205,12 +229,13 @@ def person_masks(
 
 def _one_person(config: RunConfig) -> None:
     if config.people == "all":
-        raise InputError("people", "this gives one result", "call kinefit.api.everybody")
+        hint = "in Python call kinefit.api.everybody, which gives one result for each person"
+        raise InputError("people", "this gives the result of one person", hint)
 
 
 def everybody(
-    sources: Path | Sequence[Path],
-    out: Path,
+    sources: Files,
+    out: str | Path,
     config: RunConfig,
     *,
     markers: bool = True,
@@ -226,7 +251,7 @@ def everybody(
     """
     from kinefit.pipeline.stages.observe import people_of
 
-    whole = _job(sources, config, progress, cancel)
+    out, whole = Path(out), _job(sources, config, progress, cancel)
     without = () if markers else MARKERS_AND_ANGLES
     how: dict[str, Any] = {"until": until, "overwrite": overwrite, "without": without}
     names = [stage.name for stage in stages_of(whole, until=until, without=how["without"])]
@@ -249,7 +274,7 @@ def everybody(
 
 
 def _job(
-    sources: Path | Sequence[Path],
+    sources: Files,
     config: RunConfig,
     progress: Progress,
     cancel: CancelToken | None,
@@ -257,7 +282,9 @@ def _job(
     body: bool = True,
 ) -> Job:
     """What the plan is run for; InputError for input that it would refuse later."""
-    files = [sources] if isinstance(sources, Path) else list(sources)
+    files = _paths(sources)
+    if not files:
+        raise InputError("videos", "no video is named", "name one, or those of several cameras")
     first, how = files[0], (config, progress, cancel)
     if len(files) > 1:
         job = Job("rig", RIG_STEM, _by_camera(files), *how)
@@ -269,10 +296,14 @@ def _job(
     return job
 
 
-def _done(job: Job, out: Path, **how: Any) -> RunResult:
-    folder, manifest = run_plan(job, out, **how), read_manifest(out)
-    findings = tuple(Finding.from_json(one) for one in manifest.get("findings", ()))
-    return RunResult(out, str(manifest.get("verdict", "")), findings, tuple(files_of(folder)))
+def _paths(sources: Files) -> list[Path]:
+    return [Path(sources)] if isinstance(sources, (str, Path)) else [Path(one) for one in sources]
+
+
+def _done(job: Job, out: str | Path, **how: Any) -> RunResult:
+    folder = run_plan(job, out := Path(out), **how)
+    manifest, files = read_manifest(out), tuple(files_of(folder))
+    return RunResult(out, str(manifest.get("verdict", "")), findings_of(manifest), files)
 
 
 def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
@@ -288,7 +319,7 @@ def _by_camera(videos: Sequence[Path]) -> dict[str, Path]:
 
 
 def export_motion(
-    motion: Path, kinds: Sequence[str], body: str = "anny", influences: int = 4
+    motion: str | Path, kinds: Sequence[str], body: str = "anny", influences: int = 4
 ) -> tuple[list[Path], list[str]]:
     """A motion for other programs, beside its file: the files, and what to know of them.
 
@@ -301,7 +332,7 @@ def export_motion(
     from kinefit.io.body_npz import read_motion
     from kinefit.pipeline.stages.export import check_kinds, export_as
 
-    _refuse_other_files(motion)
+    _refuse_other_files(motion := Path(motion))
     model, stem = load_body(body), motion.with_suffix("")
     said: tuple[str, ...] = ()
     if is_recording(motion):
@@ -310,9 +341,17 @@ def export_motion(
     else:
         moving = read_motion(motion)
     if moving.body != model.name:
-        raise InputError(motion, f"it moves {moving.body}, not {model.name}", "give that --body")
+        raise InputError(
+            motion,
+            f"it moves {moving.body}, not {model.name}",
+            "give the body that was fitted: --body FILE, or --body anny",
+        )
     if influences not in (0, 4, 8):
-        raise InputError("--influences", f"{influences} is none", "choose 4, 8, or 0 for all")
+        raise InputError(
+            "--influences",
+            f"{influences} joints a vertex cannot be written",
+            "choose 4, 8, or 0 for all",
+        )
     check_kinds(kinds, model, moving)
     done = [export_as(stem, kind, model, moving, influences) for kind in kinds]
     return [f for files, _ in done for f in files], [*said, *(n for _, ns in done for n in ns)]
@@ -329,7 +368,7 @@ def _refuse_other_files(file: Path) -> None:
             raise InputError(file, "holds a table over time, not the motion of a body", hint)
 
 
-def export_smpl_body(target: Path, shapes: int = 10) -> str:
+def export_smpl_body(target: str | Path, shapes: int = 10) -> str:
     """Write Anny in SMPL's format; returns how far it is from Anny, in words.
 
     Raises InputError for a name that ends in neither .npz nor .pkl.
@@ -339,14 +378,15 @@ def export_smpl_body(target: Path, shapes: int = 10) -> str:
     from kinefit.io.smpl import write_smpl
 
     found = as_smpl(load_anny(), SMPL_JOINTS, shapes, signed=True)
-    write_smpl(target, found.data)
+    write_smpl(Path(target), found.data)
     off = f"{found.shape_residual_mm:.1f} mm (RMS)"
     return f"With {shapes} shape directions, vertices are {off} from those of Anny's own shapes."
 
 
 def angles_of_file(
-    file: Path, out: Path, *, plots: bool = False, up: str | None = None, units: str | None = None
-) -> tuple[list[Path], list[str]]:
+    file: str | Path, out: str | Path, *, plots: bool = False, up: str | None = None,
+    units: str | None = None,
+) -> tuple[list[Path], list[str]]:  # fmt: skip
     """Joint angles of a TRC or C3D file, of this or another program, as files in the folder `out`.
 
     up, units: of the file; see `kinefit.biomech.checked_markers.read_checked_markers`. Returns the
@@ -360,6 +400,7 @@ def angles_of_file(
     from kinefit.quality.verdict import find
     from kinefit.report.plots import plot_all
 
+    file, out = Path(file), Path(out)
     markers = read_checked_markers(file, up=up, units=units)
     said = list(markers.notes)
     with blamed_on(file, _how_to_get_landmarks(file, markers)):
@@ -393,8 +434,8 @@ def _how_to_get_landmarks(file: Path, markers: Markers) -> str:
 
 
 def augment_file(
-    file: Path,
-    target: Path,
+    file: str | Path,
+    target: str | Path,
     subject: Subject,
     *,
     cycles: int,
@@ -415,6 +456,7 @@ def augment_file(
     from kinefit.io.tables import write_uncertainty_csv
     from kinefit.io.trc import write_trc
 
+    file, target = Path(file), Path(target)
     markers = read_checked_markers(file, up=up, units=units)
     said = list(markers.notes)
     if not within_training(subject):
@@ -432,7 +474,7 @@ def augment_file(
 
 
 def inverse_kinematics_of_file(
-    markers: Path, out: Path, *, subject: Subject | None = None, **options: Any
+    markers: str | Path, out: str | Path, *, subject: Subject | None = None, **options: Any
 ) -> IkResult:
     """Scale an OpenSim model to a TRC or C3D file and find its motion, as files in `out`.
 
@@ -441,6 +483,7 @@ def inverse_kinematics_of_file(
     """
     from kinefit.biomech import opensim
 
+    markers, out = Path(markers), Path(out)
     chosen = opensim.Options(subject, **options)
     read = {"markers": markers, "setup": chosen.setup, "static": chosen.static}
     read["model"] = Path(chosen.model) if Path(chosen.model).exists() else None

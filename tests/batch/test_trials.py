@@ -190,7 +190,7 @@ def test_one_video_may_be_two_trials_of_two_names(tmp_path):
     [
         ("video,hieght\na.mp4,1.7\n", "no option `hieght`. Next: call it `height`"),
         ("video,xyz\na.mp4,1\n", "no option `xyz`. Next: see kinefit run --help"),
-        ("video,height\na.mp4,9\n", r"line 2: --height: Input should be less than"),
+        ("video,height\na.mp4,9\n", r"line 2: --height: 9 m is not the height of a person"),
         ("video,height\na.mp4\n", "line 2: has 1 cells, the header 2"),
         ("video,height,height\na.mp4,1,1\n", "two columns have one name"),
         ("height\n1.7\n", "line 2: names no video"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinefit.body import BodyModel, ShapeSpace
+from kinefit.body import BodyModel, ShapeSpace, model
 from kinefit.body.model import forward_kinematics, levels
 from kinefit.geometry import rotations as so3
 from kinefit.types import BodyMotion, FloatArray, InvalidData, Timeline
@@ -57,7 +57,8 @@ def test_joints_and_mesh_are_those_of_the_equations(pose_dirs: bool) -> None:
 
 
 @pytest.mark.parametrize("each", [False, True])
-def test_any_batch_is_its_parts(each: bool) -> None:
+def test_any_batch_is_its_parts(each: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "_TOGETHER", 4)  # of six poses
     body = tube_body(pose_dirs=True)
     parts = [random_pose(body, seed) for seed in range(6)]
     R, t, shape = (np.stack(p).reshape(2, 3, *p[0].shape) for p in zip(*parts, strict=True))

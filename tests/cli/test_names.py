@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from kinefit.cli import console
 from kinefit.cli.commands import app
-from kinefit.cli.console import results_folder
 from kinefit.io.video import VideoWriter
+from kinefit.pipeline.results import default_folder
 from kinefit.pipeline.store import check_stem
 from kinefit.types import Finding, InputError
 
@@ -79,13 +79,13 @@ def test_videos_of_one_name_in_two_folders_have_results_of_their_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     named = [
-        results_folder([Path(name)])
+        default_folder([Path(name)])
         for name in ("cam01.mp4", "A/cam01.mp4", "B/cam01.mp4", "B/C/cam01.mp4", "/x/y/cam01.mp4")
     ]
     assert named == [
         Path("kinefit_output") / name
         for name in ("cam01", "A_cam01", "B_cam01", "B_C_cam01", "y_cam01")
     ]
-    assert results_folder([tmp_path / "A/cam01.mp4"]) == named[1]
-    assert results_folder([Path("A/1.mp4"), Path("A/2.mp4")]).name == "A_multiview"
-    assert results_folder([Path("z" * 200) / "cam01.mp4"]).name == "cam01"
+    assert default_folder([tmp_path / "A/cam01.mp4"]) == named[1]
+    assert default_folder([Path("A/1.mp4"), Path("A/2.mp4")]).name == "A_multiview"
+    assert default_folder([Path("z" * 200) / "cam01.mp4"]).name == "cam01"

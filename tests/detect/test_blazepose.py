@@ -467,12 +467,12 @@ class TestReadModel:
         self.refused(tmp_path / "none.tflite", "cannot be read")
         self.refused(tmp_path / "none.task", "cannot be read")
         (tmp_path / "folder.tflite").mkdir()
-        self.refused(tmp_path / "folder.tflite", "not a model")
+        self.refused(tmp_path / "folder.tflite", "is a folder")
 
     @pytest.mark.parametrize("name", ["text.tflite", "text.task", "empty.tflite", "empty.task"])
     def test_not_a_model(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(b"" if "empty" in name else b"nothing of the kind" * 100)
-        self.refused(tmp_path / name, "it is not")
+        self.refused(tmp_path / name, "is empty" if "empty" in name else "it is not")
 
     def test_a_cut_off_or_damaged_network(self, tmp_path: Path) -> None:
         content = weights("pose_landmark_full")

@@ -335,7 +335,7 @@ print("to stderr", file=sys.stderr)
 
 
 def test_models_are_checked_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such model"):
+    with pytest.raises(InputError, match="cannot be read"):
         make_detector("blazepose", model=tmp_path / "none.task")
     own = make_detector("blazepose")
     assert isinstance(own, BlazePoseDetector)

@@ -400,3 +400,20 @@ def test_the_skin_is_smooth_where_that_is_asked_for() -> None:
     # The motion's own accelerations are a third of what 6 px of noise shake the skin by.
     assert shake(vertex_acceleration_m_s2=3.0) < 0.5 * loose
     assert shake(vertex_acceleration_m_s2=1e4) > 0.9 * loose
+
+
+def test_progress_counts_the_frames_and_may_end_the_fit() -> None:
+    made = clip(frames=30)
+    options = ClipOptions(window=10, overlap=2)
+    heard: list[tuple[int, int]] = []
+    fit_clip(made.body, made.data, options, progress=lambda *at: heard.append(at))
+    done = [frames for frames, total in heard if total == 30]
+    assert done == sorted(done)
+    assert len(done) == len(heard)
+    assert done[2] == 15  # after the first of two rounds of three windows
+
+    def stop(done: int, total: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit_clip(made.body, made.data, options, progress=stop)

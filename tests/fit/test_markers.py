@@ -215,7 +215,7 @@ def test_no_frame_with_enough_markers() -> None:
     xyz = made.points.copy()
     for t in range(10):  # each marker is there now and then, never six of them
         xyz[t, (np.arange(len(NAMES)) + t) % len(NAMES) > 4] = np.nan
-    with pytest.raises(TooFewPoints, match="5 finite points"):
+    with pytest.raises(TooFewPoints, match="5 found"):
         fit_markers(made.body, Markers(made.motion.timeline, NAMES, xyz))
 
 

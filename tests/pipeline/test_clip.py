@@ -190,7 +190,7 @@ def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"start": 3}, r"--start 3: clip\.mp4 is over at 0\.650 s.*earlier"),
-        ({"start": 0.3, "end": 0.2}, r"end \(0\.2 s\) is not after start \(0\.3 s\)"),
+        ({"start": 0.3, "end": 0.2}, r"--end \(0\.2 s\) is not after --start \(0\.3 s\)"),
         ({"start": -1}, "--start: .*greater than or equal to 0"),
         ({"end": 0}, "--end: .*greater than 0"),
         ({"every": 0}, "--every: .*greater than or equal to 1"),
@@ -198,7 +198,7 @@ def test_everybody_in_parts_of_clocks_that_differ(tmp_path: Path) -> None:
         ({"start": 0.64}, r"clip\.mp4: one frame is not a motion"),
         ({"slowmo": 0}, "--slowmo: .*greater than 0"),
         ({"slowmo": float("inf")}, "--slowmo: .*finite"),
-        ({"slowmo": 8, "fps_real": 240}, "slowmo or fps_real, not both"),
+        ({"slowmo": 8, "fps_real": 240}, "--slowmo or --fps-real, not both"),
         ({"fps_real": 30}, r"--fps-real 30: clip\.mp4 has 60 frames per second.*--slowmo 0\.5"),
         ({"rotate": "45"}, r"--rotate: '45' is no quarter turn"),
         ({"rotate": "cam9=90"}, "--rotate: no camera 'cam9'"),

@@ -31,11 +31,11 @@ BODY = {"height": 1.78, "mass": 75}
         ({**BODY, "visibility_min": 30}, "--visibility-min"),
         ({**BODY, "augmentation_cycles": 0}, "--augmentation-cycles"),
         ({**BODY, "focal_px": 1000, "fov": 60}, "not both"),
-        ({**BODY, "detector": "openpose"}, "needs keypoints"),
+        ({**BODY, "detector": "openpose"}, "needs --keypoints"),
         ({**BODY, "keypoints": "x.json"}, "reads the video"),
         ({**BODY, "colour": "red"}, "--colour"),
-        ({**BODY, "camera_pof": False, "pof_model": "mine.onnx"}, "need camera_pof"),
-        ({**BODY, "camera_pof": False, "pof_signs": True}, "need camera_pof"),
+        ({**BODY, "camera_pof": False, "pof_model": "mine.onnx"}, "need --camera-pof"),
+        ({**BODY, "camera_pof": False, "pof_signs": True}, "need --camera-pof"),
         ({**BODY, "camera_pof": True, "calibration": "c.toml"}, "is for one camera"),
         ({**BODY, "preset": "refine-smpl", "joint_refinement": True}, "usual fit"),
     ],
@@ -123,3 +123,28 @@ def test_a_broken_file_is_an_input_error(tmp_path, text):
 
 def test_the_network_by_default_is_one_that_comes_with_kinefit():
     assert POF_MODEL in MODELS
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"height": 178}, "give 1.78 if you mean 178 centimetres"),
+        ({"height": 1780}, "give 1.78 if you mean 1780 millimetres"),
+        ({"height": 5.9}, "give 1.80 if you mean 5.9 feet"),
+        ({"height": 70}, "give 1.78 if you mean 70 inches"),
+        ({"height": 90}, "give 2.29 if you mean 90 inches"),
+        ({"height": 110}, "give 1.10 if you mean 110 centimetres"),  # a child
+        ({"height": -2}, "give it in metres, e.g. 1.78"),
+        ({"mass": 75_000}, "give 75 if you mean 75000 grams"),
+        ({"mass": 2}, "give it in kilograms, e.g. 75"),
+        ({"fov": 1.1}, "give 63 if you mean 1.1 radians"),
+        ({"fov": 200}, "mostly 50 to 80"),
+        ({"heigth": 1.8}, "did you mean --height?"),
+    ],
+)
+def test_a_wrong_unit_is_guessed(values: dict[str, float], hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run_config(values)
+    assert str(caught.value).startswith(f"--{next(iter(values))}: ")
+    assert hint in str(caught.value)
+    assert not str(caught.value).endswith(("..", "?."))

@@ -185,7 +185,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_looked_at(
     ):
         with pytest.raises(InputError, match=words):
             person_masks(demo_clip, tmp_path / "out", run_config(options))
-    with pytest.raises(InputError, match="masks or segmenter, not both"):
+    with pytest.raises(InputError, match="--masks or --segmenter, not both"):
         run_config({"masks": tmp_path, "segmenter": tmp_path})
     with pytest.raises(InputError, match="masks of one person"):
         person_masks(demo_clip, tmp_path / "out", run_config({"people": "all"}))

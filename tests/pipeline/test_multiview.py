@@ -21,7 +21,7 @@ from kinefit.io.video import frames, probe
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.pipeline.artifacts import load_track
-from kinefit.pipeline.config import RunConfig, ViewOptions, run_config
+from kinefit.pipeline.config import RunConfig, ViewOptions, flag, run_config
 from kinefit.quality.verdict import frames_words
 from kinefit.skeletons import map_points, skeleton
 from kinefit.types import InputError, true_runs
@@ -237,15 +237,15 @@ def test_more_views_than_cameras(tmp_path):
 
 def test_options_that_would_do_nothing():
     for name, value in (("person", 2), ("person_at", "5,5"), ("box", "5,5,9,9")):
-        with pytest.raises(InputError, match=f"{name} needs a detector that finds everybody"):
+        with pytest.raises(InputError, match=f"{flag(name)} needs a detector that finds everybody"):
             config(detector="mediapipe", **{name: value})
-    with pytest.raises(InputError, match="quality is of the detector blazepose"):
+    with pytest.raises(InputError, match="--quality is for the detector blazepose"):
         config(detector="rtmlib", quality="best")
-    with pytest.raises(InputError, match="head_mask needs points of the mouth"):
+    with pytest.raises(InputError, match="--head-mask needs points of the mouth"):
         config(detector="rtmlib", head_mask=True)
     assert config(detector="mediapipe", head_mask=True).head_mask
     for name, value in (("sync", True), ("offsets", "a=1"), ("lab_frame", True)):
-        with pytest.raises(InputError, match=f"{name} is for several cameras"):
+        with pytest.raises(InputError, match=f"{flag(name)} is for several cameras"):
             config(calibration=None, **{name: value})
 
 
@@ -263,7 +263,7 @@ def test_a_place_that_is_none_is_refused_before_anything_is_looked_at(tmp_path):
 
 
 def test_one_cameras_options_with_a_calibration():
-    with pytest.raises(InputError, match="focal_px"):
+    with pytest.raises(InputError, match="--focal-px"):
         config(focal_px=1600.0)
     with pytest.raises(InputError, match="sync"):
         config(sync=True, offsets="cam01=0")

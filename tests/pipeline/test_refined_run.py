@@ -148,9 +148,9 @@ def test_what_is_no_run_or_table_is_refused(tmp_path: Path, plain: Path) -> None
 
 @pytest.mark.parametrize(("options", "says"), [
     ({"joint_refinement": True, "main_refiner": True}, "not both"),
-    ({"main_refiner": True, "camera_pof": True}, "camera_pof"),
+    ({"main_refiner": True, "camera_pof": True}, "--camera-pof"),
     ({"joint_refinement": True, "calibration": "c.toml"}, "one camera"),
-    ({"joint_refinement": True, "compute_all_joint_angles": False}, "compute_all_joint_angles"),
+    ({"joint_refinement": True, "compute_all_joint_angles": False}, "needs --compute-all-joint-angles"),
     ({"main_refiner": True, "markers": "mesh"}, "augmenter"),
 ])  # fmt: skip
 def test_options_that_contradict_are_refused(options: dict[str, object], says: str) -> None:

@@ -32,7 +32,7 @@ def test_a_clean_fit_to_markers_is_good():
         ({"frames_far_off": [[8, 64]], "frame_step": 8}, "caution", "Frames 8-64."),
         ({"frames_without_pose": [[0, 59]]}, "unusable", "too few markers"),
         ({"markers_ignored": ["ball"]}, "good", "ball"),
-        ({"solver": {"converged": False}}, "good", "come to rest"),
+        ({"solver": {"converged": False}}, "good", "before it converged"),
     ],
 )
 def test_what_is_wrong_with_a_fit_to_markers_is_said(change, wanted, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
 from kinefit.body.anny import load_anny
@@ -34,6 +36,23 @@ def test_keypoints_are_those_of_the_posed_mesh() -> None:
     column = {name: xyz[:, i] for i, name in enumerate(points.keypoints)}
     middle = (column["LHip"] + column["RHip"]) / 2
     np.testing.assert_allclose(column["Hip"], middle, atol=1e-12)
+
+
+def test_memory_does_not_grow_with_the_skin_of_the_clip() -> None:
+    body = load_anny()
+    points = body_points(body)
+
+    def peak(frames: int) -> int:
+        pose = poses(1, frames, len(body.joint_names))
+        tracemalloc.start()
+        points.keypoints_at(*pose, body.shape.neutral)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    more = peak(300) - peak(100)
+    # The keypoints themselves are 1 KB a frame; the skin that they need is 200.
+    assert more < 200 * 10_000
 
 
 def test_markers_are_those_of_the_laboratory() -> None:

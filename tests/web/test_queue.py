@@ -304,7 +304,7 @@ def test_a_form_says_what_is_wrong(client: Any, trial: Any, looks: list[str]) ->
     assert "There is no video yet." in page
     send(client, trial, "walk.mp4", b"a video")
     page = client.post(f"/trials/{trial.pk}", {"start": "5", "end": "2"}).content.decode()
-    assert "is not after start" in page
+    assert "is not after --start" in page
     send(client, trial, "walk2.mp4", b"another one")
     page = client.post(f"/trials/{trial.pk}", {}).content.decode()
     assert "need the calibration" in page

@@ -14,6 +14,8 @@ def filters(cutoff_hz: float, rate_hz: float) -> bool:
     nothing. Raises InputError for a cut-off that is negative or no number.
     """
     if not 0 <= cutoff_hz < math.inf:
-        raise InputError("cut-off", f"{cutoff_hz} Hz is no frequency", "use 6, or 0 for no filter")
+        raise InputError(
+            "--cutoff-hz", f"{cutoff_hz} Hz is no frequency", "use 6, or 0 for no filter"
+        )
     # The rate comes from rounded time stamps; without a sample pair it is NaN, and this False.
     return 0 < cutoff_hz < rate_hz / 2 * (1 - 1e-6)

@@ -20,6 +20,8 @@ from scipy.sparse import csr_array
 
 from kinefit.types import BodyMotion, BoolArray, FloatArray, IntArray, InvalidData
 
+_TOGETHER = 64  # poses whose blend shapes are one product: as fast as all, and memory is bounded
+
 
 @dataclass(frozen=True, eq=False)
 class ShapeSpace:
@@ -155,23 +157,25 @@ class BodyModel:
         heads = self.rest_joints(shape)
         G, c = self.pose(rotations, translation, heads)
         rows = slice(None) if index is None else index
-        rest = np.asarray(self.rest_vertices(shape, index))
-        if self.pose_dirs is not None:
-            bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(*rotations.shape[:-3], -1)
-            rest = rest + np.tensordot(bend, self.pose_dirs[:, rows], axes=1)
         shift = c - (G @ heads[..., None])[..., 0]
         lead, B = G.shape[:-3], len(self.joint_names)
         moves = np.concatenate([G, shift[..., None]], axis=-1).reshape(-1, B, 12)
         joints, weights = self.skin_joints[rows], self.skin_weights[rows]
         V, W = weights.shape
         skin = csr_array((weights.ravel(), (np.repeat(np.arange(V), W), joints.ravel())), (V, B))
-        rest = np.broadcast_to(rest, (*lead, V, 3)).reshape(-1, V, 3)
-        out = np.empty(rest.shape)
+        # A view: nothing but `out` is as large as the clip.
+        rest = np.broadcast_to(self.rest_vertices(shape, index), (*lead, V, 3))
+        bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(-1, 9 * (B - 1))
+        dirs = None if self.pose_dirs is None else self.pose_dirs[:, rows]
+        out, bent = np.empty((len(moves), V, 3)), np.zeros((_TOGETHER, 1, 1))
         # Each vertex has one transform, the mean of its joints': a third of the time of moving it
         # with each of them. Pose by pose, so that the transforms stay in the cache.
-        for pose, move in enumerate(moves):
+        for pose, (at, move) in enumerate(zip(np.ndindex(*lead), moves, strict=True)):
+            if dirs is not None and pose % _TOGETHER == 0:
+                bent = np.tensordot(bend[pose : pose + _TOGETHER], dirs, axes=1)
             each = (skin @ move).reshape(V, 3, 4)
-            out[pose] = (each[..., :3] @ rest[pose, :, :, None])[..., 0] + each[..., 3]
+            still = rest[at] + bent[pose % _TOGETHER]
+            out[pose] = (each[..., :3] @ still[..., None])[..., 0] + each[..., 3]
         return out.reshape(*lead, V, 3)
 
     def regress(self, posed: FloatArray, joints: FloatArray, names: Sequence[str]) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinefit.cli.console import OutFolder, err, out, show_files, show_warnings, with_options
+from kinefit.cli.option_groups import RUN
 from kinefit.pipeline.config import RunConfig
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def batch(
     source: Annotated[
         Path, typer.Argument(help="A folder of videos, or a table (.csv, .toml) of trials.")

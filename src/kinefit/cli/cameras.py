@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from kinefit.cli.console import err, out, show_files, show_findings, show_warnings, with_options
+from kinefit.cli.option_groups import TRIANGULATE
 from kinefit.pipeline.config import ViewOptions, checked
 from kinefit.types import InputError
 
@@ -107,7 +108,7 @@ def _print_calibration(found: Calibration, report: RigReport) -> None:
         out.print(pairs)
 
 
-@with_options(ViewOptions)
+@with_options(ViewOptions, TRIANGULATE)
 def triangulate(
     points: Annotated[
         Path,

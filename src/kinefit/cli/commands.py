@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kinefit import __version__
 from kinefit.cli.batch import batch
 from kinefit.cli.cameras import calibration, triangulate
 from kinefit.cli.console import (
@@ -23,7 +22,6 @@ from kinefit.cli.console import (
     Up,
     err,
     out,
-    results_folder,
     show_files,
     show_notes,
     show_result,
@@ -34,14 +32,17 @@ from kinefit.cli.console import (
 from kinefit.cli.evaluate import evaluate
 from kinefit.cli.fit import fit
 from kinefit.cli.front_page import new_app
+from kinefit.cli.help import App
+from kinefit.cli.option_groups import MASKS, RUN
 from kinefit.cli.synth import synth
 from kinefit.cli.train import train
 from kinefit.cli.web import web
-from kinefit.pipeline.config import RunConfig, read_config, run_config
+from kinefit.pipeline.config import OPTIONS, RunConfig, read_config, run_config
+from kinefit.pipeline.results import default_folder
 from kinefit.types import InputError, Subject
 
 app = new_app()
-export = typer.Typer(no_args_is_help=True, help="Fitted motion and bodies for other programs.")
+export = App(no_args_is_help=True, help="Fitted motion and bodies for other programs.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(fit, name="fit")
 app.add_typer(export, name="export")
@@ -52,7 +53,7 @@ _WORST = 5  # markers that `ik` shows
 
 
 @app.command()
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def run(
     videos: Annotated[
         list[Path] | None,
@@ -60,10 +61,18 @@ def run(
     ] = None,
     out_folder: OutFolder = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of these options; flags win over it.")
+        Path | None,
+        typer.Option(
+            help="TOML file with any of these options; flags win over it.",
+            rich_help_panel="Output",
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Stop after this stage: detect, observe, fit, markers, ...")
+        str | None,
+        typer.Option(
+            help="Stop after this stage: detect, observe, fit, markers, ...",
+            rich_help_panel="Output",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     **options: Any,
@@ -82,8 +91,8 @@ def run(
     values.pop("out", None)
     if not chosen:
         raise typer.BadParameter("name a video, or give --config with a `video` entry")
-    settings = run_config(values, source=str(config or "options"))
-    folder = folder or results_folder([Path(one) for one in chosen])
+    settings = run_config(values, source=str(config or OPTIONS))
+    folder = folder or default_folder([Path(one) for one in chosen])
     _process(chosen, folder, settings, overwrite, until)
 
 
@@ -129,7 +138,7 @@ def _process(
 
 
 @app.command()
-@with_options(RunConfig)
+@with_options(RunConfig, MASKS)
 def masks(
     videos: Annotated[
         list[Path], typer.Argument(help="The video, or those of several cameras (--calibration).")
@@ -146,7 +155,7 @@ def masks(
     """
     from kinefit.api import person_masks
 
-    folder = out_folder or results_folder(videos)
+    folder = out_folder or default_folder(videos)
     with stage_progress() as progress:
         result = person_masks(videos, folder, run_config(options), overwrite=overwrite,
                               progress=progress)  # fmt: skip
@@ -253,8 +262,10 @@ app.command()(web)
 @app.command()
 def augment(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file with keypoints.")],
-    height: Annotated[float, typer.Option(help="Stature in metres.")],
-    mass: Annotated[float, typer.Option(help="Body mass in kilograms.")],
+    height: Annotated[
+        float, typer.Option(metavar="METRES", help="Height of the person in metres.")
+    ],
+    mass: Annotated[float, typer.Option(metavar="KILOGRAMS", help="Mass of the person.")],
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Output file [default: FILE_augmented.trc].")
     ] = None,
@@ -285,12 +296,6 @@ def augment(
     )
     show_warnings(said)
     show_files(files)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
 
 
 @export.command("motion")
@@ -341,8 +346,12 @@ def export_body(
 @app.command()
 def ik(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
-    height: Annotated[float | None, typer.Option(help="Stature in metres.")] = None,
-    mass: Annotated[float | None, typer.Option(help="Body mass in kilograms.")] = None,
+    height: Annotated[
+        float | None, typer.Option(metavar="METRES", help="Height, needed to scale.")
+    ] = None,
+    mass: Annotated[
+        float | None, typer.Option(metavar="KILOGRAMS", help="Mass, needed to scale.")
+    ] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for the results [default: FILE_ik].")
     ] = None,
@@ -376,7 +385,8 @@ def ik(
     from kinefit.api import inverse_kinematics_of_file
 
     if (height is None) != (mass is None):
-        raise InputError("options", "height and mass go together", "give both")
+        given, other = ("--mass", "--height") if height is None else ("--height", "--mass")
+        raise InputError(given, "scaling needs height and mass", f"give {other}, too")
     subject = Subject(height, mass) if height is not None and mass is not None else None
     result = inverse_kinematics_of_file(
         file, out_folder or file.with_name(f"{file.stem}_ik"), subject=subject, model=model,

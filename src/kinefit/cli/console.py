@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from kinefit.cli.help import show_all
+from kinefit.cli.option_groups import Layout
 from kinefit.types import Finding, KinefitError
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
+STOPPED = "Stopped. What was finished is kept. Next: the same command goes on where it was."
 
 
 @contextmanager
@@ -44,7 +48,7 @@ def errors_exit() -> Iterator[None]:
     except KinefitError as error:
         message = str(error)
     except KeyboardInterrupt:
-        err.print("Stopped. Next: the same command goes on where it was.")
+        err.print(STOPPED)
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:  # what the disk refuses while reading or writing
         reason = f"{error.filename or 'the disk'}: {error.strerror or error}"
@@ -99,6 +103,9 @@ def show_result(result: RunResult) -> None:
     out.print(f"{result.folder}")
     for name, about in result.files:
         out.print(f"  {name:<44} {about}")
+    if any(name == "viewer.html" for name, _ in result.files):
+        command = shlex.join(["kinefit", "view", str(result.folder)])
+        err.print(f"Next: {command}  (the viewer; report.html says what to trust)")
 
 
 @contextmanager
@@ -119,7 +126,10 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 Command = Callable[..., None]
-OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the results.")]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the results.", rich_help_panel="Output"),
+]
 Up = Annotated[
     str | None,
     typer.Option(help="Vertical axis of the file (Z, -Y, ...), whatever it says; else checked."),
@@ -129,47 +139,40 @@ Units = Annotated[
     typer.Option(help="Unit of the file's numbers, whatever it says; else checked."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")
+    bool,
+    typer.Option(
+        "--overwrite", help="Remove the results of another video first.", rich_help_panel="Output"
+    ),
+]
+_HelpAll = Annotated[
+    bool,
+    typer.Option("--help-all", is_eager=True, callback=show_all, help="Show all options."),
 ]
 
 
-_LONGEST_NAME = 120  # characters; file systems take 255 bytes
-
-
-def results_folder(sources: Sequence[Path]) -> Path:
-    """Where results go without --out: a name made of the video's path as seen from here, so that
-    A/cam01.mp4 and B/cam01.mp4 have folders of their own.
-
-    >>> str(results_folder([Path("A/cam01.mp4")])), str(results_folder([Path("walk.mp4")]))
-    ('kinefit_output/A_cam01', 'kinefit_output/walk')
-    >>> str(results_folder([Path("A/cam01.mp4"), Path("A/cam02.mp4")]))
-    'kinefit_output/A_multiview'
-    """
-    first = sources[0]
-    name = first.stem if len(sources) == 1 else "multiview"
-    try:
-        above = first.absolute().parent.relative_to(Path.cwd()).parts
-    except ValueError:  # somewhere else on this machine
-        above = first.absolute().parent.parts[1:][-1:]
-    whole = "_".join((*(part for part in above if part != ".."), name))
-    return Path("kinefit_output") / (whole if len(whole) <= _LONGEST_NAME else name)
-
-
-def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
+def with_options(
+    model: type[BaseModel], layout: Layout | None = None
+) -> Callable[[Command], Command]:
     """A decorator: replaces the `**options` of a command by one typer option per field.
 
     The command gets those that were given, so that a configuration file can supply the others.
+    layout: in which groups --help shows them.
     """
+    shown = layout or Layout()
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def with_given(**values: Any) -> None:
             absent = [n for n, v in values.items() if v is None and n in model.model_fields]
+            absent.append(_help_all.name)
             command(**{name: value for name, value in values.items() if name not in absent})
 
         signature = inspect.signature(command, eval_str=True)
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        parameters += [_parameter(name, field) for name, field in model.model_fields.items()]
+        fields = model.model_fields
+        order = sorted(fields, key=shown.order)
+        parameters += [_parameter(name, fields[name], shown) for name in order]
+        parameters.append(_help_all)
         with_given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         with_given.__annotations__ = {p.name: p.annotation for p in parameters}
         return with_given
@@ -177,9 +180,24 @@ def with_options(model: type[BaseModel]) -> Callable[[Command], Command]:
     return decorate
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    shown = False if field.is_required() or field.default is None else str(field.default)
-    option = typer.Option(help=field.description, show_default=shown)
+_help_all = inspect.Parameter(
+    "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_HelpAll
+)
+
+
+def _parameter(name: str, field: FieldInfo, layout: Layout) -> inspect.Parameter:
+    shown: str | bool = str(field.default)
+    if field.is_required() or field.default is None or field.default is False:
+        shown = False
+    elif field.default is True:
+        shown = "on"
+    needed = " [required]" if name in layout.required else ""
+    option = typer.Option(
+        help=f"{field.description}{needed}",
+        show_default=shown,
+        rich_help_panel=layout.title(name),
+        metavar=layout.kinds.get(name),
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

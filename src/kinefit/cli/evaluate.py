@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kinefit.cli.console import out, show_notes
+from kinefit.cli.help import App
 from kinefit.io.atomic import write_json, write_text
 from kinefit.types import InputError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _PIPED = 200  # characters, of tables that no terminal shows
 
-evaluate = typer.Typer(no_args_is_help=True, help="Compare results with a reference.")
+evaluate = App(no_args_is_help=True, help="Compare results with a reference.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutFile = Annotated[

@@ -12,7 +12,6 @@ from kinefit.cli.console import (
     OutFolder,
     Overwrite,
     out,
-    results_folder,
     show_files,
     show_findings,
     show_notes,
@@ -21,6 +20,8 @@ from kinefit.cli.console import (
     stage_progress,
     with_options,
 )
+from kinefit.cli.help import App
+from kinefit.cli.option_groups import FRAMES, PERSON, RUN
 from kinefit.pipeline.config import (
     FrameOptions,
     MarkerFileOptions,
@@ -29,14 +30,15 @@ from kinefit.pipeline.config import (
     checked,
     run_config,
 )
+from kinefit.pipeline.results import default_folder
 
-fit = typer.Typer(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
+fit = App(no_args_is_help=True, help="Fit a body: Anny, or one from your own files.")
 
 _SHOWN = 20  # frames that are told one by one; all of them are in the report
 
 
 @fit.command("image")
-@with_options(PictureOptions)
+@with_options(PictureOptions, PERSON)
 def fit_image(
     pictures: Annotated[
         list[Path], typer.Argument(help="Pictures. Of several people: --person, --people all.")
@@ -77,7 +79,7 @@ def fit_image(
 
 
 @fit.command("video")
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def fit_video(
     video: Annotated[Path, typer.Argument(help="The video of one camera that stands still.")],
     out_folder: OutFolder = None,
@@ -90,11 +92,11 @@ def fit_video(
     there from the same video is used by the other. Needs --height. Results go to
     kinefit_output/VIDEO unless --out says otherwise.
     """
-    _fit([video], out_folder or results_folder([video]), options, overwrite)
+    _fit([video], out_folder or default_folder([video]), options, overwrite)
 
 
 @fit.command("multiview")
-@with_options(RunConfig)
+@with_options(RunConfig, RUN)
 def fit_multiview(
     sources: Annotated[
         list[Path],
@@ -110,7 +112,7 @@ def fit_multiview(
     with their covariances, and of the options only those of the body. Results go to
     kinefit_output/multiview (those of a bundle to BUNDLE_body) unless --out says otherwise.
     """
-    folder = out_folder or results_folder(sources)
+    folder = out_folder or default_folder(sources)
     if len(sources) == 1 and sources[0].suffix == ".npz":
         folder = out_folder or sources[0].with_name(f"{sources[0].stem}_body")
     _fit(sources, folder, options, overwrite)
@@ -132,7 +134,7 @@ def _fit(sources: list[Path], folder: Path, options: dict[str, Any], overwrite: 
 
 
 @fit.command("markers")
-@with_options(MarkerFileOptions)
+@with_options(MarkerFileOptions, PERSON)
 def fit_markers(
     file: Annotated[Path, typer.Argument(help="TRC or C3D file of one person's markers.")],
     out_folder: OutFolder = None,
@@ -163,7 +165,7 @@ def fit_markers(
 
 
 @fit.command("frames")
-@with_options(FrameOptions)
+@with_options(FrameOptions, FRAMES)
 def fit_frames(
     bundle: Annotated[
         Path, typer.Argument(help="Triangulated points: the .npz of `kinefit triangulate`.")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from kinefit.cli.console import out, show_files, stage_progress, with_options
+from kinefit.cli.console import err, out, show_files, stage_progress, with_options
+from kinefit.cli.help import App
+from kinefit.cli.option_groups import SCENE
+from kinefit.io.text import read_json
 from kinefit.pipeline.config import checked
 from kinefit.synth.scene_options import PairOptions, SynthOptions
 
-synth = typer.Typer(
+synth = App(
     invoke_without_command=True,
     short_help="Render video of people with known ground truth, and training data from it.",
     help="Render video of people with known ground truth: a video per camera, calibration.toml, "
@@ -25,7 +30,7 @@ Processes = Annotated[
 
 
 @synth.callback()
-@with_options(SynthOptions)
+@with_options(SynthOptions, SCENE)
 def scenes(
     context: typer.Context,
     out_folder: Annotated[
@@ -47,10 +52,26 @@ def scenes(
     with stage_progress() as progress:
         made = make_scenes(folder, chosen, count, processes=processes, progress=progress)
     show_files(made)
+    err.print(f"Next: {next_command(made[0])}")
+
+
+def next_command(scene: Path) -> str:
+    """The command that makes a motion of a scene's videos, with the subject's height and mass."""
+    from kinefit.body.anny import load_anny
+    from kinefit.synth.subjects import mass, stature
+
+    body, about = load_anny(), read_json(scene / "scene.json")
+    shape = np.array(about["people"][0]["shape"])
+    videos = sorted(scene.glob("*.mp4"))
+    words = ["kinefit", "run", *map(str, videos)]
+    if len(videos) > 1:
+        words += ["--calibration", str(scene / "calibration.toml")]
+    words += ["--height", f"{stature(body, shape):.3f}", "--mass", f"{mass(body, shape):.1f}"]
+    return shlex.join([*words, "--out", f"{scene}_run"])
 
 
 @synth.command()
-@with_options(PairOptions)
+@with_options(PairOptions, SCENE)
 def pairs(
     out_folder: Annotated[
         Path, typer.Option("--out", help="Folder of the shards; a run that was cut off goes on.")

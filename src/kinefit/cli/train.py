@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinefit.cli.console import err, out, stage_progress
+from kinefit.cli.help import App
 from kinefit.types import InputError
 
 if TYPE_CHECKING:
     from kinefit.train.convert.rows import Conversion
 
-train = typer.Typer(
+train = App(
     no_args_is_help=True,
     help="Train networks that lift or refine; training data from data sets of your own.",
 )
-convert = typer.Typer(
+convert = App(
     no_args_is_help=True,
     short_help="Data sets to training rows.",
     help="Data sets to training rows, a file per sequence and camera. A run that was cut off goes "
     "on; files of the same inputs, options and version are kept.",
 )
 train.add_typer(convert, name="convert")
-data = typer.Typer(no_args_is_help=True, help="Clips to train networks with.")
+data = App(no_args_is_help=True, help="Clips to train networks with.")
 train.add_typer(data, name="data")
 
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the files of rows.")]

@@ -45,7 +45,7 @@ def make_detector(
             return RtmDetector(model)
         case "openpose" | "mmpose" | "alphapose" | "coco":
             if keypoints is None:
-                raise InputError(kind, "it needs a file to read", "give the keypoints' path")
+                raise InputError(kind, "it needs a file to read", "give --keypoints FILE or FOLDER")
             return FileDetector(kind, keypoints, keypoint_set)
         case _:
             assert_never(kind)

@@ -100,7 +100,10 @@ def read_model(path: Path) -> bytes:
     Raises InputError for anything else.
     """
     hint = "give BlazePose's landmark network: pose_landmark_*.tflite or pose_landmarker_*.task"
-    check_file(path, _MAX_MODEL_BYTES)
+    try:
+        check_file(path, _MAX_MODEL_BYTES)
+    except InputError as error:
+        raise InputError(path, error.reason, hint) from error
     try:
         if path.suffix.lower() != ".task":
             content = path.read_bytes()

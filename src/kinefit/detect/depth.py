@@ -37,7 +37,7 @@ def with_depth(track: PoseTrack, other: PoseTrack) -> PoseTrack:
     Raises InputError when `other` has no 3D, or the two never show the same person.
     """
     if other.body is None:
-        raise InputError(other.source, "it gives image points only", "use a detector with 3D")
+        raise InputError(other.source, "it gives image points only", "use --detector blazepose")
     image, theirs = track.image, other.image
     rows = np.searchsorted(theirs.timeline.frame, image.timeline.frame)
     rows = np.clip(rows, 0, len(theirs.timeline) - 1)

@@ -102,7 +102,7 @@ class RtmDetector:
         except OSError as error:
             hint = (
                 f"fetch {usual['det']} and {usual['pose']} elsewhere, unpack them as yolox.onnx "
-                "and rtmpose.onnx, and give their folder as the model"
+                "and rtmpose.onnx, and give their folder with --detector-model"
             )
             reason = f"its networks cannot be downloaded ({error})"
             raise InputError("rtmlib", reason, hint) from error

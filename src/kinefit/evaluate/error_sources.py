@@ -196,7 +196,7 @@ def plot_sources(sources: ErrorSources, title: str, path: str | Path) -> None:
 def sources_sheet(sources: ErrorSources, title: str) -> Sheet:
     """The figure of `plot_sources`."""
     if not len(sources.error):
-        raise TooFewPoints("Errors to be drawn", found=0, needed=1)
+        raise TooFewPoints("Errors to draw from", found=0, needed=1)
     in_clips = np.isfinite(sources.place).any()
     panels = (
         ("where the camera stands, degrees from the person's front (+: their left)", by_azimuth),

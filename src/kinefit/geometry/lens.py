@@ -8,7 +8,7 @@ coefficients that broadcast against them, so that one camera or all of a rig go 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -44,8 +44,9 @@ class Lens:
         table = np.zeros((count, len(cameras), 1))
         for i, camera in enumerate(cameras):
             table[: len(camera.distortion), i, 0] = camera.distortion
-        free = cls(table, cameras[0].fisheye, np.full((len(cameras), 1), np.inf))
-        return cls(table, free.fisheye, _fold_radius(free))
+        kind = cameras[0].fisheye
+        radius = [_fold_radius(kind, tuple(one)) for one in table[..., 0].T.tolist()]
+        return cls(table, kind, np.array(radius)[:, None])
 
     def distort(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Where the lens puts (x, y) on the plane z = 1; NaN outside `radius`."""
@@ -149,20 +150,22 @@ class Lens:
         return factor, np.where(r < 1e-4, 2 * (k1 - 1 / 3) + 0 * r, growth)
 
 
-def _fold_radius(lens: Lens) -> FloatArray:
-    """(C, 1) where the distorted radius first stops growing; infinite within `_WIDEST` if never.
+@lru_cache(maxsize=256)  # half a millisecond, and cameras are asked for again with every frame
+def _fold_radius(fisheye: bool, coefficients: tuple[float, ...]) -> float:
+    """Where a lens's distorted radius first stops growing; infinite within `_WIDEST` if never.
 
     Beyond it a polynomial lens maps points far outside the picture back into it. Steps are even
     in the angle, because a weak lens folds far out: k1 = -0.01 puts a point 84 degrees off the
     axis at the picture's centre. A rational lens can also pass a pole without ever falling.
     """
-    r = np.tan(np.linspace(0, _WIDEST, 8001))
-    x = np.broadcast_to(r, (lens.radius.shape[0], len(r)))
-    if lens.fisheye:
-        folded = lens.distort_derivative(x, np.zeros_like(x))[2] <= 0
+    lens = Lens(np.array(coefficients)[:, None, None], fisheye, np.array([[np.inf]]))
+    if lens.is_none:
+        return np.inf
+    r = np.tan(np.linspace(0, _WIDEST, 8001))[None]
+    if fisheye:
+        folded = lens.distort_derivative(r, np.zeros_like(r))[2] <= 0
     else:
         with np.errstate(divide="ignore", invalid="ignore"):  # a step can fall on a pole
-            radial, growth = lens._radial(x * x)
-        folded = (radial + 2 * growth * x * x <= 0) | (radial <= 0)
-    first = np.where(folded.any(axis=1), r[folded.argmax(axis=1)], np.inf)
-    return np.asarray(first[:, None])
+            radial, growth = lens._radial(r * r)
+        folded = (radial + 2 * growth * r * r <= 0) | (radial <= 0)
+    return float(r[0, folded[0].argmax()]) if folded.any() else np.inf

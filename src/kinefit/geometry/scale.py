@@ -90,7 +90,7 @@ def body_scale(
     usable = [c for c in candidates if c[0] >= wanted] or candidates
     frames, chain, length, weight = usable[0]
     if frames == 0:
-        raise TooFewPoints("metric scale from shoulders, hips, knees and ankles", found=0, needed=2)
+        raise TooFewPoints("shoulders, hips, knees and ankles to scale by", found=0, needed=2)
     middle = weighted_median(length, weight)
     spread = 1.4826 * weighted_median(np.abs(length - middle), weight) / middle
     metres = height_m * chain.ratio / middle

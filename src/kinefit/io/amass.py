@@ -72,7 +72,11 @@ def write_amass(path: str | Path, motion: BodyMotion, betas: FloatArray, gender:
     """
     path = Path(path)
     if not motion.body.lower().startswith("smpl"):
-        raise InputError(path, f"AMASS holds SMPL bodies, not {motion.body}", "use write_motion")
+        raise InputError(
+            path,
+            f"AMASS holds SMPL bodies, not {motion.body}",
+            "write glb or bvh, which hold every body",
+        )
     if gender not in GENDERS:
         raise InputError(path, f"unknown gender {gender!r}", f"use {', '.join(GENDERS)}")
     step = whole_and_even(path, motion, "AMASS")

@@ -126,7 +126,9 @@ def whole_and_even(path: Path, motion: BodyMotion, what: str) -> float:
         reason = f"frame {timeline.frame[np.argmax(missing)]} has no pose, which {what} cannot say"
         raise InputError(path, reason, "fill the gaps first")
     if len(timeline) < 2:
-        raise InputError(path, f"one frame has no frame time, which {what} must state", "give two")
+        raise InputError(
+            path, f"one frame has no frame time, which {what} must state", "give two frames or more"
+        )
     if not timeline.is_uniform:
         reason = f"the frames are not evenly spaced in time, which {what} cannot say"
         raise InputError(path, reason, "bring the motion to a constant rate first")

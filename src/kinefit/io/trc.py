@@ -70,7 +70,9 @@ def write_trc(path: str | Path, markers: Markers) -> None:
     timeline, names = markers.timeline, markers.names
     check_writable(path, timeline, names, "\t")
     if len(timeline) < 2:
-        raise InputError(path, "one frame has no frame rate, which TRC must state", "give two")
+        raise InputError(
+            path, "one frame has no frame rate, which TRC must state", "give two frames or more"
+        )
     rate, frames, count = f"{timeline.rate_hz:.10g}", len(timeline), len(names)
     labels = "".join(f"{name}\t\t\t" for name in names)
     axes = "".join(f"X{i}\tY{i}\tZ{i}\t" for i in range(1, count + 1))

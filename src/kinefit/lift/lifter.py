@@ -135,7 +135,7 @@ class OnnxLifter:
         """As `Lifter.lift`. Raises TooFewPoints where no frame has a point."""
         image = track.image
         if not image.found.any():
-            raise TooFewPoints("Lifting", found=0, needed=1)
+            raise TooFewPoints("Frames to lift", found=0, needed=1)
         xy, score, own = _named(image, track.body)
         seen = np.concatenate([xy, score[..., None]], axis=-1)
         time = image.timeline.time

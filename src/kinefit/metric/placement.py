@@ -135,7 +135,7 @@ def place_in_world(
     depth, depth_sd = fit_depth(body, view, weights)
     if not np.isfinite(depth).any():
         best = int((weights > 0).sum(axis=1).max(initial=0))
-        raise TooFewPoints("the camera's view of the person", found=best, needed=MIN_POINTS)
+        raise TooFewPoints("points of the person in the picture", found=best, needed=MIN_POINTS)
 
     timeline, names = track.image.timeline, track.image.names
     scale = body_scale(_on_rays(body, view, depth), names, weights, subject.height_m)

@@ -59,6 +59,15 @@ class Rays:
         names = ("x", "y", "valid", "weight", "rays")
         return replace(self, **{name: getattr(self, name)[..., points] for name in names})
 
+    def exchanged(self, views: IntArray, source: IntArray) -> Rays:
+        """With the points `source` (N,) in place of a view's own, in some views."""
+        changed = {}
+        for name in ("x", "y", "valid", "weight", "rays"):
+            values = getattr(self, name).copy()
+            values[views] = values[views][..., source]
+            changed[name] = values
+        return replace(self, **changed)
+
     def single(self) -> Rays:
         """In single precision: good to a tenth of a millimetre, and twice as fast."""
         names = ("x", "y", "weight", "focal", "rays", "centres", "R", "t")

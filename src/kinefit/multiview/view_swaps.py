@@ -188,9 +188,10 @@ class _Search:
         options = replace(options, score_type="huber", reseed_from_inliers=False)
         C, T = xy.shape[:2]
         out = np.empty((len(bits), T))
+        as_labelled = Rays.of(optics, xy.reshape(C, -1, 2), score.reshape(C, -1))
+        twin = np.arange(as_labelled.x.shape[1]) ^ 1  # left and right lie next to each other
         for s, row in enumerate(bits):
-            pixels, weight = _exchanged(xy, score, row[:, None])
-            seen = Rays.of(optics, pixels.reshape(C, -1, 2), weight.reshape(C, -1))
+            seen = as_labelled.exchanged(np.flatnonzero(row), twin)
             best = hypotheses(seen, pairs, options)[2].min(axis=0)
             known = seen.valid.sum(axis=0) >= 2
             cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
@@ -209,7 +210,7 @@ class _Search:
             back = np.maximum(np.where(labels, gain, -gain), 0.0)
             node = np.stack([loss, back + prior], axis=-1)
             change = jumps + np.array([0.0, _CHANGE])
-            new = np.stack([cheapest_states(n, c) == 1 for n, c in zip(node, change, strict=True)])
+            new = cheapest_states(node, change) == 1
             if (new == labels).all():
                 break
             labels = new
@@ -245,12 +246,12 @@ class _Search:
         gain, known = self._gain(xy[:, :, columns], seen), np.asarray((seen > 0).all(axis=-1))
         unit = _unit_columns(names)[columns[:, 0]]
         change = np.tile([0.0, _PAIR_CHANGE], (len(self.timeline), 1))
-        for u in np.unique(unit[unit >= 0]):
-            share = known[:, :, unit == u].sum(axis=2)
-            mean = (gain * known)[:, :, unit == u].sum(axis=2) / np.maximum(share, 1)
-            for c, row in enumerate(mean):
-                node = np.stack([np.zeros(len(row)), _GAIN - row], axis=-1)
-                out[c, :, u] = cheapest_states(node, change) == 1
+        there = np.unique(unit[unit >= 0])
+        of_unit = (unit[:, None] == there).astype(float)
+        mean = (gain * known) @ of_unit / np.maximum(known @ of_unit, 1)
+        loss = _GAIN - np.moveaxis(mean, 1, 2)
+        path = cheapest_states(np.stack([np.zeros_like(loss), loss], axis=-1), change)
+        out[:, :, there] = np.moveaxis(path, 2, 1) == 1
         return out
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from kinefit.body.clothes import Clothing
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
@@ -19,11 +28,37 @@ from kinefit.geometry.robust import KernelName
 from kinefit.io.toml import read_toml
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.tracking.choose import Pointer
-from kinefit.types import InputError, Subject
+from kinefit.types import InputError, InvalidData, Subject
+from kinefit.types.subject import check_height, check_mass
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 POF_MODEL = "ensemble"
+
+
+def _as_value_error(check: Callable[[float], float]) -> Callable[[float], float]:
+    """The check as pydantic takes it."""
+
+    def checked_value(value: float) -> float:
+        try:
+            return check(value)
+        except InvalidData as error:
+            raise ValueError(str(error)) from error
+
+    return checked_value
+
+
+def _field_of_view(degrees: float) -> float:
+    if 5 <= degrees <= 170:
+        return degrees
+    hint = "give the degrees that the longer side of the picture spans, mostly 50 to 80"
+    if 0.5 <= degrees <= 2.5:
+        hint = f"give {math.degrees(degrees):.0f} if you mean {degrees:g} radians"
+    raise ValueError(f"{degrees:g} degrees is not the field of view of a lens. Next: {hint}.")
+
+
+Height = Annotated[float, AfterValidator(_as_value_error(check_height))]
+Mass = Annotated[float, AfterValidator(_as_value_error(check_mass))]
 FILES = (
     "keypoints",
     "detector_model",
@@ -71,11 +106,11 @@ class ViewOptions(PersonChoice):
     score_type: Literal["median", "trimmed", "huber"] = "huber"
     """How a candidate's errors over the views become one score."""
     huber_delta: Positive = 10.0
-    """Delta of that Huber score, px."""
+    """Delta of the Huber score, px."""
     inlier_thresh: Positive = 27.0
     """A view further off than this is wrong, px."""
     min_views: int = Field(2, ge=2)
-    """Views that must agree on a point."""
+    """Fewest views that must agree on a point."""
     min_angle_deg: float = Field(3.0, gt=0, lt=90)
     """Least angle between the rays of a point, degrees."""
     max_pairs: int = Field(30, ge=1)
@@ -83,19 +118,19 @@ class ViewOptions(PersonChoice):
     adaptive: bool = True
     """Fit the inlier threshold to the noise and the calibration of the clip."""
     continuity: bool = True
-    """Of candidates that are as good take those that hang together in time."""
+    """Of equally good candidates take those that are continuous in time."""
     reseed_from_inliers: bool = True
     """Start the refinement from all agreeing views, not from the best pair."""
     lm_iters: int = Field(10, ge=0)
     """Most steps of the Levenberg-Marquardt refinement."""
     lm_lambda: Positive = 1e-3
-    """Its first damping."""
+    """First damping of the refinement."""
     lm_eps: Positive = 1e-4
-    """Its smallest step worth taking, metres."""
+    """Smallest step of the refinement that is worth taking, metres."""
     robust_lm: bool = True
     """Huber weights in the refinement."""
     robust_lm_delta: Positive = 10.0
-    """Their delta, px."""
+    """Delta of these Huber weights, px."""
     repair_side_swaps: bool = True
     """Undo exchanges of left and right by the detector (always reported)."""
     visibility_min: float = Field(0.3, ge=0, le=1)
@@ -115,7 +150,7 @@ class BodyChoice(Options):
     body: str = "anny"
     """anny; or your SMPL, SMPL-H, SMPL-X file or folder, or mhr_model.pt."""
     gender: Literal["male", "female", "neutral"] | None = None
-    """Of the person (Anny), or of an SMPL body, where there are several."""
+    """Of the body: of Anny, or which of several SMPL files."""
 
 
 class MotionChoice(BodyChoice):
@@ -154,7 +189,7 @@ class WhoOptions(PersonChoice):
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
         who += ["people all"] if self.people == "all" else []
         if len(who) > 1:
-            raise ValueError(f"give {who[0]} or {who[1]}, not both")
+            raise ValueError(f"give {flag(who[0])} or {flag(who[1])}, not both")
         return self
 
     @property
@@ -171,7 +206,7 @@ class PictureOptions(BodyChoice, WhoOptions):
     child: bool = False
     """The person is a child (Anny)."""
     head: bool = True
-    """Use the landmarks of the face (hair deceives them)."""
+    """Use the landmarks of the face; hair and hats make them unreliable."""
 
 
 class MarkerFileOptions(MotionChoice):
@@ -179,8 +214,8 @@ class MarkerFileOptions(MotionChoice):
 
     child: bool = False
     """The person is a child (Anny)."""
-    height: float | None = Field(None, ge=0.5, le=2.5)
-    """Stature in metres, if known."""
+    height: Height | None = None
+    """Height of the person in metres, if known."""
     up: str | None = None
     """Vertical axis of the file (Z, -Y, ...), whatever it says; else it is checked."""
     units: Literal["m", "cm", "mm"] | None = None
@@ -224,7 +259,7 @@ class FitOptions(MotionChoice, FitTerms):
     child: bool = False
     """The person is a child (Anny)."""
     head: bool = True
-    """Use the landmarks of the face (hair deceives them)."""
+    """Use the landmarks of the face; hair and hats make them unreliable."""
     hold_feet: bool = True
     """Hold heels and toes that stand on the floor."""
 
@@ -252,10 +287,10 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """
 
     preset: Literal["refine-smpl"] | None = None
-    """Options that belong together, where none is given: those of a script for SMPL bodies."""
-    height: float | None = Field(None, ge=0.5, le=2.5)
-    """Stature of the subject in metres; sets the scale of everything."""
-    mass: Annotated[float, Field(ge=5, le=400)] | None = Field(
+    """Several options of the fit at once (docs/body.md); those that are given win over it."""
+    height: Height | None = None
+    """Height of the subject in metres; sets the scale of everything."""
+    mass: Mass | None = Field(
         None,
         description="Body mass of the subject in kilograms, an input of the marker augmenter; "
         "else that of a body mass index of 24.",
@@ -266,13 +301,14 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     start: float = Field(0.0, ge=0)
     """Look at the video from this second on, as a player shows it."""
     end: Positive | None = None
-    """And up to this second; else to the end."""
+    """Look at the video up to this second; else to its end."""
     every: int = Field(1, ge=1)
     """Look at every so many-th frame."""
     slowmo: Positive | None = None
-    """How many times slower than life the video plays (240 frames per second saved at 30: 8)."""
+    """Slow motion: how many times slower than life the video plays (240 frames per second saved at
+    30: 8)."""
     fps_real: Positive | None = None
-    """Or the frames per second that were recorded (here: 240)."""
+    """Slow motion: or the frames per second that were recorded (here: 240)."""
     rotate: str | None = None
     """Turn the pictures by 90, 180 or 270 degrees clockwise, where the file does not say how the
     camera was held; of several cameras, cam1=90,cam2=270 turns these."""
@@ -323,7 +359,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
 
     focal_px: Positive | None = None
     """Focal length in pixels."""
-    fov: float | None = Field(None, ge=5, le=170)
+    fov: Annotated[float, AfterValidator(_field_of_view)] | None = None
     """Field of view across the longer image side in degrees."""
     tilt: float | None = Field(None, gt=-90, lt=90)
     """Camera tilt in degrees, positive looking down; else estimated."""
@@ -331,7 +367,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     """Camera roll in degrees, positive clockwise; else estimated."""
 
     max_gap: float = Field(0.25, ge=0)
-    """Longest gap that is filled, in seconds (filled values are flagged)."""
+    """Longest gap that is filled (filled values are flagged)."""
     cutoff_hz: float = Field(6.0, ge=0)
     """Cut-off of the zero-phase Butterworth filter; 0: no filter."""
     augmentation_cycles: int = Field(20, ge=1, le=1000)
@@ -354,8 +390,7 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
         "angles and markers are stated with ensemble only.",
     )
     pof_signs: bool = False
-    """Turn a limb round in depth where the network's answer for its sign contradicts its
-    direction."""
+    """Mirror a limb in depth where the network's sign contradicts the network's direction."""
     joint_refinement: bool = False
     """One camera: correct the joint angles with a network that has seen how they err."""
     main_refiner: bool = False
@@ -370,63 +405,74 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if (self.pof_model != POF_MODEL or self.pof_signs) and not self.camera_pof:
-            raise ValueError("pof_model and pof_signs need camera_pof")
+            raise ValueError("--pof-model and --pof-signs need --camera-pof")
         self._check_refinement()
         one = [n for n in ("focal_px", "fov", "tilt", "roll") if getattr(self, n) is not None]
         one += ["camera_pof"] * self.camera_pof
         if self.calibration is not None and one:
-            raise ValueError(f"{one[0]} is for one camera; several say it themselves")
+            raise ValueError(
+                f"{flag(one[0])} is for one camera; the calibration of several says it"
+            )
         several = [n for n in ("sync", "offsets", "lab_frame") if getattr(self, n)]
         if self.calibration is None and several:
-            raise ValueError(f"{several[0]} is for several cameras and needs their calibration")
+            raise ValueError(f"{flag(several[0])} is for several cameras and needs --calibration")
         who = [n for n in ("person", "person_at", "box") if getattr(self, n) is not None]
         who += ["people all"] if self.people == "all" else []
         if who and self.detector == "mediapipe":
-            raise ValueError(f"{who[0]} needs a detector that finds everybody; mediapipe finds one")
+            raise ValueError(
+                f"{flag(who[0])} needs a detector that finds everybody; MediaPipe finds one"
+            )
         if self.detector != "blazepose" and self.quality != "normal":
-            raise ValueError("quality is of the detector blazepose")
+            raise ValueError("--quality is for the detector blazepose only")
         if self.head_mask and self.detector not in ("blazepose", "mediapipe"):
             raise ValueError(
-                "head_mask needs points of the mouth: detector blazepose or mediapipe has them"
+                "--head-mask needs points of the mouth, which only the detectors blazepose and "
+                "mediapipe have"
             )
         if self.masks is not None and self.segmenter is not None:
-            raise ValueError("give masks or segmenter, not both")
+            raise ValueError("give --masks or --segmenter, not both")
         if self.end is not None and self.end <= self.start:
-            raise ValueError(f"end ({self.end:g} s) is not after start ({self.start:g} s)")
+            raise ValueError(f"--end ({self.end:g} s) is not after --start ({self.start:g} s)")
         if self.slowmo is not None and self.fps_real is not None:
-            raise ValueError("give slowmo or fps_real, not both: each says what the other is")
+            raise ValueError("give --slowmo or --fps-real, not both: each says what the other is")
         if self.sync and self.offsets is not None:
-            raise ValueError("give sync or offsets, not both")
+            raise ValueError("give --sync or --offsets, not both")
         if self.focal_px is not None and self.fov is not None:
-            raise ValueError("give focal_px or fov, not both")
+            raise ValueError("give --focal-px or --fov, not both")
         own_network = self.detector in ("blazepose", "mediapipe", "rtmlib")
         if self.detector_model is not None and not own_network:
-            raise ValueError(f"detector {self.detector!r} reads files and has no detector_model")
+            raise ValueError(
+                f"--detector {self.detector} reads files and takes no --detector-model"
+            )
         reads_files = self.detector not in ("blazepose", "mediapipe", "rtmlib")
         if reads_files != (self.keypoints is not None):
-            wants = "needs keypoints" if reads_files else "reads the video, not keypoints"
-            raise ValueError(f"detector {self.detector!r} {wants}")
+            wants = "needs --keypoints" if reads_files else "reads the video, not --keypoints"
+            raise ValueError(f"--detector {self.detector} {wants}")
         if self.keypoint_set is not None and not reads_files:
-            raise ValueError(f"detector {self.detector!r} has its own points and no keypoint_set")
+            raise ValueError(f"--detector {self.detector} has its own points, no --keypoint-set")
         if self.plot_all_joint_angles and not self.compute_all_joint_angles:
-            raise ValueError("plot_all_joint_angles needs compute_all_joint_angles")
+            raise ValueError("--plot-all-joint-angles needs --compute-all-joint-angles")
         return self
 
     def _check_refinement(self) -> None:
         chosen = [n for n in ("joint_refinement", "main_refiner") if getattr(self, n)]
         if len(chosen) > 1:
-            raise ValueError("give joint_refinement or main_refiner, not both: it is part of it")
+            raise ValueError(
+                "give --joint-refinement or --main-refiner, not both: the second contains the first"
+            )
         if chosen and self.calibration is not None:
-            raise ValueError(f"{chosen[0]} knows how one camera errs, not several")
+            raise ValueError(f"{flag(chosen[0])} knows the errors of one camera, not of several")
         if chosen and not self.compute_all_joint_angles:
-            raise ValueError(f"{chosen[0]} needs compute_all_joint_angles")
+            raise ValueError(f"{flag(chosen[0])} needs --compute-all-joint-angles")
         if chosen and self.markers == "mesh":
-            raise ValueError(f"{chosen[0]} knows the angles of the augmenter's markers")
+            raise ValueError(
+                f"{flag(chosen[0])} needs the augmenter's markers: leave out --markers mesh"
+            )
         if self.main_refiner and self.camera_pof:
-            raise ValueError("main_refiner makes a run with camera_pof itself: leave that out")
+            raise ValueError("--main-refiner does what --camera-pof does, too: leave that out")
         if chosen and (terms := _changed_terms(self)):
-            reason = f"knows how the usual fit errs, not one with another {terms[0]}"
-            raise ValueError(f"{chosen[0]} {reason}")
+            reason = f"knows the errors of the usual fit: leave out {flag(terms[0])}"
+            raise ValueError(f"{flag(chosen[0])} {reason}")
 
     @property
     def rotate_deg(self) -> dict[str, int]:
@@ -470,8 +516,11 @@ class RunConfig(ViewOptions, FitOptions, WhoOptions):
     def stature_m(self) -> float:
         """The height; raises InputError where none is given."""
         if self.height is None:
-            reason = "is missing, and it sets the scale"
-            raise InputError("--height", reason, "give the stature in metres")
+            reason = (
+                "is missing: video shows no lengths, so the height of the person sets the scale"
+            )
+            hint = "give the person's height in metres, e.g. --height 1.78"
+            raise InputError("--height", f"{reason} of all distances", hint)
         return self.height
 
     @property
@@ -518,19 +567,26 @@ def presets() -> dict[str, dict[str, Any]]:
 # kg/m^2: about the mean of the people whom the augmenter was trained on (1.70 m, 67 kg: 23).
 _MASS_INDEX = 24.0
 
+OPTIONS = "options"  # the source of values that no file holds
 
-def run_config(values: Mapping[str, Any], source: str = "options") -> RunConfig:
+
+def run_config(values: Mapping[str, Any], source: str = OPTIONS) -> RunConfig:
     """A RunConfig from plain values; InputError names each refused option and why."""
     return checked(RunConfig, values, source)
 
 
-def checked(model: type[Model], values: Mapping[str, Any], source: str = "options") -> Model:
+def checked(model: type[Model], values: Mapping[str, Any], source: str = OPTIONS) -> Model:
     """Any options model from plain values; InputError names each refused option and why."""
     try:
         return model(**values)
     except ValidationError as error:
-        reasons = "; ".join(_reason(e) for e in error.errors())
-        hint = "see the command's --help for names, units and ranges"
+        errors = [_reason(one, model.model_fields).partition(" Next: ") for one in error.errors()]
+        hints = [hint for _, _, hint in errors if hint]
+        hint = "; ".join(hints) or "see the command's --help-all for names, units and ranges"
+        reasons = "; ".join(reason.rstrip(".") for reason, _, _ in errors)
+        name, colon, reason = reasons.partition(": ")
+        if source == OPTIONS and len(errors) == 1 and colon and name.startswith("--"):
+            raise InputError(name, reason, hint) from error
         raise InputError(source, reasons, hint) from error
 
 
@@ -575,8 +631,38 @@ def beside(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _reason(error: Any) -> str:
+def flag(option: str) -> str:
+    """An option as the command line calls it.
+
+    >>> flag("focal_px")
+    '--focal-px'
+    """
+    return f"--{option.replace('_', '-')}"
+
+
+_SHORT = {
+    "extra_forbidden": "there is no such option",
+    "float_parsing": "{input!r} is not a number",
+    "float_type": "{input!r} is not a number",
+    "finite_number": "it must be a finite number",
+    "int_parsing": "{input!r} is not a whole number",
+    "int_type": "{input!r} is not a whole number",
+    "int_from_float": "{input!r} is not a whole number",
+    "bool_parsing": "{input!r} is neither true nor false",
+    "bool_type": "{input!r} is neither true nor false",
+    "string_type": "{input!r} is not a text",
+    "path_type": "{input!r} is not the name of a file",
+    "literal_error": "{input!r} is none of {expected}",
+}
+
+
+def _reason(error: Any, names: Iterable[str]) -> str:
     """One validation error in a line: the option first, as the user types it."""
-    name = ".".join(str(part) for part in error["loc"]).replace("_", "-")
-    text = error["msg"].removeprefix("Value error, ")
-    return f"--{name}: {text}" if name else text
+    name = flag(".".join(map(str, error["loc"]))) if error["loc"] else ""
+    text = error["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    if short := _SHORT.get(error["type"]):
+        text = short.format(input=error["input"], **error.get("ctx", {}))
+    if error["type"] == "extra_forbidden" and error["loc"]:
+        near = get_close_matches(str(error["loc"][-1]), list(names), 1)
+        text += f" Next: did you mean {flag(near[0])}?" if near else ""
+    return f"{name}: {text}" if name else text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kinefit.biomech.cutoff import filters
 from kinefit.body.load import load_body
 from kinefit.detect.masks.network import SelfieSegmenter
@@ -80,14 +82,17 @@ def _check_one(config: RunConfig, info: VideoInfo) -> None:
     if config.focal_px is not None and not 0.05 < config.focal_px / longer < 12:
         reason = f"{config.focal_px:g} px is no focal length for a picture of {longer} px"
         hint = "give it in pixels, mostly 0.6 to 1.5 times the longer side, or give --fov"
+        if 10 < config.focal_px < 200:  # the millimetres of a lens, as on a full frame (36 mm)
+            fov = math.degrees(2 * math.atan(18 / config.focal_px))
+            hint = f"give --fov {fov:.0f} if you mean {config.focal_px:g} mm on a full frame"
         raise InputError("--focal-px", reason, hint)
 
 
 def _check_rig(job: Job) -> None:
     config = job.config
     if config.calibration is None:
-        reason = "they need to know their cameras"
-        raise InputError("several videos", reason, "give --calibration FILE")
+        reason = "is missing: several videos need the calibration of their cameras"
+        raise InputError("--calibration", reason, "give --calibration FILE, or one video")
     check_views(config, len(job.inputs))
     unknown = set(config.offset_s) - set(job.inputs)
     if unknown:

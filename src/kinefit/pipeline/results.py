@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from kinefit.pipeline.context import RIG_STEM
 from kinefit.pipeline.store import Folder
 
 # End of the name -> words.
@@ -77,3 +79,27 @@ def words_about(stale: Mapping[str, bool]) -> list[tuple[str, str]]:
             listed.append((f"{members[0].rpartition('/')[0]}/*{tail}", f"{about} ({len(members)})"))
         rest = [n for n in rest if n not in members]
     return listed + [(name, "") for name in rest]
+
+
+_LONGEST_NAME = 120  # characters; file systems take 255 bytes
+
+
+def default_folder(videos: Sequence[Path]) -> Path:
+    """Where results go unless told otherwise: a name made of the video's path as seen from here, so
+    that A/cam01.mp4 and B/cam01.mp4 have folders of their own.
+
+    >>> default_folder([Path("walk.mp4")]).as_posix()
+    'kinefit_output/walk'
+    >>> default_folder([Path("A/cam01.mp4")]).as_posix()
+    'kinefit_output/A_cam01'
+    >>> default_folder([Path("A/cam01.mp4"), Path("A/cam02.mp4")]).as_posix()
+    'kinefit_output/A_multiview'
+    """
+    first = videos[0]
+    name = first.stem if len(videos) == 1 else RIG_STEM
+    try:
+        above = first.absolute().parent.relative_to(Path.cwd()).parts
+    except ValueError:  # somewhere else on this machine
+        above = first.absolute().parent.parts[1:][-1:]
+    whole = "_".join((*(part for part in above if part != ".."), name))
+    return Path("kinefit_output") / (whole if len(whole) <= _LONGEST_NAME else name)

@@ -20,6 +20,7 @@ from kinefit.skeletons import skeleton
 from kinefit.types import FloatArray, IntArray
 
 _MEANS = skeleton("markers22").derived
+_AT_ONCE = 64  # poses whose skin is in memory at once: 0.2 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +71,13 @@ class BodyPoints:
         self, rotations: FloatArray, translation: FloatArray, shape: FloatArray
     ) -> FloatArray:
         """Only the keypoints of `at`: the places of markers on a new body take half a second."""
-        body = self.body
-        posed = body.posed_vertices(rotations, translation, shape, self.vertices)
-        _, joints = body.pose(rotations, translation, body.rest_joints(shape))
-        return self._sum(posed, joints)
+        body, out = self.body, np.empty((len(rotations), len(self.keypoints), 3))
+        for first in range(0, len(rotations), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            posed = body.posed_vertices(rotations[some], translation[some], shape, self.vertices)
+            _, joints = body.pose(rotations[some], translation[some], body.rest_joints(shape))
+            out[some] = self._sum(posed, joints)
+        return out
 
     def _sum(self, vertices: FloatArray, joints: FloatArray) -> FloatArray:
         T = len(vertices)

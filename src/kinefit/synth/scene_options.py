@@ -21,20 +21,20 @@ class SynthOptions(Options):
     """Flags of `kinefit synth`. Two scenes of the same options, seed and version are the same."""
 
     seed: int = Field(0, ge=0)
-    """Of everything random."""
+    """Seed of everything random."""
     views: int = Field(4, ge=1, le=16)
     """Cameras around the scene."""
     seconds: float = Field(4.0, gt=0, le=3600)
-    """Length."""
+    """Length of each video."""
     rate: float = Field(30.0, ge=1, le=1000)
     """Frames per second."""
     width: int = Field(540, ge=64, le=8192)
-    """Pixels."""
+    """Width of the pictures."""
     height: int = Field(720, ge=64, le=8192)
-    """Pixels."""
+    """Height of the pictures."""
 
     people: int = Field(1, ge=1, le=8)
-    """The first is the subject."""
+    """How many people; the first is the subject."""
     children: Share = 0.15
     """Chance that a person is a child of 5 to 14 years."""
     hair: HairChoice = "layer"
@@ -60,7 +60,7 @@ class SynthOptions(Options):
     focal_min: float = Field(24.0, ge=12, le=200)
     """Shortest focal length, mm on a full frame (36 mm across)."""
     focal_max: float = Field(50.0, ge=12, le=200)
-    """Longest, mm."""
+    """Longest focal length, mm."""
     distance: float = Field(1.35, ge=1, le=10)
     """Farthest camera, in distances at which a person fills the image."""
     lens: bool = False
@@ -81,16 +81,16 @@ class SynthOptions(Options):
     calibration_turn: Spread = 0.0
     """Error of the calibration given: rotation, SD in degrees."""
     calibration_shift: Spread = 0.0
-    """The same: place, SD in metres."""
+    """Error of the calibration given: place, SD in metres."""
     calibration_focal: float = Field(0.0, ge=0, le=0.2)
-    """The same: focal length, SD as a share."""
+    """Error of the calibration given: focal length, SD as a share."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SynthOptions:
         if self.focal_min > self.focal_max:
-            raise ValueError("focal_min is above focal_max")
+            raise ValueError("--focal-min is above --focal-max")
         if round(self.seconds * self.rate) < 1:
-            raise ValueError("seconds times rate is less than one frame")
+            raise ValueError("--seconds times --rate is less than one frame")
         return self
 
     @property
@@ -122,18 +122,18 @@ class PairOptions(SynthOptions):
     views: int = Field(3, ge=1, le=16)
     """Cameras of a scene."""
     seconds: float = Field(3.0, gt=0, le=3600)
-    """Of a scene."""
+    """Length of a scene."""
     props: int = Field(1, ge=0, le=20)
     """Most objects in a scene that may hide parts of people."""
     focal_max: float = Field(85.0, ge=12, le=200)
-    """Longest, mm."""
+    """Longest focal length, mm."""
     distance: float = Field(2.5, ge=1, le=10)
     """Farthest camera, in distances at which a person fills the image."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> PairOptions:
         if self.drawn and self.consecutive:
-            raise ValueError("drawn and consecutive exclude each other")
+            raise ValueError("give --drawn or --consecutive, not both")
         if self.lens and self.consecutive:
-            raise ValueError("consecutive rows do not say how a lens distorts: leave lens out")
+            raise ValueError("--consecutive rows do not say how a lens distorts: leave out --lens")
         return self

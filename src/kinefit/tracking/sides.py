@@ -231,21 +231,24 @@ def _noise(pairs: _Pairs) -> float:
 
 
 def cheapest_states(node: FloatArray, edge: FloatArray) -> IntArray:
-    """(T,) the states of the cheapest path (Viterbi), S of them, S a power of two.
+    """(..., T) the states of the cheapest path (Viterbi), S of them, S a power of two.
 
-    node: (T, S) cost of each state. edge: (T, S) cost of going over from the frame before, by the
-        exclusive or of the two states: its bits are what changes.
+    node: (..., T, S) cost of each state. edge: (..., T, S) cost of going over from the frame
+        before, by the exclusive or of the two states: its bits are what changes.
     """
-    states = np.arange(node.shape[1])
+    states = np.arange(node.shape[-1])
     source = states[:, None] ^ states  # [state here, change] -> state before
-    best = node[0]
+    node, edge = np.broadcast_arrays(node, edge)
+    lead, (T, S) = node.shape[:-2], node.shape[-2:]
+    node, edge = (each.reshape(-1, T, S).swapaxes(0, 1) for each in (node, edge))
+    best, rows = node[0], np.arange(node.shape[1])
     came_from = np.zeros(node.shape, dtype=np.int64)
-    for t in range(1, len(node)):
-        ways = best[source] + edge[t]
-        came_from[t] = ways.argmin(axis=1)
-        best = ways.min(axis=1) + node[t]
-    path = np.empty(len(node), dtype=np.int64)
-    path[-1] = best.argmin()
-    for t in range(len(node) - 1, 0, -1):
-        path[t - 1] = path[t] ^ came_from[t, path[t]]
-    return path
+    for t in range(1, T):
+        ways = best[:, source] + edge[t, :, None]
+        came_from[t] = ways.argmin(axis=2)
+        best = ways.min(axis=2) + node[t]
+    path = np.empty(node.shape[:2], dtype=np.int64)
+    path[-1] = best.argmin(axis=1)
+    for t in range(T - 1, 0, -1):
+        path[t - 1] = path[t] ^ came_from[t, rows, path[t]]
+    return path.T.reshape(*lead, T)

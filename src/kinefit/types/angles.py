@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kinefit.types.arrays import BoolArray, FloatArray, check_names, freeze, freeze_arrays
+from kinefit.types.dataframe import data_frame
 from kinefit.types.errors import InvalidData
 from kinefit.types.timeline import Timeline
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +49,24 @@ class JointAngles:
         if name not in self.names:
             raise InvalidData(f"No angle {name!r}; there are: {', '.join(self.names)}.")
         return self.degrees[:, self.names.index(name)]
+
+    def to_dataframe(self) -> DataFrame:
+        """A table with a row per frame, its columns named as in the files: `time_s`, `<name>_deg`,
+        where a deviation is known `<name>_sd_deg`, and `<name>_gimbal`.
+
+        Raises MissingDependency without pandas (`pip install pandas`).
+
+        >>> angles = JointAngles(Timeline.regular(2, 50.0), ("knee_r_flex",),
+        ...                      np.array([[10.0], [12.5]]))
+        >>> print(angles.to_dataframe().reset_index().to_string(index=False))
+         frame  time_s  knee_r_flex_deg  knee_r_flex_gimbal
+             0    0.00             10.0               False
+             1    0.02             12.5               False
+        """
+        columns: dict[str, FloatArray | BoolArray] = {}
+        for i, name in enumerate(self.names):
+            columns[f"{name}_deg"] = self.degrees[:, i]
+            if self.sd is not None and np.isfinite(self.sd[:, i]).any():
+                columns[f"{name}_sd_deg"] = self.sd[:, i]
+            columns[f"{name}_gimbal"] = self.gimbal[:, i]
+        return data_frame(self.timeline, columns)

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 
+def _sentence(text: str) -> str:
+    """With one full stop, whether it comes with an end of its own or not."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class KinefitError(Exception):
     """Base of every error a user can act on."""
 
@@ -34,7 +39,7 @@ class InputError(KinefitError):
 
     def __init__(self, source: str | Path, reason: str, hint: str) -> None:
         self.source, self.reason, self.hint = str(source), reason, hint
-        super().__init__(f"{source}: {reason}. Next: {hint}.")
+        super().__init__(f"{source}: {_sentence(reason)} Next: {_sentence(hint)}")
 
 
 class NobodyFound(InputError):
@@ -55,7 +60,10 @@ class InvalidData(KinefitError):
 
 
 class TooFewPoints(KinefitError):
-    """Not enough finite points for a computation that would otherwise return a number."""
+    """Too little data for a computation that would otherwise return a number.
+
+    what: of which there is too little. hint: the next thing to do.
+    """
 
     def __init__(
         self,
@@ -69,7 +77,7 @@ class TooFewPoints(KinefitError):
         self.found, self.needed, self.frame = found, needed, frame
         where = "" if frame is None else f" in frame {frame}"
         super().__init__(
-            f"{what}: {found} finite points found{where}, {needed} needed. Next: {hint}."
+            f"{what}: {found} found{where}, at least {needed} are needed. Next: {_sentence(hint)}"
         )
 
 
@@ -93,7 +101,9 @@ class MissingMarkers(KinefitError):
 
     def __init__(self, what: str, missing: Iterable[str], hint: str) -> None:
         self.missing = tuple(missing)
-        super().__init__(f"{what}: missing markers {', '.join(self.missing)}. Next: {hint}.")
+        super().__init__(
+            f"{what}: missing markers {', '.join(self.missing)}. Next: {_sentence(hint)}"
+        )
 
 
 class MissingDependency(KinefitError):

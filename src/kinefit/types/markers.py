@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +16,12 @@ from kinefit.types.arrays import (
     freeze,
     freeze_arrays,
 )
+from kinefit.types.dataframe import data_frame
 from kinefit.types.errors import InvalidData, MissingMarkers
 from kinefit.types.timeline import Timeline
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +76,15 @@ class Markers:
         xyz, estimated = self.xyz[:, pick], self.estimated[:, pick]
         sd = None if self.sd is None else self.sd[:, pick]
         return replace(self, names=tuple(names), xyz=xyz, estimated=estimated, sd=sd)
+
+    def to_dataframe(self) -> DataFrame:
+        """A table with a row per frame: `time_s`, then `<name>_x_m`, `_y_m`, `_z_m`, in metres, and
+        `<name>_estimated`, of each marker.
+
+        Raises MissingDependency without pandas (`pip install pandas`).
+        """
+        columns: dict[str, FloatArray | BoolArray] = {}
+        for j, name in enumerate(self.names):
+            columns |= {f"{name}_{axis}_m": self.xyz[:, j, i] for i, axis in enumerate("xyz")}
+            columns[f"{name}_estimated"] = self.estimated[:, j]
+        return data_frame(self.timeline, columns)

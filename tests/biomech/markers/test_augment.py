@@ -165,7 +165,8 @@ def test_a_gap_blanks_its_own_outputs_and_poisons_nothing(clip):
     assert after[20:].max() < 0.5
     full = augment(inputs, subject, cycles=1)
     naive = naive_lower(without(full, "RKnee", gap), subject)
-    assert np.isnan(naive[50:]).all()  # negative control: NaN stays in the state for ever
+    # Negative control: fed as it is, a gap is in the networks' state long after its end.
+    assert distance_mm(naive, naive_lower(full, subject))[55:].max() > 100
 
 
 def test_gaps_at_the_ends_and_of_the_hip(clip):

@@ -78,7 +78,7 @@ _MOST_STEPS = 1_000_000  # 4.6 hours at 60 Hz, 2 GB; a pause counts for two seco
 # after a tenth of a second, held as the first one is.
 _PAUSE_S, _CHANGE_S = 2.5, 0.1
 _REACH = 2.0  # statures from the middle of the body: no part of it is so far off
-_FRAMES_AT_ONCE = 65_536  # cycles x frames per network call: some 300 MB inside the two networks
+_FRAMES_AT_ONCE = 32_768  # cycles x frames per network call: some 150 MB inside the two networks
 
 
 def augment(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinefit.biomech.opensim.model import BodyModel
-from kinefit.types import BoolArray, FloatArray, all_finite
+from kinefit.types import BoolArray, FloatArray, IntArray, all_finite
 
 NOISE_M = 0.01  # standard deviation of a marker per axis, for what a pose's markers determine
 PRIOR = 1.0  # rad, m: standard deviation of a coordinate that no marker says anything about
@@ -62,6 +62,8 @@ def minimise(
     low = np.array([c.low for c in model.coordinates])[free]
     high = np.array([c.high for c in model.coordinates])[free]
     weights, target = _weighted(task, xyz)
+    there = np.flatnonzero(weights)
+    weights, target = weights[there], target[there]
     goals, default = task.goals[free], model.default[free]
 
     def moved(z: FloatArray) -> FloatArray:
@@ -70,7 +72,7 @@ def minimise(
         return model.tie(q)
 
     def value_at(z: FloatArray) -> tuple[float, FloatArray]:
-        off = model.positions(moved(z)) - target
+        off = model.positions(moved(z), there) - target
         value = weights @ (off**2).sum(-1) + goals @ (z - default) ** 2
         return float(value), off
 
@@ -78,10 +80,11 @@ def minimise(
     value, off = value_at(z)
     damping, growth = _DAMPING, 2.0
     for _ in range(steps):
-        jacobian, _ = reduced_jacobian(model, task, moved(z))
-        weighted = jacobian * weights[:, None, None]
-        gradient = np.einsum("mif,mi->f", weighted, off) + goals * (z - default)
-        hessian = np.tensordot(weighted, jacobian, ((0, 1), (0, 1))) + np.diag(goals)
+        jacobian, _ = reduced_jacobian(model, task, moved(z), there)
+        rows = jacobian.reshape(3 * len(there), -1)
+        weighted = rows.T * np.repeat(weights, 3)
+        gradient = weighted @ off.ravel() + goals * (z - default)
+        hessian = weighted @ rows + np.diag(goals)
         # A coordinate at the end of its range that is pushed further out stays there.
         inside = ~(((z <= low) & (gradient > 0)) | ((z >= high) & (gradient < 0)))
         step = _damped_step(hessian, gradient, inside, damping)
@@ -127,10 +130,13 @@ def _weighted(task: Task, xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
     return weights / max(weights.sum(), np.finfo(float).tiny), np.nan_to_num(xyz)
 
 
-def reduced_jacobian(model: BodyModel, task: Task, q: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Jacobian (M, 3, F) by the free coordinates, and all coordinates' (C, F) by those."""
-    tie = model.tie_jacobian(q)[:, task.free]
-    return model.jacobian(q) @ tie, tie
+def reduced_jacobian(
+    model: BodyModel, task: Task, q: FloatArray, some: IntArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Jacobian (M, 3, F) of the markers, or of N `some` of them, by the free coordinates, and all
+    coordinates' (C, F) by those."""
+    tie, jacobian = model.tie_jacobian(q)[:, task.free], model.jacobian(q, some)
+    return jacobian[..., task.free] if model.untied else jacobian @ tie, tie
 
 
 def first_pose(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:

@@ -189,7 +189,7 @@ def _match(source: Path, markers: Markers, options: Options) -> _Job:
             return jobs[-1]
     if not jobs:
         raise InputError(
-            source, "none of its markers is in a marker set that Pose2Sim's models have",
+            source, "has none of the markers that kinefit's models have",
             "name them as in one of those sets, or give --model with markers of your own",
         )  # fmt: skip
     return min(jobs, key=lambda job: len(job.refused))

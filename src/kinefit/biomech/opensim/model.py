@@ -85,7 +85,7 @@ class Joint:
 class BodyModel:
     """A model with its markers, without what has no part in kinematics (forces, controllers).
 
-    coordinates: the C coordinates in the model's order.
+    coordinates: the C coordinates in the model's order. untied: no coordinate follows others.
     markers, marker_bodies: names of the M markers and of the bodies they are fixed to.
 
     Raises InputError for a file that OpenSim cannot read, for one without markers, and for
@@ -127,6 +127,7 @@ class BodyModel:
         ]
         self._linear = None
         self._linear = self._linear_ties()
+        self.untied = not self._ties
         self._plain_speeds = self._has_plain_speeds()
 
     def _has_plain_speeds(self) -> bool:
@@ -152,17 +153,14 @@ class BodyModel:
             raise InputError(self.path, "has no markers", "name a model with a marker set")
         self.markers = tuple(marker.getName() for marker in self._markers)
         opensim = load_opensim()
-        self._mobilized = opensim.SimTKArrayMobilizedBodyIndex()
-        self._stations = opensim.SimTKArrayVec3()
-        bodies = []
+        self._arrays: dict[bytes | None, tuple[Any, Any]] = {}
+        self._attached, bodies = [], []
         for marker in self._markers:
             frame = marker.getParentFrame()
             base = opensim.PhysicalFrame.safeDownCast(frame.findBaseFrame())
             bodies.append(base.getName())
-            self._mobilized.push_back(base.getMobilizedBodyIndex())
-            self._stations.push_back(
-                frame.findTransformInBaseFrame().shiftFrameStationToBase(marker.get_location())
-            )
+            place = frame.findTransformInBaseFrame().shiftFrameStationToBase(marker.get_location())
+            self._attached.append((base.getMobilizedBodyIndex(), place))
         self.marker_bodies = tuple(bodies)
 
     def _check_constraints(self) -> None:
@@ -219,12 +217,14 @@ class BodyModel:
         self._osim.realizePosition(self._state)
         self._posed = np.array(q)
 
-    def positions(self, q: FloatArray) -> FloatArray:
-        """(M, 3) metres: the markers in the pose (C,) `q`, which must be `tie`d."""
+    def positions(self, q: FloatArray, some: IntArray | None = None) -> FloatArray:
+        """(M, 3) metres: the markers, or the N `some` of them, in the pose (C,) `q`, which must be
+        `tie`d."""
         self._pose(q)
-        return np.array([m.getLocationInGround(self._state).to_numpy() for m in self._markers])
+        markers = self._markers if some is None else [self._markers[i] for i in some]
+        return np.array([m.getLocationInGround(self._state).to_numpy() for m in markers])
 
-    def jacobian(self, q: FloatArray) -> FloatArray:
+    def jacobian(self, q: FloatArray, some: IntArray | None = None) -> FloatArray:
         """(M, 3, C) derivatives of `positions` by each coordinate alone.
 
         OpenSim's station Jacobian is by speeds u. In joints made of axes these are the coordinates'
@@ -233,12 +233,24 @@ class BodyModel:
         """
         self._pose(q)
         matrix = load_opensim().Matrix()
-        self._osim.getMatterSubsystem().calcStationJacobian(
-            self._state, self._mobilized, self._stations, matrix
-        )
+        bodies, stations = self._attachments(some)
+        self._osim.getMatterSubsystem().calcStationJacobian(self._state, bodies, stations, matrix)
         by_speed = matrix.to_numpy()
         by_q = by_speed if self._plain_speeds else by_speed @ self._speeds()
-        return np.asarray(by_q[:, self._q_index]).reshape(len(self.markers), 3, -1)
+        count = len(self.markers) if some is None else len(some)
+        return np.asarray(by_q[:, self._q_index]).reshape(count, 3, -1)
+
+    def _attachments(self, some: IntArray | None) -> tuple[Any, Any]:
+        """OpenSim's arrays of the bodies that markers are on, and of their places there."""
+        key = None if some is None else some.tobytes()
+        if key not in self._arrays:
+            opensim = load_opensim()
+            found = opensim.SimTKArrayMobilizedBodyIndex(), opensim.SimTKArrayVec3()
+            for i in range(len(self.markers)) if some is None else some.tolist():
+                for array, value in zip(found, self._attached[i], strict=True):
+                    array.push_back(value)
+            self._arrays[key] = found
+        return self._arrays[key]
 
     def _speeds(self) -> FloatArray:
         """(U, Q) N^-1: the speeds that a change of each number of the state means, as posed."""
@@ -361,8 +373,7 @@ def scale_model(model: Any, factors: Mapping[str, Sequence[float]], mass_kg: flo
         scale.setScaleFactors(opensim.Vec3(x, y, z))
         scale.setApply(True)
         scales.cloneAndAppend(scale)
-    state = model.initSystem()
-    model.scale(state, scales, True, -1.0 if mass_kg is None else mass_kg)
+    model.scale(model.getWorkingState(), scales, True, -1.0 if mass_kg is None else mass_kg)
     model.initSystem()
 
 

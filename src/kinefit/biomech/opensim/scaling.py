@@ -95,7 +95,7 @@ def _choose(xyz: FloatArray, used: BoolArray) -> IntArray:
     """Frames spread over those that have the most of the markers `used`."""
     count = all_finite(xyz)[:, used].sum(1)
     if count.max(initial=0) < 3:
-        raise TooFewPoints("Scaling", found=int(count.max(initial=0)), needed=3)
+        raise TooFewPoints("Markers to scale from", found=int(count.max(initial=0)), needed=3)
     rich = np.flatnonzero(count >= min(int(count.max()), np.percentile(count, 60)))
     return np.asarray(rich[np.unique(np.linspace(0, len(rich) - 1, _FRAMES).astype(int))])
 

@@ -9,7 +9,7 @@ more. Everything is in standard deviations, of the noise that the data have or o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, assert_never
@@ -184,8 +184,12 @@ def fit_clip(
     data: Observations,
     options: ClipOptions | None = None,
     outlines: Outlines | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ClipFit:
     """One body through the clip; see the module. outlines: masks of some frames, for girths.
+
+    progress: called with the frames that are done and all, after each window of the solver; what
+    it raises ends the fit.
 
     Raises TooFewPoints when no frame, or no keypoint that the body has, is seen.
     """
@@ -193,7 +197,9 @@ def fit_clip(
     data = _known_to(body, data, options)
     seen = _evidence(data)
     if not (seen >= _FEWEST).any():
-        raise TooFewPoints("Fitting a body", found=int(seen.max(initial=0)), needed=_FEWEST)
+        raise TooFewPoints(
+            "Keypoints to fit a body to", found=int(seen.max(initial=0)), needed=_FEWEST
+        )
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
     keyframes = _keyframes(data.timeline, seen, options)
     shaped = work.problem.fit_shape(work.start(), keyframes)
@@ -204,7 +210,10 @@ def fit_clip(
     missing = seen < _FEWEST
     missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
     one = len(data.rig) == 1
-    state, steps, converged = work.posed(start, None, _ROUGH if one else _SOLVE)
+    T = len(start)
+    state, steps, converged = work.posed(
+        start, None, _ROUGH if one else _SOLVE, lambda frames: progress(frames // 2, T)
+    )
     up_sd = data.gravity_sd
     if one:
         work, state, contacts, up_sd = _on_the_ground(work, state, missing)
@@ -212,7 +221,9 @@ def fit_clip(
         contacts = work.contacts(state, missing)
     if one or (options.hold_feet and contacts.standing.any()):
         held = contacts if options.hold_feet else None
-        state, more, converged = work.posed(state, held, _SOLVE)
+        state, more, converged = work.posed(
+            state, held, _SOLVE, lambda frames: progress((T + frames) // 2, T)
+        )
         steps += more
         contacts = replace(contacts, xyz=work.feet(state))
     sd, draws = work.uncertainty(state, up_sd)
@@ -481,10 +492,11 @@ class _Work:
         return Capsules.of(self.chain)
 
     def posed(
-        self, start: State, contacts: Contacts | None, options: Options
-    ) -> tuple[State, int, bool]:
+        self, start: State, contacts: Contacts | None, options: Options,
+        solved: Callable[[int], None] = lambda frames: None,
+    ) -> tuple[State, int, bool]:  # fmt: skip
         """All poses with the shape as it is; and steps taken, and whether all came to an end."""
-        problem = replace(self.problem, pose_steps=options)
+        problem = replace(self.problem, pose_steps=options, solved=solved)
         if (soft := self.options.interpenetration_m) > 0:
             apart = Interpenetration(self.capsules, start.shape, soft)
             problem = replace(problem, poses=(*problem.poses, apart))

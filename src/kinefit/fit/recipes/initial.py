@@ -42,7 +42,9 @@ def from_points(
     usable = all_finite(xyz) & _whole(chain)  # differences say no place
     if len(xyz) and usable.sum(axis=1).min() < 3:
         t = int(usable.sum(axis=1).argmin())
-        raise TooFewPoints("A pose to begin with", found=int(usable[t].sum()), needed=3, frame=t)
+        raise TooFewPoints(
+            "Points to begin a pose with", found=int(usable[t].sum()), needed=3, frame=t
+        )
     w = usable.astype(np.float64)
     xyz = np.where(usable[..., None], xyz, 0.0)
     evidence = _evidence(chain, points, heads)

@@ -124,7 +124,7 @@ def fit_markers(
         hint = "name at least six as a skeleton of kinefit or OpenCap's markers do"
         unknown = [name for name in markers.names if name not in known]
         if not unknown:
-            what = "Fitting a body to markers"
+            what = "Markers to fit a body to"
             raise TooFewPoints(what, found=len(known), needed=options.fewest, hint=hint)
         what = f"Fitting a body to markers (places of only {len(known)} are known)"
         raise MissingMarkers(what, unknown, hint)
@@ -133,7 +133,7 @@ def fit_markers(
     rows = np.flatnonzero(count >= options.fewest)
     if not len(rows):
         most = int(count.max(initial=0))
-        raise TooFewPoints("Fitting a body to markers", found=most, needed=options.fewest)
+        raise TooFewPoints("Markers to fit a body to", found=most, needed=options.fewest)
     chain = Chain.of(marked, list(body.anatomy.values()), {name: points[name] for name in known})
     stature = () if stature_m is None else (Stature.of(body, stature_m),)
     problem = _problem(chain, used, rows, options, stature)

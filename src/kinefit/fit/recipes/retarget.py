@@ -296,7 +296,9 @@ def retarget(rig: RetargetBody, trial: MocapClip, frames: int = 60) -> Retargete
     known = np.isfinite(xyz[:, has]).all(axis=(1, 2)) & np.isfinite(world).all(axis=(1, 2, 3))
     whole = np.flatnonzero(known & has.any())
     if not len(whole):
-        raise TooFewPoints(f"Retargeting {trial.name}", found=0, needed=1, hint="leave it out")
+        raise TooFewPoints(
+            f"Frames of {trial.name} to retarget", found=0, needed=1, hint="leave it out"
+        )
     root = np.eye(3) / rig.placed[:, None, None]
     # Segments of the data flip now and then, feet and hands most.
     orientation = Orientation(chain, world, rig.sigma, Huber(3.0))

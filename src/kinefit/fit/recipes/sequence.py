@@ -11,7 +11,7 @@ What a recipe adds is its terms, where the poses begin, and which frames are key
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,6 +70,7 @@ class SequenceProblem:
     effective_frames: as how many frames the keyframes count against the priors that they share:
         what is wrong with a marker's place or a detector is so in all of them.
     smoothness: None: poses are independent.
+    solved: told how many frames are solved, after each window.
     """
 
     chain: Chain
@@ -85,6 +86,7 @@ class SequenceProblem:
     overlap: int = 40
     shape_steps: Options = field(default_factory=Options)
     pose_steps: Options = field(default_factory=Options)
+    solved: Callable[[int], None] = lambda frames: None
 
     def fit_shape(self, start: State, keyframes: IntArray) -> State:
         """The start with the shape and the offsets that its poses `keyframes` show.
@@ -123,6 +125,7 @@ class SequenceProblem:
             state = state.with_rows(keep, found.state.at(inside))
             steps += int(found.steps.max())
             converged &= bool(found.converged.all())
+            self.solved(keep.stop)
         return state, steps, converged
 
 

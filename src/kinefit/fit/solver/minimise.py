@@ -121,7 +121,7 @@ def _check(objective: Objective, variables: Variables, start: State, rows: IntAr
     if objective.vertices and (variables.shape != "fixed" or variables.offsets):
         raise InvalidData("Vertices' accelerations are for poses; shape and offsets are fixed.")
     if objective.points and not any(term.weight[rows].any() for term in objective.points):
-        raise TooFewPoints("Fitting a body", found=0, needed=1)
+        raise TooFewPoints("Points to fit a body to", found=0, needed=1)
     for term in objective.points:
         if not np.isfinite(term.weight).all() or (term.weight < 0).any():
             raise InvalidData(f"{type(term).__name__} has a weight that is negative or not finite.")

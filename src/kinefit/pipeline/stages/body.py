@@ -33,7 +33,7 @@ def fit(context: Context) -> None:
     observations = load_observations(context.read_internal("observations.npz"))
     body = load_body(config.body, config.gender, child=config.child)
     outlines = read_outlines(context, observations)
-    found = fit_clip(body, observations, clip_options(config), outlines)
+    found = fit_clip(body, observations, clip_options(config), outlines, context.progress)
     save_markers(context.internal("keypoints.npz"), keypoints_of(found, observations))
     save_arrays(context.internal("draws.npz"), {"draws": found.draws_m.astype(np.float32)})
     write_calibration(context.internal("fitted_cameras.toml"), found.rig, layout="caliscope")

@@ -299,7 +299,8 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     if written.final is written.initial:
         return found
     if not within_training(config.subject):
-        found.append(Finding("information", OUTSIDE_TRAINING))
+        hint = config.subject.pounds_hint
+        found.append(Finding("information", OUTSIDE_TRAINING, action=hint))
     filled = fill_gaps(written.initial, config.max_gap)
     raw = unfiltered(filled.timeline, filled.xyz, config.cutoff_hz)
     share = raw.sum() / max(np.isfinite(filled.xyz).sum(), 1)
