@@ -158,6 +158,7 @@ DAMAGED = [
     ("f", lambda a: _set(a.astype(float), (0, 0), 1e300), "not an index"),
     ("f", lambda a: a[:0], "no triangles"),
     ("f", lambda a: a[:, :2], "f has shape"),
+    ("v_template", lambda a: np.array(3.0), "v_template or kintree_table is a single number"),
     ("J_regressor", lambda a: a[:-1], "J_regressor has shape"),
     ("J_regressor", lambda a: _set(a.toarray(), (0, 0), np.nan), "J_regressor has a value"),
     ("J_regressor", lambda a: a.toarray()[0], "J_regressor has shape"),

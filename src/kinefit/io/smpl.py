@@ -60,6 +60,8 @@ class SmplData:
     parents: IntArray
 
     def __post_init__(self) -> None:
+        if not np.ndim(self.v_template) or not np.ndim(self.parents):
+            raise InvalidData("SMPL model: v_template or kintree_table is a single number.")
         V, B = len(self.v_template), len(self.parents)
         wanted: dict[str, tuple[int | None, ...]] = {
             "v_template": (V, 3), "shapedirs": (V, 3, None), "posedirs": (V, 3, 9 * (B - 1)),

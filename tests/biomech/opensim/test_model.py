@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,13 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: str, reaso
     path = tmp_path / "bad.osim"
     path.write_text(content)
     with pytest.raises(InputError, match=reason):
+        read_model(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are bytes")
+def test_a_name_that_is_no_unicode_text_is_refused(tmp_path: Path) -> None:
+    path = chain_model(tmp_path / "chain.osim", "pin").rename(tmp_path / "a\udcff.osim")
+    with pytest.raises(InputError, match="not Unicode text"):
         read_model(path)
 
 

@@ -210,19 +210,18 @@ def _within_reach(initial: Markers, subject: Subject) -> Markers:
 class _Network:
     """One network at work on a clip; sums over its passes.
 
-    time: (T,) the frames on the networks' clock, which has no pauses (see `_Clock`).
-    relative: (G, n, 3) metres from the mid-hip, on the network's times `grid`, no gaps. moved:
-    (D, G, n + 1, 3) metres, the draws of its inputs and of the mid-hip. turns: (cycles, 3, 3).
+    clock: has no pauses (see `_Clock`). relative: (G, n, 3) metres from the mid-hip, on the
+    network's times `grid`, no gaps. draws: (D, T, 22, 3) metres, or None. turns: (cycles, 3, 3).
     """
 
     body: _Body
     initial: Markers
     subject: Subject
-    time: FloatArray
+    clock: _Clock
     grid: FloatArray
     hip: FloatArray
     relative: FloatArray
-    moved: FloatArray
+    draws: FloatArray | None
     turns: FloatArray
     noise: np.random.Generator
     first: FloatArray | None = None
@@ -240,23 +239,16 @@ class _Network:
         draws: FloatArray | None,
     ) -> _Network:
         clock = _Clock.of(initial.timeline)
-        grid, knots, held = _grid(clock.timeline), clock.knots, clock.frames
+        grid = _grid(clock.timeline)
         names = (*body.inputs, "Hip")
         needed = initial.select(names)
         hip = needed.xyz[:, -1:]
         # Gaps are bridged relative to the hip, so that a lost limb stays with the walking body.
-        relative = resample(knots, (needed.xyz[:, :-1] - hip)[held], grid)
-        moved = np.zeros((1, len(grid), len(names), 3))
-        if draws is not None:
-            some = draws[:, :, [initial.names.index(n) for n in names]]
-            flat = np.moveaxis(some, 0, 1).reshape(len(initial.timeline), -1, 3)
-            at_grid = resample(knots, flat[held], grid).reshape(len(grid), len(draws), -1, 3)
-            moved = np.moveaxis(at_grid, 1, 0)
+        relative = resample(clock.knots, (needed.xyz[:, :-1] - hip)[clock.frames], grid)
         headings = _heading(initial) + 2 * np.pi * np.arange(cycles) / cycles
         turns = exp(np.outer(headings, [0.0, 1.0, 0.0]))
         noise = np.random.default_rng([seed, _BODIES.index(body)])
-        time = clock.timeline.time
-        return cls(body, initial, subject, time, grid, hip, relative, moved, turns, noise)
+        return cls(body, initial, subject, clock, grid, hip, relative, draws, turns, noise)
 
     @property
     def at_once(self) -> int:
@@ -266,8 +258,8 @@ class _Network:
     def run(self, start: int) -> FloatArray:
         """(N, G, M, 3) metres from the mid-hip, the next passes from `start`."""
         turn = self.turns[start : start + self.at_once]
-        which = np.arange(start, start + len(turn)) % len(self.moved)
-        inputs = self.relative + self.moved[which, :, :-1] - self.moved[which, :, -1:]
+        moved = self._moved(start, len(turn))
+        inputs = self.relative + moved[:, :, :-1] - moved[:, :, -1:]
         held = np.concatenate([np.repeat(inputs[:, :1], _WARM_UP, axis=1), inputs], axis=1)
         turned = held.reshape(len(turn), -1, 3) @ np.swapaxes(turn, 1, 2)
         turned = turned.reshape(held.shape)
@@ -278,7 +270,7 @@ class _Network:
         back = (turn * self.subject.height_m).astype(np.float32)  # the networks' own precision
         shape = (len(turn), len(self.grid), len(self.body.outputs), 3)
         passes = (out[:, _WARM_UP:].reshape(len(turn), -1, 3) @ back).reshape(shape)
-        passes += self.moved[which, :, -1:]
+        passes += moved[:, :, -1:]
         # Sums of differences from one pass: no cancellation in the variance.
         self.first = passes[0].copy() if self.first is None else self.first
         off = passes - self.first
@@ -286,10 +278,24 @@ class _Network:
         self.squares = self.squares + np.einsum("i...,i...->...", off, off)
         return np.asarray(passes)
 
+    def _moved(self, start: int, count: int) -> FloatArray:
+        """(N, G, n + 1, 3) metres, the draws of N passes: of the inputs and of the mid-hip.
+
+        Of these passes only: all draws of 20,000 frames would take 2 GB on the way to the grid.
+        """
+        if self.draws is None:
+            return np.zeros((count, 1, len(self.body.inputs) + 1, 3))
+        columns = [self.initial.names.index(name) for name in (*self.body.inputs, "Hip")]
+        some = (self.draws[p % len(self.draws)][:, columns] for p in range(start, start + count))
+        return np.stack(
+            [resample(self.clock.knots, draw[self.clock.frames], self.grid) for draw in some]
+        )
+
     def on_time(self, values: FloatArray) -> FloatArray:
         """(T, M, 3) at the frames of (G, M, 3) on the grid; NaN where an input is missing."""
-        if not np.array_equal(self.grid, self.time):
-            values = resample(self.grid, values, self.time)
+        time = self.clock.timeline.time
+        if not np.array_equal(self.grid, time):
+            values = resample(self.grid, values, time)
         known = _complete(self.body, self.initial)[:, None, None]
         return np.where(known, values, np.nan)
 

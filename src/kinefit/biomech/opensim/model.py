@@ -383,6 +383,11 @@ def _check_model_file(path: Path) -> None:
 
     Its tags are counted, not parsed: OpenSim takes files that no XML parser does (Latin-1 text).
     """
+    try:
+        str(path).encode()  # as OpenSim takes it
+    except UnicodeEncodeError:
+        reason, hint = "the file's name is not Unicode text", "rename the file"
+        raise InputError(ascii(str(path)), reason, hint) from None
     depth = 0
     for tag in _TAG.finditer(read_bytes(path, _MAX_BYTES)):
         depth += -1 if tag[1] else 0 if tag[2] else 1
