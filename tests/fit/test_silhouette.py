@@ -269,7 +269,7 @@ def test_limbs_in_front_of_the_trunk_are_no_outline() -> None:
     to_mask = np.array([[700 / 3.5, 0, 128], [0, 700 / 3.5, 128.0]])
     skin = Skin.of(body, 1)
     rim = skin.rim(side, mesh, to_mask, SIDE)
-    inside = cv2.erode(rim.covered.astype(np.uint8), np.ones((5, 5), np.uint8))
+    inside = cv2.erode(skin._covered(rim.uv, SIDE).astype(np.uint8), np.ones((5, 5), np.uint8))
     x, y = rim.uv[rim.on & skin.bare].astype(int).T // 2
     assert len(x) > 50
     assert inside[y, x].mean() < 0.02
@@ -301,24 +301,6 @@ def test_the_edge_pulls_at_what_the_outline_does_not_reach() -> None:
     used = found.count > 0
     uv = np.column_stack([rim.uv[skin.vertex[used]], np.ones(used.sum())])
     assert np.median((found.line[used] * uv).sum(axis=1)) == pytest.approx(-4, abs=0.7)
-
-
-def test_edges_beside_what_is_not_the_body_are_no_evidence() -> None:
-    """A chair in the mask: a box at the hip, wider than the reach."""
-    skin, rim, distance, ignored = _in_first(made())
-    hip = rim.uv[rim.on & skin.bare]
-    u, v = (int(value) for value in hip[np.argmax(hip[:, 0] - np.abs(hip[:, 1] - 128))])
-    solid = (distance < 0).astype(np.uint8) * 255
-    solid[v - 15 : v + 15, u - 5 : u + 40] = 255
-    with_box = signed_distance(solid)
-    free = matched(skin, rim, distance, ignored, reach=10.0)
-    found = matched(skin, rim, with_box, ignored, reach=10.0)
-    beside = np.abs(rim.uv[skin.vertex] - [u, v]).max(axis=1) < 8
-    assert free.near[beside].any()
-    assert not found.near[beside].any()
-    assert not found.count[beside].any()
-    far = np.abs(rim.uv[skin.vertex] - [u, v]).max(axis=1) > 40
-    assert np.array_equal(found.near[far], free.near[far])
 
 
 def test_skin_in_tight_clothes_is_not_thought_to_wear_more() -> None:
