@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +233,10 @@ class TestVicon:
         path.write_text(path.read_text().replace(old, new))
         with pytest.raises(InputError, match=said):
             read_calibration(path)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '{"cameras": 3}', '{"cameras": {"a": 1}}'])
+def test_another_file_said_to_be_panoptics_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="no list of cameras"):
+        read_calibration(tmp_path / "a.json", format="panoptic")

@@ -119,8 +119,10 @@ def read_mccalib(path: Path, values: dict[str, Any]) -> Content:
 
 def read_panoptic(path: Path, values: dict[str, Any]) -> Content:
     """All cameras with a pose, by their names; Y down unless their pictures contradict."""
-    stated = []
-    for i, c in enumerate(values["cameras"]):
+    stated, cameras = [], values.get("cameras")
+    if not isinstance(cameras, list):
+        raise InputError(path, "has no list of cameras, as CMU Panoptic's files do", _AGAIN)
+    for i, c in enumerate(cameras):
         if not isinstance(c, dict):
             raise InputError(path, f"camera number {i + 1} is no object", _AGAIN)
         size, K, lens, R, t = (c.get(key) for key in ("resolution", "K", "distCoef", "R", "t"))
