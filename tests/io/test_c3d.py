@@ -151,11 +151,18 @@ def test_without_a_stated_axis_the_points_stay(tmp_path: Path) -> None:
 
 
 def test_what_no_reader_knows_is_said(tmp_path: Path) -> None:
-    write_with(tmp_path / "a.c3d", UNITS=["furlong"], Y_SCREEN=["up"])
+    write_with(tmp_path / "a.c3d", UNITS=["m"], Y_SCREEN=["up"])
     markers = read_c3d(tmp_path / "a.c3d")
     assert markers.xyz[0, 0].tolist() == [1, 2, 3]
-    assert "unknown unit 'furlong': m was taken" in markers.notes[0]
-    assert "'up', which is no axis" in markers.notes[1]
+    assert "'up', which is no axis" in markers.notes[0]
+
+
+def test_a_stated_unit_that_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
+    """Inches look like centimetres of a child."""
+    write_with(tmp_path / "a.c3d", UNITS=["inches"])
+    with pytest.raises(InputError, match="'inches', which is no known unit"):
+        read_c3d(tmp_path / "a.c3d")
+    assert read_c3d(tmp_path / "a.c3d", units="m").xyz[0, 0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +289,13 @@ def test_a_file_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
     (tmp_path / "b.c3d").write_bytes(content[:kept] if kept >= 0 else content[: data_end - 8])
     with pytest.raises(InputError, match=r"b\.c3d"):
         read_c3d(tmp_path / "b.c3d")
+
+
+@pytest.mark.parametrize("rate", [1e-30, 1e30, -100.0])
+def test_a_rate_that_no_camera_has_is_refused(tmp_path: Path, rate: float) -> None:
+    write_with(tmp_path / "a.c3d", RATE=[rate])
+    with pytest.raises(InputError, match="POINT:RATE"):
+        read_c3d(tmp_path / "a.c3d")
 
 
 @given(

@@ -32,6 +32,7 @@ _NO_POSITIONS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")  # POINT pa
 _INTEL, _DEC, _MIPS = 84, 85, 86
 
 _Parameters = dict[str, list[Any]]
+_RATES_HZ = 0.01, 1e6  # beyond these a rate is damaged: times would be no seconds
 
 
 class _Header(NamedTuple):
@@ -74,13 +75,13 @@ def read_c3d(path: str | Path, *, up: str | None = None, units: str | None = Non
     if not points.size:
         reason = f"holds no markers, only {header.analog_words} analog values a frame"
         raise InputError(path, reason, "export the trial with its trajectories")
-    if not 0 < header.rate_hz < np.inf:
+    if not _RATES_HZ[0] <= header.rate_hz <= _RATES_HZ[1]:
         raise InputError(path, f"its POINT:RATE is {header.rate_hz:g} Hz", "export it with a rate")
     labels = [*_listed(parameters, "LABELS"), *[""] * header.points][: header.points]
     columns, more = _positions(labels, parameters)
     points = points[:, columns]
     xyz = np.where(points[..., 3:] < 0, np.nan, points[..., :3])
-    xyz, about = _in_metres_with_y_up(xyz, parameters, up, units)
+    xyz, about = _in_metres_with_y_up(path, xyz, parameters, up, units)
     start = max(header.first - 1, 0)  # OptiTrack counts from 0
     timeline = Timeline.regular(len(xyz), header.rate_hz, start)
     names = [labels[i] for i in columns]
@@ -103,16 +104,21 @@ def _positions(labels: list[str], parameters: _Parameters) -> tuple[list[int], l
 
 
 def _in_metres_with_y_up(
-    xyz: FloatArray, parameters: _Parameters, up: str | None, units: str | None
+    path: Path, xyz: FloatArray, parameters: _Parameters, up: str | None, units: str | None
 ) -> tuple[FloatArray, list[str]]:
-    """Points (T, M, 3) in metres, turned so that the vertical axis is Y; notes."""
+    """Points (T, M, 3) in metres, turned so that the vertical axis is Y; notes.
+
+    Raises InputError for a stated unit that is none of length.
+    """
     said, axis = (str((parameters.get(f"POINT:{key}") or [""])[0]) for key in ("UNITS", "Y_SCREEN"))
     notes = []
     units = units or unit_of(said)
+    if units is None and said.strip():
+        reason = f"POINT:UNITS is {said!r}, which is no known unit of length"
+        raise InputError(path, reason, "say which of m, cm, mm it is with --units")
     if units is None:
         units = _likely_unit(xyz)
-        stated = f"the unknown unit {said!r}" if said else "no unit"
-        notes.append(f"The file states {stated}: {units} was taken, by the size of the numbers.")
+        notes.append(f"The file states no unit: {units} was taken, by the size of the numbers.")
     plain = "".join(axis.upper().split())
     up = up or ("-" if "-" in plain else "") + (plain.strip("+-") or "Y")
     if up not in UP_TO_Y:
