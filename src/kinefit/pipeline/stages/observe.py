@@ -37,6 +37,7 @@ from kinefit.types import (
     Finding,
     FloatArray,
     InputError,
+    Keypoints2D,
     NobodyFound,
     Observations,
     PoseTrack,
@@ -118,7 +119,7 @@ def one_camera(context: Context) -> None:
         if config.repair_side_swaps:  # each detector exchanges sides in frames of its own
             depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
-    edges, speed = _stills(context, recorded)
+    edges, speed = _stills(context, recorded, track.image)
     observe = partial(
         observe_camera,
         track,
@@ -155,13 +156,16 @@ def one_camera(context: Context) -> None:
     })  # fmt: skip
 
 
-def _stills(context: Context, recorded: Recorded) -> tuple[FloatArray | None, float | None]:
+def _stills(
+    context: Context, recorded: Recorded, image: Keypoints2D
+) -> tuple[FloatArray | None, float | None]:
     """Edges of what stands still in the video, for what the options do not say of the camera; and
     how fast the background moves, in widths of the picture per second. None: not known.
+
+    image: of who is meant, with all the points that are known of them.
     """
     config, (view,) = context.config, recorded.views.values()
-    (track,) = recorded.tracks().values()
-    time = track.image.timeline.time
+    time = image.timeline.time
     moments = time[0] + np.linspace(0, min(float(time[-1] - time[0]), _STILLS_S), _STILLS)
     soon = moments[:-1] + max(_MOVES_WITHIN_S, float(np.median(np.diff(time))))
     every = np.concatenate([moments, soon.clip(max=time[-1])])
@@ -182,7 +186,7 @@ def _stills(context: Context, recorded: Recorded) -> tuple[FloatArray | None, fl
     told = config.tilt is not None and config.roll is not None
     if not stills or (told and (config.focal_px or config.fov) is not None):
         return None, speed
-    people = np.array([_box(track.image.xy[rows[i]]) for i in sorted(stills)])
+    people = np.array([_box(image.xy[rows[i]]) for i in sorted(stills)])
     return straight_edges([stills[i] for i in sorted(stills)], people), speed
 
 
