@@ -252,7 +252,7 @@ def test_contacts_are_known_where_the_floor_is(
 
 
 def test_drawn_rows_have_no_clips() -> None:
-    with pytest.raises(InputError, match="exclude"):
+    with pytest.raises(InputError, match="--drawn or --consecutive, not both"):
         checked(PairOptions, {"drawn": True, "consecutive": True})
     with pytest.raises(InputError, match="lens"):
         checked(PairOptions, {"lens": True, "consecutive": True})

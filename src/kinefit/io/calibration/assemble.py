@@ -50,7 +50,9 @@ def assemble(
         raise InputError(path, f"{len(content.cameras)} cameras", f"give at most {MAX_CAMERAS}")
     cameras = [camera for camera in content.cameras if not _unposed(camera)]
     if not cameras:
-        raise InputError(path, "no camera with a pose", "calibrate the extrinsics and save again")
+        names = ", ".join(camera.name for camera in content.cameras[:6])
+        reason = f"no camera with a pose ({names})" if names else "no camera with a pose"
+        raise InputError(path, reason, "calibrate the extrinsics and save again")
     _check_names(path, cameras)
     left_out = [camera.name for camera in content.cameras if camera not in cameras]
     notes = [*content.notes, *(f"camera {name} left out: it has no pose" for name in left_out)]
