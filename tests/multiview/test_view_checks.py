@@ -117,7 +117,16 @@ class TestClocks:
         timeline = Timeline(np.arange(110), TIME[:110])
         (finding,) = check_clocks(rig, timeline, NAMES, xy[:, inner], score[:, inner])
         assert f"camera cam2 is off by {abs(late)} frame" in finding.what
-        assert f"--offsets cam2={-late / 30:+.4f}" in finding.action
+        assert f"Add {-late / 30:+.4f} s to its --offsets" in finding.action
+
+    def test_at_the_edge_of_the_search_no_offset_is_told(self) -> None:
+        rig = ring(4)
+        xy, score = seen_by(rig, 1.0)
+        xy[1] = np.roll(xy[1], 5, axis=0)
+        timeline = Timeline(np.arange(110), TIME[:110])
+        (finding,) = check_clocks(rig, timeline, NAMES, xy[:, 5:-5], score[:, 5:-5])
+        assert "by 5 frames or more" in finding.what
+        assert finding.action == "Give --sync."
 
     def test_of_somebody_who_stands_still_nothing_is_said(self) -> None:
         rig = ring(4)

@@ -77,14 +77,15 @@ def check_clocks(
     found = []
     for name, shift in zip(rig.names, shifts, strict=True):
         if shift:
-            seconds = shift / timeline.rate_hz
+            seconds, at_edge = shift / timeline.rate_hz, abs(shift) == _SHIFTS
+            advice = f"Add {seconds:+.4f} s to its --offsets, or give --sync."
             found.append(
                 Finding(
                     "caution",
                     f"The clock of camera {name} is off by {abs(shift)} "
-                    f"frame{'s' * (abs(shift) > 1)} against the others.",
+                    f"frame{'s' * (abs(shift) > 1)}{' or more' * at_edge} against the others.",
                     meaning="Points of what moves are displaced, and the views disagree.",
-                    action=f"Give --offsets {name}={seconds:+.4f}, or --sync.",
+                    action="Give --sync." if at_edge else advice,
                 )
             )
     return found
