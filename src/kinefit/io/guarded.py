@@ -1,7 +1,8 @@
 """Native code on a file of a stranger: in a child process, so that its death is only an error.
 
 A library in C++ that is given a file it does not expect may end the process, use up the memory or
-never return. The child costs 0.3 s more than a call.
+never return. The child costs 0.3 s more than a call. It is no sandbox: it has the rights of this
+process, which believes its answers.
 """
 
 from __future__ import annotations

@@ -307,7 +307,7 @@ def _limits(context: Context, written: _Written) -> list[Finding]:
     rate = filled.timeline.rate_hz
     if not filters(config.cutoff_hz, rate):
         if config.cutoff_hz > 0:
-            found.append(say("slow_video", "information", rate=rate, cutoff=config.cutoff_hz))
+            found.append(say("slow_video", "caution", rate=rate, cutoff=config.cutoff_hz))
     elif share > _WORTH_SAYING:
         found.append(say("unfiltered", "information", share=100 * share, cutoff=config.cutoff_hz))
     if written.angles is not None:
