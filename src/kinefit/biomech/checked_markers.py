@@ -18,7 +18,7 @@ from kinefit.geometry.rotations import unit
 from kinefit.io.marker_files import read_markers
 from kinefit.io.markers import UP_TO_Y
 from kinefit.skeletons.marker_names import is_known, place_of
-from kinefit.types import BoolArray, FloatArray, InputError, Markers, all_finite
+from kinefit.types import FloatArray, InputError, Markers, all_finite, true_runs
 
 # Places of `kinefit.skeletons.marker_names`, and keypoints of detectors in lower case.
 _TOP = ("c7", "jugular notch", "acromion", "neck", "head", "nose", "lshoulder", "rshoulder")
@@ -32,6 +32,7 @@ _LIKELY_M = (0.6, 2.6)  # of a person in other units: legs alone, arms up
 _FEWEST_KNOWN = 4
 _FACTORS = (1e-3, 1e-2, 1e2, 1e3)  # not 10: a lone foot in metres would become a person
 _ALONG = 0.8  # cosine: the body is along an axis
+_MOSTLY = 0.5  # of the frames: who bends or lies down for a while is not turned
 _FLOOR_M = (-0.05, 0.15)  # the lowest markers of feet or hands that stand on a floor at zero
 _LYING_M = (-0.03, 0.15, 0.8)  # lowest, and highest, markers of who lies on a floor at zero
 _STEPS_M, _STEPS_M_S, _STANDING = 1.0, 0.3, 0.3  # way and speed; a foot's share of that speed
@@ -46,7 +47,7 @@ def read_checked_markers(path: Path, *, up: str | None = None, units: str | None
     given, the file's word is checked against the person, who may lie or stand on the hands. What
     was changed or assumed is in the notes.
 
-    Raises InputError for other files, and for markers that are no person's.
+    Raises InputError for other files, and for markers that are no person's in any likely unit.
     """
     if up is not None and (up := up.upper().removeprefix("+")) not in UP_TO_Y:
         raise InputError("--up", f"{up} is no axis", f"choose one of {', '.join(UP_TO_Y)}")
@@ -62,8 +63,11 @@ def _in_metres(path: Path, markers: Markers, *, stated: bool) -> Markers:
     extent = _extent(markers.select(known))
     if np.isnan(extent) or _PERSON_M[0] < extent < _PERSON_M[1]:
         return markers
+    if stated:
+        note = f"In the unit that was given its markers span {extent:.3g} m, which is no person."
+        return replace(markers, notes=(*markers.notes, note))
     likely = [f for f in _FACTORS if _LIKELY_M[0] < f * extent < _LIKELY_M[1]]
-    if stated or not likely:
+    if not likely:
         reason = f"its markers span {extent:.3g} m, which is no person"
         raise InputError(path, reason, "say the unit of its numbers with --units m, cm or mm")
     factor = likely[0]
@@ -88,8 +92,8 @@ def stand_up(markers: Markers) -> Markers:
     the person lies or is upside down and nothing was turned, and unchanged without feet or trunk.
 
     A body along another axis lies, or the axis is the vertical. The vertical it is where flights
-    follow it, where the person walks across it on standing feet, or where the feet are on a floor
-    at zero and lying, or standing on the hands, is not as likely.
+    follow it, where the person walks across it on standing feet, or, for Z and for Y down, where
+    the feet are on a floor at zero and lying, or standing on the hands, is not as likely.
     """
     person = _person(markers)
     if person is None:
@@ -97,7 +101,7 @@ def stand_up(markers: Markers) -> Markers:
     axis, share = person.axis()
     if axis == "Y" or not share:
         return markers
-    if _is_vertical(person, axis):
+    if share > _MOSTLY and _is_vertical(person, axis):
         note = (
             f"The person stands along {axis} of the file's axes, not along Y: the markers were "
             f"turned so that {axis} is up. Give --up Y if the person lies."
@@ -158,6 +162,8 @@ def _is_vertical(person: _Person, axis: str) -> bool:
         return bool(abs(falls @ up) > _ALONG)
     if _steps(person, up):
         return True
+    if axis not in ("Z", "-Y"):  # as no laboratory records: feet near zero may be by chance
+        return False
     y = person.xyz[..., 1]
     if axis == "-Y":
         other = _on_floor(person.hands @ np.array([0.0, 1.0, 0.0]))  # stands on the hands
@@ -205,17 +211,11 @@ def _flight(person: _Person) -> FloatArray | None:
     size = np.linalg.norm(acceleration, axis=-1)
     low, high = _GRAVITY_M_S2
     flying = (size > low) & (size < high)
-    runs = _runs(flying)
+    runs = true_runs(flying)
     longest = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
     if longest[1] - longest[0] < 2 * half:
         return None
     return np.asarray(unit(acceleration[slice(*longest)].mean(axis=0)))
-
-
-def _runs(flags: BoolArray) -> list[tuple[int, int]]:
-    """Start and end of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(int)))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def _speed(xyz: FloatArray, time: FloatArray) -> FloatArray:

@@ -76,10 +76,10 @@ def build_markers(
 def one_subject(labels: Sequence[str]) -> Named:
     """Names that tell the markers of one person apart.
 
-    Vicon and Motive write the subject before a colon: it is dropped. Of several subjects those
-    with markers of known names are taken (see `kinefit.skeletons.marker_names`): all of them where
-    no two markers have the same name, else the one with most. The second marker of one name is
-    NAME_2, and one without a name marker_N, its place counted from 1.
+    Vicon and Motive write the subject before a colon: it is dropped. Of several subjects the one
+    with most markers of known names is taken (see `kinefit.skeletons.marker_names`): two people
+    are never joined. The second marker of one name is NAME_2, and one without a name marker_N, its
+    place counted from 1.
     """
     labels = [label.strip() for label in labels]
     split = [label.rpartition(":") for label in labels]
@@ -91,7 +91,7 @@ def one_subject(labels: Sequence[str]) -> Named:
     if len(present) > 1 and not known and not distinct:
         bare, present = labels, []  # nobody's: told apart by the subjects
     taken = [s for s in present if s in known] or present
-    if len(taken) > 1 and not distinct:
+    if len(taken) > 1 and (known or not distinct):
         taken = [max(taken, key=known.__getitem__)]
     columns = [i for i, s in enumerate(subjects) if not s or s in taken or not present]
     names, notes = numbered([bare[i] for i in columns], [not subjects[i] for i in columns])

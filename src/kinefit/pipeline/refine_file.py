@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from kinefit.biomech.angles import GROUPS, to_opensim
+from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.biomech.refine import JointRefiner
 from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turned_skeleton
 from kinefit.biomech.refine.table import ANGLES, HEADING, REFINED, seen_of, values_of
@@ -113,7 +114,7 @@ def _of_table(file: Path, markers: Path | None) -> _Given:
     stem = file.stem.removesuffix("_angles_all")
     if markers is None:
         return _Given(angles, stem, {"angles": file})
-    held = read_markers(markers)
+    held = read_checked_markers(markers)
     if len(held.timeline) != len(angles.timeline):
         raise InputError(markers, f"has other frames than {file.name}", "give the markers of it")
     return _Given(angles, stem, {"angles": file, "markers": markers}, held)

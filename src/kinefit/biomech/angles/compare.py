@@ -11,7 +11,8 @@ import numpy as np
 
 from kinefit.biomech.angles.coordinates import to_opensim
 from kinefit.biomech.angles.groups import joint_angles
-from kinefit.io.marker_files import READERS, read_markers
+from kinefit.biomech.checked_markers import read_checked_markers
+from kinefit.io.marker_files import READERS
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.tables import read_angles_csv
 from kinefit.metrics.statistics import agreement, same_turn
@@ -110,7 +111,7 @@ def read_coordinates(path: Path) -> MotTable:
     """
     match path.suffix.lower():
         case suffix if suffix in READERS:
-            markers = read_markers(path)
+            markers = read_checked_markers(path)
             try:
                 angles = to_opensim(joint_angles(markers), markers)
                 return replace(angles, notes=markers.notes)
