@@ -191,8 +191,8 @@ def test_gaps_change_nothing() -> None:
 
 @pytest.mark.parametrize("factor", [1000.0, 0.001, 100.0, 0.01])
 def test_units_are_those_of_a_person(tmp_path: Path, factor: float) -> None:
-    """Millimetres that are called metres, and the other way round."""
-    markers = walk()
+    """Millimetres that are called metres, and the other way round; also far from the origin."""
+    markers = replace(walk(), xyz=walk().xyz + np.array([15.0, 0, 0]))
     file = tmp_path / "a.trc"
     write_trc(file, replace(markers, xyz=np.round(markers.xyz * factor, 6)))
     found = read_checked_markers(file)
@@ -207,6 +207,25 @@ def test_a_size_of_nobody_is_refused(tmp_path: Path, factor: float) -> None:
     write_trc(file, replace(walk(), xyz=walk().xyz * factor))
     with pytest.raises(InputError, match="units"):
         read_checked_markers(file)
+
+
+@pytest.mark.parametrize(("value", "suffix"), [(1e300, ".trc"), (2e4, ".trc"), (2e4, ".c3d")])
+def test_points_that_are_nowhere_are_missing(tmp_path: Path, value: float, suffix: str) -> None:
+    file, write = tmp_path / f"a{suffix}", {".trc": write_trc, ".c3d": write_c3d}[suffix]
+    xyz = np.array(walk().xyz)
+    xyz[3, 1, 2] = value
+    write(file, replace(walk(), xyz=xyz))
+    found = read_checked_markers(file)
+    assert np.argwhere(~found.present).tolist() == [[3, 1]]
+    name = walk().names[1]
+    assert found.notes == (f"Points over 10 km away were taken as missing: {name} in frame 3.",)
+
+
+def test_nothing_but_points_that_are_nowhere_is_refused(tmp_path: Path) -> None:
+    markers = replace(walk().select(["Head", "RHip", "LHip"]), names=("a", "b", "c"))
+    write_trc(tmp_path / "a.trc", replace(markers, xyz=markers.xyz + 2e5))
+    with pytest.raises(InputError, match="--units"):
+        read_checked_markers(tmp_path / "a.trc")
 
 
 @pytest.mark.parametrize("suffix", [".trc", ".c3d"])

@@ -16,9 +16,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from kinefit.geometry.rotations import unit
 from kinefit.io.marker_files import read_markers
-from kinefit.io.markers import UP_TO_Y
+from kinefit.io.markers import UP_TO_Y, missing_note
 from kinefit.skeletons.marker_names import is_known, place_of
 from kinefit.types import FloatArray, InputError, Markers, all_finite, true_runs
+from kinefit.types.arrays import FARTHEST_M
 
 # Places of `kinefit.skeletons.marker_names`, and keypoints of detectors in lower case.
 _TOP = ("c7", "jugular notch", "acromion", "neck", "head", "nose", "lshoulder", "rshoulder")
@@ -47,12 +48,14 @@ def read_checked_markers(path: Path, *, up: str | None = None, units: str | None
     given, the file's word is checked against the person, who may lie or stand on the hands. What
     was changed or assumed is in the notes.
 
-    Raises InputError for other files, and for markers that are no person's in any likely unit.
+    Raises InputError for other files, for markers that are no person's in any likely unit, and
+    where most are nowhere on earth (of a few, that is a note).
     """
     if up is not None and (up := up.upper().removeprefix("+")) not in UP_TO_Y:
         raise InputError("--up", f"{up} is no axis", f"choose one of {', '.join(UP_TO_Y)}")
     markers = read_markers(path, up=up, units=units)
     markers = _in_metres(path, markers, stated=units is not None)
+    markers = _without_far(path, markers)
     return markers if up else stand_up(markers)
 
 
@@ -76,6 +79,18 @@ def _in_metres(path: Path, markers: Markers, *, stated: bool) -> Markers:
         f"{factor * extent:.2f} m. Say the unit with --units if that is wrong."
     )
     return replace(markers, xyz=factor * markers.xyz, notes=(*markers.notes, note))
+
+
+def _without_far(path: Path, markers: Markers) -> Markers:
+    """`markers` (metres) without points that are farther away than any recording reaches."""
+    far = (np.abs(markers.xyz) > FARTHEST_M).any(axis=-1)
+    there, where = markers.present, f"over {FARTHEST_M / 1000:.0f} km"
+    if far.sum() > there.sum() / 2:
+        reason = f"most of its points are {where} from the origin"
+        raise InputError(path, reason, "say the unit of its numbers with --units m, cm or mm")
+    notes = missing_note(far, markers.names, markers.timeline, f"{where} away")
+    xyz = np.where(far[..., None], np.nan, markers.xyz)
+    return replace(markers, xyz=xyz, notes=(*markers.notes, *notes)) if notes else markers
 
 
 def _extent(markers: Markers) -> float:

@@ -11,8 +11,7 @@ import numpy as np
 
 from kinefit.io.text import refused_as_input
 from kinefit.skeletons.marker_names import is_known
-from kinefit.types import BoolArray, FloatArray, InputError, IntArray, Markers, Timeline
-from kinefit.types.arrays import FARTHEST_M
+from kinefit.types import BoolArray, FloatArray, IntArray, Markers, Timeline
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 # Vertical axis -> rows that turn (x, y, z) by the smallest rotation that brings it to +Y.
@@ -53,22 +52,14 @@ def build_markers(
 ) -> Markers:
     """The markers of a file, with what its reader changed or assumed in `notes`.
 
-    labels: M as the file has them. xyz: (T, M, 3) metres. Names are those of `one_subject`, points
-    at exactly zero are those of `without_zeros`, and points that are nowhere on earth are missing.
-    Raises InputError where most points are that far away.
+    labels: M as the file has them. xyz: (T, M, 3) metres. Names are those of `one_subject`; points
+    at exactly zero are those of `are_missing`.
     """
     named = one_subject(labels)
-    zeros, far = are_missing(xyz := xyz[:, named.columns]), are_far(xyz)
-    if far.sum() > np.isfinite(xyz).all(-1).sum() / 2:
-        reason = f"most of its points are over {FARTHEST_M / 1000:.0f} km from the origin"
-        raise InputError(path, reason, "check the units in the file")
-    said = [
-        *notes,
-        *named.notes,
-        *missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
-        *missing_note(far, named.names, timeline, f"over {FARTHEST_M / 1000:.0f} km away"),
-    ]
-    xyz = np.where((zeros | far)[..., None], np.nan, xyz)
+    zeros = are_missing(xyz := xyz[:, named.columns])
+    missing = missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)")
+    said = [*notes, *named.notes, *missing]
+    xyz = np.where(zeros[..., None], np.nan, xyz)
     with refused_as_input(path):
         return Markers(timeline, named.names, xyz, notes=tuple(said))
 
@@ -142,13 +133,9 @@ def _through_origin(xyz: FloatArray, known: IntArray, at: IntArray) -> BoolArray
     after = np.searchsorted(known, at)
     first, second = np.clip(after - 1, 0, None), np.clip(after, None, len(known) - 1)
     frames = np.maximum(known[second] - known[first], 1)
-    step = np.linalg.norm(xyz[second] - xyz[first], axis=-1) / frames
+    with np.errstate(over="ignore"):  # a damaged number of 1e300
+        step = np.linalg.norm(xyz[second] - xyz[first], axis=-1) / frames
     return np.asarray(np.linalg.norm(expected, axis=-1) <= np.maximum(_AT_ORIGIN_M, step / 2))
-
-
-def are_far(xyz: FloatArray) -> BoolArray:
-    """(T, M) True where a point (T, M, 3), metres, is farther away than any recording reaches."""
-    return np.asarray((np.abs(xyz) > FARTHEST_M).any(axis=-1))
 
 
 def missing_note(

@@ -16,10 +16,10 @@ from kinefit.biomech.refine.skeleton import BONES, POINTS, joint_of_point, turne
 from kinefit.biomech.refine.table import ANGLES, HEADING, REFINED, seen_of, values_of
 from kinefit.geometry.rotations import difference_deg
 from kinefit.io.calibration import read_calibration
-from kinefit.io.marker_files import read_markers
 from kinefit.io.mot import write_mot
 from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.io.text import read_json
+from kinefit.io.trc import read_trc
 from kinefit.io.video import Clip
 from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
@@ -144,7 +144,7 @@ def _of_run(folder: Path) -> _Given:
         raise InputError(folder, f"is incomplete ({error})", hint) from error
     trc = folder / f"{stem}_final.trc"
     return _Given(
-        read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_markers(trc),
+        read_angles_csv(table), stem, {"angles": table, "markers": trc}, read_trc(trc),
         rig.cameras[0], seen_of(keypoints), sha256, slowmo,
     )  # fmt: skip
 
