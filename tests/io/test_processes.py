@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,6 +133,22 @@ def test_a_child_that_is_stopped_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     stop = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
     with pytest.raises(ChildDied, match="did not answer any more"):
         list(each(exec, [stop], 1))
+
+
+def test_silence_while_everything_is_stopped_counts_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z for an hour stops child and parent alike."""
+    now = 0.0
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now))
+    child = Child()
+    now = 3600.0
+    child.end_if_silent()
+    assert child.call(abs, -1) == 1
+    for _ in range(100):  # asked all the time, and no word
+        now += 10.0
+        child.end_if_silent()
+    with pytest.raises(ChildDied, match="did not answer any more"):
+        child.call(abs, -1)
+    child.close()
 
 
 SLEEP = "import os, time, pathlib; pathlib.Path({!r}).write_text(str(os.getpid())); time.sleep(60)"

@@ -33,6 +33,8 @@ BEAT_S = 2.0  # between two signs of life
 # Native code that keeps Python's lock says nothing meanwhile; none of kinefit's takes minutes.
 SILENCE_S = 600.0
 _POLL_S = 0.1
+# Who has not asked for so long was stopped (Ctrl-Z, a laptop that slept), and the child with it.
+_STOPPED_S = 60.0
 # -P: a folder called kinefit where the user happens to be is not imported.
 _PROGRAM = ("-P", "-X", "faulthandler", "-c", "from kinefit.io.processes import _serve; _serve()")
 _PR_SET_PDEATHSIG = 1
@@ -64,7 +66,7 @@ class Child:
             [sys.executable, *_PROGRAM], env=os.environ | {"PYTHONPATH": paths},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         )  # fmt: skip
-        self.heard = time.monotonic()
+        self.heard = self._asked = time.monotonic()
         self._silent = False
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -104,8 +106,12 @@ class Child:
         self._process.wait()
 
     def end_if_silent(self, seconds: float = SILENCE_S) -> None:
-        """Where it has not said for so long that it lives."""
-        if time.monotonic() - self.heard > seconds:
+        """Where it has not said for so long that it lives; to be asked again and again."""
+        now = time.monotonic()
+        if now - self._asked > _STOPPED_S:
+            self.heard = now
+        self._asked = now
+        if now - self.heard > seconds:
             self._silent = True
             self.end()
 
