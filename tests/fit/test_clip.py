@@ -11,7 +11,8 @@ import pytest
 from kinefit.body.anatomy import violations
 from kinefit.fit.fit_report import clip_report
 from kinefit.fit.priors import Capsules, Interpenetration, Mixture, Variational
-from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip, shot_changes
+from kinefit.fit.recipes.clip import ClipFit, ClipOptions, fit_clip
+from kinefit.fit.recipes.shots import shot_changes
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.projection import project_rig
 from kinefit.geometry.robust import KernelName

@@ -8,7 +8,6 @@ more. Everything is in standard deviations, of the noise that the data have or o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,10 +30,8 @@ from kinefit.fit.recipes.image_start import FACE
 from kinefit.fit.recipes.initial import from_points
 from kinefit.fit.recipes.outline import SilhouetteOptions
 from kinefit.fit.recipes.sequence import SequenceProblem, Smoothness
-from kinefit.fit.recipes.silhouette import (
-    Outlines,
-    fit_outlines,
-)
+from kinefit.fit.recipes.shots import shot_changes
+from kinefit.fit.recipes.silhouette import Outlines, fit_outlines
 from kinefit.fit.solver.chain import Chain, PointSum
 from kinefit.fit.solver.minimise import Options, information
 from kinefit.fit.solver.state import State, Variables
@@ -201,12 +198,7 @@ def fit_clip(
             "Keypoints to fit a body to", found=int(seen.max(initial=0)), needed=_FEWEST
         )
     work = _Work.of(clip_chain(body, data.names, data.limbs), data, options)
-    keyframes = _keyframes(data.timeline, seen, options)
-    shaped = work.problem.fit_shape(work.start(), keyframes)
-    start = _between(shaped, data.timeline.time, keyframes)
-    masks = None if outlines is None else np.zeros(len(data.rig), dtype=np.int64)
-    if outlines is not None and outlines.usable:
-        start, masks = _with_girths(work, start, outlines)
+    start, masks = _shaped(work, seen, outlines)
     missing = seen < _FEWEST
     missing[bridge(data.timeline.time, ~missing, options.max_gap_s)[0]] = False
     one = len(data.rig) == 1
@@ -226,10 +218,33 @@ def fit_clip(
         )
         steps += more
         contacts = replace(contacts, xyz=work.feet(state))
+    return _fitted(work, state, contacts, up_sd, missing, masks, steps, converged)
+
+
+def _shaped(
+    work: _Work, seen: IntArray, outlines: Outlines | None
+) -> tuple[State, IntArray | None]:
+    """The shape, from the frames with most of the keypoints `seen` (T,) and from outlines, and
+    poses to begin with; and how many pictures of each camera gave outlines (None: not asked)."""
+    keyframes = _keyframes(work.data.timeline, seen, work.options)
+    shaped = work.problem.fit_shape(work.start(), keyframes)
+    start = _between(shaped, work.data.timeline.time, keyframes)
+    if outlines is None:
+        return start, None
+    if not outlines.usable:
+        return start, np.zeros(len(work.data.rig), dtype=np.int64)
+    return _with_girths(work, start, outlines)
+
+
+def _fitted(
+    work: _Work, state: State, contacts: Contacts, up_sd: float, missing: BoolArray,
+    masks: IntArray | None, steps: int, converged: bool,
+) -> ClipFit:  # fmt: skip
+    """What is known of the fit, without poses in the frames (T,) that are `missing`."""
+    data = work.data  # in the world that stands upright
     sd, draws = work.uncertainty(state, up_sd)
     known = np.flatnonzero(~missing)
     points = state.posed(work.chain).points[:, : len(data.names)]
-    data = work.data  # in the world that stands upright
     seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
     return ClipFit(
         motion=state.at(known).among(len(state), known).motion(work.chain, data.timeline),
@@ -351,33 +366,6 @@ def _evidence(data: Observations) -> IntArray:
         known = np.isfinite(_roots(data.covariance)).all(axis=(-1, -2))
         seen |= all_finite(data.xyz) & known
     return np.asarray(seen.sum(axis=1))
-
-
-def shot_changes(data: Observations) -> BoolArray:
-    """(T - 1,) True where the next frame is of another shot, or too late to hang together.
-
-    Between two frames a person moves by a tenth of their size (running, 30 frames per second: by
-    0.16); where the median keypoint of some camera, or in space, jumps by a third, the film was
-    cut.
-    """
-    step = np.diff(data.timeline.time)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # frames without keypoints: NaN, no cut
-        size = np.nanmax(_extent(data.xy, 2), axis=-1)  # (T, C) of the keypoints in view
-        size = np.nanmedian(size, axis=0)
-        moved = np.nanmedian(np.linalg.norm(np.diff(data.xy, axis=0), axis=-1), axis=2) / size
-        tall = np.nanmedian(np.nanmax(_extent(data.xyz, 1), axis=-1))
-        leap = np.nanmedian(np.linalg.norm(np.diff(data.xyz, axis=0), axis=-1), axis=1) / tall
-    allowed = np.maximum(_CUT, _CUT * 30 * step)
-    return np.asarray((moved > allowed[:, None]).any(axis=1) | (leap > allowed) | (step > _PAUSE_S))
-
-
-def _extent(points: FloatArray, axis: int) -> FloatArray:
-    return np.asarray(np.nanmax(points, axis=axis) - np.nanmin(points, axis=axis))
-
-
-_CUT = 1 / 3
-_PAUSE_S = 1.0
 
 
 def _keyframes(timeline: Timeline, seen: IntArray, options: ClipOptions) -> IntArray:
