@@ -12,11 +12,9 @@ from kinefit.fit.recipes.retarget import RetargetBody, retarget
 from kinefit.geometry.rotations import exp
 from kinefit.io.amass import read_amass_motion
 from kinefit.io.arrays import npz_names
+from kinefit.io.markers import UP_TO_Y
 from kinefit.io.mocap_files import read_mocap
 from kinefit.types import BodyMotion, InputError, Timeline
-
-# Takes vectors of AMASS's world, Z up, to one with Y up, X the same.
-_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 def is_recording(path: Path) -> bool:
@@ -69,4 +67,4 @@ def _on_smpl(path: Path, body: BodyModel) -> tuple[BodyMotion, tuple[str, ...]]:
     gender = body.name.partition("-")[2]
     if gender and found.gender not in ("not stated", gender):
         notes.append(f"The file's body is {found.gender}, the one that was given is {body.name}.")
-    return turned(body, motion, _Y_UP), tuple(notes)
+    return turned(body, motion, np.array(UP_TO_Y["Z"], float)), tuple(notes)
