@@ -243,6 +243,7 @@ def _fitted(
     """What is known of the fit, without poses in the frames (T,) that are `missing`."""
     data = work.data  # in the world that stands upright
     sd, draws = work.uncertainty(state, up_sd)
+    sd[missing], draws[:, missing] = np.nan, np.nan
     known = np.flatnonzero(~missing)
     points = state.posed(work.chain).points[:, : len(data.names)]
     seen_at = np.moveaxis(project_rig(data.rig, points), 0, 1) if len(data.rig) else data.xy
@@ -256,8 +257,8 @@ def _fitted(
         off_m=np.linalg.norm(points - data.xyz, axis=-1),
         contacts=contacts,
         reason=tuple(_NO_POSE if lost else "" for lost in missing),
-        sd_m=np.where(missing[:, None], np.nan, sd),
-        draws_m=np.where(missing[:, None, None], np.nan, draws),
+        sd_m=sd,
+        draws_m=draws,
         up_sd=up_sd,
         steps=steps,
         converged=converged,
@@ -501,7 +502,7 @@ class _Work:
         """(T, K) metres and (2 D, T, K, 3) metres: `sd_m` and `draws_m` of `ClipFit`."""
         objective = Objective(self.evidence, self.poses)
         variables, T, K = Variables.poses(self.chain), len(state), len(self.data.names)
-        sd, draws = np.empty((T, K)), np.empty((_DRAWS, T, K, 3))
+        sd, draws = np.empty((T, K)), np.empty((_DRAWS, 2, T, K, 3))
         weak = np.diag(
             np.repeat([_WEAK_PRIOR_M**-2, *([_WEAK_PRIOR_RAD**-2] * len(variables.joints))], 3)
         )
@@ -517,10 +518,10 @@ class _Work:
             spread = posed.jacobian[:, :K] @ root[:, None]
             both = spread @ np.swapaxes(spread, -1, -2)
             sd[rows] = np.sqrt(np.linalg.eigvalsh(both)[..., -1].clip(0))
-            draws[:, rows] = np.moveaxis(spread @ pose, -1, 0)
             about = posed.points[:, :K] - posed.frames[1][:, :1]
-            draws[:, rows] += np.cross(lean[:, None, None], about)
-        return sd, np.stack([draws, -draws], axis=1).reshape(-1, T, K, 3)
+            drawn = np.moveaxis(spread @ pose, -1, 0) + np.cross(lean[:, None, None], about)
+            draws[:, :, rows] = np.stack([drawn, -drawn], axis=1)
+        return sd, draws.reshape(-1, T, K, 3)
 
     def moved(self, state: State, Q: FloatArray, shift: FloatArray) -> tuple[_Work, State]:
         """The same in another world: x_new = Q x_old + shift."""
