@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinefit.io import people as people_module
-from kinefit.io.people import People
+from kinefit.io.people import People, of_one_set
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.skeletons import KeypointSet, keypoint_sets, skeleton
 from kinefit.types import InputError, InvalidData
@@ -116,26 +116,47 @@ class TestSetsOfOneNumber:
         people = read_openpose(dump(tmp_path / "a_keypoints.json", openpose_frame(person)))
         assert people.names == told.points
         commonest = next(s for s in keypoint_sets() if count in s.counts)
-        assert len(people.notes) == (told != commonest)  # said where it is not what one expects
-        for note in people.notes:
-            assert told.about in note
-            assert "by the lengths of limbs" in note
+        _, findings = of_one_set({"a": people})
+        assert len(findings) == (told != commonest)  # said where it is not what one expects
+        for found in findings:
+            assert found.level == "information"
+            assert f"{told.about} ({told.name}), not" in found.what
 
     def test_too_little_is_seen_to_tell(self, tmp_path: Path) -> None:
-        """Of the face alone nothing follows: the commonest set, and that is said."""
+        """Of the face alone nothing follows: the commonest set, and that is a caution."""
         b = next(s for s in keypoint_sets() if s.name == "body25b")
         hidden = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
         file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25, hidden)))
         people = read_openpose(file)
         assert people.names == skeleton("body25").points
-        assert "--keypoint-set" in people.notes[0]
+        _, (found,) = of_one_set({"a": people})
+        assert found.level == "caution"
+        assert "BODY_25 (body25), not OpenPose BODY_25B" in found.what
+        assert "--keypoint-set body25b" in found.action
+
+    def test_cameras_are_told_together(self, tmp_path: Path) -> None:
+        """One that shows legs only, or nobody's proportions, has the points of the others."""
+        b = next(s for s in keypoint_sets() if s.name == "body25b")
+        whole = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25)))
+        face = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
+        little = dump(tmp_path / "b.json", openpose_frame(standing(b.points, 25, face)))
+        cameras = {"a": read_openpose(little), "b": read_openpose(whole)}
+        assert cameras["a"].names != cameras["b"].names
+        for order in (["a", "b"], ["b", "a"]):
+            together, (found,) = of_one_set({name: cameras[name] for name in order})
+            assert {people.names for people in together.values()} == {b.points}
+            assert found.level == "information"
+        nobody = People((), np.empty(0, np.int64), ())
+        assert of_one_set({"c": nobody, **cameras})[0]["c"].names == ()
+        named = {**cameras, "b": read_openpose(whole, "body25b")}
+        assert of_one_set(named) == (named, ())  # another number of points, or told by the user
 
     def test_a_named_set_is_believed(self, tmp_path: Path) -> None:
         b = next(s for s in keypoint_sets() if s.name == "body25b")
         file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25)))
         people = read_openpose(file, "body25")
         assert people.names == skeleton("body25").points
-        assert people.notes == ()
+        assert of_one_set({"a": people})[1] == ()
 
     @pytest.mark.parametrize(
         ("name", "words"),

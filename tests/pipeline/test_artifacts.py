@@ -1,10 +1,13 @@
 """Types survive the trip through .npz, and equal values give equal bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kinefit.io.people import People
 from kinefit.pipeline import artifacts
+from kinefit.skeletons import KeypointSetGuess
 from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
 
 TIME = Timeline([0, 1, 3], [0.0, 0.1, 0.3])
@@ -35,6 +38,9 @@ VALUES = {
     "people": _people(whole=True),
     "people of image points": _people(whole=False),
     "people who are not there": People(("A", "B"), [0, 1], (np.empty((0, 2, 3)),) * 2),
+    "people of points without names": replace(
+        _people(whole=False), guess=KeypointSetGuess(17, {"coco17": 0.2, "h36m17": np.inf}, 3)
+    ),
     "people of a video without frames": People(("A", "B"), np.zeros(0, int), ()),
     "track": _track(body=True),
     "track without body": _track(body=False),

@@ -66,8 +66,10 @@ class FileDetector:
         if not kept:
             raise NobodyFound(self.path, len(looked_at))
         points = tuple(self._people.points[i] for i in kept)
-        notes = (*self._people.notes, *notes)
-        return People(self.names, frame[kept], points, source=self.source, notes=notes)
+        return People(
+            self.names, frame[kept], points, source=self.source,
+            notes=(*self._people.notes, *notes), guess=self._people.guess,
+        )  # fmt: skip
 
     def _first(self, video: Path) -> tuple[int, tuple[str, ...]]:
         """The number by which the files call the video's first frame, and how that was told.

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kinefit.io.text import decode, read_bytes
-from kinefit.skeletons import KeypointSet, keypoint_sets, most_likely
-from kinefit.types import FloatArray, InputError, IntArray, InvalidData, NobodyFound
+from kinefit.skeletons import KeypointSet, KeypointSetGuess, keypoint_sets
+from kinefit.types import Finding, FloatArray, InputError, IntArray, InvalidData, NobodyFound
 from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
@@ -40,7 +40,8 @@ class People:
     place: per frame (N, 4) as in `kinefit.detect.blazepose`; None where the detector has none.
     look: per frame (N, P, 3) CIELAB of P parts of the body, NaN where unknown; None: all unknown.
     damaged: frames that could not be decoded. source: what found them, for provenance.
-    notes: what was assumed about them, a sentence each.
+    notes: what was assumed about them, a sentence each. guess: how `names` were told, where the
+        points of a file have none and the user named no set.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class People:
     damaged: tuple[int, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+    guess: KeypointSetGuess | None = None
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("People", self.names))
@@ -115,20 +117,18 @@ def collect(
         raise NobodyFound(source, len(found))
     order = sorted(found)
     whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
-    told, notes = _told(source, np.concatenate(whole), keypoint_set)
-    bodies = tuple(pose[:, : len(told.points)] for pose in whole)
-    return People(told.points, np.array(order), bodies, notes=notes)
+    named = _named(source, count, keypoint_set)
+    guess = None if named else KeypointSetGuess.of(np.concatenate(whole))
+    points = named.points if named else guess.best[0].points
+    bodies = tuple(pose[:, : len(points)] for pose in whole)
+    return People(points, np.array(order), bodies, guess=guess)
 
 
-def _told(
-    source: Path, points: FloatArray, wanted: str | None
-) -> tuple[KeypointSet, tuple[str, ...]]:
-    """Which set of keypoints these (N, J, 3) are, and what had to be assumed about it."""
-    count = points.shape[1]
+def _named(source: Path, count: int, wanted: str | None) -> KeypointSet | None:
+    """The set of that name, None where none is asked for; InputError where the number of points is
+    another's or no set's."""
     known = {s.name: s for s in keypoint_sets() if count in s.counts}
-    if wanted is not None:
-        if wanted in known:
-            return known[wanted], ()
+    if wanted is not None and wanted not in known:
         named = [s for s in keypoint_sets() if s.name == wanted]
         counts = [str(n) for s in named for n in s.counts]
         reason = f"{source.name} has {count} points per person"
@@ -139,13 +139,47 @@ def _told(
         counts = sorted({str(n) for s in keypoint_sets() for n in s.counts}, key=int)
         reason = f"{count} keypoints per person: no known set"
         raise InputError(source, reason, f"export one of {', '.join(counts)} points")
-    told, sure = most_likely(points, list(known.values()))
-    if sure and told == next(iter(known.values())):
-        return told, ()
-    others = " or ".join(f"{s.about} ({s.name})" for s in known.values() if s != told)
-    why = "by the lengths of limbs" if sure else "the commonest: too little of anybody is seen"
-    note = f"The {count} points were taken for those of {told.about}, not {others}, {why}."
-    return told, (note if sure else f"{note} Name the set with --keypoint-set if it is another.",)
+    return None if wanted is None else known[wanted]
+
+
+def of_one_set(cameras: Mapping[str, People]) -> tuple[dict[str, People], tuple[Finding, ...]]:
+    """The people of several cameras with the points of one set, told by all of them together,
+    since one program looked at all; and what a reader should know of that.
+
+    Left as they are where any was not guessed, or the numbers of points differ.
+    """
+    guesses = [people.guess for people in cameras.values() if people.names]
+    known = [guess for guess in guesses if guess is not None]
+    if not known or len(known) < len(guesses) or len({guess.count for guess in known}) > 1:
+        return dict(cameras), ()
+    together = KeypointSetGuess.together(known)
+    names = together.best[0].points
+    renamed = {
+        camera: replace(people, names=names) if people.names else people
+        for camera, people in cameras.items()
+    }
+    return renamed, _told_by(together)
+
+
+def _told_by(guess: KeypointSetGuess) -> tuple[Finding, ...]:
+    """Nothing where it is surely the commonest set."""
+    told, sure = guess.best
+    others = [s for s in guess.sets if s != told]
+    if sure and told == guess.sets[0]:
+        return ()
+    what = f"The {guess.count} points per person were taken for those of {told.about} "
+    what += f"({told.name}), not {' or '.join(f'{s.about} ({s.name})' for s in others)}"
+    if sure:
+        return (Finding("information", f"{what}, by the lengths of limbs."),)
+    return (
+        Finding(
+            "caution",
+            f"{what}: it is the commonest, and too little of anybody is seen to tell.",
+            meaning="If it is another set, points have wrong names, and all numbers are wrong.",
+            action="Name the set that the program wrote: "
+            + " or ".join(f"--keypoint-set {s.name}" for s in (told, *others)) + ".",
+        ),
+    )  # fmt: skip
 
 
 def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Plain arrays only (no pickle); the bytes depend on the values alone.
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from kinefit.io.arrays import save_npz
 from kinefit.io.people import People
+from kinefit.skeletons import KeypointSetGuess
 from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
 
 
@@ -72,6 +74,8 @@ def save_people(path: Path, people: People) -> None:
     for name in _OF_PERSONS:
         if (found := getattr(people, name)) is not None and len(found):
             own[name] = np.concatenate(found)
+    if (guess := people.guess) is not None:
+        own["guess"] = json.dumps([guess.count, dict(guess.off), guess.persons])
     save_arrays(path, own)
 
 
@@ -83,7 +87,10 @@ def load_people(path: Path) -> People:
     each.setdefault("points", ())  # of a video without frames, or in which nobody is
     names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
     source, notes = str(stored["source"]), tuple(stored["notes"].tolist())
-    return People(names, stored["frame"], **each, damaged=damaged, source=source, notes=notes)
+    guess = KeypointSetGuess(*json.loads(str(stored["guess"]))) if "guess" in stored else None
+    return People(
+        names, stored["frame"], **each, damaged=damaged, source=source, notes=notes, guess=guess
+    )
 
 
 def save_markers(path: Path, values: Markers | JointAngles) -> None:

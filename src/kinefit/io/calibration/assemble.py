@@ -79,6 +79,7 @@ def assemble(
         up=turned,
         residuals={c.name: float(c.residual) for c in cameras if c.residual is not None},
         residual_unit=content.residual_unit,
+        findings=tuple(content.findings),
     )
 
 
