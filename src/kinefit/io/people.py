@@ -5,7 +5,6 @@ Choosing the person comes later; here untrusted JSON becomes checked arrays.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kinefit.io.text import decode, read_bytes
+from kinefit.io.text import decode, json_value, read_bytes
 from kinefit.skeletons import KeypointSet, KeypointSetGuess, keypoint_sets
 from kinefit.types import Finding, FloatArray, InputError, IntArray, InvalidData, NobodyFound
 from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
@@ -86,7 +85,7 @@ def read_json(path: Path) -> Any:
     """Parsed JSON of a size-limited file; raises InputError."""
     content = read_bytes(path, MAX_JSON_BYTES)
     try:
-        return json.loads(decode(content))
+        return json_value(decode(content))
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not valid JSON ({error})", "export it again") from error
 

@@ -75,9 +75,18 @@ def read_bytes(path: Path, limit: int = limits.TEXT_BYTES) -> bytes:
 def read_json(path: Path) -> Any:
     """The value in a JSON file that kinefit wrote; InputError as `read_bytes`, or for no JSON."""
     try:
-        return json.loads(decode(read_bytes(path, limits.JSON_BYTES)))
+        return json_value(decode(read_bytes(path, limits.JSON_BYTES)))
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not JSON ({error})", "run the command again") from error
+
+
+def json_value(text: str) -> Any:
+    """The value; ValueError (or RecursionError) for no JSON, and for halves of characters, which no
+    file and no terminal takes."""
+    value = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def read_lines(path: Path) -> list[Line]:

@@ -174,7 +174,7 @@ def _without_lens(cameras: list[str]) -> Finding:
         "The lens distortion of Vicon's calibration is left out: its model is not public.",
         f"Cameras {', '.join(cameras)}.",
         "Points near the edges of the pictures are displaced, by several pixels with wide lenses.",
-        "Give videos from which Vicon has removed the distortion, or calibrate with OpenCV's model.",
+        "Give videos that Vicon has undistorted, or calibrate with OpenCV's lens model.",
     )
 
 
