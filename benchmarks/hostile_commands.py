@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -283,12 +285,12 @@ def _in_run(name: str, *words: str) -> Callable[[Path, Path], Any]:
     run = _command(*words)
 
     def read(path: Path, out: Path) -> None:
-        folder = out / "run"
-        _run_folder(folder)
-        (folder / name).unlink()
-        content = path.read_bytes() if path.is_file() else b""
-        (folder / name).write_bytes(content)
-        run(folder, out)
+        with TemporaryDirectory() as folder:  # not in `out`, where nothing may be absurd
+            _run_folder(Path(folder))
+            (Path(folder) / name).unlink()
+            if path.is_symlink() or path.is_file():
+                shutil.copy(path, Path(folder) / name, follow_symlinks=False)
+            run(Path(folder), out)
 
     return read
 

@@ -20,6 +20,7 @@ from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_arra
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
+_PERCENT = 10.0  # scores of some older models go to 3 or so; above this they are percent
 _LAST_FRAME = 10**9
 _TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
 # Of a file's name, so that the 4 of ".mp4" is no frame; a dot before the number is none of these.
@@ -103,7 +104,7 @@ def collect(
     NobodyFound when nobody is found at all.
     """
     found: dict[int, list[FloatArray]] = {f: [] for f in frames}
-    count = 0
+    count, highest = 0, 0.0
     for person in persons:
         points = _points(person)
         count = count or len(points)
@@ -112,15 +113,17 @@ def collect(
             raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
             found.setdefault(person.frame, []).append(points)
+            highest = max(highest, float(np.nanmax(points[:, 2])))
     if not any(found.values()):
         raise NobodyFound(source, len(found))
     order = sorted(found)
-    whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
+    notes = _in_shares([p for persons in found.values() for p in persons], highest)
     named = _named(source, count, keypoint_set)
+    whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
     guess = None if named else KeypointSetGuess.of(np.concatenate(whole))
     points = named.points if named else guess.best[0].points
     bodies = tuple(pose[:, : len(points)] for pose in whole)
-    return People(points, np.array(order), bodies, guess=guess)
+    return People(points, np.array(order), bodies, notes=notes, guess=guess)
 
 
 def _named(source: Path, count: int, wanted: str | None) -> KeypointSet | None:
@@ -181,10 +184,12 @@ def _told_by(guess: KeypointSetGuess) -> tuple[Finding, ...]:
     )  # fmt: skip
 
 
-def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
+def entries(
+    source: Path, value: Any, what: str, hint: str = "check the format"
+) -> list[dict[str, Any]]:
     """`value` as a list of JSON objects, or InputError saying what should have been one."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise InputError(source, f"{what} is not a list of objects", "check the format")
+        raise InputError(source, f"{what} is not a list of objects", hint)
     return value
 
 
@@ -199,19 +204,29 @@ def frame_number(source: Path, value: Any) -> int:
     return number
 
 
+def _in_shares(persons: Iterable[FloatArray], highest: float) -> tuple[str, ...]:
+    """Bring scores (in place) to 0..1 by the highest of the file; a note where they are percent."""
+    percent = _PERCENT < highest <= 100
+    for points in persons:
+        points[:, 2] = (points[:, 2] / (100 if percent else 1)).clip(0, 1)
+    return (f"Scores, up to {highest:.3g}, were read as percent.",) if percent else ()
+
+
 def _points(person: Person) -> FloatArray:
-    """(J, 3) x, y, score with NaN where the score is 0; raises InputError."""
+    """(J, 3) x, y, score as written, NaN where the score is not above 0 or something of the point
+    is null or NaN; raises InputError."""
     flat = person.keypoints
-    # One pass that refuses text, booleans, nested lists, NaN, infinity and 400-digit integers.
+    if isinstance(flat, list):
+        flat = [float("nan") if n is None else n for n in flat]
+    # One pass that refuses text, booleans, nested lists, infinity and 400-digit integers.
     if (
         not isinstance(flat, list)
         or len(flat) % 3
         or not flat
-        or not all(type(n) in (int, float) and abs(n) <= _LARGEST for n in flat)
+        or not all(type(n) in (int, float) and (n != n or abs(n) <= _LARGEST) for n in flat)
     ):
         reason = "keypoints are not a list of x, y, score numbers"
         raise person.wrong(reason, "the file is damaged or of another format")
     points = np.array(flat, dtype=np.float64).reshape(-1, 3)
-    points[:, 2] = points[:, 2].clip(0, 1)
-    points[points[:, 2] == 0] = np.nan
+    points[~((points[:, 2] > 0) & np.isfinite(points).all(axis=1))] = np.nan
     return points

@@ -115,6 +115,19 @@ def decode(content: bytes) -> str:
         return content.decode("latin-1")
 
 
+_DECIMAL_COMMA = re.compile(r"(^|\t) *-?\d+,\d+(?=[\te ]|$)", re.IGNORECASE)
+
+
+def with_decimal_points(rows: list[Line]) -> tuple[list[Line], list[str]]:
+    """Rows of numbers between tabs with points for the decimal commas of half of Europe, where the
+    first row has such and no point; and a note."""
+    first = next((row.text for row in rows if row.text.strip()), "")
+    if not _DECIMAL_COMMA.search(first) or "." in first:
+        return rows, []
+    plain = [row._replace(text=row.text.replace(",", ".")) for row in rows]
+    return plain, ["Decimal commas were read as points."]
+
+
 def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = "\t") -> FloatArray:
     """(T, columns) numbers; an empty cell or any spelling of nan is NaN.
 

@@ -6,7 +6,6 @@ coordinates, with tabs between them.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from kinefit.io.text import (
     format_rows,
     parse_rows,
     read_lines,
+    with_decimal_points,
 )
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
@@ -132,18 +132,13 @@ def _read_header(
     return rate_hz, units, names, notes
 
 
-_DECIMAL_COMMA = re.compile(r"(^|\t) *-?\d+,\d+(?=[\te ]|$)", re.IGNORECASE)
-
-
 def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str]]:
     """With tabs between the cells of rows and points in numbers, and notes."""
-    notes, (head, rows) = [], (lines[:_HEADER_LINES], lines[_HEADER_LINES:])
+    head, rows = lines[:_HEADER_LINES], lines[_HEADER_LINES:]
     if not any("\t" in row.text for row in rows):
-        rows = [row._replace(text="\t".join(row.text.split())) for row in rows]
-    first = next((row.text for row in rows if row.text.strip()), "")
-    if _DECIMAL_COMMA.search(first) and "." not in first:
-        notes.append("Decimal commas were read as points.")
-        rows = [row._replace(text=row.text.replace(",", ".")) for row in rows]
+        rows = [row.tabbed() for row in rows]
+    rows, notes = with_decimal_points(rows)
+    if notes:
         head[2:3] = [line._replace(text=line.text.replace(",", ".")) for line in head[2:3]]
     return head + rows, notes
 

@@ -20,6 +20,8 @@ from kinefit.skeletons.table import skeleton
 # one side only) the right one led by 0.13 or more.
 _SURE = 0.12
 _NO_BODY = 0.45  # the right one was at most at 0.33; beyond, nothing is told
+# Unless the next is far worse: near wide lenses the right one is at up to 0.45, the next at 0.85.
+_HARDLY_A_BODY, _FAR_WORSE = 0.6, 0.25
 _FARTHEST = 1.5  # (logarithm) a limb 4.5 times too long or too short says all that it can
 _FEWEST_LIMBS = 5  # for a say
 _MOST_PERSONS = 2000  # of a file; more add nothing
@@ -95,7 +97,10 @@ class KeypointSetGuess:
         best, *others = np.argsort(off)
         if not others:
             return sets[0], True
-        sure = off[best] < _NO_BODY and off[others[0]] - off[best] > _SURE
+        ahead = off[others[0]] - off[best] if np.isfinite(off[best]) else 0.0
+        sure = (off[best] < _NO_BODY and ahead > _SURE) or (
+            off[best] < _HARDLY_A_BODY and _FAR_WORSE < ahead < np.inf
+        )
         return sets[best if sure else 0], bool(sure)
 
     @property
