@@ -214,6 +214,41 @@ def test_a_record_that_nothing_can_hold_is_none(out, forged):
         stage(folder, "two", {"2.txt": "x"})
 
 
+def test_links_among_unfinished_work_are_removed_not_followed(out, tmp_path):
+    """A killed process's moves are finished, but not with files of another folder."""
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "1.txt").write_text("x")
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x", "a/2.txt": "x"})
+        key = folder.records["one"].key
+    internal = out / ".kinefit"
+    (out / "1.txt").unlink()
+    (out / "a" / "2.txt").unlink()
+    for part in ("staging", "partial"):
+        (internal / part).mkdir(exist_ok=True)
+    (internal / "partial" / "one").symlink_to(stranger)
+    staged = internal / "staging" / f"one.{key[:16]}"
+    staged.symlink_to(stranger)
+    with open_folder(out) as folder:
+        assert not (out / "1.txt").exists()
+        assert not folder.partial("one").exists()
+    staged.parent.mkdir(exist_ok=True)
+    staged.mkdir()
+    (stranger / "2.txt").write_text("x")
+    (staged / "a").symlink_to(stranger)
+    with open_folder(out):
+        assert not (out / "a" / "2.txt").exists()
+    staged.parent.mkdir(exist_ok=True)
+    with open_folder(out) as folder:
+        staged.parent.mkdir(exist_ok=True)
+        staged.symlink_to(stranger)
+        folder.staging("one", key)
+        assert not staged.is_symlink()
+    assert sorted(p.name for p in stranger.iterdir()) == ["1.txt", "2.txt"]
+
+
 def test_records_that_read_one_another_in_a_circle(out):
     with open_folder(out) as folder:
         claim(folder)

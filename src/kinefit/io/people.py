@@ -118,12 +118,13 @@ def collect(
         raise NobodyFound(source, len(found))
     order = sorted(found)
     notes = _in_shares([p for persons in found.values() for p in persons], highest)
-    named = _named(source, count, keypoint_set)
+    chosen, guess = _named(source, count, keypoint_set), None
     whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
-    guess = None if named else KeypointSetGuess.of(np.concatenate(whole))
-    points = named.points if named else guess.best[0].points
-    bodies = tuple(pose[:, : len(points)] for pose in whole)
-    return People(points, np.array(order), bodies, notes=notes, guess=guess)
+    if chosen is None:
+        guess = KeypointSetGuess.of(np.concatenate(whole))
+        chosen, _ = guess.best
+    bodies = tuple(pose[:, : len(chosen.points)] for pose in whole)
+    return People(chosen.points, np.array(order), bodies, notes=notes, guess=guess)
 
 
 def _named(source: Path, count: int, wanted: str | None) -> KeypointSet | None:

@@ -131,14 +131,14 @@ class Folder:
 
     def staging(self, stage: str, key: str) -> Path:
         """An empty folder for the files of a stage, laid out as they shall lie in this one."""
-        path = self._staging_of(stage, key)
+        path = _no_link(self._staging_of(stage, key))
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
 
     def partial(self, stage: str) -> Path:
         """Where a stage may keep unfinished work for its next try; gone once it is recorded."""
-        return self._internal("partial") / stage
+        return _no_link(self._internal("partial") / stage)
 
     def commit(
         self, stage: str, key: str, seconds: float,
@@ -206,8 +206,8 @@ class Folder:
     def finish_moves(self) -> None:
         """Finish what a killed process was moving; drop what it had not finished computing."""
         by_place = {self._staging_of(r.stage, r.key): r for r in self.records.values()}
-        for staged in self._internal("staging").glob("*"):
-            if staged in by_place:
+        for staged in map(_no_link, list(self._internal("staging").glob("*"))):
+            if staged in by_place and not any(p.is_symlink() for p in staged.rglob("*")):
                 self._move(staged, by_place[staged])
             else:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -312,6 +312,13 @@ def _is_inside(name: str) -> bool:
     parts = PurePosixPath(name).parts
     fits = all(len(part.encode()) <= _LONGEST_NAME for part in parts) and len(name) <= _LONGEST_WAY
     return bool(parts) and fits and not {"..", "/", "//"} & set(parts)
+
+
+def _no_link(path: Path) -> Path:
+    """The path, where no link lies any more: what is written there would be somebody else's."""
+    if path.is_symlink():
+        path.unlink()
+    return path
 
 
 def _remove_if_empty(folder: Path) -> None:
