@@ -115,7 +115,7 @@ def _in_metres_with_y_up(
     units = units or unit_of(said)
     if units is None and said.strip():
         reason = f"POINT:UNITS is {said!r}, which is no known unit of length"
-        raise InputError(path, reason, "say which of m, cm, mm it is with --units")
+        raise InputError(path, reason, "convert it, or say which of m, cm, mm it is with --units")
     if units is None:
         units = likely_unit(xyz)
         notes.append(f"The file states no unit: {units} was taken, by the size of the numbers.")

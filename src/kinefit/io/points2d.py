@@ -293,6 +293,9 @@ def _are_shares(
     if share and smallest < _SMALLEST_PICTURE:
         reason = "its coordinates may be pixels or shares of these tiny pictures"
         raise InputError(path, reason, "say which with --normalized or --pixel")
+    if not share and np.abs(known).max() <= _SHARE_HIGH:
+        reason = "its coordinates are neither pixels nor shares of the picture (-1 to 1)"
+        raise InputError(path, reason, "write pixels (OpenPose: --keypoint_scale 0)")
     what = "shares of the picture's width and height" if share else "pixels"
     return share, [f"Coordinates were taken for {what}."]
 
