@@ -124,7 +124,7 @@ def _freemocap(rig: Any) -> str:
         text += (
             f'[cam_{i}]\nname = "{c.name}"\nsize = {list(c.size)}\nmatrix = {c.K.tolist()}\n'
             f"distortions = {c.distortion.tolist()}\nrotation = {vector.tolist()}\n"
-            f"translation = {c.t.tolist()}\nworld_position = {place.tolist()}\n"
+            f"translation = {(1000 * c.t).tolist()}\nworld_position = {place.tolist()}\n"
             f"world_orientation = {c.R.T.tolist()}\n"
         )
     return text + "[metadata]\nadjusted = false\nerror = 0.4\ncharuco_square_size = 39\n"
