@@ -29,10 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.hostile_inputs import TARGETS, Target, spoilt, strange_paths
+from benchmarks.hostile_commands import TARGETS as MORE
+from benchmarks.hostile_inputs import TARGETS as READERS
+from benchmarks.hostile_inputs import Target, spoilt, strange_paths
 from kinefit.io.processes import Child, ChildDied
 from kinefit.types import KinefitError
 
+TARGETS = READERS | MORE
 SECONDS = 60.0
 MEMORY_MIB = 2048
 ENDS = (".trc", ".csv", ".mot", ".npz", ".glb")  # of what the commands write

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _command(*words: str) -> Callable[[Path, Path], Any]:
             "TRC": str(trc),
             "FILE": str(path),
             "OUT": str(folder),
-            "OUT.trc": str(folder / "x.trc"),
+            **{f"OUT{end}": str(folder / f"x{end}") for end in (".trc", ".npz", ".html")},
         }
         if "COPY" in words:  # the command writes beside its file
             places["COPY"] = shutil.copy(path, folder) if path.is_file() else str(path)
@@ -88,6 +89,7 @@ def _rig_points(path: Path, out: Path) -> Any:
     return read_points(path, read_calibration(GOLDEN / "calibration/golden/pose2sim.toml").rig)
 
 
+@cache
 def _person() -> Any:
     """A walking person of which everything is known: markers, motion, angles, a scene."""
     from kinefit.body.anny import load_anny
@@ -399,6 +401,8 @@ def spoilt(target: Target, sound: bytes) -> Iterator[tuple[str, Content]]:
     if target.kind == "text":
         yield from _numbers(sound, 3 if target.whole else 1)
         yield from _nested()
+        if target.suffix == ".json":
+            yield from _leaves(json.loads(sound), 40 if target.whole else 12)
     if target.kind == "arrays":
         yield from _arrays(sound, target.whole)
 
@@ -492,6 +496,44 @@ def _arrays(sound: bytes, whole: bool) -> Iterator[tuple[str, Content]]:
         yield f"{name}: absent", _npz({k: v for k, v in arrays.items() if k != name})
         yield f"{name}: a header of 2**50 values", _forged(arrays, name, (2**50,))
         yield f"{name}: a header of negative size", _forged(arrays, name, (-1, 3))
+
+
+ODD: tuple[Any, ...] = (
+    None, True, -1, 10**400, 1e300, "", "\ud800", "x" * 5000, "../../beside.txt", "/etc/passwd",
+    "link/beside.txt", "a\0b", [], {}, [[[]]], {"a": {"a": 1}},
+)  # fmt: skip
+
+
+def _leaves(value: Any, most: int) -> Iterator[tuple[str, Content]]:
+    """JSON with one of its values, or the name of one, exchanged for another kind of thing."""
+    rng = np.random.default_rng(3)
+    places = list(_places(value))
+    for at in rng.permutation(len(places))[:most].tolist():
+        for odd in ODD:
+            changed = json.loads(json.dumps(value))
+            *way, last = places[at]
+            holder = changed
+            for key in way:
+                holder = holder[key]
+            name = "/".join(map(str, places[at]))
+            renamed = isinstance(odd, str) and isinstance(last, str)
+            kept, holder[last] = holder[last], odd
+            yield f"{name}: {str(odd)[:12]!r}", json.dumps(changed).encode()
+            if renamed:
+                del holder[last]
+                holder[odd] = kept
+                yield f"{name}: called {odd[:12]!r}", json.dumps(changed).encode()
+
+
+def _places(value: Any) -> Iterator[tuple[Any, ...]]:
+    """The way to every value; of lists only the first and last."""
+    if isinstance(value, dict):
+        keys: list[Any] = list(value)
+    else:
+        keys = sorted({0, len(value) - 1}) if isinstance(value, list) and value else []
+    for key in keys:
+        yield (key,)
+        yield from ((key, *rest) for rest in _places(value[key]))
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {

@@ -146,6 +146,13 @@ def test_several_videos_are_listed_or_a_folder_or_a_pattern(rig, video):
     assert trial.config.calibration == rig / "Calib.qca.txt"
 
 
+def test_decimal_commas_beside_semicolons(tmp_path):
+    text = "video;height;person_at\na.mp4;1,8;640,360\n"
+    (one,) = read_trials(table(tmp_path, text), {})
+    assert one.config.height == 1.8
+    assert one.config.person_at == "640,360"
+
+
 def test_toml_has_defaults_that_options_and_trials_win_over(tmp_path):
     text = """
     [defaults]

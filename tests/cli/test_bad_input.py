@@ -248,3 +248,12 @@ def test_commands_that_read_markers_know_axes_and_units(tmp_path, command):
         assert said in result.output
     result = CliRunner().invoke(app, [*command, str(file), "--units", "m"])  # is believed
     assert "no person" not in result.output
+
+
+@pytest.mark.parametrize("command", [["refine"], ["batch"], ["angles"], ["view", "--no-open"]])
+def test_a_link_to_itself_is_refused(tmp_path: Path, command: list[str]) -> None:
+    loop = tmp_path / "a.csv"
+    loop.symlink_to(loop)
+    result = CliRunner().invoke(app, [*command, str(loop)])
+    assert result.exit_code == 2, result.output
+    assert "a.csv" in result.output

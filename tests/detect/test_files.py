@@ -60,6 +60,27 @@ def test_the_subject_with_the_video_s_own_times(video: Path, tmp_path: Path) -> 
     assert track.source == detector.source == "COCO file k.json"
 
 
+def test_shares_of_the_picture_become_pixels(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "k.json"
+    entries = [{"image_id": i, "keypoints": flat(SUBJECT / (320, 240))} for i in range(10)]
+    path.write_text(json.dumps(entries))
+    people = make_detector("coco", keypoints=path).people(Clip(video))
+    np.testing.assert_allclose(people.points[3][0, :, :2], SUBJECT)
+    assert "shares of the picture" in people.notes[-1]
+    entries = [{"image_id": i, "keypoints": flat(SUBJECT / 160 - 1)} for i in range(10)]
+    path.write_text(json.dumps(entries))
+    with pytest.raises(InputError, match="--keypoint_scale 0"):
+        make_detector("coco", keypoints=path).people(Clip(video))
+
+
+def test_files_in_which_nobody_is_in_some_frames(video: Path, tmp_path: Path) -> None:
+    for i in range(10):
+        people = [{"pose_keypoints_2d": flat(SUBJECT)}] if i == 9 else []
+        (tmp_path / f"{i}_keypoints.json").write_text(json.dumps({"people": people}))
+    detector = make_detector("openpose", keypoints=tmp_path)
+    assert [len(p) for p in detector.people(Clip(video, end_s=0.1)).points] == [0, 0, 0]
+
+
 def test_everybody(video: Path, tmp_path: Path) -> None:
     detector = make_detector("coco", keypoints=write_coco(tmp_path / "k.json", missing=(4,)))
     people = detector.people(Clip(video))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kinefit.io.amass import write_amass
+from kinefit.io.amass import read_amass_motion, write_amass
 from kinefit.types import BodyMotion, InputError, Timeline
 
 from .test_body_npz import ROUNDING, motion
@@ -29,6 +30,42 @@ def test_amass_files_have_the_names_that_others_read(tmp_path: Path) -> None:
         assert str(arrays["gender"]) == "female"
         turns = Rotation.from_rotvec(arrays["poses"].reshape(-1, 3)).as_matrix()
     np.testing.assert_allclose(turns.reshape(12, 5, 3, 3), given.rotations, atol=ROUNDING)
+
+
+@pytest.fixture
+def arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    poses = rng.normal(0, 0.1, (30, 66))
+    return {"poses": poses, "trans": rng.normal(0, 0.1, (30, 3)), "betas": np.arange(10.0),
+            "gender": "male", "mocap_framerate": 60.0}  # fmt: skip
+
+
+def test_ways_in_which_programs_write_it(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    poses = arrays.pop("poses")
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {"poses": poses},
+        "in parts": {"root_orient": poses[:, :3], "pose_body": poses[:, 3:]},
+        "a list of one rate": {"poses": poses, "mocap_framerate": np.array([60.0])},
+        "a shape for each frame": {"poses": poses, "betas": np.tile(np.arange(10.0), (30, 1))},
+        "an object for a name": {"poses": poses, "gender": np.array("male", dtype=object)},
+    }
+    for name, way in ways.items():
+        np.savez(tmp_path / f"{name}.npz", **(arrays | way))
+        found = read_amass_motion(tmp_path / f"{name}.npz")
+        np.testing.assert_array_equal(found.rotvec_rad.reshape(30, -1), poses)
+        assert (found.rate_hz, found.gender, found.betas.tolist()) == (60, "male", [*range(10)])
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "said"),
+    [("poses", 500, "not in degrees"), ("trans", 10_000, "`trans` in metres")],
+)
+def test_other_units_are_refused(
+    tmp_path: Path, arrays: dict[str, Any], name: str, factor: float, said: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **(arrays | {name: arrays[name] * factor}))
+    with pytest.raises(InputError, match=said):
+        read_amass_motion(tmp_path / "a.npz")
 
 
 def test_what_amass_cannot_say_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,16 @@ def test_golden_file_both_ways(tmp_path: Path) -> None:
     np.testing.assert_allclose(table.timeline.time, WALK.timeline.time, atol=PRINTED, rtol=0)
 
 
+def test_decimal_commas_and_other_words_for_yes(tmp_path: Path) -> None:
+    head, rows = (GOLDEN / "walk.mot").read_text().split("knee_angle_r\n")
+    head = head.replace("inDegrees=yes", "inDegrees=true")
+    (tmp_path / "a.mot").write_text(f"{head}knee_angle_r\n{rows.replace('.', ',')}")
+    table = read_mot(tmp_path / "a.mot")
+    np.testing.assert_array_equal(table.values, WALK.values)
+    assert table.in_degrees is True
+    assert table.notes == ("Decimal commas were read as points.",)
+
+
 def test_simm_header_is_in_degrees(tmp_path: Path) -> None:
     table = read_mot(GOLDEN / "simm.mot")
     assert table.names == ("hip_flexion_r", "knee_angle_r")

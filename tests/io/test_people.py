@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinefit.io import people as people_module
-from kinefit.io.people import People
+from kinefit.io.people import People, of_one_set
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.skeletons import KeypointSet, keypoint_sets, skeleton
 from kinefit.types import InputError, InvalidData
@@ -106,6 +106,55 @@ SHARED = [
 ]
 
 
+def test_points_that_are_null_or_nan_are_missing(tmp_path: Path) -> None:
+    flat = standing(skeleton("body25").points, 25)
+    flat[3], flat[7], flat[11], flat[14] = None, float("nan"), None, -0.1
+    file = dump(tmp_path / "a.json", openpose_frame(flat))
+    missing = np.isnan(read_openpose(file).points[0][0])
+    assert missing[1:5].all()
+    assert not missing[5:].any()
+
+
+@pytest.mark.parametrize(
+    ("scale", "note"), [(100, "Scores, up to 90, were read as percent."), (3, "")]
+)
+def test_scores_in_percent(scale: float, note: str, tmp_path: Path) -> None:
+    """Those of some older models are over 1 and count as 1."""
+    flat = standing(skeleton("body25").points, 25)
+    flat[2::3] = [0.3 * scale, *[0.9 * scale] * 24]
+    people = read_openpose(dump(tmp_path / "a.json", openpose_frame(flat)))
+    expected = [0.3, 0.9] if note else [0.9, 1.0]
+    np.testing.assert_allclose(people.points[0][0, :2, 2], expected)
+    assert people.notes == ((note,) if note else ())
+
+
+def test_files_of_another_program_are_told(tmp_path: Path) -> None:
+    layouts = {
+        "openpose": openpose_frame([1, 2, 0.9] * 25),
+        "mmpose": [{"frame_id": 0, "instances": []}],
+        "coco": {"images": [], "annotations": []},
+        "alphapose": [{"image_id": 0, "keypoints": [1, 2, 0.9] * 17}],
+    }
+    readers = {"openpose": read_openpose, "mmpose": read_mmpose, "alphapose": read_alphapose}
+    for program, content in layouts.items():
+        file = dump(tmp_path / f"{program}_keypoints.json", content)
+        for other, read in readers.items():
+            if other != program and (other, program) != ("alphapose", "mmpose"):
+                with pytest.raises(InputError, match=f"--detector {program}"):
+                    read(file)
+    with pytest.raises(InputError, match="an entry has no image_id"):
+        read_coco(dump(tmp_path / "yolo.json", [{"keypoints": {"x": [], "y": []}}]))
+
+
+def test_mmpose_of_a_folder_of_pictures(tmp_path: Path) -> None:
+    person = {"keypoints": [[k, 2 * k] for k in range(17)], "keypoint_scores": [0.9] * 17}
+    for frame in (3, 4):
+        dump(tmp_path / f"img_{frame:04d}.json", [person] * (frame - 2))
+    people = read_mmpose(tmp_path)
+    assert people.frame.tolist() == [3, 4]
+    assert [len(found) for found in people.points] == [1, 2]
+
+
 class TestSetsOfOneNumber:
     @pytest.mark.parametrize("hidden", [(), ("Knee", "Ankle", "Heel", "Toe"), ("Elbow", "Wrist")])
     @pytest.mark.parametrize(("told", "count"), SHARED, ids=lambda v: getattr(v, "name", v))
@@ -116,26 +165,47 @@ class TestSetsOfOneNumber:
         people = read_openpose(dump(tmp_path / "a_keypoints.json", openpose_frame(person)))
         assert people.names == told.points
         commonest = next(s for s in keypoint_sets() if count in s.counts)
-        assert len(people.notes) == (told != commonest)  # said where it is not what one expects
-        for note in people.notes:
-            assert told.about in note
-            assert "by the lengths of limbs" in note
+        _, findings = of_one_set({"a": people})
+        assert len(findings) == (told != commonest)  # said where it is not what one expects
+        for found in findings:
+            assert found.level == "information"
+            assert f"{told.about} ({told.name}), not" in found.what
 
     def test_too_little_is_seen_to_tell(self, tmp_path: Path) -> None:
-        """Of the face alone nothing follows: the commonest set, and that is said."""
+        """Of the face alone nothing follows: the commonest set, and that is a caution."""
         b = next(s for s in keypoint_sets() if s.name == "body25b")
         hidden = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
         file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25, hidden)))
         people = read_openpose(file)
         assert people.names == skeleton("body25").points
-        assert "--keypoint-set" in people.notes[0]
+        _, (found,) = of_one_set({"a": people})
+        assert found.level == "caution"
+        assert "BODY_25 (body25), not OpenPose BODY_25B" in found.what
+        assert "--keypoint-set body25b" in found.action
+
+    def test_cameras_are_told_together(self, tmp_path: Path) -> None:
+        """One that shows legs only, or nobody's proportions, has the points of the others."""
+        b = next(s for s in keypoint_sets() if s.name == "body25b")
+        whole = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25)))
+        face = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
+        little = dump(tmp_path / "b.json", openpose_frame(standing(b.points, 25, face)))
+        cameras = {"a": read_openpose(little), "b": read_openpose(whole)}
+        assert cameras["a"].names != cameras["b"].names
+        for order in (["a", "b"], ["b", "a"]):
+            together, (found,) = of_one_set({name: cameras[name] for name in order})
+            assert {people.names for people in together.values()} == {b.points}
+            assert found.level == "information"
+        nobody = People((), np.empty(0, np.int64), ())
+        assert of_one_set({"c": nobody, **cameras})[0]["c"].names == ()
+        named = {**cameras, "b": read_openpose(whole, "body25b")}
+        assert of_one_set(named) == (named, ())  # another number of points, or told by the user
 
     def test_a_named_set_is_believed(self, tmp_path: Path) -> None:
         b = next(s for s in keypoint_sets() if s.name == "body25b")
         file = dump(tmp_path / "a.json", openpose_frame(standing(b.points, 25)))
         people = read_openpose(file, "body25")
         assert people.names == skeleton("body25").points
-        assert people.notes == ()
+        assert of_one_set({"a": people})[1] == ()
 
     @pytest.mark.parametrize(
         ("name", "words"),
@@ -299,9 +369,7 @@ HOSTILE: list[Any] = [
     [1.0, 2.0],
     [[1, 2, 3]],
     [*body()[:-1], "0.9"],
-    [*body()[:-1], None],
     [*body()[:-1], True],
-    [*body()[:-1], float("nan")],
     [*body()[:-1], float("inf")],
     [*body()[:-1], 10**400],
     [*body()[:-1], -1e7],

@@ -141,6 +141,7 @@ class TestTable:
             ([HEADER + ",time", "0,left,a,1,2,3", "1,right,a,1,2,2"], "does not increase"),
             ([HEADER + ",time", "0,left,a,1,2,x"], "line 2: time is 'x'"),
             ([HEADER, "0,left,a,,", "0,right,a,,"], "no points"),
+            ([HEADER, "0,left,a,-0.5,0.25", "0,right,a,0.5,1"], "neither pixels nor shares"),
         ],
     )  # fmt: skip
     def test_what_is_refused(self, tmp_path: Path, lines: list[str], message: str) -> None:
@@ -256,6 +257,16 @@ class TestOpenPoseFolders:
         crowd = read_points(tmp_path / "b", RIG)
         assert isinstance(crowd, People2D)
         assert [[len(p) for p in view] for view in crowd.views] == [[2, 2, 2], [1, 1, 1]]
+
+    def test_the_set_of_all_cameras_together(self, tmp_path: Path) -> None:
+        """Nothing tells which of the two sets of 25 points: a caution, once."""
+        one = [v for j in range(25) for v in (10.0, 20.0, 0.9)]
+        for name in ("left", "right"):
+            self.folder(tmp_path, name, [one])
+        (found,) = read_points(tmp_path, RIG).findings
+        assert found.level == "caution"
+        assert "--keypoint-set body25b" in found.action
+        assert read_points(tmp_path, RIG, keypoint_set="body25b").findings == ()
 
     @pytest.mark.parametrize("empty", [[], [[0.0] * 78]])
     def test_a_camera_that_sees_nobody_is_left_out_and_said(

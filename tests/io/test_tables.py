@@ -173,6 +173,8 @@ def test_an_angle_without_a_deviation_beside_one_that_has_it(tmp_path: Path) -> 
         ("frame,time_s,x_deg\n0,0,1\n1,0.1\n", "line 3 has 2 cells, expected 3"),
         ("frame,time_s,x_deg\n0,0,1\n,,\n", "line 3: the frame number is not a whole number"),
         ("frame,time_s,x_deg,x_sd_deg\n0,0,1,-1\n", "sd must not be negative"),
+        ("frame,time_s,x_deg\n0,0,1\n1,0.1,1e300\n", "x is 1e+300 degrees in frame 1"),
+        ("frame,time_s,x_deg\n0,0,-inf\n", "x is -inf degrees in frame 0"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:

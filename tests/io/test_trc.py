@@ -205,6 +205,53 @@ def test_bad_files_are_refused(tmp_path: Path, change: tuple[str, str], message:
     assert "Next: " in str(error.value)
 
 
+HEAD = "60\t60\t3\t2\tm\t60\t0\t3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([(HEAD, "\t\t3\t2\tm\t\t0\t3")], ""),
+        ([(HEAD, "60\t60\t3\t2\t\t60\t0\t3")], "The file states no unit: m was taken"),
+        ([("0.016667", "16.667"), ("0.033333", "33.333")], "Times were taken for milliseconds"),
+        ([("\t0.016667", "\t0.0"), ("\t0.033333", "\t0")], "frame numbers / 60 Hz were taken"),
+        ([(HEAD, "100\t100\t3\t2\tm\t100\t0\t3")], "states 100 Hz, the times 60 Hz"),
+    ],
+    ids=["no rate", "no unit", "milliseconds", "no times", "another rate"],
+)
+def test_headers_that_say_too_little_or_something_else(
+    tmp_path: Path, changes: list[tuple[str, str]], note: str
+) -> None:
+    markers = read_trc(edited(tmp_path / "a.trc", *changes))
+    np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE)
+    np.testing.assert_allclose(markers.timeline.time, WALK.timeline.time, atol=1e-6)
+    assert len(markers.notes) == bool(note)
+    assert note in "".join(markers.notes)
+
+
+def test_decimal_commas_and_blanks_between_cells(tmp_path: Path) -> None:
+    head, rows = (GOLDEN / "walk.trc").read_text().split("Z2\t\n")
+    (tmp_path / "a.trc").write_text(f"{head}Z2\t\n{rows.replace('.', ',')}")
+    assert read_trc(tmp_path / "a.trc").notes == ("Decimal commas were read as points.",)
+    blanks = "\n".join(
+        "  ".join("nan" if cell == "" else cell for cell in row.rstrip("\t").split("\t"))
+        + ("  nan" * 3 if i == 2 else "")
+        for i, row in enumerate(rows.strip().split("\n"))
+    )
+    (tmp_path / "b.trc").write_text(f"{head}Z2\t\n\n{blanks}\n")
+    for name in "ab":
+        markers = read_trc(tmp_path / f"{name}.trc")
+        np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE)
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_other_separators_are_named(tmp_path: Path, mark: str) -> None:
+    text = (GOLDEN / "walk.trc").read_text().replace("\t", mark)
+    (tmp_path / "a.trc").write_text(text)
+    with pytest.raises(InputError, match="line 2: columns are not between tabs"):
+        read_trc(tmp_path / "a.trc")
+
+
 LABELS, AXES = "C7\t\t\tr_knee_study\t\t\t", "X1\tY1\tZ1\tX2\tY2\tZ2\t"
 
 

@@ -182,6 +182,14 @@ class TestReader:
         path = encode(tmp_path / "a.mp4", aspect=Fraction(4, 3), count=2)
         assert probe(path).size == (85, 48)  # 64 * 4 / 3, rounded
 
+    def test_square_pixels_count_for_the_limit(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = encode(tmp_path / "a.mp4", aspect=Fraction(40, 1), count=2)
+        monkeypatch.setattr("kinefit.io.pictures.MOST_PIXELS", 100_000)
+        with pytest.raises(InputError, match="have 2560 x 48 pixels"):
+            next(frames(path))
+
     def test_times_count_from_the_first_frame(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.ts")
         with av.open(str(path)) as file:

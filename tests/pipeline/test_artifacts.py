@@ -1,11 +1,24 @@
 """Types survive the trip through .npz, and equal values give equal bytes."""
 
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from kinefit.io.arrays import save_npz
 from kinefit.io.people import People
 from kinefit.pipeline import artifacts
-from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
+from kinefit.skeletons import KeypointSetGuess
+from kinefit.types import (
+    InputError,
+    JointAngles,
+    Keypoints2D,
+    Keypoints3D,
+    Markers,
+    PoseTrack,
+    Timeline,
+)
 
 TIME = Timeline([0, 1, 3], [0.0, 0.1, 0.3])
 RNG = np.random.default_rng(0)
@@ -35,6 +48,9 @@ VALUES = {
     "people": _people(whole=True),
     "people of image points": _people(whole=False),
     "people who are not there": People(("A", "B"), [0, 1], (np.empty((0, 2, 3)),) * 2),
+    "people of points without names": replace(
+        _people(whole=False), guess=KeypointSetGuess(17, {"coco17": 0.2, "h36m17": np.inf}, 3)
+    ),
     "people of a video without frames": People(("A", "B"), np.zeros(0, int), ()),
     "track": _track(body=True),
     "track without body": _track(body=False),
@@ -62,3 +78,32 @@ def test_round_trip(name, tmp_path):
     save(tmp_path / "2.npz", VALUES[name])
     assert _equal(load(tmp_path / "1.npz"), VALUES[name])
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+DAMAGE = {
+    "noise": lambda path: path.write_bytes(b"noise"),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "an array too few": lambda path: save_npz(path, frame=np.arange(2)),
+    "a scalar": lambda path: save_npz(path, **{**np.load(path), "names": np.float64(3)}),
+    "text for numbers": lambda path: save_npz(path, **{**np.load(path), "frame": np.array(["x"])}),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "nothing": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", ["people", "track", "markers", "angles"])
+def test_what_kinefit_did_not_leave_there_is_refused(kind, damage, tmp_path):
+    """A results folder may come from a stranger."""
+    path = tmp_path / "a.npz"
+    getattr(artifacts, f"save_{kind}")(path, VALUES[kind])
+    DAMAGE[damage](path)
+    with pytest.raises(InputError, match=r"a\.npz"):
+        getattr(artifacts, f"load_{kind}")(path)
+
+
+def test_an_archive_of_zeros_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("kinefit.io.limits.ARRAY_BYTES", 2**16)
+    artifacts.save_arrays(tmp_path / "a.npz", {"a": np.zeros(2**20)})
+    with pytest.raises(InputError, match="unpacks to more than"):
+        artifacts.load_arrays(tmp_path / "a.npz")

@@ -1,5 +1,6 @@
 """What the stage `observe` says of one camera: another person, a camera that moves, pauses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from kinefit.io.people import People
 from kinefit.io.video import Clip, VideoWriter
 from kinefit.multiview.people import find_in_view
 from kinefit.pipeline.recording import pauses
-from kinefit.pipeline.stages.observe import _moving, others_of
-from kinefit.skeletons import skeleton
+from kinefit.pipeline.stages.observe import _moving, others_of, told_of
+from kinefit.skeletons import KeypointSetGuess, skeleton
 from kinefit.tracking.view_people import ViewPeople
 from kinefit.types import Timeline
 
@@ -57,6 +58,15 @@ def test_who_fills_a_gap_is_said(other: range, where: str) -> None:
     chosen = find_in_view("cam", view(*gap), person=1 if len(other) < 60 else 2)
     (finding,) = others_of(chosen)
     assert finding.where == where
+
+
+@pytest.mark.parametrize(("off", "level"), [(0.5, "caution"), (0.1, "")])
+def test_an_unsure_set_of_points_is_a_caution(off: float, level: str) -> None:
+    seen = view((100, range(90)))
+    guess = KeypointSetGuess(17, {"coco17": off, "h36m17": 0.6}, 90)
+    guessed = replace(seen, people=replace(seen.people, guess=guess))
+    found = told_of(find_in_view("cam", guessed))
+    assert [one.level for one in found] == [level] * bool(level)
 
 
 def test_who_only_passes_by_is_not() -> None:

@@ -194,6 +194,76 @@ def test_a_forged_record_reaches_nothing_outside(out, tmp_path):
     assert precious.exists()
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"files": {"x" * 300: "0"}}, {"left": {"a/" * 600 + "b": "0"}}, {"seconds": 10**400},
+        {"about": {"\ud800": 1}}, {"files": {"\ud800": "0"}}, {"files": {"/etc/passwd": "0"}},
+    ],
+    ids=["long name", "long way", "huge number", "half a character", "half in a name", "absolute"],
+)  # fmt: skip
+def test_a_record_that_nothing_can_hold_is_none(out, forged):
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x"})
+    record = out / ".kinefit" / "stages" / "one.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | forged))
+    with open_folder(out) as folder:
+        assert folder.records == {}
+        claim(folder)
+        stage(folder, "two", {"2.txt": "x"})
+
+
+def test_links_among_unfinished_work_are_removed_not_followed(out, tmp_path):
+    """A killed process's moves are finished, but not with files of another folder."""
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "1.txt").write_text("x")
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x", "a/2.txt": "x"})
+        key = folder.records["one"].key
+    internal = out / ".kinefit"
+    (out / "1.txt").unlink()
+    (out / "a" / "2.txt").unlink()
+    for part in ("staging", "partial"):
+        (internal / part).mkdir(exist_ok=True)
+    (internal / "partial" / "one").symlink_to(stranger)
+    staged = internal / "staging" / f"one.{key[:16]}"
+    staged.symlink_to(stranger)
+    with open_folder(out) as folder:
+        assert not (out / "1.txt").exists()
+        assert not folder.partial("one").exists()
+    staged.parent.mkdir(exist_ok=True)
+    staged.mkdir()
+    (stranger / "2.txt").write_text("x")
+    (staged / "a").symlink_to(stranger)
+    with open_folder(out):
+        assert not (out / "a" / "2.txt").exists()
+    staged.parent.mkdir(exist_ok=True)
+    with open_folder(out) as folder:
+        staged.parent.mkdir(exist_ok=True)
+        staged.symlink_to(stranger)
+        folder.staging("one", key)
+        assert not staged.is_symlink()
+    assert sorted(p.name for p in stranger.iterdir()) == ["1.txt", "2.txt"]
+
+
+def test_records_that_read_one_another_in_a_circle(out):
+    with open_folder(out) as folder:
+        claim(folder)
+        stage(folder, "one", {"1.txt": "x"})
+        stage(folder, "two", {"2.txt": "x"}, after=["one"])
+        for name, other in (("one", "two"), ("two", "one")):
+            record = out / ".kinefit" / "stages" / f"{name}.json"
+            value = json.loads(record.read_text())
+            value["after"] = {other: folder.records[other].digest}
+            record.write_text(json.dumps(value))
+    with open_folder(out) as folder:
+        assert set(folder.records) == {"one", "two"}
+        assert not folder.is_stale("one")
+
+
 @pytest.mark.parametrize("where", ["joint_angles", "a/b", "stages"])
 def test_no_link_in_a_folder_leads_a_deletion_outside(out, tmp_path, where):
     """A folder that kinefit made, in which a sub-folder was replaced by a link since."""

@@ -133,6 +133,14 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
         view([forged], tmp_path / "page.html")
 
 
+def test_a_link_to_itself_is_no_file(tmp_path: Path) -> None:
+    run = result(tmp_path / "run")
+    table = run / "joint_angles" / "walk_angles_all.csv"
+    table.parent.mkdir()
+    table.symlink_to(table)
+    assert view([run], tmp_path / "page.html").is_file()
+
+
 def test_a_film_behind_a_link_is_not_shown(tmp_path: Path) -> None:
     """What lies elsewhere on the disk does not get into a page that is passed on."""
     secret = tmp_path / "secret.mp4"

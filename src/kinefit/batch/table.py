@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
@@ -18,6 +19,8 @@ from kinefit.pipeline.context import RIG_STEM
 from kinefit.types import InputError
 
 _NAME, _VIDEO = "name", "video"
+_DECIMAL_COMMA = re.compile(r"^\s*(-?\d+),(\d+)\s*$")
+_PLACES = ("person_at", "box")  # 640,360 is no decimal number
 _SEPARATORS = ",;\t"
 _NAME_BYTES = 255  # of a file or folder, on every disk
 _Row = tuple[str, dict[str, Any]]  # what messages name, and its values
@@ -68,6 +71,12 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
             raise InputError(path, "two columns have one name", "give each option once")
         for cells in reader:
             if any(cell.strip() for cell in cells):
+                if separator != ",":  # half of Europe's spreadsheets write 1,75
+                    places = [i for i, name in enumerate(columns) if name in _PLACES]
+                    cells = [
+                        cell if i in places else _DECIMAL_COMMA.sub(r"\1.\2", cell)
+                        for i, cell in enumerate(cells)
+                    ]
                 yield _csv_row(f"{path}, line {reader.line_num}", columns, cells)
     except csv.Error as error:
         raise InputError(path, f"line {reader.line_num}: {error}", "correct that line") from error

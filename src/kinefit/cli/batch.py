@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +84,8 @@ def batch(
 
 def _name_of(source: Path) -> str:
     """Of the folder, or of the table without its ending."""
-    return source.resolve().name if source.is_dir() else source.resolve().stem
+    whole = Path(os.path.abspath(source))  # `resolve` follows a link to itself for ever
+    return whole.name if source.is_dir() else whole.stem
 
 
 def _own_command() -> list[str]:

@@ -70,6 +70,7 @@ def calibration(
             raise InputError(to, "is the file to be read", "give --to another name")
         rig, _ = fit_rig_to_videos(found.rig, sizes)
         write_calibration(to, rig, layout, up_known=found.up is not None)
+    findings = (*found.findings, *report.findings)
     if json_output:
         about = {
             "format": found.format,
@@ -78,10 +79,11 @@ def calibration(
             "residuals": dict(found.residuals),
             "residual_unit": found.residual_unit,
         }
-        typer.echo(json.dumps(about | report.as_json(), indent=2, ensure_ascii=False))
+        about |= report.as_json() | {"findings": [finding.to_json() for finding in findings]}
+        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         _print_calibration(found, report)
-    show_findings(report.findings)
+    show_findings(findings)
     if to is not None and not json_output:
         show_files([to])
 

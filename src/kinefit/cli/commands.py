@@ -6,6 +6,7 @@ should not wait for them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -211,7 +212,7 @@ def refine(
     """Joint angles corrected by a network that has seen how those of one camera err."""
     from kinefit.api import refine_file
 
-    whole = source.resolve()
+    whole = Path(os.path.abspath(source))  # `resolve` follows a link to itself for ever
     name = whole.name if whole.is_dir() else whole.stem
     folder = out_folder or whole.with_name(f"{name}_refined")
     files, said = refine_file(

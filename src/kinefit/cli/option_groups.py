@@ -66,8 +66,8 @@ RUN = Layout(
         "Every how many frames": ("every",),
         "One camera": ("focal_px", "camera_pof", "pof_model", "pof_signs", "joint_refinement",
                        "main_refiner"),
-        "Several cameras": ("units", "world_up", "invert_extrinsics", "lab_frame", "trajectory",
-                            "max_unseen"),
+        "Several cameras": ("units", "world_up", "invert_extrinsics", "keep_names", "lab_frame",
+                            "trajectory", "max_unseen"),
         "From pictures to points": ("detector_model", "keypoint_set", *_POINTS),
         "Masks": ("masks", "segmenter", "head_mask", "smooth_mask"),
         "Fit of the body": _FIT,
@@ -110,7 +110,7 @@ SCENE = Layout(
 
 TRIANGULATE = Layout(
     usual={
-        "Cameras": ("calibration", "units", "world_up", "invert_extrinsics"),
+        "Cameras": ("calibration", "units", "world_up", "invert_extrinsics", "keep_names"),
         "Points": ("person", "visibility_min", "repair_side_swaps", "inlier_thresh", "min_views"),
     },
     more={"Triangulation": _POINTS},

@@ -30,6 +30,8 @@ GENDERS = ("female", "male", "neutral")
 # SMPL (24 joints), SMPL-H (52), SMPL-X (55), and the body alone (22).
 _JOINT_COUNTS = (22, 24, 52, 55)
 _RATES = ("mocap_framerate", "mocap_frame_rate")  # SMPL-H files, SMPL-X files
+_PARTS = ("root_orient", "pose_body")  # of SMPL-X files, and all that some programs write
+_MOST_RAD, _FARTHEST_M = 8 * np.pi, 2000.0  # rotations that went on counting; a mile run
 _HINT = "check that this is the right file"
 
 # The joints that all of them begin with: name, parent, and where it is in the T-pose of an adult of
@@ -110,19 +112,30 @@ def read_amass_motion(path: Path) -> AmassMotion:
 
     Raises InputError for missing arrays, wrong shapes and numbers that are not finite.
     """
-    arrays = read_npz(path, only=("poses", "trans", "betas", "gender", *_RATES))
+    arrays = read_npz(path, only=("poses", *_PARTS, "trans", "betas", "gender", *_RATES))
+    if "poses" not in arrays and set(_PARTS) <= set(arrays):
+        parts = [numbers(path, arrays, name, (None, None)) for name in _PARTS]
+        if len(parts[0]) == len(parts[1]):
+            arrays["poses"] = np.hstack(parts)
     poses = numbers(path, arrays, "poses", (None, None))
     T, columns = poses.shape
     if columns % 3 or columns // 3 not in _JOINT_COUNTS:
         hint = f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}"
         raise InputError(path, f"its poses have {columns / 3:g} joints", hint)
     trans = numbers(path, arrays, "trans", (T, 3))
+    if "betas" in arrays and arrays["betas"].ndim == 2 and T:  # one shape for each frame
+        arrays["betas"] = arrays["betas"][0]
     betas = numbers(path, arrays, "betas", (None,)) if "betas" in arrays else np.zeros(0)
     rate, gender = _rate(path, arrays), _gender(path, arrays)
     if not T or not all(np.isfinite(v).all() for v in (poses, trans, betas)):
         raise InputError(path, "it has no frames, or numbers that are not finite", _HINT)
-    if np.abs(poses).max() > 1e6 or T * columns > 3 * limits.POSES:
-        raise InputError(path, f"it has {T} frames, or angles that no joint has", _HINT)
+    if (most := float(np.abs(poses).max())) > _MOST_RAD:
+        reason = f"it has a joint that is turned by {most:.4g} radians"
+        raise InputError(path, reason, "write rotation vectors in radians, not in degrees")
+    if (far := float(np.ptp(trans, axis=0).max())) > _FARTHEST_M:
+        raise InputError(path, f"the person moves over {far:.4g} m", "write `trans` in metres")
+    if T * columns > 3 * limits.POSES:
+        raise InputError(path, f"it has {T} frames, too many to read", "split it")
     return AmassMotion(poses.reshape(T, -1, 3), trans, betas, rate, gender)
 
 
@@ -143,7 +156,8 @@ def read_amass(path: Path) -> MocapClip:
 
 def _rate(path: Path, arrays: Mapping[str, NDArray[Any]]) -> float:
     key = next((key for key in _RATES if key in arrays), _RATES[0])
-    rate = float(numbers(path, arrays, key, ()))
+    one = arrays.get(key, np.zeros(0)).size == 1  # a number, or a list of one
+    rate = float(numbers(path, {key: arrays[key].reshape(())} if one else arrays, key, ()))
     if not 0 < rate < 1e5:
         raise InputError(path, f"its frame rate is {rate} Hz", _HINT)
     return rate
@@ -153,7 +167,7 @@ def _gender(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """As text, as bytes, or as the text that Python makes of bytes: files have all three."""
     if "gender" not in arrays:
         return "not stated"
-    value = field(path, arrays, "gender", (), "US").item()
+    value = field(path, arrays, "gender", (), "USO").item()
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     text = text.removeprefix("b'").removesuffix("'").lower()
     if text not in GENDERS:

@@ -48,7 +48,7 @@ def read_npz(
     `limits.ARRAY_BYTES`).
     """
     most = limits.ARRAY_BYTES if most_bytes is None else most_bytes
-    with open_archive(path, "arrays", _HINT, limits.ARRAY_BYTES) as archive:
+    with open_archive(path, "arrays", _HINT, max(most, limits.ARRAY_BYTES)) as archive:
         entries = {
             name: entry for name, entry in _entries(archive).items() if only is None or name in only
         }

@@ -18,6 +18,7 @@ from kinefit.io.text import (
     parse_rows,
     read_lines,
     refused_as_input,
+    with_decimal_points,
 )
 from kinefit.types import (
     BoolArray,
@@ -32,6 +33,7 @@ from kinefit.types import (
 from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
 _STATE = re.compile(r"(/.*)?/[^/]+/value")  # of a coordinate, in a table of states
+_IN_DEGREES = {"yes": True, "true": True, "no": False, "false": False}
 _HEADER_ENTRY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*$")
 
 
@@ -116,12 +118,12 @@ def read_mot(path: str | Path) -> MotTable:
     if not labels or labels[0].lower() != "time":
         reason = "is not a MOT or STO file (no endheader, then a row of labels from time on)"
         raise InputError(path, reason, "check that this is the right file")
-    rows = [line.tabbed() for line in body[1:]]
+    rows, commas = with_decimal_points([line.tabbed() for line in body[1:]])
     table = parse_rows(path, rows, len(labels))
     timeline = build_timeline(rows, np.arange(float(len(rows))), table[:, 0])
     header = _entries(lines[: ends[0]])
     names, notes = numbered(labels[1:], kind="column")
-    said = (*_counts_off(header, table), *notes)
+    said = (*commas, *_counts_off(header, table), *notes)
     with refused_as_input(path):
         return MotTable(timeline, names, table[:, 1:], _in_degrees(path, header), said)
 
@@ -174,6 +176,6 @@ def _in_degrees(path: Path, header: dict[str, str]) -> bool | None:
     stated = header.get("indegrees")
     if stated is None:
         return True if "version" not in header and path.suffix.lower() == ".mot" else None
-    if stated.lower() not in ("yes", "no"):
+    if stated.lower() not in _IN_DEGREES:
         raise InputError(path, f"inDegrees={stated} is neither yes nor no", "repair the header")
-    return stated.lower() == "yes"
+    return _IN_DEGREES[stated.lower()]

@@ -5,22 +5,22 @@ Choosing the person comes later; here untrusted JSON becomes checked arrays.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kinefit.io.text import decode, read_bytes
-from kinefit.skeletons import KeypointSet, keypoint_sets, most_likely
-from kinefit.types import FloatArray, InputError, IntArray, InvalidData, NobodyFound
+from kinefit.io.text import decode, json_value, read_bytes
+from kinefit.skeletons import KeypointSet, KeypointSetGuess, keypoint_sets
+from kinefit.types import Finding, FloatArray, InputError, IntArray, InvalidData, NobodyFound
 from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_array
 
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
+_PERCENT = 10.0  # scores of some older models go to 3 or so; above this they are percent
 _LAST_FRAME = 10**9
 _TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
 # Of a file's name, so that the 4 of ".mp4" is no frame; a dot before the number is none of these.
@@ -40,7 +40,8 @@ class People:
     place: per frame (N, 4) as in `kinefit.detect.blazepose`; None where the detector has none.
     look: per frame (N, P, 3) CIELAB of P parts of the body, NaN where unknown; None: all unknown.
     damaged: frames that could not be decoded. source: what found them, for provenance.
-    notes: what was assumed about them, a sentence each.
+    notes: what was assumed about them, a sentence each. guess: how `names` were told, where the
+        points of a file have none and the user named no set.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class People:
     damaged: tuple[int, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+    guess: KeypointSetGuess | None = None
 
     def __post_init__(self) -> None:
         freeze(self, names=check_names("People", self.names))
@@ -84,7 +86,7 @@ def read_json(path: Path) -> Any:
     """Parsed JSON of a size-limited file; raises InputError."""
     content = read_bytes(path, MAX_JSON_BYTES)
     try:
-        return json.loads(decode(content))
+        return json_value(decode(content))
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not valid JSON ({error})", "export it again") from error
 
@@ -102,7 +104,7 @@ def collect(
     NobodyFound when nobody is found at all.
     """
     found: dict[int, list[FloatArray]] = {f: [] for f in frames}
-    count = 0
+    count, highest = 0, 0.0
     for person in persons:
         points = _points(person)
         count = count or len(points)
@@ -111,24 +113,25 @@ def collect(
             raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
             found.setdefault(person.frame, []).append(points)
+            highest = max(highest, float(np.nanmax(points[:, 2])))
     if not any(found.values()):
         raise NobodyFound(source, len(found))
     order = sorted(found)
+    notes = _in_shares([p for persons in found.values() for p in persons], highest)
+    chosen, guess = _named(source, count, keypoint_set), None
     whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
-    told, notes = _told(source, np.concatenate(whole), keypoint_set)
-    bodies = tuple(pose[:, : len(told.points)] for pose in whole)
-    return People(told.points, np.array(order), bodies, notes=notes)
+    if chosen is None:
+        guess = KeypointSetGuess.of(np.concatenate(whole))
+        chosen, _ = guess.best
+    bodies = tuple(pose[:, : len(chosen.points)] for pose in whole)
+    return People(chosen.points, np.array(order), bodies, notes=notes, guess=guess)
 
 
-def _told(
-    source: Path, points: FloatArray, wanted: str | None
-) -> tuple[KeypointSet, tuple[str, ...]]:
-    """Which set of keypoints these (N, J, 3) are, and what had to be assumed about it."""
-    count = points.shape[1]
+def _named(source: Path, count: int, wanted: str | None) -> KeypointSet | None:
+    """The set of that name, None where none is asked for; InputError where the number of points is
+    another's or no set's."""
     known = {s.name: s for s in keypoint_sets() if count in s.counts}
-    if wanted is not None:
-        if wanted in known:
-            return known[wanted], ()
+    if wanted is not None and wanted not in known:
         named = [s for s in keypoint_sets() if s.name == wanted]
         counts = [str(n) for s in named for n in s.counts]
         reason = f"{source.name} has {count} points per person"
@@ -139,19 +142,55 @@ def _told(
         counts = sorted({str(n) for s in keypoint_sets() for n in s.counts}, key=int)
         reason = f"{count} keypoints per person: no known set"
         raise InputError(source, reason, f"export one of {', '.join(counts)} points")
-    told, sure = most_likely(points, list(known.values()))
-    if sure and told == next(iter(known.values())):
-        return told, ()
-    others = " or ".join(f"{s.about} ({s.name})" for s in known.values() if s != told)
-    why = "by the lengths of limbs" if sure else "the commonest: too little of anybody is seen"
-    note = f"The {count} points were taken for those of {told.about}, not {others}, {why}."
-    return told, (note if sure else f"{note} Name the set with --keypoint-set if it is another.",)
+    return None if wanted is None else known[wanted]
 
 
-def entries(source: Path, value: Any, what: str) -> list[dict[str, Any]]:
+def of_one_set(cameras: Mapping[str, People]) -> tuple[dict[str, People], tuple[Finding, ...]]:
+    """The people of several cameras with the points of one set, told by all of them together,
+    since one program looked at all; and what a reader should know of that.
+
+    Left as they are where any was not guessed, or the numbers of points differ.
+    """
+    guesses = [people.guess for people in cameras.values() if people.names]
+    known = [guess for guess in guesses if guess is not None]
+    if not known or len(known) < len(guesses) or len({guess.count for guess in known}) > 1:
+        return dict(cameras), ()
+    together = KeypointSetGuess.together(known)
+    names = together.best[0].points
+    renamed = {
+        camera: replace(people, names=names) if people.names else people
+        for camera, people in cameras.items()
+    }
+    return renamed, _told_by(together)
+
+
+def _told_by(guess: KeypointSetGuess) -> tuple[Finding, ...]:
+    """Nothing where it is surely the commonest set."""
+    told, sure = guess.best
+    others = [s for s in guess.sets if s != told]
+    if sure and told == guess.sets[0]:
+        return ()
+    what = f"The {guess.count} points per person were taken for those of {told.about} "
+    what += f"({told.name}), not {' or '.join(f'{s.about} ({s.name})' for s in others)}"
+    if sure:
+        return (Finding("information", f"{what}, by the lengths of limbs."),)
+    return (
+        Finding(
+            "caution",
+            f"{what}: it is the commonest, and too little of anybody is seen to tell.",
+            meaning="If it is another set, points have wrong names, and all numbers are wrong.",
+            action="Name the set that the program wrote: "
+            + " or ".join(f"--keypoint-set {s.name}" for s in (told, *others)) + ".",
+        ),
+    )  # fmt: skip
+
+
+def entries(
+    source: Path, value: Any, what: str, hint: str = "check the format"
+) -> list[dict[str, Any]]:
     """`value` as a list of JSON objects, or InputError saying what should have been one."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise InputError(source, f"{what} is not a list of objects", "check the format")
+        raise InputError(source, f"{what} is not a list of objects", hint)
     return value
 
 
@@ -166,19 +205,29 @@ def frame_number(source: Path, value: Any) -> int:
     return number
 
 
+def _in_shares(persons: Iterable[FloatArray], highest: float) -> tuple[str, ...]:
+    """Bring scores (in place) to 0..1 by the highest of the file; a note where they are percent."""
+    percent = _PERCENT < highest <= 100
+    for points in persons:
+        points[:, 2] = (points[:, 2] / (100 if percent else 1)).clip(0, 1)
+    return (f"Scores, up to {highest:.3g}, were read as percent.",) if percent else ()
+
+
 def _points(person: Person) -> FloatArray:
-    """(J, 3) x, y, score with NaN where the score is 0; raises InputError."""
+    """(J, 3) x, y, score as written, NaN where the score is not above 0 or something of the point
+    is null or NaN; raises InputError."""
     flat = person.keypoints
-    # One pass that refuses text, booleans, nested lists, NaN, infinity and 400-digit integers.
+    if isinstance(flat, list):
+        flat = [float("nan") if n is None else n for n in flat]
+    # One pass that refuses text, booleans, nested lists, infinity and 400-digit integers.
     if (
         not isinstance(flat, list)
         or len(flat) % 3
         or not flat
-        or not all(type(n) in (int, float) and abs(n) <= _LARGEST for n in flat)
+        or not all(type(n) in (int, float) and (n != n or abs(n) <= _LARGEST) for n in flat)
     ):
         reason = "keypoints are not a list of x, y, score numbers"
         raise person.wrong(reason, "the file is damaged or of another format")
     points = np.array(flat, dtype=np.float64).reshape(-1, 3)
-    points[:, 2] = points[:, 2].clip(0, 1)
-    points[points[:, 2] == 0] = np.nan
+    points[~((points[:, 2] > 0) & np.isfinite(points).all(axis=1))] = np.nan
     return points

@@ -12,16 +12,19 @@ from kinefit.types import InputError
 # 134 million: photos of 108 megapixels, four times 8K video; 400 MB unpacked. A PNG of 2.6 MB can
 # hold seven times as many in one colour.
 MOST_PIXELS = 2**27
+# Pillow's own limit, below which it warns, is lower. Once for the process: threads share it.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:
     """Raises InputError for a picture that would fill the memory."""
     if width * height > MOST_PIXELS:
-        reason = (
-            f"its pictures have {width} x {height} pixels, over {MOST_PIXELS / 1e6:.0f} million"
-        )
-        raise InputError(path, reason, "make them smaller")
+        raise _too_large(path, f"{width} x {height} pixels, over {MOST_PIXELS / 1e6:.0f} million")
+
+
+def _too_large(path: str | Path, pixels: str) -> InputError:
+    return InputError(path, f"its pictures have {pixels}", "make them smaller")
 
 
 def check_picture(path: str | Path) -> None:
@@ -31,13 +34,10 @@ def check_picture(path: str | Path) -> None:
     """
     check_file(Path(path))
     try:
-        # Pillow's own limit warns and is lower; opening reads no pixels.
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            with Image.open(path, formats=FORMATS) as picture:
-                size = picture.size
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+        with Image.open(path, formats=FORMATS) as picture:  # reads no pixels
+            size = picture.size
+    except Image.DecompressionBombError as error:  # over twice the limit
+        raise _too_large(path, f"over {2 * MOST_PIXELS / 1e6:.0f} million pixels") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(path, "cannot be read as an image", "give .jpg or .png files") from error
     check_pixels(path, *size)

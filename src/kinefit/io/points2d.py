@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.arrays import read_needed
-from kinefit.io.people import People
+from kinefit.io.people import People, of_one_set
 from kinefit.io.points_csv import Rows, read_rows
 from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
@@ -22,6 +22,7 @@ from kinefit.io.text import refused_as_input
 from kinefit.skeletons import skeleton, skeleton_names
 from kinefit.types import (
     CameraRig,
+    Finding,
     FloatArray,
     InputError,
     IntArray,
@@ -47,7 +48,7 @@ class Points2D:
     xy: (C, T, J, 2) px of each camera's own (distorted) picture; NaN where missing.
     score: (C, T, J) in 0..1; 0 where xy is NaN.
     image_size: (C, 2) width, height px.
-    assumed: what the source did not say, in words.
+    assumed: what the source did not say, in words. findings: what may be wrong about it.
     """
 
     cameras: tuple[str, ...]
@@ -57,6 +58,7 @@ class Points2D:
     score: FloatArray
     image_size: IntArray
     assumed: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         cameras = check_names("Points2D", self.cameras)
@@ -84,7 +86,7 @@ class Points2D:
 class People2D:
     """Several persons per picture, who is who not yet known; see `kinefit.tracking.identity`.
 
-    cameras, timeline, names, image_size, assumed: as in Points2D.
+    cameras, timeline, names, image_size, assumed, findings: as in Points2D.
     views: (C, T) arrays (N, J, 3) of x, y px and score; NaN where missing.
     """
 
@@ -94,6 +96,7 @@ class People2D:
     views: tuple[tuple[FloatArray, ...], ...]
     image_size: IntArray
     assumed: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def select(self, columns: Sequence[int]) -> People2D:
         """These points, in that order."""
@@ -217,9 +220,10 @@ def _read_folder(
 ) -> Points2D | People2D:
     json = [e for e in path.iterdir() if e.is_dir() and next(e.glob("*.json"), None)]
     notes: list[str] = []
+    findings: tuple[Finding, ...] = ()
     if json:
         folders = match_cameras(path, rig.names, (), ("", "_json"))
-        people = _seen(path, folders, keypoint_set)
+        people, findings = of_one_set(_seen(path, folders, keypoint_set))
         notes += dict.fromkeys(note for one in people.values() for note in one.notes)
     else:
         people = read_sam3d(path, rig.names)
@@ -243,13 +247,13 @@ def _read_folder(
         views.append([poses.get(f, empty) for f in frame.tolist()])
     if max(len(pose) for view in views for pose in view) > 1:
         frozen = tuple(tuple(_present(pose) for pose in view) for view in views)
-        return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(notes))
+        return People2D(rig.names, timeline, points, frozen, _sizes(rig), tuple(notes), findings)
     table = np.full((len(rig), len(frame), len(points), 3), np.nan)
     for c, view in enumerate(views):
         for t, pose in enumerate(view):
             if len(pose):
                 table[c, t] = pose[0]
-    return _of_one(rig, timeline, points, table, notes)
+    return replace(_of_one(rig, timeline, points, table, notes), findings=findings)
 
 
 def _seen(path: Path, folders: dict[str, Path], keypoint_set: str | None) -> dict[str, People]:
@@ -289,6 +293,9 @@ def _are_shares(
     if share and smallest < _SMALLEST_PICTURE:
         reason = "its coordinates may be pixels or shares of these tiny pictures"
         raise InputError(path, reason, "say which with --normalized or --pixel")
+    if not share and np.abs(known).max() <= _SHARE_HIGH:
+        reason = "its coordinates are neither pixels nor shares of the picture (-1 to 1)"
+        raise InputError(path, reason, "write pixels (OpenPose: --keypoint_scale 0)")
     what = "shares of the picture's width and height" if share else "pixels"
     return share, [f"Coordinates were taken for {what}."]
 

@@ -49,10 +49,26 @@ def numbered(folder: Path, names: Iterable[Path]) -> dict[int, Path]:
 def _of_openpose(file: Path, frame: int) -> Iterator[Person]:
     content = read_json(file)
     people = content.get("people") if isinstance(content, dict) else None
-    for person in entries(file, people, '"people"'):
+    for person in entries(file, people, '"people"', _whose(content)):
         keypoints = person.get("pose_keypoints_2d")
         if keypoints != []:
             yield Person(file, frame, keypoints)
+
+
+def _whose(content: Any) -> str:
+    """The next thing to do with a file in a layout that was not expected."""
+    first = content[0] if isinstance(content, list) and content else content
+    layouts = (
+        ("people", "OpenPose's: --detector openpose, of the folder with a file per frame"),
+        ("instance_info", "MMPose's: --detector mmpose"),
+        ("instances", "MMPose's: --detector mmpose"),
+        ("annotations", "a COCO data set: --detector coco"),
+        ("image_id", "AlphaPose's or COCO's results: --detector alphapose or coco"),
+    )
+    for key, whose in layouts:
+        if isinstance(first, dict) and key in first:
+            return f"it looks like {whose}"
+    return "check the format, and --detector"
 
 
 def read_alphapose(path: str | Path, keypoint_set: str | None = None) -> People:
@@ -83,14 +99,21 @@ def read_coco(path: str | Path, keypoint_set: str | None = None) -> People:
 
 def _results(path: Path, content: Any) -> list[Person]:
     return [
-        Person(path, frame_number(path, e.get("image_id")), e.get("keypoints"))
-        for e in entries(path, content, "the file")
+        Person(path, frame_number(path, _image_of(path, e)), e.get("keypoints"))
+        for e in entries(path, content, "the file", _whose(content))
     ]
+
+
+def _image_of(path: Path, entry: dict[str, Any]) -> Any:
+    if "image_id" not in entry:
+        hint = "give results of COCO's layout (image_id, keypoints); YOLO's own has other names"
+        raise InputError(path, "an entry has no image_id", hint)
+    return entry["image_id"]
 
 
 def _data_set(path: Path, content: dict[str, Any], keypoint_set: str | None) -> People:
     frames: dict[int | str, int] = {}
-    for image in entries(path, content.get("images"), '"images"'):
+    for image in entries(path, content.get("images"), '"images"', _whose(content)):
         if type(image.get("id")) not in (int, str):
             raise InputError(path, "an image has no id", "export the data set again")
         frames[image["id"]] = frame_number(path, image.get("file_name"))
@@ -125,12 +148,17 @@ def read_mmpose(path: str | Path, keypoint_set: str | None = None) -> People:
 
     Video: a list of `{"frame_id", "instances"}`, bare (the inferencer, frames from 0) or under
     `instance_info` (the demos, frames from 1; turned to 0). Image: the instances themselves,
-    frame 0.
+    frame 0; of a folder of images, one file for each, numbered in its name.
     """
     path = Path(path)
+    if path.is_dir():
+        return _of_pictures(path, keypoint_set)
     content = read_json(path)
     wrapped = isinstance(content, dict)
-    listed = entries(path, content.get("instance_info") if wrapped else content, "the file")
+    inner = content.get("instance_info") if wrapped else content
+    listed = entries(path, inner, "the file", _whose(content))
+    if listed and "image_id" in listed[0]:
+        raise InputError(path, "is not MMPose's", _whose(content))
     if not any("instances" in entry for entry in listed):
         return collect(path, _instances(path, 0, listed), [0], keypoint_set)
     frames = [frame_number(path, entry.get("frame_id")) for entry in listed]
@@ -141,6 +169,22 @@ def read_mmpose(path: str | Path, keypoint_set: str | None = None) -> People:
         for person in _instances(path, frame - first, entry.get("instances"))
     ]
     return collect(path, persons, [frame - first for frame in frames], keypoint_set)
+
+
+def _of_pictures(folder: Path, keypoint_set: str | None) -> People:
+    """Of the inferencer's files for the pictures of a folder."""
+    names = sorted(folder.glob("*.json"))
+    if not names:
+        raise InputError(folder, "the folder has no JSON file", "name MMPose's output")
+    if len(names) == 1:  # of a video
+        return read_mmpose(names[0], keypoint_set)
+    files = numbered(folder, names)
+    persons = (
+        person
+        for frame, file in files.items()
+        for person in _instances(file, frame, read_json(file))
+    )
+    return collect(folder, persons, files, keypoint_set)
 
 
 def _instances(path: Path, frame: int, instances: Any) -> Iterator[Person]:

@@ -25,6 +25,7 @@ from kinefit.io.text import (
 )
 from kinefit.types import FloatArray, InputError, JointAngles, Markers, PoseTrack, Timeline
 
+_MOST_DEG = 1e6  # thousands of turns
 _CLOCK = ("frame", "time_s")
 _Column = tuple[str, NDArray[Any], int]  # name, values (T,) or (T, J), decimals
 
@@ -86,6 +87,10 @@ def read_angles_csv(path: str | Path) -> JointAngles:
         np.column_stack([columns.get(f"{name}_{what}", none) for name in names])
         for what in ("deg", "sd_deg", "gimbal")
     )
+    if (wild := np.abs(np.nan_to_num(degrees)) > _MOST_DEG).any():
+        t, i = np.argwhere(wild)[0]
+        where = f"{names[i]} is {degrees[t, i]:g} degrees in frame {timeline.frame[t]}"
+        raise InputError(path, where, "repair that cell")
     known = any(f"{name}_sd_deg" in columns for name in names)
     with refused_as_input(path):
         return JointAngles(timeline, tuple(names), degrees, gimbal == 1, sd if known else None)

@@ -75,9 +75,18 @@ def read_bytes(path: Path, limit: int = limits.TEXT_BYTES) -> bytes:
 def read_json(path: Path) -> Any:
     """The value in a JSON file that kinefit wrote; InputError as `read_bytes`, or for no JSON."""
     try:
-        return json.loads(decode(read_bytes(path, limits.JSON_BYTES)))
+        return json_value(decode(read_bytes(path, limits.JSON_BYTES)))
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is not JSON ({error})", "run the command again") from error
+
+
+def json_value(text: str) -> Any:
+    """The value; ValueError (or RecursionError) for no JSON, and for halves of characters, which no
+    file and no terminal takes."""
+    value = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -104,6 +113,19 @@ def decode(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+_DECIMAL_COMMA = re.compile(r"(^|\t) *-?\d+,\d+(?=[\te ]|$)", re.IGNORECASE)
+
+
+def with_decimal_points(rows: list[Line]) -> tuple[list[Line], list[str]]:
+    """Rows of numbers between tabs with points for the decimal commas of half of Europe, where the
+    first row has such and no point; and a note."""
+    first = next((row.text for row in rows if row.text.strip()), "")
+    if not _DECIMAL_COMMA.search(first) or "." in first:
+        return rows, []
+    plain = [row._replace(text=row.text.replace(",", ".")) for row in rows]
+    return plain, ["Decimal commas were read as points."]
 
 
 def parse_rows(path: Path, rows: Sequence[Line], columns: int, separator: str = "\t") -> FloatArray:

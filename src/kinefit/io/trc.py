@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
+from kinefit.io.c3d import likely_unit
 from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
 from kinefit.io.text import (
     TIME_DECIMALS,
@@ -21,10 +22,12 @@ from kinefit.io.text import (
     format_rows,
     parse_rows,
     read_lines,
+    with_decimal_points,
 )
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
 _HEADER_LINES = 5
+_SAME_RATE = 0.05  # times of jittering clocks differ by less from the stated rate
 
 
 def read_trc(path: str | Path, *, up: str | None = None, units: str | None = None) -> Markers:
@@ -35,8 +38,10 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     or none, labels between tabs or blanks, trailing tabs or none, any line end, empty cells, nan
     and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
     out), and a NumFrames that differs from the rows (peers write one too many; what is there is
-    read). Times that are only frame / DataRate in print are made exact again; others stay (see
-    `_exact_times`). Names, and points that are not there: `kinefit.io.markers.build_markers`.
+    read); decimal commas, columns between blanks, no DataRate or unit (the likely one is taken),
+    times in milliseconds or none (by DataRate). Times that are only frame / DataRate in print are
+    made exact again; others stay (see `_exact_times`). Names, and points that are not there:
+    `kinefit.io.markers.build_markers`.
 
     Raises InputError, with the line, for a wrong header, labels that are not over their columns
     and contradict NumMarkers, a last row cut short, text in a cell, or frames or times that do not
@@ -44,16 +49,23 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     """
     path = Path(path)
     lines = read_lines(path)
-    rate_hz, per_metre, labels, said = _read_header(path, lines, units)
+    lines, said = _in_plain_cells(lines)
+    rate_hz, units, labels, more = _read_header(path, lines, units)
+    said += more
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
     check_cells(path, len(rows), columns)
     rows, notes = _squared(rows, columns)
     table = parse_rows(path, rows, columns)
-    timeline = _exact_times(build_timeline(rows, table[:, 0], table[:, 1]), rate_hz)
-    xyz = table[:, 2:].reshape(len(rows), -1, 3) / per_metre
+    time, more = _seconds(table[:, 0], table[:, 1], rate_hz)
+    timeline = _exact_times(build_timeline(rows, table[:, 0], time), rate_hz)
+    xyz = table[:, 2:].reshape(len(rows), -1, 3)
+    if units is None:
+        units = likely_unit(xyz)
+        more.append(f"The file states no unit: {units} was taken, by the size of the numbers.")
+    xyz = xyz / PER_METRE[units]
     xyz = xyz @ np.transpose(UP_TO_Y[up]) if up else xyz
-    return build_markers(path, timeline, labels, xyz, [*said, *notes])
+    return build_markers(path, timeline, labels, xyz, [*said, *notes, *more])
 
 
 def write_trc(path: str | Path, markers: Markers) -> None:
@@ -92,27 +104,64 @@ def write_trc(path: str | Path, markers: Markers) -> None:
 
 def _read_header(
     path: Path, lines: list[Line], units: str | None
-) -> tuple[float, float, tuple[str, ...], list[str]]:
-    """Rate, units in a metre, marker names and notes from the first five lines; InputError."""
+) -> tuple[float, str | None, tuple[str, ...], list[str]]:
+    """Rate (0: not stated), unit, marker names and notes from the first five lines; InputError."""
     if len(lines) < _HEADER_LINES or not lines[0].text.startswith("PathFileType"):
         raise InputError(path, "is not a TRC file (no PathFileType line)", "check the file")
-    # Split on any white space: OpenSim's own sample pads the values with double tabs.
+    # Split on any white space: OpenSim's own sample pads the values with double tabs. By tabs where
+    # a value is left empty.
     keys, values = lines[1].text.split(), lines[2].text.split()
+    if len(values) < len(keys):
+        keys, values = ([c.strip() for c in line.text.split("\t")] for line in lines[1:3])
+    if ";" in lines[1].text or "," in lines[1].text:
+        raise lines[1].wrong("columns are not between tabs", "save the file with tabs")
     table = dict(zip(keys, values, strict=False))
     try:
-        rate_hz, stated = float(table["DataRate"]), int(float(table["NumMarkers"]))
+        rate_hz, stated = float(table["DataRate"] or 0), int(float(table["NumMarkers"]))
         units = units or unit_of(table["Units"])
     except (KeyError, ValueError, OverflowError) as error:
         reason = f"has no usable DataRate, NumMarkers or Units ({error})"
         raise InputError(path, f"line 3 {reason}", "repair line 3") from error
     names, in_place = _labels(lines[3].text, stated)
-    if units is None:
+    if units is None and table["Units"]:
         raise lines[2].wrong(f"unknown unit {table['Units']!r}", "use m, cm or mm")
     differ = f"line 3 states {stated} markers, line 4 names {len(names)}"
     if not names or (stated != len(names) and not in_place):
         raise InputError(path, differ, "make NumMarkers and the labels agree")
     notes = [] if stated == len(names) else [f"L{differ[1:]}: the latter were read."]
-    return rate_hz, PER_METRE[units], names, notes
+    return rate_hz, units, names, notes
+
+
+def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str]]:
+    """With tabs between the cells of rows and points in numbers, and notes."""
+    head, rows = lines[:_HEADER_LINES], lines[_HEADER_LINES:]
+    if not any("\t" in row.text for row in rows):
+        rows = [row.tabbed() for row in rows]
+    rows, notes = with_decimal_points(rows)
+    if notes:
+        head[2:3] = [line._replace(text=line.text.replace(",", ".")) for line in head[2:3]]
+    return head + rows, notes
+
+
+def _seconds(frame: FloatArray, time: FloatArray, rate_hz: float) -> tuple[FloatArray, list[str]]:
+    """(T,) the times of rows, where they contradict the header in a way that has one explanation:
+    none at all, or milliseconds; and notes."""
+    steps = np.diff(time)
+    if len(time) < 2 or not 1e-3 < rate_hz < 1e6:
+        return time, []
+    if not (np.abs(np.nan_to_num(steps)) > 0).any():
+        note = f"The times are empty or all alike: frame numbers / {rate_hz:g} Hz were taken."
+        return (frame - frame[0]) / rate_hz, [note]
+    per_frame = float(np.nanmedian(steps / np.where(np.diff(frame) > 0, np.diff(frame), np.nan)))
+    times = per_frame * rate_hz
+    if abs(times / 1000 - 1) < _SAME_RATE:
+        return time / 1000, ["Times were taken for milliseconds, which the DataRate agrees with."]
+    if times > 0 and abs(times - 1) > _SAME_RATE:
+        note = (
+            f"The header states {rate_hz:g} Hz, the times {1 / per_frame:.4g} Hz: these were taken."
+        )
+        return time, [note]
+    return time, []
 
 
 def _labels(line: str, stated: int) -> tuple[tuple[str, ...], bool]:

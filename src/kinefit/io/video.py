@@ -239,8 +239,10 @@ class Clip:
     ) -> Picture:
         """(height, width, 3) RGB with square pixels, turned as display matrix and `rotate` say."""
         turns = self._quarter_turns(picture)
+        width = max(round(picture.width * pixel_aspect), 1)
+        check_pixels(self.path, width, picture.height)  # a header may have said less
         if size is None:
-            rgb = picture.to_ndarray(format="rgb24", width=round(picture.width * pixel_aspect))
+            rgb = picture.to_ndarray(format="rgb24", width=width)
         else:
             w, h = size[::-1] if turns % 2 else size
             rgb = picture.to_ndarray(format="rgb24", width=w, height=h, interpolation="AREA")

@@ -56,6 +56,7 @@ class RigOptions:
         point that two cameras lose for longer than `max_unseen_s` is missing.
     keep_axes: leave the calibration's world as it is, but for the vertical.
     up_known: whether Y is known to point up in the calibration's world.
+    keep_names: go on where pictures of cameras look exchanged, and report it.
     stature_m: height of the person, if known.
     """
 
@@ -68,6 +69,7 @@ class RigOptions:
     max_unseen_s: float = 0.1
     keep_axes: bool = False
     up_known: bool = True
+    keep_names: bool = False
     stature_m: float | None = None
 
 
@@ -200,7 +202,7 @@ def _views(views: Mapping[str, Keypoints2D], rig: CameraRig, options: RigOptions
     common = on_common_clock(list(views.values()), offsets)
     xy, score = common.xy.swapaxes(0, 1), common.score.swapaxes(0, 1)
     score = np.where(score >= options.visibility_min, score, 0.0)  # for all that follows
-    findings = check_assignment(rig, common.names, xy, score)
+    findings = check_assignment(rig, common.names, xy, score, options.keep_names)
     if not options.sync:
         findings += check_clocks(rig, common.timeline, common.names, xy, score)
     swaps = find_view_swaps(rig, common.timeline, common.names, xy, score, options.triangulation)
@@ -243,7 +245,8 @@ def _triangulated(seen: _Views, rig: CameraRig, options: RigOptions) -> Triangul
         return points
     reason = f"the cameras' views of the person meet nowhere (mostly: {_main_reason(points)})"
     hint = (
-        "check that calibration and videos belong together, and the clocks (--offsets); "
+        "check that calibration and videos belong together, that each video has the name of its "
+        "own camera, and the clocks (--offsets); "
         "try --invert-extrinsics if the file's poses are camera to world"
     )
     raise InputError("calibration", reason, hint)

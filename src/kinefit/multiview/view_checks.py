@@ -43,12 +43,18 @@ class _Views(NamedTuple):
 
 
 def check_assignment(
-    rig: CameraRig, names: tuple[str, ...], xy: FloatArray, score: FloatArray
+    rig: CameraRig,
+    names: tuple[str, ...],
+    xy: FloatArray,
+    score: FloatArray,
+    keep_names: bool = False,
 ) -> list[Finding]:
-    """What is wrong with how views are named, besides exchanges.
+    """What is wrong with how views are named.
 
     xy: (C, T, J, 2) px and score: (C, T, J) of one person, 0 where a point is missing; on one
-    clock. Raises InputError, naming the cameras, where other names would fit and these do not.
+    clock. Raises InputError, naming the cameras, where other names would fit and these do not. Of
+    two cameras that is a finding only: a pose that is off can look like it, and no third view
+    tells. With `keep_names` it is one, too.
     """
     views = _views(rig, names, xy, score)
     order, distance, now = _best_order(views)
@@ -61,7 +67,18 @@ def check_assignment(
             f"({distance:.1f} px off then, {now:.0f} px as they are named)"
         )
         hint = "exchange the names of these videos or folders, or of the cameras"
-        raise InputError("cameras", reason, hint)
+        seeing = sum(bool(np.isfinite(views.points[v, v]).any()) for v in range(len(rig)))
+        if seeing > 2 and not keep_names:
+            raise InputError("cameras", reason, f"{hint}; --keep-names goes on as they are named")
+        seem = reason.replace("are exchanged", "seem to be exchanged", 1)
+        return [
+            Finding(
+                "caution",
+                f"{seem[0].upper()}{seem[1:]}.",
+                meaning="If they are, all positions are wrong.",
+                action=f"Look at a picture of each; if so, {hint}.",
+            )
+        ]
     return list(_odd_ones(views))
 
 

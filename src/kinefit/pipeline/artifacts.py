@@ -5,6 +5,9 @@ Plain arrays only (no pickle); the bytes depend on the values alone.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.arrays import save_npz
+from kinefit.io import limits
+from kinefit.io.arrays import read_npz, save_npz
 from kinefit.io.people import People
-from kinefit.types import JointAngles, Keypoints2D, Keypoints3D, Markers, PoseTrack, Timeline
+from kinefit.skeletons import KeypointSetGuess
+from kinefit.types import (
+    InputError,
+    InvalidData,
+    JointAngles,
+    Keypoints2D,
+    Keypoints3D,
+    Markers,
+    PoseTrack,
+    Timeline,
+)
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -24,10 +38,28 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     save_npz(path, **kept)
 
 
+_RATIO = 100  # unpacked bytes of one packed: what stages write has ten, an archive of zeros 200
+
+
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `save_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    """Read what `save_arrays` wrote; InputError for anything else, as from every `load_...`."""
+    with _left_by_kinefit(path):
+        most = max(limits.ARRAY_BYTES, _RATIO * path.stat().st_size)
+        arrays = read_npz(path, most_bytes=most)
+        if odd := [name for name, array in arrays.items() if array.dtype.hasobject]:
+            raise ValueError(f"its {odd[0]} are objects")
+        return arrays
+
+
+@contextmanager
+def _left_by_kinefit(path: Path) -> Iterator[None]:
+    """What is wrong with the arrays of a file, as an InputError."""
+    kinds = (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, InvalidData)
+    try:
+        yield
+    except kinds as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(path, f"cannot be read: {reason}", "make the result again") from error
 
 
 def save_track(path: Path, track: PoseTrack) -> None:
@@ -49,15 +81,16 @@ def save_track(path: Path, track: PoseTrack) -> None:
 
 def load_track(path: Path) -> PoseTrack:
     """Read what `save_track` wrote."""
-    stored = _timed(path)
-    timeline, names, body = stored["timeline"], stored["names"], stored.get("body")
-    width, height = stored["image_size"].tolist()
-    return PoseTrack(
-        Keypoints2D(timeline, names, stored["xy"], stored["score"], (width, height)),
-        None if body is None else Keypoints3D(timeline, names, body, "camera"),
-        tuple(stored["damaged"].tolist()),
-        str(stored["source"]),
-    )
+    with _left_by_kinefit(path):
+        stored = _timed(path)
+        timeline, names, body = stored["timeline"], stored["names"], stored.get("body")
+        width, height = stored["image_size"].tolist()
+        return PoseTrack(
+            Keypoints2D(timeline, names, stored["xy"], stored["score"], (width, height)),
+            None if body is None else Keypoints3D(timeline, names, body, "camera"),
+            tuple(stored["damaged"].tolist()),
+            str(stored["source"]),
+        )
 
 
 _OF_PERSONS = ("points", "body", "place", "look")
@@ -72,18 +105,25 @@ def save_people(path: Path, people: People) -> None:
     for name in _OF_PERSONS:
         if (found := getattr(people, name)) is not None and len(found):
             own[name] = np.concatenate(found)
+    if (guess := people.guess) is not None:
+        own["guess"] = json.dumps([guess.count, dict(guess.off), guess.persons])
     save_arrays(path, own)
 
 
 def load_people(path: Path) -> People:
     """Read what `save_people` wrote."""
-    stored = load_arrays(path)
-    ends = np.cumsum(stored["count"])[:-1]
-    each = {n: tuple(np.split(stored[n], ends)) for n in _OF_PERSONS if n in stored}
-    each.setdefault("points", ())  # of a video without frames, or in which nobody is
-    names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
-    source, notes = str(stored["source"]), tuple(stored["notes"].tolist())
-    return People(names, stored["frame"], **each, damaged=damaged, source=source, notes=notes)
+    with _left_by_kinefit(path):
+        stored = load_arrays(path)
+        ends = np.cumsum(stored["count"])[:-1]
+        each = {n: tuple(np.split(stored[n], ends)) for n in _OF_PERSONS if n in stored}
+        each.setdefault("points", ())  # of a video without frames, or in which nobody is
+        names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
+        source, notes = str(stored["source"]), tuple(stored["notes"].tolist())
+        guess = KeypointSetGuess(*json.loads(str(stored["guess"]))) if "guess" in stored else None
+        return People(
+            names, stored["frame"], **each, damaged=damaged, source=source, notes=notes,
+            guess=guess,
+        )  # fmt: skip
 
 
 def save_markers(path: Path, values: Markers | JointAngles) -> None:
@@ -98,15 +138,19 @@ save_angles = save_markers
 
 def load_markers(path: Path) -> Markers:
     """Read the Markers that `save_markers` wrote."""
-    return Markers(**_timed(path))
+    with _left_by_kinefit(path):
+        return Markers(**_timed(path))
 
 
 def load_angles(path: Path) -> JointAngles:
     """Read what `save_angles` wrote."""
-    return JointAngles(**_timed(path))
+    with _left_by_kinefit(path):
+        return JointAngles(**_timed(path))
 
 
 def _timed(path: Path) -> dict[str, Any]:
     stored: dict[str, Any] = load_arrays(path)
+    if (found := stored["frame"]).dtype.kind not in "iu":
+        raise ValueError(f"its frames are {found.dtype}")
     timeline = Timeline(stored.pop("frame"), stored.pop("time"))
     return stored | {"timeline": timeline, "names": tuple(stored["names"].tolist())}

@@ -103,6 +103,8 @@ class ViewOptions(PersonChoice):
     """Axis of the calibration's world that points up; else from the person."""
     invert_extrinsics: bool = False
     """The calibration's poses are camera to world."""
+    keep_names: bool = False
+    """Go on where the pictures of cameras look exchanged, and report it."""
     score_type: Literal["median", "trimmed", "huber"] = "huber"
     """How a candidate's errors over the views become one score."""
     huber_delta: Positive = 10.0

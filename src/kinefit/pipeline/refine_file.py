@@ -132,7 +132,10 @@ def _of_run(folder: Path) -> _Given:
         table = folder / next(name for name in tables if name in made["files"])
         stale = bool(made["stale"])
         sha256, slowmo = str(one["sha256"]), float(one["part"]["slowmo"])
-    except (InputError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (
+        *(InputError, ValueError, OverflowError),  # a number of 400 digits
+        *(KeyError, TypeError, StopIteration),
+    ) as error:
         reason = "holds no joint angles of a finished run of one camera"
         raise InputError(folder, reason, hint) from error
     if stale:

@@ -119,23 +119,26 @@ class Folder:
 
     def is_stale(self, stage: str) -> bool:
         """Whether a stage was computed from an earlier result of a stage that it reads."""
-        return any(
-            other not in self.records
-            or self.records[other].digest != digest
-            or self.is_stale(other)
-            for other, digest in self.records[stage].after.items()
-        )
+        seen, todo = {stage}, [stage]  # forged records may read one another in a circle
+        while todo:
+            for other, digest in self.records[todo.pop()].after.items():
+                if other not in self.records or self.records[other].digest != digest:
+                    return True
+                if other not in seen:
+                    seen.add(other)
+                    todo.append(other)
+        return False
 
     def staging(self, stage: str, key: str) -> Path:
         """An empty folder for the files of a stage, laid out as they shall lie in this one."""
-        path = self._staging_of(stage, key)
+        path = _no_link(self._staging_of(stage, key))
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
 
     def partial(self, stage: str) -> Path:
         """Where a stage may keep unfinished work for its next try; gone once it is recorded."""
-        return self._internal("partial") / stage
+        return _no_link(self._internal("partial") / stage)
 
     def commit(
         self, stage: str, key: str, seconds: float,
@@ -203,8 +206,8 @@ class Folder:
     def finish_moves(self) -> None:
         """Finish what a killed process was moving; drop what it had not finished computing."""
         by_place = {self._staging_of(r.stage, r.key): r for r in self.records.values()}
-        for staged in self._internal("staging").glob("*"):
-            if staged in by_place:
+        for staged in map(_no_link, list(self._internal("staging").glob("*"))):
+            if staged in by_place and not any(p.is_symlink() for p in staged.rglob("*")):
                 self._move(staged, by_place[staged])
             else:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -275,6 +278,7 @@ def open_folder(path: Path) -> Iterator[Folder]:
             _remove_if_empty(folder_made)
 
 
+_LONGEST_NAME, _LONGEST_WAY = 255, 1000  # bytes that a file system takes; letters of a path
 _LONGEST_STEM = 150  # bytes; what is added to it takes up to 80, and file systems take 255
 
 
@@ -303,6 +307,20 @@ def check_folder(out: Path) -> None:
         raise InputError(taken, "is a file, not a folder", "choose another --out")
 
 
+def _is_inside(name: str) -> bool:
+    """Whether it can be the name of a file of a folder, and of no other."""
+    parts = PurePosixPath(name).parts
+    fits = all(len(part.encode()) <= _LONGEST_NAME for part in parts) and len(name) <= _LONGEST_WAY
+    return bool(parts) and fits and not {"..", "/", "//"} & set(parts)
+
+
+def _no_link(path: Path) -> Path:
+    """The path, where no link lies any more: what is written there would be somebody else's."""
+    if path.is_symlink():
+        path.unlink()
+    return path
+
+
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):  # not empty, or not there
         folder.rmdir()
@@ -324,9 +342,8 @@ def _read_record(path: Path) -> Record | None:
         stage, key, seconds = str(value["stage"]), str(value["key"]), float(value["seconds"])
         about = dict(value["about"])
         left = {str(k): str(v) for k, v in value.get("left", {}).items()}
-    except (TypeError, KeyError, AttributeError, ValueError):
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         return None
-    names = [PurePosixPath(name) for name in (*files, *left)]
-    if stage != path.stem or any(n.is_absolute() or ".." in n.parts or not n.parts for n in names):
+    if stage != path.stem or not all(map(_is_inside, (*files, *left))):
         return None  # forged: it would reach outside the folder
     return Record(stage, key, seconds, files, after, about, left)

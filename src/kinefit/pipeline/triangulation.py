@@ -79,7 +79,9 @@ def triangulate_file(
         xy, score = found.xy, found.score
     chosen = options.triangulation
     findings = [
-        *check_assignment(rig, found.names, xy, score),
+        *calibration.findings,
+        *found.findings,
+        *check_assignment(rig, found.names, xy, score, options.keep_names),
         *check_clocks(rig, found.timeline, found.names, xy, score),
     ]
     swaps = find_view_swaps(rig, found.timeline, found.names, xy, score, chosen)

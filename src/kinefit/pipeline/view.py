@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kinefit.io.body_npz import read_motion
@@ -121,7 +122,9 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def _existing(folder: Path, name: str) -> Path | None:
-    """A file of the folder; None also where a link leads out of it."""
+    """A file of the folder; None also where a link leads out of it, or to itself."""
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return path if inside and path.is_file() else None
+    with suppress(OSError, RuntimeError):  # a link to itself, by Python 3.13 and before
+        inside = path.resolve().is_relative_to(folder.resolve())
+        return path if inside and path.is_file() else None
+    return None

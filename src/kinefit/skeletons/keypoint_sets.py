@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +20,8 @@ from kinefit.skeletons.table import skeleton
 # one side only) the right one led by 0.13 or more.
 _SURE = 0.12
 _NO_BODY = 0.45  # the right one was at most at 0.33; beyond, nothing is told
+# Unless the next is far worse: near wide lenses the right one is at up to 0.45, the next at 0.85.
+_HARDLY_A_BODY, _FAR_WORSE = 0.6, 0.25
 _FARTHEST = 1.5  # (logarithm) a limb 4.5 times too long or too short says all that it can
 _FEWEST_LIMBS = 5  # for a say
 _MOST_PERSONS = 2000  # of a file; more add nothing
@@ -53,22 +55,62 @@ def keypoint_sets() -> tuple[KeypointSet, ...]:
     )  # fmt: skip
 
 
-def most_likely(
-    points: NDArray[np.float64], sets: Sequence[KeypointSet]
-) -> tuple[KeypointSet, bool]:
-    """Of sets with one number of points, the one that makes a body of them, and whether it is
-    clearly so (the first one where not).
+@dataclass(frozen=True)
+class KeypointSetGuess:
+    """What the persons of a file, or of all cameras' files, say of the set of their points.
 
-    points: (N, J, 3) persons, NaN where a point is missing. In a wrong order lines run across the
-    body: an "upper arm" from the shoulder to the knee.
+    count: points of a person. off: set -> how far their proportions are from a body's (mean
+    logarithm; infinite: nothing is told), all sets of that number. persons: how many were looked
+    at.
     """
-    some = points[:: len(points) // _MOST_PERSONS + 1]
-    off = np.array([_disproportion(some, told) for told in sets])
-    best, *others = np.argsort(off)
-    if not others:
-        return sets[0], True
-    sure = off[best] < _NO_BODY and off[others[0]] - off[best] > _SURE
-    return sets[best if sure else 0], bool(sure)
+
+    count: int
+    off: Mapping[str, float]
+    persons: int = 0
+
+    @classmethod
+    def of(cls, points: NDArray[np.float64]) -> KeypointSetGuess:
+        """From persons (N, J, 3), NaN where a point is missing. In a wrong order lines run across
+        the body: an "upper arm" from the shoulder to the knee."""
+        count = points.shape[1]
+        some = points[:: len(points) // _MOST_PERSONS + 1]
+        sets = _of_number(count)
+        # One set leaves nothing to tell.
+        off = {s.name: _disproportion(some, s) if len(sets) > 1 else 0.0 for s in sets}
+        return cls(count, off, len(some))
+
+    @classmethod
+    def together(cls, guesses: Sequence[KeypointSetGuess]) -> KeypointSetGuess:
+        """That of several cameras, which one program looked at: the mean over all persons of the
+        cameras that tell anything, the same number of points in each."""
+        able = [g for g in guesses if np.isfinite(list(g.off.values())).all()] or guesses[:1]
+        weights = np.array([max(g.persons, 1) for g in able], float)
+        off = {n: float(np.average([g.off[n] for g in able], weights=weights)) for n in able[0].off}
+        return cls(able[0].count, off, sum(g.persons for g in able))
+
+    @property
+    def best(self) -> tuple[KeypointSet, bool]:
+        """The set that makes a body of them, and whether it is clearly so (the commonest one
+        where not)."""
+        sets = self.sets
+        off = np.array([self.off[s.name] for s in sets])
+        best, *others = np.argsort(off)
+        if not others:
+            return sets[0], True
+        ahead = off[others[0]] - off[best] if np.isfinite(off[best]) else 0.0
+        sure = (off[best] < _NO_BODY and ahead > _SURE) or (
+            off[best] < _HARDLY_A_BODY and _FAR_WORSE < ahead < np.inf
+        )
+        return sets[best if sure else 0], bool(sure)
+
+    @property
+    def sets(self) -> list[KeypointSet]:
+        """All of that number, the commonest first."""
+        return _of_number(self.count)
+
+
+def _of_number(count: int) -> list[KeypointSet]:
+    return [s for s in keypoint_sets() if count in s.counts]
 
 
 def _disproportion(points: NDArray[np.float64], told: KeypointSet) -> float:

@@ -15,7 +15,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "People": ("person_at", "person", "people"),
     "One camera": ("focal_px", "fov", "tilt", "roll"),
     "Several cameras": ("sync", "offsets", "units", "world_up", "lab_frame", "invert_extrinsics",
-                        "trajectory", "max_unseen"),
+                        "keep_names", "trajectory", "max_unseen"),
     "Several cameras: points in space": (
         "inlier_thresh", "adaptive", "min_views", "min_angle_deg", "max_pairs", "score_type",
         "huber_delta", "continuity", "reseed_from_inliers", "lm_iters", "lm_lambda", "lm_eps",

@@ -105,6 +105,23 @@ def test_what_a_reader_assumed_is_told(tmp_path: Path) -> None:
     assert told == [f"b.mot: {counts}"]
 
 
+@pytest.mark.parametrize("in_degrees", [True, False])
+def test_a_header_that_cannot_be_is_told(tmp_path: Path, in_degrees: bool) -> None:
+    """Degrees under "radians", and radians under "degrees"; what is possible is not doubted."""
+    curves = np.column_stack([CURVE, CURVE - 20])
+    names = ("knee_angle_r", "hip_flexion_r")
+    for name, unit in (("right", in_degrees), ("wrong", not in_degrees)):
+        values = curves if in_degrees else np.radians(curves)
+        write_mot(
+            tmp_path / f"{name}.mot",
+            MotTable(Timeline.regular(201, 100.0), names, values, unit), "x",
+        )  # fmt: skip
+    notes: list[str] = []
+    evaluate_file(tmp_path / "wrong.mot", tmp_path / "right.mot", notes.append)
+    (note,) = notes
+    assert f"look like {'degrees' if in_degrees else 'radians'}" in note
+
+
 def test_files(tmp_path: Path) -> None:
     first, second, wrong = (tmp_path / n for n in ("a.mot", "b.mot", "a.txt"))
     write_mot(first, table(CURVE + 1), "a")

@@ -200,16 +200,17 @@ class TestVicon:
         assert (found.format, found.up) == ("vicon", "z")
         _agrees(found, self.straight(rig), ("2110", "2111", "2112"))
         assert found.residuals["2111"] == 0.25
-        assert not any("distortion" in said for said in found.assumptions)
+        assert found.findings == ()
 
     def test_in_a_folder(self, tmp_path, rig):
         self.write(tmp_path / "session.xcp", _in_world(rig, "z"))
         assert read_calibration(tmp_path).format == "vicon"
 
-    def test_its_lens_model_is_left_aside_and_said(self, tmp_path, rig):
+    def test_its_lens_model_is_left_out_which_is_a_caution(self, tmp_path, rig):
         path = self.write(tmp_path / "a.xcp", _in_world(rig, "z"), radial="0 1e-08 0")
-        said = [s for s in read_calibration(path).assumptions if "distortion" in s]
-        assert len(said) == 3
+        (found,) = read_calibration(path).findings
+        assert found.level == "caution"
+        assert "2110, 2111, 2112" in found.where
 
     def test_cameras_that_do_not_film_are_left_out(self, tmp_path, rig):
         path = self.write(tmp_path / "a.xcp", _in_world(rig, "z"), video=("1", "0", "1"))
@@ -224,6 +225,7 @@ class TestVicon:
         ("old", "new", "said"),
         [
             ("ORIENTATION", "X", "ORIENTATION is not 4 numbers"),
+            ("ORIENTATION", 'ORIENTATION="0 0 0 0" X', "ORIENTATION is no rotation"),
             ('POSITION="', 'POSITION="one ', "POSITION is not 3 numbers"),
             ('PIXEL_ASPECT_RATIO="', 'PIXEL_ASPECT_RATIO="0 ', "the camera matrix has a value"),
         ],

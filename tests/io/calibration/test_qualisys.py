@@ -73,8 +73,12 @@ def test_marker_and_inactive_cameras_are_left_out_and_named(tmp_path, rig):
 
 def test_a_turned_camera_is_said(tmp_path, rig):
     path = tmp_path / "c.qca.txt"
-    path.write_text(_qca(rig).replace('viewrotation="0"', 'viewrotation="90"', 1))
-    assert any("cam_0 is turned by 90 degrees" in a for a in read_calibration(path).assumptions)
+    for turn in (90, 180):
+        path.write_text(_qca(rig).replace('viewrotation="0"', f'viewrotation="{turn}"', 1))
+        found = read_calibration(path)
+        assert any(f"cam_0 is turned by {turn} degrees" in a for a in found.assumptions)
+        # A picture of a quarter turn has another shape; one upside down nothing tells.
+        assert [f.level for f in found.findings] == ["caution"] * (turn == 180)
 
 
 @pytest.mark.parametrize(

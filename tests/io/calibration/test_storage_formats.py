@@ -56,6 +56,54 @@ def _agrees(found, rig, names):
         np.testing.assert_allclose(a.t, b.t, rtol=0, atol=1e-15)
 
 
+def _named(c, **pose):
+    fx, fy, (cx, cy) = c.K[0, 0], c.K[1, 1], c.K[:2, 2].tolist()
+    lens = {"dist": c.distortion.tolist(), "imgSize": list(c.size)}
+    return {"name": c.name, "fx": fx, "fy": fy, "cx": cx, "cy": cy, **lens, **pose}
+
+
+def test_a_list_of_cameras_with_fx_fy_cx_cy(tmp_path, rig):
+    values = [_named(c, R=c.R.tolist(), t=c.t.tolist()) for c in rig]
+    (tmp_path / "a.json").write_text(json.dumps(values))
+    _agrees(read_calibration(tmp_path / "a.json"), rig, rig.names)
+
+
+def test_a_pose_whose_columns_follow_one_another(tmp_path, rig):
+    poses = [np.vstack([np.column_stack([c.R, c.t]), [0, 0, 0, 1]]) for c in rig]
+    for name, order in (("rows", "C"), ("columns", "F")):
+        flat = [pose.ravel(order=order).tolist() for pose in poses]
+        values = [_named(c, w2c=pose) for c, pose in zip(rig, flat, strict=True)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(values))
+        _agrees(read_calibration(tmp_path / f"{name}.json"), rig, rig.names)
+
+
+def test_cameras_at_one_place_are_no_question_of_units(tmp_path, rig):
+    values = [_named(c, R=c.R.tolist(), t=[0, 0, 0]) for c in rig]
+    (tmp_path / "a.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="cam_0 and cam_1 are at the same place"):
+        read_calibration(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cameras.txt", "# Camera list", "is a COLMAP model"),
+        ("images.bin", "x", "is a COLMAP model"),
+        ("intri.yml", "%YAML:1.0\n---\nnames: []\nK_01: 1\n", "extri.yml is not beside it"),
+        ("extri.yml", "%YAML:1.0\n---\nnames: []\nT_01: 1\n", "intri.yml is not beside it"),
+        ("a.mat", "MATLAB 5.0", "is not a calibration that kinefit knows. Next: "),
+    ],
+)
+def test_what_is_something_else_is_told(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as error:
+        read_calibration(tmp_path / name)
+    assert said in str(error.value)
+    if "COLMAP" in said:
+        with pytest.raises(InputError, match="COLMAP"):
+            read_calibration(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["yml", "xml", "json"])
 def test_one_file_per_camera(tmp_path, rig, suffix):
     for c in rig:

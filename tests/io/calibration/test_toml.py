@@ -155,6 +155,25 @@ def test_what_pose2sim_cannot_have_written_is_aniposelibs(tmp_path, change):
     assert (forced.format, forced.up) == ("pose2sim", "z")
 
 
+def test_freemocap_is_in_the_millimetres_of_its_board(tmp_path):
+    text = ANIPOSE + "charuco_square_size = 39\n"
+    found = read_calibration(_write(tmp_path / "a.toml", text))
+    np.testing.assert_allclose(found.rig["A"].t, [0.01, 0.02, 3.0])
+    assert "millimetres, as FreeMoCap writes them" in found.assumptions[0]
+    stated = read_calibration(_write(tmp_path / "b.toml", text + 'units = "cm"\n'))
+    np.testing.assert_allclose(stated.rig["A"].t, [0.1, 0.2, 30.0])
+
+
+def test_pose2sims_camera_with_intrinsics_only_is_left_out(tmp_path):
+    """Pose2Sim writes zeros for its pose."""
+    second = POSE2SIM.split("[metadata]")[0].replace("41982", "41983")
+    for pose in ("rotation = [ 1.2, -1.3, 1.1]", "translation = [ 0.1, 1.2, 3.4]"):
+        second = second.replace(pose, f"{pose.split('=')[0]}= [ 0.0, 0.0, 0.0]")
+    found = read_calibration(_write(tmp_path / "a.toml", second + POSE2SIM))
+    assert found.rig.names == ("41982",)
+    assert "camera 41983 left out: it has no pose" in found.assumptions
+
+
 def test_metadata_that_names_units_and_vertical_is_believed(tmp_path):
     text = ANIPOSE + 'units = "mm"\nup = "-y"\n'
     found = read_calibration(_write(tmp_path / "c.toml", text))

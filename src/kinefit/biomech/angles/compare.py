@@ -27,6 +27,9 @@ _NO_ANGLE = re.compile(
 )
 
 
+_MOST_RAD = 4 * np.pi  # of a coordinate: two whole turns
+
+
 @dataclass(frozen=True)
 class DofError:
     """Errors of one coordinate in degrees, `a - reference`; None where there is nothing to say.
@@ -88,7 +91,7 @@ def evaluate_file(
     path, reference = Path(path), Path(reference)
     table, truth = read_coordinates(path), read_mot(reference).coordinates()
     for file, read in ((path, table), (reference, truth)):
-        for note in read.notes:
+        for note in (*read.notes, *_of_another_unit(read)):
             on_note(f"{file.name}: {note}")
     try:
         return compare(table, truth)
@@ -122,6 +125,17 @@ def read_coordinates(path: Path) -> MotTable:
         case ".mot" | ".sto":
             return read_mot(path).coordinates()
     raise InputError(path, "is neither .trc, .c3d, .csv, .mot nor .sto", "give one of these")
+
+
+def _of_another_unit(table: MotTable) -> list[str]:
+    """A sentence where rotations cannot be in the unit that the header states."""
+    names = [name for name in table.names if not _NO_ANGLE.fullmatch(name)]
+    largest = max((float(np.nanmax(np.abs(table.column(n)), initial=0)) for n in names), default=0)
+    said, other = ("degrees", "radians") if table.in_degrees else ("radians", "degrees")
+    if (0 < largest < np.pi and len(names) > 1) if table.in_degrees else largest > _MOST_RAD:
+        return [f"Its rotations, up to {largest:.3g}, are read as the {said} that its header "
+                f"states; they look like {other} (inDegrees)."]  # fmt: skip
+    return []
 
 
 def _degrees(table: MotTable, name: str) -> FloatArray:

@@ -79,6 +79,7 @@ def assemble(
         up=turned,
         residuals={c.name: float(c.residual) for c in cameras if c.residual is not None},
         residual_unit=content.residual_unit,
+        findings=tuple(content.findings),
     )
 
 
@@ -244,10 +245,10 @@ def _check_places(path: Path, rig: CameraRig, known: bool) -> None:
         return
     centres = np.stack([camera.centre for camera in rig])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    if not known and not _APART[0] < apart.max() < _APART[1]:
+    near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
+    if not known and apart.max() > 0 and not _APART[0] < apart.max() < _APART[1]:
         reason = f"the cameras stand up to {apart.max():.3g} m apart if positions are in metres"
         raise InputError(path, reason, "say what they are in, mm or cm (--units)")
-    near = np.argwhere(apart + np.eye(len(rig)) < _SAME_PLACE)
     if len(near):
         a, b = (rig.names[i] for i in near[0])
         hint = "check whether one was copied, or whether the file's poses are camera to world"

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kinefit.types import CameraRig, FloatArray
+from kinefit.types import CameraRig, Finding, FloatArray
 from kinefit.types.arrays import freeze
 
 Axis = Literal["x", "-x", "y", "-y", "z", "-z"]
@@ -45,6 +45,7 @@ class Calibration:
     assumptions: in plain words, which units and frame were taken for granted, and what was
         converted or left out.
     up: the axis of the file that was taken as up; None where nothing says which one is.
+    findings: what of the file could not be taken over and is missed in the numbers.
     residuals: what the file states about its own error, per camera, in `residual_unit`; such a
         number cannot prove a calibration (`kinefit.multiview.rig_checks`).
     """
@@ -55,6 +56,7 @@ class Calibration:
     up: Axis | None
     residuals: Mapping[str, float] = field(default_factory=dict)
     residual_unit: str = "px"
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         freeze(self, assumptions=tuple(self.assumptions))
@@ -96,7 +98,7 @@ class Content:
 
     notes: assumptions besides the others. units: of positions; `units_why`: who says so.
     units_known: whether the format or file says it. up, up_why: the same for the vertical. poses:
-    how they were read.
+    how they were read. findings: as those of `Calibration`.
     """
 
     format: str
@@ -109,3 +111,4 @@ class Content:
     up_why: str = ""
     poses: str = "world to camera, OpenCV's axes (x right, y down, z forward)"
     residual_unit: str = "px"
+    findings: Sequence[Finding] = ()

@@ -3,7 +3,7 @@
 There is no standard, so names are understood in any case and with or without underscores:
 
 - camera matrix: K, M, camera_matrix, intrinsic_matrix, intrinsics, mtx; or f (fx, fy) and c (cx,
-  cy), as Human3.6M's tools write them; four numbers are fx, fy, cx, cy
+  cy), as Human3.6M's tools write them, or fx, fy, cx, cy; so are four numbers
 - distortion: D, dist, dist_coeffs, distortion, distortion_coefficients; k, where it is not nine
   numbers; k (k1, k2, k3) with p (p1, p2)
 - pose, world to camera: R, Rot, rotation, rotation_matrix (matrix or vector), rvec; T, tvec,
@@ -37,7 +37,7 @@ from kinefit.io.calibration.other_programs import (
     read_panoptic,
 )
 from kinefit.io.calibration.storage import read_storage
-from kinefit.types import InputError
+from kinefit.types import FloatArray, InputError
 
 _ALIASES = {
     "K": ("k", "m", "cameramatrix", "intrinsicmatrix", "intrinsics", "intrinsic", "mtx"),
@@ -47,11 +47,15 @@ _ALIASES = {
     ),
     "R": ("rot", "r", "rotation", "rotationmatrix", "rvec", "rotationvector"),
     "t": ("t", "tvec", "translation", "translationvector"),
-    "size": ("imagesize", "size", "resolution"),
+    "size": ("imagesize", "imgsize", "size", "resolution"),
     "width": ("imagewidth", "width", "w"),
     "height": ("imageheight", "height", "h"),
     "f": ("f", "focallength", "focallengths"),
     "c": ("c", "principalpoint"),
+    "fx": ("fx",),
+    "fy": ("fy",),
+    "cx": ("cx",),
+    "cy": ("cy",),
     "p": ("p", "tangential"),
     "Rt": ("extrinsics", "extrinsic", "extrinsicmatrix", "rt", "world2cam", "world2camera", "w2c"),
     "fisheye": ("fisheye",),
@@ -135,7 +139,7 @@ def _fields(values: Mapping[str, Any]) -> Fields:
             continue
         size = 0 if (flat := flat_numbers(value)) is None else flat.size
         if (meaning == "K" and size == 12) or (meaning == "Rt" and size in (12, 16)):
-            pose = np.asarray(flat)[:12].reshape(3, 4)
+            pose = _three_by_four(np.asarray(flat))
             found |= {"R": pose[:, :3], "t": pose[:, 3]}
             continue
         if plain == "k" and size in _RADIAL:  # Human3.6M's tools, Blender's, COLMAP's
@@ -149,8 +153,21 @@ def _fields(values: Mapping[str, Any]) -> Fields:
     return _composed(found)
 
 
+def _three_by_four(flat: FloatArray) -> FloatArray:
+    """(3, 4) of 12 or 16 numbers; where the last column of 4 x 4 is 0 0 0 1, columns were written
+    one after the other."""
+    if flat.size == 12:
+        return flat.reshape(3, 4)
+    whole = flat.reshape(4, 4)
+    by_columns = np.array_equal(whole[:, 3], [0, 0, 0, 1])
+    return (whole.T if by_columns else whole)[:3]
+
+
 def _composed(found: Fields) -> Fields:
     """The camera matrix from focal lengths and principal point, five coefficients from k and p."""
+    for pair in ("f", "c"):
+        if pair not in found and {f"{pair}x", f"{pair}y"} <= set(found):
+            found[pair] = [found[f"{pair}x"], found[f"{pair}y"]]
     f, c, K = (flat_numbers(found.get(key)) for key in ("f", "c", "K"))
     if "K" not in found and f is not None and c is not None and c.size == 2 and f.size in (1, 2):
         found["K"] = np.array([[f[0], 0, c[0]], [0, f[-1], c[1]], [0, 0, 1]])

@@ -7,7 +7,7 @@
 - CMU Panoptic: centimetres, the world's Y down.
 - Vicon's .xcp ("About calibration data (XCP) files" in Vicon's documentation): the quaternion x, y,
   z, w leads from the world to the camera, whose axes are OpenCV's; POSITION is where it stands, in
-  millimetres, Z up. Its lens model has no public formula, so distortion is left aside and said.
+  millimetres, Z up. Its lens model has no public formula, so distortion is left out: a caution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from kinefit.geometry.rotations import exp
 from kinefit.io.calibration.assemble import flat_numbers
 from kinefit.io.calibration.model import Axis, Content, Stated
-from kinefit.types import FloatArray, InputError
+from kinefit.types import Finding, FloatArray, InputError
 
 _AGAIN = "export the calibration again"
 _LEVEL = 0.5  # cosine of 60 degrees: cameras do not stand further from upright on the whole
@@ -151,19 +151,38 @@ def read_vicon(path: Path, root: Element) -> Content:
     notes = []
     if left := [_vicon_name(c) for c in root.iter("Camera") if c not in video]:
         notes.append(f"left out as not filming, or without a pose: {', '.join(left)}")
-    cameras = [_vicon_camera(path, camera, notes) for camera in video]
+    cameras = [_vicon_camera(path, camera) for camera in video]
+    bent = [_vicon_name(camera) for camera in video if _is_bent(camera.findall(".//KeyFrame")[0])]
     return Content(
         "vicon", cameras, notes, "mm", "as Vicon writes them", units_known=True,
         up="z", up_why="as Vicon's world is",
         poses="the camera's place, and the rotation (a quaternion) from the world to its axes",
+        findings=[_without_lens(bent)] if bent else [],
     )  # fmt: skip
+
+
+def _is_bent(frame: Element) -> bool:
+    """Whether a camera's lens model is not zero."""
+    radial = f"{frame.get('VICON_RADIAL2', '')} {frame.get('VICON_RADIAL', '')}".split()
+    bends = radial[3:] if "ViconRadial2" in radial else radial  # without its name and centre
+    return any(_number(word) not in (0.0, None) for word in bends)
+
+
+def _without_lens(cameras: list[str]) -> Finding:
+    return Finding(
+        "caution",
+        "The lens distortion of Vicon's calibration is left out: its model is not public.",
+        f"Cameras {', '.join(cameras)}.",
+        "Points near the edges of the pictures are displaced, by several pixels with wide lenses.",
+        "Give videos that Vicon has undistorted, or calibrate with OpenCV's lens model.",
+    )
 
 
 def _vicon_name(camera: Element) -> str:
     return camera.get("DEVICEID") or camera.get("USERID") or "?"
 
 
-def _vicon_camera(path: Path, camera: Element, notes: list[str]) -> Stated:
+def _vicon_camera(path: Path, camera: Element) -> Stated:
     name = _vicon_name(camera)
     frames = camera.findall(".//KeyFrame")
     if len(frames) > 1:
@@ -182,15 +201,10 @@ def _vicon_camera(path: Path, camera: Element, notes: list[str]) -> Stated:
     cx, cy = words(frame, "PRINCIPAL_POINT", 2)
     *axis, w = words(frame, "ORIENTATION", 4)
     length = float(np.linalg.norm(axis))
+    if not (length or w):
+        raise InputError(path, f"camera {name}: ORIENTATION is no rotation (all zero)", _AGAIN)
     turn = 2 * np.arctan2(length, w) / length if length else 0.0
     R = exp(turn * np.array(axis))
-    radial = f"{frame.get('VICON_RADIAL2', '')} {frame.get('VICON_RADIAL', '')}".split()
-    bends = radial[3:] if "ViconRadial2" in radial else radial  # without its name and centre
-    if any(_number(word) not in (0.0, None) for word in bends):
-        notes.append(
-            f"lens distortion of camera {name} left aside: Vicon's model is not known; take videos "
-            "that Vicon has undistorted"
-        )
     error = frame.get("IMAGE_ERROR")
     return Stated(
         name=name, size=words(camera, "SENSOR_SIZE", 2), distortion=None, R=R,

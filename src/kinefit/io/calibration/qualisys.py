@@ -18,7 +18,7 @@ import numpy as np
 from kinefit.io.calibration.model import Content, Stated
 from kinefit.io.calibration.other_programs import is_vicon, read_vicon
 from kinefit.io.xml import parse_xml
-from kinefit.types import InputError
+from kinefit.types import Finding, InputError
 
 _SUBPIXELS = 64
 _TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # 180 degrees about x: y down, z forward
@@ -63,7 +63,7 @@ def read_qualisys(path: Path, content: bytes) -> Content:
     notes = list(_NOTES)
     if left := [c.attrib.get("serial", "?") for c in found if c not in video]:
         notes.append(f"left out as inactive or not filming: {', '.join(left)}")
-    cameras = []
+    cameras, turned = [], []
     for i, camera in enumerate(video):
         name = camera.attrib.get("serial", f"camera {i + 1}")
         cameras.append(_Attributes(path, name, camera).stated())
@@ -72,11 +72,25 @@ def read_qualisys(path: Path, content: bytes) -> Content:
                 f"camera {name} is turned by {turn} degrees on its mount: described is the "
                 "picture as it left the sensor, which a turned video does not fit"
             )
+            if turn == "180":  # the picture's size tells the others
+                turned.append(name)
     return Content(
         "qualisys", cameras, notes, "mm", "as Qualisys writes them",
         up="z", up_why="as Qualisys writes it", residual_unit="mm",
         poses="the camera's place and its axes in the world (x right, y up, z backward)",
+        findings=[_turned(turned)] if turned else [],
     )  # fmt: skip
+
+
+def _turned(cameras: list[str]) -> Finding:
+    return Finding(
+        "caution",
+        "Cameras hang upside down, and the calibration describes the pictures as they left the "
+        "sensors.",
+        f"Cameras {', '.join(cameras)}.",
+        "If these videos were turned upright, all points of these cameras are wrong.",
+        "Give the videos as they were recorded: --rotate turns them back.",
+    )
 
 
 class _Attributes:

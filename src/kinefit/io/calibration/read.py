@@ -84,6 +84,13 @@ def read_calibration(
 
 def _file(path: Path, wanted: Format | None) -> Content:
     content = read_bytes(path, MAX_BYTES)
+    if path.name in _COLMAP:
+        raise _colmap(path)
+    if (b"\nK_" in content) != (b"\nT_" in content) and path.name in EASYMOCAP:  # halves
+        for other in EASYMOCAP:
+            if not (path.parent / other).exists():
+                hint = "put EasyMocap's two files beside each other"
+                raise InputError(path, f"{other} is not beside it", hint)
     found = wanted or _format_of(path, content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n"))
     match found:
         case "qualisys" | "vicon":
@@ -102,6 +109,15 @@ def _file(path: Path, wanted: Format | None) -> Content:
             return read_opencv(path, (path,))
         case _:
             return _toml(path, found)
+
+
+_COLMAP = ("cameras.txt", "images.txt", "cameras.bin", "images.bin")
+
+
+def _colmap(path: Path) -> InputError:
+    reason = "is a COLMAP model, which kinefit does not read: it has no unit and no vertical"
+    hint = "write its cameras as OpenCV YAML (K, D, R, T, image_size), T in metres"
+    return InputError(path, reason, hint)
 
 
 def _format_of(path: Path, start: bytes) -> Format | None:
@@ -124,7 +140,8 @@ def _toml(path: Path, wanted: Format | None) -> Content:
     except InputError as error:
         if wanted is not None:
             raise
-        reason = f"is not a calibration that kinefit knows ({error.reason})"
+        why = f" ({error.reason})" if path.suffix.lower() == ".toml" else ""
+        reason = f"is not a calibration that kinefit knows{why}"
         raise InputError(path, reason, f"give {_KNOWN}") from error
     if wanted is None and is_caliscope(table):
         if camera_tables(table):
@@ -151,8 +168,12 @@ def _folder(path: Path, wanted: Format | None) -> Content:
     )
     single = sorted(f for end in ("toml", "qca.txt", "xcp") for f in path.glob(f"*.{end}"))
     found: dict[Format | Path, Callable[[], Content]] = {}
+    if any((path / name).exists() for name in _COLMAP) and not (storage or single):
+        raise _colmap(path)
     if all((path / name).exists() for name in EASYMOCAP):
         found["easymocap"] = lambda: read_easymocap(path)
+    elif len(storage) == 1:
+        found["opencv"] = lambda: _file(storage[0], "opencv")
     elif storage:
         found["opencv"] = lambda: read_opencv(path, storage)
     if files := opencap_files(path):

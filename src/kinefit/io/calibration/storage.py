@@ -32,8 +32,9 @@ _HINT = "save it with cv2.FileStorage"
 def read_storage(path: Path) -> dict[str, Any]:
     """Names and values of the file: numbers (float), text, lists, dicts, arrays.
 
-    Raises InputError for damage, more than 24 levels, references within the file (with which a
-    small one can become gigabytes), and anything without names at the top.
+    A list at the top is one of cameras. Raises InputError for damage, more than 24 levels,
+    references within the file (with which a small one can become gigabytes), and anything else
+    without names at the top.
     """
     content = read_bytes(path, MAX_BYTES)
     text = decode(content).lstrip()
@@ -44,7 +45,7 @@ def read_storage(path: Path) -> dict[str, Any]:
             value = json.loads(text, parse_int=_whole_number)
         else:
             value = _of_yaml(path, text)
-        value = _with_matrices(path, value, 0)
+        value = _with_matrices(path, {"cameras": value} if isinstance(value, list) else value, 0)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = f"cannot be read ({_first_line(error)})"
         raise InputError(path, reason, _HINT) from error

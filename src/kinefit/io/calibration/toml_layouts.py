@@ -9,13 +9,16 @@ every camera, and `[metadata] adjusted = false, error = 0.0`. Only they have a v
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kinefit.io.calibration.assemble import flat_numbers
 from kinefit.io.calibration.model import AXES, METRES, Axis, Content, Stated, Unit
 from kinefit.types import InputError
 
 # Top-level tables that are no cameras (besides them, Pose2Sim takes every table for one).
+_SMALLEST_SQUARE_MM = 5.0  # of a board; in centimetres or metres it would be a wall
 NOT_CAMERAS = frozenset({"metadata", "capture_volume", "charuco", "checkerboard", "calibration"})
 
 
@@ -82,12 +85,21 @@ def read_aniposelib(path: Path, table: dict[str, Any]) -> Content:
     A camera is called what its `name` says, else as its table. Raises InputError.
     """
     why = "which the format does not say (aniposelib keeps its board's unit)"
+    square = _metadata(table).get("charuco_square_size")
+    if isinstance(square, (int, float)) and square >= _SMALLEST_SQUARE_MM:
+        found = _content(path, table, "aniposelib", *_top_level(path, table, own_name=True), why="")
+        why = f"as FreeMoCap writes them (squares of {square:g})"
+        return found if found.units_known else replace(found, units="mm", units_why=why)
     return _content(path, table, "aniposelib", *_top_level(path, table, own_name=True), why=why)
 
 
 def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
     """Cameras of Pose2Sim: metres, Z up, called as their tables. Raises InputError."""
-    found = _top_level(path, table, own_name=False)
+    cameras, notes = _top_level(path, table, own_name=False)
+    # Pose2Sim writes zeros where only the intrinsics were calibrated; its world's origin is on the
+    # floor, where no camera looks straight up.
+    zeros = [c for c in cameras if _is_zero(c.R) and _is_zero(c.t)]
+    found = [c for c in cameras if c not in zeros], [*notes, *(_left_out(c.name) for c in zeros)]
     up: tuple[Axis, str] = ("z", "as Pose2Sim's world is")
     why = "as Pose2Sim writes them"
     return _content(path, table, "pose2sim", *found, why=why, up=up)
@@ -111,6 +123,11 @@ def _camera(path: Path, name: str, camera: dict[str, Any]) -> Stated:
     size, K, lens, R, t = (camera.get(key) for key in keys)
     error = _number(path, name, camera, "error")
     return Stated(name, size, K, lens, R, t, _flag(path, name, camera, "fisheye"), error)
+
+
+def _is_zero(value: Any) -> bool:
+    numbers = flat_numbers(value)
+    return numbers is not None and not numbers.any()
 
 
 def _unposed(camera: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from kinefit.detect.masks.frame_mask import places_of
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
 from kinefit.io.observations import save_observations
+from kinefit.io.people import of_one_set
 from kinefit.io.tables import write_landmarks_csv
 from kinefit.io.video import Picture
 from kinefit.lift import load_lifter
@@ -251,6 +252,7 @@ def _in_rig(context: Context) -> tuple[Recorded, Calibration, CameraRig, list[st
         max_unseen_s=config.max_unseen,
         keep_axes=config.lab_frame,
         up_known=calibration.up is not None,
+        keep_names=config.keep_names,
     )
     views = _views(context)
     # Clocks first by who is the subject of each view: identity needs to know what is simultaneous.
@@ -275,7 +277,10 @@ def rig(context: Context) -> None:
         "people": recorded.as_json(),
         "findings": [
             *(Finding("information", s).to_json() for s in sentences),
-            *(one.to_json() for one in (*told_of(recorded), *doubts_of(recorded))),
+            *(
+                one.to_json()
+                for one in (*calibration.findings, *told_of(recorded), *doubts_of(recorded))
+            ),
             *world["findings"],
         ],
         "notes": [*(f"Calibration: {text}" for text in calibration.assumptions), *seen.notes],
@@ -286,6 +291,8 @@ def rig(context: Context) -> None:
 def _views(context: Context) -> dict[str, ViewPeople]:
     """Those of all cameras, with the same points."""
     views = {name: view_of(context, name, f"people_{name}.npz") for name in context.job.inputs}
+    people, _ = of_one_set({name: view.people for name, view in views.items()})
+    views = {name: replace(view, people=people[name]) for name, view in views.items()}
     names = next((v.people.names for v in views.values() if v.people.names), ())
     return {  # files that show nobody do not say which points they have
         name: view if view.people.names else replace(view, people=replace(view.people, names=names))
@@ -313,7 +320,8 @@ def people_of(job: Job, folder: Folder) -> int:
 def told_of(recorded: Recorded) -> list[Finding]:
     """What the detector's files left open, once for all cameras."""
     notes = dict.fromkeys(n for view in recorded.views.values() for n in view.people.notes)
-    return [Finding("information", note) for note in notes]
+    _, told = of_one_set({name: view.people for name, view in recorded.views.items()})
+    return [*told, *(Finding("information", note) for note in notes)]
 
 
 def doubts_of(recorded: Recorded) -> list[Finding]:
