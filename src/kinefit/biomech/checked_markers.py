@@ -83,7 +83,7 @@ def _in_metres(path: Path, markers: Markers, *, stated: bool) -> Markers:
 
 def _without_far(path: Path, markers: Markers) -> Markers:
     """`markers` (metres) without points that are farther away than any recording reaches."""
-    far = (np.abs(markers.xyz) > FARTHEST_M).any(axis=-1)
+    far = np.asarray((np.abs(markers.xyz) > FARTHEST_M).any(axis=-1))
     there, where = markers.present, f"over {FARTHEST_M / 1000:.0f} km"
     if far.sum() > there.sum() / 2:
         reason = f"most of its points are {where} from the origin"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kinefit.io import limits
 from kinefit.io.atomic import atomic_path
-from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
+from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, likely_unit, unit_of
 from kinefit.io.text import check_writable, decode, read_bytes
 from kinefit.types import FloatArray, InputError, Markers, Timeline
 
@@ -52,7 +52,7 @@ def read_c3d(path: str | Path, *, up: str | None = None, units: str | None = Non
 
     up, units: the vertical axis of its numbers, and their unit, whatever the file says of either.
     Units come from POINT:UNITS (m, cm, mm in any spelling); in a file without, by the largest
-    coordinate (see `likely_unit`). Where POINT:Y_SCREEN names the vertical lab axis
+    coordinate (`kinefit.io.markers.likely_unit`). Where POINT:Y_SCREEN names the vertical lab axis
     and it is not Y, the points are turned by the smallest rotation that makes Y up. A file
     without Y_SCREEN does not say which way is up: its axes are kept as they are. Points with a
     negative residual are missing; names, and other points that are not there:
@@ -117,8 +117,8 @@ def _in_metres_with_y_up(
         reason = f"POINT:UNITS is {said!r}, which is no known unit of length"
         raise InputError(path, reason, "convert it, or say which of m, cm, mm it is with --units")
     if units is None:
-        units = likely_unit(xyz)
-        notes.append(f"The file states no unit: {units} was taken, by the size of the numbers.")
+        units, note = likely_unit(xyz)
+        notes.append(note)
     plain = "".join(axis.upper().split())
     up = up or ("-" if "-" in plain else "") + (plain.strip("+-") or "Y")
     if up not in UP_TO_Y:
@@ -126,12 +126,6 @@ def _in_metres_with_y_up(
             f"POINT:Y_SCREEN is {axis!r}, which is no axis: the axes were left as they are."
         )
     return xyz / PER_METRE[units] @ np.transpose(UP_TO_Y.get(up, UP_TO_Y["Y"])), notes
-
-
-def likely_unit(xyz: FloatArray) -> str:
-    """By the largest coordinate: heads and shoulders are over a metre high, rooms under 30 m."""
-    far = float(np.fmax.reduce(np.abs(xyz), axis=None))
-    return "m" if far < 30 else "cm" if far < 900 else "mm"
 
 
 def write_c3d(path: str | Path, markers: Markers) -> None:

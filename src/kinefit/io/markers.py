@@ -47,18 +47,31 @@ def unit_of(text: str) -> str | None:
     return next((unit for unit, words in _SPELLED.items() if plain in words), None)
 
 
+def likely_unit(xyz: FloatArray) -> tuple[str, str]:
+    """Of a file that states none, by the largest coordinate: heads and shoulders are over a metre
+    high, rooms under 30 m. And a note that says so."""
+    far = float(np.fmax.reduce(np.abs(xyz), axis=None))
+    unit = "m" if far < 30 else "cm" if far < 900 else "mm"
+    return unit, f"The file states no unit: {unit} was taken, by the size of the numbers."
+
+
 def build_markers(
     path: Path, timeline: Timeline, labels: Sequence[str], xyz: FloatArray, notes: Sequence[str]
 ) -> Markers:
     """The markers of a file, with what its reader changed or assumed in `notes`.
 
     labels: M as the file has them. xyz: (T, M, 3) metres. Names are those of `one_subject`; points
-    at exactly zero are those of `are_missing`.
+    at exactly zero are missing as `are_missing` says, and those at infinity.
     """
     named = one_subject(labels)
-    zeros = are_missing(xyz := xyz[:, named.columns])
-    missing = missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)")
-    said = [*notes, *named.notes, *missing]
+    infinite = np.asarray(np.isinf(xyz := xyz[:, named.columns]).any(axis=-1))
+    zeros = are_missing(xyz := np.where(infinite[..., None], np.nan, xyz))
+    said = [
+        *notes,
+        *named.notes,
+        *missing_note(zeros, named.names, timeline, "at exactly (0, 0, 0)"),
+        *missing_note(infinite, named.names, timeline, "at infinity"),
+    ]
     xyz = np.where(zeros[..., None], np.nan, xyz)
     with refused_as_input(path):
         return Markers(timeline, named.names, xyz, notes=tuple(said))

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.atomic import write_text
-from kinefit.io.c3d import likely_unit
-from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, unit_of
+from kinefit.io.markers import PER_METRE, UP_TO_Y, build_markers, likely_unit, unit_of
 from kinefit.io.text import (
     TIME_DECIMALS,
     Line,
@@ -61,8 +60,8 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     timeline = _exact_times(build_timeline(rows, table[:, 0], time), rate_hz)
     xyz = table[:, 2:].reshape(len(rows), -1, 3)
     if units is None:
-        units = likely_unit(xyz)
-        more.append(f"The file states no unit: {units} was taken, by the size of the numbers.")
+        units, note = likely_unit(xyz)
+        more.append(note)
     xyz = xyz / PER_METRE[units]
     xyz = xyz @ np.transpose(UP_TO_Y[up]) if up else xyz
     return build_markers(path, timeline, labels, xyz, [*said, *notes, *more])
