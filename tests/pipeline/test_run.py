@@ -267,7 +267,7 @@ def test_stated_deviations_of_markers_are_calibrated(finished):
 def test_points_of_another_program_use_the_embedded_depth(demo_clip, tmp_path):
     """COCO keypoints made from the detector's own: what they say of the person is the same."""
     # Depth is lent by the larger network.
-    plain = {**OPTIONS, "plot_all_joint_angles": False, "quality": "normal"}
+    plain = {**OPTIONS, "plot_all_joint_angles": False, "quality": "normal", "end": 0.3}
     process(demo_clip, tmp_path / "own", run_config(plain), until="observe")
     track = load_track(tmp_path / "own" / ".kinefit" / "track_clip.npz")
     pick = [track.image.names.index(n) for n in skeleton("coco17").points]
