@@ -29,6 +29,9 @@ Case = tuple[Callable[[Path, Markers], None], Callable[[Path], Markers], str]
         (["Ben:LASI", "Anna:LASI"], ("LASI",)),
         (["Legs:LKNE", "Arms:LELB"], ("LKNE",)),  # who knows of one person?
         (["A:1", "B:2"], ("1", "2")),
+        (["Jo_LASI", "Jo_RASI", "Jo_LKNE", "Jo_x_1"], ("LASI", "RASI", "LKNE", "x_1")),
+        (["Jo_LASI", "RASI", "LKNE", "Jo_1"], ("Jo_LASI", "RASI", "LKNE", "Jo_1")),  # by chance?
+        (["R_LASI", "R_FCC", "R_FM1", "R_FM5"], ("R_LASI", "R_FCC", "R_FM1", "R_FM5")),
         (["A:1", "B:1"], ("A:1", "B:1")),
         (["LASI", "Anna:LASI"], ("LASI_2", "LASI")),
         (["LASI", "LASI", "", "LASI"], ("LASI", "LASI_2", "marker_3", "LASI_3")),

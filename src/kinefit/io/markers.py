@@ -31,6 +31,7 @@ _SPELLED = {
 }
 _AT_ORIGIN_M = 0.01  # a marker that is expected so near to the origin may be measured at it
 _MOST_LISTED = 6
+_FEW = 3  # names with one beginning: no chance
 
 
 class Named(NamedTuple):
@@ -80,15 +81,15 @@ def build_markers(
 def one_subject(labels: Sequence[str]) -> Named:
     """Names that tell the markers of one person apart.
 
-    Vicon and Motive write the subject before a colon: it is dropped. Of several subjects the one
-    with most markers of known names is taken (see `kinefit.skeletons.marker_names`): two people
-    are never joined. The second marker of one name is NAME_2, and one without a name marker_N, its
-    place counted from 1.
+    Vicon and Motive write the subject before a colon, others before an underscore (`_subjects`): it
+    is dropped. Of several subjects the one with most markers of known names is taken (see
+    `kinefit.skeletons.marker_names`): two people are never joined. The second marker of one name is
+    NAME_2, and one without a name marker_N, its place counted from 1.
     """
     labels = [label.strip() for label in labels]
-    split = [label.rpartition(":") for label in labels]
-    bare = [name or label for label, (*_, name) in zip(labels, split, strict=True)]
-    subjects = [subject for subject, *_ in split]
+    subjects = _subjects(labels)
+    bare = [label[len(s) + 1 :] or label if s else label.removeprefix(":") or label
+            for label, s in zip(labels, subjects, strict=True)]  # fmt: skip
     present = list(dict.fromkeys(filter(None, subjects)))
     known = Counter(s for s, name in zip(subjects, bare, strict=True) if s and is_known(name))
     distinct = len({*zip(subjects, bare, strict=True)}) == len({*bare})
@@ -102,6 +103,20 @@ def one_subject(labels: Sequence[str]) -> Named:
     if present:
         notes = (*_about_subjects(present, taken, len(labels) - len(columns)), *notes)
     return Named(columns, names, notes)
+
+
+def _subjects(labels: Sequence[str]) -> list[str]:
+    """What stands before the last colon of each; where there is none, before the first underscore,
+    if a few markers are known only without that."""
+    found = [label.rpartition(":")[0] for label in labels]
+    if any(":" in label for label in labels):
+        return found
+    split = [label.partition("_") for label in labels]
+    helped = Counter(
+        first for label, (first, _, name) in zip(labels, split, strict=True)
+        if first and is_known(name) and not is_known(label)
+    )  # fmt: skip
+    return [first if name and helped[first] >= _FEW else "" for first, _, name in split]
 
 
 def numbered(
