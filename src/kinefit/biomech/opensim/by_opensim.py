@@ -1,0 +1,130 @@
+"""OpenSim's own kinematics, a pose at a time: for models that no `Tree` is, and to check those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kinefit.biomech.opensim.kinematics import LeastSquares
+from kinefit.biomech.opensim.osim import items, load_opensim, placed
+from kinefit.types import FloatArray, IntArray, InvalidData
+
+
+class ByOpensim:
+    """The kinematics (see `kinematics.Kinematics`) of a model, OpenSim's object, and its state."""
+
+    def __init__(self, osim: Any, state: Any) -> None:
+        self._osim = osim
+        self.renew(state)
+        # Some joints (ScapulothoracicJoint) have more numbers in the state than coordinates.
+        self._state_q = state.getQ().to_numpy().copy()
+        self._q_index = _q_indices(osim, state)
+
+    def renew(self, state: Any) -> None:
+        """The model was changed, and has a new state."""
+        self._state = state
+        self._arrays: tuple[Any, Any] | None = None
+
+    def positions(self, q: FloatArray) -> FloatArray:
+        places = [self._markers(pose) for pose in q]
+        return np.array(places).reshape(len(q), self._osim.getMarkerSet().getSize(), 3)
+
+    def least_squares(
+        self, q: FloatArray, tie: FloatArray, weights: FloatArray, target: FloatArray
+    ) -> LeastSquares:
+        found = []
+        ties = np.broadcast_to(tie, (len(q), *tie.shape[-2:]))
+        for pose, by, weight, there in zip(q, ties, weights, target, strict=True):
+            off = (self._markers(pose) - there).ravel()
+            rows = self._jacobian(pose) @ by
+            weighted = rows.T * np.repeat(weight, 3)
+            found.append(
+                (weight @ (off.reshape(-1, 3) ** 2).sum(-1), weighted @ off, weighted @ rows)
+            )
+        return LeastSquares(*(np.array(part) for part in zip(*found, strict=True)))
+
+    def bodies(self, q: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        axes, origins, joints = [], [], []
+        for pose in q:
+            self._pose(pose)
+            children = [joint.getChildFrame() for joint in items(self._osim.getJointSet())]
+            there = [placed(f.findBaseFrame().getTransformInGround(self._state)) for f in children]
+            axes.append([frame[:, :3] for frame in there])
+            origins.append([frame[:, 3] for frame in there])
+            joints.append([f.getPositionInGround(self._state).to_numpy() for f in children])
+        return np.array(axes), np.array(origins), np.array(joints)
+
+    def broken(self, q: FloatArray) -> float:
+        """How much the pose (C,) misses the constraint that it misses most: rad or m."""
+        self._pose(q)
+        return float(np.abs(self._state.getQErr().to_numpy()).max(initial=0.0))
+
+    def _pose(self, q: FloatArray) -> None:
+        values = self._state_q.copy()
+        values[self._q_index] = q
+        self._state.setQ(load_opensim().Vector.createFromMat(values))
+        self._osim.realizePosition(self._state)
+
+    def _markers(self, q: FloatArray) -> FloatArray:
+        self._pose(q)
+        markers = items(self._osim.getMarkerSet())
+        return np.array([m.getLocationInGround(self._state).to_numpy() for m in markers])
+
+    def _jacobian(self, q: FloatArray) -> FloatArray:
+        """(3 M, C) derivatives of the markers by each coordinate alone, in the pose it is in.
+
+        OpenSim's station Jacobian is by speeds u. In joints made of axes these are the coordinates'
+        own derivatives; in others (ball, ellipsoid) q' = N(q) u, so that d/dq = d/du N^-1 (Sherman,
+        Seth & Delp 2011, Simbody, Procedia IUTAM 2, eq. 2). Checked by finite differences.
+        """
+        matrix = load_opensim().Matrix()
+        matter = self._osim.getMatterSubsystem()
+        matter.calcStationJacobian(self._state, *self._attachments(), matrix)
+        by_q = matrix.to_numpy() @ self._speeds()
+        return np.asarray(by_q[:, self._q_index])
+
+    def _attachments(self) -> tuple[Any, Any]:
+        """OpenSim's arrays of the bodies that markers are on, and of their places there."""
+        if self._arrays is None:
+            opensim = load_opensim()
+            self._arrays = opensim.SimTKArrayMobilizedBodyIndex(), opensim.SimTKArrayVec3()
+            for marker in items(self._osim.getMarkerSet()):
+                frame = marker.getParentFrame()
+                inside = frame.findTransformInBaseFrame()
+                base = opensim.PhysicalFrame.safeDownCast(frame.findBaseFrame())
+                self._arrays[0].push_back(base.getMobilizedBodyIndex())
+                self._arrays[1].push_back(inside.shiftFrameStationToBase(marker.get_location()))
+        return self._arrays
+
+    def _speeds(self) -> FloatArray:
+        """(U, Q) N^-1: the speeds that a change of each number of the state means, as posed."""
+        vector = load_opensim().Vector
+        columns = []
+        for unit in np.eye(len(self._state_q)):
+            speeds = vector(self._state.getNU(), 0.0)
+            change = vector.createFromMat(unit)
+            self._osim.getMatterSubsystem().multiplyByNInv(self._state, False, change, speeds)
+            columns.append(speeds.to_numpy())
+        return np.column_stack(columns)
+
+
+def _q_indices(model: Any, state: Any) -> IntArray:
+    """(C,) where each coordinate's value is in the state's vector of positions."""
+    before = state.getQ().to_numpy().copy()
+    found = []
+    for coordinate in items(model.getCoordinateSet()):
+        value = coordinate.getValue(state)
+        trial = load_opensim().Vector.createFromMat(before)
+        differs = []
+        for k in range(len(before)):
+            changed = before.copy()
+            changed[k] += 0.5
+            state.setQ(load_opensim().Vector.createFromMat(changed))
+            if coordinate.getValue(state) != value:
+                differs.append(k)
+        state.setQ(trial)
+        if len(differs) != 1:
+            raise InvalidData(f"Coordinate {coordinate.getName()} is not one number of the state.")
+        found.append(differs[0])
+    return np.array(found)
