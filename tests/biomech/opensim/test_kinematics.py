@@ -105,20 +105,20 @@ def test_a_tree_that_differs_is_not_used(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_functions_are_found_exactly() -> None:
     osim = load_opensim()
-    spline = osim.SimmSpline()
+    spline, broken = osim.SimmSpline(), osim.PiecewiseLinearFunction()
     for x, y in ((-1.0, 0.2), (0.0, 0.1), (0.3, 0.5), (2.0, -1.0)):
         spline.addPoint(x, y)
+        broken.addPoint(x, y)
     quintic = osim.PolynomialFunction(osim.Vector.createFromMat(np.array([0.3, -1, 0, 0.5, 0, 2])))
-    found = pieces([spline, quintic])
+    found = pieces([spline, quintic, broken])
     assert found is not None
-    for x in np.linspace(-3, 4, 50):
-        values, slopes = found(np.array([x, x]))
-        for i, function in enumerate((spline, quintic)):
-            at = osim.Vector(1, float(x))
-            # Rounding of a quintic at 4.
-            assert values[i] == pytest.approx(function.calcValue(at), abs=1e-11)
-            first = function.calcDerivative(osim.StdVectorInt([0]), at)
-            assert slopes[i] == pytest.approx(first, abs=1e-10)
+    for x in np.linspace(-3, 4, 51).tolist():
+        values, slopes = found(np.array([x, x, x]))
+        for i, function in enumerate((spline, quintic, broken)):
+            low, at, high = (function.calcValue(osim.Vector(1, x + h)) for h in (-1e-6, 0, 1e-6))
+            # Rounding of a quintic at 4, and of differences of hundreds over 2e-6.
+            assert values[i] == pytest.approx(at, abs=1e-11)
+            assert slopes[i] == pytest.approx((high - low) / 2e-6, abs=1e-5, rel=1e-6)
     assert straight_line(osim.LinearFunction(2.0, 0.5)) == (2.0, 0.5)
     assert straight_line(osim.Constant(0.5)) == (0.0, 0.5)
     assert straight_line(spline) is None

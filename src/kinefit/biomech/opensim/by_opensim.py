@@ -111,20 +111,14 @@ class ByOpensim:
 
 def _q_indices(model: Any, state: Any) -> IntArray:
     """(C,) where each coordinate's value is in the state's vector of positions."""
-    before = state.getQ().to_numpy().copy()
+    vector, before = load_opensim().Vector, state.getQ().to_numpy().copy()
+    numbers = 0.1 + 0.01 * np.arange(len(before))
+    state.setQ(vector.createFromMat(numbers))
     found = []
     for coordinate in items(model.getCoordinateSet()):
-        value = coordinate.getValue(state)
-        trial = load_opensim().Vector.createFromMat(before)
-        differs = []
-        for k in range(len(before)):
-            changed = before.copy()
-            changed[k] += 0.5
-            state.setQ(load_opensim().Vector.createFromMat(changed))
-            if coordinate.getValue(state) != value:
-                differs.append(k)
-        state.setQ(trial)
-        if len(differs) != 1:
+        (places,) = np.nonzero(numbers == coordinate.getValue(state))
+        if len(places) != 1:
             raise InvalidData(f"Coordinate {coordinate.getName()} is not one number of the state.")
-        found.append(differs[0])
+        found.append(places[0])
+    state.setQ(vector.createFromMat(before))
     return np.array(found)

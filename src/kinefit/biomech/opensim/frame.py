@@ -11,12 +11,11 @@ degrees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.biomech.opensim.kinematics import LeastSquares
+from kinefit.biomech.opensim.kinematics import LeastSquares, blocks
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.types import BoolArray, FloatArray, all_finite
 
@@ -28,8 +27,8 @@ _FIRST_GOAL = 1e-4  # m^2/rad^2: a limb that is 10 degrees off costs as much as 
 # Of a cost in m^2; the first is what markers that move by 1 mm per radian would weigh.
 _DAMPING, _LEAST_DAMPING = 1e-6, 1e-9
 _SMALL_STEP = 1e-4  # rad, m: 0.006 degrees
-_BLOCK = 64  # frames at once: 256 take a third longer each, their arrays leave the cache
-_LONGEST_STEP = 0.3  # rad, m: longer ones wind arms around their axes
+_TOGETHER = 512  # frames: the slowest keep few others waiting, and 10 MB of normal equations
+_LONGEST_STEP = 0.3  # rad: longer ones wind arms around their axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +45,6 @@ class Task:
     goals: FloatArray
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """So many frames, as many at a time as are best computed at once."""
-    return (slice(k, k + _BLOCK) for k in range(0, count, _BLOCK))
-
-
 def marker_spread(
     model: BodyModel, free: BoolArray, q: FloatArray, present: BoolArray
 ) -> FloatArray:
@@ -60,11 +54,14 @@ def marker_spread(
     The posterior of a linear Gaussian model (Bishop 2006, Pattern Recognition and Machine
     Learning, eq. 3.54) with noise NOISE_M and prior PRIOR.
     """
-    nowhere = np.zeros((*present.shape, 3))
-    precision = model.least_squares(q, free, present.astype(float), nowhere).hessian
-    precision = precision / NOISE_M**2 + np.eye(precision.shape[-1]) / PRIOR**2
-    tie = model.tie_jacobian(q)[..., free]
-    return np.sqrt((tie @ np.linalg.inv(precision) * tie).sum(-1))
+    sd = np.empty(q.shape)
+    for block in blocks(len(q), _TOGETHER):
+        there, nowhere = present[block].astype(float), np.zeros((*present[block].shape, 3))
+        precision = model.least_squares(q[block], free, there, nowhere).hessian
+        precision = precision / NOISE_M**2 + np.eye(precision.shape[-1]) / PRIOR**2
+        tie = model.tie_jacobian(q[block])[..., free]
+        sd[block] = np.sqrt((tie @ np.linalg.inv(precision) * tie).sum(-1))
+    return sd
 
 
 def minimise(
@@ -76,7 +73,7 @@ def minimise(
     free as they are.
     """
     q, value = start.copy(), np.zeros(len(start))
-    for block in blocks(len(start)):
+    for block in blocks(len(start), _TOGETHER):
         q[block], value[block] = _minimise(model, task, xyz[block], start[block], steps)
     return q, value
 
@@ -85,6 +82,7 @@ def _minimise(
     model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int
 ) -> tuple[FloatArray, FloatArray]:
     low, high = model.low[task.free], model.high[task.free]
+    turning = model.turning[task.free]
     weights, target = _weighted(task, xyz)
     z = np.clip(start[:, task.free], low, high)
     at = _evaluated(model, task, start, z, weights, target)
@@ -93,6 +91,8 @@ def _minimise(
     for _ in range(steps):
         here = LeastSquares(*(part[going] for part in at))
         step = _damped_step(here, z[going], low, high, damping[going])
+        longest = np.abs(step[:, turning]).max(-1, keepdims=True, initial=_LONGEST_STEP)
+        step *= _LONGEST_STEP / longest
         trial = np.clip(z[going] + step, low, high)
         there = _evaluated(model, task, start[going], trial, weights[going], target[going])
         better = there.value <= here.value
@@ -142,15 +142,13 @@ def _evaluated(
 def _damped_step(
     at: LeastSquares, z: FloatArray, low: FloatArray, high: FloatArray, damping: FloatArray
 ) -> FloatArray:
-    """(T, F) Levenberg-Marquardt steps, none longer than the longest."""
+    """(T, F) Levenberg-Marquardt steps."""
     # A coordinate at the end of its range that is pushed further out stays there.
     inside = ~(((z <= low) & (at.gradient > 0)) | ((z >= high) & (at.gradient < 0)))
     matrix = at.hessian * (inside[:, :, None] & inside[:, None])
     diagonal = np.arange(z.shape[1])
     matrix[:, diagonal, diagonal] += np.where(inside, damping[:, None], 1.0)
-    step = np.linalg.solve(matrix, -(at.gradient * inside)[..., None])[..., 0]
-    longest = np.abs(step).max(-1, keepdims=True, initial=_LONGEST_STEP)
-    return np.asarray(step * (_LONGEST_STEP / longest))
+    return np.asarray(np.linalg.solve(matrix, -(at.gradient * inside)[..., None])[..., 0])
 
 
 def cost(model: BodyModel, task: Task, xyz: FloatArray, q: FloatArray) -> FloatArray:
@@ -171,7 +169,7 @@ def _weighted(task: Task, xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
 def first_pose(
     model: BodyModel, task: Task, xyz: FloatArray, steps: int = _FIRST_STEPS
 ) -> FloatArray:
-    """(1, C) a pose to start from for a frame (1, M, 3): whichever way the person faces, upright or
+    """(T, C) poses to start from for frames (T, M, 3): whichever way the person faces, upright or
     lying."""
     start = aligned(model, task, xyz, model.tie(model.default))
     near = Task(task.weights, task.free, np.maximum(task.goals, _FIRST_GOAL * ~_root(model)))
@@ -187,9 +185,8 @@ def aligned(model: BodyModel, task: Task, xyz: FloatArray, pose: FloatArray) -> 
     """
     root = _root(model)
     rigid = Task(task.weights, task.free & root, 0.0 * task.goals)
-    turns = np.array([c.motion != "translation" for c in model.coordinates])
     starts = [pose]
-    for i in np.flatnonzero(rigid.free & turns):
+    for i in np.flatnonzero(rigid.free & model.turning):
         starts += [pose + turn * np.pi * np.eye(len(pose))[i] for turn in (0.5, 1.0, -0.5)]
     best, lowest = minimise(model, rigid, xyz, np.tile(pose, (len(xyz), 1)), 50)
     bad = np.flatnonzero(lowest > 1.05 * _rigid_cost(model, task, xyz, pose))

@@ -82,12 +82,13 @@ def _fitted(
     """Knots (K,), and left ends, widths (K + 1,) and powers (K + 1, D) of the pieces."""
     knots, degree = _knots_and_degree(function)
     left = np.append(knots[:1] - 1.0, knots) if len(knots) else np.array([-_WIDE])
-    width = np.append(np.diff(left), 1.0 if len(knots) else 2 * _WIDE)
+    width: FloatArray = np.append(np.diff(left), 1.0 if len(knots) else 2 * _WIDE)
     # One place more than the polynomial needs, on which it is tried.
     at = (1 - np.cos(np.pi * (np.arange(degree + 2) + 0.5) / (degree + 2))) / 2
     values = _values(function, (left[:, None] + width[:, None] * at).ravel())
     values = values.reshape(len(left), len(at))
-    powers = np.linalg.solve(np.vander(at[:-1]), values[:, :-1].T).T
+    solved = np.linalg.solve(np.vander(at[:-1]), values[:, :-1].T)
+    powers = np.asarray(solved.T, np.float64)
     size = max(1.0, float(np.abs(values).max()))
     off = powers @ at[-1] ** np.arange(degree, -1, -1) - values[:, -1]
     if not np.abs(off).max() <= _EXACT * size:

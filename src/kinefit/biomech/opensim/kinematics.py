@@ -11,6 +11,7 @@ bodies, and J^T W J is the mass matrix of that linkage by the composite rigid bo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,11 @@ class LeastSquares(NamedTuple):
     value: FloatArray
     gradient: FloatArray
     hessian: FloatArray
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """The numbers below `count`, so many at a time."""
+    return (slice(k, k + size) for k in range(0, count, size))
 
 
 class Kinematics(Protocol):
@@ -127,6 +133,7 @@ class Tree:
             below[j] = np.maximum(below[j], below[parent])
         self._levels = [np.flatnonzero(depth == d) for d in range(1, depth.max() + 1)]
         self._spin = skew(axes.axis[:, :3])
+        self._spin_twice = self._spin @ self._spin
         self._inside = np.concatenate([np.eye(3, 4)[None], _inverse(linkage.in_child)])
         self._before = _product(self._inside[linkage.parent], linkage.in_parent)
         body = linkage.marker_body
@@ -179,7 +186,9 @@ class Tree:
         value, slope = self._is.axes.moved(q)
         before, fixed = self._before, self._is.axes.axis
         sine, cosine = (f(value[..., :3])[..., None, None] for f in (np.sin, np.cos))
-        turns = np.eye(3) + sine * self._spin + (1 - cosine) * (self._spin @ self._spin)
+        turns = sine * self._spin
+        turns += (1 - cosine) * self._spin_twice
+        turns += np.eye(3)
         axes = np.tile(fixed, (len(q), 1, 1, 1))
         axes[:, :, 1] = (turns[:, :, 0] @ fixed[:, 1, :, None])[..., 0]
         turned = turns[:, :, 0] @ turns[:, :, 1]

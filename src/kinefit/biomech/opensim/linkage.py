@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def _motions(joint: Any) -> _Motions | None:
     """Where a joint moves: three turns, then three translations."""
     custom = load_opensim().CustomJoint.safeDownCast(joint)
     if custom is not None:
-        return dict(enumerate(_custom(custom)))
+        return _custom(custom)
     letters = _KINDS.get(joint.getConcreteClassName())
     if letters is None:
         return None
@@ -88,14 +88,19 @@ def _motions(joint: Any) -> _Motions | None:
     }  # fmt: skip
 
 
-def _custom(joint: Any) -> Iterable[tuple[Any, str, Any]]:
-    transform = joint.getSpatialTransform()
+def _custom(joint: Any) -> _Motions | None:
+    """None where a motion follows several coordinates."""
+    transform, found = joint.getSpatialTransform(), {}
     for i in range(6):
         axis = transform.getTransformAxis(i)
         names = list(items(axis.getCoordinateNamesInArray()))
-        direction = axis.getAxis().to_numpy()
-        function = axis.getFunction()
-        yield direction / np.linalg.norm(direction), names[0] if names else "", function
+        if len(names) > 1:
+            return None
+        if axis.hasFunction():
+            direction = axis.getAxis().to_numpy()
+            name = names[0] if names else ""
+            found[i] = direction / np.linalg.norm(direction), name, axis.getFunction()
+    return found
 
 
 def _axes(motions: Sequence[_Motions], names: Sequence[str]) -> Axes | None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kinefit.biomech.opensim.by_opensim import ByOpensim
-from kinefit.biomech.opensim.kinematics import Kinematics, LeastSquares, Tree
+from kinefit.biomech.opensim.kinematics import Kinematics, LeastSquares, Tree, blocks
 from kinefit.biomech.opensim.linkage import read_linkage
 from kinefit.biomech.opensim.osim import (
     drop_forces,
@@ -30,6 +30,7 @@ from kinefit.biomech.opensim.osim import (
 from kinefit.types import BoolArray, FloatArray, InputError
 
 _AGREE_M = 1e-9  # rounding leaves 1e-15
+_BLOCK = 64  # frames at once: 256 take a third longer each, their arrays leave the cache
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
 _FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
 
@@ -75,7 +76,8 @@ class BodyModel:
     """A model with its markers, without what has no part in kinematics (forces, controllers).
 
     coordinates: the C coordinates in the model's order. free: (C,) True for coordinates that are
-    neither tied to others nor fixed by the model. turning: (C,) True for rotations. default, low,
+    neither tied to others nor fixed by the model. turning: (C,) True but for
+    translations. default, low,
     high: (C,) of them.
     markers, marker_bodies: names of the M markers and of the bodies they are fixed to.
     bodies: names of the B bodies that joints move, in the joints' order.
@@ -113,7 +115,7 @@ class BodyModel:
         self.low = np.array([c.low for c in self.coordinates])
         self.high = np.array([c.high for c in self.coordinates])
         self.free: BoolArray = np.array([not c.tied_to and not c.fixed for c in self.coordinates])
-        self.turning: BoolArray = np.array([c.motion == "rotation" for c in self.coordinates])
+        self.turning: BoolArray = np.array([c.motion != "translation" for c in self.coordinates])
         place = {name: i for i, name in enumerate(self.names)}
         self._ties = [
             (place[dependent], [place[n] for n in inputs], function)
@@ -197,8 +199,11 @@ class BodyModel:
 
     def positions(self, q: FloatArray) -> FloatArray:
         """(..., M, 3) metres: the markers in poses (..., C), which must be `tie`d."""
-        found = self._kinematics.positions(q.reshape(-1, q.shape[-1]))
-        return found.reshape(*q.shape[:-1], *found.shape[1:])
+        flat = q.reshape(-1, q.shape[-1])
+        found = np.empty((len(flat), len(self.markers), 3))
+        for block in blocks(len(flat), _BLOCK):
+            found[block] = self._kinematics.positions(flat[block])
+        return found.reshape(*q.shape[:-1], len(self.markers), 3)
 
     def least_squares(
         self, q: FloatArray, by: BoolArray, weights: FloatArray, target: FloatArray
@@ -208,8 +213,13 @@ class BodyModel:
 
         weights: (T, M). See `kinematics.LeastSquares`.
         """
-        tie = self.tie_jacobian(q)[..., by]
-        return self._kinematics.least_squares(q, tie, weights, target)
+        parts = []
+        for block in blocks(len(q), _BLOCK):
+            tie = self.tie_jacobian(q[block])[..., by]
+            parts.append(
+                self._kinematics.least_squares(q[block], tie, weights[block], target[block])
+            )
+        return LeastSquares(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def body_frames(self, q: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Of the B `bodies` in `tie`d poses (T, C): axes (T, B, 3, 3) as columns, origins and the

@@ -67,10 +67,11 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
     three markers.
     """
     xyz = xyz[_choose(xyz, task.weights > 0)]
+    links = _links(model)
     pose = first_pose(model, task, xyz[:1], _FIRST_STEPS)
     weights = np.where(all_finite(xyz[:1]), task.weights, 0.0)
     # The whole by one factor, so that no marker is far off for the size alone.
-    sizes = _least_squares(model, pose, xyz[:1], weights, _whole(model))
+    sizes = _least_squares(model, pose, xyz[:1], weights, links, _whole(model))
     model.try_scale(sizes.factors)
     poses = track(model, task, xyz, pose)
     for round_ in range(_ROUNDS):
@@ -79,7 +80,7 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
         error = np.linalg.norm(model.positions(poses) - xyz, axis=-1)
         weights = _robust(np.where(task.weights > 0, error, np.nan)) * task.weights
         key = _whole(model) if round_ == 0 else _groups(model)
-        step = _least_squares(model, poses, xyz, weights, key)
+        step = _least_squares(model, poses, xyz, weights, links, key)
         sizes = sizes.times(step)
         model.try_scale(sizes.factors)
     model.scale(sizes.factors)
@@ -109,15 +110,17 @@ def _least_squares(
     q: FloatArray,
     xyz: FloatArray,
     weights: FloatArray,
+    links: IntArray,
     key: list[tuple[str, ...]],
 ) -> Sizes:
     """The factors (relative to the model as it is) that bring its markers nearest to `xyz`.
 
-    weights: (T, M). key: for each body's x, y, z the names of the factor that scales it.
+    weights: (T, M). links: see `_links`. key: for each body's x, y, z the names of the factor that
+    scales it.
     """
     names = sorted({name for keys in key for name in keys})
     column = np.array([[names.index(name) for name in keys] for keys in key])
-    parts, root = _parts(model, q, column)
+    parts, root = _parts(model, q, links, column)
     total = np.maximum(weights.sum(1, keepdims=True), np.finfo(float).tiny)
     share = (weights / total)[:, :, None]
     target = np.nan_to_num(xyz) - root[:, None]
@@ -145,15 +148,17 @@ def _links(model: BodyModel) -> IntArray:
     return np.array(found)
 
 
-def _parts(model: BodyModel, q: FloatArray, column: IntArray) -> tuple[FloatArray, FloatArray]:
+def _parts(
+    model: BodyModel, q: FloatArray, links: IntArray, column: IntArray
+) -> tuple[FloatArray, FloatArray]:
     """(T, M, 3, F) what each factor adds to each marker's position in poses (T, C), and the root
     (T, 3).
 
-    column: (B, 3) the factor of each body's x, y and z.
+    links: see `_links`. column: (B, 3) the factor of each body's x, y and z.
     """
     axes, _, joint = model.body_frames(q)
     positions, count = model.positions(q), int(column.max()) + 1
-    marker, link, before = _links(model).T
+    marker, link, before = links.T
     end = np.where(before[:, None] < 0, positions[:, marker], joint[:, before])
     inside = ((end - joint[:, link])[..., None, :] @ axes[:, link])[..., 0, :]
     added = (axes[:, link] * inside[..., None, :]).swapaxes(2, 3)

@@ -16,7 +16,6 @@ import numpy as np
 from kinefit.biomech.opensim.frame import (
     Task,
     aligned,
-    blocks,
     cost,
     first_pose,
     marker_spread,
@@ -70,19 +69,12 @@ def solve(model: BodyModel, task: Task, xyz: FloatArray) -> Solution:
     error = np.linalg.norm(model.positions(q) - xyz, axis=-1)
     error[:, ~used] = np.nan
     present = np.isfinite(error)
-    sd = _spread(model, task, q, present)
+    sd = marker_spread(model, task.free, q, present)
     lacking = ~present[:, used].all(1)
     seen = sd.copy()
-    seen[lacking] = _spread(model, task, q[lacking], np.tile(used, (int(lacking.sum()), 1)))
+    all_used = np.tile(used, (int(lacking.sum()), 1))
+    seen[lacking] = marker_spread(model, task.free, q[lacking], all_used)
     return Solution(q, error, sd, seen)
-
-
-def _spread(model: BodyModel, task: Task, q: FloatArray, present: BoolArray) -> FloatArray:
-    """(T, C) deviations in poses (T, C) with the markers `present` (T, M)."""
-    sd = np.empty(q.shape)
-    for block in blocks(len(q)):
-        sd[block] = marker_spread(model, task.free, q[block], present[block])
-    return sd
 
 
 def track(
@@ -209,8 +201,7 @@ class _Clip:
         left = frames[~gained]
         if left.size:
             old = self.q[left], self.cost[left]
-            for k in left:
-                self.q[k] = first_pose(self.model, self.task, self.xyz[[k]])
+            self.q[left] = first_pose(self.model, self.task, self.xyz[left])
             self.cost[left] = cost(self.model, self.task, self.xyz[left], self.q[left])
             found = self._restarted(left)
             self._take(left, *old)
@@ -254,8 +245,7 @@ class _Clip:
         model, worst = self.model, int(self._off(xyz[None], pose[None]).argmax())
         chain, starts = model.chain(model.marker_bodies[worst])[:-1], []
         for i, coordinate in enumerate(model.coordinates):
-            turns = coordinate.body in chain and coordinate.motion != "translation"
-            if not (self.task.free[i] and turns):
+            if coordinate.body not in chain or not (self.task.free & model.turning)[i]:
                 continue
             for turn in (_TURN, -_TURN):
                 start = pose.copy()
