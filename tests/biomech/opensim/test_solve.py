@@ -10,8 +10,11 @@ import pytest
 from kinefit.biomech.opensim.frame import PRIOR, Task, cost, first_pose, minimise
 from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.osim import load_opensim
+from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.biomech.opensim.solve import solve
 from kinefit.types import FloatArray
+
+from .conftest import SIZES
 
 STILL = ("mtp", "neck", "wrist")
 
@@ -105,6 +108,33 @@ def test_frame_by_frame_alone_gets_stuck(augmented: Any) -> None:
         pose, value = minimise(model, task, xyz[k : k + 1], pose)
         found.append(value[0])
     assert (found / cost(model, task, xyz, truth)).max() > 2
+
+
+def test_no_frame_is_worse_than_in_one_after_the_other(augmented: Any) -> None:
+    """Each from the pose before it, with noise and gaps."""
+    model, task, rng = augmented.model, task_of(augmented.model), np.random.default_rng(4)
+    xyz = augmented.markers.xyz + rng.normal(0, 0.008, augmented.markers.xyz.shape)
+    xyz[rng.random(xyz.shape[:2]) < 0.1] = np.nan
+    pose, alone = first_pose(model, task, xyz[:1]), []
+    for k in range(len(xyz)):
+        pose, value = minimise(model, task, xyz[k : k + 1], pose)
+        alone.append(value[0])
+    found = cost(model, task, xyz, solve(model, task, xyz).q)
+    # What is left of the cost when steps are below 1e-4 rad.
+    assert (found <= np.array(alone) * (1 + 1e-4)).all()
+
+
+def test_by_opensims_calls_the_same_is_found(augmented: Any) -> None:
+    """For models whose joints are of other kinds."""
+    folder = setup_folder()
+    other = BodyModel(folder / "Model_Pose2Sim_simple.osim", folder / "Markers_LSTM.xml")
+    other.scale(SIZES)
+    ours = solve(other, task_of(other), augmented.markers.xyz[:6])
+    other._kinematics = other._by_opensim
+    theirs = solve(other, task_of(other), augmented.markers.xyz[:6])
+    # The same steps, but for rounding in systems of condition 1e6.
+    np.testing.assert_allclose(ours.q, theirs.q, atol=1e-7)
+    np.testing.assert_allclose(ours.sd, theirs.sd, rtol=1e-6)
 
 
 def test_no_frame_is_worse_than_opensims(augmented: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,32 @@ class ByOpensim:
         # Some joints (ScapulothoracicJoint) have more numbers in the state than coordinates.
         self._state_q = state.getQ().to_numpy().copy()
         self._q_index = _q_indices(osim, state)
+        # Whether speeds are the coordinates' derivatives: N is the identity in a bent pose.
+        self._pose(0.3 + 0.01 * np.arange(len(self._q_index)))
+        self._plain_speeds = np.array_equal(self._speeds(), np.eye(len(self._state_q)))
 
     def renew(self, state: Any) -> None:
         """The model was changed, and has a new state."""
         self._state = state
+        self._markers = list(items(self._osim.getMarkerSet()))
         self._arrays: tuple[Any, Any] | None = None
 
     def positions(self, q: FloatArray) -> FloatArray:
-        places = [self._markers(pose) for pose in q]
-        return np.array(places).reshape(len(q), self._osim.getMarkerSet().getSize(), 3)
+        everyone = range(len(self._markers))
+        places = [self._placed(pose, everyone) for pose in q]
+        return np.array(places).reshape(len(q), len(everyone), 3)
 
     def least_squares(
         self, q: FloatArray, tie: FloatArray, weights: FloatArray, target: FloatArray
     ) -> LeastSquares:
-        found = []
+        found, used = [], np.flatnonzero(weights.any(0))  # each marker costs a call
+        rows_used = (3 * used[:, None] + np.arange(3)).ravel()
         ties = np.broadcast_to(tie, (len(q), *tie.shape[-2:]))
         for pose, by, weight, there in zip(q, ties, weights, target, strict=True):
-            off = (self._markers(pose) - there).ravel()
-            rows = self._jacobian(pose) @ by
-            weighted = rows.T * np.repeat(weight, 3)
-            found.append(
-                (weight @ (off.reshape(-1, 3) ** 2).sum(-1), weighted @ off, weighted @ rows)
-            )
+            off = (self._placed(pose, used.tolist()) - there[used]).ravel()
+            rows, each = self._jacobian()[rows_used] @ by, np.repeat(weight[used], 3)
+            weighted = rows.T * each
+            found.append((each @ off**2, weighted @ off, weighted @ rows))
         return LeastSquares(*(np.array(part) for part in zip(*found, strict=True)))
 
     def bodies(self, q: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -66,12 +71,14 @@ class ByOpensim:
         self._state.setQ(load_opensim().Vector.createFromMat(values))
         self._osim.realizePosition(self._state)
 
-    def _markers(self, q: FloatArray) -> FloatArray:
+    def _placed(self, q: FloatArray, chosen: Iterable[int]) -> FloatArray:
+        """(N, 3) the markers of these numbers in the pose (C,)."""
         self._pose(q)
-        markers = items(self._osim.getMarkerSet())
-        return np.array([m.getLocationInGround(self._state).to_numpy() for m in markers])
+        markers = (self._markers[i] for i in chosen)
+        places = [m.getLocationInGround(self._state).to_numpy() for m in markers]
+        return np.array(places).reshape(-1, 3)
 
-    def _jacobian(self, q: FloatArray) -> FloatArray:
+    def _jacobian(self) -> FloatArray:
         """(3 M, C) derivatives of the markers by each coordinate alone, in the pose it is in.
 
         OpenSim's station Jacobian is by speeds u. In joints made of axes these are the coordinates'
@@ -81,7 +88,9 @@ class ByOpensim:
         matrix = load_opensim().Matrix()
         matter = self._osim.getMatterSubsystem()
         matter.calcStationJacobian(self._state, *self._attachments(), matrix)
-        by_q = matrix.to_numpy() @ self._speeds()
+        by_q = matrix.to_numpy()
+        if not self._plain_speeds:
+            by_q = by_q @ self._speeds()
         return np.asarray(by_q[:, self._q_index])
 
     def _attachments(self) -> tuple[Any, Any]:
@@ -89,7 +98,7 @@ class ByOpensim:
         if self._arrays is None:
             opensim = load_opensim()
             self._arrays = opensim.SimTKArrayMobilizedBodyIndex(), opensim.SimTKArrayVec3()
-            for marker in items(self._osim.getMarkerSet()):
+            for marker in self._markers:
                 frame = marker.getParentFrame()
                 inside = frame.findTransformInBaseFrame()
                 base = opensim.PhysicalFrame.safeDownCast(frame.findBaseFrame())

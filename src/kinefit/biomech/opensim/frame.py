@@ -3,10 +3,9 @@ measured ones.
 
 The cost is the one of OpenSim's InverseKinematicsTool (markers' weighted mean square distance,
 plus weighted squares of coordinates' distances to their defaults), minimised by
-Levenberg-Marquardt over the free coordinates, in all frames at once: OpenSim's solver takes
-hundreds of times as long (a frame at a time, with 20 coupled coordinates as constraints), and at
-its default accuracy of 1e-5 stops 0.10-0.26 degrees before the minimum; at 1e-8 it agrees to 0.0005
-degrees.
+Levenberg-Marquardt over the free coordinates, in all frames at once. OpenSim's solver takes a frame
+at a time, with 20 coupled coordinates as constraints, and at its default accuracy of 1e-5 stops
+0.10-0.26 degrees before the minimum; at 1e-8 it agrees to 0.0005 degrees.
 """
 
 from __future__ import annotations

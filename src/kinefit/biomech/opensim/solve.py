@@ -1,10 +1,10 @@
 """Inverse kinematics of a clip: no frame is left in a pose that the solver got stuck in.
 
-A solver that goes on from the pose of the frame before stays in its valley: an arm that passed
-overhead unseen is on the wrong side for the rest of the clip. So each frame is also looked at from
-the frame after it, where that one fits better, and frames with a marker far off are begun anew from
-poses in which the joints above that marker are turned. A pose is taken only if its cost is clearly
-lower.
+Every eighth frame is solved from the pose of the first, those between from where these are, all at
+once. A solver stays in the valley that it starts in: an arm that passed overhead unseen may be on
+the wrong side. So each frame is also looked at from those beside it, where they fit better, and
+frames with a marker far off are begun anew from poses in which the joints above that marker are
+turned. A pose is taken only if its cost is clearly lower.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BESIDE = 1.6
 _FAR_M = 0.05  # a marker so far off may be in the wrong valley: five deviations of its noise
 _FAR_TIMES = 3.0  # the frame's usual distance: in a model of another size all markers are far off
 _UNUSUAL = 1.5  # times the clip's usual cost: the same
-_STRIDE = 8  # frames
+_STRIDE = 8  # frames: at 30 a second a fast arm turns by a radian between two of them
 _JUMP = 2.0  # rad in that time: the other set of three angles for a turn has two that are pi off
 _SAME = 1.01  # times the cost: as good, at what is left of costs when steps have become small
 _TURN = np.pi / 2
