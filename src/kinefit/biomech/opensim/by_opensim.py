@@ -22,7 +22,7 @@ class ByOpensim:
         self._state_q = state.getQ().to_numpy().copy()
         self._q_index = _q_indices(osim, state)
         # Whether speeds are the coordinates' derivatives: N is the identity in a bent pose.
-        self._pose(0.3 + 0.01 * np.arange(len(self._q_index)))
+        self._pose(np.linspace(0.3, 0.9, len(self._q_index)))
         self._plain_speeds = np.array_equal(self._speeds(), np.eye(len(self._state_q)))
 
     def renew(self, state: Any) -> None:
