@@ -119,7 +119,7 @@ def _motion(path: Path) -> None:
 def _model(path: Path) -> None:
     """A small OpenSim model with markers, and a recording of these."""
     import kinefit
-    from kinefit.biomech.opensim.model import read_model
+    from kinefit.biomech.opensim.osim import read_model
 
     models = Path(kinefit.__file__).parent / "biomech/opensim/models"
     model = read_model(models / "Model_Pose2Sim_simple.osim", models / "Markers_LSTM.xml")

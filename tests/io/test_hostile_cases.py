@@ -63,7 +63,7 @@ def test_files_that_were_found(file: str, read: Callable[[Path], Any]) -> None:
 
 
 def test_a_model_of_a_hundred_thousand_levels(tmp_path: Path) -> None:
-    from kinefit.biomech.opensim.model import read_model
+    from kinefit.biomech.opensim.osim import read_model
 
     packed = CASES / "osim_deep" / "m.osim.gz"
     if not packed.exists():

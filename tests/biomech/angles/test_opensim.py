@@ -108,7 +108,7 @@ def test_opensim_reads_the_motion_that_is_written(build: Build, tmp_path: Path) 
     turned them into radians, are what was computed; and inverse dynamics runs on the file."""
     import opensim
 
-    from kinefit.biomech.opensim.model import load_opensim
+    from kinefit.biomech.opensim.osim import load_opensim
     from kinefit.biomech.opensim.sets import setup_folder
 
     load_opensim()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from kinefit.biomech.opensim.model import BodyModel, load_opensim
+from kinefit.biomech.opensim.model import BodyModel
+from kinefit.biomech.opensim.osim import load_opensim
 from kinefit.biomech.opensim.sets import setup_folder
 from kinefit.types import FloatArray, Markers, Timeline
 
@@ -77,8 +79,10 @@ def motion(model: BodyModel) -> FloatArray:
 def chain_model(path: Path, lower: str) -> Path:
     """Two bodies of three markers: one free in the world, and `lower` between the two.
 
-    lower: "ball", "free", "pin" (clamped to a full turn), "slide", where the coordinate counts
-    double, or "coupled": two angles of which the second follows the first, counted double.
+    lower: a joint of OpenSim's, "pin" clamped to a full turn; "slide", where the coordinate counts
+    double; "coupled": two angles of which the second follows the first, counted double; "curved
+    coupler": the same on a spline; or a hinge that slides on a "spline",
+    "quintic" or "sine".
     """
     osim = load_opensim()
     model = osim.Model()
@@ -88,17 +92,29 @@ def chain_model(path: Path, lower: str) -> Path:
     at, none = osim.Vec3(0, -0.4, 0), osim.Vec3(0)
     root = osim.FreeJoint("root", model.getGround(), none, none, upper_body, none, none)
     between = ("lower", upper_body, at, none, lower_body, none, none)
-    axes = {"slide": {3: ("slide", 2.0)}, "coupled": {2: ("bend", 1.0), 0: ("follow", 2.0)}}
+    bend = osim.LinearFunction(1.0, 0.0)
+    wave, parabola = polynomial([0.2, -0.3, 0.0, 1.0, 0.1, 0.2]), polynomial([0.1, 0.0, 0.2])
+    axes = {
+        "slide": {3: ("slide", osim.LinearFunction(2.0, 0.0))},
+        "coupled": {2: ("bend", bend), 0: ("follow", osim.LinearFunction(2.0, 0.0))},
+        "spline": {2: ("bend", bend), 4: ("bend", curve(osim.SimmSpline()))},
+        "quintic": {1: ("bend", wave), 3: ("bend", parabola)},
+        "sine": {2: ("bend", bend), 3: ("bend", osim.Sine(0.1, 2.0, 0.5))},
+    }
+    axes["curved coupler"] = axes["coupled"]
     if lower in axes:
         transform = osim.SpatialTransform()
-        for i, (name, factor) in axes[lower].items():
+        for i, (name, function) in axes[lower].items():
             axis = transform.updTransformAxis(i)
             axis.setCoordinateNames(osim.ArrayStr(name, 1))
-            axis.set_function(osim.LinearFunction(factor, 0.0))  # a copy
+            axis.set_function(function)  # a copy
         joint = osim.CustomJoint(*between, transform)
+    elif lower == "ellipsoid":
+        joint = osim.EllipsoidJoint(*between, osim.Vec3(0.1, 0.2, 0.15))
     else:
-        kinds = {"ball": osim.BallJoint, "free": osim.FreeJoint, "pin": osim.PinJoint}
-        joint = kinds[lower](*between)
+        kinds = ("Ball", "Free", "Pin", "Gimbal", "Universal", "Planar", "Slider", "Weld")
+        kind = {name.lower(): name for name in kinds}[lower]
+        joint = getattr(osim, f"{kind}Joint")(*between)
     if lower == "pin":
         joint.updCoordinate().setRangeMin(-3.1416)
         joint.updCoordinate().setRangeMax(3.1416)
@@ -107,11 +123,12 @@ def chain_model(path: Path, lower: str) -> Path:
         model.addBody(body)
     model.addJoint(root)
     model.addJoint(joint)
-    if lower == "coupled":
+    if lower in ("coupled", "curved coupler"):
         coupler = osim.CoordinateCouplerConstraint()
         coupler.setIndependentCoordinateNames(osim.ArrayStr("bend", 1))
         coupler.setDependentCoordinateName("follow")
-        coupler.setFunction(osim.LinearFunction(0.5, 0.1))
+        straight = osim.LinearFunction(0.5, 0.1)
+        coupler.setFunction(straight if lower == "coupled" else curve(osim.SimmSpline()))
         model.addConstraint(coupler)
     for body in (upper_body, lower_body):
         for i, place in enumerate(((0.1, 0.0, 0.0), (0.0, -0.2, 0.1), (0.0, 0.1, 0.2))):
@@ -119,6 +136,18 @@ def chain_model(path: Path, lower: str) -> Path:
     model.finalizeConnections()
     assert model.printToXML(str(path))
     return path
+
+
+def curve(spline: Any) -> Any:
+    """The spline with five points."""
+    for x, y in ((-2.0, 0.1), (-0.5, 0.0), (0.2, 0.15), (1.0, 0.2), (2.0, -0.1)):
+        spline.addPoint(x, y)
+    return spline
+
+
+def polynomial(coefficients: list[float]) -> Any:
+    osim = load_opensim()
+    return osim.PolynomialFunction(osim.Vector.createFromMat(np.array(coefficients)))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.opensim import IkResult, Options, inverse, inverse_kinematics_of_file
-from kinefit.biomech.opensim.model import BodyModel, load_opensim
+from kinefit.biomech.opensim.model import BodyModel
+from kinefit.biomech.opensim.osim import load_opensim
 from kinefit.io.c3d import write_c3d
 from kinefit.io.mot import MotTable, read_mot
 from kinefit.io.trc import write_trc

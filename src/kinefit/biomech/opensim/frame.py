@@ -1,10 +1,11 @@
-"""Inverse kinematics of one frame: the pose that brings the model's markers to the measured ones.
+"""Inverse kinematics of frames, each for itself: the pose that brings the model's markers to the
+measured ones.
 
 The cost is the one of OpenSim's InverseKinematicsTool (markers' weighted mean square distance,
 plus weighted squares of coordinates' distances to their defaults), minimised by
-Levenberg-Marquardt over the free coordinates with OpenSim's own Jacobian. OpenSim's solver takes
-ten times as long (it carries 20 coupled coordinates as constraints), and at its default accuracy of
-1e-5 stops 0.10-0.26 degrees before the minimum; at 1e-8 it agrees to 0.0005 degrees.
+Levenberg-Marquardt over the free coordinates, in all frames at once. OpenSim's solver takes a frame
+at a time, with 20 coupled coordinates as constraints, and at its default accuracy of 1e-5 stops
+0.10-0.26 degrees before the minimum; at 1e-8 it agrees to 0.0005 degrees.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.biomech.opensim.kinematics import LeastSquares, blocks
 from kinefit.biomech.opensim.model import BodyModel
-from kinefit.types import BoolArray, FloatArray, IntArray, all_finite
+from kinefit.types import BoolArray, FloatArray, all_finite
 
 NOISE_M = 0.01  # standard deviation of a marker per axis, for what a pose's markers determine
 PRIOR = 1.0  # rad, m: standard deviation of a coordinate that no marker says anything about
@@ -24,7 +26,8 @@ _FIRST_GOAL = 1e-4  # m^2/rad^2: a limb that is 10 degrees off costs as much as 
 # Of a cost in m^2; the first is what markers that move by 1 mm per radian would weigh.
 _DAMPING, _LEAST_DAMPING = 1e-6, 1e-9
 _SMALL_STEP = 1e-4  # rad, m: 0.006 degrees
-_LONGEST_STEP = 0.3  # rad, m: longer ones wind arms around their axes
+_TOGETHER = 512  # frames: the slowest keep few others waiting, and 10 MB of normal equations
+_LONGEST_STEP = 0.3  # rad: longer ones wind arms around their axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,138 +44,172 @@ class Task:
     goals: FloatArray
 
 
-def spread(jacobian: FloatArray, tie: FloatArray) -> FloatArray:
-    """(C,) standard deviation of each coordinate from markers with noise.
+def marker_spread(
+    model: BodyModel, free: BoolArray, q: FloatArray, present: BoolArray
+) -> FloatArray:
+    """(T, C) standard deviation of each coordinate from markers with noise, in poses (T, C).
 
-    jacobian: (N, 3, F) of the markers that are there by the F free coordinates.
-    tie: (C, F) of all coordinates by the free ones.
+    free: (C,) the coordinates that are solved for. present: (T, M) the markers that are there.
     The posterior of a linear Gaussian model (Bishop 2006, Pattern Recognition and Machine
     Learning, eq. 3.54) with noise NOISE_M and prior PRIOR.
     """
-    rows = jacobian.reshape(-1, jacobian.shape[-1])
-    precision = rows.T @ rows / NOISE_M**2 + np.eye(rows.shape[1]) / PRIOR**2
-    return np.asarray(np.sqrt(np.einsum("cf,fc->c", tie, np.linalg.solve(precision, tie.T))))
+    sd = np.empty(q.shape)
+    for block in blocks(len(q), _TOGETHER):
+        there, nowhere = present[block].astype(float), np.zeros((*present[block].shape, 3))
+        precision = model.least_squares(q[block], free, there, nowhere).hessian
+        precision = precision / NOISE_M**2 + np.eye(precision.shape[-1]) / PRIOR**2
+        tie = model.tie_jacobian(q[block])[..., free]
+        sd[block] = np.sqrt((tie @ np.linalg.inv(precision) * tie).sum(-1))
+    return sd
 
 
 def minimise(
     model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int = STEPS
-) -> FloatArray:
-    """(C,) the pose with the least cost near `start`; coordinates stay in their ranges."""
-    free = task.free
-    low = np.array([c.low for c in model.coordinates])[free]
-    high = np.array([c.high for c in model.coordinates])[free]
+) -> tuple[FloatArray, FloatArray]:
+    """The poses (T, C) with the least cost near `start` (T, C), and their costs (T,).
+
+    xyz: (T, M, 3) metres; NaN where missing. Coordinates stay in their ranges, those that are not
+    free as they are.
+    """
+    q, value = start.copy(), np.zeros(len(start))
+    for block in blocks(len(start), _TOGETHER):
+        q[block], value[block] = _minimise(model, task, xyz[block], start[block], steps)
+    return q, value
+
+
+def _minimise(
+    model: BodyModel, task: Task, xyz: FloatArray, start: FloatArray, steps: int
+) -> tuple[FloatArray, FloatArray]:
+    low, high = model.low[task.free], model.high[task.free]
+    turning = model.turning[task.free]
     weights, target = _weighted(task, xyz)
-    there = np.flatnonzero(weights)
-    weights, target = weights[there], target[there]
-    goals, default = task.goals[free], model.default[free]
-
-    def moved(z: FloatArray) -> FloatArray:
-        q = model.default.copy()
-        q[free] = z
-        return model.tie(q)
-
-    def value_at(z: FloatArray) -> tuple[float, FloatArray]:
-        off = model.positions(moved(z), there) - target
-        value = weights @ (off**2).sum(-1) + goals @ (z - default) ** 2
-        return float(value), off
-
-    z = np.clip(start[free], low, high)
-    value, off = value_at(z)
-    damping, growth = _DAMPING, 2.0
+    z = np.clip(start[:, task.free], low, high)
+    at = _evaluated(model, task, start, z, weights, target)
+    damping, growth = np.full(len(z), _DAMPING), np.full(len(z), 2.0)
+    going = np.arange(len(z))
     for _ in range(steps):
-        jacobian, _ = reduced_jacobian(model, task, moved(z), there)
-        rows = jacobian.reshape(3 * len(there), -1)
-        weighted = rows.T * np.repeat(weights, 3)
-        gradient = weighted @ off.ravel() + goals * (z - default)
-        hessian = weighted @ rows + np.diag(goals)
-        # A coordinate at the end of its range that is pushed further out stays there.
-        inside = ~(((z <= low) & (gradient > 0)) | ((z >= high) & (gradient < 0)))
-        step = _damped_step(hessian, gradient, inside, damping)
-        trial = np.clip(z + step, low, high)
-        new, new_off = value_at(trial)
-        promised = -(2 * gradient + hessian @ step) @ step
-        if new > value:
-            damping, growth = damping * growth, 2 * growth
-            if damping > 1.0:
-                break
-            continue
+        here = LeastSquares(*(part[going] for part in at))
+        step = _damped_step(here, z[going], low, high, damping[going])
+        longest = np.abs(step[:, turning]).max(-1, keepdims=True, initial=_LONGEST_STEP)
+        step *= _LONGEST_STEP / longest
+        trial = np.clip(z[going] + step, low, high)
+        there = _evaluated(model, task, start[going], trial, weights[going], target[going])
+        better = there.value <= here.value
         # Nielsen's rule: less damping the better the quadratic model told the gain.
-        gain = (value - new) / max(promised, 1e-300)
-        damping = max(damping * max(0.1, 1 - (2 * gain - 1) ** 3), _LEAST_DAMPING)
-        change, growth = np.abs(trial - z).max(initial=0.0), 2.0
-        z, value, off = trial, new, new_off
-        if change < _SMALL_STEP:
+        slope = 2 * here.gradient + np.einsum("tij,tj->ti", here.hessian, step)
+        promised = -np.einsum("ti,ti->t", slope, step)
+        gain = (here.value - there.value) / np.maximum(promised, 1e-300)
+        less = np.maximum(0.1, 1 - (2 * np.clip(gain, 0.0, 1.0) - 1) ** 3)
+        damping[going] *= np.where(better, less, growth[going])
+        damping = np.maximum(damping, _LEAST_DAMPING)
+        growth[going] = np.where(better, 2.0, 2 * growth[going])
+        small = np.abs(trial - z[going]).max(-1, initial=0.0) < _SMALL_STEP
+        z[going[better]] = trial[better]
+        for old, new in zip(at, there, strict=True):
+            old[going[better]] = new[better]
+        going = going[~np.where(better, small, damping[going] > 1.0)]
+        if not going.size:
             break
-    return moved(z)
+    return _pose(model, task, start, z), at.value
+
+
+def _pose(model: BodyModel, task: Task, start: FloatArray, z: FloatArray) -> FloatArray:
+    """Poses (T, C) of the free coordinates (T, F), and of the others in `start` (T, C)."""
+    q = start.copy()
+    q[:, task.free] = z
+    return model.tie(q)
+
+
+def _evaluated(
+    model: BodyModel,
+    task: Task,
+    start: FloatArray,
+    z: FloatArray,
+    weights: FloatArray,
+    target: FloatArray,
+) -> LeastSquares:
+    """The cost and its normal equations, in poses as `_pose` has them."""
+    markers = model.least_squares(_pose(model, task, start, z), task.free, weights, target)
+    goals, off = task.goals[task.free], z - model.default[task.free]
+    return LeastSquares(
+        markers.value + off**2 @ goals,
+        markers.gradient + goals * off,
+        markers.hessian + np.diag(goals),
+    )
 
 
 def _damped_step(
-    hessian: FloatArray, gradient: FloatArray, inside: BoolArray, damping: float
+    at: LeastSquares, z: FloatArray, low: FloatArray, high: FloatArray, damping: FloatArray
 ) -> FloatArray:
-    """(F,) Levenberg-Marquardt step of the coordinates `inside`, none longer than the longest."""
-    step = np.zeros_like(gradient)
-    matrix = hessian[np.ix_(inside, inside)] + damping * np.eye(int(inside.sum()))
-    step[inside] = np.linalg.solve(matrix, -gradient[inside])
-    longest = float(np.abs(step).max(initial=0.0))
-    return np.asarray(step * min(1.0, _LONGEST_STEP / max(longest, _LONGEST_STEP)))
+    """(T, F) Levenberg-Marquardt steps."""
+    # A coordinate at the end of its range that is pushed further out stays there.
+    inside = ~(((z <= low) & (at.gradient > 0)) | ((z >= high) & (at.gradient < 0)))
+    matrix = at.hessian * (inside[:, :, None] & inside[:, None])
+    diagonal = np.arange(z.shape[1])
+    matrix[:, diagonal, diagonal] += np.where(inside, damping[:, None], 1.0)
+    return np.asarray(np.linalg.solve(matrix, -(at.gradient * inside)[..., None])[..., 0])
 
 
-def cost(model: BodyModel, task: Task, xyz: FloatArray, q: FloatArray) -> float:
-    """Square metres: what `minimise` minimises, at the pose (C,) `q` for one frame (M, 3)."""
+def cost(model: BodyModel, task: Task, xyz: FloatArray, q: FloatArray) -> FloatArray:
+    """(T,) square metres: what `minimise` minimises, of poses (T, C) for frames (T, M, 3)."""
     weights, target = _weighted(task, xyz)
     off = ((model.positions(q) - target) ** 2).sum(-1)
-    return float(weights @ off + task.goals @ (q - model.default) ** 2)
+    return np.asarray((weights * off).sum(-1) + (q - model.default) ** 2 @ task.goals)
 
 
 def _weighted(task: Task, xyz: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(M,) weights of the markers that are there, of sum one, and (M, 3) positions without NaN."""
+    """(T, M) weights of the markers that are there, of sum one, and (T, M, 3) positions without
+    NaN."""
     weights = np.where(all_finite(xyz), task.weights, 0.0)
-    return weights / max(weights.sum(), np.finfo(float).tiny), np.nan_to_num(xyz)
+    total = np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
+    return weights / total, np.nan_to_num(xyz)
 
 
-def reduced_jacobian(
-    model: BodyModel, task: Task, q: FloatArray, some: IntArray | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """Jacobian (M, 3, F) of the markers, or of N `some` of them, by the free coordinates, and all
-    coordinates' (C, F) by those."""
-    tie, jacobian = model.tie_jacobian(q)[:, task.free], model.jacobian(q, some)
-    return jacobian[..., task.free] if model.untied else jacobian @ tie, tie
+def first_pose(
+    model: BodyModel, task: Task, xyz: FloatArray, steps: int = _FIRST_STEPS
+) -> FloatArray:
+    """(T, C) poses to start from for frames (T, M, 3): whichever way the person faces, upright or
+    lying."""
+    start = aligned(model, task, xyz, model.tie(model.default))
+    near = Task(task.weights, task.free, np.maximum(task.goals, _FIRST_GOAL * ~_root(model)))
+    start = minimise(model, near, xyz, start, 100)[0]
+    return minimise(model, task, xyz, start, steps)[0]
 
 
-def first_pose(model: BodyModel, task: Task, xyz: FloatArray) -> FloatArray:
-    """(C,) a pose to start from: whichever way the person faces, upright or lying.
+def aligned(model: BodyModel, task: Task, xyz: FloatArray, pose: FloatArray) -> FloatArray:
+    """(T, C) one pose (C,), moved as a piece to the frames (T, M, 3).
 
-    The root joint alone is fitted first, from quarter turns about each of its axes.
+    The root joint alone is fitted, where that does not succeed from quarter turns about each of its
+    axes.
     """
-    root = np.array([c.joint == model.coordinates[0].joint for c in model.coordinates])
+    root = _root(model)
     rigid = Task(task.weights, task.free & root, 0.0 * task.goals)
-    starts = [model.tie(model.default)]
-    turns = np.array([c.motion != "translation" for c in model.coordinates])
-    for i in np.flatnonzero(rigid.free & turns):
-        for turn in (0.5, 1.0, -0.5):
-            start = starts[0].copy()
-            start[i] += turn * np.pi
-            starts.append(start)
-    best, lowest, least = starts[0], np.inf, _rigid_cost(model, task, xyz)
-    for start in starts:  # as few turns as possible
-        fit = minimise(model, rigid, xyz, start, 50)
-        value = cost(model, rigid, xyz, fit)
-        if value < lowest / 1.05:
-            best, lowest = fit, value
-        if lowest <= 1.05 * least:
-            break
-    near = Task(task.weights, task.free, np.maximum(task.goals, _FIRST_GOAL * ~root))
-    return minimise(model, task, xyz, minimise(model, near, xyz, best, 100), _FIRST_STEPS)
+    starts = [pose]
+    for i in np.flatnonzero(rigid.free & model.turning):
+        starts += [pose + turn * np.pi * np.eye(len(pose))[i] for turn in (0.5, 1.0, -0.5)]
+    best, lowest = minimise(model, rigid, xyz, np.tile(pose, (len(xyz), 1)), 50)
+    bad = np.flatnonzero(lowest > 1.05 * _rigid_cost(model, task, xyz, pose))
+    for start in starts[1:] if bad.size else ():
+        q, value = minimise(model, rigid, xyz[bad], np.tile(start, (len(bad), 1)), 50)
+        better = value < lowest[bad] / 1.05  # as few turns as possible
+        best[bad[better]], lowest[bad[better]] = q[better], value[better]
+    return best
 
 
-def _rigid_cost(model: BodyModel, task: Task, xyz: FloatArray) -> float:
-    """Square metres: the least cost of the default pose moved as one piece (Kabsch 1976, Acta
-    Cryst. A32:922)."""
+def _root(model: BodyModel) -> BoolArray:
+    """(C,) True for the coordinates of the joint that carries the whole model."""
+    return np.array([c.joint == model.coordinates[0].joint for c in model.coordinates])
+
+
+def _rigid_cost(model: BodyModel, task: Task, xyz: FloatArray, pose: FloatArray) -> FloatArray:
+    """(T,) square metres: the least cost of a pose (C,) moved as one piece to the frames (T, M, 3)
+    (Kabsch 1976, Acta Cryst. A32:922)."""
     weights, target = _weighted(task, xyz)
-    own = model.positions(model.tie(model.default))
-    own, target = own - weights @ own, target - weights @ target
-    turned = (weights[:, None] * own).T @ target
+    share = weights[..., None]
+    own = model.positions(pose) - (share * model.positions(pose)).sum(1, keepdims=True)
+    target = target - (share * target).sum(1, keepdims=True)
+    turned = (share * own).swapaxes(1, 2) @ target
     values = np.linalg.svd(turned, compute_uv=False)
-    values[2] *= np.sign(np.linalg.det(turned))
-    spread_ = weights @ (own**2 + target**2).sum(-1)
-    return float(max(spread_ - 2 * values.sum(), 0.0))
+    values[:, 2] *= np.sign(np.linalg.det(turned))
+    total = (share * (own**2 + target**2)).sum((1, 2))
+    return np.asarray(np.maximum(total - 2 * values.sum(-1), 0.0))

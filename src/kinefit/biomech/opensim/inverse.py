@@ -12,7 +12,7 @@ import numpy as np
 from kinefit import __version__
 from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.biomech.opensim.frame import NOISE_M, Task
-from kinefit.biomech.opensim.model import BodyModel, load_opensim, read_model, scale_model
+from kinefit.biomech.opensim.model import BodyModel
 from kinefit.biomech.opensim.observability import (
     LIMIT,
     Undetermined,
@@ -20,6 +20,7 @@ from kinefit.biomech.opensim.observability import (
     undetermined,
 )
 from kinefit.biomech.opensim.opencap import write_opencap_json
+from kinefit.biomech.opensim.osim import load_opensim, read_model, scale_model
 from kinefit.biomech.opensim.results import summarise, write_errors
 from kinefit.biomech.opensim.scaling import Sizes, fit_sizes
 from kinefit.biomech.opensim.sets import (
@@ -340,9 +341,11 @@ def _lying(model: BodyModel, poses: FloatArray) -> list[str]:
     """A warning where the body at the model's base mostly lies: laboratories record with Z up,
     and OpenSim's world has Y up. poses: (T, C)."""
     base = model.coordinates[0].body
-    upright = model.segments(model.tie(model.default))[base][1]
-    some = poses[:: max(1, len(poses) // _POSES_FOR_UP)]
-    up = np.mean([(model.segments(q)[base][1] @ upright.T)[:, 1] for q in some], axis=0)
+    some = np.concatenate(
+        [model.tie(model.default)[None], poses[:: len(poses) // _POSES_FOR_UP + 1]]
+    )
+    axes = model.body_frames(some)[0][:, model.bodies.index(base)]
+    up = (axes[1:] @ axes[0].T)[:, :, 1].mean(axis=0)
     if up[1] > _LYING:
         return []
     axis = int(np.abs(up).argmax())

@@ -1,52 +1,42 @@
 """An OpenSim model as a function of its coordinates: where its markers are, and how they move.
 
-OpenSim does the kinematics (joints, splines, Jacobians); what is here turns its objects into
-arrays. Coordinates that constraints tie to others (the patella, the lumbar joints of the muscle
-model) are computed from those, so that a solver sees free coordinates only.
+OpenSim reads and scales models; the kinematics are computed for all frames at once, from what is
+read of the model (`kinematics.Tree`) where that gives what OpenSim does, which is tried, and by
+OpenSim's own calls where it does not. Coordinates that constraints tie to others (the patella, the
+lumbar joints of the muscle model) are computed from those, so that a solver sees free coordinates
+only.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 
-from kinefit.io.text import read_bytes
-from kinefit.io.xml import MOST_DEPTH
-from kinefit.types import FloatArray, InputError, IntArray, InvalidData
+from kinefit.biomech.opensim.by_opensim import ByOpensim
+from kinefit.biomech.opensim.kinematics import Kinematics, LeastSquares, Tree, blocks
+from kinefit.biomech.opensim.linkage import read_linkage
+from kinefit.biomech.opensim.osim import (
+    drop_forces,
+    items,
+    load_opensim,
+    read_model,
+    scale_model,
+    unusable,
+)
+from kinefit.types import BoolArray, FloatArray, InputError
 
-_TAG = re.compile(
-    rb"<(/?)[A-Za-z_:\x80-\xff][^<>]*?(/?)>"
-)  # OpenSim's reader takes any byte >= 128
-# How OpenSim and Simbody begin their messages.
-_WHERE = re.compile(r"std::exception in '[^']*': |Error detected by \S* method \S*: ")
-_MAX_BYTES = 64 << 20  # the largest of Pose2Sim's models has 2 MB
+_AGREE_M = 1e-9  # rounding leaves 1e-15
+_BLOCK = 64  # frames at once: 256 take a third longer each, their arrays leave the cache
 _TIED = 1e-6  # rad or m: what coupled coordinates may miss of their constraint
 _FULL_TURN = 2 * np.pi - 1e-3  # rad: ranges are written in print, as 3.1416 or 3.14159265
 
 # OpenSim's Coordinate::MotionType, by its numbers.
 Motion = Literal["undefined", "rotation", "translation", "coupled"]
 _MOTIONS: tuple[Motion, ...] = ("undefined", "rotation", "translation", "coupled")
-
-
-@cache
-def load_opensim() -> ModuleType:
-    """The package `opensim`, silent. Importing it takes a second.
-
-    Its log is switched off for the whole process: it would print, and leave an opensim.log in
-    the current folder (switching it on again does both). What goes wrong comes as an exception.
-    """
-    opensim = import_module("opensim")
-    opensim.Logger.setLevelString("Off")
-    opensim.Logger.removeFileSink()
-    return opensim
 
 
 @dataclass(frozen=True)
@@ -85,8 +75,12 @@ class Joint:
 class BodyModel:
     """A model with its markers, without what has no part in kinematics (forces, controllers).
 
-    coordinates: the C coordinates in the model's order. untied: no coordinate follows others.
+    coordinates: the C coordinates in the model's order. free: (C,) True for coordinates that are
+    neither tied to others nor fixed by the model. turning: (C,) True but for
+    translations. default, low,
+    high: (C,) of them.
     markers, marker_bodies: names of the M markers and of the bodies they are fixed to.
+    bodies: names of the B bodies that joints move, in the joints' order.
 
     Raises InputError for a file that OpenSim cannot read, for one without markers, and for
     constraints other than couplers between coordinates (closed loops).
@@ -95,19 +89,21 @@ class BodyModel:
     def __init__(self, path: Path, marker_set: Path | None = None) -> None:
         self.path = path
         self._osim = read_model(path, marker_set)
-        _drop_forces(self._osim)
+        self._sizes: dict[str, Sequence[float]] = {}
+        drop_forces(self._osim)
         try:
             self._start()
         except RuntimeError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
 
     def _start(self) -> None:
-        """Build the system of equations; to be done again after every change of the model."""
         self._state = self._osim.initSystem()
-        self._posed: FloatArray | None = None
         self.joints = tuple(_joints(self._osim))
+        self.bodies = tuple(joint.body for joint in self.joints)
         self._find_coordinates()
         self._find_markers()
+        self._by_opensim = ByOpensim(self._osim, self._state)
+        self._find_kinematics()
         self._check_constraints()
 
     def _find_coordinates(self) -> None:
@@ -116,152 +112,119 @@ class BodyModel:
             raise InputError(self.path, "has no coordinates", "give a model whose joints move")
         self.names = tuple(c.name for c in self.coordinates)
         self.default = np.array([c.default for c in self.coordinates])
-        # Some joints (ScapulothoracicJoint) have more numbers in the state than coordinates.
-        self._state_q = self._state.getQ().to_numpy().copy()
-        self._q_index = _q_indices(self._osim, self._state)
-        couplers = _couplers(self._osim)
+        self.low = np.array([c.low for c in self.coordinates])
+        self.high = np.array([c.high for c in self.coordinates])
+        self.free: BoolArray = np.array([not c.tied_to and not c.fixed for c in self.coordinates])
+        self.turning: BoolArray = np.array([c.motion != "translation" for c in self.coordinates])
         place = {name: i for i, name in enumerate(self.names)}
         self._ties = [
             (place[dependent], [place[n] for n in inputs], function)
-            for dependent, inputs, function in couplers
+            for dependent, inputs, function in _couplers(self._osim)
         ]
-        self._linear = None
+        self._linear: tuple[FloatArray, FloatArray] | None = None
         self._linear = self._linear_ties()
-        self.untied = not self._ties
-        self._plain_speeds = self._has_plain_speeds()
-
-    def _has_plain_speeds(self) -> bool:
-        """Whether speeds are the coordinates' derivatives: N is the identity in a bent pose."""
-        self._pose(self.tie(self.default + 0.3 * self.free))
-        return np.array_equal(self._speeds(), np.eye(len(self._state_q)))
 
     def _linear_ties(self) -> tuple[FloatArray, FloatArray] | None:
-        """(C, C) and (C,) of `tie(q) = A @ q + b`, or None when a coupler is no straight line.
-
-        Calling each coupler of the muscle model costs as much as the whole kinematics.
-        """
+        """(C, C) and (C,) of `tie(q) = A @ q + b`, or None when a coupler is no straight line."""
         rng = np.random.default_rng(0)
-        A = self.tie_jacobian(self.default)
+        A = self.tie_jacobian(self.default[None])[0]
         b = self.tie(self.default) - A @ self.default
         trials = rng.uniform(-1.0, 1.0, (4, len(self.default)))
-        straight = all(np.allclose(A @ q + b, self.tie(q), rtol=0, atol=1e-9) for q in trials)
+        straight = np.allclose(trials @ A.T + b, self.tie(trials), rtol=0, atol=1e-9)
         return (A, b) if straight else None
 
     def _find_markers(self) -> None:
-        self._markers = list(_items(self._osim.getMarkerSet()))
-        if not self._markers:
+        markers = list(items(self._osim.getMarkerSet()))
+        if not markers:
             raise InputError(self.path, "has no markers", "name a model with a marker set")
-        self.markers = tuple(marker.getName() for marker in self._markers)
-        opensim = load_opensim()
-        self._arrays: dict[bytes | None, tuple[Any, Any]] = {}
-        self._attached, bodies = [], []
-        for marker in self._markers:
-            frame = marker.getParentFrame()
-            base = opensim.PhysicalFrame.safeDownCast(frame.findBaseFrame())
-            bodies.append(base.getName())
-            place = frame.findTransformInBaseFrame().shiftFrameStationToBase(marker.get_location())
-            self._attached.append((base.getMobilizedBodyIndex(), place))
-        self.marker_bodies = tuple(bodies)
+        self.markers = tuple(marker.getName() for marker in markers)
+        frames = (marker.getParentFrame() for marker in markers)
+        self.marker_bodies = tuple(frame.findBaseFrame().getName() for frame in frames)
+
+    def _find_kinematics(self) -> None:
+        """To be done again after every change of the model."""
+        self._kinematics: Kinematics = self._by_opensim
+        self._linkage = read_linkage(self._osim, self.names, self.bodies)
+        if self._linkage is not None and self._agrees(tree := Tree(self._linkage)):
+            self._kinematics = tree
+
+    def _agrees(self, tree: Tree) -> bool:
+        """Whether the tree has the markers where OpenSim has them, in poses from anywhere in the
+        coordinates' ranges."""
+        rng = np.random.default_rng(0)
+        low, high = np.maximum(self.low, -np.pi), np.minimum(self.high, np.pi)
+        q = self.tie(rng.uniform(np.minimum(low, high), np.maximum(low, high), (3, len(low))))
+        return bool(np.abs(tree.positions(q) - self._by_opensim.positions(q)).max() < _AGREE_M)
 
     def _check_constraints(self) -> None:
         """Every constraint must be one that `tie` satisfies: tried on three poses."""
         rng = np.random.default_rng(0)
         for _ in range(3):
             q = self.tie(self.default + rng.uniform(-0.2, 0.2, len(self.default)) * self.free)
-            self._pose(q)
-            error = self._state.getQErr().to_numpy()
-            if error.size and np.abs(error).max() > _TIED:
+            if self._by_opensim.broken(q) > _TIED:
                 raise InputError(
                     self.path,
                     "has constraints that are not couplers between coordinates (closed loops)",
                     "use OpenSim's own inverse kinematics for this model",
                 )
 
-    @property
-    def free(self) -> Any:
-        """(C,) True for coordinates that are neither tied to others nor fixed by the model."""
-        return np.array([not c.tied_to and not c.fixed for c in self.coordinates])
-
     def tie(self, q: FloatArray) -> FloatArray:
-        """(C,) `q` with each tied coordinate computed from those it depends on."""
+        """(..., C) `q` with each tied coordinate computed from those it depends on."""
         if self._linear is not None:
-            return np.asarray(self._linear[0] @ q + self._linear[1])
+            return np.asarray(q @ self._linear[0].T + self._linear[1])
         q = np.array(q)
         for dependent, inputs, function in self._ties:
-            q[dependent] = function(q[inputs])
+            q[..., dependent] = np.apply_along_axis(function, -1, q[..., inputs])
         return q
 
     def tie_jacobian(self, q: FloatArray) -> FloatArray:
-        """(C, C) derivative of `tie` by the free coordinates, by central differences.
+        """(C, C), or (T, C, C) if that depends on the poses (T, C): the derivative of `tie` by the
+        free coordinates, by central differences.
 
         Exact but for rounding for the linear couplers that the shipped models have.
         """
         if self._linear is not None:
             return self._linear[0]
-        result = np.eye(len(q))
+        result = np.tile(np.eye(q.shape[1]), (len(q), 1, 1))
         for dependent, inputs, function in self._ties:
-            result[dependent] = 0.0
+            result[:, dependent] = 0.0
             for column in inputs:
-                step = np.zeros(len(q))
+                step = np.zeros(q.shape[1])
                 step[column] = 1e-4
-                rise = function((q + step)[inputs]) - function((q - step)[inputs])
-                result[dependent, column] = rise / 2e-4
+                up, down = (
+                    np.apply_along_axis(function, -1, p[:, inputs]) for p in (q + step, q - step)
+                )
+                result[:, dependent, column] = (up - down) / 2e-4
         return result
 
-    def _pose(self, q: FloatArray) -> None:
-        if self._posed is not None and np.array_equal(q, self._posed):
-            return  # positions and Jacobian of a pose are asked for one after the other
-        values = self._state_q.copy()
-        values[self._q_index] = q
-        self._state.setQ(load_opensim().Vector.createFromMat(values))
-        self._osim.realizePosition(self._state)
-        self._posed = np.array(q)
+    def positions(self, q: FloatArray) -> FloatArray:
+        """(..., M, 3) metres: the markers in poses (..., C), which must be `tie`d."""
+        flat = q.reshape(-1, q.shape[-1])
+        found = np.empty((len(flat), len(self.markers), 3))
+        for block in blocks(len(flat), _BLOCK):
+            found[block] = self._kinematics.positions(flat[block])
+        return found.reshape(*q.shape[:-1], len(self.markers), 3)
 
-    def positions(self, q: FloatArray, some: IntArray | None = None) -> FloatArray:
-        """(M, 3) metres: the markers, or the N `some` of them, in the pose (C,) `q`, which must be
-        `tie`d."""
-        self._pose(q)
-        markers = self._markers if some is None else [self._markers[i] for i in some]
-        return np.array([m.getLocationInGround(self._state).to_numpy() for m in markers])
+    def least_squares(
+        self, q: FloatArray, by: BoolArray, weights: FloatArray, target: FloatArray
+    ) -> LeastSquares:
+        """The markers' weighted squared distances to `target` (T, M, 3) in `tie`d poses (T, C), and
+        their normal equations for the F coordinates `by` (C,), with what is tied to these.
 
-    def jacobian(self, q: FloatArray, some: IntArray | None = None) -> FloatArray:
-        """(M, 3, C) derivatives of `positions` by each coordinate alone.
-
-        OpenSim's station Jacobian is by speeds u. In joints made of axes these are the coordinates'
-        own derivatives; in others (ball, ellipsoid) q' = N(q) u, so that d/dq = d/du N^-1 (Sherman,
-        Seth & Delp 2011, Simbody, Procedia IUTAM 2, eq. 2). Checked by finite differences.
+        weights: (T, M). See `kinematics.LeastSquares`.
         """
-        self._pose(q)
-        matrix = load_opensim().Matrix()
-        bodies, stations = self._attachments(some)
-        self._osim.getMatterSubsystem().calcStationJacobian(self._state, bodies, stations, matrix)
-        by_speed = matrix.to_numpy()
-        by_q = by_speed if self._plain_speeds else by_speed @ self._speeds()
-        count = len(self.markers) if some is None else len(some)
-        return np.asarray(by_q[:, self._q_index]).reshape(count, 3, -1)
+        parts = []
+        for block in blocks(len(q), _BLOCK):
+            tie = self.tie_jacobian(q[block])[..., by]
+            parts.append(
+                self._kinematics.least_squares(q[block], tie, weights[block], target[block])
+            )
+        return LeastSquares(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _attachments(self, some: IntArray | None) -> tuple[Any, Any]:
-        """OpenSim's arrays of the bodies that markers are on, and of their places there."""
-        key = None if some is None else some.tobytes()
-        if key not in self._arrays:
-            opensim = load_opensim()
-            found = opensim.SimTKArrayMobilizedBodyIndex(), opensim.SimTKArrayVec3()
-            for i in range(len(self.markers)) if some is None else some.tolist():
-                for array, value in zip(found, self._attached[i], strict=True):
-                    array.push_back(value)
-            self._arrays[key] = found
-        return self._arrays[key]
-
-    def _speeds(self) -> FloatArray:
-        """(U, Q) N^-1: the speeds that a change of each number of the state means, as posed."""
-        vector = load_opensim().Vector
-        columns = []
-        for unit in np.eye(len(self._state_q)):
-            speeds = vector(self._state.getNU(), 0.0)
-            change = vector.createFromMat(unit)
-            self._osim.getMatterSubsystem().multiplyByNInv(self._state, False, change, speeds)
-            columns.append(speeds.to_numpy())
-        return np.column_stack(columns)
+    def body_frames(self, q: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of the B `bodies` in `tie`d poses (T, C): axes (T, B, 3, 3) as columns, origins and the
+        places of the joints that move them, (T, B, 3) metres."""
+        return self._kinematics.bodies(q)
 
     def chain(self, body: str) -> tuple[str, ...]:
         """Bodies from `body` up to the one that is free in the world."""
@@ -271,33 +234,10 @@ class BodyModel:
             bodies.append(parents[bodies[-1]])
         return tuple(name for name in bodies if name in parents)
 
-    def segments(self, q: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
-        """Body -> where the joint that moves it is, (3,) metres, and its axes, (3, 3) columns."""
-        self._pose(q)
-        found = {}
-        for joint in _items(self._osim.getJointSet()):
-            frame = joint.getChildFrame()
-            base = load_opensim().PhysicalFrame.safeDownCast(frame.findBaseFrame())
-            rotation = base.getTransformInGround(self._state).R()
-            axes = np.array([[rotation.get(r, c) for c in range(3)] for r in range(3)])
-            found[base.getName()] = (frame.getPositionInGround(self._state).to_numpy(), axes)
-        return found
-
-    def frames(self, q: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
-        """Body -> (3,) radians, its turn in ground as rotations about its own X, Y and Z in that
-        order, and (3,) metres, its origin."""
-        self._pose(q)
-        found = {}
-        for body in _items(self._osim.getBodySet()):
-            there = body.getTransformInGround(self._state)
-            turn = there.R().convertRotationToBodyFixedXYZ()
-            found[body.getName()] = (turn.to_numpy(), there.T().to_numpy())
-        return found
-
     def meshes(self) -> dict[str, tuple[list[str], list[float]]]:
         """Body -> files of the meshes that are drawn for it, and their (x, y, z) scale."""
         opensim, found = load_opensim(), {}
-        for body in _items(self._osim.getBodySet()):
+        for body in items(self._osim.getBodySet()):
             count = body.getPropertyByName("attached_geometry").size()
             shown = [opensim.Mesh.safeDownCast(body.get_attached_geometry(i)) for i in range(count)]
             shown = [mesh for mesh in shown if mesh is not None]
@@ -306,115 +246,37 @@ class BodyModel:
         return found
 
     def scale(self, factors: Mapping[str, Sequence[float]]) -> None:
-        """Multiply the size of the named bodies by (x, y, z) factors, markers with them."""
-        scale_model(self._osim, factors, None)
-        self._state, self._posed = self._osim.getWorkingState(), None
-        self._find_markers()
+        """Have the named bodies (x, y, z) times as large as in the file, markers with them."""
+        now = ((body, factor, self._sizes.get(body, 1.0)) for body, factor in factors.items())
+        scale_model(self._osim, {b: np.divide(f, s).tolist() for b, f, s in now}, None)
+        self._sizes |= factors
+        self._state = self._osim.getWorkingState()
+        self._by_opensim.renew(self._state)
         if self._ties:  # translations that follow a joint are scaled, too
             self._find_coordinates()
+        self._find_kinematics()
 
-
-def read_model(path: Path, marker_set: Path | None = None) -> Any:
-    """An OpenSim model from a file, with the markers of another file if one is given.
-
-    Raises InputError for files that are missing, too large or too deep, or that OpenSim refuses.
-    """
-    opensim = load_opensim()
-    for file in (path, marker_set):
-        if file is not None:
-            _check_model_file(file)
-    try:
-        model = opensim.Model(str(path))
-    except RuntimeError as error:
-        raise InputError(path, f"OpenSim cannot read it ({_reason(error)})",
-                         "check that this is an .osim model") from error  # fmt: skip
-    try:
-        if marker_set is not None:
-            model.set_MarkerSet(opensim.MarkerSet(str(marker_set)))
-        model.initSystem()
-    except RuntimeError as error:
-        raise _unusable(marker_set or path, error) from error
-    return model
-
-
-def _unusable(path: Path, error: RuntimeError) -> InputError:
-    reason = f"OpenSim cannot use it ({_reason(error)})"
-    return InputError(path, reason, "check that markers and model belong together")
-
-
-def _drop_forces(model: Any) -> None:
-    """Forces take no part in kinematics, and 330 muscles make each step half as slow again.
-
-    What works on them goes with them. They stay where anything else refers to one (metabolics of
-    OpenSim Moco): OpenSim would follow it into freed memory, and the process would end.
-    """
-    groups = (model.updControllerSet(), model.updProbeSet(), model.updForceSet())
-    inside = tuple(f"{group.getAbsolutePathString()}/" for group in groups)
-    forces = f"{model.getForceSet().getName()}/"
-    for part in list(model.getComponentsList()):  # its generator cannot be left early
-        if not part.getAbsolutePathString().startswith(inside):
-            paths = [part.getSocket(name).getConnecteePath() for name in part.getSocketNames()]
-            if any(forces in path for path in paths):
-                return
-    for group in groups:
-        group.clearAndDestroy()
-
-
-def scale_model(model: Any, factors: Mapping[str, Sequence[float]], mass_kg: float | None) -> None:
-    """Scale bodies by (x, y, z) factors; with a mass, to that total mass.
-
-    Masses keep the generic model's distribution over the bodies.
-    """
-    opensim = load_opensim()
-    scales = opensim.ScaleSet()
-    for body, (x, y, z) in factors.items():
-        scale = opensim.Scale()
-        scale.setSegmentName(body)
-        scale.setScaleFactors(opensim.Vec3(x, y, z))
-        scale.setApply(True)
-        scales.cloneAndAppend(scale)
-    model.scale(model.getWorkingState(), scales, True, -1.0 if mass_kg is None else mass_kg)
-    model.initSystem()
-
-
-def _check_model_file(path: Path) -> None:
-    """Raises InputError for a file that is missing, larger than any model, or has more levels than
-    OpenSim's recursive reader survives.
-
-    Its tags are counted, not parsed: OpenSim takes files that no XML parser does (Latin-1 text).
-    """
-    try:
-        str(path).encode()  # as OpenSim takes it
-    except UnicodeEncodeError:
-        reason, hint = "the file's name is not Unicode text", "rename the file"
-        raise InputError(ascii(str(path)), reason, hint) from None
-    depth = 0
-    for tag in _TAG.finditer(read_bytes(path, _MAX_BYTES)):
-        depth += -1 if tag[1] else 0 if tag[2] else 1
-        if depth > MOST_DEPTH:
-            raise InputError(path, f"has over {MOST_DEPTH} levels of tags", "check the file")
-
-
-def _reason(error: Exception) -> str:
-    """The first line of OpenSim's message that says more than where in its source it happened."""
-    lines = (_WHERE.sub("", line).strip() for line in str(error).splitlines())
-    return next((ln for ln in lines if ln and "hrown at" not in ln), "no reason given")
-
-
-def _items(collection: Any) -> Iterator[Any]:
-    """What is in one of OpenSim's sets or arrays."""
-    return (collection.get(i) for i in range(collection.getSize()))
+    def try_scale(self, factors: Mapping[str, Sequence[float]]) -> None:
+        """As `scale` does, for the time until that: in the kinematics alone, which takes a
+        hundredth of the time."""
+        if not isinstance(self._kinematics, Tree) or self._linkage is None:
+            self.scale(factors)
+            return
+        relative = np.ones((len(self.bodies) + 1, 3))
+        for body, number in zip(self.bodies, self._linkage.bodies.tolist(), strict=True):
+            relative[number] = np.divide(factors.get(body, 1.0), self._sizes.get(body, 1.0))
+        self._kinematics = Tree(self._linkage.scaled(relative))
 
 
 def _joints(model: Any) -> Iterator[Joint]:
-    for joint in _items(model.getJointSet()):
+    for joint in items(model.getJointSet()):
         ends = joint.getParentFrame(), joint.getChildFrame()
         yield Joint(joint.getName(), *(frame.findBaseFrame().getName() for frame in ends))
 
 
 def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
     tied = {dependent: inputs for dependent, inputs, _ in _couplers(model)}
-    for coordinate in _items(model.getCoordinateSet()):
+    for coordinate in items(model.getCoordinateSet()):
         joint, name = coordinate.getJoint(), coordinate.getName()
         low, high = coordinate.getRangeMin(), coordinate.getRangeMax()
         motion = _MOTIONS[coordinate.getMotionType()]
@@ -433,36 +295,15 @@ def _coordinates(model: Any, state: Any) -> Iterator[Coordinate]:
         )
 
 
-def _q_indices(model: Any, state: Any) -> IntArray:
-    """(C,) where each coordinate's value is in the state's vector of positions."""
-    before = state.getQ().to_numpy().copy()
-    found = []
-    for coordinate in _items(model.getCoordinateSet()):
-        value = coordinate.getValue(state)
-        trial = load_opensim().Vector.createFromMat(before)
-        differs = []
-        for k in range(len(before)):
-            changed = before.copy()
-            changed[k] += 0.5
-            state.setQ(load_opensim().Vector.createFromMat(changed))
-            if coordinate.getValue(state) != value:
-                differs.append(k)
-        state.setQ(trial)
-        if len(differs) != 1:
-            raise InvalidData(f"Coordinate {coordinate.getName()} is not one number of the state.")
-        found.append(differs[0])
-    return np.array(found)
-
-
 def _couplers(model: Any) -> list[tuple[str, list[str], Any]]:
     """(dependent coordinate, coordinates it depends on, function of their values)."""
     opensim = load_opensim()
     found = []
-    for constraint in _items(model.getConstraintSet()):
+    for constraint in items(model.getConstraintSet()):
         coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraint)
         if coupler is None or not coupler.get_isEnforced():
             continue
-        names = list(_items(coupler.getIndependentCoordinateNames()))
+        names = list(items(coupler.getIndependentCoordinateNames()))
         found.append((coupler.getDependentCoordinateName(), names, _function(coupler)))
     return found
 

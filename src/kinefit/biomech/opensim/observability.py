@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinefit.biomech.opensim.frame import spread
+from kinefit.biomech.opensim.frame import marker_spread
 from kinefit.biomech.opensim.model import BodyModel, Joint
 from kinefit.biomech.opensim.sets import table
 from kinefit.types import BoolArray, FloatArray
@@ -116,14 +116,9 @@ def pose_spreads(model: BodyModel, marker_sets: Sequence[BoolArray]) -> list[Flo
     """For each set of markers (M,), (P, C) deviations of each coordinate in P random bent poses."""
     rng = np.random.default_rng(0)
     free = model.free
-    low = np.array([max(c.low, c.default + _BEND[0]) for c in model.coordinates])[free]
-    high = np.array([min(c.high, c.default + _BEND[1]) for c in model.coordinates])[free]
-    found = []
-    for _ in range(_POSES):
-        q = model.default.copy()
-        q[free] = rng.uniform(np.minimum(low, high), high)
-        q = model.tie(q)
-        tie = model.tie_jacobian(q)[:, free]
-        jacobian = model.jacobian(q) @ tie
-        found.append([spread(jacobian[markers], tie) for markers in marker_sets])
-    return list(np.swapaxes(found, 0, 1))
+    low = np.maximum(model.low, model.default + _BEND[0])[free]
+    high = np.minimum(model.high, model.default + _BEND[1])[free]
+    q = np.tile(model.default, (_POSES, 1))
+    q[:, free] = rng.uniform(np.minimum(low, high), high, (_POSES, len(low)))
+    q = model.tie(q)
+    return [marker_spread(model, free, q, np.tile(m, (_POSES, 1))) for m in marker_sets]

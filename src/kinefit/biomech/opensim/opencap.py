@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from kinefit.biomech.opensim.model import BodyModel
+from kinefit.geometry.rotations import decompose
 from kinefit.io.atomic import write_text
 from kinefit.types import FloatArray
 
@@ -20,18 +20,18 @@ def write_opencap_json(path: Path, model: BodyModel, time: FloatArray, q: FloatA
     The viewers draw OpenSim's meshes by their names. rotation: radians about the body's own X, Y
     and Z in that order, in ground; translation: metres. time: (T,) seconds. q: (T, C) coordinates.
     """
-    bodies: dict[str, dict[str, Any]] = {
+    axes, places, _ = model.body_frames(q)
+    turns = decompose(axes, "XYZ").round(_DIGITS)
+    places = places.round(_DIGITS)
+    meshes = model.meshes()
+    bodies = {
         name: {
-            "attachedGeometries": meshes,
-            "scaleFactors": scale,
-            "rotation": [],
-            "translation": [],
+            "attachedGeometries": meshes[name][0],
+            "scaleFactors": meshes[name][1],
+            "rotation": turns[:, i].tolist(),
+            "translation": places[:, i].tolist(),
         }
-        for name, (meshes, scale) in model.meshes().items()
+        for i, name in enumerate(model.bodies)
     }
-    for pose in q:
-        for name, (turn, place) in model.frames(pose).items():
-            bodies[name]["rotation"].append(turn.round(_DIGITS).tolist())
-            bodies[name]["translation"].append(place.round(_DIGITS).tolist())
     content = {"time": time.round(_DIGITS).tolist(), "bodies": bodies}
     write_text(path, json.dumps(content, separators=(",", ":"), allow_nan=False))

@@ -30,7 +30,8 @@ from kinefit.types import BoolArray, FloatArray, IntArray, TooFewPoints, all_fin
 
 _FRAMES = 25  # against 100 frames, no factor differs by more than 0.3 %, three clips
 _ROUNDS = 6  # the first finds one factor for all; a further two gain 0.05-0.1 mm
-# Of the solver, in the first round and in the others: poses and sizes come to rest together.
+# Of the solver, for the pose that the size of the whole is found in, and in rounds after the first:
+# poses and sizes come to rest together.
 _FIRST_STEPS, _STEPS = 12, 3
 _RIDGE = 1e-3  # of the mean information per factor: for bodies without markers of their own
 _OUTLIER = 3.0  # times a marker's median error: beyond, its weight falls (Huber 1964)
@@ -66,27 +67,22 @@ def fit_sizes(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
     three markers.
     """
     xyz = xyz[_choose(xyz, task.weights > 0)]
-    sizes = _whole_size(model, task, xyz[0])
-    poses = track(model, task, xyz, _FIRST_STEPS, even=False)
+    links = _links(model)
+    pose = first_pose(model, task, xyz[:1], _FIRST_STEPS)
+    weights = np.where(all_finite(xyz[:1]), task.weights, 0.0)
+    # The whole by one factor, so that no marker is far off for the size alone.
+    sizes = _least_squares(model, pose, xyz[:1], weights, links, _whole(model))
+    model.try_scale(sizes.factors)
+    poses = track(model, task, xyz, pose)
     for round_ in range(_ROUNDS):
         if round_:
-            pairs = zip(xyz, poses, strict=True)
-            poses = np.array([minimise(model, task, frame, q, _STEPS) for frame, q in pairs])
-        error = np.linalg.norm([model.positions(q) for q in poses] - xyz, axis=-1)
+            poses = minimise(model, task, xyz, poses, _STEPS)[0]
+        error = np.linalg.norm(model.positions(poses) - xyz, axis=-1)
         weights = _robust(np.where(task.weights > 0, error, np.nan)) * task.weights
         key = _whole(model) if round_ == 0 else _groups(model)
-        step = _least_squares(model, poses, xyz, weights, key)
-        model.scale(step.factors)
+        step = _least_squares(model, poses, xyz, weights, links, key)
         sizes = sizes.times(step)
-    return sizes
-
-
-def _whole_size(model: BodyModel, task: Task, xyz: FloatArray) -> Sizes:
-    """Scale the whole model by one factor to a frame (M, 3), so that no marker is far off for the
-    size alone."""
-    pose = first_pose(model, task, xyz)[None]
-    weights = np.where(all_finite(xyz), task.weights, 0.0)[None]
-    sizes = _least_squares(model, pose, xyz[None], weights, _whole(model))
+        model.try_scale(sizes.factors)
     model.scale(sizes.factors)
     return sizes
 
@@ -114,68 +110,70 @@ def _least_squares(
     q: FloatArray,
     xyz: FloatArray,
     weights: FloatArray,
+    links: IntArray,
     key: list[tuple[str, ...]],
 ) -> Sizes:
     """The factors (relative to the model as it is) that bring its markers nearest to `xyz`.
 
-    weights: (T, M). key: for each body's x, y, z the names of the factor that scales it.
+    weights: (T, M). links: see `_links`. key: for each body's x, y, z the names of the factor that
+    scales it.
     """
     names = sorted({name for keys in key for name in keys})
-    bodies = list(model.segments(q[0]))
     column = np.array([[names.index(name) for name in keys] for keys in key])
-    normal, right = np.zeros((len(names), len(names))), np.zeros(len(names))
-    links = _links(model, bodies)
-    for k, pose in enumerate(q):
-        total = weights[k].sum()
-        if not total:
-            continue
-        share = weights[k] / total
-        parts, root = _parts(model, pose, links, column)
-        target = np.nan_to_num(xyz[k]) - root
-        # The root's translation is free in every frame: only what differs between markers counts.
-        target, parts = target - share @ target, parts - np.tensordot(share, parts, 1)
-        rows, weighted = parts.reshape(-1, len(names)), parts * share[:, None, None]
-        normal += weighted.reshape(-1, len(names)).T @ rows
-        right += weighted.reshape(-1, len(names)).T @ target.ravel()
+    parts, root = _parts(model, q, links, column)
+    total = np.maximum(weights.sum(1, keepdims=True), np.finfo(float).tiny)
+    share = (weights / total)[:, :, None]
+    target = np.nan_to_num(xyz) - root[:, None]
+    # The root's translation is free in every frame: only what differs between markers counts.
+    target -= (share * target).sum(1, keepdims=True)
+    parts -= (share[..., None] * parts).sum(1, keepdims=True)
+    weighted = (share[..., None] * parts).reshape(-1, len(names)).T
+    normal, right = weighted @ parts.reshape(-1, len(names)), weighted @ target.ravel()
     ridge = _RIDGE * np.trace(normal) / len(names)
     factor = np.linalg.solve(normal + ridge * np.eye(len(names)), right + ridge)
     chosen = factor[column].tolist()
-    return Sizes({body: (x, y, z) for body, (x, y, z) in zip(bodies, chosen, strict=True)})
+    return Sizes({body: (x, y, z) for body, (x, y, z) in zip(model.bodies, chosen, strict=True)})
 
 
-def _links(model: BodyModel, bodies: list[str]) -> IntArray:
+def _links(model: BodyModel) -> IntArray:
     """(N, 3) for each body on the way from each marker to the root: the marker, the body's place in
-    `bodies`, and that of the body before it, whose joint the vector ends at; -1: at the marker."""
+    the model's, and that of the body before it, whose joint the vector ends at; -1: at the
+    marker."""
     found = []
     for i, body in enumerate(model.marker_bodies):
         before = -1
         for link in model.chain(body):
-            found.append((i, bodies.index(link), before))
-            before = bodies.index(link)
+            found.append((i, model.bodies.index(link), before))
+            before = model.bodies.index(link)
     return np.array(found)
 
 
 def _parts(
-    model: BodyModel, pose: FloatArray, links: IntArray, column: IntArray
+    model: BodyModel, q: FloatArray, links: IntArray, column: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """(M, 3, F) what each factor adds to each marker's position, and the root (3,).
+    """(T, M, 3, F) what each factor adds to each marker's position in poses (T, C), and the root
+    (T, 3).
 
     links: see `_links`. column: (B, 3) the factor of each body's x, y and z.
     """
-    segments, positions = model.segments(pose), model.positions(pose)
-    origin, axes = (np.array(values) for values in zip(*segments.values(), strict=True))
+    axes, _, joint = model.body_frames(q)
+    positions, count = model.positions(q), int(column.max()) + 1
     marker, link, before = links.T
-    end = np.where(before[:, None] < 0, positions[marker], origin[before])
-    inside = np.einsum("nij,ni->nj", axes[link], end - origin[link])
-    parts = np.zeros((len(positions), int(column.max()) + 1, 3))
-    for axis in range(3):
-        added = axes[link][:, :, axis] * inside[:, axis, None]
-        np.add.at(parts, (marker, column[link, axis]), added)
-    return parts.swapaxes(1, 2), origin[link[-1]]
+    end = np.where(before[:, None] < 0, positions[:, marker], joint[:, before])
+    inside = ((end - joint[:, link])[..., None, :] @ axes[:, link])[..., 0, :]
+    added = (axes[:, link] * inside[..., None, :]).swapaxes(2, 3)
+    # Sums over what has marker and factor in common.
+    key = (marker[:, None] * count + column[link]).ravel()
+    order = np.argsort(key, kind="stable")
+    here, first = np.unique(key[order], return_index=True)
+    sums = np.zeros((len(q), len(model.markers) * count, 3))
+    sums[:, here] = np.add.reduceat(added.reshape(len(q), -1, 3)[:, order], first, axis=1)
+    parts = sums.reshape(len(q), len(model.markers), count, 3).swapaxes(2, 3)
+    return np.ascontiguousarray(parts), joint[:, link[-1]]
 
 
 def _whole(model: BodyModel) -> list[tuple[str, ...]]:
-    return [("body",) * 3 for _ in model.segments(model.default)]
+    return [("body",) * 3 for _ in model.bodies]
 
 
 def _groups(model: BodyModel) -> list[tuple[str, ...]]:
@@ -186,5 +184,5 @@ def _groups(model: BodyModel) -> list[tuple[str, ...]]:
         starts = ((name, start) for name, all_ in groups.items() for start in all_)
         return next((name for name, start in starts if body.startswith(start)), body)
 
-    names = [group(body) for body in model.segments(model.default)]
+    names = [group(body) for body in model.bodies]
     return [(n, n, f"{n} width" if n in wide else n) for n in names]
