@@ -359,8 +359,8 @@ class _Work:
     def _information(self, weight: FloatArray, seen: Seen) -> FloatArray:
         """(C, 6, n) of each view, in its camera's axes; weight: (C, n)."""
         ux, uy, vx, vy = self.optics.slopes(seen)
-        plane = ux * ux + vx * vx, ux * uy + vx * vy, uy * uy + vy * vy
-        return in_view(*(weight * square for square in plane), seen.x, seen.y)
+        xx, xy, yy = ux * ux + vx * vx, ux * uy + vx * vy, uy * uy + vy * vy
+        return in_view(weight * xx, weight * xy, weight * yy, seen.x, seen.y)
 
     def _noise(self) -> FloatArray:
         return pixel_sd(self.square.reshape(self.shape), self.freedom.reshape(self.shape))
