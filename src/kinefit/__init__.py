@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "KinefitError": ("types", "KinefitError"),
     "RunResult": ("pipeline.run_result", "RunResult"),
     "open": ("pipeline.run_result", "open_result"),
-    "run": ("api", "run"),
+    "run": ("pipeline.video_jobs", "run"),
 }
 
 

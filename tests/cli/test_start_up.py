@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from kinefit.cli.commands import app
+from kinefit import types
+from kinefit.cli.commands import _MODULES, app
 from kinefit.cli.front_page import SECTIONS
 
-HEAVY = ("numpy", "scipy", "pydantic", "rich", "kinefit.api", "kinefit.cli.commands")
+HEAVY = ("numpy", "scipy", "pydantic", "rich", "av", "cv2", "PIL", "matplotlib", "onnxruntime",
+         "ai_edge_litert", "opensim", "kinefit.api", "kinefit.cli.commands")  # fmt: skip
+
+
+def test_types_are_those_that_the_checker_sees() -> None:
+    """The table of `kinefit.types`, by which names are found, and its imports say the same."""
+    lines = re.findall(
+        r"from kinefit\.types\.(\w+) import (\w+) as \2\n", Path(types.__file__).read_text("utf-8")
+    )
+    assert {name: module for module, name in lines} == types._MODULE
+    for name in types._MODULE:
+        assert hasattr(types, name)
 
 
 def test_the_list_is_that_of_the_real_commands() -> None:
     real = get_command(app).commands  # type: ignore[attr-defined]
     listed = {name: text for section in SECTIONS.values() for name, text in section.items()}
     assert listed == {name: one.get_short_help_str(500) for name, one in real.items()}
+
+
+@pytest.mark.parametrize("name", sorted(_MODULES))
+def test_options_wait_for_no_numbers(name: str) -> None:
+    """A page of options needs what typer reads values with, and its own command."""
+    assert loaded(name, "--help") == "['pydantic', 'rich', 'kinefit.cli.commands']"
+
+
+@pytest.mark.parametrize(
+    ("job", "needed"),
+    [("angles_of_file", []), ("process", ["scipy.optimize", "av", "cv2", "PIL", "onnxruntime"])],
+)
+def test_a_job_loads_its_own_libraries(job: str, needed: list[str]) -> None:
+    # The control: video needs what markers do not. Figures, which few runs have, load matplotlib.
+    libraries = ("scipy.optimize", "av", "cv2", "PIL", "matplotlib", "onnxruntime")
+    script = f"import sys; from kinefit.api import {job}; "
+    script += f"print([m for m in {libraries} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == str(needed), done.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])

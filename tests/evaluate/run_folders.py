@@ -13,9 +13,10 @@ from kinefit.io.people import People
 from kinefit.pipeline import plan
 from kinefit.pipeline.artifacts import save_people
 from kinefit.pipeline.config import run_config
-from kinefit.pipeline.context import RIG_STEM, Context, Job, Kind
+from kinefit.pipeline.context import Context, Job, Kind
 from kinefit.pipeline.execute import run_plan
 from kinefit.pipeline.plan import MARKERS_AND_ANGLES
+from kinefit.pipeline.results import RIG_STEM
 from kinefit.synth.truth import SceneTruth
 from kinefit.types import PoseTrack, Timeline
 

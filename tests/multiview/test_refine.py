@@ -6,7 +6,16 @@ from scipy.optimize import least_squares
 
 from kinefit.geometry.projection import RigOptics, project_rig
 from kinefit.geometry.robust import Huber
-from kinefit.multiview.point_algebra import SIX, full, information, inverse, leverage, solve
+from kinefit.multiview.point_algebra import (
+    SIX,
+    full,
+    in_view,
+    information,
+    inverse,
+    leverage,
+    solve,
+    turned,
+)
 from kinefit.multiview.refine import _State, refine
 from kinefit.multiview.triangulation_options import TriangulationOptions
 
@@ -49,14 +58,17 @@ def test_normal_equations_are_the_jacobians(scene):
     rig, points, _, weight = scene
     weight = np.maximum(weight, 0.01)  # with a single view there is no inverse
     optics = RigOptics.of(rig)
-    slopes = optics.jacobian(optics.look(points.T)[2])
-    du, dv = (d.transpose(0, 2, 1) for d in slopes)  # (C, N, 3)
+    seen = optics.look(points.T)[2]
+    du, dv = (d.transpose(0, 2, 1) for d in optics.jacobian(seen))  # (C, N, 3)
     outer = np.einsum("cni,cnj->cnij", du, du) + np.einsum("cni,cnj->cnij", dv, dv)
     expected = np.einsum("cn,cnij->nij", weight, outer)
-    found = information(weight, *slopes)
+    ux, uy, vx, vy = optics.slopes(seen)
+    plane = ux * ux + vx * vx, ux * uy + vx * vy, uy * uy + vy * vy
+    views, turn = in_view(*(weight * one for one in plane), seen.x, seen.y), turned(optics.R)
+    found = information(turn, views)
     np.testing.assert_allclose(full(found), expected, rtol=1e-9, atol=1e-6)
     covariance = np.linalg.inv(expected)
-    found = leverage(weight, six_of(covariance), *slopes)
+    found = leverage(turn, views, six_of(covariance))
     by_hand = np.einsum("cn,cnij,nji->cn", weight, outer, covariance)
     np.testing.assert_allclose(found, by_hand, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found.sum(axis=0), 3, rtol=1e-8)  # the trace of a projection

@@ -1,11 +1,21 @@
 """Left and right exchanged in some views: on the real demo, and on made-up walkers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from kinefit.geometry.projection import project_rig
+from kinefit.geometry.projection import RigOptics, project_rig
+from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses
 from kinefit.multiview.triangulation_options import TriangulationOptions
-from kinefit.multiview.view_swaps import UNITS, ViewSwaps, find_view_swaps, undo_view_swaps
+from kinefit.multiview.view_swaps import (
+    UNITS,
+    ViewSwaps,
+    _exchanged,
+    _Search,
+    find_view_swaps,
+    undo_view_swaps,
+)
 from kinefit.skeletons import Skeleton, skeleton
 from kinefit.types import Timeline
 
@@ -139,3 +149,26 @@ def test_points_without_sides_are_never_exchanged():
     out, _ = undo_view_swaps(names, xy, np.ones((1, 2, 4)), swaps)
     np.testing.assert_array_equal(out[:, :, [0, 3]], xy[:, :, [0, 3]])
     np.testing.assert_array_equal(out[:, :, 1], xy[:, :, 2])
+
+
+def test_labelings_cost_what_each_by_itself_costs(ring) -> None:
+    """Meetings are shared among labelings; here every labeling is exchanged and met by itself."""
+    rig, random = ring(4), np.random.default_rng(0)
+    truth = random.uniform([-0.5, 0.2, -0.5], [0.5, 1.8, 0.5], (20, 6, 3))
+    xy = project_rig(rig, truth) + random.normal(0, 20, (4, 20, 6, 2))
+    xy[random.random((4, 20, 6)) < 0.2] = np.nan
+    twins, score = xy.reshape(4, 20, 3, 2, 2), random.uniform(0.4, 1, (4, 20, 3, 2))
+    bits = np.arange(8)[:, None] >> np.arange(4) & 1
+    search = _Search(rig, Timeline.regular(20, 50.0), OPTIONS)
+    found = search._labeling_costs(twins, score, bits)
+    own = replace(OPTIONS, reseed_from_inliers=False).for_images(rig)
+    pairs = camera_pairs(np.stack([camera.centre for camera in rig]), own.max_pairs)
+    for row, cost in zip(bits, found, strict=True):
+        mine = _exchanged(twins, score, np.repeat(row[:, None] == 1, 20, axis=1))
+        flat = mine[0].reshape(4, -1, 2), mine[1].reshape(4, -1)
+        seen = Rays.of(RigOptics.of(rig), *flat)
+        known = (seen.valid.sum(axis=0) >= 2).reshape(20, -1)
+        best = np.minimum(hypotheses(seen, pairs, own)[2].min(axis=0), 1).reshape(20, -1)
+        expected = np.where(known, best, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        np.testing.assert_allclose(cost, expected, atol=1e-5)  # both in single precision
+    assert np.ptp(found, axis=0).max() > 0.1  # labelings differ

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from kinefit.pipeline.config import run_config
-from kinefit.pipeline.context import INTERNAL, Context, Job
+from kinefit.pipeline.context import Context, Job
 from kinefit.pipeline.execute import run_plan
 from kinefit.pipeline.plan import Stage
+from kinefit.pipeline.results import INTERNAL
 from kinefit.types import InputError
 
 CONFIG = run_config({"height": 1.7, "mass": 60})

@@ -394,16 +394,16 @@ def test_everybody_is_several_results(tmp_path: Path) -> None:
 def test_who_cannot_be_fitted_is_told_and_the_others_are_fitted(
     two_people_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kinefit import api
+    from kinefit.pipeline import video_jobs
 
-    original = api._done
+    original = video_jobs._done
 
     def done(job, folder, **how):
         if job.config.person == 1:
             raise InputError("person", "is hardly seen", "film longer")
         return original(job, folder, **how)
 
-    monkeypatch.setattr(api, "_done", done)
+    monkeypatch.setattr(video_jobs, "_done", done)
     first, second = everybody(two_people_clip, tmp_path / "out", config(), until="observe")
     assert first.verdict == "unusable"
     assert "hardly seen" in str(first.findings[0])

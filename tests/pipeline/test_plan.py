@@ -15,8 +15,9 @@ from kinefit.io.processes import ChildDied
 from kinefit.pipeline import execute, plan
 from kinefit.pipeline.config import RunConfig, run_config
 from kinefit.pipeline.context import Context, Job
-from kinefit.pipeline.execute import run_job, run_plan
+from kinefit.pipeline.execute import run_plan
 from kinefit.pipeline.plan import PLAN, Stage, stages_of
+from kinefit.pipeline.single_step import run_job
 from kinefit.types import Cancelled, InputError
 
 CONFIG = run_config({"height": 1.7})

@@ -16,8 +16,9 @@ from kinefit.batch.order import Order, Record, failure, order_for, read_record, 
 from kinefit.batch.summary import write_summary
 from kinefit.batch.trials import OWN, RESERVED, Trial, largest_first, shard
 from kinefit.io.atomic import write_text
-from kinefit.pipeline.context import INTERNAL, missing_input
+from kinefit.pipeline.context import missing_input
 from kinefit.pipeline.provenance import code_version
+from kinefit.pipeline.results import INTERNAL
 from kinefit.pipeline.store import check_folder
 from kinefit.types import InputError
 

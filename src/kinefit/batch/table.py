@@ -15,7 +15,7 @@ from kinefit.batch.trials import Draft, Trial, find_trials, named, videos_in
 from kinefit.io.text import read_lines
 from kinefit.io.toml import read_toml
 from kinefit.pipeline.config import RunConfig, beside
-from kinefit.pipeline.context import RIG_STEM
+from kinefit.pipeline.results import RIG_STEM
 from kinefit.types import InputError
 
 _NAME, _VIDEO = "name", "video"

@@ -23,9 +23,9 @@ from kinefit.api import RunResult, everybody, process
 from kinefit.batch.order import STATUSES, Order, Record, Result, Status, failure, owned, stamp
 from kinefit.io.processes import die_with_parent
 from kinefit.pipeline.config import run_config
-from kinefit.pipeline.context import INTERNAL
-from kinefit.pipeline.execute import read_manifest
+from kinefit.pipeline.manifest import read_manifest
 from kinefit.pipeline.provenance import sha256_path
+from kinefit.pipeline.results import INTERNAL
 from kinefit.types import KinefitError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from unicodedata import category
 
 from kinefit.pipeline.config import FILES, RunConfig, is_network_file, run_config
-from kinefit.pipeline.context import INTERNAL, RIG_STEM
+from kinefit.pipeline.results import INTERNAL, RIG_STEM
 from kinefit.types import InputError
 
 OWN = ".kinefit_batch"  # a batch's records, in its folder

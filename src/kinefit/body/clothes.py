@@ -10,19 +10,17 @@ has hardly thicker wrists and ankles, and is no wider all around by the same amo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from kinefit.body.model import BodyModel, ShapeSpace
 from kinefit.geometry import rotations as so3
 from kinefit.types import FloatArray, IntArray
+from kinefit.types.subject import Clothing
 
 # Metres that cloth adds to the outline everywhere, and what regions differ by: those in tight
 # trousers seldom wear wide shirts.
 CLOTHES = ("clothes", "clothes_trunk", "clothes_thighs", "clothes_forearms", "clothes_shins")
-
-Clothing = Literal["tight", "usual"]
 
 
 @dataclass(frozen=True)

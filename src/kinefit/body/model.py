@@ -163,6 +163,7 @@ class BodyModel:
         joints, weights = self.skin_joints[rows], self.skin_weights[rows]
         V, W = weights.shape
         skin = csr_array((weights.ravel(), (np.repeat(np.arange(V), W), joints.ravel())), (V, B))
+        skin.eliminate_zeros()  # of Anny's nine joints per vertex two or three count
         # A view: nothing but `out` is as large as the clip.
         rest = np.broadcast_to(self.rest_vertices(shape, index), (*lead, V, 3))
         bend = (rotations[..., 1:, :, :] - np.eye(3)).reshape(len(moves), 9 * (B - 1))
@@ -175,7 +176,8 @@ class BodyModel:
                 bent = np.tensordot(bend[pose : pose + _TOGETHER], dirs, axes=1)
             each = (skin @ move).reshape(V, 3, 4)
             still = rest[at] + bent[pose % _TOGETHER]
-            out[pose] = (each[..., :3] @ still[..., None])[..., 0] + each[..., 3]
+            np.einsum("vij,vj->vi", each[..., :3], still, out=out[pose])
+            out[pose] += each[..., 3]
         return out.reshape(*lead, V, 3)
 
     def regress(self, posed: FloatArray, joints: FloatArray, names: Sequence[str]) -> FloatArray:

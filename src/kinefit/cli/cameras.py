@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 from rich.table import Table
 
@@ -144,6 +143,8 @@ def triangulate(
     Writes one .npz: points before and after refinement, views used, reprojections and errors,
     covariance, and the reason where a point is missing.
     """
+    import numpy as np
+
     from kinefit.pipeline.triangulation import triangulate_file
 
     if normalized and pixel:

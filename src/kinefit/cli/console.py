@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,7 +27,10 @@ from kinefit.cli.option_groups import Layout
 from kinefit.types import Finding, KinefitError
 
 if TYPE_CHECKING:
-    from kinefit.api import RunResult
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+    from kinefit.pipeline.run_result import RunResult
 
 # Names of files and cameras are other people's: nothing that is printed is markup or emoji codes.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)

@@ -6,13 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from kinefit.cli.console import err, out, show_files, stage_progress, with_options
 from kinefit.cli.help import App
 from kinefit.cli.option_groups import SCENE
-from kinefit.io.text import read_json
 from kinefit.pipeline.config import checked
 from kinefit.synth.scene_options import PairOptions, SynthOptions
 
@@ -57,7 +55,10 @@ def scenes(
 
 def next_command(scene: Path) -> str:
     """The command that makes a motion of a scene's videos, with the subject's height and mass."""
+    import numpy as np
+
     from kinefit.body.anny import load_anny
+    from kinefit.io.text import read_json
     from kinefit.synth.subjects import mass, stature
 
     body, about = load_anny(), read_json(scene / "scene.json")

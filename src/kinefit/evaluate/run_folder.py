@@ -18,7 +18,7 @@ from kinefit.io.text import read_json
 from kinefit.multiview.bundle import load_triangulation
 from kinefit.multiview.triangulate import Triangulation
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, load_track
-from kinefit.pipeline.context import INTERNAL, RIG_STEM
+from kinefit.pipeline.results import INTERNAL, RIG_STEM
 from kinefit.synth.truth import TRUTH, PersonTruth, SceneTruth, ViewTruth, read_manifest, read_truth
 from kinefit.types import (
     BodyMotion,

@@ -8,10 +8,11 @@ weight rho'(s), in 0..1 (Holland & Welsch 1977, Commun Stat A6(9):813). Any shap
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 
+from kinefit.geometry.kernel_name import KernelName
 from kinefit.types import FloatArray
 
 
@@ -82,7 +83,6 @@ class LogHuber:
 
 
 Kernel = L2 | Huber | GemanMcClure | Cauchy | LogHuber
-KernelName = Literal["cauchy", "huber", "log-huber"]
 
 
 def kernel_of(name: KernelName, scale: float) -> Kernel:

@@ -55,9 +55,9 @@ class _Edges(NamedTuple):
 
     def sine(self, points: FloatArray) -> FloatArray:
         """(U, S) of the angle between each edge and the way to each of vanishing points (U, 3)."""
-        toward = points[:, None, :2] - points[:, None, 2:] * self.middle
-        off = toward[..., 0] * self.along[:, 1] - toward[..., 1] * self.along[:, 0]
-        return np.asarray(off / np.maximum(np.linalg.norm(toward, axis=-1), 1e-6))
+        x, y = (points[:, k, None] - points[:, 2, None] * self.middle[:, k] for k in range(2))
+        off = x * self.along[:, 1] - y * self.along[:, 0]
+        return np.asarray(off / np.maximum(np.sqrt(x * x + y * y), 1e-6))
 
     def support(self, points: FloatArray) -> FloatArray:
         """(U, S) 0..1: how well each edge runs towards each of vanishing points (U, 3)."""

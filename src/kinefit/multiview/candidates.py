@@ -59,14 +59,12 @@ class Rays:
         names = ("x", "y", "valid", "weight", "rays")
         return replace(self, **{name: getattr(self, name)[..., points] for name in names})
 
-    def exchanged(self, views: IntArray, source: IntArray) -> Rays:
-        """With the points `source` (N,) in place of a view's own, in some views."""
-        changed = {}
-        for name in ("x", "y", "valid", "weight", "rays"):
-            values = getattr(self, name).copy()
-            values[views] = values[views][..., source]
-            changed[name] = values
-        return replace(self, **changed)
+    def with_exchanged(self, source: IntArray) -> Rays:
+        """2C views: these, and the same with the points `source` (N,) in place of their own."""
+        views, whole = ("x", "y", "valid", "weight", "rays"), ("focal", "centres", "R", "t")
+        both = {name: (getattr(self, name), getattr(self, name)[..., source]) for name in views}
+        both |= {name: (getattr(self, name),) * 2 for name in whole}
+        return replace(self, **{name: np.concatenate(pair) for name, pair in both.items()})
 
     def single(self) -> Rays:
         """In single precision: good to a tenth of a millimetre, and twice as fast."""

@@ -14,21 +14,45 @@ SIX = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 _COUNT = np.array([1.0 if i == j else 2.0 for i, j in SIX])  # how often an entry is in a matrix
 
 
-def information(w: FloatArray, *slopes: FloatArray) -> FloatArray:
-    """(6, N) the sum over cameras and slopes of w s s^T; w: (C, N), slopes: (C, 3, N) each."""
-    return np.stack([(w * sum(s[:, i] * s[:, j] for s in slopes)).sum(axis=0) for i, j in SIX])
+def turned(R: FloatArray) -> FloatArray:
+    """(C, 6, 6) from the entries of a matrix in each camera's axes to those in the world's.
 
-
-def leverage(w: FloatArray, covariance: FloatArray, *slopes: FloatArray) -> FloatArray:
-    """(C, N) the sum over slopes of w s^T C s: each view's part in its own fit, of 2.
-
-    covariance: (6, N), the inverse of `information`.
+    R: (C, 3, 3), as in Camera: H_world = R^T H_camera R.
     """
-    parts = (
-        n * c * sum(s[:, i] * s[:, j] for s in slopes)
-        for n, c, (i, j) in zip(_COUNT, covariance, SIX, strict=True)
-    )
-    return np.asarray(w * sum(parts))
+    i, j = np.array(SIX).T
+    straight = R[:, i[None], i[:, None]] * R[:, j[None], j[:, None]]
+    crossed = R[:, j[None], i[:, None]] * R[:, i[None], j[:, None]]
+    return np.asarray(straight + (i != j) * crossed)
+
+
+def in_view(
+    xx: FloatArray, xy: FloatArray, yy: FloatArray, x: FloatArray, y: FloatArray
+) -> FloatArray:
+    """(C, 6, N) information of each view in its camera's axes.
+
+    xx, xy, yy: (C, N) information on the plane z = 1, times the squared inverse depth. x, y:
+    (C, N) there. With P = (1, 0, -x; 0, 1, -y), the derivative times depth, it is P^T [..] P. In
+    the world's axes the same takes three times as many products.
+    """
+    out = np.empty((len(x), 6, x.shape[1]))
+    out[:, 0], out[:, 1], out[:, 3] = xx, xy, yy
+    np.negative(xx * x + xy * y, out=out[:, 2])
+    np.negative(xy * x + yy * y, out=out[:, 4])
+    np.negative(out[:, 2] * x + out[:, 4] * y, out=out[:, 5])
+    return out
+
+
+def information(turn: FloatArray, views: FloatArray) -> FloatArray:
+    """(6, N) in the world's axes, of `in_view` (C, 6, N); turn: see `turned`."""
+    return np.asarray(np.matmul(turn, views).sum(axis=0))
+
+
+def leverage(turn: FloatArray, views: FloatArray, covariance: FloatArray) -> FloatArray:
+    """(C, N) each view's part in its own fit, of 2: the trace of its information (C, 6, N) times
+    the covariance (6, N), the inverse of `information`.
+    """
+    weighed = np.matmul(turn.swapaxes(1, 2), _COUNT[:, None] * covariance)
+    return np.asarray((views * weighed).sum(axis=1))
 
 
 def inverse(H: FloatArray) -> FloatArray:

@@ -25,7 +25,14 @@ from kinefit.geometry.projection import RigOptics, Seen
 from kinefit.multiview.candidate_selection import select_candidates
 from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses, linear_points
 from kinefit.multiview.noise import pixel_sd, robust_sd
-from kinefit.multiview.point_algebra import full, information, inverse, leverage
+from kinefit.multiview.point_algebra import (
+    full,
+    in_view,
+    information,
+    inverse,
+    leverage,
+    turned,
+)
 from kinefit.multiview.refine import refine
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.types import (
@@ -169,6 +176,7 @@ class _Work:
     ) -> None:
         C, N = xy.shape[:2]
         self.rig, self.optics, self.options = rig, RigOptics.of(rig), options
+        self.turn = turned(self.optics.R)
         self.most_thresh = _RAISED_MOST * options.inlier_thresh
         self.shape = weight.shape
         self.xy, self.weight = xy, weight.reshape(C, N)
@@ -178,6 +186,7 @@ class _Work:
         self.inliers = np.zeros((C, N), bool)
         self.reason = np.zeros(N, np.int64)
         self.square, self.freedom = np.zeros((C, N)), np.zeros((C, N))
+        self.views = np.empty((2, C, N))  # what the cameras see of the points, px
 
     def run(self, timeline: Timeline, names: tuple[str, ...]) -> Triangulation:
         """All blocks, pass by pass; the noise of the whole clip is estimated in between."""
@@ -296,8 +305,7 @@ class _Work:
         relative = weight * good * (sd.min() / sd[:, self._columns(block)]) ** 2
         with np.errstate(divide="ignore"):
             reach = np.minimum(limit / np.sqrt(weight), self.options.inlier_thresh)
-        u, v = self.optics.project(points)
-        away = np.hypot(u - xy[..., 0], v - xy[..., 1])
+        away = np.hypot(*(self.views[:, :, block] - xy.transpose(2, 0, 1)))
         share = np.clip((_TAPER - away / reach) / (_TAPER - 1), 0, 1)
         enough = ((share == 1) & (relative > 0)).sum(axis=0) >= self.options.min_views
         # A point that would lose its second view keeps those it was found with.
@@ -339,13 +347,20 @@ class _Work:
         u, v, seen: what the rig sees at the block's points.
         """
         on = (used > 0) & np.isfinite(u)
-        w, slopes = np.where(on, used, 0.0), self.optics.jacobian(seen.only(on))
-        covariance = np.nan_to_num(inverse(information(w, *slopes)))
-        freedom = 2 - leverage(w, covariance, *slopes)
+        views = self._information(np.where(on, used, 0.0), seen.only(on))
+        covariance = np.nan_to_num(inverse(information(self.turn, views)))
+        freedom = 2 - leverage(self.turn, views, covariance)
+        self.views[:, :, block] = u, v
         xy = self.xy[:, block]
         square = (u - xy[..., 0]) ** 2 + (v - xy[..., 1]) ** 2
         self.square[:, block] = np.where(on, self.weight[:, block] * square, 0.0)
         self.freedom[:, block] = np.where(on, np.maximum(freedom, 0.0), 0.0)
+
+    def _information(self, weight: FloatArray, seen: Seen) -> FloatArray:
+        """(C, 6, n) of each view, in its camera's axes; weight: (C, n)."""
+        ux, uy, vx, vy = self.optics.slopes(seen)
+        xx, xy, yy = ux * ux + vx * vx, ux * uy + vx * vy, uy * uy + vy * vy
+        return in_view(weight * xx, weight * xy, weight * yy, seen.x, seen.y)
 
     def _noise(self) -> FloatArray:
         return pixel_sd(self.square.reshape(self.shape), self.freedom.reshape(self.shape))
@@ -364,8 +379,8 @@ class _Work:
             pixels[:, block, 0], pixels[:, block, 1] = u, v
             on = self.inliers[:, block]
             w = np.where(on, self.weight[:, block] / sd[:, self._columns(block)] ** 2, 0.0)
-            slopes = self.optics.jacobian(seen.only(on))
-            covariance[block] = full(inverse(information(w, *slopes)))
+            views = self._information(w, seen.only(on))
+            covariance[block] = full(inverse(information(self.turn, views)))
 
         self._blocks(fill, 8)
         error = np.hypot(*(pixels - self.xy).transpose(2, 0, 1))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from kinefit.types import CameraRig, InvalidData
+from kinefit.types import InvalidData
+
+if TYPE_CHECKING:
+    from kinefit.types import CameraRig
 
 _LONG_SIDE = 1920
 

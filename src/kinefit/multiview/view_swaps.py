@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kinefit.geometry.projection import RigOptics, project_rig
-from kinefit.multiview.candidates import Rays, camera_pairs, hypotheses
+from kinefit.geometry.robust import Huber
+from kinefit.multiview.candidates import Rays, camera_pairs, intersect
 from kinefit.multiview.triangulate import triangulate
 from kinefit.multiview.triangulation_options import TriangulationOptions
 from kinefit.skeletons import Skeleton
@@ -36,6 +37,8 @@ UNITS = {
 _GROUP_OF = {"feet": "legs", "knees": "legs", "hips": "legs"}  # the others go with the arms
 
 _EXHAUSTIVE = 5  # cameras up to which all 2^C labelings of a frame are tried
+_AT_ONCE = 4000  # points whose rays are looked at together
+_LEAST = 1e-12  # weight times pixels squared: no view
 _ROUNDS = 3  # of agreeing and relabelling, with more cameras
 _CHANGE = 0.1  # cost of a view that changes its labels; a contradicting view costs up to 1
 _PRIOR = 0.05  # 1/s per view claimed as swapped: decides between a labeling and its opposite
@@ -183,20 +186,20 @@ class _Search:
 
     def _labeling_costs(self, xy: FloatArray, score: FloatArray, bits: IntArray) -> FloatArray:
         """(S, T) in 0..1: how badly the views' rays meet under each labeling `bits` (S, C)."""
-        optics, options = RigOptics.of(self.rig), self.options.for_images(self.rig)
-        pairs = camera_pairs(np.stack([camera.centre for camera in self.rig]), options.max_pairs)
-        options = replace(options, score_type="huber", reseed_from_inliers=False)
         C, T = xy.shape[:2]
-        out = np.empty((len(bits), T))
-        as_labelled = Rays.of(optics, xy.reshape(C, -1, 2), score.reshape(C, -1))
-        twin = np.arange(as_labelled.x.shape[1]) ^ 1  # left and right lie next to each other
-        for s, row in enumerate(bits):
-            seen = as_labelled.exchanged(np.flatnonzero(row), twin)
-            best = hypotheses(seen, pairs, options)[2].min(axis=0)
-            known = seen.valid.sum(axis=0) >= 2
-            cost = np.where(known, np.minimum(best, 1.0), 0.0).reshape(T, -1)
-            out[s] = cost.sum(axis=1) / np.maximum(known.reshape(T, -1).sum(axis=1), 1)
-        return out
+        pixels, weight = xy.reshape(C, -1, 2), score.reshape(C, -1)
+        seen = Rays.of(RigOptics.of(self.rig), pixels, weight).single()
+        pairs = camera_pairs(seen.centres, self.options.max_pairs)
+        options = self.options.for_images(self.rig)
+        per_frame = pixels.shape[1] // T
+        size = per_frame * max(1, _AT_ONCE // per_frame)
+        found = [
+            _meeting_costs(seen.at(slice(i, i + size)), pairs, bits, options)
+            for i in range(0, T * per_frame, size)
+        ]
+        cost, known = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        count = known.reshape(-1, T, per_frame).sum(axis=-1)
+        return np.asarray(cost.reshape(-1, T, per_frame).sum(axis=-1) / np.maximum(count, 1))
 
     def _view_by_view(
         self, xy: FloatArray, score: FloatArray, jumps: FloatArray, prior: float
@@ -253,6 +256,35 @@ class _Search:
         path = cheapest_states(np.stack([np.zeros_like(loss), loss], axis=-1), change)
         out[:, :, there] = np.moveaxis(path, 2, 1) == 1
         return out
+
+
+def _meeting_costs(
+    seen: Rays, pairs: IntArray, bits: IntArray, options: TriangulationOptions
+) -> tuple[FloatArray, BoolArray]:
+    """(S, N) how badly the rays of N points, left and right in turns, meet under each labeling
+    `bits` (S, C), 0 to 1, and (S, N) whether two views see them; 0 where not.
+
+    As `hypotheses` without a reseed, by the Huber score. A labeling only says which of two views
+    are exchanged against each other: every pair meets in two ways, for each point of its first
+    view, and every view is at one of two distances.
+    """
+    C, P, twin = len(seen.x), len(pairs), np.arange(seen.x.shape[1]) ^ 1
+    seen = seen.with_exchanged(twin)
+    points = intersect(seen, np.concatenate([pairs, pairs + np.array([0, C])]))
+    cut, rho = options.inlier_thresh, Huber(options.huber_delta).rho
+    loss = rho(np.minimum(seen.errors(points), cut) ** 2) * seen.weight[:, None]  # (2C, 2P, N)
+    loss[:, np.isnan(points[0])] = np.inf
+    most = float(rho(np.array(cut**2))) * seen.weight
+    cost, known = np.empty((2, len(bits), len(twin)))
+    first, second = pairs.T
+    for s, row in enumerate(bits):
+        against = row[first][:, None] ^ row  # (P, C)
+        view, pair = np.arange(C) + C * against, np.arange(P) + P * (row[first] ^ row[second])
+        total = loss[view, pair[:, None]].sum(axis=1) / np.maximum(most[view].sum(axis=1), _LEAST)
+        of_point = np.where(row[first][:, None] == 1, total[:, twin], total)
+        known[s] = seen.valid[np.arange(C) + C * row].sum(axis=0) >= 2
+        cost[s] = np.where(known[s], np.minimum(of_point.min(axis=0), 1.0), 0.0)
+    return cost, known == 1
 
 
 def _exchanged(

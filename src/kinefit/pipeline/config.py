@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,14 +22,14 @@ from pydantic import (
     model_validator,
 )
 
-from kinefit.body.clothes import Clothing
 from kinefit.fit.recipes.frames.frame_options import RigFitOptions, SequenceOptions
-from kinefit.geometry.robust import KernelName
-from kinefit.io.toml import read_toml
+from kinefit.geometry.kernel_name import KernelName
 from kinefit.multiview.triangulation_options import TriangulationOptions
-from kinefit.tracking.choose import Pointer
 from kinefit.types import InputError, InvalidData, Subject
-from kinefit.types.subject import check_height, check_mass
+from kinefit.types.subject import Clothing, check_height, check_mass
+
+if TYPE_CHECKING:
+    from kinefit.tracking.choose import Pointer
 
 Model = TypeVar("Model", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
@@ -73,7 +73,10 @@ class Options(BaseModel):
     """What a user can choose: a field is a flag, and the text below it the flag's help."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -197,6 +200,8 @@ class WhoOptions(PersonChoice):
     @property
     def pointer(self) -> Pointer | None:
         """Who is pointed at in a picture; raises InputError for what is no place."""
+        from kinefit.tracking.choose import Pointer  # numpy, which options alone do not need
+
         if self.person_at is not None:
             return Pointer.parse("--person-at", self.person_at, 1)
         return None if self.box is None else Pointer.parse("--box", self.box, 2)
@@ -603,6 +608,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises InputError when the file is missing or is not TOML. Names and values are checked by
     `run_config`, together with the command line's.
     """
+    from kinefit.io.toml import read_toml  # numpy, as above
+
     return beside(path, read_toml(path))
 
 

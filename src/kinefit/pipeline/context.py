@@ -9,10 +9,8 @@ from typing import Any, Literal, Protocol, cast
 
 from kinefit.io.video import Clip
 from kinefit.pipeline.config import RunConfig
+from kinefit.pipeline.results import INTERNAL
 from kinefit.types import Cancelled, InputError
-
-INTERNAL = ".kinefit"
-RIG_STEM = "multiview"  # how the names of files begin that are no single camera's
 
 Kind = Literal["video", "rig", "bundle"]
 Progress = Callable[[str, int, int], None]

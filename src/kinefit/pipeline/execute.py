@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kinefit.detect.embedded import cores
-from kinefit.io.atomic import write_json
 from kinefit.io.processes import each, report
-from kinefit.io.text import read_json
 from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
+from kinefit.pipeline.manifest import write_manifest
 from kinefit.pipeline.plan import Stage, stages_of
-from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path, versions
+from kinefit.pipeline.provenance import code_version, sha256_json, sha256_path
 from kinefit.pipeline.recording import part_json
+from kinefit.pipeline.single_step import blamed_on
 from kinefit.pipeline.stages.report import read_assessment
-from kinefit.pipeline.store import Folder, Record, check_stem, open_folder
-from kinefit.types import InputError, MissingMarkers, TooFewPoints
+from kinefit.pipeline.store import Folder, Record, open_folder
+from kinefit.types import InputError
 
 T = TypeVar("T")
 
@@ -184,70 +183,6 @@ class _Execution:
         write_manifest(self.folder, about)
 
 
-def write_manifest(folder: Folder, about: Mapping[str, Any]) -> None:
-    """run.json: `about` what was asked for, and every stage that was ever finished here."""
-    stages = {
-        stage: {
-            "seconds": record.seconds,
-            "key": record.key,
-            **record.about,
-            "files": record.files,
-            "stale": folder.is_stale(stage),
-        }
-        for stage, record in sorted(folder.records.items())
-    }
-    manifest = {**about, "versions": versions(), "stages": stages, "edited_copies": folder.kept}
-    write_json(folder.path / "run.json", manifest)
-
-
-def run_job(
-    out: Path,
-    command: str,
-    inputs: Mapping[str, Path],
-    options: Mapping[str, Any],
-    work: Callable[[Path, Path], T],
-    *,
-    stem: str,
-    reuse: bool = False,
-) -> tuple[Record, T | None]:
-    """One step into the results folder `out`, beside whatever other commands left there.
-
-    work: writes its files below its first argument, may keep unfinished work in the second, and
-    returns what it likes; with `reuse` it is not done, and None returned, where its result is
-    there. Raises InputError for a file of the same name that another command or the user put
-    there.
-    """
-    check_stem(stem)
-    about = {
-        "inputs": {name: sha256_path(path) for name, path in inputs.items()},
-        "options": json.loads(json.dumps(dict(options), default=str)),
-    }
-    stage = f"{stem}.{command}"
-    key = sha256_json({"stage": stage, "code": code_version(work.__module__), **about})
-    with open_folder(out) as folder:
-        record = folder.valid(stage, key) if reuse else None
-        if record is not None:
-            return record, None
-        start = time.perf_counter()
-        result = work(folder.staging(stage, key), folder.partial(stage))
-        record = folder.commit(stage, key, time.perf_counter() - start, {}, about)
-        earlier = read_manifest(out)
-        write_manifest(folder, {k: v for k, v in earlier.items() if k not in _OF_FOLDER})
-    return record, result
-
-
-_OF_FOLDER = ("versions", "stages", "edited_copies")
-
-
-def read_manifest(out: Path) -> dict[str, Any]:
-    """run.json of a results folder; empty where there is none."""
-    try:
-        value = read_json(out / "run.json")
-    except InputError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
     """Option -> JSON value; for a file or folder the hash of its content."""
     values = config.model_dump(mode="json", include=set(names))
@@ -260,15 +195,6 @@ def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
                 raise missing_input(value)
             values[name] = sha256_path(value)
     return values
-
-
-@contextmanager
-def blamed_on(source: Path, hint: str) -> Iterator[None]:
-    """Name the file in errors about its content."""
-    try:
-        yield
-    except (MissingMarkers, TooFewPoints) as error:
-        raise InputError(source, error.bare_reason, hint) from error
 
 
 def _report(stage: str, done: int, total: int) -> None:

@@ -27,9 +27,9 @@ from kinefit.io.video import Clip, frames
 from kinefit.multiview.people import find_in_view
 from kinefit.pipeline.config import PictureOptions
 from kinefit.pipeline.context import Progress
-from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
+from kinefit.pipeline.single_step import run_job
 from kinefit.pipeline.stages.scene import figure_of
 from kinefit.pipeline.store import check_folder
 from kinefit.quality.verdict import marker_words, picture_findings

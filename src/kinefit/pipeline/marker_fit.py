@@ -15,9 +15,9 @@ from kinefit.fit.recipes.markers import fit_markers
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
 from kinefit.pipeline.config import MarkerFileOptions
-from kinefit.pipeline.execute import blamed_on, run_job
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.results import words_about
+from kinefit.pipeline.single_step import blamed_on, run_job
 from kinefit.pipeline.stages.body import beyond_limits
 from kinefit.pipeline.stages.export import export_as
 from kinefit.pipeline.stages.scene import PURPLE, figure_of, points_of

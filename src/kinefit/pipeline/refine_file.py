@@ -23,9 +23,9 @@ from kinefit.io.trc import read_trc
 from kinefit.io.video import Clip
 from kinefit.lift.windows import nearest
 from kinefit.pipeline.artifacts import load_markers
-from kinefit.pipeline.context import INTERNAL
-from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import sha256_path
+from kinefit.pipeline.results import INTERNAL
+from kinefit.pipeline.single_step import run_job
 from kinefit.render.tiles import Tiles, film_frames
 from kinefit.report.parts import Cell, Table
 from kinefit.report.scene import Points, Scene, pack_scene

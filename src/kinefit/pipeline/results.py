@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kinefit.pipeline.context import RIG_STEM
-from kinefit.pipeline.store import Folder
+if TYPE_CHECKING:
+    from kinefit.pipeline.store import Folder
+
+INTERNAL = ".kinefit"  # the folder of files that only kinefit reads
+RIG_STEM = "multiview"  # how the names of files begin that are no single camera's
 
 # End of the name -> words.
 _ABOUT = {

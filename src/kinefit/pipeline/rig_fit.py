@@ -33,10 +33,10 @@ from kinefit.multiview.bundle import load_triangulation, read_bundle
 from kinefit.pipeline import rig_views
 from kinefit.pipeline.config import FrameOptions
 from kinefit.pipeline.context import Progress
-from kinefit.pipeline.execute import run_job
 from kinefit.pipeline.provenance import code_version, versions
 from kinefit.pipeline.results import words_about
 from kinefit.pipeline.rig_files import frame_output
+from kinefit.pipeline.single_step import run_job
 from kinefit.pipeline.stages.export import export_as
 from kinefit.pipeline.stages.scene import figure_of, points_of
 from kinefit.quality.verdict import frame_fit_findings

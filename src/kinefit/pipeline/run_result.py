@@ -11,9 +11,8 @@ from typing import Any
 from kinefit.io.body_npz import read_motion
 from kinefit.io.tables import read_angles_csv
 from kinefit.pipeline.artifacts import load_markers
-from kinefit.pipeline.context import INTERNAL
-from kinefit.pipeline.execute import read_manifest
-from kinefit.pipeline.results import words_about
+from kinefit.pipeline.manifest import read_manifest
+from kinefit.pipeline.results import INTERNAL, words_about
 from kinefit.types import BodyMotion, Finding, InputError, JointAngles, Markers
 
 

@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from kinefit.io.atomic import write_json
 from kinefit.io.text import read_json
-from kinefit.pipeline.context import INTERNAL
 from kinefit.pipeline.provenance import sha256_file, sha256_json
+from kinefit.pipeline.results import INTERNAL
 from kinefit.types import InputError
 
 

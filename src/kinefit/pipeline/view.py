@@ -9,8 +9,8 @@ from pathlib import Path
 from kinefit.io.body_npz import read_motion
 from kinefit.io.calibration import read_calibration
 from kinefit.io.tables import read_angles_csv
-from kinefit.pipeline.context import INTERNAL
-from kinefit.pipeline.execute import read_manifest
+from kinefit.pipeline.manifest import read_manifest
+from kinefit.pipeline.results import INTERNAL
 from kinefit.pipeline.stages.scene import SCENE
 from kinefit.report.scene import Figure, Scene, pack_scene
 from kinefit.report.viewer import Recording, write_viewer

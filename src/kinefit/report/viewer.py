@@ -14,8 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from io import BytesIO
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +144,11 @@ def three_js() -> str:
 
     Raises InputError for a trimesh that has it no more.
     """
-    place = files("trimesh") / "resources" / "templates" / "viewer.zip"
+    package = find_spec("trimesh")  # only where it is: loading it takes a processor second
+    folders = (package and package.submodule_search_locations) or [""]
     try:
-        with zipfile.ZipFile(BytesIO(place.read_bytes())) as archive:
+        place = Path(folders[0]) / "resources" / "templates" / "viewer.zip"
+        with zipfile.ZipFile(place) as archive:
             page = archive.read(archive.namelist()[0]).decode()
         text = page[page.index("<script>") + len("<script>") : page.index("var camera,controls")]
         if "GLTFLoader" not in text or "</script" in text:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from kinefit.types.errors import InvalidData
+
+Clothing = Literal["tight", "usual"]
+"""What the person wears; tight is bare skin or sportswear."""
 
 _HEIGHT_M, _MASS_KG = (0.5, 2.5), (5.0, 400.0)
 _ADULT_M = (1.2, 2.3)  # of such statures the units below are told apart by the number alone

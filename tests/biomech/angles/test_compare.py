@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.biomech.angles import compare, evaluate_file
-from kinefit.biomech.angles.compare import as_json
+from kinefit.biomech.angles.compare import as_json, compare, evaluate_file
 from kinefit.io.mot import MotTable, write_mot
 from kinefit.types import FloatArray, InputError, InvalidData, NoCommonTime, Timeline
 

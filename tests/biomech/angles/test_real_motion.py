@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinefit.biomech.angles import DofError, evaluate_file, joint_angles, missing_landmarks
+from kinefit.biomech.angles import joint_angles, missing_landmarks
+from kinefit.biomech.angles.compare import DofError, evaluate_file
 from kinefit.io.tables import write_angles_csv
 from kinefit.io.trc import read_trc
 

@@ -1,8 +1,5 @@
-"""Anatomical frames, ISB joint angles, OpenSim's coordinates, comparison with a reference."""
+"""Anatomical frames, ISB joint angles, OpenSim's coordinates."""
 
-from kinefit.biomech.angles.compare import DofError as DofError
-from kinefit.biomech.angles.compare import compare as compare
-from kinefit.biomech.angles.compare import evaluate_file as evaluate_file
 from kinefit.biomech.angles.coordinates import to_opensim as to_opensim
 from kinefit.biomech.angles.groups import GIMBAL_DEG as GIMBAL_DEG
 from kinefit.biomech.angles.groups import GROUPS as GROUPS

@@ -48,8 +48,9 @@ from kinefit.fit.solver.terms import (
 )
 from kinefit.geometry import rotations as so3
 from kinefit.geometry.align import rotation_between
+from kinefit.geometry.kernel_name import KernelName
 from kinefit.geometry.projection import project_rig
-from kinefit.geometry.robust import KernelName, kernel_of
+from kinefit.geometry.robust import kernel_of
 from kinefit.metric.gravity import estimate_up
 from kinefit.types import (
     BodyMotion,

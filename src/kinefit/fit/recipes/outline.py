@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from kinefit.body.clothes import Clothing
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
 from kinefit.types import BoolArray, Camera, FloatArray, IntArray
+from kinefit.types.subject import Clothing
 
 _LEFT_OUT = ("Neck", "LWrist", "RWrist", "LAnkle", "RAnkle")  # and what is beyond
 _PROBE = 3.0  # pixels of a mask, outwards from an outline point: there the body itself is not

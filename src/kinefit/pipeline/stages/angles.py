@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from kinefit.biomech.angles import GROUPS, group_names, joint_angles, to_opensim
+from kinefit.biomech.angles import joint_angles
 from kinefit.biomech.angles.intervals import with_deviations
 from kinefit.biomech.refine import JointRefiner, MainRefiner
 from kinefit.biomech.refine.table import seen_of
 from kinefit.geometry.rotations import difference_deg
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import read_motion
-from kinefit.io.mot import write_mot
 from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv, write_angles_csv
 from kinefit.pipeline.artifacts import load_angles, load_arrays, load_markers, save_angles
 from kinefit.pipeline.config import POF_MODEL
 from kinefit.pipeline.context import Context
 from kinefit.pipeline.in_memory import angles_of, body_angles
-from kinefit.report.plots import plot_all
-from kinefit.types import JointAngles, Markers, MissingMarkers, TooFewPoints
+from kinefit.pipeline.joint_angle_files import write_joint_angles
+from kinefit.types import JointAngles, MissingMarkers
 
 FOLDER = "joint_angles"
 
@@ -74,30 +71,8 @@ def figures(context: Context) -> None:
     name = f"{FOLDER}/{context.job.stem}_angles_all.csv"
     if name not in context.readable:
         return
+    from kinefit.report.plots import plot_all  # matplotlib: half a second that only figures need
+
     folder = context.staging / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     plot_all(read_angles_csv(context.read(name)), folder, f"{context.job.stem}_angles")
-
-
-def write_joint_angles(
-    angles: JointAngles, markers: Markers, folder: Path, stem: str
-) -> list[Path]:
-    """`<stem>_angles_<group>.csv` per joint group, `<stem>_angles_all.csv`, and `<stem>.mot`.
-
-    The motion holds consecutive frames and coordinates without a missing value, since OpenSim
-    reads none: as much of both as there is. Without any it is left out.
-    """
-    files = []
-    for group in GROUPS:
-        if names := [name for name in group_names(group) if name in angles.names]:
-            files.append(folder / f"{stem}_angles_{group}.csv")
-            write_angles_csv(files[-1], angles, names)
-    files.append(folder / f"{stem}_angles_all.csv")
-    write_angles_csv(files[-1], angles)
-    try:
-        motion = to_opensim(angles, markers).largest_complete()
-    except TooFewPoints:
-        return files
-    files.append(folder / f"{stem}.mot")
-    write_mot(files[-1], motion, stem)
-    return files

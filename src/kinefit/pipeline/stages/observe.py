@@ -28,7 +28,8 @@ from kinefit.multiview.people import Recorded, find_in_rig, find_in_view
 from kinefit.multiview.rig_checks import fit_rig_to_videos
 from kinefit.pipeline.artifacts import load_people, save_arrays, save_track
 from kinefit.pipeline.config import POF_MODEL, RunConfig, ViewOptions
-from kinefit.pipeline.context import INTERNAL, Context, Job, clip_of
+from kinefit.pipeline.context import Context, Job, clip_of
+from kinefit.pipeline.results import INTERNAL
 from kinefit.pipeline.store import Folder
 from kinefit.quality.verdict import frames_words
 from kinefit.tracking.sides import find_side_swaps, undo_side_swaps

@@ -24,10 +24,10 @@ from kinefit.io.trc import read_trc
 from kinefit.io.video import Clip, Picture
 from kinefit.pipeline.artifacts import load_markers, load_track
 from kinefit.pipeline.config import OF_BUNDLES, presets
-from kinefit.pipeline.context import CLIP_OPTIONS, INTERNAL, Context
+from kinefit.pipeline.context import CLIP_OPTIONS, Context
 from kinefit.pipeline.provenance import versions
 from kinefit.pipeline.recording import fall, part_facts, pauses, time_base, time_notes
-from kinefit.pipeline.results import words_about
+from kinefit.pipeline.results import INTERNAL, words_about
 from kinefit.pipeline.stages.export import KINDS
 from kinefit.pipeline.stages.scene import SCENE
 from kinefit.pipeline.store import Folder
