@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kinefit.biomech.checked_markers import read_checked_markers, stand_up
+from kinefit.geometry.rotations import exp
 from kinefit.io.c3d import write_c3d
 from kinefit.io.markers import UP_TO_Y
 from kinefit.io.trc import write_trc
@@ -116,6 +117,24 @@ def test_a_few_frames_along_another_axis_turn_nothing() -> None:
     found = stand_up(replace(still(), xyz=xyz))
     np.testing.assert_array_equal(found.xyz, xyz)
     assert "lies along Z in 3 %" in found.notes[0]
+
+
+def test_who_mostly_stoops_is_turned_as_who_stands() -> None:
+    up = walk()
+    stooped = up.xyz @ exp(np.array([0.0, 0.0, -0.8])).T  # 46 degrees forward, along no axis
+    stoops = np.arange(len(up.xyz)) % 100 < 60
+    markers = replace(up, xyz=np.where(stoops[:, None, None], stooped, up.xyz))
+    found = stand_up(turned(markers, "Z"))
+    np.testing.assert_allclose(found.xyz, markers.xyz, atol=1e-12)
+
+
+@pytest.mark.parametrize("names", [("RAnkle", "RHeel", "RBigToe"), ("RHip", "LHip", "Neck")])
+def test_a_part_of_a_body_is_no_wrong_unit(tmp_path: Path, names: tuple[str, ...]) -> None:
+    markers = walk().select(list(names))
+    xyz = np.concatenate([markers.xyz, markers.xyz[:, :1] + 0.01], axis=1)
+    write_trc(tmp_path / "a.trc", Markers(markers.timeline, (*names, "RSmallToe"), xyz))
+    found = read_checked_markers(tmp_path / "a.trc")
+    np.testing.assert_allclose(found.xyz, xyz, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,14 @@ Case = tuple[Callable[[Path, Markers], None], Callable[[Path], Markers], str]
         (["Anna:RASI", "Box:1", "Box:2", "Box:3"], ("RASI",)),
         (["Ben:LASI", "Anna:LASI", "Anna:RASI"], ("LASI", "RASI")),
         (["Ben:LASI", "Anna:LASI"], ("LASI",)),
-        (["Legs:LKNE", "Arms:LELB"], ("LKNE",)),  # who knows of one person?
+        (["Legs:LKNE", "Arms:LELB"], ("LKNE", "LELB")),  # parts of one person
+        (["A:LASI", "A:LKNE", "B:L_IAS", "B:LELB"], ("LASI", "LKNE")),  # two people, two sets
         (["A:1", "B:2"], ("1", "2")),
         (["Jo_LASI", "Jo_RASI", "Jo_LKNE", "Jo_x_1"], ("LASI", "RASI", "LKNE", "x_1")),
+        (
+            ["L_LASI", "L_LKNE", "L_LANK", "R_RASI", "R_RKNE", "R_RANK"],
+            ("LASI", "LKNE", "LANK", "RASI", "RKNE", "RANK"),
+        ),
         (["Jo_LASI", "RASI", "LKNE", "Jo_1"], ("Jo_LASI", "RASI", "LKNE", "Jo_1")),  # by chance?
         (["R_LASI", "R_FCC", "R_FM1", "R_FM5"], ("R_LASI", "R_FCC", "R_FM1", "R_FM5")),
         (["A:1", "B:1"], ("A:1", "B:1")),

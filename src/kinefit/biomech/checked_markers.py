@@ -29,16 +29,20 @@ _FEET = ("heel", "toe", "meta1", "meta5", "ankle_lat", "ankle_med", "lankle", "r
 _HANDS = ("wrist_lat", "wrist_med", "lwrist", "rwrist")
 
 _PERSON_M = (0.3, 4.0)  # the markers' longest side: a crouching child, a man with his arms up
+_PART_M = 0.05  # of a foot or a hand
 _LIKELY_M = (0.6, 2.6)  # of a person in other units: legs alone, arms up
 _FEWEST_KNOWN = 4
-_FACTORS = (1e-3, 1e-2, 1e2, 1e3)  # not 10: a lone foot in metres would become a person
+_FACTORS = (1e-3, 1e-2, 1e2, 1e3)
 _ALONG = 0.8  # cosine: the body is along an axis
-_MOSTLY = 0.5  # of the frames: who bends or lies down for a while is not turned
+# Of the frames, and of those along any axis: who bends may be along none most of the time.
+_SOMETIMES, _MOSTLY = 0.1, 0.5
 _FLOOR_M = (-0.05, 0.15)  # the lowest markers of feet or hands that stand on a floor at zero
 _LYING_M = (-0.03, 0.15, 0.8)  # lowest, and highest, markers of who lies on a floor at zero
 _STEPS_M, _STEPS_M_S, _STANDING = 1.0, 0.3, 0.3  # way and speed; a foot's share of that speed
 _STEPPING = 0.25  # of the frames on the way: running has a foot on the floor in a third
 _FLIGHT_S, _GRAVITY_M_S2 = 0.12, (7.5, 12.0)
+
+_SAY_UNITS = "say the unit of its numbers with --units m, cm or mm, or export it in metres"
 
 
 def read_checked_markers(path: Path, *, up: str | None = None, units: str | None = None) -> Markers:
@@ -64,7 +68,8 @@ def _in_metres(path: Path, markers: Markers, *, stated: bool) -> Markers:
     if len(known) < _FEWEST_KNOWN:  # of anything, anywhere
         return markers
     extent = _extent(markers.select(known))
-    if np.isnan(extent) or _PERSON_M[0] < extent < _PERSON_M[1]:
+    least = _PART_M if _person(markers) is None else _PERSON_M[0]
+    if np.isnan(extent) or least < extent < _PERSON_M[1]:
         return markers
     if stated:
         note = f"In the unit that was given its markers span {extent:.3g} m, which is no person."
@@ -72,7 +77,7 @@ def _in_metres(path: Path, markers: Markers, *, stated: bool) -> Markers:
     likely = [f for f in _FACTORS if _LIKELY_M[0] < f * extent < _LIKELY_M[1]]
     if not likely:
         reason = f"its markers span {extent:.3g} m, which is no person"
-        raise InputError(path, reason, "say the unit of its numbers with --units m, cm or mm")
+        raise InputError(path, reason, _SAY_UNITS)
     factor = likely[0]
     note = (
         f"In the unit that the file states its markers span {extent:.3g} m: they were taken as "
@@ -87,7 +92,7 @@ def _without_far(path: Path, markers: Markers) -> Markers:
     there, where = markers.present, f"over {FARTHEST_M / 1000:.0f} km"
     if far.sum() > there.sum() / 2:
         reason = f"most of its points are {where} from the origin"
-        raise InputError(path, reason, "say the unit of its numbers with --units m, cm or mm")
+        raise InputError(path, reason, _SAY_UNITS)
     notes = missing_note(far, markers.names, markers.timeline, f"{where} away")
     xyz = np.where(far[..., None], np.nan, markers.xyz)
     return replace(markers, xyz=xyz, notes=(*markers.notes, *notes)) if notes else markers
@@ -113,10 +118,10 @@ def stand_up(markers: Markers) -> Markers:
     person = _person(markers)
     if person is None:
         return markers
-    axis, share = person.axis()
+    axis, share, among = person.axis()
     if axis == "Y" or not share:
         return markers
-    if share > _MOSTLY and _is_vertical(person, axis):
+    if share > _SOMETIMES and among > _MOSTLY and _is_vertical(person, axis):
         note = (
             f"The person stands along {axis} of the file's axes, not along Y: the markers were "
             f"turned so that {axis} is up. Give --up Y if the person lies."
@@ -144,14 +149,16 @@ class _Person:
     hands: FloatArray
     time: FloatArray
 
-    def axis(self) -> tuple[str, float]:
-        """Along which axis the body is, feet to head, in most frames, and in which share of them;
-        0 where it is along none."""
+    def axis(self) -> tuple[str, float, float]:
+        """Along which axis the body is, feet to head, in most frames; and in which share of all,
+        and of those in which it is along any; 0 where it is along none."""
         body = unit(self.top - _mean(self.feet))
         along = np.stack([body @ np.array(R)[1] for R in UP_TO_Y.values()])
         counts = (along > _ALONG).sum(axis=1)
         best = int(counts.argmax())
-        return list(UP_TO_Y)[best], float(counts[best] / max(1, np.isfinite(body[:, 0]).sum()))
+        every = (np.isfinite(body[:, 0]).sum(), counts.sum())
+        share, among = (float(counts[best] / max(1, count)) for count in every)
+        return list(UP_TO_Y)[best], share, among
 
 
 def _person(markers: Markers) -> _Person | None:

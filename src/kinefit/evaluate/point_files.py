@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from kinefit.biomech.checked_markers import read_checked_markers
 from kinefit.body.load import load_body
 from kinefit.evaluate.body_scores import body_keypoints
 from kinefit.evaluate.position_scores import aligned, columns, common_names, root_of
@@ -15,7 +14,7 @@ from kinefit.evaluate.run_folder import read_reference
 from kinefit.evaluate.truth_at_times import SLACK_S
 from kinefit.io.arrays import read_npz
 from kinefit.io.body_npz import read_motion
-from kinefit.io.marker_files import READERS
+from kinefit.io.marker_files import READERS, read_markers
 from kinefit.lift.windows import nearest
 from kinefit.metrics.points import acceleration_errors, centred, one_rigid, point_errors
 from kinefit.metrics.statistics import mean_of, plain, summary
@@ -43,7 +42,8 @@ def score_poses(
     """The points of a file against those of another; see `compare_points`.
 
     path, reference: .trc, .c3d, a bundle of triangulated points or the motion of Anny (.npz), a
-    scene's folder or its truth.npz. person: of a scene.
+    scene's folder or its truth.npz. person: of a scene. Units and axes are believed: what is wrong
+    with them is an error of the file.
     The result has `notes` of the files' readers besides.
     Raises InputError for files that cannot be read, and without a common name or time.
     """
@@ -125,7 +125,7 @@ def read_points(path: Path, person: int = 0) -> Points:
         return _of(read_reference(path, person).markers)
     match path.suffix.lower():
         case suffix if suffix in READERS:
-            return _of(read_checked_markers(path))
+            return _of(read_markers(path))
         case ".npz":
             return _archive(path, person)
     raise InputError(path, "is neither .trc, .c3d, .npz nor a scene's folder", "give one of these")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kinefit.io.text import refused_as_input
-from kinefit.skeletons.marker_names import is_known
+from kinefit.skeletons.marker_names import is_known, place_of
 from kinefit.types import BoolArray, FloatArray, IntArray, Markers, Timeline
 
 PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
@@ -82,9 +82,10 @@ def one_subject(labels: Sequence[str]) -> Named:
     """Names that tell the markers of one person apart.
 
     Vicon and Motive write the subject before a colon, others before an underscore (`_subjects`): it
-    is dropped. Of several subjects the one with most markers of known names is taken (see
-    `kinefit.skeletons.marker_names`): two people are never joined. The second marker of one name is
-    NAME_2, and one without a name marker_N, its place counted from 1.
+    is dropped. Subjects that have a marker at the same place of the body (see
+    `kinefit.skeletons.marker_names`) are people: the one with most known markers is taken. Others
+    are parts of one. The second marker of one name is NAME_2, and one without a name marker_N, its
+    place counted from 1.
     """
     labels = [label.strip() for label in labels]
     subjects = _subjects(labels)
@@ -92,11 +93,12 @@ def one_subject(labels: Sequence[str]) -> Named:
             for label, s in zip(labels, subjects, strict=True)]  # fmt: skip
     present = list(dict.fromkeys(filter(None, subjects)))
     known = Counter(s for s, name in zip(subjects, bare, strict=True) if s and is_known(name))
-    distinct = len({*zip(subjects, bare, strict=True)}) == len({*bare})
+    places = [(place_of(name) or (name,))[:2] for name in bare]
+    distinct = len({*zip(subjects, places, strict=True)}) == len({*places})
     if len(present) > 1 and not known and not distinct:
         bare, present = labels, []  # nobody's: told apart by the subjects
     taken = [s for s in present if s in known] or present
-    if len(taken) > 1 and (known or not distinct):
+    if len(taken) > 1 and not distinct:
         taken = [max(taken, key=known.__getitem__)]
     columns = [i for i, s in enumerate(subjects) if not s or s in taken or not present]
     names, notes = numbered([bare[i] for i in columns], [not subjects[i] for i in columns])
