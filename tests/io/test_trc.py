@@ -244,6 +244,18 @@ def test_decimal_commas_and_blanks_between_cells(tmp_path: Path) -> None:
         np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE)
 
 
+@pytest.mark.parametrize("cells", [5, 11], ids=["missing", "too many"])
+def test_blanks_do_not_tell_which_marker_is_missing(tmp_path: Path, cells: int) -> None:
+    head, _ = (GOLDEN / "walk.trc").read_text().split("Z2\t\n")
+    whole = "0.1 0.2 0.3  0.4 0.5 0.6"
+    other = " ".join(["0.4 0.5 0.6"] * ((cells - 2) // 3))
+    rows = f"1 0.0  {whole}\n2 0.016667  {other}\n3 0.033333  {whole}\n"
+    (tmp_path / "a.trc").write_text(f"{head}Z2\t\n\n{rows}")
+    with pytest.raises(InputError, match=f"line 8: has {cells} .* expected 8") as error:
+        read_trc(tmp_path / "a.trc")
+    assert "write nan for a missing marker" in str(error.value)
+
+
 @pytest.mark.parametrize("mark", [",", ";"])
 def test_other_separators_are_named(tmp_path: Path, mark: str) -> None:
     text = (GOLDEN / "walk.trc").read_text().replace("\t", mark)

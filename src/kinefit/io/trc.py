@@ -48,13 +48,13 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     """
     path = Path(path)
     lines = read_lines(path)
-    lines, said = _in_plain_cells(lines)
+    lines, said, blanks = _in_plain_cells(lines)
     rate_hz, units, labels, more = _read_header(path, lines, units)
     said += more
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
     check_cells(path, len(rows), columns)
-    rows, notes = _squared(rows, columns)
+    rows, notes = (_whole(rows, columns), []) if blanks else _squared(rows, columns)
     table = parse_rows(path, rows, columns)
     time, more = _seconds(table[:, 0], table[:, 1], rate_hz)
     timeline = _exact_times(build_timeline(rows, table[:, 0], time), rate_hz)
@@ -131,15 +131,17 @@ def _read_header(
     return rate_hz, units, names, notes
 
 
-def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str]]:
-    """With tabs between the cells of rows and points in numbers, and notes."""
+def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str], bool]:
+    """With tabs between the cells of rows and points in numbers; notes; whether the cells were
+    between blanks."""
     head, rows = lines[:_HEADER_LINES], lines[_HEADER_LINES:]
-    if not any("\t" in row.text for row in rows):
+    blanks = not any("\t" in row.text for row in rows)
+    if blanks:
         rows = [row.tabbed() for row in rows]
     rows, notes = with_decimal_points(rows)
     if notes:
         head[2:3] = [line._replace(text=line.text.replace(",", ".")) for line in head[2:3]]
-    return head + rows, notes
+    return head + rows, notes, blanks
 
 
 def _seconds(frame: FloatArray, time: FloatArray, rate_hz: float) -> tuple[FloatArray, list[str]]:
@@ -173,6 +175,16 @@ def _labels(line: str, stated: int) -> tuple[tuple[str, ...], bool]:
     if named and all((i - 2) % 3 == 0 for i in named):
         return tuple(cells[2 : named[-1] + 1 : 3]), True
     return tuple(cells[i] for i in named), False
+
+
+def _whole(rows: list[Line], columns: int) -> list[Line]:
+    """`rows` whose cells were between blanks; raises InputError where any are missing or too many:
+    blanks do not tell whose they are."""
+    for row in rows:
+        if (cells := row.text.count("\t") + 1) != columns:
+            reason = f"has {cells} numbers between blanks, expected {columns}"
+            raise row.wrong(reason, "write nan for a missing marker, or tabs between the cells")
+    return rows
 
 
 def _squared(rows: list[Line], columns: int) -> tuple[list[Line], list[str]]:
