@@ -264,6 +264,26 @@ def test_other_separators_are_named(tmp_path: Path, mark: str) -> None:
         read_trc(tmp_path / "a.trc")
 
 
+def test_commas_that_may_separate_thousands_are_refused(tmp_path: Path) -> None:
+    head, _ = (GOLDEN / "walk.trc").read_text().split("Z2\t\n")
+    first = "1\t0\t1,234\t-1,450\t100\t200\t300\t400\n"
+    (tmp_path / "a.trc").write_text(f"{head}Z2\t\n\n{first}{first.replace('1', '2', 1)}")
+    with pytest.raises(InputError, match=r"line 7: 1,234 may be 1\.234 or 1234"):
+        read_trc(tmp_path / "a.trc")
+    for decimal in ("0,017", "0,02", "1234,567"):  # one that is no thousands tells of all
+        second = first.replace("1\t0\t1,234", f"2\t1\t{decimal}")
+        (tmp_path / "b.trc").write_text(f"{head}Z2\t\n\n{first}{second}")
+        assert read_trc(tmp_path / "b.trc").xyz[0, 0, 0] == 1.234
+
+
+@pytest.mark.parametrize("time", ["", "0.0"], ids=["empty", "the same"])
+def test_one_time_too_few_replaces_no_other(tmp_path: Path, time: str) -> None:
+    """Three rows: an empty one leaves no step between known times."""
+    file = edited(tmp_path / "a.trc", ("\t0.016667", f"\t{time}"))
+    with pytest.raises(InputError, match=r"line 8: the time (is not|does not)"):
+        read_trc(file)
+
+
 LABELS, AXES = "C7\t\t\tr_knee_study\t\t\t", "X1\tY1\tZ1\tX2\tY2\tZ2\t"
 
 

@@ -37,10 +37,10 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     or none, labels between tabs or blanks, trailing tabs or none, any line end, empty cells, nan
     and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
     out), and a NumFrames that differs from the rows (peers write one too many; what is there is
-    read); decimal commas, columns between blanks, no DataRate or unit (the likely one is taken),
-    times in milliseconds or none (by DataRate). Times that are only frame / DataRate in print are
-    made exact again; others stay (see `_exact_times`). Names, and points that are not there:
-    `kinefit.io.markers.build_markers`.
+    read); decimal commas, columns between blanks (none left out), no DataRate or unit (the likely
+    one is taken), times in milliseconds or none (by DataRate). Times that are only frame / DataRate
+    in print are made exact again; others stay (see `_exact_times`). Names, and points that are not
+    there: `kinefit.io.markers.build_markers`.
 
     Raises InputError, with the line, for a wrong header, labels that are not over their columns
     and contradict NumMarkers, a last row cut short, text in a cell, or frames or times that do not
@@ -150,9 +150,11 @@ def _seconds(frame: FloatArray, time: FloatArray, rate_hz: float) -> tuple[Float
     steps = np.diff(time)
     if len(time) < 2 or not 1e-3 < rate_hz < 1e6:
         return time, []
-    if not (np.abs(np.nan_to_num(steps)) > 0).any():
+    if np.isnan(time).all() or (steps == 0).all():
         note = f"The times are empty or all alike: frame numbers / {rate_hz:g} Hz were taken."
         return (frame - frame[0]) / rate_hz, [note]
+    if np.isnan(steps).all():
+        return time, []
     per_frame = float(np.nanmedian(steps / np.where(np.diff(frame) > 0, np.diff(frame), np.nan)))
     times = per_frame * rate_hz
     if abs(times / 1000 - 1) < _SAME_RATE:
