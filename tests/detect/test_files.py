@@ -66,8 +66,12 @@ def test_shares_of_the_picture_become_pixels(video: Path, tmp_path: Path) -> Non
     path.write_text(json.dumps(entries))
     people = make_detector("coco", keypoints=path).people(Clip(video))
     np.testing.assert_allclose(people.points[3][0, :, :2], SUBJECT)
-    assert "shares of the picture" in people.notes[-1]
-    entries = [{"image_id": i, "keypoints": flat(SUBJECT / 160 - 1)} for i in range(10)]
+    (doubt,) = people.findings  # of somebody in the lower right, -1..1 looks the same
+    assert doubt.level == "caution"
+    assert "from 0 to 1" in doubt.what
+    assert "from -1 to 1" in doubt.meaning
+    shifted = SUBJECT / (320, 240) - (SUBJECT / (320, 240)).min() - 0.03
+    entries = [{"image_id": i, "keypoints": flat(shifted)} for i in range(10)]
     path.write_text(json.dumps(entries))
     with pytest.raises(InputError, match="--keypoint_scale 0"):
         make_detector("coco", keypoints=path).people(Clip(video))

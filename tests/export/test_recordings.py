@@ -64,7 +64,7 @@ def test_it_comes_back_from_an_smpl_body(tmp_path: Path, smpl: BodyModel) -> Non
     B, S = len(smpl.joint_names), len(smpl.shape.names)
     given = BodyMotion(
         smpl.name, Timeline.regular(T, RATE), smpl.joint_names, exp(rng.normal(0, 0.3, (T, B, 3))),
-        rng.normal(0, 1, (T, 3)), rng.normal(0, 1, S), tuple(smpl.shape.names),
+        rng.normal(0, 0.02, (T, 3)).cumsum(axis=0), rng.normal(0, 1, S), tuple(smpl.shape.names),
     )  # fmt: skip
     export_amass(tmp_path / "a.npz", smpl, given)
     back, notes = motion_of_recording(tmp_path / "a.npz", smpl)
@@ -86,6 +86,8 @@ def test_what_is_a_recording(tmp_path: Path) -> None:
     write(tmp_path / "a.npz")
     assert is_recording(tmp_path / "a.npz")
     assert is_recording(tmp_path / "a.bvh")
+    np.savez(tmp_path / "parts.npz", root_orient=np.zeros((2, 3)), pose_body=np.zeros((2, 63)))
+    assert is_recording(tmp_path / "parts.npz")
     anny = load_anny()
     B, S = len(anny.joint_names), len(anny.shape.names)
     turns = np.broadcast_to(np.eye(3), (T, B, 3, 3))

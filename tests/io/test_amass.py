@@ -36,7 +36,8 @@ def test_amass_files_have_the_names_that_others_read(tmp_path: Path) -> None:
 def arrays() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     poses = rng.normal(0, 0.1, (30, 66))
-    return {"poses": poses, "trans": rng.normal(0, 0.1, (30, 3)), "betas": np.arange(10.0),
+    walk = np.outer(np.arange(30) * 1.2 / 60, [1, 0, 0])  # 1.2 m/s
+    return {"poses": poses, "trans": walk, "betas": np.arange(10.0),
             "gender": "male", "mocap_framerate": 60.0}  # fmt: skip
 
 
@@ -58,13 +59,47 @@ def test_ways_in_which_programs_write_it(tmp_path: Path, arrays: dict[str, Any])
 
 @pytest.mark.parametrize(
     ("name", "factor", "said"),
-    [("poses", 500, "not in degrees"), ("trans", 10_000, "`trans` in metres")],
+    [
+        ("poses", 500, "not in degrees"),
+        ("poses", 60, "of joints are over half a turn"),  # all of them within 24
+        ("trans", 1000, "at 1200 m/s most of the time"),
+        ("trans", 100, "at 120 m/s most of the time"),
+        ("trans", 1e6, "`trans` in metres"),
+    ],
 )
 def test_other_units_are_refused(
     tmp_path: Path, arrays: dict[str, Any], name: str, factor: float, said: str
 ) -> None:
     np.savez(tmp_path / "a.npz", **(arrays | {name: arrays[name] * factor}))
     with pytest.raises(InputError, match=said):
+        read_amass_motion(tmp_path / "a.npz")
+
+
+def test_a_few_spoilt_poses_and_a_jump_are_no_other_units(
+    tmp_path: Path, arrays: dict[str, Any]
+) -> None:
+    arrays["poses"][:3, 3:] = 3.2
+    arrays["poses"][:, 0] = np.linspace(0, 20, 30)  # turns round and round
+    arrays["trans"][7:] += 5
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert read_amass_motion(tmp_path / "a.npz").notes == ()
+
+
+def test_a_shape_that_changes_is_said(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    arrays["betas"] = np.tile(np.arange(10.0), (30, 1))
+    arrays["betas"][4, 2] += 0.1
+    np.savez(tmp_path / "a.npz", **arrays)
+    found = read_amass_motion(tmp_path / "a.npz")
+    assert found.betas.tolist() == [*range(10)]
+    assert "that of the first was taken" in found.notes[0]
+    np.savez(tmp_path / "b.npz", **(arrays | {"betas": np.empty((0, 10))}))
+    assert read_amass_motion(tmp_path / "b.npz").betas.size == 0
+
+
+def test_parts_of_other_lengths_are_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    poses = arrays.pop("poses")
+    np.savez(tmp_path / "a.npz", root_orient=poses[:, :3], pose_body=poses[1:, 3:], **arrays)
+    with pytest.raises(InputError, match="30 frames of root_orient, 29 of pose_body"):
         read_amass_motion(tmp_path / "a.npz")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinefit.io.c3d import read_c3d, write_c3d
-from kinefit.io.markers import one_subject, unit_of
+from kinefit.io.markers import likely_unit, one_subject, unit_of
 from kinefit.io.trc import read_trc, write_trc
 from kinefit.types import FloatArray, Markers, Timeline
 
@@ -69,6 +69,23 @@ def test_it_is_said_who_was_left_out() -> None:
 )  # fmt: skip
 def test_units_as_people_spell_them(text: str, unit: str | None) -> None:
     assert unit_of(text) == unit
+
+
+@pytest.mark.parametrize(("unit", "per_metre"), [("m", 1), ("cm", 100), ("mm", 1000)])
+def test_the_likely_unit_is_not_told_by_damaged_numbers(unit: str, per_metre: float) -> None:
+    """Of a person 1.7 m tall who walks through 4 m."""
+    heights = np.broadcast_to(np.linspace(0.05, 1.7, 20), (60, 20))
+    along = np.broadcast_to(np.linspace(-2, 2, 60)[:, None], (60, 20))
+    xyz = per_metre * np.stack([along, heights, 0.2 * np.ones((60, 20))], axis=-1)
+    xyz[3, 1], xyz[5, 2], xyz[6, 4] = np.inf, 1e6, np.nan
+    assert likely_unit(xyz)[0] == unit
+
+
+def test_files_without_a_point_have_no_likely_unit() -> None:
+    for xyz in (np.full((2, 3, 3), np.nan), np.empty((0, 3, 3)), np.empty((2, 0, 3))):
+        unit, note = likely_unit(xyz)
+        assert unit == "m"
+        assert "no marker is seen" in note
 
 
 def walking(frames: int = 20) -> FloatArray:

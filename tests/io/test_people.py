@@ -128,6 +128,21 @@ def test_scores_in_percent(scale: float, note: str, tmp_path: Path) -> None:
     assert people.notes == ((note,) if note else ())
 
 
+def test_one_damaged_score_changes_no_other(tmp_path: Path) -> None:
+    flat = standing(skeleton("body25").points, 25)
+    for scale, damage in ((1, 50), (1, 1e5), (100, 1e5)):
+        flat[2::3] = [damage, *[0.9 * scale] * 24]
+        people = read_openpose(dump(tmp_path / "a.json", openpose_frame(flat)))
+        np.testing.assert_allclose(people.points[0][0, :2, 2], [1, 0.9])
+
+
+def test_scores_that_are_no_percent_are_refused(tmp_path: Path) -> None:
+    flat = standing(skeleton("body25").points, 25)
+    flat[2::3] = [255.0] * 25
+    with pytest.raises(InputError, match="neither shares nor percent"):
+        read_openpose(dump(tmp_path / "a.json", openpose_frame(flat)))
+
+
 def test_files_of_another_program_are_told(tmp_path: Path) -> None:
     layouts = {
         "openpose": openpose_frame([1, 2, 0.9] * 25),
@@ -198,7 +213,21 @@ class TestSetsOfOneNumber:
         nobody = People((), np.empty(0, np.int64), ())
         assert of_one_set({"c": nobody, **cameras})[0]["c"].names == ()
         named = {**cameras, "b": read_openpose(whole, "body25b")}
-        assert of_one_set(named) == (named, ())  # another number of points, or told by the user
+        left, (own,) = of_one_set(named)  # told by the user
+        assert left == named
+        assert (own.level, own.where) == ("caution", "Camera a.")
+
+    def test_cameras_of_other_numbers_of_points_are_told_alone(self, tmp_path: Path) -> None:
+        rare = {n: s for s in keypoint_sets() for n in (17, 25) if n in s.counts}
+        cameras = {
+            str(n): read_openpose(
+                dump(tmp_path / f"{n}.json", openpose_frame(standing(s.points, n)))
+            )
+            for n, s in rare.items()
+        }
+        same, findings = of_one_set(cameras)
+        assert same == cameras
+        assert {f.where for f in findings} == {"Camera 17.", "Camera 25."}
 
     def test_a_named_set_is_believed(self, tmp_path: Path) -> None:
         b = next(s for s in keypoint_sets() if s.name == "body25b")

@@ -86,11 +86,14 @@ class TestTable:
             read_points(file, RIG, rate_hz=0)
 
     def test_shares_of_the_picture(self, tmp_path: Path) -> None:
-        file = write(tmp_path / "p.csv", HEADER, "0,left,a,0.5,0.25", "0,right,a,0.5,-0.05")
+        file = write(tmp_path / "p.csv", HEADER, "0,left,a,0.5,0.25", "0,right,a,0.5,-0.01")
         read = read_points(file, RIG)
-        assert read.xy[:, 0, 0].tolist() == [[320, 120], [160, -12]]
+        assert read.xy[:, 0, 0].tolist() == [[320, 120], [160, -2.4]]
         assert "shares" in read.assumed[0]
-        assert read_points(file, RIG, normalized=False).xy[0, 0, 0].tolist() == [0.5, 0.25]
+        assert [f.level for f in read.findings] == ["caution"]
+        said = read_points(file, RIG, normalized=False)
+        assert said.xy[0, 0, 0].tolist() == [0.5, 0.25]
+        assert said.findings == ()
         pixels = write(tmp_path / "q.csv", HEADER, "0,left,a,0.5,0.25", "0,right,a,0.5,7")
         assert read_points(pixels, RIG).xy[0, 0, 0].tolist() == [0.5, 0.25]
         assert read_points(pixels, RIG, normalized=True).xy[1, 0, 0].tolist() == [160, 1680]
@@ -141,7 +144,7 @@ class TestTable:
             ([HEADER + ",time", "0,left,a,1,2,3", "1,right,a,1,2,2"], "does not increase"),
             ([HEADER + ",time", "0,left,a,1,2,x"], "line 2: time is 'x'"),
             ([HEADER, "0,left,a,,", "0,right,a,,"], "no points"),
-            ([HEADER, "0,left,a,-0.5,0.25", "0,right,a,0.5,1"], "neither pixels nor shares"),
+            ([HEADER, "0,left,a,-0.03,0.25", "0,right,a,0.5,1"], "neither pixels nor shares"),
         ],
     )  # fmt: skip
     def test_what_is_refused(self, tmp_path: Path, lines: list[str], message: str) -> None:

@@ -244,12 +244,44 @@ def test_decimal_commas_and_blanks_between_cells(tmp_path: Path) -> None:
         np.testing.assert_allclose(markers.xyz, WALK.xyz, atol=MICROMETRE)
 
 
+@pytest.mark.parametrize("cells", [5, 11], ids=["missing", "too many"])
+def test_blanks_do_not_tell_which_marker_is_missing(tmp_path: Path, cells: int) -> None:
+    head, _ = (GOLDEN / "walk.trc").read_text().split("Z2\t\n")
+    whole = "0.1 0.2 0.3  0.4 0.5 0.6"
+    other = " ".join(["0.4 0.5 0.6"] * ((cells - 2) // 3))
+    rows = f"1 0.0  {whole}\n2 0.016667  {other}\n3 0.033333  {whole}\n"
+    (tmp_path / "a.trc").write_text(f"{head}Z2\t\n\n{rows}")
+    with pytest.raises(InputError, match=f"line 8: has {cells} .* expected 8") as error:
+        read_trc(tmp_path / "a.trc")
+    assert "write nan for a missing marker" in str(error.value)
+
+
 @pytest.mark.parametrize("mark", [",", ";"])
 def test_other_separators_are_named(tmp_path: Path, mark: str) -> None:
     text = (GOLDEN / "walk.trc").read_text().replace("\t", mark)
     (tmp_path / "a.trc").write_text(text)
     with pytest.raises(InputError, match="line 2: columns are not between tabs"):
         read_trc(tmp_path / "a.trc")
+
+
+def test_commas_that_may_separate_thousands_are_refused(tmp_path: Path) -> None:
+    head, _ = (GOLDEN / "walk.trc").read_text().split("Z2\t\n")
+    first = "1\t0\t1,234\t-1,450\t100\t200\t300\t400\n"
+    (tmp_path / "a.trc").write_text(f"{head}Z2\t\n\n{first}{first.replace('1', '2', 1)}")
+    with pytest.raises(InputError, match=r"line 7: 1,234 may be 1\.234 or 1234"):
+        read_trc(tmp_path / "a.trc")
+    for decimal in ("0,017", "0,02", "1234,567"):  # one that is no thousands tells of all
+        second = first.replace("1\t0\t1,234", f"2\t1\t{decimal}")
+        (tmp_path / "b.trc").write_text(f"{head}Z2\t\n\n{first}{second}")
+        assert read_trc(tmp_path / "b.trc").xyz[0, 0, 0] == 1.234
+
+
+@pytest.mark.parametrize("time", ["", "0.0"], ids=["empty", "the same"])
+def test_one_time_too_few_replaces_no_other(tmp_path: Path, time: str) -> None:
+    """Three rows: an empty one leaves no step between known times."""
+    file = edited(tmp_path / "a.trc", ("\t0.016667", f"\t{time}"))
+    with pytest.raises(InputError, match=r"line 8: the time (is not|does not)"):
+        read_trc(file)
 
 
 LABELS, AXES = "C7\t\t\tr_knee_study\t\t\t", "X1\tY1\tZ1\tX2\tY2\tZ2\t"

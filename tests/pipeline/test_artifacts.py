@@ -1,7 +1,7 @@
 """Types survive the trip through .npz, and equal values give equal bytes."""
 
+import json
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +9,9 @@ import pytest
 from kinefit.io.arrays import save_npz
 from kinefit.io.people import People
 from kinefit.pipeline import artifacts
-from kinefit.skeletons import KeypointSetGuess
+from kinefit.skeletons import KeypointSetGuess, skeleton
 from kinefit.types import (
+    Finding,
     InputError,
     JointAngles,
     Keypoints2D,
@@ -48,8 +49,12 @@ VALUES = {
     "people": _people(whole=True),
     "people of image points": _people(whole=False),
     "people who are not there": People(("A", "B"), [0, 1], (np.empty((0, 2, 3)),) * 2),
-    "people of points without names": replace(
-        _people(whole=False), guess=KeypointSetGuess(17, {"coco17": 0.2, "h36m17": np.inf}, 3)
+    "people of points without names": People(
+        skeleton("coco17").points,
+        [0],
+        (np.ones((1, 17, 3)),),
+        guess=KeypointSetGuess(17, {"coco17": 0.2, "h36m17": np.inf}, 3),
+        findings=(Finding("caution", "What.", meaning="So."),),
     ),
     "people of a video without frames": People(("A", "B"), np.zeros(0, int), ()),
     "track": _track(body=True),
@@ -100,6 +105,47 @@ def test_what_kinefit_did_not_leave_there_is_refused(kind, damage, tmp_path):
     DAMAGE[damage](path)
     with pytest.raises(InputError, match=r"a\.npz"):
         getattr(artifacts, f"load_{kind}")(path)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"guess": json.dumps([17, {}, 3])},
+        {"guess": json.dumps([17, {"coco17": 0.2}, 3])},
+        {"guess": json.dumps([17, {"coco17": 0.2, "h36m17": "x"}, 3])},
+        {"guess": json.dumps([5, {}, 3])},
+        {"guess": json.dumps([25, {"body25": 0.2, "body25b": 0.1}, 3])},  # of 17 names
+        {"guess": "[" * 100_000},
+        {"findings": json.dumps([["caution"]])},
+        {"findings": json.dumps([{"level": "caution", "what": 5}])},
+    ],
+)
+def test_a_forged_guess_of_the_points_is_refused(forged, tmp_path):
+    path = tmp_path / "a.npz"
+    artifacts.save_people(path, VALUES["people of points without names"])
+    save_npz(path, **{**np.load(path), **forged})
+    with pytest.raises(InputError, match=r"a\.npz: cannot be read"):
+        artifacts.load_people(path)
+
+
+def test_no_array_is_larger_than_the_memory(tmp_path, monkeypatch):
+    repeated = np.repeat(np.random.default_rng(0).normal(size=2**9), 64)  # 256 KiB, packed 6
+    artifacts.save_arrays(tmp_path / "a.npz", {"a": repeated})
+    monkeypatch.setattr("kinefit.io.limits.ARRAY_BYTES", 2**10)
+    artifacts.load_arrays(tmp_path / "a.npz")
+    monkeypatch.setattr("kinefit.io.limits.RESULT_BYTES", 2**16)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        artifacts.load_arrays(tmp_path / "a.npz")
+
+
+def test_too_little_memory_is_a_reason(tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    artifacts.save_arrays(tmp_path / "a.npz", {"a": np.zeros(3)})
+    monkeypatch.setattr("kinefit.io.arrays.unpacked", full)
+    with pytest.raises(InputError, match="more memory than there is"):
+        artifacts.load_arrays(tmp_path / "a.npz")
 
 
 def test_an_archive_of_zeros_is_not_unpacked(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from kinefit.detect.protocol import Progress
-from kinefit.io.people import People
+from kinefit.io.people import SHARE_HIGH, SHARE_LOW, People, taken_for_shares
 from kinefit.io.pose_json import read_alphapose, read_coco, read_mmpose, read_openpose
 from kinefit.io.video import Clip, probe
 from kinefit.types import FloatArray, InputError, NobodyFound
@@ -65,22 +65,22 @@ class FileDetector:
         kept = np.flatnonzero(np.isin(frame, looked_at)).tolist()
         if not kept:
             raise NobodyFound(self.path, len(looked_at))
-        points = [self._people.points[i] for i in kept]
+        points, findings = [self._people.points[i] for i in kept], self._people.findings
         if (scale := self._scale(points, clip)) is not None:
             points = [found * [*scale, 1] for found in points]
-            notes += ("Coordinates were taken for shares of the picture's width and height.",)
+            findings += (taken_for_shares(),)
         return People(
             self.names, frame[kept], tuple(points), source=self.source,
-            notes=(*self._people.notes, *notes), guess=self._people.guess,
+            notes=(*self._people.notes, *notes), findings=findings, guess=self._people.guess,
         )  # fmt: skip
 
     def _scale(self, points: list[FloatArray], clip: Clip) -> tuple[int, int] | None:
         """Width and height of the picture where all coordinates are shares of it, else None."""
         known = np.concatenate([found[..., :2].reshape(-1, 2) for found in points])
         low, high = np.nanmin(known, initial=np.inf), np.nanmax(known, initial=-np.inf)
-        if low < -1.1 or not -1.1 <= high <= 1.1:  # pixels, or nobody
+        if low < -SHARE_HIGH or not -SHARE_HIGH <= high <= SHARE_HIGH:  # pixels, or nobody
             return None
-        if low < -0.1:
+        if low < SHARE_LOW:
             reason = "its coordinates are neither pixels nor shares of the picture (-1 to 1)"
             raise InputError(self.path, reason, "write pixels (OpenPose: --keypoint_scale 0)")
         return clip.probe().size

@@ -10,7 +10,7 @@ from kinefit.body.model import BodyModel
 from kinefit.export.motion_files import turned
 from kinefit.fit.recipes.retarget import RetargetBody, retarget
 from kinefit.geometry.rotations import exp
-from kinefit.io.amass import read_amass_motion
+from kinefit.io.amass import holds_amass, read_amass_motion
 from kinefit.io.arrays import npz_names
 from kinefit.io.markers import UP_TO_Y
 from kinefit.io.mocap_files import read_mocap
@@ -22,7 +22,7 @@ def is_recording(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         names = npz_names(path)
-        return "format" not in names and "poses" in names
+        return "format" not in names and holds_amass(names)
     return suffix in (".bvh", ".amc")
 
 
@@ -59,7 +59,7 @@ def _on_smpl(path: Path, body: BodyModel) -> tuple[BodyMotion, tuple[str, ...]]:
         body.name, Timeline.regular(len(vectors), found.rate_hz), body.joint_names,
         exp(vectors), found.translation_m, betas, tuple(body.shape.names),
     )  # fmt: skip
-    notes = []
+    notes = [*found.notes]
     if shared < B:
         notes.append(f"The file has another number of joints: the first {shared} were taken.")
     if len(found.betas) > S:

@@ -12,7 +12,7 @@ its betas, whose licence does not let kinefit have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ _JOINT_COUNTS = (22, 24, 52, 55)
 _RATES = ("mocap_framerate", "mocap_frame_rate")  # SMPL-H files, SMPL-X files
 _PARTS = ("root_orient", "pose_body")  # of SMPL-X files, and all that some programs write
 _MOST_RAD, _FARTHEST_M = 8 * np.pi, 2000.0  # rotations that went on counting; a mile run
+_FASTEST_M_S = 15.0  # sprinters reach 12; a walk at 1.2 m/s is at 120 in centimetres
+# Of joints besides the root that are turned at all. No joint turns by half a turn; fits that have
+# gone astray have one or two of 21 beyond it, walking in degrees has nearly all.
+_BEYOND_HALF_A_TURN = 0.15
 _HINT = "check that this is the right file"
 
 # The joints that all of them begin with: name, parent, and where it is in the T-pose of an adult of
@@ -97,7 +101,8 @@ class AmassMotion:
     """What an AMASS file says of one person: T frames of B joints of an SMPL body, Z up.
 
     rotvec_rad: (T, B, 3), each in its parent's axes. translation_m: (T, 3). betas: (C,) of the
-    shape, none where the file has none. gender: one of GENDERS, or "not stated".
+    shape, none where the file has none. gender: one of GENDERS, or "not stated". notes: what was
+    assumed, in sentences.
     """
 
     rotvec_rad: FloatArray
@@ -105,38 +110,73 @@ class AmassMotion:
     betas: FloatArray
     rate_hz: float
     gender: str
+    notes: tuple[str, ...] = ()
 
 
 def read_amass_motion(path: Path) -> AmassMotion:
     """The parameters in an AMASS file, soft tissue (`dmpls`) and markers left out.
 
-    Raises InputError for missing arrays, wrong shapes and numbers that are not finite.
+    Raises InputError for missing arrays, wrong shapes, numbers that are not finite, and those that
+    are in other units for certain: joints turned by more than half a turn, a root that is faster
+    than anybody runs. Small motions in degrees and slow ones in centimetres cannot be told.
     """
     arrays = read_npz(path, only=("poses", *_PARTS, "trans", "betas", "gender", *_RATES))
     if "poses" not in arrays and set(_PARTS) <= set(arrays):
         parts = [numbers(path, arrays, name, (None, None)) for name in _PARTS]
-        if len(parts[0]) == len(parts[1]):
-            arrays["poses"] = np.hstack(parts)
+        if len(parts[0]) != len(parts[1]):
+            reason = f"it has {len(parts[0])} frames of {_PARTS[0]}, {len(parts[1])} of {_PARTS[1]}"
+            raise InputError(path, reason, "write both for every frame")
+        arrays["poses"] = np.hstack(parts)
     poses = numbers(path, arrays, "poses", (None, None))
     T, columns = poses.shape
     if columns % 3 or columns // 3 not in _JOINT_COUNTS:
         hint = f"SMPL bodies have one of {', '.join(map(str, _JOINT_COUNTS))}"
         raise InputError(path, f"its poses have {columns / 3:g} joints", hint)
     trans = numbers(path, arrays, "trans", (T, 3))
-    if "betas" in arrays and arrays["betas"].ndim == 2 and T:  # one shape for each frame
-        arrays["betas"] = arrays["betas"][0]
-    betas = numbers(path, arrays, "betas", (None,)) if "betas" in arrays else np.zeros(0)
+    betas, notes = _betas(path, arrays)
     rate, gender = _rate(path, arrays), _gender(path, arrays)
     if not T or not all(np.isfinite(v).all() for v in (poses, trans, betas)):
         raise InputError(path, "it has no frames, or numbers that are not finite", _HINT)
-    if (most := float(np.abs(poses).max())) > _MOST_RAD:
-        reason = f"it has a joint that is turned by {most:.4g} radians"
-        raise InputError(path, reason, "write rotation vectors in radians, not in degrees")
-    if (far := float(np.ptp(trans, axis=0).max())) > _FARTHEST_M:
-        raise InputError(path, f"the person moves over {far:.4g} m", "write `trans` in metres")
+    _check_units(path, poses.reshape(T, -1, 3), trans, rate)
     if T * columns > 3 * limits.POSES:
         raise InputError(path, f"it has {T} frames, too many to read", "split it")
-    return AmassMotion(poses.reshape(T, -1, 3), trans, betas, rate, gender)
+    return AmassMotion(poses.reshape(T, -1, 3), trans, betas, rate, gender, notes)
+
+
+def holds_amass(names: Collection[str]) -> bool:
+    """Whether arrays of these names are those of an AMASS file."""
+    return "poses" in names or set(_PARTS) <= set(names)
+
+
+def _check_units(path: Path, rotvec: FloatArray, trans: FloatArray, rate_hz: float) -> None:
+    """Raises InputError for rotations (T, B, 3) in degrees and a root (T, 3) in centimetres or
+    millimetres, where nothing else can be meant."""
+    hint = "write rotation vectors in radians, not in degrees"
+    if (most := float(np.abs(rotvec).max())) > _MOST_RAD:
+        raise InputError(path, f"it has a joint that is turned by {most:.4g} radians", hint)
+    angle = np.linalg.norm(rotvec[:, 1:], axis=-1)
+    beyond = (angle > np.pi).sum() / max(int((angle > 0).sum()), 1)
+    if beyond > _BEYOND_HALF_A_TURN:
+        reason = f"{100 * beyond:.0f} % of its rotations of joints are over half a turn"
+        raise InputError(path, reason, hint)
+    hint = "write `trans` in metres"
+    if (far := float(np.ptp(trans, axis=0).max())) > _FARTHEST_M:
+        raise InputError(path, f"the person moves over {far:.4g} m", hint)
+    speed = np.linalg.norm(np.diff(trans, axis=0), axis=-1) * rate_hz
+    if len(speed) and (usual := float(np.median(speed))) > _FASTEST_M_S:
+        raise InputError(path, f"the person moves at {usual:.4g} m/s most of the time", hint)
+
+
+def _betas(path: Path, arrays: Mapping[str, NDArray[Any]]) -> tuple[FloatArray, tuple[str, ...]]:
+    """(C,) the shape, of the first frame where each has its own; and notes."""
+    if "betas" not in arrays or not len(np.atleast_1d(arrays["betas"])):
+        return np.zeros(0), ()
+    if arrays["betas"].ndim != 2:
+        return numbers(path, arrays, "betas", (None,)), ()
+    each = numbers(path, arrays, "betas", (None, None))
+    differ = (each != each[0]).any()
+    note = "The file has another shape in each frame: that of the first was taken for all."
+    return each[0], (note,) * bool(differ)
 
 
 def read_amass(path: Path) -> MocapClip:

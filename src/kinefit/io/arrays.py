@@ -97,6 +97,8 @@ def open_archive(path: Path, what: str, hint: str, limit: int) -> Iterator[ZipFi
         *(ValueError, OSError),  # a damaged directory: seeks before the file, names in no encoding
     ) as error:
         raise InputError(path, f"is not an archive of {what} ({error})", hint) from error
+    except MemoryError as error:
+        raise InputError(path, "takes more memory than there is", "split it") from error
 
 
 def unpacked(archive: ZipFile, entry: ZipInfo) -> bytearray:

@@ -14,6 +14,7 @@ ROWS_BYTES = 2**31  # of a table of points, read in parts: 40 million rows
 TOML_BYTES = 2**23  # a calibration of a thousand cameras with everything written twice
 JSON_BYTES = 2**26  # a record of a run has kilobytes
 ARRAY_BYTES = 2**30  # of arrays, unpacked: 16 cameras x 10,000 frames x 70 points take 2/5 of it
+RESULT_BYTES = 2**32  # of what a stage left for the next: four times as many
 MOTION_BYTES = 2**29  # of a body's motion, unpacked: half an hour of Anny at 60 Hz
 C3D_VALUES = 2**26  # of points, four each: three quarters of an hour of 64 markers at 100 Hz
 C3D_PARAMETERS = 2**18  # bytes of values; a section has up to 255 blocks of 512

@@ -31,6 +31,8 @@ _SPELLED = {
 }
 _AT_ORIGIN_M = 0.01  # a marker that is expected so near to the origin may be measured at it
 _MOST_LISTED = 6
+# Of coordinates, without spikes. Pelvis markers, the highest of a set of the legs, have a tenth.
+_MOST_PCT = 98
 _FEW = 3  # names with one beginning: no chance
 
 
@@ -49,9 +51,12 @@ def unit_of(text: str) -> str | None:
 
 
 def likely_unit(xyz: FloatArray) -> tuple[str, str]:
-    """Of a file that states none, by the largest coordinate: heads and shoulders are over a metre
-    high, rooms under 30 m. And a note that says so."""
-    far = float(np.fmax.reduce(np.abs(xyz), axis=None))
+    """Of a file that states none, by how large coordinates are, single damaged ones left aside:
+    heads and shoulders are over a metre high, rooms under 30 m. And a note that says so."""
+    known = np.abs(xyz[np.isfinite(xyz)])
+    if not known.size:
+        return "m", "The file states no unit, and no marker is seen in it."
+    far = float(np.percentile(known, _MOST_PCT, method="lower"))
     unit = "m" if far < 30 else "cm" if far < 900 else "mm"
     return unit, f"The file states no unit: {unit} was taken, by the size of the numbers."
 

@@ -6,7 +6,7 @@ Choosing the person comes later; here untrusted JSON becomes checked arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,10 @@ from kinefit.types.arrays import check_names, freeze, freeze_arrays, frozen_arra
 MAX_JSON_BYTES = 2**29  # about a million persons of 26 points; parsed it takes ten times that
 _LARGEST = 1e6  # pixels; no image is that wide, so a larger number is damage
 _PERCENT = 10.0  # scores of some older models go to 3 or so; above this they are percent
+_MOST_PCT = 99  # of the scores of a file; the others may be damaged
+# Coordinates as shares of the picture end at 0 and 1; a point may lie a little outside, but not as
+# far as in a picture that goes from -1 to 1.
+SHARE_LOW, SHARE_HIGH = -0.02, 1.1
 _LAST_FRAME = 10**9
 _TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
 # Of a file's name, so that the 4 of ".mp4" is no frame; a dot before the number is none of these.
@@ -40,8 +44,8 @@ class People:
     place: per frame (N, 4) as in `kinefit.detect.blazepose`; None where the detector has none.
     look: per frame (N, P, 3) CIELAB of P parts of the body, NaN where unknown; None: all unknown.
     damaged: frames that could not be decoded. source: what found them, for provenance.
-    notes: what was assumed about them, a sentence each. guess: how `names` were told, where the
-        points of a file have none and the user named no set.
+    notes: what was assumed about them, a sentence each. findings: what may be wrong. guess: how
+        `names` were told, where the points of a file have none and the user named no set.
     """
 
     names: tuple[str, ...]
@@ -53,6 +57,7 @@ class People:
     damaged: tuple[int, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     guess: KeypointSetGuess | None = None
 
     def __post_init__(self) -> None:
@@ -104,7 +109,7 @@ def collect(
     NobodyFound when nobody is found at all.
     """
     found: dict[int, list[FloatArray]] = {f: [] for f in frames}
-    count, highest = 0, 0.0
+    count = 0
     for person in persons:
         points = _points(person)
         count = count or len(points)
@@ -113,11 +118,10 @@ def collect(
             raise person.wrong(reason, "export all frames with one model")
         if np.isfinite(points).any():
             found.setdefault(person.frame, []).append(points)
-            highest = max(highest, float(np.nanmax(points[:, 2])))
     if not any(found.values()):
         raise NobodyFound(source, len(found))
     order = sorted(found)
-    notes = _in_shares([p for persons in found.values() for p in persons], highest)
+    notes = _in_shares(source, [p for persons in found.values() for p in persons])
     chosen, guess = _named(source, count, keypoint_set), None
     whole = [np.array(found[f]).reshape(-1, count, 3) for f in order]
     if chosen is None:
@@ -149,13 +153,15 @@ def of_one_set(cameras: Mapping[str, People]) -> tuple[dict[str, People], tuple[
     """The people of several cameras with the points of one set, told by all of them together,
     since one program looked at all; and what a reader should know of that.
 
-    Left as they are where any was not guessed, or the numbers of points differ.
+    Left as they are where any was not guessed, or the numbers of points differ: then each camera
+    has findings of its own.
     """
-    guesses = [people.guess for people in cameras.values() if people.names]
-    known = [guess for guess in guesses if guess is not None]
-    if not known or len(known) < len(guesses) or len({guess.count for guess in known}) > 1:
-        return dict(cameras), ()
-    together = KeypointSetGuess.together(known)
+    guesses = {camera: people.guess for camera, people in cameras.items() if people.names}
+    known = {camera: guess for camera, guess in guesses.items() if guess is not None}
+    if len(known) < len(guesses) or len({guess.count for guess in known.values()}) != 1:
+        own = [(camera, found) for camera, guess in known.items() for found in _told_by(guess)]
+        return dict(cameras), tuple(replace(f, where=f"Camera {camera}.") for camera, f in own)
+    together = KeypointSetGuess.together(list(known.values()))
     names = together.best[0].points
     renamed = {
         camera: replace(people, names=names) if people.names else people
@@ -205,12 +211,34 @@ def frame_number(source: Path, value: Any) -> int:
     return number
 
 
-def _in_shares(persons: Iterable[FloatArray], highest: float) -> tuple[str, ...]:
-    """Bring scores (in place) to 0..1 by the highest of the file; a note where they are percent."""
-    percent = _PERCENT < highest <= 100
+def _in_shares(source: Path, persons: Sequence[FloatArray]) -> tuple[str, ...]:
+    """Bring scores (in place) to 0..1; a note where they are percent.
+
+    Most of a file's tell, so that a single damaged one counts as 1 and changes no other. Raises
+    InputError for scores that are not percent either.
+    """
+    scores = np.concatenate([points[:, 2] for points in persons])
+    scores = scores[np.isfinite(scores)]
+    middle, most = (float(np.percentile(scores, p, method="lower")) for p in (50, _MOST_PCT))
+    percent = middle > 1 and most > _PERCENT
+    if percent and most > 100:
+        reason = f"its scores, half of them over {middle:.3g}, are neither shares nor percent"
+        raise InputError(source, reason, "write scores from 0 to 1")
     for points in persons:
         points[:, 2] = (points[:, 2] / (100 if percent else 1)).clip(0, 1)
-    return (f"Scores, up to {highest:.3g}, were read as percent.",) if percent else ()
+    return (f"Scores, up to {most:.3g}, were read as percent.",) if percent else ()
+
+
+def taken_for_shares() -> Finding:
+    """The caution about coordinates that are taken for shares of the picture and may be others."""
+    return Finding(
+        "caution",
+        "Coordinates were taken for shares of the picture's width and height, from 0 to 1.",
+        meaning="If they go from -1 to 1 (OpenPose: --keypoint_scale 4), and everybody is in the "
+        "lower right quarter of the picture, all points are in wrong places.",
+        action="Look at the points in the video. Pixels leave no doubt (OpenPose: "
+        "--keypoint_scale 0).",
+    )
 
 
 def _points(person: Person) -> FloatArray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kinefit.io.arrays import read_needed
-from kinefit.io.people import People, of_one_set
+from kinefit.io.people import SHARE_HIGH, SHARE_LOW, People, of_one_set, taken_for_shares
 from kinefit.io.points_csv import Rows, read_rows
 from kinefit.io.pose_json import read_openpose
 from kinefit.io.sam3d import described, match_cameras, read_sam3d
@@ -33,8 +33,6 @@ from kinefit.types import (
 )
 from kinefit.types.arrays import check_names, freeze, freeze_arrays
 
-# Shares of the picture end at 0 and 1; a detector may place a point a little outside.
-_SHARE_LOW, _SHARE_HIGH = -0.1, 1.1
 _SMALLEST_PICTURE = 16  # pixels; in a smaller one, pixels and shares cannot be told apart
 _MOST_CELLS = 2**26  # cameras x frames x points (16 x 10,000 x 70 are a sixth): 1.5 GB
 _SPARSE = 100  # cells for each row of a table; beyond, names or frame numbers are something else
@@ -122,7 +120,7 @@ def read_points(
         of OpenPose JSON per camera, named like the camera or `<camera>_json`.
     subset: points to keep, in that order: names, or the name of a skeleton (`"mhr46"`).
     normalized: True: coordinates are shares of the picture's width and height, x px = x * width;
-        False: pixels; None: shares if all of them lie between -0.1 and 1.1.
+        False: pixels; None: shares if all of them lie between -0.02 and 1.1.
     rate_hz: frames per second, for sources without times. Without it, times are frame numbers.
     keypoint_set: whose points OpenPose JSON holds, as `kinefit.io.people.collect` takes it.
 
@@ -187,7 +185,7 @@ def _read_csv(
     timeline, notes = _clock(path, frame, _times(path, rows, frame, row_of_frame), rate_hz)
     camera = np.array([rig.names.index(name) for name in rows.cameras])[rows.camera]
     sizes = _sizes(rig)[camera]
-    shares, more = _are_shares(path, rows.xy, int(sizes.min()), normalized)
+    shares, more, findings = _are_shares(path, rows.xy, int(sizes.min()), normalized)
     notes = [*more, *notes, *_absent(rows.cameras, rig)]
     shape = (len(rig), len(frame), len(rows.points))
     cells = np.prod(shape, dtype=np.float64) * max(len(rows.persons), 1)
@@ -203,12 +201,12 @@ def _read_csv(
     if len(rows.persons) <= 1:
         table = np.full((*shape, 3), np.nan)
         table[place] = values
-        return _of_one(rig, timeline, rows.points, table, notes)
+        return replace(_of_one(rig, timeline, rows.points, table, notes), findings=findings)
     crowd = np.full((len(rig), len(frame), len(rows.persons), len(rows.points), 3), np.nan)
     crowd[place[0], place[1], rows.person, place[2]] = values
     notes.append("Numbers of persons in the table tell them apart in one picture, not across any.")
     views = tuple(tuple(_present(pose) for pose in view) for view in crowd)
-    return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(notes))
+    return People2D(rig.names, timeline, rows.points, views, _sizes(rig), tuple(notes), findings)
 
 
 def _read_folder(
@@ -235,7 +233,9 @@ def _read_folder(
     timeline, more = _clock(path, frame, None, rate_hz)
     (points,) = names
     found = [pose[..., :2].reshape(-1, 2) for p in people.values() for pose in p.points]
-    shares, said = _are_shares(path, np.concatenate(found), int(_sizes(rig).min()), normalized)
+    smallest = int(_sizes(rig).min())
+    shares, said, doubts = _are_shares(path, np.concatenate(found), smallest, normalized)
+    findings += doubts
     notes = [*said, *notes, *more, *_absent(list(people), rig)]
     empty = np.empty((0, len(points), 3))
     views = []
@@ -279,8 +279,8 @@ def _of_one(
 
 def _are_shares(
     path: Path, xy: FloatArray, smallest: int, normalized: bool | None
-) -> tuple[bool, list[str]]:
-    """Whether all `xy` (R, 2) are shares of their pictures, and what was assumed.
+) -> tuple[bool, list[str], tuple[Finding, ...]]:
+    """Whether all `xy` (R, 2) are shares of their pictures, what was assumed, what is doubtful.
 
     smallest: pixels of the shortest side of all pictures.
     """
@@ -288,16 +288,18 @@ def _are_shares(
     if not len(known):
         raise InputError(path, "it has no points", "check the file")
     if normalized is not None:
-        return normalized, []
-    share = bool(((known >= _SHARE_LOW) & (known <= _SHARE_HIGH)).all())
+        return normalized, [], ()
+    share = bool(((known >= SHARE_LOW) & (known <= SHARE_HIGH)).all())
     if share and smallest < _SMALLEST_PICTURE:
         reason = "its coordinates may be pixels or shares of these tiny pictures"
         raise InputError(path, reason, "say which with --normalized or --pixel")
-    if not share and np.abs(known).max() <= _SHARE_HIGH:
+    if not share and np.abs(known).max() <= SHARE_HIGH:
         reason = "its coordinates are neither pixels nor shares of the picture (-1 to 1)"
-        raise InputError(path, reason, "write pixels (OpenPose: --keypoint_scale 0)")
+        hint = "write pixels (OpenPose: --keypoint_scale 0), or say which they are (--normalized)"
+        raise InputError(path, reason, hint)
     what = "shares of the picture's width and height" if share else "pixels"
-    return share, [f"Coordinates were taken for {what}."]
+    doubts = (taken_for_shares(),) if share else ()
+    return share, [f"Coordinates were taken for {what}."], doubts
 
 
 def _clock(

@@ -118,12 +118,24 @@ def decode(content: bytes) -> str:
 _DECIMAL_COMMA = re.compile(r"(^|\t) *-?\d+,\d+(?=[\te ]|$)", re.IGNORECASE)
 
 
+# With a zero before its comma a number has no thousands, 0,123.
+_THOUSANDS = re.compile(r"(?<![\d,])[1-9]\d{0,2},\d{3}(?![\d,e])", re.IGNORECASE)
+
+
 def with_decimal_points(rows: list[Line]) -> tuple[list[Line], list[str]]:
     """Rows of numbers between tabs with points for the decimal commas of half of Europe, where the
-    first row has such and no point; and a note."""
+    first row has such and no point; and a note.
+
+    Raises InputError, with the line, where every comma of all rows may as well separate thousands.
+    """
     first = next((row.text for row in rows if row.text.strip()), "")
     if not _DECIMAL_COMMA.search(first) or "." in first:
         return rows, []
+    if all(row.text.count(",") == len(_THOUSANDS.findall(row.text)) for row in rows):
+        line = next(row for row in rows if "," in row.text)
+        number = _THOUSANDS.findall(line.text)[0]
+        reason = f"{number} may be {number.replace(',', '.')} or {number.replace(',', '')}"
+        raise line.wrong(reason, "write decimals with a point, and no mark between thousands")
     plain = [row._replace(text=row.text.replace(",", ".")) for row in rows]
     return plain, ["Decimal commas were read as points."]
 

@@ -37,10 +37,10 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     or none, labels between tabs or blanks, trailing tabs or none, any line end, empty cells, nan
     and 1.#QNAN for a missing marker, trajectories without a name behind the named ones (left
     out), and a NumFrames that differs from the rows (peers write one too many; what is there is
-    read); decimal commas, columns between blanks, no DataRate or unit (the likely one is taken),
-    times in milliseconds or none (by DataRate). Times that are only frame / DataRate in print are
-    made exact again; others stay (see `_exact_times`). Names, and points that are not there:
-    `kinefit.io.markers.build_markers`.
+    read); decimal commas, columns between blanks (none left out), no DataRate or unit (the likely
+    one is taken), times in milliseconds or none (by DataRate). Times that are only frame / DataRate
+    in print are made exact again; others stay (see `_exact_times`). Names, and points that are not
+    there: `kinefit.io.markers.build_markers`.
 
     Raises InputError, with the line, for a wrong header, labels that are not over their columns
     and contradict NumMarkers, a last row cut short, text in a cell, or frames or times that do not
@@ -48,13 +48,13 @@ def read_trc(path: str | Path, *, up: str | None = None, units: str | None = Non
     """
     path = Path(path)
     lines = read_lines(path)
-    lines, said = _in_plain_cells(lines)
+    lines, said, blanks = _in_plain_cells(lines)
     rate_hz, units, labels, more = _read_header(path, lines, units)
     said += more
     rows = [line for line in lines[_HEADER_LINES:] if line.text.strip()]
     columns = 2 + 3 * len(labels)
     check_cells(path, len(rows), columns)
-    rows, notes = _squared(rows, columns)
+    rows, notes = (_whole(rows, columns), []) if blanks else _squared(rows, columns)
     table = parse_rows(path, rows, columns)
     time, more = _seconds(table[:, 0], table[:, 1], rate_hz)
     timeline = _exact_times(build_timeline(rows, table[:, 0], time), rate_hz)
@@ -131,15 +131,17 @@ def _read_header(
     return rate_hz, units, names, notes
 
 
-def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str]]:
-    """With tabs between the cells of rows and points in numbers, and notes."""
+def _in_plain_cells(lines: list[Line]) -> tuple[list[Line], list[str], bool]:
+    """With tabs between the cells of rows and points in numbers; notes; whether the cells were
+    between blanks."""
     head, rows = lines[:_HEADER_LINES], lines[_HEADER_LINES:]
-    if not any("\t" in row.text for row in rows):
+    blanks = not any("\t" in row.text for row in rows)
+    if blanks:
         rows = [row.tabbed() for row in rows]
     rows, notes = with_decimal_points(rows)
     if notes:
         head[2:3] = [line._replace(text=line.text.replace(",", ".")) for line in head[2:3]]
-    return head + rows, notes
+    return head + rows, notes, blanks
 
 
 def _seconds(frame: FloatArray, time: FloatArray, rate_hz: float) -> tuple[FloatArray, list[str]]:
@@ -148,9 +150,11 @@ def _seconds(frame: FloatArray, time: FloatArray, rate_hz: float) -> tuple[Float
     steps = np.diff(time)
     if len(time) < 2 or not 1e-3 < rate_hz < 1e6:
         return time, []
-    if not (np.abs(np.nan_to_num(steps)) > 0).any():
+    if np.isnan(time).all() or (steps == 0).all():
         note = f"The times are empty or all alike: frame numbers / {rate_hz:g} Hz were taken."
         return (frame - frame[0]) / rate_hz, [note]
+    if np.isnan(steps).all():
+        return time, []
     per_frame = float(np.nanmedian(steps / np.where(np.diff(frame) > 0, np.diff(frame), np.nan)))
     times = per_frame * rate_hz
     if abs(times / 1000 - 1) < _SAME_RATE:
@@ -173,6 +177,16 @@ def _labels(line: str, stated: int) -> tuple[tuple[str, ...], bool]:
     if named and all((i - 2) % 3 == 0 for i in named):
         return tuple(cells[2 : named[-1] + 1 : 3]), True
     return tuple(cells[i] for i in named), False
+
+
+def _whole(rows: list[Line], columns: int) -> list[Line]:
+    """`rows` whose cells were between blanks; raises InputError where any are missing or too many:
+    blanks do not tell whose they are."""
+    for row in rows:
+        if (cells := row.text.count("\t") + 1) != columns:
+            reason = f"has {cells} numbers between blanks, expected {columns}"
+            raise row.wrong(reason, "write nan for a missing marker, or tabs between the cells")
+    return rows
 
 
 def _squared(rows: list[Line], columns: int) -> tuple[list[Line], list[str]]:

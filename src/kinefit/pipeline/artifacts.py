@@ -20,6 +20,7 @@ from kinefit.io.arrays import read_npz, save_npz
 from kinefit.io.people import People
 from kinefit.skeletons import KeypointSetGuess
 from kinefit.types import (
+    Finding,
     InputError,
     InvalidData,
     JointAngles,
@@ -38,14 +39,14 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     save_npz(path, **kept)
 
 
-_RATIO = 100  # unpacked bytes of one packed: what stages write has ten, an archive of zeros 200
+_RATIO = 100  # unpacked bytes of one packed: what stages write has ten, an archive of zeros 1,000
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read what `save_arrays` wrote; InputError for anything else, as from every `load_...`."""
     with _left_by_kinefit(path):
         most = max(limits.ARRAY_BYTES, _RATIO * path.stat().st_size)
-        arrays = read_npz(path, most_bytes=most)
+        arrays = read_npz(path, most_bytes=min(most, limits.RESULT_BYTES))
         if odd := [name for name, array in arrays.items() if array.dtype.hasobject]:
             raise ValueError(f"its {odd[0]} are objects")
         return arrays
@@ -54,7 +55,10 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 @contextmanager
 def _left_by_kinefit(path: Path) -> Iterator[None]:
     """What is wrong with the arrays of a file, as an InputError."""
-    kinds = (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, InvalidData)
+    kinds = (
+        *(KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, InvalidData),
+        *(RecursionError, MemoryError),  # a text nested without end; more than there is
+    )
     try:
         yield
     except kinds as error:
@@ -102,6 +106,7 @@ def save_people(path: Path, people: People) -> None:
     own: dict[str, Any] = {"names": people.names, "frame": people.frame, "count": count}
     own |= {"damaged": np.array(people.damaged, dtype=np.int64), "source": people.source}
     own |= {"notes": np.array(people.notes, dtype=np.str_)}
+    own["findings"] = json.dumps([found.to_json() for found in people.findings])
     for name in _OF_PERSONS:
         if (found := getattr(people, name)) is not None and len(found):
             own[name] = np.concatenate(found)
@@ -119,10 +124,13 @@ def load_people(path: Path) -> People:
         each.setdefault("points", ())  # of a video without frames, or in which nobody is
         names, damaged = tuple(stored["names"].tolist()), tuple(stored["damaged"].tolist())
         source, notes = str(stored["source"]), tuple(stored["notes"].tolist())
+        findings = tuple(Finding.from_json(f) for f in json.loads(str(stored["findings"])))
         guess = KeypointSetGuess(*json.loads(str(stored["guess"]))) if "guess" in stored else None
+        if guess is not None and names not in [s.points for s in guess.sets]:
+            raise ValueError(f"its names are of no set of {guess.count} points")
         return People(
             names, stored["frame"], **each, damaged=damaged, source=source, notes=notes,
-            guess=guess,
+            findings=findings, guess=guess,
         )  # fmt: skip
 
 

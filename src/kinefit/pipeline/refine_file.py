@@ -133,9 +133,9 @@ def _of_run(folder: Path) -> _Given:
         stale = bool(made["stale"])
         sha256, slowmo = str(one["sha256"]), float(one["part"]["slowmo"])
     except (
-        *(InputError, ValueError, OverflowError),  # a number of 400 digits
-        *(KeyError, TypeError, StopIteration),
-    ) as error:
+        InputError, KeyError, TypeError, StopIteration,
+        ValueError, OverflowError,  # a number of 400 digits
+    ) as error:  # fmt: skip
         reason = "holds no joint angles of a finished run of one camera"
         raise InputError(folder, reason, hint) from error
     if stale:

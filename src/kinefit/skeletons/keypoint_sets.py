@@ -68,6 +68,13 @@ class KeypointSetGuess:
     off: Mapping[str, float]
     persons: int = 0
 
+    def __post_init__(self) -> None:
+        numbers = (self.count, self.persons, *self.off.values())
+        if {s.name for s in self.sets} != set(self.off) or not self.off:
+            raise ValueError("KeypointSetGuess.off must be of all sets of that number of points.")
+        if not all(type(n) in (int, float) and n >= 0 for n in numbers):
+            raise ValueError("KeypointSetGuess: numbers must be 0 or more.")
+
     @classmethod
     def of(cls, points: NDArray[np.float64]) -> KeypointSetGuess:
         """From persons (N, J, 3), NaN where a point is missing. In a wrong order lines run across

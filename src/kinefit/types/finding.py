@@ -29,7 +29,8 @@ class Finding:
     action: str = ""
 
     def __post_init__(self) -> None:
-        if self.level not in LEVELS or not self.what:
+        texts = (self.what, self.where, self.meaning, self.action)
+        if self.level not in LEVELS or not self.what or not all(isinstance(t, str) for t in texts):
             raise InvalidData(f"A finding needs a text and one of {', '.join(LEVELS)}.")
 
     def __str__(self) -> str:

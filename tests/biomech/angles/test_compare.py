@@ -121,6 +121,18 @@ def test_a_header_that_cannot_be_is_told(tmp_path: Path, in_degrees: bool) -> No
     assert f"look like {'degrees' if in_degrees else 'radians'}" in note
 
 
+def test_a_header_that_states_no_unit_is_not_said_to(tmp_path: Path) -> None:
+    names, curves = ("knee_angle_r", "hip_flexion_r"), np.column_stack([CURVE, CURVE - 20])
+    for name, unit in (("right", True), ("silent", None)):
+        motion = MotTable(Timeline.regular(201, 100.0), names, curves, unit)
+        write_mot(tmp_path / f"{name}.mot", motion, "x")
+    notes: list[str] = []
+    evaluate_file(tmp_path / "silent.mot", tmp_path / "right.mot", notes.append)
+    (note,) = notes
+    assert "as radians, which is how OpenSim reads a file that states no unit" in note
+    assert "look like degrees" in note
+
+
 def test_files(tmp_path: Path) -> None:
     first, second, wrong = (tmp_path / n for n in ("a.mot", "b.mot", "a.txt"))
     write_mot(first, table(CURVE + 1), "a")

@@ -220,6 +220,20 @@ def test_the_same_cameras_in_every_layout(tmp_path, rig, layout, as_list):
     _agrees(read_calibration(path, units="m"), rig, rig.names)
 
 
+def test_four_by_four_numbers_of_a_camera_at_the_origin(tmp_path, rig):
+    """Its last column is 0 0 0 1 as well, as in numbers written by columns."""
+    cameras = {}
+    for c, t in ((rig.cameras[0], np.zeros(3)), (rig.cameras[1], rig.cameras[1].t)):
+        pose = np.vstack([np.column_stack([c.R, t]), [0, 0, 0, 1]])
+        cameras[c.name] = {"resolution": list(c.size), "K": c.K.tolist(), "dist": _lens(c)}
+        cameras[c.name]["extrinsics"] = (pose if t is not c.t else pose.T).tolist()
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps(cameras))
+    found = read_calibration(path, units="m").rig
+    for read, c in zip(found, rig, strict=False):
+        np.testing.assert_allclose(read.R, c.R, rtol=0, atol=1e-12)
+
+
 def test_fisheye_is_read_from_a_flag_or_a_model(tmp_path, rig):
     c = rig.cameras[0]
     base = {"K": c.K, "D": c.distortion[:4], "R": c.R, "T": c.t, **SIZES}

@@ -164,14 +164,34 @@ def test_freemocap_is_in_the_millimetres_of_its_board(tmp_path):
     np.testing.assert_allclose(stated.rig["A"].t, [0.1, 0.2, 30.0])
 
 
-def test_pose2sims_camera_with_intrinsics_only_is_left_out(tmp_path):
-    """Pose2Sim writes zeros for its pose."""
-    second = POSE2SIM.split("[metadata]")[0].replace("41982", "41983")
+def _zero_pose(name):
+    """The table of a camera as Pose2Sim writes it where only the intrinsics were calibrated."""
+    camera = POSE2SIM.split("[metadata]")[0].replace("41982", name)
     for pose in ("rotation = [ 1.2, -1.3, 1.1]", "translation = [ 0.1, 1.2, 3.4]"):
-        second = second.replace(pose, f"{pose.split('=')[0]}= [ 0.0, 0.0, 0.0]")
-    found = read_calibration(_write(tmp_path / "a.toml", second + POSE2SIM))
+        camera = camera.replace(pose, f"{pose.split('=')[0]}= [ 0.0, 0.0, 0.0]")
+    return camera
+
+
+def test_pose2sims_cameras_with_intrinsics_only_are_left_out(tmp_path):
+    text = _zero_pose("41983") + _zero_pose("41984") + POSE2SIM
+    found = read_calibration(_write(tmp_path / "a.toml", text))
     assert found.rig.names == ("41982",)
     assert "camera 41983 left out: it has no pose" in found.assumptions
+    assert "camera 41984 left out: it has no pose" in found.assumptions
+    assert found.findings == ()
+    alone = _zero_pose("41983") + "[metadata]" + POSE2SIM.split("[metadata]")[1]
+    with pytest.raises(InputError, match="no camera with a pose"):
+        read_calibration(_write(tmp_path / "b.toml", alone))
+
+
+def test_one_camera_of_zeros_may_be_the_origin(tmp_path):
+    found = read_calibration(_write(tmp_path / "a.toml", _zero_pose("41983") + POSE2SIM))
+    assert sorted(found.rig.names) == ["41982", "41983"]
+    np.testing.assert_array_equal(found.rig["41983"].centre, np.zeros(3))
+    (doubt,) = found.findings
+    assert doubt.level == "caution"
+    assert "camera 41983 is all zeros" in doubt.what
+    assert "without a pose instead" in doubt.meaning
 
 
 def test_metadata_that_names_units_and_vertical_is_believed(tmp_path):

@@ -128,13 +128,15 @@ def read_coordinates(path: Path) -> MotTable:
 
 
 def _of_another_unit(table: MotTable) -> list[str]:
-    """A sentence where rotations cannot be in the unit that the header states."""
+    """A sentence where rotations cannot be in the unit in which they are read."""
     names = [name for name in table.names if not _NO_ANGLE.fullmatch(name)]
     largest = max((float(np.nanmax(np.abs(table.column(n)), initial=0)) for n in names), default=0)
     said, other = ("degrees", "radians") if table.in_degrees else ("radians", "degrees")
     if (0 < largest < np.pi and len(names) > 1) if table.in_degrees else largest > _MOST_RAD:
-        return [f"Its rotations, up to {largest:.3g}, are read as the {said} that its header "
-                f"states; they look like {other} (inDegrees)."]  # fmt: skip
+        why = "which is how OpenSim reads a file that states no unit"
+        why = why if table.in_degrees is None else "as its header states"
+        return [f"Its rotations, up to {largest:.3g}, are read as {said}, {why}; they look like "
+                f"{other} (inDegrees)."]  # fmt: skip
     return []
 
 

@@ -154,12 +154,13 @@ def _fields(values: Mapping[str, Any]) -> Fields:
 
 
 def _three_by_four(flat: FloatArray) -> FloatArray:
-    """(3, 4) of 12 or 16 numbers; where the last column of 4 x 4 is 0 0 0 1, columns were written
-    one after the other."""
+    """(3, 4) of 12 or 16 numbers; where the last column of 4 x 4 is 0 0 0 1, and the last row is
+    not (as with no translation), columns were written one after the other."""
     if flat.size == 12:
         return flat.reshape(3, 4)
     whole = flat.reshape(4, 4)
-    by_columns = np.array_equal(whole[:, 3], [0, 0, 0, 1])
+    last = [0, 0, 0, 1]
+    by_columns = np.array_equal(whole[:, 3], last) and not np.array_equal(whole[3], last)
     return (whole.T if by_columns else whole)[:3]
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from kinefit.io.calibration.assemble import flat_numbers
 from kinefit.io.calibration.model import AXES, METRES, Axis, Content, Stated, Unit
-from kinefit.types import InputError
+from kinefit.types import Finding, InputError
 
-# Top-level tables that are no cameras (besides them, Pose2Sim takes every table for one).
 _SMALLEST_SQUARE_MM = 5.0  # of a board; in centimetres or metres it would be a wall
+# Top-level tables that are no cameras (besides them, Pose2Sim takes every table for one).
 NOT_CAMERAS = frozenset({"metadata", "capture_volume", "charuco", "checkerboard", "calibration"})
 
 
@@ -96,13 +96,29 @@ def read_aniposelib(path: Path, table: dict[str, Any]) -> Content:
 def read_pose2sim(path: Path, table: dict[str, Any]) -> Content:
     """Cameras of Pose2Sim: metres, Z up, called as their tables. Raises InputError."""
     cameras, notes = _top_level(path, table, own_name=False)
-    # Pose2Sim writes zeros where only the intrinsics were calibrated; its world's origin is on the
-    # floor, where no camera looks straight up.
+    # Pose2Sim writes zeros where only the intrinsics were calibrated. One camera may be the world's
+    # origin instead (others' tools write their reference so), several cannot be at one place.
     zeros = [c for c in cameras if _is_zero(c.R) and _is_zero(c.t)]
+    findings = []
+    if len(zeros) == 1 and len(cameras) > 1:
+        findings = [_at_origin(zeros.pop().name)]
     found = [c for c in cameras if c not in zeros], [*notes, *(_left_out(c.name) for c in zeros)]
     up: tuple[Axis, str] = ("z", "as Pose2Sim's world is")
     why = "as Pose2Sim writes them"
-    return _content(path, table, "pose2sim", *found, why=why, up=up)
+    content = _content(path, table, "pose2sim", *found, why=why, up=up)
+    return replace(content, findings=findings)
+
+
+def _at_origin(name: str) -> Finding:
+    return Finding(
+        "caution",
+        f"The pose of camera {name} is all zeros: it was taken for the camera at the world's "
+        "origin.",
+        meaning="If it is a camera without a pose instead (Pose2Sim writes zeros where only the "
+        "intrinsics were calibrated), all points that it takes part in are wrong. If it is at the "
+        "origin, the vertical is that camera's axis and not Z.",
+        action="Leave its table out if it has no pose; name the vertical (--up) if it has.",
+    )
 
 
 def _top_level(

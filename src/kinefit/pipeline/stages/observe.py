@@ -320,9 +320,11 @@ def people_of(job: Job, folder: Folder) -> int:
 
 def told_of(recorded: Recorded) -> list[Finding]:
     """What the detector's files left open, once for all cameras."""
-    notes = dict.fromkeys(n for view in recorded.views.values() for n in view.people.notes)
+    views = recorded.views.values()
+    notes = dict.fromkeys(n for view in views for n in view.people.notes)
+    doubts = dict.fromkeys(f for view in views for f in view.people.findings)
     _, told = of_one_set({name: view.people for name, view in recorded.views.items()})
-    return [*told, *(Finding("information", note) for note in notes)]
+    return [*told, *doubts, *(Finding("information", note) for note in notes)]
 
 
 def doubts_of(recorded: Recorded) -> list[Finding]:
