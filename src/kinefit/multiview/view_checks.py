@@ -8,7 +8,8 @@ triangulation, so every other assignment of views to cameras can be tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -155,30 +156,31 @@ def _median(values: FloatArray) -> FloatArray:
     return out
 
 
-def _pair_table(views: _Views) -> dict[tuple[int, int, int, int], float]:
-    """(i, a, j, b) -> px, the median over frames; of pairs that see the person at once."""
-    count = range(len(views.rig))
-    table = {}
-    for i, j in combinations(count, 2):
-        for a, b in permutations(count, 2):
-            off = _distances(views, i, a, j, b)
-            if np.isfinite(off).any():
-                table[i, a, j, b] = min(float(np.nanmedian(off)), _FARTHEST_PX)
-    return table
+def _pair_distance(views: _Views) -> Callable[[int, int, int, int], float]:
+    """Of view i as camera a and view j as camera b: px, the median over frames; NaN where they do
+    not see the person at once. Each is measured when it is asked for: of eight cameras whose views
+    may be exchanged two by two, a quarter of all."""
+
+    @cache
+    def distance(i: int, a: int, j: int, b: int) -> float:
+        off = _distances(views, i, a, j, b)
+        return min(float(np.nanmedian(off)), _FARTHEST_PX) if np.isfinite(off).any() else np.nan
+
+    return distance
 
 
 def _best_order(views: _Views) -> tuple[tuple[int, ...] | None, float, float]:
     """The camera of each view where the names are wrong (None where they are not, or where it
     cannot be told), its distance and that of the names, px."""
-    table, count = _pair_table(views), len(views.rig)
+    distance, count = _pair_distance(views), len(views.rig)
 
     def off(order: tuple[int, ...], of: tuple[int, ...]) -> float:
         """Mean over the pairs of views that the order `of` moves (all, where it moves none)."""
         moved = [v for v, c in enumerate(of) if v != c] or list(range(count))
         pairs = [(i, j) for i, j in combinations(range(count), 2) if i in moved or j in moved]
-        keys = [(i, order[i], j, order[j]) for i, j in pairs]
-        known = [table[key] for key in keys if key in table]
-        return float(np.mean(known)) if known else np.inf
+        found = np.array([distance(i, order[i], j, order[j]) for i, j in pairs])
+        known = found[np.isfinite(found)]
+        return float(np.mean(known)) if known.size else np.inf
 
     own = tuple(range(count))
     now = off(own, own)
