@@ -89,6 +89,9 @@ def test_short_gaps_are_bridged_and_long_ones_are_said() -> None:
     assert not any(fit.reason[:30])
     assert all(fit.reason[30:50])
     assert not any(fit.reason[50:])
+    assert (np.isnan(fit.draws_m).any(axis=(0, 2, 3)) == [bool(why) for why in fit.reason]).all()
+    assert (np.isnan(fit.sd_m).any(axis=1) == [bool(why) for why in fit.reason]).all()
+    np.testing.assert_array_equal(fit.draws_m[1::2], -fit.draws_m[::2])
     assert np.isnan(fit.motion.rotations[30:50]).all()
     assert np.isfinite(fit.motion.rotations[10:15]).all()
     assert _error_mm(fit, made.points)[10:15].mean() < 20
