@@ -90,8 +90,8 @@ class Linkage:
     Bodies are numbered: 0 is ground, j + 1 what joint j moves.
 
     axes: the joints' motion. custom: (J,) True where that is of functions, whose translations are
-    scaled. parent: (J,) the body that carries each. in_parent: (J, 3, 4) the
-    joint's fixed frame in that body, in_child: its moving frame in the body that it moves.
+    scaled. parent: (J,) the body that carries each. in_parent: (J, 3, 4) the joint's fixed frame in
+    that body, in_child: its moving frame in the body that it moves.
     marker_body, marker_place: (M,), (M, 3) in the body. bodies: (B,) those that are asked for.
     """
 

@@ -76,9 +76,8 @@ class BodyModel:
     """A model with its markers, without what has no part in kinematics (forces, controllers).
 
     coordinates: the C coordinates in the model's order. free: (C,) True for coordinates that are
-    neither tied to others nor fixed by the model. turning: (C,) True but for
-    translations. default, low,
-    high: (C,) of them.
+    neither tied to others nor fixed by the model. turning: (C,) True but for translations.
+    default, low, high: (C,) of them.
     markers, marker_bodies: names of the M markers and of the bodies they are fixed to.
     bodies: names of the B bodies that joints move, in the joints' order.
 
@@ -257,8 +256,9 @@ class BodyModel:
         self._find_kinematics()
 
     def try_scale(self, factors: Mapping[str, Sequence[float]]) -> None:
-        """As `scale` does, for the time until that: in the kinematics alone, which takes a
-        hundredth of the time."""
+        """Have the named bodies (x, y, z) times as large as in the file and all others as in the
+        file, until `scale` or the next trial: in the kinematics alone, which takes a hundredth of
+        the time. Where those are OpenSim's, the same as `scale`."""
         if not isinstance(self._kinematics, Tree) or self._linkage is None:
             self.scale(factors)
             return

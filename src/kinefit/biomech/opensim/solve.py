@@ -1,10 +1,13 @@
 """Inverse kinematics of a clip: no frame is left in a pose that the solver got stuck in.
 
-Every eighth frame is solved from the pose of the first, those between from where these are, all at
-once. A solver stays in the valley that it starts in: an arm that passed overhead unseen may be on
-the wrong side. So each frame is also looked at from those beside it, where they fit better, and
-frames with a marker far off are begun anew from poses in which the joints above that marker are
-turned. A pose is taken only if its cost is clearly lower.
+The frame that its markers determine best is solved first, every eighth from there, those between
+from where these are, all at once. A solver stays in the valley that it starts in: an arm that
+passed overhead unseen may be on the wrong side. So each frame is also looked at from those beside
+it, where they fit better, and frames with a marker far off are begun anew from poses in which the
+joints above that marker are turned. A pose is taken only if its cost is clearly lower. Where
+several fit (other angles for the same pose; an arm nearly straight, turned by pi around itself),
+the path through the clip that turns least is taken. Without that, which of them came out depended
+on the frame that a clip begins with.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinefit.biomech.opensim.continuity import other_angles, smoothest, three_turns
 from kinefit.biomech.opensim.frame import (
     Task,
     aligned,
@@ -33,8 +37,15 @@ _FAR_M = 0.05  # a marker so far off may be in the wrong valley: five deviations
 _FAR_TIMES = 3.0  # the frame's usual distance: in a model of another size all markers are far off
 _UNUSUAL = 1.5  # times the clip's usual cost: the same
 _STRIDE = 8  # frames: at 30 a second a fast arm turns by a radian between two of them
-_JUMP = 2.0  # rad in that time: the other set of three angles for a turn has two that are pi off
+_LOOKS = 3  # frames of which the best is begun with: together they take hardly longer than one
 _SAME = 1.01  # times the cost: as good, at what is left of costs when steps have become small
+# The root of the summed squares of the markers' distances from an axis, m: with an elbow bent by
+# less than 30 degrees, noise of 6 mm can have the wrist on the other side of the upper arm's axis.
+_NEAR_M = 0.13
+_ANOTHER = 0.35  # rad: the same pose, solved from elsewhere, differs by less
+# Weight of squared distances to defaults against squared turns between frames: half a turn off for
+# 20 frames costs what turning there and back does. At 0.03, elbows of straight arms are worse.
+_NEARER = 0.1
 _TURN = np.pi / 2
 _SHORT, _LONG = 12, 200  # steps of a try, and of the best of them
 _FAILURES = 6  # frames begun anew in vain until the markers are believed to be wrong, not the poses
@@ -61,8 +72,8 @@ def solve(model: BodyModel, task: Task, xyz: FloatArray) -> Solution:
     """Solve T frames.
 
     xyz: (T, M, 3) metres, in the order of the model's markers; NaN where missing: such a marker
-    has no weight in that frame. Frames without any marker keep the pose before them, with `sd`
-    saying so.
+    has no weight in that frame. Frames without any marker have the pose of the last frame before
+    them that has one, those before the first such frame the model's default; `sd` says so.
     """
     q = track(model, task, xyz)
     used = task.weights > 0
@@ -90,6 +101,8 @@ def track(
         clip.forward(start)
         clip.from_both_sides()
         clip.begin_anew()
+        if start is None:
+            clip.settle()
         clip.fill()
     return _unwound(model, clip.q)
 
@@ -107,18 +120,21 @@ class _Clip:
         self.tried = np.full((2, len(self.xyz), 2), np.nan)  # from before, after: the costs then
 
     def forward(self, pose: FloatArray | None) -> None:
-        """Some frames from the pose of the first of them; the others from where these are."""
+        """Some frames from the pose of one of them; the others from where these are."""
         frames = np.flatnonzero(self.seen)
-        keys = frames if pose is not None else np.union1d(frames[::_STRIDE], frames[-1:])
-        first, later = keys[:1], keys[1:]
         if pose is None:
-            pose = first_pose(self.model, self.task, self.xyz[first])
-        self._take(first, *minimise(self.model, self.task, self.xyz[first], pose))
+            first = self._best_determined(frames)
+            phase = int(np.searchsorted(frames, first[0])) % _STRIDE
+            keys = np.union1d(frames[phase::_STRIDE], frames[[0, -1]])
+        else:
+            first, keys = frames[:1], frames
+            self._take(first, *minimise(self.model, self.task, self.xyz[first], pose))
+        later = np.setdiff1d(keys, first)
         self._take(first, *self._restarted(first))
         start = aligned(self.model, self.task, self.xyz[later], self.q[first[0]])
         self._take(later, *minimise(self.model, self.task, self.xyz[later], start, _LONG))
         if len(keys) < len(frames):
-            self._continue(keys)
+            self._same_angles(keys)
             between = np.setdiff1d(frames, keys)
             right = np.searchsorted(keys, between)
             left, right = keys[right - 1], keys[right]
@@ -126,20 +142,90 @@ class _Clip:
             a, b = self.q[left], self.q[right]
             self._solve(between, np.stack([a + share * (b - a), a, b]))
 
-    def _continue(self, keys: IntArray) -> None:
-        """Frames `keys` also from the poses before them, where they turn far from there: the same
-        pose can have several sets of angles."""
-        changed = np.ones(len(keys), bool)
-        while True:
-            turn = wrap(np.diff(self.q[keys], axis=0)[:, self.model.turning])
-            far = (np.abs(turn) > _JUMP).any(1) & changed[:-1]
-            if not far.any():
-                break
-            before, frames = keys[:-1][far], keys[1:][far]
-            q, value = minimise(self.model, self.task, self.xyz[frames], self.q[before], _LONG)
-            same = value <= _SAME * self.cost[frames]
-            self._take(frames[same], q[same], value[same])
-            changed = np.isin(keys, frames[same])
+    def _best_determined(self, frames: IntArray) -> IntArray:
+        """(1,) the frame to begin with, solved: of those whose markers weigh most, some are looked
+        at; of those that fit, the one in which the markers determine the pose best."""
+        there = all_finite(self.xyz[frames])
+        weight = there @ self.task.weights
+        most = frames[weight > (1 - 1e-9) * weight.max()]
+        few = most[np.unique(np.linspace(0, len(most) - 1, _LOOKS).round().astype(int))]
+        xyz = self.xyz[few]
+        pose = first_pose(self.model, self.task, xyz)
+        self._take(few, pose, cost(self.model, self.task, xyz, pose))
+        used = all_finite(xyz) & (self.task.weights > 0)
+        spread = marker_spread(self.model, self.task.free, self.q[few], used).sum(1)
+        fits = self.cost[few] <= _BESIDE * self.cost[few].min()
+        return np.asarray(few[[np.where(fits, spread, np.inf).argmin()]])
+
+    def _same_angles(self, frames: IntArray) -> None:
+        """Of two sets of angles for the same turn of a joint, those that jump least from one of N
+        frames (N,) to the next, and in all are nearer to their defaults."""
+        for three in three_turns(self.model, self.task.free):
+            q, value = self.q[frames], self.cost[frames]
+            other = other_angles(self.model, q, three)
+            inside = (other >= self.model.low) & (other <= self.model.high)
+            costs = cost(self.model, self.task, self.xyz[frames], other)
+            same = inside.all(1) & (costs <= _SAME * value)
+            if not same.any():
+                continue
+            both = np.stack([q, other])[..., three]
+            off = (wrap(both - self.model.default[three]) ** 2).sum(-1)
+            price = _NEARER * off / len(frames)
+            price[1, ~same] = np.inf
+            chosen = smoothest(both, price) == 1
+            self._take(frames[chosen], other[chosen], costs[chosen])
+
+    def settle(self) -> None:
+        """Of poses that fit as well, those that turn least from frame to frame."""
+        frames = np.flatnonzero(self.seen)
+        self._same_angles(frames)
+        weak = self._near_axis(frames)
+        for i in np.flatnonzero(weak.any(0)).tolist():
+            self._choose(frames, *self._half_turned(frames, i, weak[:, i]))
+
+    def _near_axis(self, frames: IntArray) -> BoolArray:
+        """(N, C) True for coordinates without an end that turn only markers near their axes."""
+        model, there = self.model, all_finite(self.xyz[frames]) & (self.task.weights > 0)
+        endless = self.task.free & model.turning & np.isinf(model.low) & np.isinf(model.high)
+        found = np.zeros((len(frames), len(endless)), bool)
+        nowhere = np.zeros((*there.shape, 3))
+        hessian = model.least_squares(self.q[frames], endless, there.astype(float), nowhere).hessian
+        squares = np.diagonal(hessian, axis1=1, axis2=2)
+        found[:, endless] = (squares > 1e-12) & (squares < _NEAR_M**2)
+        return found
+
+    def _half_turned(
+        self, frames: IntArray, i: int, weak: BoolArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Poses (5, N, C) and costs (5, N) of those of N frames in which coordinate `i` is `weak`
+        (N,): from where it is half a turn off, and from both kinds of poses of the frames beside.
+
+        From half a turn off, one in ten comes back to where it was.
+        """
+        q, at = self.q[frames], np.flatnonzero(weak)
+        poses, costs = np.tile(q, (5, 1, 1)), np.full((5, len(q)), np.inf)
+        xyz = self.xyz[frames[at]]
+        turned = self.model.tie(q[at] + np.pi * np.eye(q.shape[1])[i])
+        poses[0, at], costs[0, at] = minimise(self.model, self.task, xyz, turned, _LONG)
+        sides = np.maximum(at - 1, 0), np.minimum(at + 1, len(q) - 1)
+        start = np.concatenate([kind[side] for kind in (q, poses[0]) for side in sides])
+        found, value = minimise(self.model, self.task, np.tile(xyz, (4, 1, 1)), start, _LONG)
+        poses[1:, at], costs[1:, at] = found.reshape(4, -1, q.shape[1]), value.reshape(4, -1)
+        return poses, costs
+
+    def _choose(self, frames: IntArray, poses: FloatArray, costs: FloatArray) -> None:
+        """N frames (N,) take their own poses or one of K others (K, N, C): the path that turns
+        least, and in all is nearer to the defaults, of those that are not clearly worse."""
+        turning = self.model.turning & self.task.free
+        q, value = self.q[frames], self.cost[frames]
+        far = (np.abs(wrap(poses - q)[..., turning]) > _ANOTHER).any(-1)
+        poses = np.concatenate([q[None], poses])
+        costs = np.concatenate([value[None], np.where(far, costs, np.inf)])
+        off = (wrap(poses - self.model.default)[..., turning] ** 2).sum(-1)
+        price = np.where(_LOWER * costs <= costs.min(0), _NEARER * off, np.inf)
+        chosen = smoothest(poses[..., turning], price)
+        new = np.flatnonzero(chosen)
+        self._take(frames[new], poses[chosen[new], new], costs[chosen[new], new])
 
     def _solve(self, frames: IntArray, starts: FloatArray) -> None:
         """Solve N frames, each from the one of S starts (S, N, C) that costs least."""
@@ -255,7 +341,7 @@ class _Clip:
         return np.array(starts).reshape(-1, len(pose))
 
     def fill(self) -> None:
-        """Frames without markers have the pose before them."""
+        """Frames without markers have the pose before them; the leading ones the default."""
         before = np.maximum.accumulate(np.where(self.seen, np.arange(len(self.q)), -1))
         self.q[before >= 0] = self.q[before[before >= 0]]
 
