@@ -1,7 +1,7 @@
 """Stands in for `kinefit.batch.trial` where the machinery is tested: what it does, the name says.
 
 A number of tries is kept in a file beside the record. "hangs" takes a minute, "slow" STAND_IN_S
-seconds, or one.
+seconds, or one; "together" waits for three others of its kind, and fails without.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ def main() -> None:
         time.sleep(60)
     if "slow" in name:
         time.sleep(float(os.environ.get("STAND_IN_S", "1")))
+    if "together" in name:  # with three others
+        until = time.monotonic() + 30
+        while len(list(record.parent.glob("*.begun"))) < 4:
+            if time.monotonic() > until:
+                sys.exit(3)
+            time.sleep(0.05)
     out = Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").write_text("{}")
