@@ -403,6 +403,10 @@ def _surviving(packets: Iterator[Any]) -> Iterator[Any]:
             yield from packet.decode()
 
 
+# Titles and names of cameras are often not UTF-8, at which PyAV stops before version 19.
+_LENIENT: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The open container and its first video stream; what cannot be read is an InputError."""
@@ -417,9 +421,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     _check_photo(path)
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
-        # Titles and names of cameras are often not UTF-8.
         options = {"format_whitelist": _FORMATS}
-        file = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        file = av.open(f"file:{path}", options=options, **_LENIENT)
     except UnicodeEncodeError as error:
         reason = "the file's name is not Unicode text"
         raise InputError(ascii(str(path)), reason, "rename the file") from error
