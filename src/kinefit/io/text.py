@@ -116,8 +116,6 @@ def decode(content: bytes) -> str:
 
 
 _DECIMAL_COMMA = re.compile(r"(^|\t) *-?\d+,\d+(?=[\te ]|$)", re.IGNORECASE)
-
-
 # With a zero before its comma a number has no thousands, 0,123.
 _THOUSANDS = re.compile(r"(?<![\d,])[1-9]\d{0,2},\d{3}(?![\d,e])", re.IGNORECASE)
 

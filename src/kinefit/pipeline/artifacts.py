@@ -55,13 +55,12 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 @contextmanager
 def _left_by_kinefit(path: Path) -> Iterator[None]:
     """What is wrong with the arrays of a file, as an InputError."""
-    kinds = (
-        *(KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, InvalidData),
-        *(RecursionError, MemoryError),  # a text nested without end; more than there is
-    )
     try:
         yield
-    except kinds as error:
+    except (
+        KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, InvalidData,
+        RecursionError, MemoryError,  # a text nested without end; more than there is
+    ) as error:  # fmt: skip
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise InputError(path, f"cannot be read: {reason}", "make the result again") from error
 
