@@ -155,6 +155,11 @@ def page(browser: Any, running: Site) -> Iterator[Any]:
     assert errors == []
 
 
-def upload(page: Any, video: Path) -> None:
-    page.set_input_files("#videos", str(video))
-    page.wait_for_selector("#first", timeout=60_000)
+def choose(page: Any, *videos: Path) -> None:
+    page.locator("#videos:enabled").set_input_files([str(video) for video in videos])
+
+
+def upload(page: Any, *videos: Path) -> None:
+    choose(page, *videos)
+    page.wait_for_selector("#first", timeout=90_000)  # a look at a file may take 60 s
+    page.wait_for_load_state()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import Site, upload
+from tests.web.conftest import Site, choose, upload
 
 
 def addresses(page: Any, running: Site) -> list[str]:
@@ -62,7 +62,7 @@ def test_a_page_that_was_left_in_the_middle_goes_on(
         route.continue_()
 
     page.route("**/uploads/*", lambda r: cut(r) if r.request.method == "PATCH" else r.continue_())
-    page.set_input_files("#videos", str(big))
+    choose(page, big)
     deadline = time.monotonic() + 30
     while not sent:
         assert time.monotonic() < deadline
@@ -76,14 +76,25 @@ def test_a_page_that_was_left_in_the_middle_goes_on(
     assert sent == [0, part, 2 * part]
 
 
+def test_a_file_is_sent_where_the_script_comes_late(page: Any, demo_clip: Path) -> None:
+    def late(route: Any) -> None:
+        time.sleep(1.5)
+        route.continue_()
+
+    page.route("**/trial.js", late)
+    page.reload(wait_until="commit")
+    assert page.locator("#videos").is_disabled()
+    upload(page, demo_clip)
+    assert "40 frames" in page.inner_text("#uploads")
+
+
 def test_the_person_is_pointed_at_in_the_picture_of_any_camera(
     page: Any, tmp_path: Path, demo_clip: Path
 ) -> None:
     videos = [tmp_path / f"cam{i}.mp4" for i in (1, 2)]
     for video in videos:
         shutil.copy(demo_clip, video)
-    page.set_input_files("#videos", [str(video) for video in videos])
-    page.wait_for_selector("#camera", timeout=60_000)
+    upload(page, *videos)
     pictures = []
     for name in ("cam1", "cam2"):
         page.select_option("#camera", f"{name}.mp4")

@@ -18,7 +18,8 @@ from typing import Any
 VIDEO_ENDS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".3gp")
 CALIBRATION_ENDS = (".toml", ".txt", ".yml", ".yaml", ".json")
 MOST_CALIBRATION_BYTES = 5_000_000
-_MEMORY, _SECONDS = 4 * 2**30, 60
+_MEMORY, _SECONDS = 4 * 2**30, 60  # of the processor
+_PATIENCE_S = 180  # on a clock: a busy server is no fault of the file
 _PICTURE_PX = 1280  # longer side
 
 
@@ -62,7 +63,7 @@ def picture_of(video: Path) -> Path:
 def _look(command: list[str]) -> tuple[str, dict[str, Any]]:
     try:
         done = subprocess.run(  # noqa: S603 (our own)
-            command, stdout=subprocess.PIPE, timeout=_SECONDS, stdin=subprocess.DEVNULL
+            command, stdout=subprocess.PIPE, timeout=_PATIENCE_S, stdin=subprocess.DEVNULL
         )
         told = json.loads(done.stdout)
         if not isinstance(told, dict):

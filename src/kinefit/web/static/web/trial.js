@@ -77,6 +77,7 @@ if (uploader) {
         words.textContent = error.message || "The connection is broken. Next: choose the same file again; what was sent stays.";
       }
     });
+    input.disabled = false; // a file chosen before somebody listens would never be sent
   }
 }
 for (const button of document.querySelectorAll("[data-upload] .remove")) {
