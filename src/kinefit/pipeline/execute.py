@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from kinefit.detect.embedded import cores
-from kinefit.io.processes import each, report
+from kinefit.io.processes import each
+from kinefit.pipeline.camera_work import one_thread_of_blas, report_frames, work_in_process
 from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.manifest import write_manifest
@@ -57,7 +56,7 @@ def run_plan(
         plan = _Execution(job, folder, hashes, lender)
         try:
             with (
-                _one_thread_of_blas(),
+                one_thread_of_blas(),
                 blamed_on(job.source, "film the whole person, or lower --visibility-min"),
             ):
                 for stage in stages:
@@ -167,11 +166,11 @@ class _Execution:
             self.job.progress(units[0].stage.name, done, total)
 
         # Contexts as they go to another process: what can be sent.
-        sent = replace(self.job, progress=_report, cancel=None)
+        sent = replace(self.job, progress=report_frames, cancel=None)
         todo = ((u.stage.work, replace(self._context(u), job=sent)) for u in units)
         workers = min(len(units), cores())
         with closing(
-            each(_work_in_process, todo, workers, heard=counts.__setitem__, idle=show)
+            each(work_in_process, todo, workers, heard=counts.__setitem__, idle=show)
         ) as done:
             for number, seconds in done:
                 self._commit(units[number], seconds)
@@ -188,13 +187,6 @@ class _Execution:
         write_manifest(self.folder, about)
 
 
-def _one_thread_of_blas() -> AbstractContextManager[Any]:
-    """Products as small as those of the stages gain nothing by OpenBLAS's second thread, which
-    waits for the next one by spinning: 3 % of the processor time of a run."""
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
-    return limits
-
-
 def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
     """Option -> JSON value; for a file or folder the hash of its content."""
     values = config.model_dump(mode="json", include=set(names))
@@ -207,16 +199,3 @@ def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
                 raise missing_input(value)
             values[name] = sha256_path(value)
     return values
-
-
-def _report(stage: str, done: int, total: int) -> None:
-    report((done, total))
-
-
-def _work_in_process(todo: tuple[Callable[[Context], None], Context]) -> float:
-    """Do a unit in a child process; seconds."""
-    work, context = todo
-    start = time.perf_counter()
-    with _one_thread_of_blas():
-        work(context)
-    return time.perf_counter() - start
