@@ -5,8 +5,10 @@
 Bare detection is one process per core, each of which decodes its share of the videos with PyAV and
 runs MediaPipe Pose on every frame, and does nothing else. The other command is `kinefit demo`, from
 start to report. Runs alternate. Compared are the medians of processor seconds, with those of all
-child processes: wall time on a shared machine says more of its other users. Targets: at most 1.6
-times bare detection for one camera, 2.0 for four.
+child processes: wall time on a shared machine says more of its other users. Python keeps compiled
+files of both commands in a temporary folder, as it does of installed packages, whatever
+PYTHONDONTWRITEBYTECODE says here. Targets: at most 1.6 times bare detection for one camera, 2.0 for
+four.
 """
 
 from __future__ import annotations
@@ -47,12 +49,20 @@ class Cost(NamedTuple):
     cpu: float
 
 
-def cost(*commands: Sequence[str]) -> Cost:
-    """Cost of Python scripts with arguments that run side by side, and of their children."""
-    nothing = subprocess.DEVNULL
+def cost(*commands: Sequence[str], compiled: Path | None = None) -> Cost:
+    """Cost of Python scripts with arguments that run side by side, and of their children.
+
+    compiled: a folder for Python's compiled files, filled by the first run; None: as it is here.
+    """
+    nothing, environment = subprocess.DEVNULL, dict(os.environ)
+    if compiled is not None:
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before, start = _children_s(), time.perf_counter()
     running = [
-        subprocess.Popen([sys.executable, "-c", *c], stdout=nothing, stderr=nothing)
+        subprocess.Popen(
+            [sys.executable, "-c", *c], stdout=nothing, stderr=nothing, env=environment
+        )
         for c in commands
     ]
     codes = [process.wait() for process in running]
@@ -61,10 +71,10 @@ def cost(*commands: Sequence[str]) -> Cost:
     return Cost(time.perf_counter() - start, _children_s() - before)
 
 
-def bare_detection(videos: Sequence[str]) -> Cost:
+def bare_detection(videos: Sequence[str], compiled: Path | None = None) -> Cost:
     """Cost of decoding and detecting, one process per core."""
     cores = min(os.cpu_count() or 1, len(videos))
-    return cost(*((DETECT, *videos[i::cores]) for i in range(cores)))
+    return cost(*((DETECT, *videos[i::cores]) for i in range(cores)), compiled=compiled)
 
 
 def _children_s() -> float:
@@ -82,9 +92,11 @@ def main() -> int:
     flags = ["--multiview"] if chosen.multiview else []
     bare, whole = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for run in range(chosen.runs + 1):  # the first warms the disk cache
-            bare.append(bare_detection(videos))
-            whole.append(cost((WHOLE, "demo", *flags, "--out", str(Path(folder, str(run))))))
+        compiled = Path(folder, "compiled")
+        for run in range(chosen.runs + 1):  # the first warms the disk cache, and compiles
+            bare.append(bare_detection(videos, compiled))
+            out = str(Path(folder, str(run)))
+            whole.append(cost((WHOLE, "demo", *flags, "--out", out), compiled=compiled))
         stages = json.loads(Path(folder, "0", "run.json").read_text("utf-8"))["stages"]
     for name, costs in (("detection alone", bare), ("kinefit demo", whole)):
         wall, cpu = (median(values) for values in zip(*costs[1:], strict=True))

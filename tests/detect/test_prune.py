@@ -53,7 +53,7 @@ def test_without_the_table_of_the_format_the_network_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     without_output.cache_clear()
-    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.schema_py_generated", None)
     content = weights("pose_landmark_full")
     assert without_output(content, MASK) is content
     without_output.cache_clear()

@@ -1,6 +1,6 @@
 """Videos encoded here, read back; damage made here, survived."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -442,8 +442,8 @@ def same_frames(found: Sequence[VideoFrame], wanted: Sequence[VideoFrame]) -> No
             np.testing.assert_array_equal(one.rgb, other.rgb)
 
 
-def decoded_from(path: Path, first: int) -> int:
-    """How many pictures are decoded to get to the frame `first`."""
+def decoded_for(read: Callable[[], object]) -> int:
+    """How many pictures are decoded by `read`."""
     count = 0
 
     def counted(*about: object) -> object:
@@ -453,8 +453,13 @@ def decoded_from(path: Path, first: int) -> int:
             yield picture
 
     with patch.object(video_module, "_decoded", counted):
-        next(Clip(path).frames(skip=first))
+        read()
     return count
+
+
+def decoded_from(path: Path, first: int) -> int:
+    """How many pictures are decoded to get to the frame `first`."""
+    return decoded_for(lambda: next(Clip(path).frames(skip=first)))
 
 
 H264 = {"g": "8", "sc_threshold": "0"}
@@ -491,6 +496,9 @@ class TestClip:
         same_frames(list(clip.frames(skip=3)), list(frames(path))[part][3:])
         assert clip.timeline().frame.tolist() == list(range(part.start, 57))
         assert clip.timeline().time.tolist() == [f.time for f in clip.frames()]
+        whole, far = list(frames(path)), [2, 3, 31, 56]  # beyond key frames
+        for one, slot in zip(Clip(path).pictures_at(np.array(far) / 30), far, strict=True):
+            np.testing.assert_array_equal(one, whole[slot].rgb)
 
     def test_what_comes_before_is_not_decoded(self, tmp_path: Path) -> None:
         long = encode(tmp_path / "a.mp4", count=240, options=H264)
@@ -498,6 +506,8 @@ class TestClip:
         assert decoded_from(long, 200) < 40
         open_gop = {**H264, "x264-params": "open-gop=1"}
         assert decoded_from(encode(tmp_path / "b.mp4", count=240, options=open_gop), 200) < 40
+        moments = np.array([0, 1, 100, 101, 230]) / 30
+        assert decoded_for(lambda: list(Clip(long).pictures_at(moments))) < 120
         # Refreshed bit by bit, no frame is whole by itself: decoded from the beginning.
         slowly = {"x264-params": "intra-refresh=1:keyint=10"}
         assert decoded_from(encode(tmp_path / "c.mp4", count=240, options=slowly), 200) > 200
@@ -539,6 +549,9 @@ class TestClip:
             same_frames(list(Clip(path, start).frames()), whole[round(30 * start) :])
         shown = list(Clip(path, 1.2).pictures_at(np.arange(36, 60) / 30))
         assert [p is None for p in shown] == [f.rgb is None for f in whole[36:]]
+        for slot in (24, 27, 35, 44, 45, 58):  # behind the damage, or in it
+            _, one = Clip(path).pictures_at(np.array([0, slot]) / 30)
+            np.testing.assert_array_equal(one, whole[slot].rgb)  # equal where both are None
 
     def test_pictures_at_moments_are_frames_of_the_part(self, tmp_path: Path) -> None:
         path = encode(tmp_path / "a.mp4", count=60)

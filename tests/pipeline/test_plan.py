@@ -130,6 +130,29 @@ def test_a_stage_done_again_invalidates_what_reads_it_and_nothing_else(video, tm
     assert (out / "beside.txt").read_text() == "x1.7"
 
 
+_SAYS_THREADS = """
+from threadpoolctl import threadpool_info
+
+def work(context):
+    found = {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+    (context.staging / f"{context.camera}.txt").write_text(str(found))
+"""
+
+
+@pytest.mark.parametrize("cameras", [["a"], ["a", "b"]])  # in this process, and in two others
+def test_stages_have_one_thread_of_blas(cameras, tmp_path, monkeypatch):
+    videos = {name: tmp_path / f"{name}.mp4" for name in cameras}
+    for path in videos.values():
+        path.write_bytes(path.name.encode())
+    (tmp_path / "work_says_threads.py").write_text(_SAYS_THREADS)
+    monkeypatch.syspath_prepend(tmp_path)
+    stages = [Stage("one", import_module("work_says_threads").work, per_camera=True)]
+    run(stages, Job("rig", "v", videos, CONFIG), tmp_path / "out")
+    assert [(tmp_path / f"out/{name}.txt").read_text() for name in cameras] == ["{1}"] * len(
+        cameras
+    )
+
+
 def test_a_video_that_changes_under_the_work_is_told(video, tmp_path):
     def replaces(context: Context) -> None:
         (context.staging / "1.txt").write_text("of the old video")

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,7 +57,9 @@ def test_the_png_is_what_was_drawn(tmp_path):
     sheet.box(10, 5, 20, 10, "#d55e00")
     write_png(sheet, tmp_path / "box.png", scale=2.0)
     with Image.open(tmp_path / "box.png") as image:
-        pixels = np.asarray(image)
+        image.verify()  # check sums
+    pixels = cv2.imread(str(tmp_path / "box.png"))[..., ::-1]
+    assert (pixels == np.asarray(render(sheet, 2.0))).all()
     assert pixels.shape == (40, 80, 3)
     assert (pixels[12:28, 22:58] == rgb("#d55e00")).all()  # inside, edges left out
     assert (pixels[:8] == 255).all()

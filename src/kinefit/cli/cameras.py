@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
-from kinefit.cli.console import err, out, show_files, show_findings, show_warnings, with_options
+from kinefit.cli.console import (
+    err,
+    new_table,
+    out,
+    show_files,
+    show_findings,
+    show_warnings,
+    with_options,
+)
 from kinefit.cli.option_groups import TRIANGULATE
 from kinefit.pipeline.config import ViewOptions, checked
 from kinefit.types import InputError
@@ -95,7 +102,9 @@ def _print_calibration(found: Calibration, report: RigReport) -> None:
     # Without a known vertical, height, tilt and roll would be numbers without meaning.
     level = found.up is not None
     gravity = ("height m", "tilt °", "roll °") if level else ()
-    table = Table("camera", "pixels", *gravity, "to the middle m", f"error {found.residual_unit}")
+    table = new_table(
+        "camera", "pixels", *gravity, "to the middle m", f"error {found.residual_unit}"
+    )
     for c in report.cameras:
         angles = (c.height_m, c.tilt_deg, c.roll_deg) if level else ()
         numbers = (*angles, c.distance_m, found.residuals.get(c.name))
@@ -103,7 +112,7 @@ def _print_calibration(found: Calibration, report: RigReport) -> None:
         table.add_row(c.name, f"{c.size[0]} x {c.size[1]}", *cells)
     out.print(table)
     if report.pairs:
-        pairs = Table("cameras", "apart m", "angle °")
+        pairs = new_table("cameras", "apart m", "angle °")
         for p in report.pairs:
             pairs.add_row(" ".join(p.cameras), f"{p.baseline_m:.2f}", f"{p.angle_deg:.0f}")
         out.print(pairs)
@@ -168,7 +177,7 @@ def triangulate(
             f"{camera}: {group} exchanged in {int(flags.sum())} frames"
             for group, flags in result.swaps.of_camera(camera).items()
         )
-    table = Table("camera", "views", "used %", "error px", "noise px")
+    table = new_table("camera", "views", "used %", "error px", "noise px")
     for c, camera in enumerate(found.cameras):
         views, used = np.isfinite(found.error_px[..., c]), found.inlier_mask[..., c]
         error = found.error_px[..., c][used]

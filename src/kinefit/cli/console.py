@@ -6,35 +6,48 @@ import inspect
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from kinefit.cli.help import show_all
 from kinefit.cli.option_groups import Layout
+from kinefit.pipeline.option_texts import text_of
 from kinefit.types import Finding, KinefitError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
+    from rich.console import Console
+    from rich.progress import TaskID
+    from rich.table import Table
 
     from kinefit.pipeline.run_result import RunResult
 
-# Names of files and cameras are other people's: nothing that is printed is markup or emoji codes.
-out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+class Stream:
+    """Standard output, or standard error, through rich, which no page of options waits for.
+
+    Names of files and cameras are other people's: nothing that is printed is markup or emoji codes.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=self._stderr, highlight=False, soft_wrap=True, markup=False,
+                       emoji=False)  # fmt: skip
+
+    def print(self, what: object = "", **how: Any) -> None:
+        """As rich's `Console.print`."""
+        self.console.print(what, **how)
+
+
+out, err = Stream(), Stream(stderr=True)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # as shells say it: 128 + SIGINT
@@ -63,6 +76,13 @@ def errors_exit() -> Iterator[None]:
 def _tell(word: str, color: str, text: object) -> None:
     err.print(f"{word}:", style=color, end=" ")
     err.print(str(text))
+
+
+def new_table(*columns: str, **how: Any) -> Table:
+    """To be filled row by row and printed; columns: their titles."""
+    from rich.table import Table
+
+    return Table(*columns, **how)
 
 
 def show_warnings(warnings: Iterable[str]) -> None:
@@ -113,10 +133,19 @@ def show_result(result: RunResult) -> None:
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Progress on stderr while the block runs: a line per stage, with a bar where the number of
     steps is known."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     what = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}", markup=False)
     columns = (*what, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=err) as shown:
+    with Progress(*columns, console=err.console) as shown:
 
         def tell(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -170,9 +199,8 @@ def with_options(
 
         signature = inspect.signature(command, eval_str=True)
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        fields = model.model_fields
-        order = sorted(fields, key=shown.order)
-        parameters += [_parameter(name, fields[name], shown) for name in order]
+        order = sorted(model.model_fields, key=shown.order)
+        parameters += [_parameter(model, name, shown) for name in order]
         parameters.append(_help_all)
         with_given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         with_given.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -186,7 +214,8 @@ _help_all = inspect.Parameter(
 )
 
 
-def _parameter(name: str, field: FieldInfo, layout: Layout) -> inspect.Parameter:
+def _parameter(model: type[BaseModel], name: str, layout: Layout) -> inspect.Parameter:
+    field = model.model_fields[name]
     shown: str | bool = str(field.default)
     if field.is_required() or field.default is None or field.default is False:
         shown = False
@@ -194,7 +223,7 @@ def _parameter(name: str, field: FieldInfo, layout: Layout) -> inspect.Parameter
         shown = "on"
     needed = " [required]" if name in layout.required else ""
     option = typer.Option(
-        help=f"{field.description}{needed}",
+        help=f"{text_of(model, name)}{needed}",
         show_default=shown,
         rich_help_panel=layout.title(name),
         metavar=layout.kinds.get(name),

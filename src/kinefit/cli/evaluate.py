@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from kinefit.cli.console import out, show_notes
+from kinefit.cli.console import new_table, out, show_notes
 from kinefit.cli.help import App
 from kinefit.io.atomic import write_json, write_text
 from kinefit.types import InputError
@@ -69,7 +67,7 @@ def evaluate_angles(
     if json_output:
         typer.echo(json.dumps(as_json(errors), indent=2))
         return
-    table = Table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
+    table = new_table("coordinate", "RMSE °", "MAE °", "bias °", "SD °", "r")
     for name, error in errors.items():
         values = (error.rmse, error.mae, error.bias, error.sd, error.r)
         table.add_row(name, *("-" if v is None else f"{v:.2f}" for v in values))
@@ -159,9 +157,12 @@ def _show(
         typer.echo(json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False))
         return
     # A pipe has no width of its own.
-    console = out if out.is_terminal else Console(highlight=False, width=_PIPED)
+    from rich.console import Console
+
+    terminal = out.console.is_terminal
+    console = out.console if terminal else Console(highlight=False, width=_PIPED)
     for table in tables:
-        shown = Table()
+        shown = new_table()
         for i, name in enumerate(table.columns):
             shown.add_column(name, justify="right" if i else "left", overflow="fold")
         for row in table.rows:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
+    new_table,
     out,
     show_files,
     show_findings,
@@ -65,7 +65,7 @@ def fit_image(
         done = fit_pictures(
             pictures, folder, chosen, focal_px=focal_px, fov_deg=fov, progress=progress
         )
-    table = Table("picture", "off px", "orientation", "")
+    table = new_table("picture", "off px", "orientation", "")
     for one in done:
         if one.reason:
             table.add_row(one.picture.name, "-", "-", one.reason)
@@ -152,7 +152,7 @@ def fit_markers(
     result = fit_marker_file(file, folder, checked(MarkerFileOptions, options))
     report = result.report
     lost = count_frames(report["frames_without_pose"], report["frame_step"])
-    table = Table("", "", show_header=False)
+    table = new_table("", "", show_header=False)
     table.add_row("body", str(report["body"]))
     table.add_row("stature", f"{report['stature_m']:.3f} m")
     if report["rms_mm"] is not None:
@@ -191,7 +191,7 @@ def fit_frames(
     with stage_progress() as progress:
         result = job(bundle, folder, chosen, views, progress=progress)
     report = result.report
-    table = Table("", "frames")
+    table = new_table("", "frames")
     for status, count in report["status"].items():
         table.add_row(status, str(count))
     for camera, count in report["cameras"].items():

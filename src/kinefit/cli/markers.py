@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from kinefit.cli.console import OutFolder, Units, Up, out, show_files, show_warnings
+from kinefit.cli.console import OutFolder, Units, Up, new_table, out, show_files, show_warnings
 from kinefit.types import InputError, Subject
 
 _WORST = 5  # markers that `ik` shows
@@ -154,7 +153,7 @@ def ik(
     )  # fmt: skip
     show_warnings(result.warnings)
     summary = result.summary
-    table = Table("marker error, mm", "mean", "median", "max")
+    table = new_table("marker error, mm", "mean", "median", "max")
     for key, label in (("rms_mm", "RMS of a frame"), ("max_mm", "largest of a frame")):
         spread = summary[key]
         table.add_row(label, *(f"{spread[k]:.1f}" for k in ("mean", "median", "max")))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
+    new_table,
     out,
     show_files,
     show_result,
@@ -125,7 +125,7 @@ def masks(
     with stage_progress() as progress:
         result = person_masks(videos, folder, run_config(options), overwrite=overwrite,
                               progress=progress)  # fmt: skip
-    table = Table("camera", "frames", "usable", "mean confidence", "doubtful")
+    table = new_table("camera", "frames", "usable", "mean confidence", "doubtful")
     for camera, found in result.cameras.items():
         numbers = found["frames"], found["usable"], found["mean_confidence"]
         table.add_row(camera, *map(str, numbers), str(len(found["doubtful"])))

@@ -3,35 +3,44 @@
 Neither library takes part in the reading: `kinefit.io.restricted_pickle` records the class's name
 and the attributes, and these functions make an array of them, or raise ValueError or TypeError
 where they do not fit. chumpy is what SMPL's first model files were saved with; an object of it
-holds an array, or an array and a rearrangement of its entries.
+holds an array, or an array and a rearrangement of its entries. scipy is loaded where there is
+such a matrix: every reader of arrays imports this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 State = Mapping[str, Any]
 
 
 def csc(state: State) -> sparse.csc_array[Any]:
     """A matrix by columns from `_shape`, `indptr`, `indices` and `data`."""
+    from scipy import sparse
+
     shape = _shape(state)
     return sparse.csc_array(_compressed(state, shape[1], shape[0]), shape=shape)
 
 
 def csr(state: State) -> sparse.csr_array[Any]:
     """A matrix by rows from `_shape`, `indptr`, `indices` and `data`."""
+    from scipy import sparse
+
     shape = _shape(state)
     return sparse.csr_array(_compressed(state, *shape), shape=shape)
 
 
 def coo(state: State) -> sparse.coo_array[Any]:
     """A matrix by entries from `_shape`, `data` and `row`, `col` (or `coords`, both as a pair)."""
+    from scipy import sparse
+
     rows, columns = state["coords"] if "coords" in state else (state["row"], state["col"])
     rows, columns = _whole_numbers("row", rows), _whole_numbers("col", columns)
     data, shape = _numbers("data", state["data"], 1), _shape(state)
@@ -86,7 +95,7 @@ def nbytes(value: Any) -> int:
     """Memory of an array or sparse matrix."""
     if isinstance(value, np.ndarray):
         return value.nbytes
-    if isinstance(value, sparse.coo_array):
+    if value.format == "coo":
         return int(value.data.nbytes + value.row.nbytes + value.col.nbytes)
     return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
 

@@ -210,7 +210,8 @@ class Clip:
 
         None where that frame is damaged; past the end it is the last one. Frames between are
         decoded, which others need, but not converted: half of the time of `frames` at half the
-        rate. size: (width, height) to which pictures are scaled while their colours are converted,
+        rate. What is before a key frame in between is not even decoded, as far as the file allows
+        it. size: (width, height) to which pictures are scaled while their colours are converted,
         in a third of the time of doing it afterwards; None: as they are. Raises as `frames`.
         """
         clock, pixel_aspect = _read_packets(self.path)
@@ -221,7 +222,14 @@ class Clip:
         slot, picture = next(coming, (part.start, None))
         following = next(coming, None)
         shown: tuple[int, Picture | None] = (-1, None)
+        may_jump = True
         for at in np.array(part)[nearest].tolist():
+            ahead = following[0] if following and may_jump else at
+            if at - ahead > _LEAD_IN and (key := clock.entry(at)) > ahead:
+                if entered := _entered(self.path, clock, key, at):
+                    coming = self._looked_at(entered, clock, at)
+                    following = next(coming, None)
+                may_jump = entered is not None
             while following is not None and following[0] <= at:
                 slot, picture = following
                 following = next(coming, None)
@@ -263,8 +271,13 @@ class Clip:
 
     def _pictures(self, clock: _Clock, first: int) -> Iterator[tuple[int, Any]]:
         """As `_aligned`, but only of the frames from `first` on that are looked at."""
+        return self._looked_at(_aligned(self.path, clock, first), clock, first)
+
+    def _looked_at(
+        self, coming: Iterator[tuple[int, Any]], clock: _Clock, first: int
+    ) -> Iterator[tuple[int, Any]]:
         stop = np.inf if self.end_s is None else self._part(clock).stop
-        for slot, picture in _aligned(self.path, clock, first):
+        for slot, picture in coming:
             if slot >= stop:
                 return
             if (slot - first) % self.every == 0:

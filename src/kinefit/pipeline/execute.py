@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kinefit.detect.embedded import cores
-from kinefit.io.processes import each, report
+from kinefit.io.processes import each
+from kinefit.pipeline.camera_work import one_thread_of_blas, report_frames, work_in_process
 from kinefit.pipeline.config import RunConfig, is_network_file
 from kinefit.pipeline.context import Context, Job, check_cancel, clip_of, missing_input
 from kinefit.pipeline.manifest import write_manifest
@@ -54,7 +55,10 @@ def run_plan(
         folder.claim(job.stem, named, overwrite=overwrite)
         plan = _Execution(job, folder, hashes, lender)
         try:
-            with blamed_on(job.source, "film the whole person, or lower --visibility-min"):
+            with (
+                one_thread_of_blas(),
+                blamed_on(job.source, "film the whole person, or lower --visibility-min"),
+            ):
                 for stage in stages:
                     plan.do(stage)
         except BaseException as error:
@@ -162,11 +166,11 @@ class _Execution:
             self.job.progress(units[0].stage.name, done, total)
 
         # Contexts as they go to another process: what can be sent.
-        sent = replace(self.job, progress=_report, cancel=None)
+        sent = replace(self.job, progress=report_frames, cancel=None)
         todo = ((u.stage.work, replace(self._context(u), job=sent)) for u in units)
         workers = min(len(units), cores())
         with closing(
-            each(_work_in_process, todo, workers, heard=counts.__setitem__, idle=show)
+            each(work_in_process, todo, workers, heard=counts.__setitem__, idle=show)
         ) as done:
             for number, seconds in done:
                 self._commit(units[number], seconds)
@@ -195,15 +199,3 @@ def _option_values(config: RunConfig, names: Sequence[str]) -> dict[str, Any]:
                 raise missing_input(value)
             values[name] = sha256_path(value)
     return values
-
-
-def _report(stage: str, done: int, total: int) -> None:
-    report((done, total))
-
-
-def _work_in_process(todo: tuple[Callable[[Context], None], Context]) -> float:
-    """Do a unit in a child process; seconds."""
-    work, context = todo
-    start = time.perf_counter()
-    work(context)
-    return time.perf_counter() - start

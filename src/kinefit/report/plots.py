@@ -7,6 +7,8 @@ takes 12 ms. There is no global state, so that any thread may draw.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,6 +22,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_rgb
 from matplotlib.path import Path as AggPath
 from matplotlib.transforms import Affine2D
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from kinefit.io.atomic import atomic_path
@@ -37,14 +40,37 @@ from kinefit.report.joint_labels import (
 from kinefit.types import InvalidData, JointAngles
 
 _CSS_DPI = 96.0  # a sheet's unit is the CSS pixel
+_INCH_M = 0.0254
+_DEFLATE = 3  # 6 takes twice the time for a seventh less
 _ANCHOR = {"start": "ls", "middle": "ms", "end": "rs"}  # left, middle, right of the base line
 
 
 def write_png(sheet: Sheet, path: str | Path, scale: float = 2.0) -> None:
     """Write `sheet` as a PNG that prints at the sheet's size; equal sheets give equal bytes."""
-    image, dots_per_inch = render(sheet, scale), (_CSS_DPI * scale,) * 2
+    image = np.asarray(render(sheet, scale))
     with atomic_path(path) as temporary:
-        image.save(temporary, "PNG", compress_level=3, dpi=dots_per_inch)
+        temporary.write_bytes(_png(image, _CSS_DPI * scale))
+
+
+def _png(image: NDArray[np.uint8], dots_per_inch: float) -> bytes:
+    """(height, width, 3) RGB as a file of the PNG format (ISO/IEC 15948), its lines unfiltered.
+
+    Pillow tries five filters on each line, which photos gain by; drawings of flat areas take a
+    quarter of the time without, and a tenth less space.
+    """
+    height, width, _ = image.shape
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with the filter's number
+    lines[:, 1:] = image.reshape(height, -1)
+    dots_per_metre = round(dots_per_inch / _INCH_M)
+    chunks = (
+        b"IHDR" + struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0),  # 8 bits, RGB
+        b"pHYs" + struct.pack(">2IB", dots_per_metre, dots_per_metre, 1),
+        b"IDAT" + zlib.compress(lines.data, _DEFLATE),
+        b"IEND",
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks
+    )
 
 
 def render(sheet: Sheet, scale: float = 2.0) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from django import forms
 
 from kinefit.pipeline.config import RunConfig, run_config
+from kinefit.pipeline.option_texts import text_of
 from kinefit.types import InputError
 from kinefit.web.models import Project, Subject
 
@@ -78,7 +79,11 @@ def _field(name: str) -> forms.Field:
     told = RunConfig.model_fields[name]
     kinds = [told.annotation, *get_args(told.annotation)]
     label = name.replace("_", " ").capitalize()
-    common: dict[str, Any] = {"label": label, "help_text": told.description, "required": False}
+    common: dict[str, Any] = {
+        "label": label,
+        "help_text": text_of(RunConfig, name),
+        "required": False,
+    }
     default = told.default
     choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), None)
     if choices:

@@ -20,7 +20,7 @@ LOSSES = ("data", *PRIORS)
 class RigFitOptions(BaseModel):
     """How poses are fitted to points. Losses are in square metres: see `rigfit`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     with_scale: bool = Field(
         default=False, description="The body may be scaled as a whole, frame by frame."
@@ -95,7 +95,7 @@ class RigFitOptions(BaseModel):
 class SequenceOptions(BaseModel):
     """What happens to a clip's poses beyond the fit of each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     one_shape: bool = Field(
         default=True, description="One shape for the clip, the median of the initial poses' shapes."
