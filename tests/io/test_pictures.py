@@ -89,9 +89,9 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1", b"heix", b"msf1", b"hevc"])
-def test_a_photo_of_a_telephone_is_told(brand: bytes, tmp_path: Path) -> None:
+def test_what_only_begins_as_a_photo_of_a_telephone_is_told(brand: bytes, tmp_path: Path) -> None:
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(100))
-    with pytest.raises(InputError, match=r"is a HEIC photo.*JPEG"):
+    with pytest.raises(InputError, match=r"is a HEIC photo whose header.*JPEG"):
         probe(tmp_path / "IMG_1.HEIC")
 
 
