@@ -108,5 +108,5 @@ def test_single_pictures_are_read(suffix: str, tmp_path: Path) -> None:
 def test_a_folder_of_pictures_is_told_how_to_become_a_video(tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / f"a_{i:03d}.png")
-    with pytest.raises(InputError, match=r"folder of 3 pictures, not a video.*ffmpeg -framerate"):
+    with pytest.raises(InputError, match=r"folder of 3 pictures.*kinefit join \S+ --rate "):
         probe(tmp_path)

@@ -21,6 +21,7 @@ from kinefit.io.heic import is_heic, read_heic, read_layout
 from kinefit.io.pictures import check_pixels, too_large
 from kinefit.types import InputError
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
 _MJPEG = (".mjpg", ".mjpeg")  # JPEG after JPEG: a film
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
@@ -36,10 +37,11 @@ BROKEN = (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, st
 @dataclass(frozen=True)
 class Photo:
     """What the header of a photo says. format: JPEG, PNG, BMP, TIFF, WEBP, AVIF or HEIC.
-    size: (width, height) pixels of the upright picture."""
+    size: (width, height) pixels of the upright picture. orientation: 1 to 8, as EXIF has it."""
 
     format: str
     size: tuple[int, int]
+    orientation: int = 1
 
 
 def photo_of(path: Path) -> Photo | None:
@@ -59,15 +61,16 @@ def photo_of(path: Path) -> Photo | None:
             kind = "JPEG" if picture.format == "MPO" else str(picture.format)
             if kind not in ("JPEG", "TIFF") and getattr(picture, "n_frames", 1) > 1:
                 return None
-            size = picture.size
-            if kind != "TIFF" and _orientation(picture) > 4:  # of a TIFF, Pillow has turned it
-                size = size[::-1]
+            # A TIFF is turned by Pillow; of a PNG without the tag it would decode the pixels.
+            told = kind != "TIFF" and "exif" in picture.info
+            tag = _orientation(picture) if told else 1
+            size = picture.size if tag < 5 else picture.size[::-1]
     except Image.DecompressionBombError as error:  # over twice the limit
         raise too_large(path) from error
     except BROKEN:
         return None
     check_pixels(path, *size)
-    return Photo(kind, size)
+    return Photo(kind, size, tag)
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -104,6 +107,7 @@ def _formats() -> tuple[str, ...]:
 
 def _orientation(picture: Any) -> int:
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        tag = int(picture.getexif().get(_ORIENTATION, 1))
+        return tag if tag in _UPRIGHT else 1
     except BROKEN:
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
-from kinefit.io.photos import photo_of, read_photo
+from kinefit.io.photos import SUFFIXES, photo_of, read_photo
 from kinefit.io.pictures import check_pixels
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData, Timeline
 
@@ -45,9 +46,8 @@ _FORMATS = (
     "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv,"
     "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # pictures: see photos
 )
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
-_LONGEST_PAUSE_S = 3600.0
+LONGEST_PAUSE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -453,14 +453,11 @@ def _check_file(path: Path) -> None:
 
 def _folder(path: Path) -> InputError:
     """Tells a folder of numbered pictures from one of videos."""
-    pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
+    pictures = [f for f in path.iterdir() if f.suffix.lower() in SUFFIXES]
     if len(pictures) < 2:
         return InputError(path, "this is a folder", "name one video file in it")
-    suffix = pictures[0].suffix
-    hint = (
-        "make a video of them at the rate at which they were taken: ffmpeg -framerate RATE "
-        f"-pattern_type glob -i '{path.name}/*{suffix}' -crf 12 -pix_fmt yuv420p OUT.mp4"
-    )
+    command = shlex.join(["kinefit", "join", str(path), "--rate"])
+    hint = f"join them at the rate at which they were taken: {command} PICTURES_PER_SECOND"
     return InputError(path, f"this is a folder of {len(pictures)} pictures, not a video", hint)
 
 
@@ -512,7 +509,7 @@ def _read_packets(path: Path) -> tuple[_Clock, float]:
         shown, decoded = np.array(stamps, np.int64), np.array(decoding, np.int64)
         tick_s, nominal_hz = float(stream.time_base), float(stream.average_rate or "nan")
         clock = _clock(shown, decoded, np.array(key, bool), tick_s=tick_s, nominal_hz=nominal_hz)
-        if (np.diff(clock.time) > _LONGEST_PAUSE_S).any():
+        if (np.diff(clock.time) > LONGEST_PAUSE_S).any():
             hint = "cut it there, or repack it with ffmpeg -i IN -c copy OUT.mp4"
             raise InputError(path, "its time stamps jump ahead by more than an hour", hint)
         if "avi" in file.format.name and stream.codec_context.name == "h264":
