@@ -50,9 +50,10 @@ def write_heic(
     size: tuple[int, int] | None = None,
     lost: int = 0,
     brand: bytes = b"heic",
+    exif: bytes = b"",
 ) -> Path:
     """picture: (h, w, 3). size: what the grid says that it has, in place of its own.
-    lost: how many tiles are not in the file."""
+    lost: how many tiles are not in the file. exif: begins with b"Exif\\0\\0"; "" for none."""
     height, width = picture.shape[:2]
     rows, columns = -(-height // tile), -(-width // tile)
     padding = ((0, rows * tile - height), (0, columns * tile - width), (0, 0))
@@ -72,11 +73,16 @@ def write_heic(
     kept = items[: len(items) - lost]
     entries = [full(b"infe", u(2, i, 0), b"hvc1\0", version=2) for i in kept]
     entries.append(full(b"infe", u(2, grid, 0), b"grid\0", version=2))
+    if exif:
+        data.append(u(4, 6) + exif)  # after the tiles: the TIFF header comes 6 bytes later
+        entries.append(full(b"infe", u(2, grid + 1, 0), b"Exif\0", version=2))
 
     def meta(start: int) -> bytes:
         offsets = start + np.cumsum([0, *map(len, data)])
         places = [u(2, i, 0, 0, 1) + u(4, int(offsets[i - 1]), len(data[i - 1])) for i in kept]
         places.append(u(2, grid, 1, 0, 1) + u(4, 0, 12))
+        if exif:
+            places.append(u(2, grid + 1, 0, 0, 1) + u(4, int(offsets[-2]), len(data[-1])))
         return full(
             b"meta",
             full(b"hdlr", bytes(4), b"pict", bytes(13)),

@@ -75,3 +75,7 @@ class Fields:
     def number(self, size: int) -> int:
         """The next `size` bytes as one number; 0 for none."""
         return int.from_bytes(self.take(size), "big")
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(len(self._data) - self._at)

@@ -24,6 +24,8 @@ from kinefit.types import InputError
 
 _HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")  # brands: pictures in HEVC
 _ANY = (b"mif1", b"msf1")  # brands that say nothing of the coding
+_MOST_DATA = 2**20  # bytes of an item that is no picture
+_BROKEN = (ValueError, KeyError, IndexError, StopIteration)
 _QUARTERS, _MIRROR, _SIZE = b"irot", b"imir", b"ispe"
 
 
@@ -55,14 +57,24 @@ class HeicLayout:
 def read_layout(path: Path) -> HeicLayout:
     """From the header alone; raises InputError where it does not say what is needed."""
     with path.open("rb") as file:
-        whole = Box(b"", 0, path.stat().st_size)
-        box = find(file, whole, b"meta")
-        head = b"" if box is None else content(file, box)
         try:
-            return _layout(_Header(head, file))
-        except (ValueError, KeyError, StopIteration) as error:
+            return _layout(_Header(file, path.stat().st_size))
+        except _BROKEN as error:
             reason = "it is a HEIC photo whose header cannot be read"
             raise InputError(path, reason, _HINT) from error
+
+
+def read_exif(path: Path) -> bytes:
+    """What the camera noted, as Pillow's Exif loads it; b"" for nothing."""
+    with path.open("rb") as file:
+        try:
+            header = _Header(file, path.stat().st_size)
+            item = next(item for item, kind in header.kinds().items() if kind == b"Exif")
+            fields = header.data(item)
+            fields.take(fields.number(4))  # what comes before the TIFF header: "Exif\0\0"
+            return b"Exif\0\0" + fields.rest()
+        except _BROKEN:
+            return b""
 
 
 _HINT = (
@@ -82,7 +94,9 @@ class _Reference(NamedTuple):
 class _Header:
     """The `meta` box: a full box, so that its content begins with version and flags."""
 
-    def __init__(self, data: bytes, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        found = find(file, Box(b"", 0, size), b"meta")
+        data = b"" if found is None else content(file, found)
         self._stream, self._file = io.BytesIO(data), file
         self._within = Box(b"meta", 4, len(data))
 
@@ -102,17 +116,16 @@ class _Header:
         version, _, fields = self.full(b"pitm")
         return fields.number(4 if version else 2)
 
-    def kind(self, item: int) -> bytes:
-        """Of an item: hvc1, grid, ..."""
-        data = self.box(b"iinf")
-        start = 8 if data[0] else 6
-        for entry in boxes(io.BytesIO(data), start, len(data)):
+    def kinds(self) -> dict[int, bytes]:
+        """Item -> its kind: hvc1, grid, Exif, ..."""
+        data, found = self.box(b"iinf"), {}
+        for entry in boxes(io.BytesIO(data), 8 if data[0] else 6, len(data)):
             fields = Fields(data[entry.start : entry.end])
             version, _ = fields.number(1), fields.number(3)
-            if fields.number(4 if version > 2 else 2) == item:
-                fields.take(2)  # protection
-                return fields.take(4)
-        raise KeyError(item)
+            item = fields.number(4 if version > 2 else 2)
+            fields.take(2)  # protection
+            found[item] = fields.take(4)
+        return found
 
     def references(self) -> Iterator[_Reference]:
         data = self.box(b"iref")
@@ -138,7 +151,7 @@ class _Header:
                 yield from (known[place - 1] for place in places if 0 < place <= len(known))
 
     def data(self, item: int) -> Fields:
-        """The bytes of a small item (a grid's rows and columns), in `idat` or in the file."""
+        """The bytes of an item that is no picture, in `idat` or in the file."""
         version, _, fields = self.full(b"iloc")
         sizes = fields.number(2)
         offset, length, base, index = (sizes >> s & 15 for s in (12, 8, 4, 0))
@@ -159,14 +172,14 @@ class _Header:
         if method == 1:
             return self.box(b"idat")[start : start + size]
         self._file.seek(start)
-        return self._file.read(min(size, 64))
+        return self._file.read(min(size, _MOST_DATA))
 
 
 def _layout(header: _Header) -> HeicLayout:
     item = header.primary()
     properties = list(header.properties(item))
     turns = tuple((k, p[0] & 3) for k, p in properties if k in (_QUARTERS, _MIRROR) and p)
-    if header.kind(item) != b"grid":
+    if header.kinds()[item] != b"grid":
         fields = Fields(next(p for k, p in properties if k == _SIZE)[4:])
         return HeicLayout((fields.number(4), fields.number(4)), (item,), 1, turns)
     fields = header.data(item)

@@ -17,13 +17,13 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from kinefit.io import pictures
-from kinefit.io.heic import is_heic, read_heic, read_layout
+from kinefit.io.heic import is_heic, read_exif, read_heic, read_layout
 from kinefit.io.pictures import check_pixels, too_large
 from kinefit.types import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
 _MJPEG = (".mjpg", ".mjpeg")  # JPEG after JPEG: a film
-_ORIENTATION = 0x0112  # the EXIF tag
+_ORIENTATION, _CAMERA = 0x0112, 0x8769  # EXIF tags; the second is a directory of its own
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
     5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE,
@@ -97,6 +97,21 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     except BROKEN as error:
         reason = f"the picture is damaged ({error})"
         raise InputError(path, reason, "copy it again from the camera") from error
+
+
+def exif_of(path: Path) -> dict[int, Any]:
+    """What the camera noted of a photo: tag of EXIF's own directory -> value, as written; empty
+    where there is nothing that can be read."""
+    try:
+        if is_heic(path):
+            noted = Image.Exif()
+            noted.load(read_exif(path))
+            return dict(noted.get_ifd(_CAMERA))
+        with Image.open(path, formats=_formats()) as picture:
+            told = picture.format == "TIFF" or "exif" in picture.info
+            return dict(picture.getexif().get_ifd(_CAMERA)) if told else {}
+    except BROKEN:
+        return {}
 
 
 def _formats() -> tuple[str, ...]:

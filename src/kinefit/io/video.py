@@ -102,12 +102,20 @@ def capture_rate(path: str | Path) -> tuple[str, float] | None:
     Android writes com.android.capture.fps, whatever the rate at which the file plays.
     Raises InputError for a file that cannot be read.
     """
-    with _opened(Path(path)) as (file, stream):
-        for tag, text in (file.metadata | stream.metadata).items():
-            with suppress(ValueError):
-                if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
-                    return tag.lower(), rate
+    for tag, text in tags_of(path).items():
+        with suppress(ValueError):
+            if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
+                return tag.lower(), rate
     return None
+
+
+def tags_of(path: str | Path) -> dict[str, str]:
+    """What the file and its video stream say of themselves, tag -> text.
+
+    Raises InputError for a file that cannot be read.
+    """
+    with _opened(Path(path)) as (file, stream):
+        return dict(file.metadata | stream.metadata)
 
 
 @dataclass(frozen=True)
