@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kinefit.evaluate.point_files import score_poses as evaluate_poses_of_file
     from kinefit.evaluate.run_scores import score_limbs as evaluate_limbs
     from kinefit.evaluate.run_scores import score_run as evaluate_run
+    from kinefit.io.image_sequence import join_pictures
     from kinefit.pipeline.angles_file import angles_of_file
     from kinefit.pipeline.augment_file import augment_file
     from kinefit.pipeline.export_file import export_motion, export_smpl_body
@@ -43,8 +44,8 @@ __all__ = [
     "convert_panoptic", "demo_video", "demo_views", "evaluate_angles_of_file", "evaluate_limbs",
     "evaluate_poses_of_file", "evaluate_run",
     "everybody", "export_motion", "export_smpl_body", "fit", "fit_detector_errors", "fit_frames",
-    "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "make_pairs", "make_scenes",
-    "open_result", "person_masks", "process", "refine_file", "run", "view",
+    "fit_marker_file", "fit_pictures", "inverse_kinematics_of_file", "join_pictures", "make_pairs",
+    "make_scenes", "open_result", "person_masks", "process", "refine_file", "run", "view",
 ]  # fmt: skip
 
 # Jobs are loaded when a name is asked for: each brings libraries of its own.
@@ -67,6 +68,7 @@ _ELSEWHERE = {
     "fit_marker_file": "pipeline.marker_fit.fit_marker_file",
     "fit_pictures": "pipeline.image_fit.fit_pictures",
     "inverse_kinematics_of_file": "pipeline.ik_file.inverse_kinematics_of_file",
+    "join_pictures": "io.image_sequence.join_pictures",
     "make_pairs": "synth.pairs.make_pairs",
     "make_scenes": "synth.make.make_scenes",
     "open_result": "pipeline.run_result.open_result",

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from kinefit.geometry.projection import to_camera
+from kinefit.io.focal_length import NotedFocal
 from kinefit.metric import place_in_world
+from kinefit.metric.room import Room
 from kinefit.types import InputError, InvalidData, Subject, TooFewPoints
 
 FOCAL = 1400.0
@@ -250,6 +252,28 @@ def test_default_and_stated_field_of_view(studio, subject):
     assert stated.focal_sd == 0
     distance = to_camera(assumed.camera, hip(assumed, studio))[:, 2]
     assert (assumed.depth_sd > assumed.focal_sd * distance).all()
+
+
+def test_whom_a_focal_length_is_believed(studio, subject):
+    """Option, room, file, assumption, in this order."""
+    track, up = studio.film(studio.scene()), np.array([0.0, -1.0, 0.0])
+    noted = NotedFocal(1500.0, 0.06, "EXIF FocalLengthIn35mmFilm: 26 mm")
+    room, upright = Room(up, 0.02, 1300.0, 0.03), Room(up, 0.02)
+    cases = [
+        ({"room": room, "noted": noted, "focal_px": 1000.0}, 1000, 0.0, "given"),
+        ({"room": room, "noted": noted}, 1300, 0.03, "room"),
+        ({"room": upright, "noted": noted}, 1500, 0.06, "file"),
+        ({"noted": noted}, 1500, 0.06, "file"),
+        ({}, 960 / np.tan(np.radians(30)), 0.17, "assumed"),
+    ]
+    for options, focal, sd, source in cases:
+        placed = place_in_world(track, subject, **options)
+        assert placed.camera.K[0, 0] == pytest.approx(focal)
+        assert placed.focal_sd == sd
+        assert placed.focal_from == placed.as_json()["focal_from"] == source
+        said = [note for note in placed.notes if "Focal length" in note]
+        assert len(said) == (source != "given")
+    assert "26 mm" in place_in_world(track, subject, noted=noted).notes[0]
 
 
 def test_a_lying_person_does_not_turn_the_camera(studio, subject):

@@ -91,6 +91,23 @@ def test_lenses_far_from_what_is_assumed_are_found(focal: float) -> None:
     assert found.focal_px is None or found.focal_px == pytest.approx(FOCAL, rel=0.03)
 
 
+def test_edges_that_know_no_more_than_the_file_tell_no_focal_length(
+    rng: np.random.Generator,
+) -> None:
+    """Else what the file says would be told as what the room says."""
+    R = turned(3, 1, 0)
+    edges = edges_of(R, rng)
+    along = np.abs(edges[:, 2:] - edges[:, :2])
+    upright = edges[along[:, 1] > 4 * along[:, 0]]
+    noted = asked(upright, R[:, 1], focal=1.05, focal_sd=0.05)
+    assert noted is not None
+    assert noted.focal_px is None
+    better = asked(edges_of(turned(12, 0, 25), rng), turned(12, 0, 25)[:, 1], focal=1.05,
+                   focal_sd=0.06)  # fmt: skip
+    assert better is not None
+    assert better.focal_px == pytest.approx(FOCAL, rel=0.02)
+
+
 def test_a_known_focal_length_stays(rng: np.random.Generator) -> None:
     R = turned(10, 3, 40)
     found = asked(edges_of(R, rng), R[:, 1], focal_sd=0.0)

@@ -368,7 +368,8 @@ def test_what_the_detector_found_is_kept_as_it_is(observed: Path, two_people_cli
     fresh = BlazePoseDetector(threads=1).people(Clip(two_people_clip))
     for one, other in zip(people.points, fresh.points, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert manifest(observed)["stages"]["two.detect"]["files"].keys() == {".kinefit/people_two.npz"}
+    files = {f".kinefit/{name}_two.npz" for name in ("people", "changes")}
+    assert manifest(observed)["stages"]["two.detect"]["files"].keys() == files
 
 
 def test_frames_in_which_it_may_be_somebody_else_are_named() -> None:

@@ -23,6 +23,7 @@ _MODULES = {
     "batch": "batch.batch",
     "fit": "fit.fit",
     "masks": "video.masks",
+    "join": "video.join",
     "ik": "markers.ik",
     "angles": "markers.angles",
     "augment": "markers.augment",

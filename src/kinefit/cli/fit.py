@@ -45,7 +45,7 @@ def fit_image(
     ],
     out_folder: OutFolder = None,
     focal_px: Annotated[
-        float | None, typer.Option(help="Focal length in pixels; 5000 where nothing is known.")
+        float | None, typer.Option(help="Focal length in pixels; else the file's, or 5000.")
     ] = None,
     fov: Annotated[
         float | None, typer.Option(help="Or degrees that the camera sees across the longer side.")

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "batch": "Many trials: a folder or a table of them, here or on a cluster, and a summary.",
         "fit": "Fit a body: Anny, or one from your own files.",
         "masks": "Masks of one person in every frame of a video, and how far each can be trusted.",
+        "join": "Numbered pictures of a folder to one video, without loss.",
     },
     "From markers": {
         "ik": "OpenSim scaling and inverse kinematics: a scaled .osim, a .mot, and marker errors.",

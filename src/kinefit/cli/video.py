@@ -1,7 +1,8 @@
-"""`kinefit run`, `demo` and `masks`: from video."""
+"""`kinefit run`, `demo` and `masks`: from video; `join`: pictures to one."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,11 @@ import typer
 from kinefit.cli.console import (
     OutFolder,
     Overwrite,
+    err,
     new_table,
     out,
     show_files,
+    show_notes,
     show_result,
     show_warnings,
     stage_progress,
@@ -133,3 +136,36 @@ def masks(
     for camera in result.cameras:
         show_warnings(f"{camera}: {text}" for text in result.doubts(camera))
     show_files(result.files)
+
+
+def join(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder: .jpg, .png, .bmp, .tiff, .webp, .avif or .heic.")
+    ],
+    rate: Annotated[
+        float, typer.Option(metavar="HZ", help="Pictures per second at which they were taken.")
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", help="The video [default: FOLDER.mov beside the folder]."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the video if it is there.")
+    ] = False,
+) -> None:
+    """Numbered pictures of a folder to one video, without loss.
+
+    For `kinefit run`, `masks`, `batch` and so on, which read videos. Pictures are ordered by the
+    numbers in their names; numbers that are missing stay as gaps of time. JPEG and PNG files are
+    copied into the video as they are.
+    """
+    from kinefit.api import join_pictures
+
+    with stage_progress() as progress:
+        joined = join_pictures(folder, rate, out_file, overwrite=overwrite, progress=progress)
+    show_notes(joined.notes)
+    info = joined.info
+    size = f"{info.size[0]} x {info.size[1]} pixels, {info.rate_hz:.5g} per second"
+    err.print(f"{info.n_frames} pictures, {size}, {info.duration_s:.3f} s")
+    show_files([info.path])
+    err.print(f"Next: {shlex.join(['kinefit', 'run', str(info.path), '--height'])} METRES")

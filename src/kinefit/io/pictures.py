@@ -23,6 +23,11 @@ def check_pixels(path: str | Path, width: int, height: int) -> None:
         raise _too_large(path, f"{width} x {height} pixels, over {MOST_PIXELS / 1e6:.0f} million")
 
 
+def too_large(path: str | Path) -> InputError:
+    """For a picture that Pillow refuses: it has over twice the limit."""
+    return _too_large(path, f"over {2 * MOST_PIXELS / 1e6:.0f} million pixels")
+
+
 def _too_large(path: str | Path, pixels: str) -> InputError:
     return InputError(path, f"its pictures have {pixels}", "make them smaller")
 
@@ -36,8 +41,8 @@ def check_picture(path: str | Path) -> None:
     try:
         with Image.open(path, formats=FORMATS) as picture:  # reads no pixels
             size = picture.size
-    except Image.DecompressionBombError as error:  # over twice the limit
-        raise _too_large(path, f"over {2 * MOST_PIXELS / 1e6:.0f} million pixels") from error
+    except Image.DecompressionBombError as error:
+        raise too_large(path) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(path, "cannot be read as an image", "give .jpg or .png files") from error
     check_pixels(path, *size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from kinefit.io.atomic import atomic_path
+from kinefit.io.photos import SUFFIXES, photo_of, read_photo
 from kinefit.io.pictures import check_pixels
 from kinefit.types import BoolArray, FloatArray, InputError, IntArray, InvalidData, Timeline
 
@@ -42,12 +44,10 @@ _LEAD_IN = 16
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,gif,ivf,nut,"
     "h264,hevc,m4v,obu,av1,mjpeg,wtv,dv,rm,apng,yuv4mpegpipe,dnxhd,vc1,swf,gxf,lxf,mv,amv,"
-    "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # single pictures
+    "png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe"  # pictures: see photos
 )
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands
 # A pause in the recording; longer is a broken stamp, and later stages would fill memory with it.
-_LONGEST_PAUSE_S = 3600.0
+LONGEST_PAUSE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,20 @@ def capture_rate(path: str | Path) -> tuple[str, float] | None:
     Android writes com.android.capture.fps, whatever the rate at which the file plays.
     Raises InputError for a file that cannot be read.
     """
-    with _opened(Path(path)) as (file, stream):
-        for tag, text in (file.metadata | stream.metadata).items():
-            with suppress(ValueError):
-                if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
-                    return tag.lower(), rate
+    for tag, text in tags_of(path).items():
+        with suppress(ValueError):
+            if _CAPTURE_RATE.search(tag) and 0 < (rate := float(text)) < np.inf:
+                return tag.lower(), rate
     return None
+
+
+def tags_of(path: str | Path) -> dict[str, str]:
+    """What the file and its video stream say of themselves, tag -> text.
+
+    Raises InputError for a file that cannot be read.
+    """
+    with _opened(Path(path)) as (file, stream):
+        return dict(file.metadata | stream.metadata)
 
 
 @dataclass(frozen=True)
@@ -383,6 +391,9 @@ def _decoded(path: Path, since: int | None = None) -> Iterator[Any]:
     second time without, for the pictures that are missing; so the result is the same on any
     number of cores.
     """
+    if photo_of(path) is not None:
+        yield av.VideoFrame.from_ndarray(read_photo(path), format="rgb24")
+        return
     count = 0
     with _opened(path) as (file, stream):
         stream.thread_type = "AUTO"
@@ -423,15 +434,7 @@ _LENIENT: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The open container and its first video stream; what cannot be read is an InputError."""
-    if not path.exists():
-        raise InputError(path, "there is no such file", "check the path")
-    if path.is_dir():
-        raise _folder(path)
-    if not path.is_file():
-        raise InputError(path, "is a device or a pipe, not a file", "save the video first")
-    if path.stat().st_size == 0:
-        raise InputError(path, "the file is empty", "copy it again from the camera")
-    _check_photo(path)
+    _check_file(path)
     try:
         # The prefix keeps FFmpeg from taking "take:1.mp4" for an address.
         options = {"format_whitelist": _FORMATS}
@@ -457,26 +460,26 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             raise InputError(path, reason, "copy it again") from error
 
 
+def _check_file(path: Path) -> None:
+    """Raises InputError for what is no file, or empty."""
+    if not path.exists():
+        raise InputError(path, "there is no such file", "check the path")
+    if path.is_dir():
+        raise _folder(path)
+    if not path.is_file():
+        raise InputError(path, "is a device or a pipe, not a file", "save the video first")
+    if path.stat().st_size == 0:
+        raise InputError(path, "the file is empty", "copy it again from the camera")
+
+
 def _folder(path: Path) -> InputError:
     """Tells a folder of numbered pictures from one of videos."""
-    pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
+    pictures = [f for f in path.iterdir() if f.suffix.lower() in SUFFIXES]
     if len(pictures) < 2:
         return InputError(path, "this is a folder", "name one video file in it")
-    suffix = pictures[0].suffix
-    hint = (
-        "make a video of them at the rate at which they were taken: ffmpeg -framerate RATE "
-        f"-pattern_type glob -i '{path.name}/*{suffix}' -crf 12 -pix_fmt yuv420p OUT.mp4"
-    )
+    command = shlex.join(["kinefit", "join", str(path), "--rate"])
+    hint = f"join them at the rate at which they were taken: {command} PICTURES_PER_SECOND"
     return InputError(path, f"this is a folder of {len(pictures)} pictures, not a video", hint)
-
-
-def _check_photo(path: Path) -> None:
-    """Raises InputError for a HEIC photo, of which FFmpeg would give the first of many tiles."""
-    with path.open("rb") as stream:
-        head = stream.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
-        hint = "save it as JPEG or PNG (on an iPhone: Settings, Camera, Formats, Most Compatible)"
-        raise InputError(path, "it is a HEIC photo, which kinefit does not read", hint)
 
 
 def _unreadable(path: Path) -> InputError:
@@ -495,6 +498,9 @@ def _read_packets(path: Path) -> tuple[_Clock, float]:
 
     From one pass over all packets, without decoding: a second for a gigabyte.
     """
+    _check_file(path)
+    if photo_of(path) is not None:
+        return _Clock(np.zeros(1, np.int64), np.zeros(1), np.ones(1, bool), float("nan")), 1.0
     rows, end, broken = [], 0.0, False
     with _opened(path) as (file, stream):
         # The index knows key frames that a parser no longer recognises, once they are damaged.
@@ -524,7 +530,7 @@ def _read_packets(path: Path) -> tuple[_Clock, float]:
         shown, decoded = np.array(stamps, np.int64), np.array(decoding, np.int64)
         tick_s, nominal_hz = float(stream.time_base), float(stream.average_rate or "nan")
         clock = _clock(shown, decoded, np.array(key, bool), tick_s=tick_s, nominal_hz=nominal_hz)
-        if (np.diff(clock.time) > _LONGEST_PAUSE_S).any():
+        if (np.diff(clock.time) > LONGEST_PAUSE_S).any():
             hint = "cut it there, or repack it with ffmpeg -i IN -c copy OUT.mp4"
             raise InputError(path, "its time stamps jump ahead by more than an hour", hint)
         if "avi" in file.format.name and stream.codec_context.name == "h264":

@@ -11,6 +11,7 @@ import numpy as np
 from kinefit.body.contact import FEET, point_speed, standing_probability
 from kinefit.geometry.align import rotation_between
 from kinefit.geometry.rotations import exp, unit
+from kinefit.io.focal_length import NotedFocal
 from kinefit.lift import Lifted, Lifter
 from kinefit.lift.reconstruct import COCO, reconstruct
 from kinefit.lift.windows import RATE_HZ
@@ -81,6 +82,7 @@ def observe_camera(
     visibility_min: float = 0.3,
     lifter: Lifter | None = None,
     edges: FloatArray | None = None,
+    noted: NotedFocal | None = None,
 ) -> tuple[Observations, Placement]:
     """What one camera that stands still says of one person in the world, and of itself.
 
@@ -89,10 +91,11 @@ def observe_camera(
     estimated or assumed, and is an unknown of the fit. visibility_min: landmarks scored below it
     are no evidence; they only help the fit to begin. edges: (S, 4) pixels, ends of straight edges
     of the surroundings, which may tell the camera's angles and focal length: see
-    `kinefit.metric.room`. lifter: gives directions, gravity where edges do not, and better 2D
-    points (of the detector that comes with kinefit); without it they are the detector's own and
-    what follows from its motion. Contacts are always the latter: of 17 held-out rendered clips,
-    knees are 10.2 degrees off with the network's and 10.0 without.
+    `kinefit.metric.room`. noted: the focal length that the camera noted in its file. lifter: gives
+    directions, gravity where edges do not, and better 2D points (of the detector that comes with
+    kinefit); without it they are the detector's own and what follows from its motion. Contacts are
+    always the latter: of 17 held-out rendered clips, knees are 10.2 degrees off with the network's
+    and 10.0 without.
 
     With the observations comes the placement of the landmarks: what was found and assumed.
 
@@ -102,11 +105,16 @@ def observe_camera(
     place = partial(
         place_in_world, track, Subject(subject_height_m, _ANY_MASS_KG), focal_px=focal_px,
         fov_deg=fov_deg, tilt_deg=tilt_deg, roll_deg=roll_deg, visibility_min=visibility_min,
+        noted=noted,
     )  # fmt: skip
-    room = None if edges is None else _room(edges, place())
+    # What edges tell goes before what the file notes: they are asked without it, and with it only
+    # where they leave the focal length open.
+    room = None if edges is None else _room(edges, place(noted=None))
+    if edges is not None and noted is not None and (room is None or room.focal_px is None):
+        room = _room(edges, place())
     lifted, up = None, None
     if lifter is not None:
-        lifted = lifter.lift(track, camera_intrinsics(track, focal_px, fov_deg, room)[0])
+        lifted = lifter.lift(track, camera_intrinsics(track, focal_px, fov_deg, room, noted).K)
         up = _lifted_up(lifted, track)
     world = place(up=up, room=room)
     xy, sigma = _pixels(track, visibility_min)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from kinefit.geometry.align import rotation_between
 from kinefit.geometry.projection import focal_from_fov, fov_from_focal, intrinsics, rays
 from kinefit.geometry.rotations import frame
 from kinefit.geometry.scale import body_scale
+from kinefit.io.focal_length import NotedFocal
 from kinefit.metric.gravity import Up, estimate_up, floor_height
 from kinefit.metric.room import Room
 from kinefit.metric.root_depth import MIN_POINTS, fit_depth, smooth_depth
@@ -52,7 +53,7 @@ class Placement:
         over the clip, Z to their right then (OpenSim's laboratory). X = Z = 0 is the floor below
         the mid-hip in the first frame. NaN in frames without enough points.
     camera: the pinhole camera in that world. focal_sd: relative standard deviation of its focal
-        length; 0 where that was given.
+        length; 0 where that was given. focal_from: given, room, file or assumed.
     scale, scale_sd: metres per unit of the detector's body, and standard deviation.
     depth_sd: (T,) metres, standard deviation of the person's distance along the line of sight:
         fit, scale and focal length.
@@ -65,6 +66,7 @@ class Placement:
     keypoints: Keypoints3D
     camera: Camera
     focal_sd: float
+    focal_from: str
     scale: float
     scale_sd: float
     depth_sd: FloatArray
@@ -78,6 +80,7 @@ class Placement:
         return {
             "focal_px": round(float(self.camera.K[0, 0]), 3),
             "focal_sd": self.focal_sd,
+            "focal_from": self.focal_from,
             "scale": round(self.scale, 5),
             "scale_sd": round(self.scale_sd, 5),
             "depth_sd_m": [None if math.isnan(v) else round(v, 4) for v in self.depth_sd.tolist()],
@@ -99,13 +102,15 @@ def place_in_world(
     visibility_min: float = 0.3,
     up: Up | None = None,
     room: Room | None = None,
+    noted: NotedFocal | None = None,
 ) -> Placement:
     """Metric motion in the room from one camera that stands still.
 
     focal_px: focal length in pixels; or fov_deg: degrees seen across the longer image side; with
-    neither, what `room` tells, or DEFAULT_FOV_DEG. tilt_deg, roll_deg: the camera's, in
-    (-90, 90); estimated where None, as `up`, camera axes, or where that is None from how the person
-    balances. room: what edges tell, before all of these but what is given.
+    neither, what `room` tells, what the camera `noted` in its file, or DEFAULT_FOV_DEG. tilt_deg,
+    roll_deg: the camera's, in (-90, 90); estimated where None, as `up`, camera axes, or where that
+    is None from how the person balances. room: what edges tell, before all of these but what is
+    given.
     visibility_min: points scored below it say nothing about camera, scale and floor. They are
     placed all the same, for later stages to judge by their score.
 
@@ -125,9 +130,8 @@ def place_in_world(
             "it gives image points only, and one image does not say how far each point is",
             "use the detector blazepose, which has 3D landmarks, or film with several cameras",
         )
-    notes: list[str] = []
-    K, assumed, focal_sd = camera_intrinsics(track, focal_px, fov_deg, room)
-    notes += assumed
+    lens = camera_intrinsics(track, focal_px, fov_deg, room, noted)
+    K, focal_sd, notes = lens.K, lens.sd, list(lens.notes)
     view = rays(K, track.image.xy)
     weights = np.where(track.image.score >= visibility_min, track.image.score, 0.0)
     weights = np.where(all_finite(view) & all_finite(track.body.xyz), weights, 0.0)
@@ -155,6 +159,7 @@ def place_in_world(
         keypoints=Keypoints3D(timeline, names, (xyz - camera.t) @ camera.R, "world"),
         camera=camera,
         focal_sd=focal_sd,
+        focal_from=lens.source,
         scale=metres,
         scale_sd=scale.sd,
         depth_sd=np.where(np.isfinite(depth), depth_sd, np.nan),
@@ -165,45 +170,53 @@ def place_in_world(
     )
 
 
+class Intrinsics(NamedTuple):
+    """K: (3, 3). sd: relative standard deviation of its focal length, 0 where that was given.
+    source: given, room, file or assumed. notes: what was assumed, in sentences."""
+
+    K: FloatArray
+    sd: float
+    source: str
+    notes: tuple[str, ...]
+
+
 def camera_intrinsics(
-    track: PoseTrack, focal_px: float | None, fov_deg: float | None, room: Room | None = None
-) -> tuple[FloatArray, list[str], float]:
-    """K (3, 3) from what the user gave, what the room tells, or the default; what was assumed; and
-    the relative standard deviation of its focal length, 0 where that was given.
+    track: PoseTrack, focal_px: float | None, fov_deg: float | None, room: Room | None = None,
+    noted: NotedFocal | None = None,
+) -> Intrinsics:  # fmt: skip
+    """From what the user gave, else what the room tells, else the file, else the default.
 
     Raises InputError where both are given, InvalidData where they are out of range.
     """
-    notes: list[str] = []
-    if focal_px is None and fov_deg is None and room is not None and room.focal_px is not None:
-        fov = np.degrees(fov_from_focal(room.focal_px, track.image.image_size))
-        notes.append(
-            f"Focal length not given: a field of view of {fov:.1f} degrees across the longer image "
-            "side is read from straight edges of the room that meet at right angles (give or take "
-            f"{room.focal_sd:.0%}). If you know better, give --fov or --focal-px."
-        )
-        return intrinsics(room.focal_px, track.image.image_size), notes, room.focal_sd
-    focal = _focal(track, focal_px, fov_deg, notes)
-    sd = _FOCAL_SD if focal_px is None and fov_deg is None else 0.0
-    return intrinsics(focal, track.image.image_size), notes, sd
+    size = track.image.image_size
+    if focal_px is not None or fov_deg is not None:
+        return Intrinsics(intrinsics(_given(size, focal_px, fov_deg), size), 0.0, "given", ())
+    if room is not None and room.focal_px is not None:
+        focal, sd, source = room.focal_px, room.focal_sd, "room"
+        why = "is read from straight edges of the room that meet at right angles"
+    elif noted is not None:
+        focal, sd, source = noted.focal_px, noted.sd, "file"
+        why = f"follows from what the camera noted in the file ({noted.tag})"
+    else:
+        focal, sd, source = focal_from_fov(np.radians(DEFAULT_FOV_DEG), size), _FOCAL_SD, "assumed"
+        why = "was assumed; distances towards the camera scale with it"
+    degrees = np.degrees(fov_from_focal(focal, size))
+    said = f"Focal length not given: a field of view of {degrees:.1f} degrees across the longer "
+    said += f"image side {why} (give or take {sd:.0%}). "
+    said += "If you know better, give --fov or --focal-px."
+    return Intrinsics(intrinsics(focal, size), sd, source, (said,))
 
 
-def _focal(
-    track: PoseTrack, focal_px: float | None, fov_deg: float | None, notes: list[str]
-) -> float:
-    """Focal length in pixels from what the user gave, or the default with a note."""
-    if focal_px is not None and fov_deg is not None:
+def _given(size: tuple[int, int], focal_px: float | None, fov_deg: float | None) -> float:
+    """Focal length in pixels from one of the two."""
+    if focal_px is None:
+        assert fov_deg is not None
+        return focal_from_fov(np.radians(fov_deg), size)
+    if fov_deg is not None:
         raise InputError("camera options", "focal length and field of view both given", "give one")
-    if focal_px is not None:
-        if not (np.isfinite(focal_px) and focal_px > 0):
-            raise InvalidData(f"A focal length of {focal_px} px is not positive.")
-        return focal_px
-    if fov_deg is None:
-        notes.append(
-            f"Focal length not given: a field of view of {DEFAULT_FOV_DEG:g} degrees across the "
-            "longer image side was assumed; distances towards the camera scale with it."
-        )
-    degrees = DEFAULT_FOV_DEG if fov_deg is None else fov_deg
-    return focal_from_fov(np.radians(degrees), track.image.image_size)
+    if not (np.isfinite(focal_px) and focal_px > 0):
+        raise InvalidData(f"A focal length of {focal_px} px is not positive.")
+    return focal_px
 
 
 def _turned_to_ray(body: FloatArray, view: FloatArray, weights: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from kinefit.fit.recipes.image import (
 from kinefit.geometry.projection import focal_from_fov, to_camera
 from kinefit.io.atomic import write_json
 from kinefit.io.body_npz import write_motion
+from kinefit.io.focal_length import focal_of_file
 from kinefit.io.obj import write_obj
 from kinefit.io.video import Clip, frames
 from kinefit.multiview.people import find_in_view
@@ -63,8 +64,8 @@ def fit_pictures(
 ) -> list[PictureResult]:
     """A body for the person in each picture; files in `out`, named like the pictures.
 
-    focal_px, or fov_deg across the longer side: of the camera; with neither, 5000 px. Pictures
-    without a person, or whose body cannot be found, have a reason.
+    focal_px, or fov_deg across the longer side: of the camera; with neither, what it noted in the
+    file, or 5000 px. Pictures without a person, or whose body cannot be found, have a reason.
     Raises InputError for a file that is no picture, two of one name, contradicting options, and
     when no picture has a body: then nothing is written.
     """
@@ -82,7 +83,8 @@ def fit_pictures(
     body = load_body(options.body, options.gender, child=options.child)
     seen = _detected(pictures, options, progress)
     chosen = ImageOptions() if options.head else ImageOptions(face_weight=0.0)
-    fit = fit_image(body, _points([one.image for one in seen], focal_px, fov_deg), chosen)
+    lenses = [_lens(one, focal_px, fov_deg) for one in seen]
+    fit = fit_image(body, _points([one.image for one in seen], lenses), chosen)
     reasons = [one.reason or why for one, why in zip(seen, fit.reason, strict=True)]
     if all(reasons):
         said = f"none of {len(pictures)} pictures has a body" if len(pictures) > 1 else reasons[0]
@@ -91,7 +93,8 @@ def fit_pictures(
 
     def write(folder: Path, _: Path) -> list[PictureResult]:
         everybody = options.people == "all"
-        return [_write(folder, one, everybody, fit, i, reasons[i]) for i, one in enumerate(seen)]
+        return [_write(folder, replace(one, reason=reasons[i]), everybody, fit, i, lenses[i])
+                for i, one in enumerate(seen)]  # fmt: skip
 
     inputs = {picture.name: picture for picture in pictures}
     settings = options.model_dump(mode="json") | {"focal_px": focal_px, "fov_deg": fov_deg}
@@ -155,28 +158,44 @@ def _detected(
     return found
 
 
-def _points(
-    seen: Sequence[Keypoints2D], focal_px: float | None, fov_deg: float | None
-) -> ImagePoints:
-    def focal(image: Keypoints2D) -> float:
-        if fov_deg is not None:
-            return focal_from_fov(np.radians(fov_deg), image.image_size)
-        return DEFAULT_FOCAL_PX if focal_px is None else focal_px
+class _Lens(NamedTuple):
+    """focal_px: pixels. source: given, file or assumed. notes: where it is from, in sentences."""
 
+    focal_px: float
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def _lens(one: _Person, focal_px: float | None, fov_deg: float | None) -> _Lens:
+    size = one.image.image_size
+    if fov_deg is not None:
+        return _Lens(focal_from_fov(np.radians(fov_deg), size), "given")
+    if focal_px is not None:
+        return _Lens(focal_px, "given")
+    noted, ignored = focal_of_file(one.picture, size)
+    if noted is None:
+        said = f"Focal length not known: {DEFAULT_FOCAL_PX:.0f} pixels were assumed."
+        return _Lens(DEFAULT_FOCAL_PX, "assumed", (*ignored, said))
+    said = f"Focal length from what the camera noted in the file ({noted.tag}; give or take "
+    return _Lens(noted.focal_px, "file", (f"{said}{noted.sd:.0%}).",))
+
+
+def _points(seen: Sequence[Keypoints2D], lenses: Sequence[_Lens]) -> ImagePoints:
     return ImagePoints(
         seen[0].names,
         np.concatenate([image.xy for image in seen]),
         np.concatenate([image.score for image in seen]),
         np.array([image.image_size for image in seen], dtype=np.float64),
-        np.array([focal(image) for image in seen]),
+        np.array([lens.focal_px for lens in lenses]),
     )
 
 
 def _write(
-    folder: Path, one: _Person, everybody: bool, fit: ImageFit, i: int, reason: str
+    folder: Path, one: _Person, everybody: bool, fit: ImageFit, i: int, lens: _Lens
 ) -> PictureResult:
     """`<stem>_body.json`, and with a pose `.npz`, `.obj`, `.png` and the pages."""
-    body, report, picture = fit.body, _report(one, fit, i, reason), one.picture
+    body, picture, reason = fit.body, one.picture, one.reason
+    report = _report(one, fit, i, lens)
     stem = folder / f"{one.stem(everybody)}_body"
     pages = ("_viewer.html", "_report.html")
     ends = (".json",) if reason else (".json", ".npz", ".obj", ".png", *pages)
@@ -210,7 +229,7 @@ def _write_page(path: Path, one: _Person, fit: ImageFit, i: int, report: Mapping
             ("Picture", one.picture.name),
             *_who(one),
             ("Size", f"{width} × {height} px"),
-            ("Focal length", f"{camera.K[0, 0]:.0f} px"),
+            ("Focal length", f"{camera.K[0, 0]:.0f} px, {report['camera']['focal_from']}"),
             ("Distance from the points", f"{report['mean_residual_px']:.1f} px, {off_cm:.1f} cm"),
         ],
         film=path.with_name(f"{stem}.png"),
@@ -227,6 +246,7 @@ def _write_page(path: Path, one: _Person, fit: ImageFit, i: int, report: Mapping
             body_table(stature, bone_lengths(fit.body, motion.shape)),
             Table("Points", ("Point", "Distance, px"), rows, folded=True),
         ],
+        assumed=report["notes"],
         files=words_about({file.name: False for file in path.parent.glob(f"{stem}*")}),
         versions=versions(),
     )
@@ -240,15 +260,15 @@ def _who(one: _Person) -> list[tuple[str, str]]:
     return [("Person", f"{one.number} of {one.count}: choose with --person, or --people all")]
 
 
-def _report(one: _Person, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
+def _report(one: _Person, fit: ImageFit, i: int, lens: _Lens) -> dict[str, Any]:
     report: dict[str, Any] = {
         "picture": one.picture.name,
         "person": one.number,
         "people": one.count,
         "body": fit.body.name,
-        "reason": reason,
+        "reason": one.reason,
     }
-    if reason:
+    if one.reason:
         return report
     camera = fit.view(i)  # in the world of the .npz and the .obj
     residual = {
@@ -261,7 +281,9 @@ def _report(one: _Person, fit: ImageFit, i: int, reason: str) -> dict[str, Any]:
             "K": camera.K.tolist(),
             "R": camera.R.tolist(),
             "t_m": camera.t.tolist(),
+            "focal_from": lens.source,
         },
+        "notes": list(lens.notes),
         "shape": dict(zip(fit.body.shape.names, fit.shape[i].round(4).tolist(), strict=True)),
         "residual_px": residual,
         "mean_residual_px": round(float(np.nanmean(fit.residual_px[i])), 2),

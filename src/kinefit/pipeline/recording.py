@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from kinefit.detect.frozen import frozen_stretches
 from kinefit.io.video import Clip, capture_rate
 from kinefit.quality.free_fall import GRAVITY_M_S2, jumps
 from kinefit.quality.verdict import frames_words, say
-from kinefit.types import Finding, Markers
+from kinefit.types import Finding, FloatArray, Markers
 
 _DIFFERS = 1.25  # 60 noted and 59.94 played are the same, 30 and 50 are not
 
+_SHOWN = 6  # stretches of frozen pictures whose seconds are named
 _PAUSE_S, _PAUSE_STEPS = 1.0, 5.0  # more than a second, and than a few frames of a slow film
 
 
@@ -79,6 +81,22 @@ def pauses(clips: Mapping[str, Clip]) -> Iterator[Finding]:
             pairs = [[frame[i], frame[i + 1]] for i in np.flatnonzero(long)]
             where = f"between {frames_words(pairs)}"
             yield say("pauses", "caution", where, name=name, longest=float(step.max()))
+
+
+def frozen(clips: Mapping[str, Clip], changes: Mapping[str, FloatArray]) -> Iterator[Finding]:
+    """Of pictures that are repeated while time goes on; `changes` from each picture of a camera to
+    the next, as `WatchedClip.changes`."""
+    for name, between in changes.items():
+        timeline = clips[name].timeline()
+        if found := frozen_stretches(between, timeline.time):
+            frame, time = timeline.frame, timeline.time
+            pairs = [[int(frame[first]), int(frame[last])] for first, last in found]
+            seconds = ", ".join(f"{time[a]:.2f}-{time[b]:.2f} s" for a, b in found[:_SHOWN])
+            if len(found) > _SHOWN:
+                seconds += f" and {len(found) - _SHOWN} more times"
+            lost = float(sum(time[b] - time[a] for a, b in found))
+            yield say("frozen", "caution", frames_words(pairs), name=name, seconds=seconds,
+                      lost=lost)  # fmt: skip
 
 
 def fall(clips: Mapping[str, Clip], markers: Markers) -> Iterator[Finding]:

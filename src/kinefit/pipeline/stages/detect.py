@@ -6,8 +6,9 @@ from pathlib import Path
 
 from kinefit.detect import Detector, make_detector
 from kinefit.detect.embedded import cores
+from kinefit.detect.frozen import WatchedClip
 from kinefit.io.people import People
-from kinefit.pipeline.artifacts import save_people
+from kinefit.pipeline.artifacts import save_arrays, save_people
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.context import Context
 from kinefit.types import InputError, NobodyFound
@@ -21,7 +22,7 @@ def detect(context: Context) -> None:
     # Each video has a process of its own, as many at a time as there are cores.
     threads = max(1, cores() // len(context.job.inputs)) if several else None
     detector = detector_of(context.camera, context.config, several=several, threads=threads)
-    clip, folder = context.clip, context.partial
+    clip, folder = WatchedClip.of(context.clip), context.partial
     try:
         people = detector.people(clip, progress=context.progress, checkpoint=folder)
     except NobodyFound:
@@ -29,6 +30,7 @@ def detect(context: Context) -> None:
             raise
         people = People(detector.names, clip.timeline().frame[:0], (), source=detector.source)
     save_people(context.internal(f"people_{context.camera}.npz"), people)
+    save_arrays(context.internal(f"changes_{context.camera}.npz"), {"changes": clip.changes()})
 
 
 def lend_depth(context: Context) -> None:

@@ -16,6 +16,7 @@ from kinefit.detect.edges import straight_edges
 from kinefit.detect.masks.frame_mask import places_of
 from kinefit.io.atomic import write_json
 from kinefit.io.calibration import Calibration, read_calibration, write_calibration
+from kinefit.io.focal_length import focal_of_file
 from kinefit.io.observations import save_observations
 from kinefit.io.people import of_one_set
 from kinefit.io.tables import write_landmarks_csv
@@ -122,6 +123,7 @@ def one_camera(context: Context) -> None:
             depth = undo_side_swaps(depth, find_side_swaps(depth))
         track = with_depth(track, depth)
     edges, speed = _stills(context, recorded, track.image)
+    noted, ignored = focal_of_file(context.clip.path, track.image.image_size)
     observe = partial(
         observe_camera,
         track,
@@ -132,6 +134,7 @@ def one_camera(context: Context) -> None:
         roll_deg=config.roll,
         visibility_min=config.visibility_min,
         edges=edges,
+        noted=noted,
     )
     lifter = None if config.lifter is None else load_lifter(config.lifter, config.pof_signs)
     found, camera = observe(lifter=lifter)
@@ -152,7 +155,7 @@ def one_camera(context: Context) -> None:
                 *unknown,
             )
         ],
-        "notes": facts.pop("notes"),
+        "notes": [*ignored, *facts.pop("notes")],
         "side_swaps": {"body": track.image.timeline.frame[swaps].tolist()},
         "people": recorded.as_json(),
     })  # fmt: skip

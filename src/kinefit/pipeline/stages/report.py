@@ -22,11 +22,11 @@ from kinefit.io.observations import load_observations
 from kinefit.io.tables import read_angles_csv
 from kinefit.io.trc import read_trc
 from kinefit.io.video import Clip, Picture
-from kinefit.pipeline.artifacts import load_markers, load_track
+from kinefit.pipeline.artifacts import load_arrays, load_markers, load_track
 from kinefit.pipeline.config import OF_BUNDLES, presets
 from kinefit.pipeline.context import CLIP_OPTIONS, Context
 from kinefit.pipeline.provenance import versions
-from kinefit.pipeline.recording import fall, part_facts, pauses, time_base, time_notes
+from kinefit.pipeline.recording import fall, frozen, part_facts, pauses, time_base, time_notes
 from kinefit.pipeline.results import INTERNAL, words_about
 from kinefit.pipeline.stages.export import KINDS
 from kinefit.pipeline.stages.scene import SCENE
@@ -40,6 +40,7 @@ from kinefit.types import (
     BoolArray,
     CameraRig,
     Finding,
+    FloatArray,
     JointAngles,
     Keypoints2D,
     Markers,
@@ -65,6 +66,7 @@ def report(context: Context) -> None:
     findings = [
         *time_base(written.clips, declared=declared),
         *pauses(written.clips),
+        *frozen(written.clips, _changes(context)),
         *fall(written.clips, written.final),
         *find(quality, swaps_repaired=context.config.repair_side_swaps),
         *(Finding.from_json(one) for one in written.world["findings"]),
@@ -79,6 +81,16 @@ def report(context: Context) -> None:
     }
     write_json(context.internal("assessment.json"), assessment)
     write_report(context.staging / "report.html", _data(context, written, quality, findings))
+
+
+def _changes(context: Context) -> dict[str, FloatArray]:
+    """Camera -> how its pictures change, where the detector's stage has looked at them."""
+    names = {camera: f"changes_{camera}.npz" for camera in context.job.inputs}
+    return {
+        camera: load_arrays(context.read_internal(name))["changes"]
+        for camera, name in names.items()
+        if context.has_internal(name)
+    }
 
 
 def _unwritten(context: Context) -> Iterator[Finding]:
