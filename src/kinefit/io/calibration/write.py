@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from kinefit.geometry.rotations import log
 from kinefit.io.atomic import write_text
 from kinefit.io.calibration.model import Axis, turn_to_y_up
 from kinefit.io.calibration.toml_layouts import NOT_CAMERAS
@@ -85,7 +85,7 @@ def _fields(camera: Camera) -> dict[str, Any]:
         "size": list(camera.size),
         "matrix": camera.K.tolist(),
         "distortions": camera.distortion.tolist(),
-        "rotation": Rotation.from_matrix(camera.R).as_rotvec().tolist(),
+        "rotation": log(camera.R).tolist(),
         "translation": (camera.t + 0.0).tolist(),  # no -0.0
         "fisheye": camera.fisheye,
     }
