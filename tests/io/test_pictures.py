@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from kinefit.io import pictures as pictures_module
-from kinefit.io.pictures import check_picture
+from kinefit.io.pictures import check_picture, write_picture
 from kinefit.io.video import frames, probe
 from kinefit.synth.backdrop import Backdrop, Room
-from kinefit.types import InputError
+from kinefit.types import InputError, InvalidData
 
 
 def png(path: Path, width: int, height: int) -> Path:
@@ -110,3 +110,21 @@ def test_a_folder_of_pictures_is_told_how_to_become_a_video(tmp_path: Path) -> N
         Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / f"a_{i:03d}.png")
     with pytest.raises(InputError, match=r"folder of 3 pictures.*kinefit join \S+ --rate "):
         probe(tmp_path)
+
+
+@pytest.mark.parametrize(("suffix", "error"), [(".png", 0), (".jpg", 12)])
+def test_pictures_are_files_that_others_read(tmp_path, suffix, error):
+    x = np.linspace(0, 255, 64).astype(np.uint8)
+    image = np.stack(
+        [np.tile(x, (48, 1)), np.full((48, 64), 30, np.uint8), np.tile(255 - x, (48, 1))], -1
+    )
+    path = tmp_path / f"still{suffix}"
+    write_picture(path, image)
+    read = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert np.abs(read - image).max() <= error  # JPEG halves the resolution of colours
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(InvalidData, match=r"\.png or \.jpg"):
+        write_picture(tmp_path / "still.gif", np.zeros((4, 4, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

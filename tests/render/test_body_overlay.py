@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from kinefit.body import BodyModel, ShapeSpace
 from kinefit.geometry.projection import project
@@ -15,7 +14,6 @@ from kinefit.render.body_overlay import (
     meshes_of,
     rotated_quarter,
     write_body_overlay,
-    write_picture,
 )
 from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, rgb
 from kinefit.types import BodyMotion, CameraRig, InvalidData, Timeline
@@ -187,21 +185,3 @@ def test_a_quarter_turn_brings_the_front_to_the_bodys_left():
     found = rotated_quarter(points + middle) - middle
     wanted = [[0.5, 0, 0], [-0.5, 0, 0], [0, 1, -0.2], [0, -1, 0.2], [np.nan] * 3]
     np.testing.assert_allclose(found, wanted, atol=1e-12)
-
-
-@pytest.mark.parametrize(("suffix", "error"), [(".png", 0), (".jpg", 12)])
-def test_pictures_are_files_that_others_read(tmp_path, suffix, error):
-    x = np.linspace(0, 255, 64).astype(np.uint8)
-    image = np.stack(
-        [np.tile(x, (48, 1)), np.full((48, 64), 30, np.uint8), np.tile(255 - x, (48, 1))], -1
-    )
-    path = tmp_path / f"still{suffix}"
-    write_picture(path, image)
-    read = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    assert np.abs(read - image).max() <= error  # JPEG halves the resolution of colours
-
-
-def test_a_picture_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(InvalidData, match=r"\.png or \.jpg"):
-        write_picture(tmp_path / "still.gif", np.zeros((4, 4, 3), np.uint8))
-    assert list(tmp_path.iterdir()) == []

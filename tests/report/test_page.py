@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from kinefit.io.pictures import write_picture
 from kinefit.io.video import VideoWriter
 from kinefit.quality.assessment import assess
 from kinefit.quality.quantities import View
 from kinefit.quality.verdict import find
-from kinefit.render.body_overlay import write_picture
 from kinefit.report import page as pages
 from kinefit.report import parts
 from kinefit.report.page import (

@@ -1,13 +1,17 @@
-"""Picture files of a stranger: how large they may be, known before any of it is unpacked."""
+"""Picture files: how large a stranger's may be, known before any of it is unpacked; and ours."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from kinefit.io.atomic import atomic_path
 from kinefit.io.text import check_file
-from kinefit.types import InputError
+from kinefit.types import InputError, InvalidData
 
 # 134 million: photos of 108 megapixels, four times 8K video; 400 MB unpacked. A PNG of 2.6 MB can
 # hold seven times as many in one colour.
@@ -46,3 +50,15 @@ def check_picture(path: str | Path) -> None:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InputError(path, "cannot be read as an image", "give .jpg or .png files") from error
     check_pixels(path, *size)
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write (height, width, 3) RGB as PNG or JPEG, by the suffix.
+
+    Raises InvalidData for any other suffix.
+    """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InvalidData(f"{path}: pictures are written as .png or .jpg.")
+    with atomic_path(path) as temporary:
+        _, coded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        temporary.write_bytes(coded.tobytes())

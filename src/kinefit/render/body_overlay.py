@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from kinefit.body.model import BodyModel
 from kinefit.geometry import rotations as so3
-from kinefit.io.atomic import atomic_path
+from kinefit.io.pictures import write_picture
 from kinefit.io.video import Clip, Picture
 from kinefit.render.mesh import MeshPainter
 from kinefit.render.palette import PAPER, SKIN, SKIN_OF_SIDE, rgb
@@ -24,7 +24,6 @@ from kinefit.types import (
     CameraRig,
     FloatArray,
     IntArray,
-    InvalidData,
     Timeline,
     all_finite,
 )
@@ -144,18 +143,6 @@ def body_picture(
     MeshPainter(faces, color=color).draw(fitted, camera, vertices)
     MeshPainter(faces, color=color, opacity=1.0).draw(side, camera, rotated_quarter(vertices))
     return np.concatenate([plain, fitted, side], axis=1)
-
-
-def write_picture(path: Path, image: Picture) -> None:
-    """Write (height, width, 3) RGB as PNG or JPEG, by the suffix.
-
-    Raises InvalidData for any other suffix.
-    """
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InvalidData(f"{path}: pictures are written as .png or .jpg.")
-    with atomic_path(path) as temporary:
-        _, coded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        temporary.write_bytes(coded.tobytes())
 
 
 def rotated_quarter(vertices: FloatArray) -> FloatArray:

@@ -98,8 +98,8 @@ def _video(video: Path, picture: Path) -> dict[str, Any]:
     import cv2
     import numpy as np
 
+    from kinefit.io.pictures import write_picture
     from kinefit.io.video import frames, probe
-    from kinefit.render.body_overlay import write_picture
 
     info = probe(video)
     first = next((frame.rgb for frame in frames(video) if frame.rgb is not None), None)
