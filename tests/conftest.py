@@ -16,6 +16,9 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     for _library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+# Where this is set, as in many containers, each of the hundreds of programs that tests start would
+# compile all that it imports: 3 s of the processor for a run, which takes 5.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from kinefit.api import demo_views
 

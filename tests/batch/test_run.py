@@ -207,7 +207,8 @@ def test_a_stop_ends_the_child(trials, program, tmp_path):
 
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell puts behind ignores it
 from pathlib import Path
 from kinefit.batch.executors import Local
 from kinefit.batch.run import run_batch
