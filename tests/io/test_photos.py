@@ -9,11 +9,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from kinefit.io import pictures
+from kinefit.io.boxes import Fields
 from kinefit.io.photos import photo_of, read_photo
 from kinefit.io.video import VideoWriter, frames, probe
 from kinefit.types import InputError
 
-from .heic_files import write_heic
+from .heic_files import box, full, u, write_heic
 
 x265 = pytest.mark.skipif("libx265" not in av.codecs_available, reason="nothing to write HEIC with")
 
@@ -115,6 +116,51 @@ def test_tiles_are_held_to_the_limit_too(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
     with pytest.raises(InputError, match="64 x 64 pixels"):
         read_photo(path)
+
+
+@x265
+def test_a_tile_that_has_another_size_inside_is_refused(tmp_path: Path) -> None:
+    path = write_heic(tmp_path / "a.heic", ramps(100, 150), first=ramps(256, 256))
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_photo(path)
+
+
+def heic_of(places: bytes, version: int = 1) -> bytes:
+    """A HEIC photo's header: a grid of one tile, item 9, with `places` as its `iloc`."""
+    grid = full(b"infe", u(2, 9, 0), b"grid\0", version=2)
+    properties = box(b"ipco", full(b"ispe", u(4, 64, 64)))
+    meta = full(
+        b"meta",
+        full(b"pitm", u(2, 9)),
+        full(b"iloc", places, version=version),
+        full(b"iinf", u(2, 1), grid),
+        full(b"iref", box(b"dimg", u(2, 9, 1, 1))),
+        box(b"iprp", properties, full(b"ipma", u(4, 1), u(2, 9), u(1, 1, 1))),
+    )
+    return box(b"ftyp", b"heic", u(4, 0), b"mif1") + meta
+
+
+@pytest.mark.parametrize("offset", [2**62, 2**63 - 1, 2**63 + 5])
+def test_a_place_far_behind_the_end_is_no_full_disk(offset: int, tmp_path: Path) -> None:
+    places = u(2, 0x8800, 1) + u(2, 9, 0, 0, 1) + u(8, offset, 12)
+    (tmp_path / "a.heic").write_bytes(heic_of(places))
+    with pytest.raises(InputError, match=r"a\.heic.*header cannot be read"):
+        photo_of(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("widths", [0x0000, 0x4400])
+def test_a_header_cannot_ask_for_more_work_than_it_is_long(
+    widths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """65,535 pieces an item, of no bytes each; far more items than any photo has."""
+    item = u(4, 1) + u(2, 0, 0, 65535 if not widths else 0)
+    places = u(2, widths) + u(4, 12_000) + item * 12_000
+    (tmp_path / "a.heic").write_bytes(heic_of(places, version=2))
+    asked, number = [], Fields.number
+    monkeypatch.setattr(Fields, "number", lambda self, n: asked.append(n) or number(self, n))
+    with pytest.raises(InputError, match="header cannot be read"):
+        photo_of(tmp_path / "a.heic")
+    assert len(asked) < 100
 
 
 def test_grey_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
