@@ -1,5 +1,6 @@
 """Photos as cameras and telephones write them: turned, in tiles, with something behind them."""
 
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image, ImageOps
 
 from kinefit.io import pictures
 from kinefit.io.boxes import Fields
-from kinefit.io.photos import photo_of, read_photo
+from kinefit.io.photos import exif_of, photo_of, read_photo
 from kinefit.io.video import VideoWriter, frames, probe
 from kinefit.types import InputError
 
@@ -174,6 +175,16 @@ def test_grey_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
         list(frames(tmp_path / "b.tiff"))
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_sensors_10_and_12_bits_are_not_black(bits: int, tmp_path: Path) -> None:
+    grey = np.linspace(0, 2**bits - 1, 64 * 48).reshape(48, 64).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    (frame,) = frames(tmp_path / "a.png")
+    assert off(frame.rgb, np.repeat((grey >> (bits - 8))[..., None], 3, -1)) == 0
+    Image.fromarray(np.zeros((48, 64), np.uint16)).save(tmp_path / "b.png")
+    assert read_photo(tmp_path / "b.png").max() == 0
+
+
 def test_films_are_no_photos(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (64, 48)) as film:
         film.add(ramps(48, 64), 0.0)
@@ -197,6 +208,26 @@ def test_a_damaged_photo_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"b\.jpg: the picture is damaged.*truncated"):
         list(frames(tmp_path / "b.jpg"))
+
+
+def test_a_damaged_avif_is_named(tmp_path: Path) -> None:
+    """Pillow's decoder raises RuntimeError."""
+    Image.fromarray(ramps(48, 64)).save(tmp_path / "a.avif")
+    whole = (tmp_path / "a.avif").read_bytes()
+    rng, said = np.random.default_rng(0), set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 4):
+            data[place] = rng.integers(256)
+        (tmp_path / "b.avif").write_bytes(data)
+        assert isinstance(exif_of(tmp_path / "b.avif"), dict)
+        photo_of(tmp_path / "b.avif")
+        with suppress(InputError):
+            read_photo(tmp_path / "b.avif")
+            said.add("read")
+            continue
+        said.add("refused")
+    assert said == {"read", "refused"}
 
 
 def test_a_broken_exif_turns_nothing(tmp_path: Path) -> None:
