@@ -89,7 +89,7 @@ class WatchedClip(Clip):
         return np.array([_UNKNOWN, *(self.noted.get(n, _UNKNOWN) for n in numbers[1:])])
 
 
-_UNKNOWN = np.full(3 + _PARTS**2, np.nan, np.float32)
+_UNKNOWN = np.full(3 + _PARTS**2, np.nan)
 
 
 class _Looked(NamedTuple):
@@ -120,7 +120,7 @@ def _change(before: _Looked, now: _Looked) -> FloatArray:
     rows, columns = (np.linspace(0, n, _PARTS, endpoint=False, dtype=int) for n in means.shape)
     parts = np.maximum.reduceat(np.maximum.reduceat(means, rows, axis=0), columns, axis=1)
     whole = float(_means(changed, _TILE).max()), float(changed.mean()), float(means.max())
-    return np.array([*whole, *parts.ravel()], np.float32)
+    return np.array([*whole, *parts.ravel()], float)
 
 
 def frozen_stretches(changes: FloatArray, time: FloatArray) -> list[tuple[int, int]]:

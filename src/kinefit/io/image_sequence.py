@@ -166,7 +166,7 @@ def _parts_of_seconds(paths: Sequence[Path], steps: Sequence[int]) -> bool:
     if digits not in ({3}, {6}, {9}):
         return False
     onward = [step % 10 ** min(digits) for step in steps]
-    return max(onward) <= _USUAL_STEPS * float(np.median(onward))
+    return bool(max(onward) <= _USUAL_STEPS * np.median(onward))
 
 
 def _missing(
