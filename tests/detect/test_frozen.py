@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from kinefit.detect.frozen import WatchedClip, frozen_stretches
-from kinefit.io.video import Clip
+from kinefit.io.video import Clip, VideoFrame
 
 RATE, SIZE = 30, (320, 240)
 
@@ -43,8 +44,15 @@ def film(path: Path, shown: Iterable[np.ndarray], codec: str = "libx264", **opti
     return path
 
 
-def found(path: Path) -> list[tuple[int, int]]:
+def watched(path: Path) -> WatchedClip:
+    """As a detector leaves it."""
     clip = WatchedClip(path)
+    assert len(list(clip.frames())) == len(clip.timeline())
+    return clip
+
+
+def found(path: Path) -> list[tuple[int, int]]:
+    clip = watched(path)
     return frozen_stretches(clip.changes(), clip.timeline().time)
 
 
@@ -73,9 +81,41 @@ def test_a_stream_that_froze(codec: str, options: dict[str, str], tmp_path: Path
 
 
 @pytest.mark.parametrize("shown", [[*[WALK[0]] * 30, *WALK[30:]], [*WALK[:60], *[WALK[59]] * 30]])
-def test_at_the_beginning_and_at_the_end(shown: list[np.ndarray], tmp_path: Path) -> None:
-    ((first, last),) = found(film(tmp_path / "a.mp4", shown))
-    assert last - first >= 15
+def test_at_the_beginning_and_at_the_end_nothing_tells(
+    shown: list[np.ndarray], tmp_path: Path
+) -> None:
+    """A scene that begins or ends at rest looks the same."""
+    assert found(film(tmp_path / "a.mp4", shown)) == []
+
+
+LEAVES = np.arange(250, 325, 3.0).tolist()
+COMES_BACK = LEAVES[::-1]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [-100.0] * 30 + np.arange(-20, 70, 3.0).tolist(),
+        LEAVES + [500.0] * 30,
+        LEAVES + [500.0] * 30 + COMES_BACK,
+    ],
+    ids=["somebody comes in", "leaves", "leaves and comes back"],
+)
+@pytest.mark.parametrize(("noise", "crf"), [(0.0, "23"), (1.0, "26")])
+def test_an_empty_room_is_no_frozen_stream(
+    places: list[float], noise: float, crf: str, tmp_path: Path
+) -> None:
+    """Without noise, or where coding takes it, nothing changes until somebody is there at once."""
+    assert found(film(tmp_path / "a.mp4", pictures(places, noise), crf=crf)) == []
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4])
+@pytest.mark.parametrize("noise", [0.5, 1.0])
+def test_somebody_who_stops_and_starts_quickly(frames: int, noise: float, tmp_path: Path) -> None:
+    """From a full walk to nothing and back within as many frames, exactly still meanwhile."""
+    ramp = 3.0 * np.linspace(0, 1, frames + 2)[1:-1]
+    steps = [*[3.0] * 15, *ramp[::-1], *[0.0] * 30, *ramp, *[3.0] * 15]
+    assert found(film(tmp_path / "a.mp4", pictures(40 + np.cumsum(steps), noise), crf="26")) == []
 
 
 def eased(still: int, speed: float = 3.0) -> list[float]:
@@ -117,27 +157,46 @@ def test_real_videos_have_none(demo_videos: Path) -> None:
         assert found(demo_videos / name) == []
 
 
-def test_changes_are_those_of_whoever_reads(tmp_path: Path) -> None:
+def test_changes_are_those_of_whoever_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = film(tmp_path / "a.mp4", FROZEN)
-    whole = WatchedClip(path).changes()
-    assert whole.shape == (90, 3)
-    assert np.isnan(whole[0]).all()
-    assert np.isfinite(whole[1:]).all()
     read = WatchedClip.of(Clip(path))
     assert [frame.index for frame in read.frames()] == list(range(90))
-    noted = dict(read.noted)
-    np.testing.assert_array_equal(read.changes(), whole)
-    assert read.noted == noted
-    assert len(noted) == 89
+    whole = read.changes()
+    assert whole.shape == (90, 3 + 64)
+    assert np.isnan(whole[0]).all()
+    assert np.isfinite(whole[1:]).all()
+    np.testing.assert_array_equal(whole[1:, 3:].max(axis=1), whole[1:, 2])
     resumed = WatchedClip(path)  # by a detector that had seen 40 before it was killed
     assert len(list(resumed.frames(skip=40))) == 50
     np.testing.assert_array_equal(resumed.changes(), whole)
     part = WatchedClip(path, start_s=1.0, every=2)
-    assert len(part.changes()) == len(part.timeline()) == 30
+    assert len(list(part.frames())) == len(part.changes()) == len(part.timeline()) == 30
+    monkeypatch.setattr(Clip, "frames", None)  # nobody read: the video is not decoded for this
+    assert np.isnan(WatchedClip(path).changes()).all()
+
+
+def test_a_damaged_frame_is_noted_and_not_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "a.mp4", FROZEN)
+    sound = Clip.frames
+
+    def frames(self: Clip, *, skip: int = 0) -> Iterator[VideoFrame]:
+        for frame in sound(self, skip=skip):
+            yield replace(frame, rgb=None) if frame.index == 70 else frame
+
+    monkeypatch.setattr(Clip, "frames", frames)
+    clip = watched(path)
+    monkeypatch.setattr(Clip, "frames", None)
+    changes = clip.changes()
+    assert np.flatnonzero(np.isnan(changes[:, 0])).tolist() == [0, 70, 71]
+    assert len(frozen_stretches(changes, np.arange(90) / RATE)) == 1
 
 
 def test_what_is_damaged_is_no_copy(tmp_path: Path) -> None:
-    changes = WatchedClip(film(tmp_path / "a.mp4", FROZEN)).changes()
+    changes = watched(film(tmp_path / "a.mp4", FROZEN)).changes()
     time = np.arange(90) / RATE
     assert len(frozen_stretches(changes, time)) == 1
     changes[35:50] = np.nan

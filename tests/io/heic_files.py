@@ -30,7 +30,7 @@ def coded(tiles: Sequence[np.ndarray]) -> tuple[bytes, list[bytes]]:
         stream = out.add_stream("libx265", rate=30)
         stream.height, stream.width = tiles[0].shape[:2]
         stream.pix_fmt = "yuv444p"  # no chroma is lost, so that pixels can be compared
-        stream.options = {"x265-params": "keyint=1:log-level=none", "crf": "4"}
+        stream.options = {"x265-params": "keyint=1:repeat-headers=1:log-level=none", "crf": "4"}
         for tile in tiles:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(tile, format="rgb24")))
         out.mux(stream.encode())
@@ -51,15 +51,19 @@ def write_heic(
     lost: int = 0,
     brand: bytes = b"heic",
     exif: bytes = b"",
+    first: np.ndarray | None = None,
 ) -> Path:
     """picture: (h, w, 3). size: what the grid says that it has, in place of its own.
-    lost: how many tiles are not in the file. exif: begins with b"Exif\\0\\0"; "" for none."""
+    lost: how many tiles are not in the file. exif: begins with b"Exif\\0\\0"; "" for none.
+    first: what the first tile shows in place of its part, of any size."""
     height, width = picture.shape[:2]
     rows, columns = -(-height // tile), -(-width // tile)
     padding = ((0, rows * tile - height), (0, columns * tile - width), (0, 0))
     whole = np.pad(picture, padding, mode="edge")
     config, data = coded([whole[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile]
                           for r in range(rows) for c in range(columns)])  # fmt: skip
+    if first is not None:
+        data[:1] = coded([first])[1]
     items = list(range(1, len(data) + 1))
     grid = len(items) + 1
     w, h = size or (width, height)

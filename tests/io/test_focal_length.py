@@ -23,7 +23,7 @@ DIAGONAL = np.hypot(36, 24)
         ((300, 400), 500),
         ((600, 400), np.hypot(600, 400)),  # 3:2
         ((1920, 1080), 2400),  # 16:9 of the width of 4:3
-        ((300, 300), 500),  # a square of its height
+        ((1080, 2340), 2340 * 1.25),  # and a telephone's 19.5:9
     ],
 )
 def test_equivalents_are_of_the_sensors_diagonal(size, diagonal, tmp_path: Path) -> None:
@@ -55,8 +55,45 @@ def test_millimetres_with_the_sensors_pixels(tmp_path: Path) -> None:
     tags = {0x920A: 50.0, 0xA20E: 6000 / 2.23, 0xA210: 3, 0xA002: 6000, 0xA003: 4000}
     noted, _ = focal_of_file(photo(tmp_path / "a.jpg", tags, (3000, 2000)), (3000, 2000))
     assert noted.focal_px == pytest.approx(50 * 6000 / 22.3 / 2, rel=1e-4)
+    full = {0x920A: 50.0, 0xA20E: 6000 / 3.6, 0xA210: 3, 0xA002: 6000, 0xA003: 4000}
+    noted, _ = focal_of_file(photo(tmp_path / "f.jpg", full, (3000, 2000)), (3000, 2000))
+    assert noted.focal_px == pytest.approx(50 * 3000 / 36, rel=1e-4)
     del tags[0xA20E]
     assert focal_of_file(photo(tmp_path / "b.jpg", tags), (400, 300)) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("sensor_mm", "made"),
+    [(36.0, 0.5), (22.3, 0.5), (36.0, 0.25), (17.3, 0.5), (13.2, 0.5), (53.4, 0.25)],
+)
+def test_a_smaller_copy_that_keeps_the_sensors_resolution(
+    sensor_mm: float, made: float, tmp_path: Path
+) -> None:
+    """Programs write the copy's width: the sensor would be smaller by as much."""
+    size = round(5500 * made), round(5500 * made * 2 / 3)
+    tags = {0x920A: 50.0, 0xA20E: 5500 / sensor_mm, 0xA210: 4, 0xA002: size[0], 0xA003: size[1]}
+    noted, said = focal_of_file(photo(tmp_path / "a.jpg", tags, size), size)
+    assert noted is None
+    assert f"sensor of {sensor_mm * made:.3g} mm" in said[0]
+
+
+def test_digital_zoom_is_not_guessed(tmp_path: Path) -> None:
+    for zoom, used in ((0.0, True), (1.0, True), (4.0, False)):
+        path = photo(tmp_path / "a.jpg", {0xA405: 26, 0xA404: zoom})
+        noted, said = focal_of_file(path, (400, 300))
+        assert (noted is not None) == used
+        assert used or "zoomed in digitally (4 times)" in said[0]
+
+
+@pytest.mark.parametrize("size", [(1500, 1300), (1080, 1080), (1000, 250), (1778, 2000)])
+def test_what_no_camera_takes_whole_is_a_part(size: tuple[int, int], tmp_path: Path) -> None:
+    """Though the program that cropped it noted the new size."""
+    tags = {0xA405: 26, 0xA002: size[0], 0xA003: size[1]}
+    film = add_to_track(video(tmp_path / "a.mov"), VALUES["text"])
+    for path in (photo(tmp_path / "a.jpg", tags, size), film):
+        noted, said = focal_of_file(path, size)
+        assert noted is None
+        assert f"{size[0]} x {size[1]} pixels are of a shape" in said[0]
 
 
 @pytest.mark.parametrize("equivalent", [1, 9999, 65535])
@@ -67,8 +104,7 @@ def test_what_is_no_focal_length_is_ignored_and_said(equivalent: int, tmp_path: 
     assert "ignored" in said[0]
 
 
-@pytest.mark.parametrize("tags", [{}, {0xA405: 0}, {0x920A: 4.2}, {0x920A: 4.2, 0xA20E: 1e9,
-                                                                   0xA002: 400}])  # fmt: skip
+@pytest.mark.parametrize("tags", [{}, {0xA405: 0}, {0x920A: 4.2}, {0x920A: 4.2, 0xA20E: 1e4}])
 def test_a_photo_that_does_not_know_says_nothing(tags, tmp_path: Path) -> None:
     assert focal_of_file(photo(tmp_path / "a.jpg", tags), (400, 300)) == (None, ())
 

@@ -79,6 +79,18 @@ def test_jpeg_files_are_copied_byte_for_byte(tmp_path: Path) -> None:
     assert np.corrcoef(frame.rgb.ravel(), photo.rgb.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_unequal_dots_per_inch_stretch_nothing(suffix: str, tmp_path: Path) -> None:
+    """As players would do, who take them for the shape of the pixels."""
+    names = [f"a_{i}.{suffix}" for i in range(3)]
+    write(tmp_path / "a", names, dpi=(300, 150))
+    assert join_pictures(tmp_path / "a", 30.0).info.size == (64, 48)
+    shown = [frame.rgb for frame in frames(tmp_path / "a.mov")]
+    for rgb, name in zip(shown, names, strict=True):
+        (alone,) = frames(tmp_path / "a" / name)
+        np.testing.assert_array_equal(rgb, alone.rgb)
+
+
 def test_mirrored_pictures_are_joined_as_they_are_seen(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 2
@@ -124,6 +136,19 @@ def test_what_numbers_count(names: list[str], ticks: list[int], said: str) -> No
         (["c1_1.png", "c1_2.png", "c2_1.png", "c2_2.png"], "c2_1.png", "start anew after c1_2"),
         (["a_1.png", "a_01.png", "a_2.png"], "a_", "same number"),
         (["a_1.png", "a_2.png", "a_400000.png"], "a_2.png", "are missing"),
+        (["a_1.png", "a_2.png", f"a_{10**22}.png"], "a_1000", "too long"),
+        ([f"c{c}_{i}.png" for c in (1, 2) for i in (0, 2, 4, 6)], "c2_0", "start anew after c1_6"),
+        ([f"c{c}_{i:03}.png" for c in (1, 2) for i in (0, 33, 67, 100)], "c2_000", "start anew"),
+        (
+            [f"c{c}_17000000{i:05}.png" for c in (1, 2) for i in (0, 33, 67, 100)],
+            "c2_1700",
+            "start anew",
+        ),
+        (
+            [f"2024-01-0{d}_{i}.png" for d in (1, 2) for i in (0, 2, 4, 6)],
+            "2024-01-02_0",
+            "start anew",
+        ),
     ],
 )
 def test_names_that_say_no_order(names: list[str], blamed: str, reason: str) -> None:
@@ -184,6 +209,10 @@ class TestRefusals:
         self.refused(folder, "is there already", "a.mov")
         assert target.read_bytes() == b"mine"
         assert join_pictures(folder, 30.0, overwrite=True).info.n_frames == 6
+
+    def test_a_folder_without_a_name(self) -> None:
+        with pytest.raises(InputError, match="--out"):
+            join_pictures(Path("/"), 30.0)
 
     def test_another_container(self, folder: Path) -> None:
         self.refused(folder, r"name the file \.mov", "b.mp4", out=folder.parent / "b.mp4")

@@ -1,5 +1,6 @@
 """Photos as cameras and telephones write them: turned, in tiles, with something behind them."""
 
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from kinefit.io import pictures
-from kinefit.io.photos import photo_of, read_photo
+from kinefit.io.boxes import Fields
+from kinefit.io.photos import exif_of, photo_of, read_photo
 from kinefit.io.video import VideoWriter, frames, probe
 from kinefit.types import InputError
 
-from .heic_files import write_heic
+from .heic_files import box, full, u, write_heic
 
 x265 = pytest.mark.skipif("libx265" not in av.codecs_available, reason="nothing to write HEIC with")
 
@@ -117,6 +119,51 @@ def test_tiles_are_held_to_the_limit_too(tmp_path: Path, monkeypatch: pytest.Mon
         read_photo(path)
 
 
+@x265
+def test_a_tile_that_has_another_size_inside_is_refused(tmp_path: Path) -> None:
+    path = write_heic(tmp_path / "a.heic", ramps(100, 150), first=ramps(256, 256))
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_photo(path)
+
+
+def heic_of(places: bytes, version: int = 1) -> bytes:
+    """A HEIC photo's header: a grid of one tile, item 9, with `places` as its `iloc`."""
+    grid = full(b"infe", u(2, 9, 0), b"grid\0", version=2)
+    properties = box(b"ipco", full(b"ispe", u(4, 64, 64)))
+    meta = full(
+        b"meta",
+        full(b"pitm", u(2, 9)),
+        full(b"iloc", places, version=version),
+        full(b"iinf", u(2, 1), grid),
+        full(b"iref", box(b"dimg", u(2, 9, 1, 1))),
+        box(b"iprp", properties, full(b"ipma", u(4, 1), u(2, 9), u(1, 1, 1))),
+    )
+    return box(b"ftyp", b"heic", u(4, 0), b"mif1") + meta
+
+
+@pytest.mark.parametrize("offset", [2**62, 2**63 - 1, 2**63 + 5])
+def test_a_place_far_behind_the_end_is_no_full_disk(offset: int, tmp_path: Path) -> None:
+    places = u(2, 0x8800, 1) + u(2, 9, 0, 0, 1) + u(8, offset, 12)
+    (tmp_path / "a.heic").write_bytes(heic_of(places))
+    with pytest.raises(InputError, match=r"a\.heic.*header cannot be read"):
+        photo_of(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("widths", [0x0000, 0x4400])
+def test_a_header_cannot_ask_for_more_work_than_it_is_long(
+    widths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """65,535 pieces an item, of no bytes each; far more items than any photo has."""
+    item = u(4, 1) + u(2, 0, 0, 65535 if not widths else 0)
+    places = u(2, widths) + u(4, 12_000) + item * 12_000
+    (tmp_path / "a.heic").write_bytes(heic_of(places, version=2))
+    asked, number = [], Fields.number
+    monkeypatch.setattr(Fields, "number", lambda self, n: asked.append(n) or number(self, n))
+    with pytest.raises(InputError, match="header cannot be read"):
+        photo_of(tmp_path / "a.heic")
+    assert len(asked) < 100
+
+
 def test_grey_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
     grey = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
     for suffix in ("png", "tiff"):
@@ -126,6 +173,16 @@ def test_grey_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
     Image.fromarray(grey.astype(np.float32)).save(tmp_path / "b.tiff")
     with pytest.raises(InputError, match="32 bits"):
         list(frames(tmp_path / "b.tiff"))
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_sensors_10_and_12_bits_are_not_black(bits: int, tmp_path: Path) -> None:
+    grey = np.linspace(0, 2**bits - 1, 64 * 48).reshape(48, 64).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    (frame,) = frames(tmp_path / "a.png")
+    assert off(frame.rgb, np.repeat((grey >> (bits - 8))[..., None], 3, -1)) == 0
+    Image.fromarray(np.zeros((48, 64), np.uint16)).save(tmp_path / "b.png")
+    assert read_photo(tmp_path / "b.png").max() == 0
 
 
 def test_films_are_no_photos(tmp_path: Path) -> None:
@@ -151,6 +208,26 @@ def test_a_damaged_photo_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"b\.jpg: the picture is damaged.*truncated"):
         list(frames(tmp_path / "b.jpg"))
+
+
+def test_a_damaged_avif_is_named(tmp_path: Path) -> None:
+    """Pillow's decoder raises RuntimeError."""
+    Image.fromarray(ramps(48, 64)).save(tmp_path / "a.avif")
+    whole = (tmp_path / "a.avif").read_bytes()
+    rng, said = np.random.default_rng(0), set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 4):
+            data[place] = rng.integers(256)
+        (tmp_path / "b.avif").write_bytes(data)
+        assert isinstance(exif_of(tmp_path / "b.avif"), dict)
+        photo_of(tmp_path / "b.avif")
+        with suppress(InputError):
+            read_photo(tmp_path / "b.avif")
+            said.add("read")
+            continue
+        said.add("refused")
+    assert said == {"read", "refused"}
 
 
 def test_a_broken_exif_turns_nothing(tmp_path: Path) -> None:

@@ -276,6 +276,15 @@ def test_whom_a_focal_length_is_believed(studio, subject):
     assert "26 mm" in place_in_world(track, subject, noted=noted).notes[0]
 
 
+def test_a_room_and_a_file_that_differ_are_both_said(studio, subject):
+    track, room = studio.film(studio.scene()), Room(np.array([0.0, -1.0, 0.0]), 0.02, 1300.0, 0.03)
+    for focal, differs in ((1500.0, False), (1700.0, True), (1000.0, True)):
+        noted = NotedFocal(focal, 0.06, "EXIF FocalLengthIn35mmFilm: 26 mm")
+        (said,) = place_in_world(track, subject, room=room, noted=noted).notes[:1]
+        degrees = 2 * np.degrees(np.arctan(960 / focal))
+        assert ("26 mm" in said) == (f"in the file: {degrees:.1f} degrees" in said) == differs
+
+
 def test_a_lying_person_does_not_turn_the_camera(studio, subject):
     scene = studio.scene(heading_deg=0, speed=0.0, tilt=0, roll=0)
     laid = scene.xyz[..., [1, 0, 2]] * [1, -1, 1] + [-0.9, 0.3, 0]  # head towards +X

@@ -86,6 +86,9 @@ def test_the_room_and_options_go_before_a_file_that_contradicts(
     world, _ = observed(video, tmp_path / "2")
     assert plain["camera"] == world["camera"]
     assert world["camera"]["focal_from"] == "room"
+    (note,) = [one for one in world["notes"] if "straight edges" in one and "degrees" in one]
+    assert "The camera noted another one in the file" in note
+    assert "40 mm" in note
     world, found = observed(video, tmp_path / "3", focal_px=800.0)
     assert (world["camera"]["focal_from"], found.focal_sd) == ("given", 0)
     assert found.rig.cameras[0].K[0, 0] == 800

@@ -32,24 +32,22 @@ _CHANGE, _SHARE_OF_TILE, _SHARE = 2, 0.1, 0.001
 _LITTLE = 0.5  # of the usual change
 _CODED_ANEW_S, _MOST_CODED_ANEW = 0.15, 0.5  # at once; of all pairs
 # A drawn scene without noise stands still, too, but comes to rest and starts gradually, over more
-# than a few frames; a stream stops at full speed.
-_ABRUPT, _BESIDE_S = 0.4, 1.0
-_CODING = 3.0  # of 255: the change of a block's mean in most repeated pictures, at most
-
-
-class Change(NamedTuple):
-    """From one picture to the next. tile, share: of the pixels that change, in the tile of most
-    change and of all. most: change of a block's mean, 0..255, where it is largest."""
-
-    tile: float
-    share: float
-    most: float
+# than a few frames; a stream stops and goes on at full speed.
+# The first change is a quarter to a half of the usual one where a figure starts or stops over two
+# or three frames; 0.9 and more where a stream does (twice as much where it goes on, as it jumps).
+_ABRUPT, _BESIDE_S = 0.5, 1.0
+# The change of a block's mean in most repeated pictures, at most: of 255, and of the usual change.
+_CODING, _CODING_SHARE = 3.0, 0.15
+# An empty room stands still, too, until somebody walks in at full speed. So motion counts that is
+# cut off inside the picture: where something moved last, it does not stay when time goes on.
+_PARTS = 8  # of the picture, across and down
+_NEAREST = 3  # changes beside a stretch
 
 
 class WatchedClip(Clip):
     """A clip that notes how its pictures change while somebody reads its frames."""
 
-    noted: dict[int, Change]
+    noted: dict[int, FloatArray]
 
     @classmethod
     def of(cls, clip: Clip) -> WatchedClip:
@@ -63,28 +61,35 @@ class WatchedClip(Clip):
     def frames(self, *, skip: int = 0) -> Generator[VideoFrame, None, None]:
         """As `Clip.frames`."""
         before: _Looked | None = None
-        for frame in super().frames(skip=skip):
+        for i, frame in enumerate(super().frames(skip=skip)):
             now = None if frame.rgb is None else _looked_at(frame.rgb)
             if before is not None and now is not None:
                 self.noted[frame.index] = _change(before, now)
+            elif i:
+                self.noted[frame.index] = _UNKNOWN
             before = now
             yield frame
 
     def changes(self) -> FloatArray:
-        """(T, 3): for each frame of the clip the `Change` from the one before; NaN for the first
-        and where one of the two is damaged.
+        """(T, 3 + 64): for each frame of the clip the change from the one before; NaN for the first
+        and where one of the two is damaged, and for all where nobody has read them.
 
-        What nobody has read, or was read before a killed run was started again, is read now.
+        Shares (0 to 1) of the pixels that change, in the tile of most change and of all; the change
+        of a block's mean (0 to 255) where it is largest, of all and in each of 8 x 8 parts of the
+        picture, row by row.
+        What was read before a killed run was started again is read once more.
         """
         numbers = self.timeline().frame.tolist()
         unread = [number for number in numbers[1:] if number not in self.noted]
-        if unread:
+        if unread and self.noted:
             with closing(self.frames()) as frames:
                 for frame in frames:
                     if frame.index >= unread[-1]:
                         break
-        none = Change(np.nan, np.nan, np.nan)
-        return np.array([none, *(self.noted.get(number, none) for number in numbers[1:])])
+        return np.array([_UNKNOWN, *(self.noted.get(n, _UNKNOWN) for n in numbers[1:])])
+
+
+_UNKNOWN = np.full(3 + _PARTS**2, np.nan)
 
 
 class _Looked(NamedTuple):
@@ -108,19 +113,24 @@ def _means(values: _Values, size: int) -> _Values:
     return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_AREA), values.dtype)
 
 
-def _change(before: _Looked, now: _Looked) -> Change:
+def _change(before: _Looked, now: _Looked) -> FloatArray:
+    """A row of `WatchedClip.changes`."""
     changed = (cv2.absdiff(before.pixels, now.pixels) > _CHANGE).astype(np.float32)
-    most = cv2.absdiff(before.means, now.means).max()
-    return Change(float(_means(changed, _TILE).max()), float(changed.mean()), float(most))
+    means = cv2.absdiff(before.means, now.means)
+    rows, columns = (np.linspace(0, n, _PARTS, endpoint=False, dtype=int) for n in means.shape)
+    parts = np.maximum.reduceat(np.maximum.reduceat(means, rows, axis=0), columns, axis=1)
+    whole = float(_means(changed, _TILE).max()), float(changed.mean()), float(means.max())
+    return np.array([*whole, *parts.ravel()], float)
 
 
 def frozen_stretches(changes: FloatArray, time: FloatArray) -> list[tuple[int, int]]:
     """First and last frame (rows of `time`, (T,) seconds) of each stretch of half a second or more
-    in which one picture is repeated, though there is motion before or after.
+    in which one picture is repeated, though something inside it moves before and after.
 
-    changes: (T, 3), as `WatchedClip.changes`.
+    changes: (T, 3 + 64), as `WatchedClip.changes`.
     """
-    tile, share, most = changes[1:].T
+    tile, share, most = changes[1:, :3].T
+    parts = changes[1:, 3:].reshape(-1, _PARTS, _PARTS)
     repeated = (tile <= _SHARE_OF_TILE) & (share <= _SHARE)
     if not repeated.any() or repeated.all():
         return []
@@ -131,9 +141,10 @@ def frozen_stretches(changes: FloatArray, time: FloatArray) -> list[tuple[int, i
     for first, stop in true_runs(_bridged(repeated, still, _CODED_ANEW_S / step)):
         before, after = most[max(first - beside, 0) : first][::-1], most[stop : stop + beside]
         often = repeated[first:stop].mean() >= 1 - _MOST_CODED_ANEW
-        if often and (_abrupt(before) or _abrupt(after)):
+        if often and _abrupt(before) and _abrupt(after):
             first, stop = first - _coding(before), stop + _coding(after)
-            if time[stop] - time[first] >= _LEAST_S:
+            cut_off = (_moving(parts[:first][::-1]) & _moving(parts[stop:])).any()
+            if cut_off and time[stop] - time[first] >= _LEAST_S:
                 found.append((first, stop))
     return found
 
@@ -148,13 +159,22 @@ def _bridged(repeated: BoolArray, still: BoolArray, most: float) -> BoolArray:
     return bridged
 
 
+def _moving(beside: FloatArray) -> BoolArray:
+    """(8, 8): which parts of the picture the first of the changes (M, 8, 8) reach; none of those at
+    the left and right, where people come in and leave."""
+    most = np.nan_to_num(beside[:_NEAREST]).max(axis=0, initial=0.0)
+    moving = most > max(_ABRUPT * float(most.max()), _CODING)
+    moving[:, [0, -1]] = False
+    return np.asarray(moving)
+
+
 def _abrupt(beside: FloatArray) -> bool:
     """Whether the changes beside a stretch, nearest first, are at once what they are on the whole;
     False where nothing moves there."""
     known = beside[_coding(beside) :]
     known = known[np.isfinite(known)]
     return len(known) > 0 and bool(
-        np.median(known) > 2 * _CODING and known[:2].max() > _ABRUPT * np.median(known)
+        np.median(known) > 2 * _CODING and known[0] > _ABRUPT * np.median(known)
     )
 
 
@@ -162,6 +182,7 @@ def _coding(beside: FloatArray) -> int:
     """How many of the changes beside a stretch, nearest first, are of its first or last copies,
     which are coded a little better or worse; 0 where motion itself is as small."""
     known = beside[np.isfinite(beside)]
-    if not len(known) or np.median(known) <= 4 * _CODING:
+    usual = float(np.median(known)) if len(known) else 0.0
+    if usual <= 4 * _CODING:
         return 0
-    return int(np.argmax(~(beside <= _CODING)))
+    return int(np.argmax(~(beside <= max(_CODING, _CODING_SHARE * usual))))

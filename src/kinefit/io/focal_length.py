@@ -33,11 +33,21 @@ _PHOTO_SD = 0.04
 # 64 degrees across and its videos show 59.9 (7 %), of an iPhone 6 62 and 55 (15 %); without
 # stabilisation nothing is cut off.
 _VIDEO_CROP, _VIDEO_SD = 1.06, 0.06
-_LENGTH, _LENGTH_35MM = 0x920A, 0xA405
+_LENGTH, _LENGTH_35MM, _ZOOM = 0x920A, 0xA405, 0xA404
 _RESOLUTION, _RESOLUTION_UNIT = 0xA20E, 0xA210
 _WIDTH, _HEIGHT = 0xA002, 0xA003
+# Whole numbers: type -> bytes, signed (QuickTime File Format, Well-known types).
+_WHOLE = {65: (1, True), 66: (2, True), 67: (4, True), 74: (8, True),
+          75: (1, False), 76: (2, False), 77: (4, False), 78: (8, False)}  # fmt: skip
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _SAME_SHAPE = 0.02  # relative: rows and columns that a coder adds or drops
+# Longer by shorter side of what cameras take whole: 4:3, 3:2, 16:9, telephones' 18:9 to 20:9.
+_SHAPES = ((4 / 3, 4 / 3), (3 / 2, 3 / 2), (16 / 9, 16 / 9), (18 / 9, 20 / 9))
+# Sensors' longer side, millimetres, from and to, and their largest pixels, micrometres: telephones
+# and compact cameras, 1 inch, 4/3, APS-C, 35 mm film, medium formats. A smaller copy of a picture
+# of a large sensor would be of a small one with large pixels, which there is none.
+_SENSORS = ((4.0, 10.0, 2.3), (12.7, 13.6, 3.5), (17.0, 17.6, 6.0), (22.0, 24.0, 9.0),
+            (35.0, 36.5, 10.0), (43.5, 54.0, 10.0))  # fmt: skip
 _KEY = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 
 
@@ -64,7 +74,22 @@ def focal_of_file(path: Path, size: tuple[int, int]) -> tuple[NotedFocal | None,
     if not _plausible(value):
         return None, (_ignored(tag, value),)
     pixels = _VIDEO_CROP * value / _FILM_DIAGONAL_MM * _sensor_diagonal(size)
-    return NotedFocal(pixels, _VIDEO_SD, f"{tag}: {value:g} mm"), ()
+    found = NotedFocal(pixels, _VIDEO_SD, f"{tag}: {value:g} mm")
+    if _known_shape(size):
+        return found, ()
+    return None, (_cropped("video", size, found.tag),)
+
+
+def _known_shape(size: tuple[int, int]) -> bool:
+    shape, off = max(size) / min(size), _SAME_SHAPE
+    return any(least * (1 - off) < shape < most * (1 + off) for least, most in _SHAPES)
+
+
+def _cropped(what: str, size: tuple[int, int], tag: str) -> str:
+    return (
+        f"The {what} was cropped or put together ({size[0]} x {size[1]} pixels are of a shape that "
+        f"no camera takes whole): {tag} is of the whole and was ignored."
+    )
 
 
 def _plausible(equivalent_mm: float) -> bool:
@@ -80,12 +105,10 @@ def _ignored(tag: str, value: float) -> str:
 def _sensor_diagonal(size: tuple[int, int]) -> float:
     """Pixels of the diagonal of the sensor of which the picture is a part.
 
-    Sensors are 4:3 or 3:2. Wider pictures (16:9) keep the width of 4:3, squares its height.
+    Sensors are 4:3 or 3:2. Wider pictures (16:9) keep the width of 4:3.
     """
     longer, shorter = max(size), min(size)
-    if longer > 1.52 * shorter:
-        return 1.25 * longer
-    return math.hypot(longer, shorter) if longer > 1.3 * shorter else shorter * 5 / 3
+    return 1.25 * longer if longer > 1.6 * shorter else math.hypot(longer, shorter)
 
 
 def _of_photo(
@@ -94,14 +117,27 @@ def _of_photo(
     equivalent = _number(exif.get(_LENGTH_35MM))
     if _LENGTH_35MM not in exif or equivalent == 0:  # 0: not known, says the standard
         found = _by_focal_plane(exif, size)
+        if found is None or isinstance(found, str):
+            return None, () if found is None else (found,)
     elif not _plausible(equivalent):
         return None, (_ignored("EXIF FocalLengthIn35mmFilm", equivalent),)
     else:
         pixels = equivalent / _FILM_DIAGONAL_MM * _sensor_diagonal(size)
         found = NotedFocal(pixels, _PHOTO_SD, f"EXIF FocalLengthIn35mmFilm: {equivalent:g} mm")
-    if found is None or _whole(exif, size):
-        return found, ()
-    return None, (f"The photo was cropped: {found.tag} is of the whole of it and was ignored.",)
+    said = _of_another_picture(exif, size, found.tag)
+    return (found, ()) if said is None else (None, (said,))
+
+
+def _of_another_picture(exif: Mapping[int, Any], size: tuple[int, int], tag: str) -> str | None:
+    """Why what the `tag` says is not the focal length of this picture; None where it is."""
+    if (zoom := _number(exif.get(_ZOOM))) > 1:
+        return (
+            f"The photo was zoomed in digitally ({zoom:g} times): whether {tag} includes that "
+            "depends on the maker, so it was ignored."
+        )
+    if not _whole(exif, size):
+        return f"The photo was cropped: {tag} is of the whole of it and was ignored."
+    return None if _known_shape(size) else _cropped("photo", size, tag)
 
 
 def _whole(exif: Mapping[int, Any], size: tuple[int, int]) -> bool:
@@ -116,17 +152,28 @@ def _whole(exif: Mapping[int, Any], size: tuple[int, int]) -> bool:
     return abs(now[1] / now[0] * noted[0] / noted[1] - 1) < _SAME_SHAPE
 
 
-def _by_focal_plane(exif: Mapping[int, Any], size: tuple[int, int]) -> NotedFocal | None:
-    """From millimetres and the sensor's pixels per unit of length; None where one is missing, or
-    the sensor would be none."""
+def _by_focal_plane(exif: Mapping[int, Any], size: tuple[int, int]) -> NotedFocal | str | None:
+    """From millimetres and the sensor's pixels per unit of length; None where one is missing, a
+    sentence where no camera has such a sensor.
+
+    Programs that make a picture smaller put its new width in place of the sensor's and leave the
+    rest: half of 36 mm is no sensor.
+    """
     length, resolution = _number(exif.get(_LENGTH)), _number(exif.get(_RESOLUTION))
     unit = _UNIT_MM.get(int(_number(exif.get(_RESOLUTION_UNIT, 2))), 0.0)
     width = max(_number(exif.get(_WIDTH)), _number(exif.get(_HEIGHT)))
     if not (length > 0 and resolution > 0 and unit and width > 0):
         return None
-    pixels = length * resolution / unit * max(size) / width
-    if not _plausible(pixels * _FILM_DIAGONAL_MM / _sensor_diagonal(size)):
-        return None
+    pixel = unit / resolution
+    sensor = width * pixel
+    pixels = length / sensor * max(size)
+    known = any(least <= sensor <= most and 1000 * pixel <= coarsest
+                for least, most, coarsest in _SENSORS)  # fmt: skip
+    if not known or not _plausible(pixels * _FILM_DIAGONAL_MM / _sensor_diagonal(size)):
+        return (
+            f"The file notes a focal length of {length:g} mm (EXIF FocalLength) and a sensor of "
+            f"{sensor:.3g} mm (FocalPlaneXResolution), which cannot be: it was ignored."
+        )
     return NotedFocal(pixels, _PHOTO_SD, f"EXIF FocalLength: {length:g} mm, by the sensor's pixels")
 
 
@@ -195,6 +242,8 @@ def _value(data: bytes) -> float | str:
         return rest[:32].decode("latin-1")
     if kind in (21, 22) and len(rest) in (1, 2, 4, 8):
         return float(int.from_bytes(rest, "big", signed=kind == 21))
+    if kind in _WHOLE and len(rest) == _WHOLE[kind][0]:
+        return float(int.from_bytes(rest, "big", signed=_WHOLE[kind][1]))
     if kind in (23, 24) and len(rest) in (4, 8):
         value = float(struct.unpack(">f" if len(rest) == 4 else ">d", rest)[0])
         return value if math.isfinite(value) else 0.0

@@ -9,17 +9,16 @@ longer maintained, and pillow-heif brings a GPL encoder.)
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from kinefit.io.boxes import Box, Fields, boxes, content, find
-from kinefit.io.pictures import check_pixels
+from kinefit.io.boxes import MOST_BOXES, Box, Fields, boxes, content, find
+from kinefit.io.pictures import MOST_PIXELS, check_pixels
 from kinefit.types import InputError
 
 _HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")  # brands: pictures in HEVC
@@ -83,21 +82,13 @@ _HINT = (
 )
 
 
-class _Reference(NamedTuple):
-    """Item `source` is made of, or says something of, the items `targets`."""
-
-    kind: bytes
-    source: int
-    targets: tuple[int, ...]
-
-
 class _Header:
     """The `meta` box: a full box, so that its content begins with version and flags."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         found = find(file, Box(b"", 0, size), b"meta")
         data = b"" if found is None else content(file, found)
-        self._stream, self._file = io.BytesIO(data), file
+        self._stream, self._file, self._size = io.BytesIO(data), file, size
         self._within = Box(b"meta", 4, len(data))
 
     def box(self, *kinds: bytes) -> bytes:
@@ -127,57 +118,73 @@ class _Header:
             found[item] = fields.take(4)
         return found
 
-    def references(self) -> Iterator[_Reference]:
+    def made_of(self, item: int) -> tuple[int, ...]:
+        """The items that `item` is put together from; StopIteration where none is told."""
         data = self.box(b"iref")
         size = 4 if data[0] else 2
-        for entry in boxes(io.BytesIO(data), 4, len(data)):
-            fields = Fields(data[entry.start : entry.end])
-            source = fields.number(size)
-            targets = tuple(fields.number(size) for _ in range(fields.number(2)))
-            yield _Reference(entry.kind, source, targets)
+        references = (e for e in boxes(io.BytesIO(data), 4, len(data)) if e.kind == b"dimg")
+        parts = (Fields(data[entry.start : entry.end]) for entry in references)
+        fields = next(part for part in parts if part.number(size) == item)
+        return tuple(fields.number(size) for _ in range(fields.number(2)))
 
-    def properties(self, item: int) -> Iterator[tuple[bytes, bytes]]:
+    def properties(self, item: int) -> list[tuple[bytes, bytes]]:
         """Kind and content of the item's properties, in the order in which they apply."""
         data = self.box(b"iprp", b"ipco")
         known = [(b.kind, data[b.start : b.end])
                  for b in boxes(io.BytesIO(data), 0, len(data))]  # fmt: skip
         version, flags, fields = self.full(b"iprp", b"ipma")
-        wide = 2 if flags & 1 else 1
-        for _ in range(fields.number(4)):
+        wide, highest = (2, 0x7FFF) if flags & 1 else (1, 0x7F)
+        for _ in range(_count(fields, 4)):
             of = fields.number(4 if version else 2)
-            places = [fields.number(wide) & (0x7FFF if flags & 1 else 0x7F)
-                      for _ in range(fields.number(1))]  # fmt: skip
+            told = Fields(fields.take(wide * (count := fields.number(1))))
             if of == item:
-                yield from (known[place - 1] for place in places if 0 < place <= len(known))
+                places = [told.number(wide) & highest for _ in range(count)]
+                return [known[place - 1] for place in places if 0 < place <= len(known)]
+        return []
 
     def data(self, item: int) -> Fields:
-        """The bytes of an item that is no picture, in `idat` or in the file."""
+        """The bytes of an item that is no picture, in `idat` or in the file; of an item in
+        several pieces the first."""
         version, _, fields = self.full(b"iloc")
         sizes = fields.number(2)
         offset, length, base, index = (sizes >> s & 15 for s in (12, 8, 4, 0))
+        index = index if version else 0
+        if not length:  # an item of which nothing says how long it is, in pieces that cost nothing
+            raise ValueError("pieces without a length")
         wide = 4 if version > 1 else 2
-        for _ in range(fields.number(wide)):
+        for _ in range(_count(fields, wide)):
             of = fields.number(wide)
             method = fields.number(2) & 15 if version else 0
             fields.take(2)  # which file: this one
             start = fields.number(base)
-            for _ in range(fields.number(2)):
-                fields.take(index if version else 0)
-                at, size = start + fields.number(offset), fields.number(length)
-                if of == item:
-                    return Fields(self._bytes(method, at, size))
+            pieces = Fields(fields.take(fields.number(2) * (index + offset + length)))
+            if of == item:
+                pieces.take(index)
+                return Fields(
+                    self._bytes(method, start + pieces.number(offset), pieces.number(length))
+                )
         raise KeyError(item)
 
     def _bytes(self, method: int, start: int, size: int) -> bytes:
         if method == 1:
             return self.box(b"idat")[start : start + size]
+        if start > self._size:
+            raise ValueError("an item lies behind the end of the file")
         self._file.seek(start)
         return self._file.read(min(size, _MOST_DATA))
 
 
+def _count(fields: Fields, size: int) -> int:
+    """How many entries follow; ValueError for more than any photo has."""
+    count = fields.number(size)
+    if count > MOST_BOXES:
+        raise ValueError("too many entries")
+    return count
+
+
 def _layout(header: _Header) -> HeicLayout:
     item = header.primary()
-    properties = list(header.properties(item))
+    properties = header.properties(item)
     turns = tuple((k, p[0] & 3) for k, p in properties if k in (_QUARTERS, _MIRROR) and p)
     if header.kinds()[item] != b"grid":
         fields = Fields(next(p for k, p in properties if k == _SIZE)[4:])
@@ -186,7 +193,7 @@ def _layout(header: _Header) -> HeicLayout:
     _, flags, rows, columns = (fields.number(1) for _ in range(4))
     wide = 4 if flags & 1 else 2
     size = fields.number(wide), fields.number(wide)
-    tiles = next(r.targets for r in header.references() if (r.kind, r.source) == (b"dimg", item))
+    tiles = header.made_of(item)
     if len(tiles) != (rows + 1) * (columns + 1):
         raise ValueError("tiles are missing")
     return HeicLayout(size, tiles, columns + 1, turns)
@@ -227,8 +234,12 @@ def _stitched(path: Path, layout: HeicLayout, file: Any) -> NDArray[np.uint8]:
     places = {stream.index: place for place, stream in enumerate(wanted)}
     for stream in wanted:
         stream.thread_count = 1  # dozens of decoders, one picture each
+        # A tile's own data can say another size than the header: FFmpeg decodes none above this.
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     for packet in file.demux(wanted):
         for picture in packet.decode():
+            if (picture.width, picture.height) != (w, h):
+                raise ValueError("a tile has another size")
             place = places[packet.stream_index]
             row, column = divmod(place, n)
             tile = picture.to_ndarray(format="rgb24")

@@ -31,6 +31,8 @@ _MIRRORED = (2, 4, 5, 7)  # orientations that a video's frames cannot have
 _SAME_KIND = {".jpeg": ".jpg", ".tif": ".tiff", ".heif": ".heic"}
 _FASTEST_HZ = 100_000.0
 _GAPS_SHOWN = 5
+_USUAL_STEPS = 5  # pictures that may be missing where a second ends
+_LARGEST = 2**62  # nanoseconds since 1970 are a third of it
 _ONE_CAMERA = "put the pictures of one camera, numbered, into a folder of their own"
 Progress = Callable[[str, int, int], None]
 
@@ -67,6 +69,7 @@ def join_pictures(
     photos = _headers(paths)
     kind = photos[0].format
     copied = kind in _COPIED and not any(one.orientation in _MIRRORED for one in photos)
+    copied = copied and not _stretched(paths[0], _COPIED[kind])
     with atomic_path(out) as temporary:
         frames = _frames(paths, copied, progress)
         _write(temporary, frames, _COPIED[kind if copied else "PNG"], ticks, rate_hz)
@@ -74,6 +77,10 @@ def join_pictures(
         if info.n_frames != len(paths):
             reason = f"of {len(paths)} pictures {info.n_frames} can be read as a video"
             raise InputError(folder, reason, "save them as PNG or JPEG")
+        if info.size != photos[0].size:
+            size, other = (f"{w} x {h}" for w, h in (photos[0].size, info.size))
+            reason = f"pictures of {size} pixels become a video of {other}"
+            raise InputError(folder, reason, "save them as PNG or JPEG by another program")
     return JoinedPictures(probe(out), notes)
 
 
@@ -81,6 +88,8 @@ def _target(folder: Path, out: Path | None, overwrite: bool) -> Path:
     if not folder.is_dir():
         raise InputError(folder, "there is no such folder", "name the folder with the pictures")
     whole = folder if folder.name not in ("", "..") else folder.resolve()
+    if out is None and not whole.name:
+        raise InputError(folder, "it has no name for the video", "name the video with --out")
     out = out or whole.with_name(f"{whole.name}.mov")
     if out.suffix.lower() != ".mov":
         raise InputError(out, "pictures are kept without loss in a .mov", "name the file .mov")
@@ -116,6 +125,9 @@ def ordered(paths: Sequence[Path], rate_hz: float) -> tuple[list[Path], IntArray
             reason = f"it is not numbered as {first.name} is: which comes first is not known"
             raise InputError(other, reason, _ONE_CAMERA)
     numbers = {path: tuple(map(int, text[1::2])) for path, text in texts.items()}
+    for path, groups in numbers.items():
+        if groups and groups[-1] > _LARGEST:
+            raise InputError(path, "its number is too long to count pictures", _ONE_CAMERA)
     paths = sorted(paths, key=numbers.__getitem__)
     for one, other in pairwise(paths):
         if numbers[one] == numbers[other]:
@@ -140,11 +152,21 @@ def _ticks(paths: Sequence[Path], numbers: Sequence[tuple[int, ...]]) -> tuple[I
         said = f"Numbers go up by {usual}: taken as pictures one after the other."
         return ticks, [said] if usual > 1 else []
     restarts = [i for i, step in enumerate(steps, start=1) if step <= 0]
-    if restarts and usual == 1:
+    if restarts and (usual == 1 or not _parts_of_seconds(paths, steps)):
         path, before = paths[restarts[0]], paths[restarts[0] - 1]
         raise InputError(path, f"numbers start anew after {before.name}", _ONE_CAMERA)
     said = "The numbers in the names do not count pictures: none is taken as missing."
     return np.arange(len(paths)), [said]
+
+
+def _parts_of_seconds(paths: Sequence[Path], steps: Sequence[int]) -> bool:
+    """Whether the last numbers begin anew with each second, as in 12-01_990, 12-02_020, and not
+    with each camera."""
+    digits = {len(re.findall(r"\d+", path.stem)[-1]) for path in paths}
+    if digits not in ({3}, {6}, {9}):
+        return False
+    onward = [step % 10 ** min(digits) for step in steps]
+    return bool(max(onward) <= _USUAL_STEPS * np.median(onward))
 
 
 def _missing(
@@ -191,6 +213,13 @@ def _frames(paths: Sequence[Path], copied: bool, progress: Progress) -> Iterator
             Image.fromarray(rgb).save(packed, "PNG", compress_level=1)  # a fifth of the time
             yield packed.getvalue()
         progress("join", done, len(paths))
+
+
+def _stretched(path: Path, reader: str) -> bool:
+    """Whether a video with this picture as it is would be shown wider or narrower: its dots per
+    inch differ across and down, and players take that for the shape of its pixels."""
+    with av.open(f"file:{path}", format=reader) as picture:
+        return (picture.streams.video[0].sample_aspect_ratio or 1) != 1
 
 
 def _write(

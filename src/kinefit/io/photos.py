@@ -29,9 +29,11 @@ _UPRIGHT = {
     5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }  # fmt: skip
+_SENSOR_BITS = (10, 12)
 # What Pillow raises for files that are damaged or made to deceive.
 BROKEN = (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, struct.error,
-          IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError)  # fmt: skip
+          IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError,
+          RuntimeError)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
                 reason = "its pixels are numbers of 32 bits, whose white is not known"
                 raise InputError(path, reason, "save it as PNG or JPEG")
             if upright.mode.startswith("I;16"):
-                grey = (np.asarray(upright) >> 8).astype(np.uint8)
+                grey = _of_8_bits(np.asarray(upright))
                 return np.repeat(grey[..., None], 3, axis=2)
             return np.array(upright.convert("RGB"))
     except Image.DecompressionBombError as error:
@@ -110,8 +112,16 @@ def exif_of(path: Path) -> dict[int, Any]:
         with Image.open(path, formats=_formats()) as picture:
             told = picture.format == "TIFF" or "exif" in picture.info
             return dict(picture.getexif().get_ifd(_CAMERA)) if told else {}
-    except BROKEN:
+    except (Image.DecompressionBombError, *BROKEN):
         return {}
+
+
+def _of_8_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """Of values of 16 bits, or of those that a sensor of 10 or 12 bits gave: nothing in a file says
+    which, but a picture of 16 bits without any would be almost black."""
+    most = int(grey.max(initial=0))
+    depth = next(bits for bits in (*_SENSOR_BITS, 16) if most < 2**bits)
+    return np.asarray(grey >> (depth - 8), np.uint8)
 
 
 def _formats() -> tuple[str, ...]:

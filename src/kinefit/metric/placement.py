@@ -203,6 +203,9 @@ def camera_intrinsics(
     degrees = np.degrees(fov_from_focal(focal, size))
     said = f"Focal length not given: a field of view of {degrees:.1f} degrees across the longer "
     said += f"image side {why} (give or take {sd:.0%}). "
+    if source == "room" and noted is not None and abs(focal / noted.focal_px - 1) > 3 * noted.sd:
+        other = np.degrees(fov_from_focal(noted.focal_px, size))
+        said += f"The camera noted another one in the file: {other:.1f} degrees ({noted.tag}). "
     said += "If you know better, give --fov or --focal-px."
     return Intrinsics(intrinsics(focal, size), sd, source, (said,))
 

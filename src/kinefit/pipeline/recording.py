@@ -89,7 +89,8 @@ def frozen(clips: Mapping[str, Clip], changes: Mapping[str, FloatArray]) -> Iter
     for name, between in changes.items():
         timeline = clips[name].timeline()
         if found := frozen_stretches(between, timeline.time):
-            frame, time = timeline.frame, timeline.time
+            # Of the playing time, as --start and --end are, which the finding names.
+            frame, time = timeline.frame, timeline.time * clips[name].slowmo
             pairs = [[int(frame[first]), int(frame[last])] for first, last in found]
             seconds = ", ".join(f"{time[a]:.2f}-{time[b]:.2f} s" for a, b in found[:_SHOWN])
             if len(found) > _SHOWN:
