@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kinefit.geometry.projection import fov_from_focal
 from kinefit.io.focal_length import focal_of_file
 from kinefit.io.video import frames, probe
 
@@ -118,6 +119,15 @@ def test_a_part_of_a_photo_has_another_focal_length(tmp_path: Path) -> None:
     part, said = focal_of_file(photo(tmp_path / "c.jpg", tags, (250, 300)), (250, 300))
     assert part is None
     assert "was cropped" in said[0]
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1080, 1920)])
+def test_a_video_shows_less_than_its_sensor(size: tuple[int, int], tmp_path: Path) -> None:
+    """Videos of an iPhone X, whose lens is one of 28 mm, show 59.9 degrees across the longer side:
+    within two thirds of a degree; 63.5 would be all that 16:9 of its sensor shows."""
+    noted, said = focal_of_file(video(tmp_path / "a.mov", {KEY: "28"}), size)
+    assert said == ()
+    assert np.degrees(fov_from_focal(noted.focal_px, size)) == pytest.approx(59.9, abs=0.7)
 
 
 @pytest.mark.parametrize("written", VALUES)
