@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, Field
 
+from kinefit.pipeline import option_texts
 from kinefit.pipeline.config import RunConfig
 from kinefit.pipeline.option_texts import text_of
 from kinefit.synth.scene_options import SynthOptions
@@ -37,6 +38,16 @@ def test_text_is_that_of_the_class_that_has_the_field() -> None:
 def test_a_field_without_a_text_is_an_error() -> None:
     with pytest.raises(KeyError, match=r"Second\.bare"):
         text_of(Second, "bare")
+
+
+def test_without_sources_options_have_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: object) -> str:
+        raise OSError("source code not available")
+
+    monkeypatch.setattr("inspect.getsource", absent)
+    option_texts._texts.cache_clear()
+    assert text_of(Second, "below") == ""
+    assert text_of(Second, "described") == "In the field."
 
 
 @pytest.mark.parametrize("model", [RunConfig, SynthOptions])

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 
 def text_of(model: type[BaseModel], name: str) -> str:
-    """Of the field `name`: its description or the text below it; KeyError where it has neither."""
+    """Of the field `name`: its description or the text below it; KeyError where it has neither, ""
+    where the source is not there (installations of compiled files alone)."""
     if said := model.model_fields[name].description:
         return said
     classes = (cls for cls in model.__mro__ if cls is not object)
-    found = (_texts(cls.__module__).get((cls.__name__, name)) for cls in classes)
-    if (text := next(filter(None, found), None)) is None:
+    try:
+        found = (_texts(cls.__module__).get((cls.__name__, name)) for cls in classes)
+        text = next(filter(None, found), None)
+    except OSError:
+        return ""
+    if text is None:
         raise KeyError(f"{model.__name__}.{name} has no text")
     return text
 
