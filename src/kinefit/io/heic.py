@@ -149,8 +149,6 @@ class _Header:
         sizes = fields.number(2)
         offset, length, base, index = (sizes >> s & 15 for s in (12, 8, 4, 0))
         index = index if version else 0
-        if not length:  # an item of which nothing says how long it is, in pieces that cost nothing
-            raise ValueError("pieces without a length")
         wide = 4 if version > 1 else 2
         for _ in range(_count(fields, wide)):
             of = fields.number(wide)
